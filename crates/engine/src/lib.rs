@@ -1,0 +1,1 @@
+//! A pure, step-driven model of a continuous-batching LLM server.

@@ -1,0 +1,1 @@
+//! Samples of endpoints over time and proxies' reports become the load table.

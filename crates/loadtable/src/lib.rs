@@ -1,0 +1,14 @@
+//! The load table and the proxies' report.
+//!
+//! Comes in: a [`Table`] or a [`Report`], or bytes from the network. Goes out: bytes, or a checked value.
+//! Never: an allocation beyond [`limits`], a panic, a value out of its documented range.
+//!
+//! A signal that is missing is `None`, never zero. Ages are relative milliseconds, never clocks of another machine.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod report;
+mod table;
+
+pub use report::{EndpointReport, Report};
+pub use table::{Class, Demand, Endpoint, Role, State, Table, Version};

@@ -1,0 +1,43 @@
+//! What a proxy tells the aggregator.
+
+use crate::Version;
+
+/// One proxy's view of a pool, all of its workers together. Counters are totals since the proxy's start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// Name of the pool, 1..=253 bytes.
+    pub pool: String,
+    /// Random per proxy start.
+    pub proxy: u64,
+    /// Counts up per report, from 1.
+    pub sequence: u64,
+    /// The newest table this proxy has; absent: none yet, answer at once.
+    pub have: Option<Version>,
+    /// How long the aggregator may hold the answer when it has no news, in milliseconds.
+    pub wait_ms: u32,
+    /// Workers (deciders) of this proxy.
+    pub workers: u32,
+    /// Requests decided since the proxy's start.
+    pub decided: u64,
+    /// Endpoints on which this proxy has something to say, sorted by address, unique.
+    pub endpoints: Vec<EndpointReport>,
+}
+
+/// One proxy's traffic on one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EndpointReport {
+    /// `ip:port`, as in the table.
+    pub address: String,
+    /// Requests sent and not ended.
+    pub in_flight: u32,
+    /// Uncached prompt tokens sent and not yet answered by a first body byte.
+    pub pending_tokens: u32,
+    /// Requests sent since the proxy's start.
+    pub sent: u64,
+    /// Requests that got a first body byte.
+    pub started: u64,
+    /// Requests that ended, in whatever way.
+    pub finished: u64,
+    /// Of those, ended by a reset, a timeout, a connect failure or a 5xx.
+    pub failed: u64,
+}

@@ -1,0 +1,123 @@
+//! What the aggregator tells every proxy about a pool.
+
+/// One pool's state, as published by an aggregator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Name of the pool, 1..=253 bytes.
+    pub pool: String,
+    /// Which table this is; newer tables of one epoch have larger sequences.
+    pub version: Version,
+    /// Age of the whole table when it was sent, in milliseconds (a relay may have held it).
+    pub age_ms: u32,
+    /// Number of independent deciders (workers of all proxies) that the aggregator has heard from lately; absent before the first report.
+    pub deciders: Option<u32>,
+    /// What arrives at the whole pool.
+    pub demand: Demand,
+    /// Per-pool secret that keys placement hashes, so that clients cannot aim at an endpoint.
+    pub placement_key: [u8; 16],
+    /// Hardware classes; [`Endpoint::class`] indexes this list.
+    pub classes: Vec<Class>,
+    /// Names of adapters that are resident somewhere; [`Endpoint::adapters`] indexes this list. Sorted, unique.
+    pub adapters: Vec<String>,
+    /// Endpoints, sorted by address, unique.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Identity of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Version {
+    /// Random per aggregator start.
+    pub epoch: u64,
+    /// Counts up within an epoch, from 1.
+    pub sequence: u64,
+}
+
+/// The pool's work, averaged over seconds to minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Demand {
+    /// Requests per second over all proxies.
+    pub arrival_rate: Option<f32>,
+    /// Mean uncached prompt tokens per request.
+    pub uncached_tokens: Option<f32>,
+    /// Mean output tokens per request.
+    pub output_tokens: Option<f32>,
+    /// Seconds an endpoint is blocked when it loads an adapter that is not resident.
+    pub adapter_load_s: Option<f32>,
+}
+
+/// What endpoints of one kind of hardware have in common. Speeds are per class and not per endpoint:
+/// a static error of 30 % between equal endpoints costs more than it gives (algorithm notes, 4.5).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Class {
+    /// Accelerator or pod-template name, for people; may be empty.
+    pub name: String,
+    /// Prompt tokens per second while decoding goes on.
+    pub prefill_tokens_per_s: Option<f32>,
+    /// Seconds of decode that one more running sequence costs the others (`g`).
+    pub decode_s_per_sequence: Option<f32>,
+    /// Relative capacity, 1 = the slowest class.
+    pub speed: Option<f32>,
+}
+
+/// One endpoint's row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Endpoint {
+    /// `ip:port` or `[ipv6]:port`; the stable identity of the endpoint.
+    pub address: String,
+    /// What the endpoint does.
+    pub role: Role,
+    /// Whether it may be chosen.
+    pub state: State,
+    /// Index into [`Table::classes`].
+    pub class: Option<u16>,
+    /// Age of this row beyond [`Table::age_ms`], in milliseconds.
+    pub age_ms: u32,
+    /// Predicted seconds until a new request's prefill starts, in milliseconds.
+    pub wait_ms: Option<u32>,
+    /// Requests in the engine's queue.
+    pub waiting: Option<u32>,
+    /// Requests in the running batch.
+    pub running: Option<u32>,
+    /// Share of the KV cache in use by live requests, 0..=1.
+    pub kv_used: Option<f32>,
+    /// Whether the last interval ran (nearly) full prefill budgets.
+    pub prefill_busy: Option<bool>,
+    /// Requests in flight summed over all proxies that report.
+    pub in_flight: Option<u32>,
+    /// Uncached prompt tokens sent by all proxies and not yet answered by a first byte.
+    pub pending_tokens: Option<u32>,
+    /// KV blocks in the device cache.
+    pub kv_blocks: Option<u32>,
+    /// Tokens per KV block.
+    pub kv_block_tokens: Option<u32>,
+    /// Most sequences in one batch.
+    pub batch_limit: Option<u32>,
+    /// Resident adapters, as indices into [`Table::adapters`], ascending. `None`: the server does not say.
+    pub adapters: Option<Vec<u16>>,
+    /// Zone, for people and for locality; may be empty.
+    pub zone: String,
+}
+
+/// What an endpoint does in a disaggregated pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Prefill and decode.
+    #[default]
+    Both,
+    /// Prefill only.
+    Prefill,
+    /// Decode only.
+    Decode,
+}
+
+/// Whether an endpoint may be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// Chosen freely.
+    #[default]
+    Ready,
+    /// Finishes what it has; never chosen.
+    Draining,
+    /// Not scraped lately; used only when nothing else is left.
+    Suspect,
+}

@@ -1,0 +1,41 @@
+//! What the decision may know of one request.
+
+/// The facts of one request. Anything not seen is absent, never guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Request {
+    /// Estimated prompt tokens (from the body's length); absent: unknown.
+    pub prompt_tokens: Option<u32>,
+    /// What the prompt begins with and shares with other requests: system prompt, tools, first blocks.
+    pub prefix: Option<Prefix>,
+    /// The conversation this request continues.
+    pub conversation: Option<Conversation>,
+    /// The adapter it asks for; absent: the base model, or unknown.
+    pub adapter: Option<Adapter>,
+}
+
+/// A shared beginning of prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefix {
+    /// Keyed hash of the shared beginning.
+    pub key: u64,
+    /// Its estimated length.
+    pub tokens: u32,
+}
+
+/// A conversation: its turns repeat everything said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conversation {
+    /// Keyed hash of the model, system prompt and first user message, or of a session header.
+    pub key: u64,
+    /// Estimated tokens of this request that an earlier turn has already prefilled; 0 on the first turn.
+    pub history_tokens: u32,
+}
+
+/// A LoRA adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adapter {
+    /// Keyed hash of its name, for placement.
+    pub key: u64,
+    /// Its index in the table's adapter list; absent: resident nowhere.
+    pub index: Option<u16>,
+}

@@ -1,0 +1,1 @@
+//! Typed settings out of a JSON value, with every problem reported at once.

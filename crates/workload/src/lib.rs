@@ -1,0 +1,1 @@
+//! Seeded request streams: chat, agents, retrieval, long prompts, adapters, traces.

@@ -1,0 +1,1 @@
+//! Starting real programs, for the demo and for the tests.

@@ -1,0 +1,2 @@
+//! Build doors.
+fn main() {}
