@@ -1,0 +1,230 @@
+//! One field on its way from JSON to a typed value.
+
+use crate::problem::{Problem, Problems};
+use std::cell::RefCell;
+use std::fmt::{self, Debug, Display};
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What stands at a field.
+enum Found<T> {
+    Missing,
+    /// Missing because its object is, which is a problem already.
+    Quiet,
+    Value(T),
+    Wrong(String),
+}
+
+/// A field that was asked for; say what is allowed, then end with [`required`](Field::required),
+/// [`default`](Field::default) or [`optional`](Field::optional), which record the problem if there is one.
+#[must_use = "end with required(), default() or optional(): only they record problems"]
+pub struct Field<T> {
+    found: Found<T>,
+    path: String,
+    echo: Option<String>,
+    expected: &'static str,
+    hint: String,
+    problems: Rc<RefCell<Problems>>,
+}
+
+impl<T: Debug> Debug for Field<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Field")
+            .field("path", &self.path)
+            .field("value", &self.echo)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Field<T> {
+    pub(crate) fn quiet(path: String, problems: Rc<RefCell<Problems>>) -> Self {
+        Self {
+            found: Found::Quiet,
+            path,
+            echo: None,
+            expected: "",
+            hint: String::new(),
+            problems,
+        }
+    }
+
+    pub(crate) fn missing(
+        path: String,
+        expected: &'static str,
+        problems: Rc<RefCell<Problems>>,
+    ) -> Self {
+        Self {
+            found: Found::Missing,
+            path,
+            echo: None,
+            expected,
+            hint: String::new(),
+            problems,
+        }
+    }
+
+    /// `value`: `None` when something of another type than `expected` stands there.
+    pub(crate) fn read(
+        value: Option<T>,
+        path: String,
+        echo: String,
+        expected: &'static str,
+        problems: Rc<RefCell<Problems>>,
+    ) -> Self {
+        let found = value.map_or_else(|| Found::Wrong(format!("is not {expected}")), Found::Value);
+        Self {
+            found,
+            path,
+            echo: Some(echo),
+            expected,
+            hint: String::new(),
+            problems,
+        }
+    }
+
+    /// What to write there, for whoever left it out or got it wrong.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// Refuses a value; `check` says why.
+    pub fn check<E: Display>(self, check: impl FnOnce(&T) -> Result<(), E>) -> Self {
+        self.map(|value| check(&value).map(|()| value))
+    }
+
+    /// Converts the value; an error is a problem of this field.
+    pub fn map<U, E: Display>(self, convert: impl FnOnce(T) -> Result<U, E>) -> Field<U> {
+        let found = match self.found {
+            Found::Value(value) => match convert(value) {
+                Ok(converted) => Found::Value(converted),
+                Err(error) => Found::Wrong(error.to_string()),
+            },
+            Found::Missing => Found::Missing,
+            Found::Quiet => Found::Quiet,
+            Found::Wrong(reason) => Found::Wrong(reason),
+        };
+        let Self {
+            path,
+            echo,
+            expected,
+            hint,
+            problems,
+            ..
+        } = self;
+        Field {
+            found,
+            path,
+            echo,
+            expected,
+            hint,
+            problems,
+        }
+    }
+
+    /// The value, or `None` when the field is missing (or has a problem, which is recorded).
+    #[must_use]
+    pub fn optional(self) -> Option<T> {
+        match self.found {
+            Found::Value(value) => Some(value),
+            Found::Missing | Found::Quiet => None,
+            Found::Wrong(reason) => {
+                let problem = Problem {
+                    path: self.path,
+                    value: self.echo,
+                    reason,
+                    fix: self.hint,
+                };
+                self.problems.borrow_mut().push(problem);
+                None
+            }
+        }
+    }
+
+    /// The value, or `default` when the field is missing (or has a problem, which is recorded).
+    #[must_use]
+    pub fn default(self, default: T) -> T {
+        self.optional().unwrap_or(default)
+    }
+
+    /// As [`required`](Field::required) for types without a [`Default`]: `placeholder` stands in until `finish` refuses.
+    #[must_use]
+    pub fn required_or(self, placeholder: T) -> T {
+        self.require().optional().unwrap_or(placeholder)
+    }
+
+    /// The value; a missing field is a problem.
+    #[must_use]
+    pub fn required(self) -> T
+    where
+        T: Default,
+    {
+        self.require().optional().unwrap_or_default()
+    }
+
+    fn require(mut self) -> Self {
+        if matches!(self.found, Found::Missing) {
+            self.found = Found::Wrong("is required".into());
+            if self.hint.is_empty() {
+                self.hint = format!("write {}", self.expected);
+            }
+        }
+        self
+    }
+}
+
+impl<T: PartialOrd + Debug> Field<T> {
+    /// Refuses a value outside of `range`. NaN is outside of every range.
+    pub fn range(self, range: RangeInclusive<T>) -> Self {
+        self.map(|value| {
+            if range.contains(&value) {
+                Ok(value)
+            } else {
+                Err(format!(
+                    "is not within {:?} to {:?}",
+                    range.start(),
+                    range.end()
+                ))
+            }
+        })
+    }
+}
+
+impl Field<String> {
+    /// Refuses the empty string and more than `max_bytes`.
+    pub fn max_bytes(self, max_bytes: usize) -> Self {
+        self.map(|text| match text.len() {
+            0 => Err("is empty".to_owned()),
+            len if len > max_bytes => Err(format!("is {len} bytes long, more than {max_bytes}")),
+            _ => Ok(text),
+        })
+    }
+
+    /// Refuses anything but one of the names and gives the value beside the name.
+    pub fn one_of<U: Copy>(self, names: &[(&str, U)]) -> Field<U> {
+        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        self.map(|text| {
+            names
+                .iter()
+                .find(|(name, _)| *name == text)
+                .map(|(_, value)| *value)
+                .ok_or_else(|| {
+                    let near = crate::nearest::nearest(&text, &known)
+                        .map(|name| format!(", did you mean `{name}`?"));
+                    format!(
+                        "is none of {}{}",
+                        known.join(", "),
+                        near.unwrap_or_default()
+                    )
+                })
+        })
+    }
+}
+
+impl Field<Duration> {
+    /// Whole milliseconds.
+    pub fn as_ms(self) -> Field<u64> {
+        self.map(|value| u64::try_from(value.as_millis()))
+    }
+}

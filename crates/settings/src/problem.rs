@@ -1,0 +1,131 @@
+//! What is wrong with the settings, in words for the person who wrote them.
+
+use serde_json::Value;
+use std::fmt;
+
+/// Problems kept; more are only counted.
+const MAX_PROBLEMS: usize = 64;
+/// Characters of a value or a name that are echoed.
+const MAX_ECHO_CHARS: usize = 48;
+
+/// One thing to correct.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, as in `pools[0].scrape.interval`; empty for the document itself.
+    pub path: String,
+    /// What was found there, shortened; absent when nothing was.
+    pub value: Option<String>,
+    /// Why it can not be used.
+    pub reason: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.path.is_empty() {
+            "settings"
+        } else {
+            &self.path
+        };
+        match &self.value {
+            Some(value) => write!(f, "{path}: {value}: {}", self.reason)?,
+            None => write!(f, "{path}: {}", self.reason)?,
+        }
+        if self.fix.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "; {}", self.fix)
+        }
+    }
+}
+
+/// Every problem of one document, in the order of reading. Never empty when returned as an error.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Problems {
+    kept: Vec<Problem>,
+    dropped: usize,
+}
+
+impl Problems {
+    /// One problem found outside of [`crate::Settings`], for instance text that is not JSON at all.
+    pub fn one(path: impl Into<String>, reason: impl Into<String>, fix: impl Into<String>) -> Self {
+        let problem = Problem {
+            path: path.into(),
+            value: None,
+            reason: reason.into(),
+            fix: fix.into(),
+        };
+        Self {
+            kept: vec![problem],
+            dropped: 0,
+        }
+    }
+
+    /// Number of problems, including those beyond the 64 that are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kept.len().saturating_add(self.dropped)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The first 64 problems, in the order of reading.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.kept.iter()
+    }
+
+    pub(crate) fn push(&mut self, problem: Problem) {
+        if self.kept.len() < MAX_PROBLEMS {
+            self.kept.push(problem);
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.kept.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        if self.dropped > 0 {
+            write!(f, "\nand {} more", self.dropped)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A value as it is echoed: scalars themselves, containers by kind and size, so that nothing large or deep is walked.
+pub(crate) fn echo(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => format!("\"{}\"", shorten(text)),
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Object(fields) => format!("an object of {} fields", fields.len()),
+    }
+}
+
+/// At most [`MAX_ECHO_CHARS`] characters, control characters escaped.
+pub(crate) fn shorten(text: &str) -> String {
+    let mut short: String = text
+        .chars()
+        .take(MAX_ECHO_CHARS)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(MAX_ECHO_CHARS).is_some() {
+        short.push_str("...");
+    }
+    short
+}

@@ -1,0 +1,258 @@
+//! An object of the document and the fields asked of it.
+
+use crate::duration;
+use crate::field::Field;
+use crate::nearest::nearest;
+use crate::problem::{Problem, Problems, echo, shorten};
+use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// Elements of a list that are read; a longer list is a problem.
+const MAX_LIST: usize = 65_536;
+
+static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+
+/// One object of the document: hands out typed fields and remembers which were asked for.
+///
+/// Clones and children share one list of problems. Cost of a field: one look-up.
+#[derive(Debug, Clone)]
+pub struct Settings<'v> {
+    node: Rc<Node<'v>>,
+    document: Rc<Document<'v>>,
+}
+
+#[derive(Debug)]
+struct Node<'v> {
+    path: String,
+    /// Absent: stands in for an object whose own absence or type is already a problem; its fields raise no further ones.
+    fields: Option<&'v Map<String, Value>>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+#[derive(Debug, Default)]
+struct Document<'v> {
+    nodes: RefCell<Vec<Rc<Node<'v>>>>,
+    problems: Rc<RefCell<Problems>>,
+}
+
+impl<'v> Settings<'v> {
+    /// Reads `value`, which has to be an object (a null counts as an empty one, as an empty YAML file gives).
+    #[must_use]
+    pub fn new(value: &'v Value) -> Self {
+        let document = Rc::new(Document::default());
+        if !matches!(value, Value::Object(_) | Value::Null) {
+            let fix = "write fields and values between { and }".into();
+            let problem = Problem {
+                path: String::new(),
+                value: Some(echo(value)),
+                reason: "is not an object".into(),
+                fix,
+            };
+            document.problems.borrow_mut().push(problem);
+        }
+        let fields = if value.is_null() {
+            Some(&*EMPTY)
+        } else {
+            value.as_object()
+        };
+        Self::node(document, String::new(), fields)
+    }
+
+    fn node(
+        document: Rc<Document<'v>>,
+        path: String,
+        fields: Option<&'v Map<String, Value>>,
+    ) -> Self {
+        let node = Rc::new(Node {
+            path,
+            fields,
+            asked: RefCell::default(),
+        });
+        document.nodes.borrow_mut().push(Rc::clone(&node));
+        Self { node, document }
+    }
+
+    /// Where this object stands, as in `pools[0].scrape`; empty for the document itself.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.node.path
+    }
+
+    /// A text.
+    pub fn string(&self, name: &'static str) -> Field<String> {
+        self.field(name, "a text", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&self, name: &'static str) -> Field<bool> {
+        self.field(name, "true or false", Value::as_bool)
+    }
+
+    /// A whole number, 0 or more.
+    pub fn u64(&self, name: &'static str) -> Field<u64> {
+        self.field(name, "a whole number, 0 or more", Value::as_u64)
+    }
+
+    /// A finite number.
+    pub fn f64(&self, name: &'static str) -> Field<f64> {
+        self.field(name, "a number", |value| {
+            value.as_f64().filter(|number| number.is_finite())
+        })
+    }
+
+    /// A span of time: `250ms`, `10s`, `2m`, `1h`.
+    pub fn duration(&self, name: &'static str) -> Field<Duration> {
+        self.field(name, "a span of time like 250ms, 10s, 2m or 1h", |value| {
+            value.as_str().and_then(duration::parse)
+        })
+    }
+
+    /// A list of texts.
+    pub fn strings(&self, name: &'static str) -> Field<Vec<String>> {
+        self.field(name, "a list of texts", |value| {
+            let items = value.as_array().filter(|items| items.len() <= MAX_LIST)?;
+            items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect()
+        })
+    }
+
+    /// An object that may be left out as a whole; see [`Settings::section`] for one whose fields all have defaults.
+    pub fn object(&self, name: &'static str) -> Field<Self> {
+        let path = self.child_path(name);
+        self.field(name, "an object", |value| {
+            value
+                .as_object()
+                .map(|fields| Self::node(Rc::clone(&self.document), path, Some(fields)))
+        })
+    }
+
+    /// An object that reads as empty when it is left out.
+    #[must_use]
+    pub fn section(&self, name: &'static str) -> Self {
+        let left_out = self
+            .node
+            .fields
+            .is_some_and(|fields| fields.get(name).is_none_or(Value::is_null));
+        let stand_in = Self::node(
+            Rc::clone(&self.document),
+            self.child_path(name),
+            left_out.then_some(&*EMPTY),
+        );
+        self.object(name).default(stand_in)
+    }
+
+    /// An object that has to be there. When it is not, that is the one problem: its fields are not called missing as well.
+    #[must_use]
+    pub fn required_section(&self, name: &'static str, hint: &str) -> Self {
+        let stand_in = Self::node(Rc::clone(&self.document), self.child_path(name), None);
+        self.object(name).hint(hint).required_or(stand_in)
+    }
+
+    /// A list of objects.
+    pub fn objects(&self, name: &'static str) -> Field<Vec<Self>> {
+        let path = self.child_path(name);
+        self.field(name, "a list of objects", |value| {
+            let items = value.as_array().filter(|items| items.len() <= MAX_LIST)?;
+            let maps: Option<Vec<_>> = items.iter().map(Value::as_object).collect();
+            let child = |(index, fields)| {
+                Self::node(
+                    Rc::clone(&self.document),
+                    format!("{path}[{index}]"),
+                    Some(fields),
+                )
+            };
+            Some(maps?.into_iter().enumerate().map(child).collect())
+        })
+    }
+
+    /// Whatever stands there, for a reader of its own.
+    pub fn value(&self, name: &'static str) -> Field<&'v Value> {
+        self.field(name, "a value", Some)
+    }
+
+    /// A problem that concerns several fields or the object as a whole.
+    pub fn problem(&self, reason: impl Into<String>, fix: impl Into<String>) {
+        let problem = Problem {
+            path: self.node.path.clone(),
+            value: None,
+            reason: reason.into(),
+            fix: fix.into(),
+        };
+        self.document.problems.borrow_mut().push(problem);
+    }
+
+    /// Adds the unknown fields of every object that was read, and hands `read` out if there was no problem at all.
+    ///
+    /// # Errors
+    /// All problems, in the order of reading, unknown fields last.
+    pub fn finish<T>(self, read: T) -> Result<T, Problems> {
+        for node in self.document.nodes.borrow().iter() {
+            node.report_unknown(&mut self.document.problems.borrow_mut());
+        }
+        let problems = self.document.problems.take();
+        if problems.is_empty() {
+            Ok(read)
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn child_path(&self, name: &str) -> String {
+        if self.node.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.node.path)
+        }
+    }
+
+    fn field<T>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+        read: impl FnOnce(&'v Value) -> Option<T>,
+    ) -> Field<T> {
+        let mut asked = self.node.asked.borrow_mut();
+        if !asked.contains(&name) {
+            asked.push(name);
+        }
+        let problems = Rc::clone(&self.document.problems);
+        let path = self.child_path(name);
+        let Some(fields) = self.node.fields else {
+            return Field::quiet(path, problems);
+        };
+        match fields.get(name).filter(|value| !value.is_null()) {
+            None => Field::missing(path, expected, problems),
+            Some(value) => Field::read(read(value), path, echo(value), expected, problems),
+        }
+    }
+}
+
+impl Node<'_> {
+    fn report_unknown(&self, problems: &mut Problems) {
+        let asked = self.asked.borrow();
+        for (name, value) in self.fields.into_iter().flatten() {
+            if asked.contains(&name.as_str()) {
+                continue;
+            }
+            let path = match self.path.as_str() {
+                "" => shorten(name),
+                path => format!("{path}.{}", shorten(name)),
+            };
+            let fix = match nearest(name, &asked) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known here: {}", asked.join(", ")),
+            };
+            problems.push(Problem {
+                path,
+                value: Some(echo(value)),
+                reason: "is not a known field".into(),
+                fix,
+            });
+        }
+    }
+}
