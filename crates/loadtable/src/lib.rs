@@ -7,8 +7,20 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod check;
+mod columns;
+mod decode;
+mod encode;
+mod error;
+pub mod limits;
 mod report;
+#[cfg(feature = "snapshot")]
+mod snapshot;
 mod table;
+mod wire;
 
+pub use error::DecodeError;
 pub use report::{EndpointReport, Report};
+#[cfg(feature = "snapshot")]
+pub use snapshot::{endpoint_id, snapshot};
 pub use table::{Class, Demand, Endpoint, Role, State, Table, Version};

@@ -1,0 +1,300 @@
+//! What a table and a report must satisfy. One place for both sides: a writer can ask before it publishes, a reader
+//! always does.
+
+use core::net::SocketAddr;
+
+use crate::{Class, DecodeError, Endpoint, Report, Table, limits};
+
+const NAME: &str = "1 to 253 bytes without control characters";
+const OPTIONAL_NAME: &str = "at most 253 bytes without control characters";
+const ADDRESS: &str = "ip:port or [ipv6]:port with a port other than 0";
+
+/// A rate or a mean: finite and not negative.
+pub(crate) fn valid_rate(value: f32) -> bool {
+    (0.0..=limits::RATE).contains(&value)
+}
+
+/// A speed: finite and above zero, because it is divided by.
+pub(crate) fn valid_speed(value: f32) -> bool {
+    value > 0.0 && value <= limits::RATE
+}
+
+/// Seconds that one unit of work costs: finite and not negative.
+pub(crate) fn valid_cost_s(value: f32) -> bool {
+    (0.0..=limits::COST_S).contains(&value)
+}
+
+impl Table {
+    /// Whether a reader would accept this table.
+    ///
+    /// # Errors
+    /// The first violation, with field, row and value.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        name("pool", 0, &self.pool, 1, NAME)?;
+        if self.version.sequence == 0 {
+            return Err(number("sequence", 0, 0.0, "1 or more"));
+        }
+        self.check_demand()?;
+        at_most("classes", self.classes.len(), limits::CLASSES)?;
+        self.classes
+            .iter()
+            .enumerate()
+            .try_for_each(|(row, class)| check_class(row, class))?;
+        at_most("adapters", self.adapters.len(), limits::ADAPTERS)?;
+        for (row, adapter) in self.adapters.iter().enumerate() {
+            name("adapters", row, adapter, 1, NAME)?;
+        }
+        ascending("adapters", &self.adapters, |adapter| adapter)?;
+        at_most("endpoints", self.endpoints.len(), limits::ENDPOINTS)?;
+        self.endpoints
+            .iter()
+            .enumerate()
+            .try_for_each(|(row, endpoint)| self.check_endpoint(row, endpoint))?;
+        ascending("address", &self.endpoints, |endpoint| &endpoint.address)
+    }
+
+    fn check_demand(&self) -> Result<(), DecodeError> {
+        let demand = &self.demand;
+        optional(
+            "arrival_rate",
+            0,
+            demand.arrival_rate,
+            valid_rate,
+            "0 to 1e9 per second",
+        )?;
+        optional(
+            "uncached_tokens",
+            0,
+            demand.uncached_tokens,
+            valid_rate,
+            "0 to 1e9 tokens",
+        )?;
+        optional(
+            "output_tokens",
+            0,
+            demand.output_tokens,
+            valid_rate,
+            "0 to 1e9 tokens",
+        )?;
+        optional(
+            "adapter_load_s",
+            0,
+            demand.adapter_load_s,
+            valid_cost_s,
+            "0 to 3600 seconds",
+        )
+    }
+
+    fn check_endpoint(&self, row: usize, endpoint: &Endpoint) -> Result<(), DecodeError> {
+        address(row, &endpoint.address)?;
+        if let Some(class) = endpoint
+            .class
+            .filter(|class| usize::from(*class) >= self.classes.len())
+        {
+            return Err(number(
+                "class",
+                row,
+                f64::from(class),
+                "an index into the list of classes",
+            ));
+        }
+        optional(
+            "kv_used",
+            row,
+            endpoint.kv_used,
+            |ratio| (0.0..=1.0).contains(&ratio),
+            "0 to 1",
+        )?;
+        if endpoint.kv_block_tokens == Some(0) {
+            return Err(number("kv_block_tokens", row, 0.0, "1 or more"));
+        }
+        if !endpoint.zone.is_empty() {
+            name("zone", row, &endpoint.zone, 0, OPTIONAL_NAME)?;
+        }
+        let Some(adapters) = &endpoint.adapters else {
+            return Ok(());
+        };
+        if let Some(index) = adapters
+            .iter()
+            .find(|index| usize::from(**index) >= self.adapters.len())
+        {
+            return Err(number(
+                "adapters",
+                row,
+                f64::from(*index),
+                "an index into the list of adapters",
+            ));
+        }
+        if adapters.is_sorted_by(|a, b| a < b) {
+            Ok(())
+        } else {
+            Err(DecodeError::Order {
+                field: "adapters",
+                row,
+            })
+        }
+    }
+}
+
+impl Report {
+    /// Whether an aggregator would accept this report.
+    ///
+    /// # Errors
+    /// The first violation, with field, row and value.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        name("pool", 0, &self.pool, 1, NAME)?;
+        bounded(
+            "wait_ms",
+            0,
+            self.wait_ms,
+            limits::WAIT_MS,
+            "at most 60000 milliseconds",
+        )?;
+        bounded(
+            "workers",
+            0,
+            self.workers,
+            limits::WORKERS,
+            "at most 4096 workers",
+        )?;
+        at_most("endpoints", self.endpoints.len(), limits::ENDPOINTS)?;
+        for (row, endpoint) in self.endpoints.iter().enumerate() {
+            address(row, &endpoint.address)?;
+            bounded(
+                "in_flight",
+                row,
+                endpoint.in_flight,
+                limits::REPORTED_IN_FLIGHT,
+                "at most 1000000 requests",
+            )?;
+            let tokens = endpoint.pending_tokens;
+            bounded(
+                "pending_tokens",
+                row,
+                tokens,
+                limits::REPORTED_TOKENS,
+                "at most 1000000000 tokens",
+            )?;
+        }
+        ascending("address", &self.endpoints, |endpoint| &endpoint.address)
+    }
+}
+
+fn check_class(row: usize, class: &Class) -> Result<(), DecodeError> {
+    name("classes", row, &class.name, 0, OPTIONAL_NAME)?;
+    optional(
+        "prefill_tokens_per_s",
+        row,
+        class.prefill_tokens_per_s,
+        valid_speed,
+        "above 0, at most 1e9",
+    )?;
+    optional(
+        "decode_s_per_sequence",
+        row,
+        class.decode_s_per_sequence,
+        valid_cost_s,
+        "0 to 3600 seconds",
+    )?;
+    optional(
+        "speed",
+        row,
+        class.speed,
+        valid_speed,
+        "above 0, at most 1e9",
+    )
+}
+
+fn number(field: &'static str, row: usize, value: f64, expected: &'static str) -> DecodeError {
+    DecodeError::Range {
+        field,
+        row,
+        value: value.to_string(),
+        expected,
+    }
+}
+
+fn optional(
+    field: &'static str,
+    row: usize,
+    value: Option<f32>,
+    valid: impl Fn(f32) -> bool,
+    expected: &'static str,
+) -> Result<(), DecodeError> {
+    match value {
+        Some(value) if !valid(value) => Err(number(field, row, f64::from(value), expected)),
+        _ => Ok(()),
+    }
+}
+
+fn bounded(
+    field: &'static str,
+    row: usize,
+    value: u32,
+    limit: u32,
+    expected: &'static str,
+) -> Result<(), DecodeError> {
+    if value <= limit {
+        Ok(())
+    } else {
+        Err(number(field, row, f64::from(value), expected))
+    }
+}
+
+fn at_most(field: &'static str, found: usize, limit: usize) -> Result<(), DecodeError> {
+    if found <= limit {
+        Ok(())
+    } else {
+        Err(DecodeError::TooMany {
+            field,
+            found,
+            limit,
+        })
+    }
+}
+
+/// Control characters are refused because names end up in logs, metric labels and terminals.
+fn name(
+    field: &'static str,
+    row: usize,
+    text: &str,
+    least: usize,
+    expected: &'static str,
+) -> Result<(), DecodeError> {
+    let length = least..=limits::NAME_BYTES;
+    if length.contains(&text.len()) && !text.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(DecodeError::text(field, row, text, expected))
+    }
+}
+
+fn address(row: usize, text: &str) -> Result<(), DecodeError> {
+    let parsed = if text.len() <= limits::ADDRESS_BYTES {
+        text.parse::<SocketAddr>().ok()
+    } else {
+        None
+    };
+    match parsed {
+        Some(socket) if socket.port() != 0 => Ok(()),
+        _ => Err(DecodeError::text("address", row, text, ADDRESS)),
+    }
+}
+
+fn ascending<T>(
+    field: &'static str,
+    rows: &[T],
+    key: impl Fn(&T) -> &String,
+) -> Result<(), DecodeError> {
+    for (row, pair) in rows.windows(2).enumerate() {
+        if let [before, after] = pair
+            && key(before) >= key(after)
+        {
+            return Err(DecodeError::Order {
+                field,
+                row: row + 1,
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! How single columns stand on the wire: absent values, all-default columns, strings in an arena.
+
+use crate::wire::Strings;
+use crate::{DecodeError, limits};
+
+/// Writes an absent-able column as value + 1, 0 = absent; no value at all when every row is absent.
+pub(crate) fn write_optional(values: impl Iterator<Item = Option<u32>> + Clone) -> Vec<u32> {
+    if values.clone().all(|value| value.is_none()) {
+        return Vec::new();
+    }
+    values
+        .map(|value| value.map_or(0, |value| value.min(limits::ROW_VALUE) + 1))
+        .collect()
+}
+
+/// Writes a column that has a value in each row; no value at all when every row has the default.
+pub(crate) fn write_plain<T: Default + PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let column: Vec<T> = values.collect();
+    if column.iter().all(|value| *value == T::default()) {
+        Vec::new()
+    } else {
+        column
+    }
+}
+
+/// Writes an absent-able column of floats, below 0 = absent. `valid` refuses what the reader would refuse: such a
+/// value becomes absent, because a wild fit must not make the whole table unreadable.
+pub(crate) fn write_floats(
+    values: impl Iterator<Item = Option<f32>>,
+    valid: fn(f32) -> bool,
+) -> Vec<f32> {
+    let column: Vec<f32> = values
+        .map(|value| value.filter(|v| valid(*v)).unwrap_or(-1.0))
+        .collect();
+    if column.iter().all(|value| *value < 0.0) {
+        Vec::new()
+    } else {
+        column
+    }
+}
+
+/// A column as read: either one value per row or none at all, which means the default for every row.
+#[derive(Clone, Copy)]
+pub(crate) struct Column<'a, T>(&'a [T]);
+
+impl<'a, T: Copy + Default> Column<'a, T> {
+    /// Refuses a column of any other length than `rows` or 0.
+    pub(crate) fn new(
+        field: &'static str,
+        values: &'a [T],
+        rows: usize,
+    ) -> Result<Self, DecodeError> {
+        if values.is_empty() || values.len() == rows {
+            Ok(Self(values))
+        } else {
+            Err(DecodeError::Column {
+                field,
+                found: values.len(),
+                expected: rows,
+            })
+        }
+    }
+
+    /// The value of `row`.
+    pub(crate) fn get(self, row: usize) -> T {
+        self.0.get(row).copied().unwrap_or_default()
+    }
+}
+
+impl Column<'_, u32> {
+    /// The value of `row` of a column written by [`write_optional`].
+    pub(crate) fn optional(self, row: usize) -> Option<u32> {
+        self.get(row).checked_sub(1)
+    }
+}
+
+impl Column<'_, f32> {
+    /// The value of `row` of a column written by [`write_floats`]. NaN is returned, for the range check to refuse.
+    pub(crate) fn optional(self, row: usize) -> Option<f32> {
+        self.0
+            .get(row)
+            .copied()
+            .filter(|value| value.is_nan() || *value >= 0.0)
+    }
+}
+
+/// Writes strings one behind the other.
+pub(crate) fn write_strings<'a>(strings: impl Iterator<Item = &'a str>) -> Strings {
+    let mut arena = Strings::default();
+    for string in strings {
+        arena.text.push_str(string);
+        arena
+            .lengths
+            .push(u32::try_from(string.len()).unwrap_or(u32::MAX));
+    }
+    arena
+}
+
+/// Reads an arena of at most `limit` strings; the lengths must cut the text exactly and between characters.
+pub(crate) fn read_strings<'a>(
+    field: &'static str,
+    arena: Option<&'a Strings>,
+    limit: usize,
+) -> Result<Vec<&'a str>, DecodeError> {
+    let Some(arena) = arena else {
+        return Ok(Vec::new());
+    };
+    if arena.lengths.len() > limit {
+        return Err(DecodeError::TooMany {
+            field,
+            found: arena.lengths.len(),
+            limit,
+        });
+    }
+    let mut rest = arena.text.as_str();
+    let mut strings = Vec::with_capacity(arena.lengths.len());
+    for (row, length) in arena.lengths.iter().enumerate() {
+        let cut = usize::try_from(*length)
+            .ok()
+            .and_then(|length| rest.split_at_checked(length));
+        let Some((string, after)) = cut else {
+            return Err(DecodeError::Range {
+                field,
+                row,
+                value: format!("{length} bytes long"),
+                expected: "lengths that cut the text between characters",
+            });
+        };
+        strings.push(string);
+        rest = after;
+    }
+    if rest.is_empty() {
+        Ok(strings)
+    } else {
+        Err(DecodeError::Column {
+            field,
+            found: arena.text.len(),
+            expected: arena.text.len() - rest.len(),
+        })
+    }
+}
+
+/// A ratio of 0..=1 in one byte: 0 = absent, 1 = 0.0, 255 = 1.0. A step is 0.4 %, less than a scrape's noise.
+pub(crate) fn write_ratio(ratio: Option<f32>) -> u8 {
+    match ratio {
+        // The cast truncates towards zero after rounding by + 0.5; the clamp keeps it in 0..=254.
+        Some(ratio) if !ratio.is_nan() => {
+            ((ratio.clamp(0.0, 1.0) * 254.0 + 0.5) as u8).saturating_add(1)
+        }
+        _ => 0,
+    }
+}
+
+/// The ratio that [`write_ratio`] wrote.
+pub(crate) fn read_ratio(byte: u8) -> Option<f32> {
+    byte.checked_sub(1).map(|steps| f32::from(steps) / 254.0)
+}

@@ -1,0 +1,165 @@
+//! Values to bytes.
+
+use prost::Message;
+
+use crate::check::{valid_cost_s, valid_rate, valid_speed};
+use crate::columns::{write_floats, write_optional, write_plain, write_ratio, write_strings};
+use crate::{Class, Demand, Endpoint, Report, Role, State, Table, limits, wire};
+
+impl Table {
+    /// The bytes of this table.
+    ///
+    /// Never fails. A number that no reader would accept (not finite, out of range) is written as absent or clamped,
+    /// because one wild signal must not cost the whole pool its table. Order, uniqueness, names and sizes are the
+    /// caller's: [`Table::check`] says whether a reader would take the result.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let message = wire::Table {
+            format: wire::FORMAT,
+            pool: self.pool.clone(),
+            epoch: self.version.epoch,
+            sequence: self.version.sequence,
+            age_ms: self.age_ms,
+            deciders: self.deciders,
+            placement_key: self.placement_key.to_vec(),
+            demand: demand(&self.demand),
+            classes: Some(classes(&self.classes)),
+            adapters: Some(write_strings(self.adapters.iter().map(String::as_str))),
+            fleet: Some(fleet(&self.endpoints)),
+            load: Some(load(&self.endpoints)),
+        };
+        message.encode_to_vec()
+    }
+}
+
+impl Report {
+    /// The bytes of this report. Never fails; see [`Table::encode`] for what is clamped and [`Report::check`].
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let rows = &self.endpoints;
+        let message = wire::Report {
+            format: wire::FORMAT,
+            pool: self.pool.clone(),
+            proxy: self.proxy,
+            sequence: self.sequence,
+            have: self.have.map(|have| wire::Version {
+                epoch: have.epoch,
+                sequence: have.sequence,
+            }),
+            wait_ms: self.wait_ms.min(limits::WAIT_MS),
+            workers: self.workers.min(limits::WORKERS),
+            decided: self.decided,
+            addresses: Some(write_strings(rows.iter().map(|row| row.address.as_str()))),
+            in_flight: write_plain(
+                rows.iter()
+                    .map(|row| row.in_flight.min(limits::REPORTED_IN_FLIGHT)),
+            ),
+            pending_tokens: write_plain(
+                rows.iter()
+                    .map(|row| row.pending_tokens.min(limits::REPORTED_TOKENS)),
+            ),
+            sent: write_plain(rows.iter().map(|row| row.sent)),
+            started: write_plain(rows.iter().map(|row| row.started)),
+            finished: write_plain(rows.iter().map(|row| row.finished)),
+            failed: write_plain(rows.iter().map(|row| row.failed)),
+        };
+        message.encode_to_vec()
+    }
+}
+
+fn demand(demand: &Demand) -> Option<wire::Demand> {
+    Some(wire::Demand {
+        arrival_rate: demand.arrival_rate.filter(|v| valid_rate(*v)),
+        uncached_tokens: demand.uncached_tokens.filter(|v| valid_rate(*v)),
+        output_tokens: demand.output_tokens.filter(|v| valid_rate(*v)),
+        adapter_load_s: demand.adapter_load_s.filter(|v| valid_cost_s(*v)),
+    })
+}
+
+fn classes(classes: &[Class]) -> wire::Classes {
+    wire::Classes {
+        names: Some(write_strings(
+            classes.iter().map(|class| class.name.as_str()),
+        )),
+        prefill_tokens_per_s: write_floats(
+            classes.iter().map(|class| class.prefill_tokens_per_s),
+            valid_speed,
+        ),
+        decode_s_per_sequence: write_floats(
+            classes.iter().map(|class| class.decode_s_per_sequence),
+            valid_cost_s,
+        ),
+        speed: write_floats(classes.iter().map(|class| class.speed), valid_speed),
+    }
+}
+
+fn fleet(rows: &[Endpoint]) -> wire::Fleet {
+    let mut zones: Vec<&str> = rows
+        .iter()
+        .map(|row| row.zone.as_str())
+        .filter(|zone| !zone.is_empty())
+        .collect();
+    zones.sort_unstable();
+    zones.dedup();
+    let zone = |row: &Endpoint| match zones.binary_search(&row.zone.as_str()) {
+        Ok(index) => u32::try_from(index + 1).unwrap_or(0),
+        Err(_) => 0,
+    };
+    wire::Fleet {
+        addresses: Some(write_strings(rows.iter().map(|row| row.address.as_str()))),
+        roles: write_plain(rows.iter().map(|row| role(row.role))),
+        class: write_optional(rows.iter().map(|row| row.class.map(u32::from))),
+        kv_blocks: write_optional(rows.iter().map(|row| row.kv_blocks)),
+        kv_block_tokens: write_optional(rows.iter().map(|row| row.kv_block_tokens)),
+        batch_limit: write_optional(rows.iter().map(|row| row.batch_limit)),
+        zone: write_plain(rows.iter().map(zone)),
+        zones: Some(write_strings(zones.iter().copied())),
+    }
+}
+
+fn load(rows: &[Endpoint]) -> wire::Load {
+    let resident = |row: &Endpoint| {
+        row.adapters
+            .as_ref()
+            .map(|list| u32::try_from(list.len()).unwrap_or(u32::MAX))
+    };
+    wire::Load {
+        flags: write_plain(rows.iter().map(flags)),
+        age_ms: write_plain(rows.iter().map(|row| row.age_ms)),
+        wait_ms: write_optional(rows.iter().map(|row| row.wait_ms)),
+        waiting: write_optional(rows.iter().map(|row| row.waiting)),
+        running: write_optional(rows.iter().map(|row| row.running)),
+        kv_used: write_plain(rows.iter().map(|row| write_ratio(row.kv_used))),
+        in_flight: write_optional(rows.iter().map(|row| row.in_flight)),
+        pending_tokens: write_optional(rows.iter().map(|row| row.pending_tokens)),
+        adapter_counts: write_optional(rows.iter().map(resident)),
+        adapters: rows
+            .iter()
+            .flat_map(|row| row.adapters.iter().flatten())
+            .map(|index| u32::from(*index))
+            .collect(),
+    }
+}
+
+fn role(role: Role) -> u8 {
+    match role {
+        Role::Both => 0,
+        Role::Prefill => 1,
+        Role::Decode => 2,
+    }
+}
+
+/// Bits 0-1: state; bits 2-3: prefill busy (0 absent, 1 no, 2 yes).
+fn flags(row: &Endpoint) -> u8 {
+    let state = match row.state {
+        State::Ready => 0,
+        State::Draining => 1,
+        State::Suspect => 2,
+    };
+    let busy = match row.prefill_busy {
+        None => 0,
+        Some(false) => 1,
+        Some(true) => 2,
+    };
+    state | busy << 2
+}

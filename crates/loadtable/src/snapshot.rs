@@ -1,0 +1,58 @@
+//! Table -> [`pick::Snapshot`](trimtab_pick::Snapshot): the one place where wire columns become decision inputs.
+
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+use trimtab_pick::{EndpointId, EndpointLoad, Millis, PoolFacts, Snapshot, State as PickState};
+
+use crate::{Class, Endpoint, State, Table};
+
+/// Indexes `table` for decisions. Index `i` of the snapshot is row `i` of the table.
+///
+/// `arrived_at`: when the table came, on the caller's clock; the age it had by then ([`Table::age_ms`] and that of each
+/// row) is kept, so a table that was old when it was sent stays old. Cost: see [`Snapshot::new`].
+#[must_use]
+pub fn snapshot(table: &Table, arrived_at: Millis) -> Snapshot {
+    let rows = table
+        .endpoints
+        .iter()
+        .map(|endpoint| load(table, endpoint))
+        .collect();
+    let pool = PoolFacts {
+        arrival_rate: table.demand.arrival_rate,
+        uncached_tokens: table.demand.uncached_tokens,
+        adapter_load_s: table.demand.adapter_load_s,
+    };
+    Snapshot::new(rows, pool, arrived_at)
+}
+
+/// The identity of the endpoint at `address` under a pool's placement key: SipHash-1-3, so that a client who can
+/// guess addresses cannot compute where a prefix goes.
+#[must_use]
+pub fn endpoint_id(placement_key: &[u8; 16], address: &str) -> EndpointId {
+    let mut hasher = SipHasher13::new_with_key(placement_key);
+    hasher.write(address.as_bytes());
+    EndpointId(hasher.finish())
+}
+
+fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
+    let class: Option<&Class> = endpoint
+        .class
+        .and_then(|index| table.classes.get(usize::from(index)));
+    EndpointLoad {
+        id: endpoint_id(&table.placement_key, &endpoint.address),
+        state: match endpoint.state {
+            State::Ready => PickState::Ready,
+            State::Draining => PickState::Draining,
+            State::Suspect => PickState::Suspect,
+        },
+        wait_s: endpoint.wait_ms.map(|wait_ms| wait_ms as f32 / 1_000.0),
+        waiting: endpoint.waiting,
+        running: endpoint.running,
+        prefill_tokens_per_s: class.and_then(|class| class.prefill_tokens_per_s),
+        decode_s_per_sequence: class.and_then(|class| class.decode_s_per_sequence),
+        speed: class.and_then(|class| class.speed),
+        adapters: endpoint.adapters.clone(),
+        age_ms: table.age_ms.saturating_add(endpoint.age_ms),
+    }
+}

@@ -1,0 +1,158 @@
+//! The messages of `loadtable.proto`, field by field. Private: the format can grow without the types that others use.
+//!
+//! Fields are declared in the order of their numbers because prost writes in the order of declaration and other
+//! libraries in that of numbers; equal bytes on both sides are tested.
+
+use prost::Message;
+
+/// The format this build writes and reads. It is raised only by a change that an old reader would misread; new
+/// optional columns keep it, because readers skip fields they do not know.
+pub(crate) const FORMAT: u32 = 1;
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Table {
+    #[prost(uint32, tag = "1")]
+    pub(crate) format: u32,
+    #[prost(string, tag = "2")]
+    pub(crate) pool: String,
+    #[prost(fixed64, tag = "3")]
+    pub(crate) epoch: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) sequence: u64,
+    #[prost(uint32, tag = "5")]
+    pub(crate) age_ms: u32,
+    #[prost(uint32, optional, tag = "6")]
+    pub(crate) deciders: Option<u32>,
+    #[prost(bytes = "vec", tag = "7")]
+    pub(crate) placement_key: Vec<u8>,
+    #[prost(message, optional, tag = "8")]
+    pub(crate) demand: Option<Demand>,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) classes: Option<Classes>,
+    #[prost(message, optional, tag = "10")]
+    pub(crate) adapters: Option<Strings>,
+    #[prost(message, optional, tag = "11")]
+    pub(crate) fleet: Option<Fleet>,
+    #[prost(message, optional, tag = "12")]
+    pub(crate) load: Option<Load>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Demand {
+    #[prost(float, optional, tag = "1")]
+    pub(crate) arrival_rate: Option<f32>,
+    #[prost(float, optional, tag = "2")]
+    pub(crate) uncached_tokens: Option<f32>,
+    #[prost(float, optional, tag = "3")]
+    pub(crate) output_tokens: Option<f32>,
+    #[prost(float, optional, tag = "4")]
+    pub(crate) adapter_load_s: Option<f32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Strings {
+    #[prost(string, tag = "1")]
+    pub(crate) text: String,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) lengths: Vec<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Classes {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) names: Option<Strings>,
+    #[prost(float, repeated, tag = "2")]
+    pub(crate) prefill_tokens_per_s: Vec<f32>,
+    #[prost(float, repeated, tag = "3")]
+    pub(crate) decode_s_per_sequence: Vec<f32>,
+    #[prost(float, repeated, tag = "4")]
+    pub(crate) speed: Vec<f32>,
+}
+
+/// What seldom changes, apart from [`Load`] so that a later format can leave it out when a reader has it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Fleet {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) addresses: Option<Strings>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) roles: Vec<u8>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub(crate) class: Vec<u32>,
+    #[prost(uint32, repeated, tag = "4")]
+    pub(crate) kv_blocks: Vec<u32>,
+    #[prost(uint32, repeated, tag = "5")]
+    pub(crate) kv_block_tokens: Vec<u32>,
+    #[prost(uint32, repeated, tag = "6")]
+    pub(crate) batch_limit: Vec<u32>,
+    #[prost(message, optional, tag = "7")]
+    pub(crate) zones: Option<Strings>,
+    #[prost(uint32, repeated, tag = "8")]
+    pub(crate) zone: Vec<u32>,
+}
+
+/// What changes with each table.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Load {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) flags: Vec<u8>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) age_ms: Vec<u32>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub(crate) wait_ms: Vec<u32>,
+    #[prost(uint32, repeated, tag = "4")]
+    pub(crate) waiting: Vec<u32>,
+    #[prost(uint32, repeated, tag = "5")]
+    pub(crate) running: Vec<u32>,
+    #[prost(bytes = "vec", tag = "6")]
+    pub(crate) kv_used: Vec<u8>,
+    #[prost(uint32, repeated, tag = "7")]
+    pub(crate) in_flight: Vec<u32>,
+    #[prost(uint32, repeated, tag = "8")]
+    pub(crate) pending_tokens: Vec<u32>,
+    #[prost(uint32, repeated, tag = "9")]
+    pub(crate) adapter_counts: Vec<u32>,
+    #[prost(uint32, repeated, tag = "10")]
+    pub(crate) adapters: Vec<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Version {
+    #[prost(fixed64, tag = "1")]
+    pub(crate) epoch: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) sequence: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Report {
+    #[prost(uint32, tag = "1")]
+    pub(crate) format: u32,
+    #[prost(string, tag = "2")]
+    pub(crate) pool: String,
+    #[prost(fixed64, tag = "3")]
+    pub(crate) proxy: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) sequence: u64,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) have: Option<Version>,
+    #[prost(uint32, tag = "6")]
+    pub(crate) wait_ms: u32,
+    #[prost(uint32, tag = "7")]
+    pub(crate) workers: u32,
+    #[prost(uint64, tag = "8")]
+    pub(crate) decided: u64,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) addresses: Option<Strings>,
+    #[prost(uint32, repeated, tag = "10")]
+    pub(crate) in_flight: Vec<u32>,
+    #[prost(uint32, repeated, tag = "11")]
+    pub(crate) pending_tokens: Vec<u32>,
+    #[prost(uint64, repeated, tag = "12")]
+    pub(crate) sent: Vec<u64>,
+    #[prost(uint64, repeated, tag = "13")]
+    pub(crate) started: Vec<u64>,
+    #[prost(uint64, repeated, tag = "14")]
+    pub(crate) finished: Vec<u64>,
+    #[prost(uint64, repeated, tag = "15")]
+    pub(crate) failed: Vec<u64>,
+}
