@@ -1,2 +1,59 @@
-//! Build doors.
-fn main() {}
+//! Build doors of the workspace: what needs more than one cargo command stands here, in Rust, testable.
+//!
+//! Comes in: a command (`cargo xtask --help`). Goes out: built and checked artefacts, tools in the user's cache folder,
+//! one line per step that says what it did and how long it took. Never: a tool installed into the project, a skipped tier.
+
+mod bench;
+mod demo;
+mod lint;
+mod project;
+mod run;
+mod test;
+mod tools;
+mod versions;
+mod wasm;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Build, prove and show Trimtab", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build everything and run `trimtab demo` beside a real Envoy (arguments are passed on; try `-- --help`)
+    Demo {
+        /// Arguments of `trimtab demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Every tier: lint, wasm, unit and property, wasm in Node, wasm host, real Envoy, clients
+    Test(test::Args),
+    /// Build, prune and check the filter: target/trimtab/filter.wasm
+    Wasm,
+    /// Formatting, clippy, documentation, file sizes, licences
+    Lint,
+    /// Benchmarks, against an optimised build
+    Bench {
+        /// Arguments of `cargo bench`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Obtain the tools that the other commands need, and list where they are
+    Tools,
+}
+
+fn main() -> Result<()> {
+    match Args::parse().command {
+        Command::Demo { args } => demo::demo(&args),
+        Command::Test(args) => test::test(&args),
+        Command::Wasm => wasm::build().map(drop),
+        Command::Lint => lint::lint(),
+        Command::Bench { args } => bench::bench(&args),
+        Command::Tools => tools::list(),
+    }
+}

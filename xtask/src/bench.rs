@@ -1,0 +1,20 @@
+//! `cargo xtask bench`: the benchmarks, with what they need at hand.
+
+use anyhow::Result;
+
+use crate::{project, run, tools, wasm};
+
+/// Runs `cargo bench` over the workspace. Filter and Envoy are there for the ones that measure the real thing.
+pub(crate) fn bench(args: &[String]) -> Result<()> {
+    wasm::build()?;
+    let envoy = tools::envoy::obtain()?;
+    run::step("bench", "measure, optimised", || {
+        let mut command = run::cargo("bench");
+        command.arg("--workspace").args(args);
+        run::run(
+            command
+                .env("TRIMTAB_FILTER", project::filter())
+                .env("TRIMTAB_ENVOY", envoy.path),
+        )
+    })
+}

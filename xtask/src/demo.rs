@@ -1,0 +1,50 @@
+//! `cargo xtask demo`: builds what the demo runs and hands over to it.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::{project, run, tools, wasm};
+
+/// Builds filter and programs, obtains Envoy beside that, then becomes `trimtab demo`.
+pub(crate) fn demo(args: &[String]) -> Result<()> {
+    let without_envoy = args
+        .iter()
+        .any(|arg| arg == "--no-envoy" || arg == "--help" || arg == "-h");
+    let envoy = thread::scope(|scope| {
+        // The download needs the network and the build the cores: together they take as long as the longer one.
+        let envoy = scope.spawn(|| {
+            if without_envoy {
+                Ok(None)
+            } else {
+                tools::envoy::obtain().map(Some)
+            }
+        });
+        wasm::build()?;
+        run::step("trimtab", "build the command line, optimised", || {
+            run::run(run::cargo("build").args(["--release", "--package", "trimtab", "--bins"]))
+        })?;
+        envoy
+            .join()
+            .map_err(|_| anyhow!("the thread that obtains Envoy panicked"))?
+    })?;
+    let mut command = Command::new(project::root().join("target/release/trimtab"));
+    command
+        .arg("demo")
+        .args(args)
+        .env("TRIMTAB_FILTER", project::filter());
+    if let Some(envoy) = envoy {
+        command.env("TRIMTAB_ENVOY", envoy.path);
+    }
+    if let Ok(commit) = run::output(
+        Command::new("git")
+            .args(["rev-parse", "--short=12", "HEAD"])
+            .current_dir(project::root()),
+    ) {
+        command.env("TRIMTAB_COMMIT", commit.trim());
+    }
+    // exec and not spawn: Ctrl-C and the exit status then belong to the demo alone.
+    Err(command.exec()).with_context(|| format!("cannot start `{}`", run::line(&command)))
+}

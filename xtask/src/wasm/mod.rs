@@ -1,0 +1,76 @@
+//! `cargo xtask wasm`: target/trimtab/filter.wasm, optimised, pruned and checked against `filter/abi.json`.
+
+mod abi;
+mod prune;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::tools::wasm_target;
+use crate::{project, run};
+
+use abi::Abi;
+
+/// Largest module that is let through. Every proxy of a mesh fetches and compiles it.
+const SIZE_MAX_BYTES: usize = 450 * 1024;
+
+/// Builds the module, always, so that nobody can test or ship a stale one. Returns its path.
+pub(crate) fn build() -> Result<PathBuf> {
+    let toolchain = wasm_target::obtain()?;
+    run::step(
+        "wasm",
+        &format!("build the filter with {}", toolchain.describe()),
+        || {
+            // `cargo rustc --crate-type`: the package is also an rlib for its native tests, which would stop link-time optimisation.
+            let mut cargo = toolchain.cargo("rustc");
+            run::run(cargo.args([
+                "--package",
+                "trimtab-filter",
+                "--lib",
+                "--crate-type",
+                "cdylib",
+                "--profile",
+                "wasm",
+            ]))
+        },
+    )?;
+    let built = project::wasm_target_dir()
+        .join(wasm_target::TARGET)
+        .join("wasm/trimtab_filter.wasm");
+    let filter = project::filter();
+    run::step(
+        "wasm",
+        "prune exports, check size, imports and exports",
+        || {
+            let abi = Abi::read(&project::root().join("filter/abi.json"))?;
+            let before = std::fs::read(&built)
+                .with_context(|| format!("cannot read {}", built.display()))?;
+            let after = prune::prune(&before, &abi)?;
+            eprintln!(
+                "    {} bytes as built, {} bytes pruned: {}",
+                before.len(),
+                after.len(),
+                filter.display()
+            );
+            if after.len() > SIZE_MAX_BYTES {
+                bail!(
+                    "the module has {} bytes, the limit is {SIZE_MAX_BYTES}",
+                    after.len()
+                );
+            }
+            write(&filter, &after)
+        },
+    )?;
+    Ok(filter)
+}
+
+/// Through a sibling and a rename: a proxy that loads the file meanwhile sees the old or the new module, never half of one.
+fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let partial = path.with_extension("wasm.partial");
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+}
