@@ -1,1 +1,38 @@
 //! Samples of endpoints over time and proxies' reports become the load table.
+//!
+//! Comes in: a [`Sample`] of one endpoint per scrape, [`Report`](trimtab_loadtable::Report)s of proxies, the list of
+//! endpoints, and the time, always as an argument. Goes out: [`Pool::table`], a table that satisfies
+//! [`Table::check`](trimtab_loadtable::Table::check) whatever came in. Never: I/O, a clock, entropy, a panic, memory beyond
+//! [`PoolConfig`]'s limits.
+//!
+//! How a row comes about: a sample is cleaned ([`Sample`] says what counts as absent) and compared with the one before
+//! (`interval`: differences of counters, none across a restart). Intervals feed decayed means of the pool's work (`work`)
+//! and the speed of the endpoint's hardware class (`speed`, robust fits in `fit`). `reports` sums up what proxies have in
+//! flight and moves a row forward from its scrape to the newest report. `cost` holds the formulas, `rows` applies them.
+//!
+//! A signal that is missing is absent in the table and never counts as zero: an endpoint without a queue length has no
+//! predicted wait at all.
+//!
+//! Times are [`Duration`](std::time::Duration)s since an origin of the caller's choice; one that steps back counts as no
+//! time passed. Functions of `libm` give the same bits natively and in wasm.
+#![forbid(unsafe_code)]
+#![deny(missing_docs, clippy::indexing_slicing)]
+
+mod config;
+pub mod cost;
+mod endpoint;
+mod fit;
+mod interval;
+mod pool;
+mod prior;
+mod reports;
+mod rows;
+mod sample;
+mod speed;
+mod work;
+
+pub use config::{EndpointSpec, PoolConfig};
+pub use pool::Pool;
+pub use prior::Prior;
+pub use reports::{Accepted, Refusal};
+pub use sample::{Adapters, Counters, Sample, SumCount};

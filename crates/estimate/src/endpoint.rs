@@ -1,0 +1,136 @@
+//! What is remembered of one endpoint.
+
+use crate::config::EndpointSpec;
+use crate::interval::Interval;
+use crate::sample::{Adapters, Sample};
+use crate::speed::{Run, Speed};
+use crate::work::Work;
+use std::time::Duration;
+
+/// Adapters assumed resident where the server does not say how many slots it has (vLLM's `max_loras` default is 1; 8 is common).
+const DEFAULT_SLOTS: u32 = 8;
+/// Most adapters remembered of one endpoint.
+const MAX_RESIDENT: u32 = 256;
+
+/// What proxies say happened at an endpoint since it was last scraped.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Since {
+    pub(crate) sent: f64,
+    pub(crate) started: f64,
+    pub(crate) finished: f64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    /// Names the endpoint in [`crate::reports`]; never used again for another address.
+    pub(crate) id: u32,
+    pub(crate) spec: EndpointSpec,
+    pub(crate) added: Duration,
+    /// The newest sample and its time.
+    pub(crate) sample: Option<(Duration, Sample)>,
+    /// Scrapes that failed since.
+    pub(crate) failures: u32,
+    pub(crate) work: Work,
+    pub(crate) busy: Option<bool>,
+    pub(crate) since: Since,
+    pub(crate) run: Run,
+    /// Adapters by last use, newest first; `None`: the server never named any.
+    pub(crate) resident: Option<Vec<String>>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(id: u32, spec: EndpointSpec, now: Duration) -> Self {
+        Self {
+            id,
+            spec,
+            added: now,
+            sample: None,
+            failures: 0,
+            work: Work::default(),
+            busy: None,
+            since: Since::default(),
+            run: Run::default(),
+            resident: None,
+        }
+    }
+
+    /// Takes a cleaned sample and learns from the interval it ends.
+    pub(crate) fn on_sample(&mut self, now: Duration, sample: Sample, speed: &mut Speed) {
+        let interval = self.sample.as_ref().and_then(|(before_at, before)| {
+            Interval::between(
+                before,
+                &sample,
+                now.saturating_sub(*before_at).as_secs_f64(),
+            )
+        });
+        if let Some(interval) = interval {
+            self.work.add(now, &interval);
+            speed.add(now, &interval, &mut self.run);
+            self.busy = speed.prefill_busy(
+                &interval,
+                sample.waiting.zip(sample.running).map(|(w, r)| w + r),
+                self.busy,
+            );
+        } else {
+            // First sample or a restart: nothing of the time before holds.
+            self.run = Run::default();
+            self.busy = None;
+            self.resident = None;
+        }
+        if let Some(adapters) = &sample.adapters {
+            self.see_adapters(adapters);
+        }
+        self.sample = Some((now, sample));
+        self.failures = 0;
+        self.since = Since::default();
+    }
+
+    /// Engines list the adapters in use and not those that are loaded; they evict the least recently used, so the last `slots`
+    /// that were seen in use are what is resident.
+    fn see_adapters(&mut self, adapters: &Adapters) {
+        let slots = adapters.slots.unwrap_or(DEFAULT_SLOTS).min(MAX_RESIDENT) as usize;
+        let resident = self.resident.get_or_insert_default();
+        let seen = &adapters.running;
+        resident.retain(|name| !seen.contains(name));
+        let mut newest = seen.clone();
+        newest.append(resident);
+        newest.truncate(slots);
+        *resident = newest;
+    }
+
+    /// Time since the newest sample, or since the endpoint is known.
+    pub(crate) fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.sample.as_ref().map_or(self.added, |(at, _)| *at))
+    }
+
+    /// Requests in the engine when last scraped.
+    pub(crate) fn in_engine(&self) -> Option<f64> {
+        let (_, sample) = self.sample.as_ref()?;
+        sample
+            .waiting
+            .zip(sample.running)
+            .map(|(waiting, running)| waiting + running)
+    }
+
+    /// Waiting and running now: the scrape moved forward by what proxies report since.
+    ///
+    /// Requests in the engine change by sent less finished; those that got a first byte left the queue. A request that was past
+    /// the queue but not past its prefill when scraped is counted as leaving it twice, so the queue is cut at zero and the
+    /// running ones are the rest of the total, which is right whatever the split.
+    pub(crate) fn forwarded(&self) -> (Option<f64>, Option<f64>) {
+        let Some((_, sample)) = &self.sample else {
+            return (None, None);
+        };
+        let (Some(waiting), Some(running)) = (sample.waiting, sample.running) else {
+            return (sample.waiting, sample.running);
+        };
+        let Since {
+            sent,
+            started,
+            finished,
+        } = self.since;
+        let total = (waiting + running + sent - finished).max(0.0);
+        let queued = (waiting + sent - started).clamp(0.0, total);
+        (Some(queued), Some(total - queued))
+    }
+}

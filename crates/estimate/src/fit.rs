@@ -1,0 +1,157 @@
+//! A robust straight line through noisy pairs, in bounded memory.
+
+use std::time::Duration;
+
+/// Bins over x, two per doubling: 2^-2 .. 2^22 covers sequences and tokens alike.
+const BINS: usize = 48;
+/// Pairs kept per bin; its median survives 7 outliers.
+const PER_BIN: usize = 15;
+/// Pairs that make a bin count.
+const MIN_PER_BIN: usize = 5;
+/// Bins that make a line.
+const MIN_BINS: usize = 3;
+/// Pairs older than this say nothing about the model that runs now.
+const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Median per bin, then the weighted median of the slopes between bins (Theil-Sen). Least squares, which the algorithm notes
+/// name, was rejected: one page with an absurd sum bends it for minutes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fit {
+    bins: Vec<Bin>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Bin {
+    pairs: Vec<(f64, f64)>,
+    next: usize,
+    last: Duration,
+}
+
+impl Fit {
+    /// Adds a pair; `x` below 0.25 or not finite values are left out.
+    pub(crate) fn add(&mut self, now: Duration, x: f64, y: f64) {
+        if !(x >= 0.25 && x.is_finite() && y.is_finite()) {
+            return;
+        }
+        if self.bins.is_empty() {
+            self.bins.resize_with(BINS, Bin::default);
+        }
+        let index = (libm::log2(x) + 2.0) * 2.0;
+        // `as` saturates, and `min` keeps it in the list.
+        if let Some(bin) = self.bins.get_mut((index as usize).min(BINS - 1)) {
+            bin.add(now, x, y);
+        }
+    }
+
+    /// The slope, or `None` while there is not enough spread.
+    pub(crate) fn slope(&self, now: Duration) -> Option<f64> {
+        let points: Vec<(f64, f64)> = self.bins.iter().filter_map(|bin| bin.median(now)).collect();
+        if points.len() < MIN_BINS {
+            return None;
+        }
+        let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
+        for (i, (x0, y0)) in points.iter().enumerate() {
+            for (x1, y1) in points.iter().skip(i + 1) {
+                let run = x1 - x0;
+                if run > 0.0 {
+                    slopes.push(((y1 - y0) / run, run));
+                }
+            }
+        }
+        weighted_median(&mut slopes)
+    }
+}
+
+impl Bin {
+    fn add(&mut self, now: Duration, x: f64, y: f64) {
+        if now.saturating_sub(self.last) > MAX_AGE {
+            self.pairs.clear();
+            self.next = 0;
+        }
+        self.last = now;
+        match self.pairs.get_mut(self.next) {
+            Some(pair) => *pair = (x, y),
+            None => self.pairs.push((x, y)),
+        }
+        self.next = (self.next + 1) % PER_BIN;
+    }
+
+    fn median(&self, now: Duration) -> Option<(f64, f64)> {
+        if self.pairs.len() < MIN_PER_BIN || now.saturating_sub(self.last) > MAX_AGE {
+            return None;
+        }
+        let mut xs: Vec<f64> = self.pairs.iter().map(|pair| pair.0).collect();
+        let mut ys: Vec<f64> = self.pairs.iter().map(|pair| pair.1).collect();
+        median(&mut xs).zip(median(&mut ys))
+    }
+}
+
+/// The middle value, the lower of two; `None` of nothing.
+pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
+    let middle = values.len().checked_sub(1)? / 2;
+    let (_, value, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    Some(*value)
+}
+
+/// The value at which half of the weight is reached.
+pub(crate) fn weighted_median(values: &mut [(f64, f64)]) -> Option<f64> {
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let half = values.iter().map(|(_, weight)| weight).sum::<f64>() / 2.0;
+    let mut below = 0.0;
+    values.iter().find_map(|(value, weight)| {
+        below += weight;
+        (below >= half).then_some(*value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    proptest! {
+        #[test]
+        fn a_third_of_wild_points_does_not_bend_the_line(
+            slope in 1e-6f64..10.0, base in 0.0f64..10.0, wild in prop::collection::vec(-1e12f64..1e12, 5 * 8),
+        ) {
+            let mut fit = Fit::default();
+            let mut wild = wild.into_iter();
+            for x in (0..8).map(|k| f64::from(1 << k)) {
+                for k in 0..15 {
+                    let line = base + slope * x;
+                    fit.add(NOW, x, if k % 3 == 0 { wild.next().unwrap() } else { line });
+                }
+            }
+            // Between a third of outliers on both sides of it the median is one of the true points.
+            let fitted = fit.slope(NOW).unwrap();
+            prop_assert!((fitted - slope).abs() <= 1e-6 * slope + 1e-9, "{fitted} for {slope}");
+        }
+
+        #[test]
+        fn any_numbers_are_taken(pairs in prop::collection::vec((any::<f64>(), any::<f64>()), 0..200)) {
+            let mut fit = Fit::default();
+            for (x, y) in pairs {
+                fit.add(NOW, x, y);
+            }
+            let _ = fit.slope(NOW);
+        }
+    }
+
+    #[test]
+    fn one_load_level_makes_no_line_and_old_points_are_dropped() {
+        let mut fit = Fit::default();
+        for _ in 0..100 {
+            fit.add(NOW, 8.0, 0.01);
+        }
+        assert_eq!(fit.slope(NOW), None);
+        for x in [1.0, 32.0, 100.0] {
+            for _ in 0..10 {
+                fit.add(NOW, x, x);
+            }
+        }
+        assert!(fit.slope(NOW).is_some());
+        assert_eq!(fit.slope(NOW + MAX_AGE + NOW), None);
+    }
+}

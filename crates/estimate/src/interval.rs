@@ -1,0 +1,128 @@
+//! What happened at one endpoint between two scrapes.
+
+use crate::sample::{Counters, Sample, SumCount};
+
+/// Shorter than this and a difference is mostly rounding.
+const MIN_SECONDS: f64 = 0.001;
+/// Faster than any server; a difference beyond it is an error of the page, not work.
+const MAX_TOKENS_PER_S: f64 = 5e6;
+/// More requests per second than one server ends.
+const MAX_REQUESTS_PER_S: f64 = 1e5;
+/// A KV cache fuller than this may hold requests back for want of blocks and not of compute.
+const KV_TIGHT: f64 = 0.95;
+
+/// Differences of counters over an interval. `None`: a page lacked the counter, or the difference cannot be true.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Interval {
+    pub(crate) seconds: f64,
+    pub(crate) prompt_tokens: Option<f64>,
+    /// May exceed `prompt_tokens` in one interval, because servers count the two at different moments.
+    pub(crate) cached_tokens: Option<f64>,
+    pub(crate) generation_tokens: Option<f64>,
+    /// Requests whose prefill ended (first token), else those that ended.
+    pub(crate) prefilled: Option<f64>,
+    pub(crate) finished: Option<f64>,
+    pub(crate) step_tokens: Option<SumCount>,
+    pub(crate) ttft_s: Option<SumCount>,
+    pub(crate) itl_s: Option<SumCount>,
+    /// Change of waiting + running.
+    pub(crate) in_engine: Option<f64>,
+    /// Mean of running at both ends.
+    pub(crate) running: Option<f64>,
+    /// Requests queued at both ends and KV blocks to spare: prefill was the bottleneck all the time.
+    pub(crate) saturated: Option<bool>,
+    /// Nothing queued at either end.
+    pub(crate) no_queue: bool,
+}
+
+impl Interval {
+    /// `None`: the server restarted between the two, or no time passed; nothing can be said about the interval.
+    pub(crate) fn between(before: &Sample, after: &Sample, seconds: f64) -> Option<Self> {
+        let restarted = before
+            .start_time_s
+            .zip(after.start_time_s)
+            .is_some_and(|(a, b)| (a - b).abs() > 1.0)
+            || fell(&before.counters, &after.counters);
+        if restarted || seconds < MIN_SECONDS {
+            return None;
+        }
+        let (b, a) = (&before.counters, &after.counters);
+        let tokens = |x: Option<f64>, y: Option<f64>| {
+            difference(x, y).filter(|d| *d <= MAX_TOKENS_PER_S * seconds)
+        };
+        let requests = |x: Option<f64>, y: Option<f64>| {
+            difference(x, y).filter(|d| *d <= MAX_REQUESTS_PER_S * seconds)
+        };
+        let pair = |x: Option<SumCount>, y: Option<SumCount>| {
+            let (x, y) = x.zip(y)?;
+            Some(SumCount {
+                sum: y.sum - x.sum,
+                count: y.count - x.count,
+            })
+        };
+        let ttft_s = pair(b.ttft_s, a.ttft_s);
+        let finished = requests(b.finished, a.finished);
+        let waiting = before.waiting.zip(after.waiting);
+        let kv_tight = [before, after]
+            .iter()
+            .any(|sample| sample.kv_used.is_some_and(|used| used > KV_TIGHT));
+        Some(Self {
+            seconds,
+            prompt_tokens: tokens(b.prompt_tokens, a.prompt_tokens),
+            cached_tokens: tokens(b.cached_tokens, a.cached_tokens)
+                .or_else(|| tokens(b.prefix_hits, a.prefix_hits)),
+            generation_tokens: tokens(b.generation_tokens, a.generation_tokens),
+            prefilled: ttft_s
+                .map(|ttft| ttft.count)
+                .filter(|count| *count <= MAX_REQUESTS_PER_S * seconds)
+                .or(finished),
+            finished,
+            step_tokens: pair(b.step_tokens, a.step_tokens),
+            ttft_s,
+            itl_s: pair(b.itl_s, a.itl_s),
+            in_engine: difference(in_engine(before), in_engine(after)),
+            running: before
+                .running
+                .zip(after.running)
+                .map(|(x, y)| f64::midpoint(x, y)),
+            saturated: waiting.map(|(x, y)| x >= 1.0 && y >= 1.0 && !kv_tight),
+            no_queue: waiting == Some((0.0, 0.0)),
+        })
+    }
+}
+
+fn in_engine(sample: &Sample) -> Option<f64> {
+    sample
+        .waiting
+        .zip(sample.running)
+        .map(|(waiting, running)| waiting + running)
+}
+
+fn difference(before: Option<f64>, after: Option<f64>) -> Option<f64> {
+    before.zip(after).map(|(before, after)| after - before)
+}
+
+/// Whether any counter fell. One that does is enough: servers reset them together, by restarting.
+fn fell(before: &Counters, after: &Counters) -> bool {
+    let singles = |c: &Counters| {
+        let pair = |p: Option<SumCount>| (p.map(|p| p.sum), p.map(|p| p.count));
+        let ((s, sn), (t, tn), (i, n), (e, en)) = (
+            pair(c.step_tokens),
+            pair(c.ttft_s),
+            pair(c.itl_s),
+            pair(c.e2e_s),
+        );
+        let plain = [
+            c.prompt_tokens,
+            c.cached_tokens,
+            c.prefix_queries,
+            c.prefix_hits,
+            c.generation_tokens,
+            c.finished,
+        ];
+        plain.into_iter().chain([s, sn, t, tn, i, n, e, en])
+    };
+    singles(before)
+        .zip(singles(after))
+        .any(|(before, after)| difference(before, after).is_some_and(|d| d < 0.0))
+}

@@ -1,0 +1,234 @@
+//! A pool: endpoints, their hardware classes, the proxies, and the table of it all.
+
+use crate::config::{EndpointSpec, PoolConfig};
+use crate::endpoint::Endpoint;
+use crate::prior::Prior;
+use crate::reports::{Accepted, Claim, Refusal, Reports};
+use crate::rows;
+use crate::sample::Sample;
+use crate::speed::Speed;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+use trimtab_loadtable::{Report, Table, Version, limits};
+
+/// Seconds of prefill that arrive at one endpoint with one report before it is urgent.
+const URGENT_PREFILL_S: f64 = 0.25;
+
+/// Everything known about one pool. All times are on one clock of the caller's.
+///
+/// ```
+/// use std::time::Duration;
+/// use trimtab_estimate::{EndpointSpec, Pool, PoolConfig, Sample};
+///
+/// let mut pool = Pool::new(PoolConfig::new("chat", 7, [0; 16]));
+/// let at = Duration::from_secs(1);
+/// pool.set_endpoints(at, vec![EndpointSpec { address: "10.0.0.1:8000".into(), ..EndpointSpec::default() }]);
+/// pool.on_sample(at, "10.0.0.1:8000", Sample { waiting: Some(2.0), running: Some(8.0), ..Sample::default() });
+/// let table = pool.table(at);
+/// assert_eq!(table.endpoints[0].waiting, Some(2));
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    config: PoolConfig,
+    sequence: u64,
+    next_id: u32,
+    /// By address, which is the order of rows.
+    endpoints: BTreeMap<String, Endpoint>,
+    classes: BTreeMap<String, Speed>,
+    reports: Reports,
+    demand: rows::Means,
+}
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(config: PoolConfig) -> Self {
+        Self {
+            config,
+            sequence: 0,
+            next_id: 0,
+            endpoints: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            reports: Reports::default(),
+            demand: rows::Means::default(),
+        }
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn config(&self) -> &PoolConfig {
+        &self.config
+    }
+
+    /// Endpoints listed now.
+    #[must_use]
+    pub fn endpoint_count(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Endpoints that have been scraped at least once.
+    #[must_use]
+    pub fn sampled_count(&self) -> usize {
+        self.endpoints
+            .values()
+            .filter(|endpoint| endpoint.sample.is_some())
+            .count()
+    }
+
+    /// Proxies that have reported within [`PoolConfig::report_ttl`], as of the last table.
+    #[must_use]
+    pub fn proxy_count(&self) -> usize {
+        self.reports.len()
+    }
+
+    /// Replaces the list of endpoints; what is known of those that stay is kept.
+    ///
+    /// Gives the addresses that were left out: not `ip:port`, listed twice (the first counts), or beyond
+    /// [`limits::ENDPOINTS`]. A class or zone with a name that a table can not carry, or beyond the table's limits, is read as
+    /// unnamed.
+    pub fn set_endpoints(&mut self, now: Duration, specs: Vec<EndpointSpec>) -> Vec<String> {
+        let mut refused = Vec::new();
+        let mut kept = BTreeMap::new();
+        let (mut classes, mut zones) = (BTreeSet::new(), BTreeSet::new());
+        for mut spec in specs {
+            let valid = spec
+                .address
+                .parse::<SocketAddr>()
+                .is_ok_and(|address| address.port() != 0)
+                && spec.address.len() <= limits::ADDRESS_BYTES;
+            if !valid || kept.contains_key(&spec.address) || kept.len() >= limits::ENDPOINTS {
+                refused.push(spec.address);
+                continue;
+            }
+            name(&mut spec.class, &mut classes, limits::CLASSES);
+            name(&mut spec.zone, &mut zones, limits::ZONES);
+            let address = spec.address.clone();
+            let endpoint = match self.endpoints.remove(&address) {
+                Some(known) => Endpoint { spec, ..known },
+                None => {
+                    self.next_id = self.next_id.wrapping_add(1);
+                    Endpoint::new(self.next_id, spec, now)
+                }
+            };
+            kept.insert(address, endpoint);
+        }
+        self.endpoints = kept;
+        let listed: BTreeSet<&str> = self
+            .endpoints
+            .values()
+            .map(|endpoint| endpoint.spec.class.as_str())
+            .collect();
+        self.classes
+            .retain(|class, _| listed.contains(class.as_str()));
+        refused
+    }
+
+    /// A scrape succeeded. An address that is not listed is ignored: it has just been removed.
+    pub fn on_sample(&mut self, now: Duration, address: &str, sample: Sample) {
+        let Some(endpoint) = self.endpoints.get_mut(address) else {
+            return;
+        };
+        let speed = match self.classes.get_mut(&endpoint.spec.class) {
+            Some(speed) => speed,
+            None => self.classes.entry(endpoint.spec.class.clone()).or_default(),
+        };
+        endpoint.on_sample(now, sample.cleaned(), speed);
+    }
+
+    /// A scrape failed: the row ages, and turns suspect after [`PoolConfig::suspect_after_failures`] in a row.
+    pub fn on_scrape_failed(&mut self, address: &str) {
+        if let Some(endpoint) = self.endpoints.get_mut(address) {
+            endpoint.failures = endpoint.failures.saturating_add(1);
+        }
+    }
+
+    /// A proxy reported. Endpoints that are not listed are ignored.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing changed.
+    pub fn on_report(&mut self, now: Duration, report: &Report) -> Result<Accepted, Refusal> {
+        self.reports.expire(now, self.config.report_ttl);
+        self.reports.admit(
+            report,
+            self.config.max_proxies,
+            self.config.max_proxy_endpoints,
+        )?;
+        // The rows in the order of the report, so that a claim finds its endpoint again.
+        let mut rows: Vec<&mut Endpoint> = Vec::with_capacity(report.endpoints.len());
+        let mut claims = Vec::with_capacity(report.endpoints.len());
+        let mut said = report.endpoints.iter().peekable();
+        // Both sides are sorted by address: one pass instead of a look-up each.
+        for (address, endpoint) in &mut self.endpoints {
+            while said
+                .next_if(|entry| entry.address.as_str() < address.as_str())
+                .is_some()
+            {}
+            if let Some(entry) = said.next_if(|entry| entry.address == *address) {
+                claims.push(Claim::new(endpoint.id, entry));
+                rows.push(endpoint);
+            }
+        }
+        rows.sort_unstable_by_key(|endpoint| endpoint.id);
+        let mut urgent = false;
+        let mut rows = rows.into_iter();
+        let (classes, config) = (&self.classes, &self.config);
+        self.reports
+            .replace(now, report, claims, |claim, before, before_at| {
+                let Some(endpoint) = rows.next() else { return };
+                let Some((before, before_at)) = before.zip(before_at) else {
+                    return;
+                };
+                claim.forward(before, before_at, now, endpoint);
+                let more = f64::from(claim.pending_tokens.saturating_sub(before.pending_tokens));
+                let prior = rows::prior(config, &endpoint.spec.class);
+                // The prior's speed is close enough to say "large"; the fit costs more than the answer is worth here.
+                urgent |= classes.contains_key(&endpoint.spec.class)
+                    && more >= URGENT_PREFILL_S * prior.prefill_tokens_per_s;
+            });
+        Ok(Accepted { urgent })
+    }
+
+    /// The table as of `now`, one sequence after the last. Cost: O(endpoints + claims of proxies).
+    pub fn table(&mut self, now: Duration) -> Table {
+        self.reports.expire(now, self.config.report_ttl);
+        self.sequence = self.sequence.saturating_add(1);
+        let version = Version {
+            epoch: self.config.epoch,
+            sequence: self.sequence,
+        };
+        let suspect = |endpoint: &Endpoint| rows::is_suspect(endpoint, now, &self.config);
+        self.demand.update(
+            self.endpoints.values(),
+            suspect,
+            self.reports.decided_per_s(),
+        );
+        rows::Build {
+            now,
+            config: &self.config,
+            endpoints: &self.endpoints,
+            speeds: &self.classes,
+            reports: &self.reports,
+            means: &self.demand,
+        }
+        .table(version)
+    }
+
+    /// The speed assumed for `class` until it is measured.
+    #[must_use]
+    pub fn prior(&self, class: &str) -> Prior {
+        rows::prior(&self.config, class)
+    }
+}
+
+/// Empties a name that a table can not carry, or that would be one too many.
+fn name(name: &mut String, seen: &mut BTreeSet<String>, max: usize) {
+    // One is left for the unnamed.
+    let fits = name.len() <= limits::NAME_BYTES && !name.chars().any(char::is_control);
+    let new = !seen.contains(name.as_str());
+    if !fits || (new && seen.len() + 1 >= max) {
+        name.clear();
+    } else if new && !name.is_empty() {
+        seen.insert(name.clone());
+    }
+}

@@ -1,0 +1,239 @@
+//! What the proxies have in flight.
+
+use crate::endpoint::{Endpoint, Since};
+use crate::work::Rate;
+use std::collections::HashMap;
+use std::time::Duration;
+use trimtab_loadtable::Report;
+
+/// Requests that one proxy may claim on an endpoint whatever the server says: bursts run ahead of scrapes.
+const SLACK_REQUESTS: f64 = 32.0;
+/// Beyond the slack a claim counts up to this multiple of what the server itself says it holds.
+const MAX_OVER_SERVER: f64 = 2.0;
+/// Claim on an endpoint that says nothing.
+const MAX_UNCONFIRMED: f64 = 1024.0;
+/// No engine in use takes longer prompts; bounds the tokens that one claimed request may bring.
+const MAX_PROMPT_TOKENS: f64 = 2_097_152.0;
+/// No proxy decides faster; bounds what a wild counter does to the arrival rate.
+const MAX_DECIDED_PER_S: f64 = 200_000.0;
+
+/// A report was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// It says that an endpoint got so much prefill work that the others should know at once.
+    pub urgent: bool,
+}
+
+/// Why a report was not taken in. The table may still be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The same proxy has sent this sequence or a later one: a delayed copy.
+    Old,
+    /// More proxies than [`PoolConfig::max_proxies`](crate::PoolConfig::max_proxies).
+    TooManyProxies,
+    /// More pairs than [`PoolConfig::max_proxy_endpoints`](crate::PoolConfig::max_proxy_endpoints).
+    TooManyEndpoints,
+}
+
+impl Refusal {
+    /// A short label for metrics, lower case with underscores.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::TooManyProxies => "too_many_proxies",
+            Self::TooManyEndpoints => "too_many_endpoints",
+        }
+    }
+}
+
+/// One proxy's newest words on one endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim {
+    pub(crate) id: u32,
+    pub(crate) in_flight: u32,
+    pub(crate) pending_tokens: u32,
+    sent: u64,
+    started: u64,
+    finished: u64,
+}
+
+#[derive(Debug)]
+struct Proxy {
+    at: Duration,
+    sequence: u64,
+    workers: u32,
+    decided: u64,
+    decisions: Rate,
+    /// Sorted by id.
+    claims: Vec<Claim>,
+}
+
+/// All proxies that have reported lately.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    proxies: HashMap<u64, Proxy>,
+    claims: usize,
+}
+
+impl Reports {
+    /// Forgets proxies that have been silent for `ttl`.
+    pub(crate) fn expire(&mut self, now: Duration, ttl: Duration) {
+        self.proxies
+            .retain(|_, proxy| now.saturating_sub(proxy.at) <= ttl);
+        self.claims = self.proxies.values().map(|proxy| proxy.claims.len()).sum();
+    }
+
+    /// Whether a report fits. Separate from [`Reports::replace`] so that a refused one changes nothing.
+    pub(crate) fn admit(
+        &self,
+        report: &Report,
+        max_proxies: usize,
+        max_claims: usize,
+    ) -> Result<(), Refusal> {
+        let known = self.proxies.get(&report.proxy);
+        if known.is_some_and(|proxy| report.sequence <= proxy.sequence) {
+            return Err(Refusal::Old);
+        }
+        if known.is_none() && self.proxies.len() >= max_proxies {
+            return Err(Refusal::TooManyProxies);
+        }
+        let others = self
+            .claims
+            .saturating_sub(known.map_or(0, |proxy| proxy.claims.len()));
+        if others.saturating_add(report.endpoints.len()) > max_claims {
+            return Err(Refusal::TooManyEndpoints);
+        }
+        Ok(())
+    }
+
+    /// Stores a report's claims and hands each, with the one before it, to `each` along with the time of the report before.
+    pub(crate) fn replace(
+        &mut self,
+        now: Duration,
+        report: &Report,
+        mut claims: Vec<Claim>,
+        mut each: impl FnMut(&Claim, Option<&Claim>, Option<Duration>),
+    ) {
+        claims.sort_unstable_by_key(|claim| claim.id);
+        let before = self.proxies.remove(&report.proxy);
+        let mut decisions = Rate::default();
+        if let Some(before) = &before {
+            decisions = before.decisions;
+            let seconds = now.saturating_sub(before.at).as_secs_f64();
+            let decided = report.decided.saturating_sub(before.decided) as f64;
+            decisions.add(decided.min(MAX_DECIDED_PER_S * seconds), seconds);
+            self.claims = self.claims.saturating_sub(before.claims.len());
+        }
+        for claim in &claims {
+            let old = before.as_ref().and_then(|proxy| {
+                let index = proxy
+                    .claims
+                    .binary_search_by_key(&claim.id, |old| old.id)
+                    .ok()?;
+                proxy.claims.get(index)
+            });
+            each(claim, old, before.as_ref().map(|proxy| proxy.at));
+        }
+        self.claims = self.claims.saturating_add(claims.len());
+        let workers = report.workers.max(1);
+        let proxy = Proxy {
+            at: now,
+            sequence: report.sequence,
+            workers,
+            decided: report.decided,
+            decisions,
+            claims,
+        };
+        self.proxies.insert(report.proxy, proxy);
+    }
+
+    /// Number of proxies.
+    pub(crate) fn len(&self) -> usize {
+        self.proxies.len()
+    }
+
+    /// Workers of all proxies, `None` before the first report.
+    pub(crate) fn deciders(&self) -> Option<u32> {
+        let sum = |sum: u32, proxy: &Proxy| sum.saturating_add(proxy.workers);
+        (!self.proxies.is_empty()).then(|| self.proxies.values().fold(0, sum))
+    }
+
+    /// Requests per second that the proxies decide.
+    pub(crate) fn decided_per_s(&self) -> Option<f64> {
+        self.proxies
+            .values()
+            .filter_map(|proxy| proxy.decisions.per_s())
+            .reduce(|a, b| a + b)
+    }
+
+    /// Age of the oldest report that still counts; rows moved forward are true up to then.
+    pub(crate) fn oldest_age(&self, now: Duration) -> Option<Duration> {
+        self.proxies
+            .values()
+            .map(|proxy| now.saturating_sub(proxy.at))
+            .max()
+    }
+
+    /// (requests in flight, pending tokens) per endpoint id, over all proxies, each claim bounded.
+    ///
+    /// `in_engine`: what the server says it holds. A proxy that is wrong can claim no more than a small multiple of it.
+    pub(crate) fn sums(&self, in_engine: impl Fn(u32) -> Option<f64>) -> HashMap<u32, (f64, f64)> {
+        let mut sums: HashMap<u32, (f64, f64)> = HashMap::new();
+        for claim in self.proxies.values().flat_map(|proxy| &proxy.claims) {
+            let in_flight = f64::from(claim.in_flight).min(bound(in_engine(claim.id)));
+            let tokens = f64::from(claim.pending_tokens).min(in_flight * MAX_PROMPT_TOKENS);
+            let sum = sums.entry(claim.id).or_default();
+            sum.0 += in_flight;
+            sum.1 += tokens;
+        }
+        sums
+    }
+}
+
+/// Most requests that one proxy's word counts for on an endpoint.
+fn bound(in_engine: Option<f64>) -> f64 {
+    in_engine.map_or(MAX_UNCONFIRMED, |held| {
+        SLACK_REQUESTS.max(MAX_OVER_SERVER * held)
+    })
+}
+
+impl Claim {
+    pub(crate) fn new(id: u32, report: &trimtab_loadtable::EndpointReport) -> Self {
+        Self {
+            id,
+            in_flight: report.in_flight,
+            pending_tokens: report.pending_tokens,
+            sent: report.sent,
+            started: report.started,
+            finished: report.finished,
+        }
+    }
+
+    /// Adds what happened since `before` to the endpoint, as far as it falls after its last scrape: a report's differences are
+    /// spread evenly over the time since the report before.
+    pub(crate) fn forward(
+        &self,
+        before: &Self,
+        before_at: Duration,
+        now: Duration,
+        endpoint: &mut Endpoint,
+    ) {
+        let Some((scraped_at, _)) = endpoint.sample else {
+            return;
+        };
+        let span = now.saturating_sub(before_at).as_secs_f64();
+        let after_scrape = now.saturating_sub(scraped_at.max(before_at)).as_secs_f64();
+        let share = if span > 0.0 { after_scrape / span } else { 1.0 };
+        let most = bound(endpoint.in_engine());
+        let part = |old: u64, new: u64| (new.saturating_sub(old) as f64).min(most) * share;
+        let Since {
+            sent,
+            started,
+            finished,
+        } = &mut endpoint.since;
+        *sent += part(before.sent, self.sent);
+        *started += part(before.started, self.started);
+        *finished += part(before.finished, self.finished);
+    }
+}

@@ -1,0 +1,283 @@
+//! From what is remembered to the rows of a table.
+
+use crate::config::PoolConfig;
+use crate::cost;
+use crate::endpoint::Endpoint;
+use crate::prior::Prior;
+use crate::reports::Reports;
+use crate::speed::Speed;
+use crate::work;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+use trimtab_loadtable::{Class, Demand, Endpoint as Row, State, Table, Version, limits};
+
+/// Uncached prompt tokens of a request, and its output tokens, before any were seen. Only used inside: the table says absent.
+const UNKNOWN_PROMPT_TOKENS: f64 = 512.0;
+const UNKNOWN_OUTPUT_TOKENS: f64 = 256.0;
+
+/// The pool's means, kept through quiet times in which nothing can be measured.
+#[derive(Debug, Default)]
+pub(crate) struct Means {
+    uncached_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+    square_ratio: Option<f64>,
+    arrivals_per_s: Option<f64>,
+}
+
+impl Means {
+    pub(crate) fn update<'a>(
+        &mut self,
+        endpoints: impl Iterator<Item = &'a Endpoint> + Clone,
+        is_suspect: impl Fn(&Endpoint) -> bool,
+        decided_per_s: Option<f64>,
+    ) {
+        self.uncached_tokens =
+            work::pooled(endpoints.clone().map(|e| e.work.uncached)).or(self.uncached_tokens);
+        self.output_tokens =
+            work::pooled(endpoints.clone().map(|e| e.work.output)).or(self.output_tokens);
+        self.square_ratio =
+            work::square_ratio(endpoints.clone().map(|e| e.work)).or(self.square_ratio);
+        let served = endpoints
+            .filter(|e| !is_suspect(e))
+            .filter_map(|e| e.work.arrivals.per_s())
+            .reduce(|a, b| a + b);
+        // Servers miss what is on its way to them, proxies what comes by other ways; neither invents requests.
+        self.arrivals_per_s = match (served.map(|rate| rate.max(0.0)), decided_per_s) {
+            (Some(served), Some(decided)) => Some(served.max(decided)),
+            (served, decided) => served.or(decided),
+        };
+    }
+}
+
+pub(crate) fn prior(config: &PoolConfig, class: &str) -> Prior {
+    config
+        .priors
+        .get(class)
+        .map_or_else(|| Prior::of_accelerator(class), |prior| prior.cleaned())
+}
+
+/// Never scraped, not lately, or failing.
+pub(crate) fn is_suspect(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
+    endpoint.sample.is_none()
+        || endpoint.failures >= config.suspect_after_failures.max(1)
+        || endpoint.age(now) > config.suspect_after
+}
+
+/// One class as the rows need it.
+struct Costs {
+    index: u16,
+    prefill_tokens_per_s: f64,
+    decode_s: f64,
+}
+
+/// Everything that a table is made of.
+pub(crate) struct Build<'a> {
+    pub(crate) now: Duration,
+    pub(crate) config: &'a PoolConfig,
+    pub(crate) endpoints: &'a BTreeMap<String, Endpoint>,
+    pub(crate) speeds: &'a BTreeMap<String, Speed>,
+    pub(crate) reports: &'a Reports,
+    pub(crate) means: &'a Means,
+}
+
+impl<'a> Build<'a> {
+    pub(crate) fn table(&self, version: Version) -> Table {
+        let (classes, costs) = self.classes();
+        let adapters = self.adapters();
+        let held: HashMap<u32, f64> = self
+            .endpoints
+            .values()
+            .filter_map(|e| Some((e.id, e.in_engine()?)))
+            .collect();
+        let sums = self.reports.sums(|id| held.get(&id).copied());
+        let heard = self.reports.deciders();
+        let mut resident_left = limits::RESIDENT_ADAPTERS;
+        let rows = self.endpoints.values().map(|endpoint| {
+            let mut row = self.row(endpoint, costs.get(endpoint.spec.class.as_str()));
+            if heard.is_some() {
+                let (in_flight, tokens) = sums.get(&endpoint.id).copied().unwrap_or_default();
+                (row.in_flight, row.pending_tokens) = (Some(whole(in_flight)), Some(whole(tokens)));
+            }
+            row.adapters = indices(endpoint, &adapters).filter(|list| list.len() <= resident_left);
+            resident_left -= row.adapters.as_ref().map_or(0, Vec::len);
+            row
+        });
+        Table {
+            pool: self.config.name.clone(),
+            version,
+            age_ms: 0,
+            deciders: heard,
+            demand: self.demand(),
+            placement_key: self.config.placement_key,
+            endpoints: rows.collect(),
+            classes,
+            adapters: adapters.into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    fn demand(&self) -> Demand {
+        let rate = |value: Option<f64>| {
+            value.map(|value| value.clamp(0.0, f64::from(limits::RATE)) as f32)
+        };
+        Demand {
+            arrival_rate: rate(self.means.arrivals_per_s),
+            uncached_tokens: rate(self.means.uncached_tokens),
+            output_tokens: rate(self.means.output_tokens),
+            adapter_load_s: self.config.adapter_load_s,
+        }
+    }
+
+    /// The classes in use and what they cost. Speed is relative to the slowest: seconds of work that an average request brings.
+    fn classes(&self) -> (Vec<Class>, HashMap<&'a str, Costs>) {
+        let names: BTreeSet<&str> = self
+            .endpoints
+            .values()
+            .map(|e| e.spec.class.as_str())
+            .collect();
+        let uncached = self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS);
+        let output = self.means.output_tokens.unwrap_or(UNKNOWN_OUTPUT_TOKENS);
+        let (mut costs, mut work_s) = (HashMap::new(), Vec::new());
+        let unseen = Speed::default();
+        for (index, class) in (0..u16::MAX).zip(&names) {
+            let (speed, prior) = (
+                self.speeds.get(*class).unwrap_or(&unseen),
+                prior(self.config, class),
+            );
+            let prefill_tokens_per_s = speed.prefill_tokens_per_s(self.now, &prior);
+            let decode_s = cost::decode_s(output, speed.itl_s_per_sequence(self.now, &prior));
+            work_s.push((
+                *class,
+                cost::prefill_s(uncached, prefill_tokens_per_s) + decode_s,
+                prefill_tokens_per_s,
+                decode_s,
+            ));
+            costs.insert(
+                *class,
+                Costs {
+                    index,
+                    prefill_tokens_per_s,
+                    decode_s,
+                },
+            );
+        }
+        let slowest = work_s
+            .iter()
+            .map(|(_, work_s, ..)| *work_s)
+            .fold(0.0, f64::max);
+        let class = |(name, work_s, prefill, decode_s): (&str, f64, f64, f64)| Class {
+            name: name.to_owned(),
+            prefill_tokens_per_s: Some(prefill as f32),
+            decode_s_per_sequence: Some(decode_s.min(f64::from(limits::COST_S)) as f32),
+            speed: (work_s > 0.0).then(|| (slowest / work_s) as f32),
+        };
+        (work_s.into_iter().map(class).collect(), costs)
+    }
+
+    /// Names that are resident somewhere, sorted, as many as a table takes.
+    fn adapters(&self) -> Vec<&'a str> {
+        let names: BTreeSet<&str> = self
+            .endpoints
+            .values()
+            .filter_map(|e| e.resident.as_ref())
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        names.into_iter().take(limits::ADAPTERS).collect()
+    }
+
+    fn row(&self, endpoint: &Endpoint, costs: Option<&Costs>) -> Row {
+        let (waiting, running) = endpoint.forwarded();
+        let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
+        let state = match endpoint.spec.draining {
+            true => State::Draining,
+            false if is_suspect(endpoint, self.now, self.config) => State::Suspect,
+            false => State::Ready,
+        };
+        let wait_s = waiting
+            .zip(running)
+            .zip(costs)
+            .map(|((waiting, running), costs)| {
+                let queued_s = self.queued_s(endpoint, waiting, costs);
+                let mean = self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS);
+                let square = self.means.square_ratio.map(|ratio| ratio * mean * mean);
+                let residual_s = cost::residual_s(mean, square, costs.prefill_tokens_per_s);
+                let busy = if endpoint.busy == Some(true) {
+                    residual_s
+                } else {
+                    0.0
+                };
+                cost::wait_s(queued_s, busy, costs.decode_s, running)
+            });
+        let count = |value: Option<f64>| value.map(whole);
+        Row {
+            address: endpoint.spec.address.clone(),
+            role: endpoint.spec.role,
+            state,
+            class: costs.map(|costs| costs.index),
+            age_ms: whole(self.age(endpoint).as_secs_f64() * 1_000.0),
+            wait_ms: wait_s.map(|wait_s| whole(wait_s * 1_000.0)),
+            waiting: count(waiting),
+            running: count(running),
+            kv_used: sample.and_then(|s| s.kv_used).map(|used| used as f32),
+            prefill_busy: endpoint.busy,
+            in_flight: None,
+            pending_tokens: None,
+            kv_blocks: count(sample.and_then(|s| s.kv_blocks)),
+            kv_block_tokens: count(sample.and_then(|s| s.kv_block_tokens)),
+            batch_limit: count(sample.and_then(|s| s.batch_limit)).or(endpoint.spec.batch_limit),
+            adapters: None,
+            zone: endpoint.spec.zone.clone(),
+        }
+    }
+
+    /// Prefill seconds in the queue. An engine's own count of queued tokens is scaled by how the queue moved since the scrape.
+    fn queued_s(&self, endpoint: &Endpoint, waiting: f64, costs: &Costs) -> f64 {
+        let mean = self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS);
+        let per_request_s = cost::prefill_s(mean, costs.prefill_tokens_per_s);
+        let Some((_, sample)) = &endpoint.sample else {
+            return waiting * per_request_s;
+        };
+        match sample.queued_tokens.zip(sample.waiting) {
+            Some((tokens, scraped)) => {
+                let left = if scraped > 0.0 {
+                    tokens * (waiting / scraped).min(1.0)
+                } else {
+                    tokens
+                };
+                cost::prefill_s(left, costs.prefill_tokens_per_s)
+                    + (waiting - scraped).max(0.0) * per_request_s
+            }
+            None => waiting * per_request_s,
+        }
+    }
+
+    /// A row that reports moved forward is as old as the oldest report behind it.
+    fn age(&self, endpoint: &Endpoint) -> Duration {
+        let scraped = endpoint.age(self.now);
+        if endpoint.in_engine().is_none() || is_suspect(endpoint, self.now, self.config) {
+            return scraped;
+        }
+        self.reports
+            .oldest_age(self.now)
+            .map_or(scraped, |reported| scraped.min(reported))
+    }
+}
+
+fn indices(endpoint: &Endpoint, adapters: &[&str]) -> Option<Vec<u16>> {
+    let resident = endpoint.resident.as_ref()?;
+    let index = |name: &String| {
+        adapters
+            .binary_search(&name.as_str())
+            .ok()
+            .and_then(|index| u16::try_from(index).ok())
+    };
+    let mut list: Vec<u16> = resident.iter().filter_map(index).collect();
+    list.sort_unstable();
+    list.dedup();
+    Some(list)
+}
+
+/// Rounded, within what a row can hold; `as` saturates and makes 0 of NaN.
+fn whole(value: f64) -> u32 {
+    (libm::round(value) as u32).min(limits::ROW_VALUE)
+}

@@ -1,0 +1,141 @@
+//! What one scrape of one endpoint says.
+
+use trimtab_loadtable::limits::NAME_BYTES;
+
+/// More requests in one engine than any real one holds; beyond it the page is taken to be wrong.
+const MAX_REQUESTS: f64 = 1e6;
+/// More KV blocks, or tokens per block, than any real cache has.
+const MAX_BLOCKS: f64 = 1e9;
+/// Integers beyond 2^53 are not exact in a float, so differences of larger counters mean nothing.
+const MAX_COUNTER: f64 = 9.007_199_254_740_992e15;
+/// Names of adapters read from one sample.
+const MAX_ADAPTERS: usize = 256;
+
+/// All signals of one endpoint at one time. `None`: the server does not say.
+///
+/// Numbers are as on the page; [`Sample::cleaned`] drops what cannot be true.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sample {
+    /// Requests queued in the engine, all of its data-parallel ranks together.
+    pub waiting: Option<f64>,
+    /// Requests in the running batch.
+    pub running: Option<f64>,
+    /// Share of the KV cache held by live requests, 0..=1; cached blocks that may be evicted count as free.
+    pub kv_used: Option<f64>,
+    /// Blocks of the KV cache.
+    pub kv_blocks: Option<f64>,
+    /// Tokens per block.
+    pub kv_block_tokens: Option<f64>,
+    /// Most sequences in one batch.
+    pub batch_limit: Option<f64>,
+    /// Uncached prompt tokens that wait in the queue, where the engine counts them (SGLang's `/v1/loads`).
+    pub queued_tokens: Option<f64>,
+    /// When the server's process started, in seconds since some epoch. Only compared with itself: another value is a restart.
+    pub start_time_s: Option<f64>,
+    /// Totals since the server's start.
+    pub counters: Counters,
+    /// Adapters, where the engine names them.
+    pub adapters: Option<Adapters>,
+}
+
+/// Totals since the server's start; they only fall when it restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Counters {
+    /// Prompt tokens, cached ones included.
+    pub prompt_tokens: Option<f64>,
+    /// Prompt tokens that were found in a cache: of those in `prompt_tokens`, counted at the same moment.
+    pub cached_tokens: Option<f64>,
+    /// Tokens looked up in the prefix cache.
+    pub prefix_queries: Option<f64>,
+    /// Tokens found there; stands in for `cached_tokens` on servers that lack it.
+    pub prefix_hits: Option<f64>,
+    /// Tokens generated.
+    pub generation_tokens: Option<f64>,
+    /// Requests that ended, for whatever reason.
+    pub finished: Option<f64>,
+    /// Tokens per engine step: sum, and number of steps.
+    pub step_tokens: Option<SumCount>,
+    /// Time to first token in seconds: sum, and number of requests.
+    pub ttft_s: Option<SumCount>,
+    /// Time between tokens of one request in seconds: sum, and number of gaps.
+    pub itl_s: Option<SumCount>,
+    /// Time from arrival to last token in seconds: sum, and number of requests.
+    pub e2e_s: Option<SumCount>,
+}
+
+/// The two totals of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SumCount {
+    /// Sum of the observations.
+    pub sum: f64,
+    /// Number of observations.
+    pub count: f64,
+}
+
+/// Adapters as the server lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Adapters {
+    /// Names of those that running requests use.
+    pub running: Vec<String>,
+    /// Names of those that queued requests want.
+    pub waiting: Vec<String>,
+    /// Slots on the device.
+    pub slots: Option<u32>,
+}
+
+impl Sample {
+    /// This sample without what cannot be true: not finite, negative, larger than any real server, a ratio above one (2 % of
+    /// rounding is forgiven), half a histogram, names of adapters that are empty, too long, or hold control characters.
+    #[must_use]
+    pub fn cleaned(self) -> Self {
+        let counters = self.counters;
+        let counter = |value| within(value, MAX_COUNTER);
+        Self {
+            waiting: within(self.waiting, MAX_REQUESTS),
+            running: within(self.running, MAX_REQUESTS),
+            kv_used: within(self.kv_used, 1.02).map(|ratio| ratio.min(1.0)),
+            kv_blocks: within(self.kv_blocks, MAX_BLOCKS),
+            kv_block_tokens: within(self.kv_block_tokens, MAX_BLOCKS)
+                .filter(|tokens| *tokens >= 1.0),
+            batch_limit: within(self.batch_limit, MAX_REQUESTS).filter(|limit| *limit >= 1.0),
+            queued_tokens: within(self.queued_tokens, MAX_BLOCKS),
+            start_time_s: self.start_time_s.filter(|time| time.is_finite()),
+            counters: Counters {
+                prompt_tokens: counter(counters.prompt_tokens),
+                cached_tokens: counter(counters.cached_tokens),
+                prefix_queries: counter(counters.prefix_queries),
+                prefix_hits: counter(counters.prefix_hits),
+                generation_tokens: counter(counters.generation_tokens),
+                finished: counter(counters.finished),
+                step_tokens: counters.step_tokens.and_then(SumCount::cleaned),
+                ttft_s: counters.ttft_s.and_then(SumCount::cleaned),
+                itl_s: counters.itl_s.and_then(SumCount::cleaned),
+                e2e_s: counters.e2e_s.and_then(SumCount::cleaned),
+            },
+            adapters: self.adapters.map(Adapters::cleaned),
+        }
+    }
+}
+
+impl SumCount {
+    fn cleaned(self) -> Option<Self> {
+        let valid = |value: f64| within(Some(value), MAX_COUNTER).is_some();
+        (valid(self.sum) && valid(self.count)).then_some(self)
+    }
+}
+
+impl Adapters {
+    fn cleaned(mut self) -> Self {
+        for names in [&mut self.running, &mut self.waiting] {
+            names.truncate(MAX_ADAPTERS);
+            names.retain(|name| {
+                (1..=NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
+            });
+        }
+        self
+    }
+}
+
+fn within(value: Option<f64>, max: f64) -> Option<f64> {
+    value.filter(|value| (0.0..=max).contains(value))
+}

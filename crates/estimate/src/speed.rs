@@ -1,0 +1,177 @@
+//! How fast a hardware class is: measured over all of its endpoints, a prior until then.
+
+use crate::fit::{Fit, median};
+use crate::interval::Interval;
+use crate::prior::Prior;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Saturated runs kept per class.
+const MAX_RUNS: usize = 64;
+/// A shorter run says little: servers count a prompt's tokens in one lump when its prefill ends.
+const MIN_RUN_S: f64 = 1.0;
+/// A longer run is cut, so that old speeds leave.
+const MAX_RUN_S: f64 = 4.0;
+/// Saturated seconds behind a speed before it is believed.
+const MIN_SATURATED_S: f64 = 5.0;
+/// With a queue and fewer prompt tokens than this per generated one, requests wait for batch slots and not for prefill.
+const PREFILL_DOMINATES: f64 = 4.0;
+/// Full budgets of saturated intervals that are kept.
+const STEPS_KEPT: usize = 15;
+/// vLLM's and SGLang's smallest default budget of tokens per step.
+const STEP_BUDGET_TOKENS: f64 = 2048.0;
+/// Share of the full budget from which steps count as full.
+const FULL: f64 = 0.75;
+/// Gaps between tokens behind one observation of their mean.
+const MIN_GAPS: f64 = 4.0;
+/// No accelerator is outside of this; a fit that is, is wrong.
+const PREFILL_RANGE: (f64, f64) = (10.0, 1e6);
+/// As above, for seconds that one more sequence adds to a step.
+const ITL_SLOPE_RANGE: (f64, f64) = (1e-7, 0.1);
+
+/// Prefill of one endpoint since its queue last was empty.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Run {
+    tokens: f64,
+    generated: f64,
+    seconds: f64,
+}
+
+/// What has been seen of a class.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Speed {
+    /// Mean time between tokens over running requests.
+    itl: Fit,
+    /// Mean time to first token over uncached prompt tokens, while nothing is queued.
+    ttft: Fit,
+    /// (tokens, seconds) of saturated runs.
+    runs: VecDeque<(f64, f64)>,
+    /// Mean tokens per step of saturated intervals.
+    steps: VecDeque<f64>,
+}
+
+impl Speed {
+    /// Learns from one interval of one endpoint of the class.
+    pub(crate) fn add(&mut self, now: Duration, interval: &Interval, run: &mut Run) {
+        let saturated = interval.saturated == Some(true);
+        let uncached = interval
+            .prompt_tokens
+            .map(|prompt| prompt - interval.cached_tokens.unwrap_or(0.0));
+        if saturated && let Some(tokens) = uncached {
+            run.tokens += tokens;
+            run.generated += interval.generation_tokens.unwrap_or(0.0);
+            run.seconds += interval.seconds;
+        }
+        if !saturated || run.seconds >= MAX_RUN_S {
+            self.end_run(std::mem::take(run));
+        }
+        if let Some(steps) = interval
+            .step_tokens
+            .filter(|steps| saturated && steps.count >= 1.0)
+            && prefill_dominates(
+                uncached.unwrap_or(0.0),
+                interval.generation_tokens.unwrap_or(0.0),
+            )
+        {
+            push(&mut self.steps, steps.sum / steps.count, STEPS_KEPT);
+        }
+        if let Some((itl, running)) = interval.itl_s.zip(interval.running)
+            && itl.count >= MIN_GAPS
+            && !saturated
+        {
+            self.itl.add(now, running, itl.sum / itl.count);
+        }
+        if let Some((ttft, tokens)) = interval.ttft_s.zip(uncached)
+            && ttft.count >= 1.0
+            && interval.no_queue
+        {
+            self.ttft
+                .add(now, tokens / ttft.count, ttft.sum / ttft.count);
+        }
+    }
+
+    fn end_run(&mut self, run: Run) {
+        if run.seconds >= MIN_RUN_S
+            && run.tokens > 0.0
+            && prefill_dominates(run.tokens, run.generated)
+        {
+            push(&mut self.runs, (run.tokens, run.seconds), MAX_RUNS);
+        }
+    }
+
+    /// Prompt tokens per second while decoding goes on: from saturated runs; else from how the time to first token grows with the
+    /// prompt on endpoints without a queue; else the prior.
+    pub(crate) fn prefill_tokens_per_s(&self, now: Duration, prior: &Prior) -> f64 {
+        let slope = || {
+            self.ttft
+                .slope(now)
+                .filter(|slope| *slope > 0.0)
+                .map(|slope| 1.0 / slope)
+        };
+        let speed = self
+            .saturated_rate()
+            .or_else(slope)
+            .unwrap_or(prior.prefill_tokens_per_s);
+        speed.clamp(PREFILL_RANGE.0, PREFILL_RANGE.1)
+    }
+
+    /// Seconds that one more running sequence adds to the time between tokens (`c_d`).
+    pub(crate) fn itl_s_per_sequence(&self, now: Duration, prior: &Prior) -> f64 {
+        let slope = self
+            .itl
+            .slope(now)
+            .filter(|slope| *slope > 0.0)
+            .unwrap_or(prior.itl_s_per_sequence);
+        slope.clamp(ITL_SLOPE_RANGE.0, ITL_SLOPE_RANGE.1)
+    }
+
+    /// Tokens per second over runs, without the fastest and the slowest fifth.
+    fn saturated_rate(&self) -> Option<f64> {
+        let total: f64 = self.runs.iter().map(|(_, seconds)| seconds).sum();
+        if total < MIN_SATURATED_S {
+            return None;
+        }
+        let mut runs: Vec<(f64, f64)> = self.runs.iter().copied().collect();
+        runs.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
+        let cut = runs.len() / 5;
+        let kept = runs.get(cut..runs.len() - cut)?;
+        let (tokens, seconds) = kept
+            .iter()
+            .fold((0.0, 0.0), |sum, run| (sum.0 + run.0, sum.1 + run.1));
+        (seconds > 0.0).then(|| tokens / seconds)
+    }
+
+    /// Whether the interval ran (nearly) full prefill budgets. `before`: the answer for the interval before, which stands while a
+    /// step takes longer than an interval.
+    pub(crate) fn prefill_busy(
+        &self,
+        interval: &Interval,
+        in_engine: Option<f64>,
+        before: Option<bool>,
+    ) -> Option<bool> {
+        let Some(steps) = interval.step_tokens else {
+            return interval.saturated;
+        };
+        if steps.count < 1.0 {
+            return if in_engine == Some(0.0) {
+                Some(false)
+            } else {
+                before
+            };
+        }
+        let mut full: Vec<f64> = self.steps.iter().copied().collect();
+        let full = median(&mut full).unwrap_or(STEP_BUDGET_TOKENS);
+        Some(steps.sum / steps.count >= FULL * full)
+    }
+}
+
+fn prefill_dominates(prompt_tokens: f64, generated_tokens: f64) -> bool {
+    prompt_tokens >= PREFILL_DOMINATES * generated_tokens
+}
+
+fn push<T>(ring: &mut VecDeque<T>, value: T, max: usize) {
+    if ring.len() >= max {
+        ring.pop_front();
+    }
+    ring.push_back(value);
+}

@@ -1,0 +1,183 @@
+//! Speeds are learned from counters of a server whose true speed is known.
+
+use std::time::Duration;
+use trimtab_estimate::{Counters, EndpointSpec, Pool, PoolConfig, Sample, SumCount};
+use trimtab_loadtable::Table;
+
+const TRUE_PREFILL: f64 = 4_000.0;
+const TRUE_SLOPE_S: f64 = 3e-4;
+const BASE_ITL_S: f64 = 0.012;
+
+/// Linear congruential noise in -1..1: reproducible and good enough to be noise.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+}
+
+/// A server's totals, as its page would show them.
+#[derive(Default)]
+struct Server {
+    prompt: f64,
+    generated: f64,
+    finished: f64,
+    ttft: SumCount,
+    itl: SumCount,
+    part: f64,
+}
+
+impl Server {
+    /// `seconds` with `running` sequences; prompts of `prompt` tokens fill the prefill budget when `queued`, else `arrivals` come.
+    fn run(
+        &mut self,
+        seconds: f64,
+        running: f64,
+        prompt: f64,
+        queued: bool,
+        noise: &mut Noise,
+    ) -> Sample {
+        let itl_s = (BASE_ITL_S + TRUE_SLOPE_S * running) * (1.0 + 0.1 * noise.next());
+        self.part += if queued {
+            seconds * TRUE_PREFILL / prompt
+        } else {
+            2.0
+        };
+        let done = self.part.floor();
+        self.part -= done;
+        self.prompt += done * prompt;
+        self.finished += done;
+        self.ttft.count += done;
+        self.ttft.sum += done * (0.03 + prompt / TRUE_PREFILL) * (1.0 + 0.1 * noise.next());
+        let tokens = (seconds / itl_s * running * if queued { 0.05 } else { 1.0 }).round();
+        self.generated += tokens;
+        self.itl.count += tokens;
+        self.itl.sum += tokens * itl_s;
+        Sample {
+            waiting: Some(if queued { 3.0 } else { 0.0 }),
+            running: Some(running),
+            counters: Counters {
+                prompt_tokens: Some(self.prompt),
+                generation_tokens: Some(self.generated),
+                finished: Some(self.finished),
+                ttft_s: Some(self.ttft),
+                itl_s: Some(self.itl),
+                ..Counters::default()
+            },
+            ..Sample::default()
+        }
+    }
+}
+
+/// Scrapes one server of class `a100` five times a second; every `wild`th sample has absurd sums.
+fn learn(queued: impl Fn(u64) -> bool, wild: u64) -> Table {
+    const A: &str = "10.0.0.1:8000";
+    let mut pool = Pool::new(PoolConfig::new("chat", 1, [0; 16]));
+    let spec = EndpointSpec {
+        address: A.into(),
+        class: "a100".into(),
+        ..EndpointSpec::default()
+    };
+    let _ = pool.set_endpoints(Duration::ZERO, vec![spec]);
+    let (mut server, mut noise) = (Server::default(), Noise(1));
+    let at = |k: u64| Duration::from_millis(200 * k);
+    for k in 0..1_500 {
+        let running = [2.0, 5.0, 12.0, 30.0, 70.0][(k / 7 % 5) as usize];
+        let prompt = [200.0, 500.0, 1_100.0, 2_500.0][(k / 11 % 4) as usize];
+        if wild > 0 && k % wild == 0 {
+            server.itl.sum += 1e6 * (1.0 + noise.next());
+            server.ttft.sum += 1e5;
+        }
+        let sample = server.run(0.2, running, prompt, queued(k), &mut noise);
+        pool.on_sample(at(k), A, sample);
+    }
+    let table = pool.table(at(1_500));
+    table.check().expect("a table always passes its own check");
+    table
+}
+
+fn assert_near(name: &str, got: f64, expected: f64, tolerance: f64) {
+    assert!(
+        (got / expected - 1.0).abs() < tolerance,
+        "{name}: {got}, expected {expected} within {tolerance}"
+    );
+}
+
+/// `g = 0.4 * O_bar * c_d`, so `c_d = g / (0.4 * O_bar)`.
+fn slope_s(table: &Table) -> f64 {
+    let g = f64::from(table.classes[0].decode_s_per_sequence.unwrap());
+    g / (0.4 * f64::from(table.demand.output_tokens.unwrap()))
+}
+
+#[test]
+fn a_queue_shows_the_prefill_speed() {
+    let table = learn(|k| k / 25 % 2 == 0, 0);
+    assert_near(
+        "prefill",
+        f64::from(table.classes[0].prefill_tokens_per_s.unwrap()),
+        TRUE_PREFILL,
+        0.1,
+    );
+    assert_near("slope", slope_s(&table), TRUE_SLOPE_S, 0.15);
+}
+
+#[test]
+fn without_a_queue_the_time_to_first_token_shows_it() {
+    let table = learn(|_| false, 0);
+    assert_near(
+        "prefill",
+        f64::from(table.classes[0].prefill_tokens_per_s.unwrap()),
+        TRUE_PREFILL,
+        0.1,
+    );
+    assert_near("slope", slope_s(&table), TRUE_SLOPE_S, 0.15);
+}
+
+#[test]
+fn one_absurd_page_in_six_changes_little() {
+    let table = learn(|k| k / 25 % 2 == 0, 6);
+    assert_near(
+        "prefill",
+        f64::from(table.classes[0].prefill_tokens_per_s.unwrap()),
+        TRUE_PREFILL,
+        0.1,
+    );
+    assert_near("slope", slope_s(&table), TRUE_SLOPE_S, 0.25);
+}
+
+#[test]
+fn nothing_seen_means_the_prior_of_the_accelerator() {
+    let mut pool = Pool::new(PoolConfig::new("chat", 1, [0; 16]));
+    let spec = |address: &str, class: &str| EndpointSpec {
+        address: address.into(),
+        class: class.into(),
+        ..EndpointSpec::default()
+    };
+    let _ = pool.set_endpoints(
+        Duration::ZERO,
+        vec![
+            spec("10.0.0.1:1", "NVIDIA-H100-80GB-HBM3"),
+            spec("10.0.0.2:1", "nvidia-l4"),
+        ],
+    );
+    let table = pool.table(Duration::ZERO);
+    let [h100, l4] = table.classes.as_slice() else {
+        panic!("two classes")
+    };
+    assert_eq!(
+        (h100.prefill_tokens_per_s, l4.prefill_tokens_per_s),
+        (Some(24_000.0), Some(3_600.0))
+    );
+    assert_eq!(l4.speed, Some(1.0), "1 is the slowest");
+    assert!(h100.speed.unwrap() > 5.0);
+    assert_eq!(
+        table.demand,
+        trimtab_loadtable::Demand::default(),
+        "nothing was measured"
+    );
+}
