@@ -1,4 +1,10 @@
 //! Whatever servers and proxies say, in whatever order of times: a table that passes its check, and honest rows stay honest.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helper fails by panicking"
+)]
 
 use proptest::prelude::*;
 use std::time::Duration;

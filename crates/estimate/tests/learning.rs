@@ -1,4 +1,10 @@
 //! Speeds are learned from counters of a server whose true speed is known.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helper fails by panicking"
+)]
 
 use std::time::Duration;
 use trimtab_estimate::{Counters, EndpointSpec, Pool, PoolConfig, Sample, SumCount};

@@ -1,4 +1,10 @@
 //! What proxies report moves rows forward and is bounded.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helper fails by panicking"
+)]
 
 use std::time::Duration;
 use trimtab_estimate::{EndpointSpec, Pool, PoolConfig, Refusal, Sample};

@@ -1,4 +1,10 @@
 //! Rows against the formulas worked out by hand.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helper fails by panicking"
+)]
 
 use std::time::Duration;
 use trimtab_estimate::{
