@@ -1,1 +1,3 @@
-//! Starting real programs, for the demo and for the tests.
+//! What the command line and the tests share.
+
+pub mod process;

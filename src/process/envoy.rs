@@ -1,0 +1,262 @@
+//! A real Envoy: found, started, asked.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::child::Child;
+use super::http;
+
+/// Lines of Envoy's log in an error.
+const LOG_LINES: usize = 40;
+/// How often a starting Envoy is asked whether it is ready.
+const POLL: Duration = Duration::from_millis(20);
+/// Bound on one question to the admin interface.
+const ASK_LIMIT: Duration = Duration::from_secs(10);
+
+/// How to start Envoy.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program; see [`find_envoy`].
+    pub binary: PathBuf,
+    /// Bootstrap configuration, YAML or JSON by its ending. Its admin interface may listen on port 0.
+    pub config: PathBuf,
+    /// Folder for the log and other files of this Envoy; must exist.
+    pub dir: PathBuf,
+    /// Worker threads.
+    pub concurrency: u32,
+    /// `--log-level`.
+    pub log_level: String,
+    /// How long it may take until it is ready.
+    pub ready_within: Duration,
+}
+
+impl Options {
+    /// Two workers, log level `warning`, 30 s to become ready.
+    #[must_use]
+    pub fn new(binary: PathBuf, config: PathBuf, dir: PathBuf) -> Self {
+        Self {
+            binary,
+            config,
+            dir,
+            concurrency: 2,
+            log_level: "warning".to_owned(),
+            ready_within: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A running Envoy. Ends when dropped.
+#[derive(Debug)]
+pub struct Envoy {
+    child: Child,
+    admin: SocketAddr,
+}
+
+/// The Envoy to use: `$TRIMTAB_ENVOY` (set by `cargo xtask`), else `$ENVOY`, else `envoy` on the PATH.
+///
+/// # Errors
+/// There is none; the message says how to get one.
+pub fn find_envoy() -> Result<PathBuf> {
+    for name in ["TRIMTAB_ENVOY", "ENVOY"] {
+        if let Some(path) = env::var_os(name)
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+        {
+            if !path.is_file() {
+                bail!(
+                    "{name}={} is not a file; name an Envoy binary there or unset it",
+                    path.display()
+                );
+            }
+            return Ok(path);
+        }
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .map(|dir| dir.join("envoy"))
+        .find(|file| file.is_file());
+    found.context("no Envoy: set ENVOY to its binary, put `envoy` on the PATH, or use `cargo xtask`, which fetches one")
+}
+
+impl Envoy {
+    /// Starts Envoy and waits until it says that it is ready: listeners up, clusters warm.
+    ///
+    /// # Errors
+    /// It cannot be started, ends (a refused configuration), or is not ready in time. The message holds the end of its log.
+    pub async fn start(options: &Options) -> Result<Self> {
+        let address_file = options.dir.join("admin-address");
+        // A file of an earlier start would be read as this one's answer.
+        let _absent = std::fs::remove_file(&address_file);
+        let mut command = Command::new(&options.binary);
+        command
+            .arg("--config-path")
+            .arg(&options.config)
+            .arg("--admin-address-path")
+            .arg(&address_file);
+        command.args([
+            "--concurrency",
+            &options.concurrency.to_string(),
+            "--log-level",
+            &options.log_level,
+        ]);
+        // Without hot restart there is no shared memory segment that a killed Envoy would leave in /dev/shm, nor a base id to share.
+        command.arg("--disable-hot-restart");
+        let mut child = Child::spawn("envoy", &command, &options.dir.join("envoy.log"))?;
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                bail!(
+                    "envoy ended with {status} before it was ready; the end of {}:\n{}",
+                    child.log_path().display(),
+                    child.log_tail(LOG_LINES)
+                );
+            }
+            if let Some(admin) = read_address(&address_file)
+                && http::get(admin, "/ready", ASK_LIMIT)
+                    .await
+                    .is_ok_and(|(status, _)| status == 200)
+            {
+                return Ok(Self { child, admin });
+            }
+            if start.elapsed() > options.ready_within {
+                bail!(
+                    "envoy is not ready after {:?}; the end of {}:\n{}",
+                    options.ready_within,
+                    child.log_path().display(),
+                    child.log_tail(LOG_LINES)
+                );
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Address of the admin interface.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The process: its id, its log, ways to end it.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// The end of Envoy's log, for messages.
+    #[must_use]
+    pub fn log_tail(&self, lines: usize) -> String {
+        self.child.log_tail(lines)
+    }
+
+    /// Everything that Envoy has logged.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        self.child.log_tail(usize::MAX)
+    }
+
+    /// Body of an admin page, e.g. `/clusters?format=json`.
+    ///
+    /// # Errors
+    /// Envoy does not answer in time, or not with 200.
+    pub async fn page(&self, path: &str) -> Result<String> {
+        let (status, body) = http::get(self.admin, path, ASK_LIMIT)
+            .await
+            .with_context(|| format!("envoy's admin page {path}"))?;
+        if status != 200 {
+            bail!("envoy's admin page {path} answered {status}: {body}");
+        }
+        Ok(body)
+    }
+
+    /// Where a listener really listens; needed when its configured port is 0.
+    ///
+    /// # Errors
+    /// There is no listener of that name, or the admin interface does not answer.
+    pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
+        let page: Value = serde_json::from_str(&self.page("/listeners?format=json").await?)
+            .context("the page of listeners is not JSON")?;
+        let all = page["listener_statuses"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let listener = all
+            .iter()
+            .find(|listener| listener["name"] == name)
+            .with_context(|| format!("envoy has no listener {name:?}"))?;
+        let socket = &listener["local_address"]["socket_address"];
+        let text = format!(
+            "{}:{}",
+            socket["address"].as_str().unwrap_or_default(),
+            socket["port_value"]
+        );
+        text.parse()
+            .with_context(|| format!("listener {name:?} is not on an IPv4 address: {socket}"))
+    }
+
+    /// Counters and gauges whose name matches the regular expression; ones that were never used are left out.
+    ///
+    /// # Errors
+    /// The admin interface does not answer.
+    pub async fn stats(&self, filter: &str) -> Result<BTreeMap<String, u64>> {
+        Ok(parse_stats(
+            &self
+                .page(&format!("/stats?usedonly&filter={}", http::escape(filter)))
+                .await?,
+        ))
+    }
+
+    /// One counter or gauge by its whole name; 0 when it was never used.
+    ///
+    /// # Errors
+    /// The admin interface does not answer.
+    pub async fn stat(&self, name: &str) -> Result<u64> {
+        let exact = format!("^{}$", name.replace('.', "\\."));
+        Ok(self.stats(&exact).await?.get(name).copied().unwrap_or(0))
+    }
+}
+
+fn read_address(file: &Path) -> Option<SocketAddr> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// Lines `name: value`; histograms and text have other values and are passed over.
+fn parse_stats(text: &str) -> BTreeMap<String, u64> {
+    text.lines()
+        .filter_map(|line| line.rsplit_once(": "))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_and_gauges_are_read_and_histograms_passed_over() {
+        let text = "cluster.a.upstream_rq_2xx: 12\nserver.version: 9999999999999\nhttp.b.rq_time: P0(nan,1.0) P50(nan,2.0)\ncontrol.identifier: \"x\"\n";
+        let stats = parse_stats(text);
+        assert_eq!(stats.len(), 2);
+        assert_eq!(stats.get("cluster.a.upstream_rq_2xx"), Some(&12));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_at_once_is_reported_with_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("not-envoy");
+        std::fs::write(&script, "#!/bin/sh\necho refused field: foo\nexit 3\n").unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let options = Options::new(script, dir.path().join("none.yaml"), dir.path().to_owned());
+        let error = format!("{:#}", Envoy::start(&options).await.unwrap_err());
+        assert!(
+            error.contains("refused field: foo") && error.contains("3"),
+            "{error}"
+        );
+    }
+}
