@@ -4,22 +4,61 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// No endpoint may be chosen: the proxy balances on its own.
+    /// No endpoint may be chosen (none listed, or all draining): the proxy balances on its own.
     NoEndpoints,
-    /// There is no table yet.
+    /// There is no table yet: the proxy balances on its own.
     NoTable,
-    /// The cheapest candidate of a fresh table.
+    /// Only one endpoint may be chosen.
+    Single,
+    /// No endpoint is ready; the cheapest of those that were not scraped lately.
+    Suspect,
+    /// The cheapest is where the conversation lives.
+    Conversation,
+    /// The cheapest is one of the endpoints where the prompt's shared beginning lives.
+    Prefix,
+    /// The cheapest is one of the endpoints where the adapter lives.
+    Adapter,
+    /// The cheapest of the drawn endpoints; nothing cached was given up.
     Load,
+    /// The cheapest of the drawn endpoints: where the prompt is cached there is too much work.
+    Spill,
+    /// The table is too old for load: the first endpoint of the request's key that this proxy itself does not overload.
+    StaleAffinity,
+    /// The table is too old for load and the request has no key: the less loaded of two, by this proxy's own requests.
+    StaleLoad,
 }
 
 impl Reason {
+    /// Every reason, in the order of declaration; for registering one metric each.
+    pub const ALL: [Self; 11] = [
+        Self::NoEndpoints,
+        Self::NoTable,
+        Self::Single,
+        Self::Suspect,
+        Self::Conversation,
+        Self::Prefix,
+        Self::Adapter,
+        Self::Load,
+        Self::Spill,
+        Self::StaleAffinity,
+        Self::StaleLoad,
+    ];
+
     /// The label, lower case with underscores.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoEndpoints => "no_endpoints",
             Self::NoTable => "no_table",
+            Self::Single => "single",
+            Self::Suspect => "suspect",
+            Self::Conversation => "conversation",
+            Self::Prefix => "prefix",
+            Self::Adapter => "adapter",
             Self::Load => "load",
+            Self::Spill => "spill",
+            Self::StaleAffinity => "stale_affinity",
+            Self::StaleLoad => "stale_load",
         }
     }
 }
@@ -32,10 +71,26 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// The chosen indices, best first; empty: no opinion.
+    /// The chosen indices, best first, each once; empty: no opinion.
     #[must_use]
     pub fn as_slice(&self) -> &[u32] {
         self.indices.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    /// Whether no more fit.
+    pub(crate) fn is_full(&self) -> bool {
+        usize::from(self.len) == self.indices.len()
+    }
+
+    /// Appends an endpoint, unless it is there already or no more fit.
+    pub(crate) fn push(&mut self, index: u32) {
+        if self.as_slice().contains(&index) {
+            return;
+        }
+        if let Some(slot) = self.indices.get_mut(usize::from(self.len)) {
+            *slot = index;
+            self.len += 1;
+        }
     }
 }
 
@@ -46,8 +101,35 @@ pub struct Decision {
     pub choices: Choices,
     /// Why.
     pub reason: Reason,
-    /// Predicted seconds until the first choice starts this request's prefill.
+    /// Predicted seconds until the first choice starts this request's prefill; absent without a fresh table or when
+    /// that endpoint's wait is not known.
     pub wait_s: Option<f64>,
     /// How many endpoints were weighed.
     pub candidates: u32,
+}
+
+impl Decision {
+    pub(crate) fn no_opinion(reason: Reason) -> Self {
+        Self {
+            choices: Choices::default(),
+            reason,
+            wait_s: None,
+            candidates: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_unique() {
+        let mut labels = Reason::ALL.map(Reason::as_str);
+        labels.sort_unstable();
+        assert!(
+            labels.windows(2).all(|pair| pair[0] != pair[1]),
+            "{labels:?}"
+        );
+    }
 }

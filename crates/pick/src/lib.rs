@@ -7,16 +7,26 @@
 #![deny(missing_docs)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+mod candidates;
+mod config;
+mod cost;
 mod decision;
+mod fallback;
+mod inflight;
 mod picker;
+mod placement;
 mod request;
 mod rng;
 mod snapshot;
 mod time;
 
+pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
-pub use picker::{Config, Picker, Ticket};
+pub use inflight::{OwnWork, Ticket};
+pub use picker::Picker;
 pub use request::{Adapter, Conversation, Prefix, Request};
 pub use rng::Rng;
 pub use snapshot::{EndpointId, EndpointLoad, PoolFacts, Snapshot, State};

@@ -15,10 +15,46 @@ impl Rng {
 
     /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.state = self.state.wrapping_add(GOLDEN);
+        mix(self.state)
+    }
+
+    /// Uniform in 0..1, in steps of 2^-53; never 1.
+    pub fn unit(&mut self) -> f64 {
+        // 53 bits convert to f64 exactly, and so does the division by a power of two.
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// 2^64 divided by the golden ratio: the increment that keeps successive inputs of [`mix`] far apart.
+pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The finalizer of SplitMix64: every input bit changes every output bit with a chance of about one half.
+pub(crate) fn mix(value: u64) -> u64 {
+    let mut z = value;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sequence_is_that_of_the_published_generator() {
+        // First outputs of SplitMix64 for seed 1234567 (reference implementation by Vigna).
+        let mut rng = Rng::new(1_234_567);
+        let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973];
+        assert_eq!([rng.next_u64(), rng.next_u64()], expected);
+    }
+
+    #[test]
+    fn unit_stays_below_one_and_has_the_mean_of_a_uniform_variable() {
+        let mut rng = Rng::new(7);
+        let values: alloc::vec::Vec<f64> = (0..100_000).map(|_| rng.unit()).collect();
+        assert!(values.iter().all(|value| (0.0..1.0).contains(value)));
+        // Standard deviation of the mean: sqrt(1/12/100,000) = 0.0009; five of them.
+        assert!((values.iter().sum::<f64>() / 100_000.0 - 0.5).abs() < 0.0046);
     }
 }

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::Millis;
+use crate::config::PREFILL_TOKENS_PER_S;
+use crate::placement::{Member, Placement};
+use crate::{Millis, Rng};
 
 /// Stable identity of an endpoint over tables: the caller's hash of its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,30 +18,31 @@ pub enum State {
     Ready,
     /// Never chosen.
     Draining,
-    /// Chosen only when nothing else is left.
+    /// Chosen only when no endpoint is ready.
     Suspect,
 }
 
-/// One endpoint as last seen. Times in seconds, absent signals `None`.
+/// One endpoint as last seen. Times in seconds, absent signals `None`; a value that is not finite, negative, or a speed
+/// of zero is taken as absent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndpointLoad {
     /// Who it is.
     pub id: EndpointId,
     /// Whether it may be chosen.
     pub state: State,
-    /// Predicted seconds until a new request's prefill starts (`w`).
+    /// Predicted seconds until a new request's prefill starts (`w`). Absent: counts as the longest of the pool.
     pub wait_s: Option<f32>,
     /// Requests queued.
     pub waiting: Option<u32>,
     /// Requests in the running batch.
     pub running: Option<u32>,
-    /// Prompt tokens per second (`R_p`).
+    /// Prompt tokens per second (`R_p`). Absent: counts as the lowest of the pool.
     pub prefill_tokens_per_s: Option<f32>,
-    /// Seconds one more sequence costs the others (`g`).
+    /// Seconds one more sequence costs the others (`g`). Absent: counts as the highest of the pool.
     pub decode_s_per_sequence: Option<f32>,
-    /// Relative capacity, 1 = the slowest class.
+    /// Relative capacity, 1 = the slowest class. Absent: counts as the lowest of the pool.
     pub speed: Option<f32>,
-    /// Resident adapters, ascending indices of the table's list; `None`: not known.
+    /// Resident adapters, ascending indices of the table's list; `None`: not known, counts as not resident.
     pub adapters: Option<Vec<u16>>,
     /// Age of this row when the table arrived, in milliseconds.
     pub age_ms: u32,
@@ -62,13 +65,90 @@ pub struct Snapshot {
     endpoints: Vec<EndpointLoad>,
     pool: PoolFacts,
     arrived_at: Millis,
+    age_ms: u64,
+    rows: Vec<Row>,
+    /// Indices of the endpoints that may be chosen: the ready ones, or the suspect ones when none is ready.
+    choosable: Vec<u32>,
+    /// Sum of the speeds of `choosable` up to and including each position.
+    cumulative_speed: Vec<f64>,
+    only_suspects: bool,
+    placement: Placement,
+    by_id: Vec<(EndpointId, u32)>,
+}
+
+/// One endpoint's signals with every gap filled to its disadvantage: an endpoint must never win because a signal is
+/// missing. The worst of the pool rather than the median, because with the median a silent endpoint would beat half of
+/// the others; it still gets what the others are too busy for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) wait_s: f64,
+    /// Whether `wait_s` is this endpoint's own signal.
+    pub(crate) wait_known: bool,
+    pub(crate) prefill_s_per_token: f64,
+    pub(crate) decode_s: f64,
+    pub(crate) speed: f64,
 }
 
 impl Snapshot {
     /// Indexes `endpoints`, in the caller's order. `arrived_at`: when the table came, on the caller's clock.
+    ///
+    /// The table as a whole is as old as its youngest row. Cost: O(n log n), and a fixed part for the placement.
     #[must_use]
     pub fn new(endpoints: Vec<EndpointLoad>, pool: PoolFacts, arrived_at: Millis) -> Self {
-        Self { endpoints, pool, arrived_at }
+        let only_suspects = !endpoints
+            .iter()
+            .any(|endpoint| endpoint.state == State::Ready);
+        let wanted = if only_suspects {
+            State::Suspect
+        } else {
+            State::Ready
+        };
+        let indexed = || (0_u32..).zip(&endpoints);
+        let choosable: Vec<u32> = indexed()
+            .filter(|(_, e)| e.state == wanted)
+            .map(|(i, _)| i)
+            .collect();
+        let rows = rows(&endpoints);
+        let mut by_id: Vec<(EndpointId, u32)> = indexed()
+            .map(|(index, endpoint)| (endpoint.id, index))
+            .collect();
+        by_id.sort_unstable();
+        let mut snapshot = Self {
+            age_ms: endpoints
+                .iter()
+                .map(|endpoint| u64::from(endpoint.age_ms))
+                .min()
+                .unwrap_or(0),
+            endpoints,
+            pool,
+            arrived_at,
+            rows,
+            choosable,
+            cumulative_speed: Vec::new(),
+            only_suspects,
+            placement: Placement::new(&[]),
+            by_id,
+        };
+        snapshot.index_speed();
+        snapshot
+    }
+
+    /// What depends on who may be chosen and how fast they are.
+    fn index_speed(&mut self) {
+        let member = |index: &u32| {
+            Some(Member {
+                id: self.endpoint(*index)?.id,
+                speed: self.row(*index)?.speed,
+            })
+        };
+        let members: Vec<Member> = self.choosable.iter().filter_map(member).collect();
+        let mut sum = 0.0;
+        let cumulative = members.iter().map(|member| {
+            sum += member.speed;
+            sum
+        });
+        self.cumulative_speed = cumulative.collect();
+        self.placement = Placement::new(&members);
     }
 
     /// The endpoints, in the caller's order.
@@ -88,4 +168,114 @@ impl Snapshot {
     pub fn arrived_at(&self) -> Millis {
         self.arrived_at
     }
+
+    /// How old the table is at `now`, in milliseconds: what it was when it came plus the time since.
+    #[must_use]
+    pub fn age_ms(&self, now: Millis) -> u64 {
+        now.since(self.arrived_at).saturating_add(self.age_ms)
+    }
+
+    /// The index of an endpoint; `None` when this table does not have it. O(log n).
+    #[must_use]
+    pub fn index_of(&self, id: EndpointId) -> Option<u32> {
+        let at = self.by_id.partition_point(|(other, _)| *other < id);
+        self.by_id
+            .get(at)
+            .filter(|(other, _)| *other == id)
+            .map(|(_, index)| *index)
+    }
+
+    pub(crate) fn endpoint(&self, index: u32) -> Option<&EndpointLoad> {
+        self.endpoints.get(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn row(&self, index: u32) -> Option<&Row> {
+        self.rows.get(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn choosable(&self) -> &[u32] {
+        &self.choosable
+    }
+
+    pub(crate) fn only_suspects(&self) -> bool {
+        self.only_suspects
+    }
+
+    /// Sum of the speeds of the endpoints that may be chosen.
+    pub(crate) fn total_speed(&self) -> f64 {
+        self.cumulative_speed.last().copied().unwrap_or(0.0)
+    }
+
+    /// The `rank`-th endpoint of `key`; `None` when nothing may be chosen. O(1).
+    pub(crate) fn rank(&self, key: u64, rank: u32) -> Option<u32> {
+        self.choosable.get(self.placement.rank(key, rank)?).copied()
+    }
+
+    /// An endpoint drawn in proportion to speed; `None` when nothing may be chosen. O(log n).
+    pub(crate) fn sample(&self, rng: &mut Rng) -> Option<u32> {
+        let point = rng.unit() * self.total_speed();
+        let at = self.cumulative_speed.partition_point(|sum| *sum <= point);
+        // Rounding may put the point on the total itself.
+        self.choosable
+            .get(at)
+            .or_else(|| self.choosable.last())
+            .copied()
+    }
+}
+
+fn rows(endpoints: &[EndpointLoad]) -> Vec<Row> {
+    let longest_wait = worst(
+        endpoints.iter().map(|endpoint| cost(endpoint.wait_s)),
+        f64::max,
+    )
+    .unwrap_or(0.0);
+    let slowest_prefill = worst(
+        endpoints
+            .iter()
+            .map(|endpoint| speed(endpoint.prefill_tokens_per_s)),
+        f64::min,
+    );
+    let slowest_prefill = slowest_prefill.unwrap_or(PREFILL_TOKENS_PER_S);
+    let dearest_decode = worst(
+        endpoints.iter().map(|e| cost(e.decode_s_per_sequence)),
+        f64::max,
+    )
+    .unwrap_or(0.0);
+    let slowest = worst(
+        endpoints.iter().map(|endpoint| speed(endpoint.speed)),
+        f64::min,
+    )
+    .unwrap_or(1.0);
+    let row = |endpoint: &EndpointLoad| {
+        let wait = cost(endpoint.wait_s);
+        Row {
+            wait_s: wait.unwrap_or(longest_wait),
+            wait_known: wait.is_some(),
+            prefill_s_per_token: 1.0
+                / speed(endpoint.prefill_tokens_per_s).unwrap_or(slowest_prefill),
+            decode_s: cost(endpoint.decode_s_per_sequence).unwrap_or(dearest_decode),
+            speed: speed(endpoint.speed).unwrap_or(slowest),
+        }
+    };
+    endpoints.iter().map(row).collect()
+}
+
+fn worst(values: impl Iterator<Item = Option<f64>>, pick: fn(f64, f64) -> f64) -> Option<f64> {
+    values.flatten().reduce(pick)
+}
+
+/// A usable cost: finite and not negative. A day is as bad as any larger value.
+fn cost(value: Option<f32>) -> Option<f64> {
+    value
+        .map(f64::from)
+        .filter(|value| value.is_finite() && *value >= 0.0)
+        .map(|value| value.min(86_400.0))
+}
+
+/// A usable speed: finite and above zero. The bounds keep sums and quotients finite.
+fn speed(value: Option<f32>) -> Option<f64> {
+    value
+        .map(f64::from)
+        .filter(|value| value.is_finite() && *value > 0.0)
+        .map(|value| value.clamp(1e-6, 1e9))
 }

@@ -1,0 +1,245 @@
+//! This decider's own work: what it has in flight, and what the newest table cannot have seen yet.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::{EndpointId, Millis, Snapshot};
+
+/// Sends remembered for the next table. At 10,000 requests per second of one decider they cover 0.4 s, about the age at
+/// which such a table arrives; older ones count as seen.
+const SENDS_KEPT: usize = 4_096;
+
+/// One request that was sent, to be handed back when it starts and ends.
+#[derive(Debug)]
+#[must_use = "a ticket that is dropped leaves its request in flight for ever"]
+pub struct Ticket {
+    endpoint: EndpointId,
+    pending: Pending,
+}
+
+impl Ticket {
+    /// Where the request went.
+    #[must_use]
+    pub fn endpoint(&self) -> EndpointId {
+        self.endpoint
+    }
+}
+
+/// Prefill that was sent and has not shown a first byte. Whole microseconds, because sums of floats would drift when
+/// parts are taken out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Pending {
+    pub(crate) tokens: u64,
+    pub(crate) prefill_us: u64,
+}
+
+/// This decider's requests on one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnWork {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Requests sent and not ended.
+    pub in_flight: u32,
+    /// Estimated uncached prompt tokens of those without a first byte.
+    pub pending_tokens: u64,
+    /// Estimated seconds of prefill of those, in microseconds.
+    pub pending_prefill_us: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Count {
+    in_flight: u32,
+    pending: Pending,
+}
+
+/// What is known of the own work on one endpoint of the newest table.
+#[derive(Debug, Clone, Copy, Default)]
+struct Own {
+    count: Count,
+    /// Work sent since the endpoint's row was taken.
+    unseen_us: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Send {
+    at: Millis,
+    endpoint: EndpointId,
+    work_us: u64,
+}
+
+/// Own work per endpoint: densely for the endpoints of the newest table, so that a decision finds it by index, and
+/// apart for those that left it with requests still running.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    own: Vec<Own>,
+    elsewhere: BTreeMap<EndpointId, Count>,
+    sends: VecDeque<Send>,
+    /// Sum of `in_flight` over `own`.
+    total: u64,
+}
+
+impl InFlight {
+    /// Moves everything over to a new table. `old`: the table that indices meant so far.
+    pub(crate) fn on_table(&mut self, old: Option<&Snapshot>, new: &Snapshot) {
+        let old_ids = old
+            .map_or(&[][..], Snapshot::endpoints)
+            .iter()
+            .map(|endpoint| endpoint.id);
+        for (id, own) in old_ids.zip(&self.own) {
+            if own.count.in_flight > 0 {
+                self.elsewhere.insert(id, own.count);
+            }
+        }
+        self.own.clear();
+        self.own.resize(new.endpoints().len(), Own::default());
+        self.total = 0;
+        let (own, total) = (&mut self.own, &mut self.total);
+        self.elsewhere.retain(|id, count| {
+            let Some(slot) = slot(own, new, *id) else {
+                return true;
+            };
+            slot.count = *count;
+            *total += u64::from(count.in_flight);
+            false
+        });
+        self.recount_unseen(new);
+    }
+
+    /// The table's rows are older than the table's arrival: what was sent in between is in no row.
+    fn recount_unseen(&mut self, new: &Snapshot) {
+        let oldest = new
+            .endpoints()
+            .iter()
+            .map(|endpoint| taken_at(new, endpoint.age_ms))
+            .min()
+            .unwrap_or_default();
+        while self.sends.front().is_some_and(|send| send.at < oldest) {
+            self.sends.pop_front();
+        }
+        for send in &self.sends {
+            let Some(index) = new.index_of(send.endpoint) else {
+                continue;
+            };
+            let taken = new
+                .endpoint(index)
+                .map(|endpoint| taken_at(new, endpoint.age_ms));
+            if let Some(own) = self.own.get_mut(index as usize)
+                && taken.is_some_and(|taken| send.at >= taken)
+            {
+                own.unseen_us = own.unseen_us.saturating_add(send.work_us);
+            }
+        }
+    }
+
+    /// A request went to `endpoint`. `work_us`: what it adds to the endpoint's wait, prefill and decode together.
+    pub(crate) fn on_sent(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        now: Millis,
+        endpoint: EndpointId,
+        pending: Pending,
+        work_us: u64,
+    ) -> Ticket {
+        let count = match snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, endpoint)) {
+            Some(own) => {
+                own.unseen_us = own.unseen_us.saturating_add(work_us);
+                self.total += 1;
+                &mut own.count
+            }
+            None => self.elsewhere.entry(endpoint).or_default(),
+        };
+        count.in_flight = count.in_flight.saturating_add(1);
+        count.pending.tokens = count.pending.tokens.saturating_add(pending.tokens);
+        count.pending.prefill_us = count.pending.prefill_us.saturating_add(pending.prefill_us);
+        if self.sends.len() >= SENDS_KEPT {
+            self.sends.pop_front();
+        }
+        self.sends.push_back(Send {
+            at: now,
+            endpoint,
+            work_us,
+        });
+        Ticket { endpoint, pending }
+    }
+
+    /// The prefill of the ticket's request is over. Does nothing the second time.
+    pub(crate) fn on_first_byte(&mut self, snapshot: Option<&Snapshot>, ticket: &mut Ticket) {
+        let pending = core::mem::take(&mut ticket.pending);
+        if let Some(count) = self.count(snapshot, ticket.endpoint) {
+            count.pending.tokens = count.pending.tokens.saturating_sub(pending.tokens);
+            count.pending.prefill_us = count.pending.prefill_us.saturating_sub(pending.prefill_us);
+        }
+    }
+
+    /// The ticket's request ended.
+    pub(crate) fn on_done(&mut self, snapshot: Option<&Snapshot>, mut ticket: Ticket) {
+        self.on_first_byte(snapshot, &mut ticket);
+        let id = ticket.endpoint;
+        if let Some(own) = snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, id)) {
+            own.count.in_flight = own.count.in_flight.saturating_sub(1);
+            self.total = self.total.saturating_sub(1);
+        } else if let Some(count) = self.elsewhere.get_mut(&id) {
+            count.in_flight = count.in_flight.saturating_sub(1);
+            if count.in_flight == 0 {
+                self.elsewhere.remove(&id);
+            }
+        }
+    }
+
+    fn count(&mut self, snapshot: Option<&Snapshot>, id: EndpointId) -> Option<&mut Count> {
+        match snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, id)) {
+            Some(own) => Some(&mut own.count),
+            None => self.elsewhere.get_mut(&id),
+        }
+    }
+
+    /// Own requests in flight on the endpoint at `index`.
+    pub(crate) fn in_flight(&self, index: u32) -> u32 {
+        self.own
+            .get(index as usize)
+            .map_or(0, |own| own.count.in_flight)
+    }
+
+    /// Own requests in flight on all endpoints of the table.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Seconds of own work that the row at `index` has not seen.
+    pub(crate) fn unseen_s(&self, index: u32) -> f64 {
+        self.own
+            .get(index as usize)
+            .map_or(0.0, |own| own.unseen_us as f64 / 1e6)
+    }
+
+    /// Every endpoint with own requests in flight, those of the table first.
+    pub(crate) fn work<'a>(
+        &'a self,
+        snapshot: Option<&'a Snapshot>,
+    ) -> impl Iterator<Item = OwnWork> + 'a {
+        let ids = snapshot
+            .map_or(&[][..], Snapshot::endpoints)
+            .iter()
+            .map(|endpoint| endpoint.id);
+        let known = ids.zip(self.own.iter().map(|own| own.count));
+        let elsewhere = self.elsewhere.iter().map(|(id, count)| (*id, *count));
+        known
+            .chain(elsewhere)
+            .filter(|(_, count)| count.in_flight > 0)
+            .map(|(endpoint, count)| OwnWork {
+                endpoint,
+                in_flight: count.in_flight,
+                pending_tokens: count.pending.tokens,
+                pending_prefill_us: count.pending.prefill_us,
+            })
+    }
+}
+
+/// When a row was taken, on the decider's clock.
+fn taken_at(snapshot: &Snapshot, age_ms: u32) -> Millis {
+    Millis(snapshot.arrived_at().0.saturating_sub(u64::from(age_ms)))
+}
+
+fn slot<'a>(own: &'a mut [Own], snapshot: &Snapshot, id: EndpointId) -> Option<&'a mut Own> {
+    own.get_mut(usize::try_from(snapshot.index_of(id)?).ok()?)
+}
