@@ -1,0 +1,136 @@
+//! The functions that a guest imports, one group per file.
+//!
+//! Each file has the registration (pointers in, pointers out) and, as methods of [`Host`], what the call means; the
+//! methods need no guest and are tested without one.
+
+mod buffers;
+mod calls;
+mod environment;
+mod headers;
+mod metrics;
+mod properties;
+mod queues;
+mod shared_data;
+mod streams;
+
+use wasmtime::{Caller, Linker};
+
+use crate::abi::Status;
+use crate::host::Host;
+
+/// Most bytes that one argument of a hostcall may have.
+const MAX_ARGUMENT_BYTES: usize = 64 << 20;
+
+/// Registers every call.
+pub(crate) fn register(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    buffers::register(linker)?;
+    calls::register(linker)?;
+    environment::register(linker)?;
+    headers::register(linker)?;
+    metrics::register(linker)?;
+    properties::register(linker)?;
+    queues::register(linker)?;
+    shared_data::register(linker)?;
+    streams::register(linker)
+}
+
+/// How a hostcall ends when it does not end well.
+enum Stop {
+    /// The guest gets this status.
+    Status(Status),
+    /// The guest's allocator trapped: the whole callback ends.
+    Trap(wasmtime::Error),
+}
+
+impl From<Status> for Stop {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+/// The guest that called.
+struct Guest<'a> {
+    caller: Caller<'a, Host>,
+}
+
+impl<'a> Guest<'a> {
+    /// Runs one hostcall: asks the world first, tells it afterwards.
+    fn enter(
+        mut caller: Caller<'a, Host>,
+        name: &'static str,
+        call: impl FnOnce(&mut Self) -> Result<(), Stop>,
+    ) -> wasmtime::Result<u32> {
+        let host = caller.data_mut();
+        let context = host.context();
+        let intercepted = host.world.intercept(name, context);
+        let mut guest = Self { caller };
+        let status = match intercepted {
+            Some(status) => status,
+            None => match call(&mut guest) {
+                Ok(()) => Status::OK,
+                Err(Stop::Status(status)) => status,
+                Err(Stop::Trap(trap)) => return Err(trap),
+            },
+        };
+        guest.host().world.answered(name, context, status);
+        Ok(status.0)
+    }
+
+    fn host(&mut self) -> &mut Host {
+        self.caller.data_mut()
+    }
+
+    /// Copies an argument out of the guest's memory.
+    fn read(&self, pointer: u32, len: u32) -> Result<Vec<u8>, Stop> {
+        let memory = self.caller.data().memory.ok_or(Status::INTERNAL_FAILURE)?;
+        let (start, len) = (address(pointer)?, address(len)?);
+        if len > MAX_ARGUMENT_BYTES {
+            return Err(Status::BAD_ARGUMENT.into());
+        }
+        let end = start
+            .checked_add(len)
+            .ok_or(Status::INVALID_MEMORY_ACCESS)?;
+        let bytes = memory.data(&self.caller).get(start..end);
+        Ok(bytes.ok_or(Status::INVALID_MEMORY_ACCESS)?.to_vec())
+    }
+
+    /// Writes `bytes` at `pointer`.
+    fn write(&mut self, pointer: u32, bytes: &[u8]) -> Result<(), Stop> {
+        let memory = self.caller.data().memory.ok_or(Status::INTERNAL_FAILURE)?;
+        let start = address(pointer)?;
+        memory
+            .write(&mut self.caller, start, bytes)
+            .map_err(|_| Status::INVALID_MEMORY_ACCESS.into())
+    }
+
+    fn write_u32(&mut self, pointer: u32, number: u32) -> Result<(), Stop> {
+        self.write(pointer, &number.to_le_bytes())
+    }
+
+    fn write_u64(&mut self, pointer: u32, number: u64) -> Result<(), Stop> {
+        self.write(pointer, &number.to_le_bytes())
+    }
+
+    /// Hands `bytes` over in memory that the guest's own allocator gave; where and how long goes to the two
+    /// pointers. Nothing at all is the null pointer and length 0.
+    fn give(&mut self, pointer: u32, length: u32, bytes: &[u8]) -> Result<(), Stop> {
+        let size = u32::try_from(bytes.len()).map_err(|_| Status::INTERNAL_FAILURE)?;
+        let place = if size == 0 { 0 } else { self.allocate(size)? };
+        self.write(place, bytes)?;
+        self.write_u32(pointer, place)?;
+        self.write_u32(length, size)
+    }
+
+    fn allocate(&mut self, size: u32) -> Result<u32, Stop> {
+        let malloc = self.host().malloc.clone().ok_or(Status::INTERNAL_FAILURE)?;
+        match malloc.call(&mut self.caller, size) {
+            Ok(0) => Err(Status::INVALID_MEMORY_ACCESS.into()),
+            Ok(place) => Ok(place),
+            Err(trap) => Err(Stop::Trap(trap)),
+        }
+    }
+}
+
+fn address(number: u32) -> Result<usize, Stop> {
+    usize::try_from(number).map_err(|_| Status::INVALID_MEMORY_ACCESS.into())
+}

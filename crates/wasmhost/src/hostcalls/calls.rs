@@ -1,0 +1,133 @@
+//! Call-outs over HTTP. Call-outs over gRPC are refused as if their cluster did not exist.
+
+use wasmtime::{Caller, Linker};
+
+use super::Guest;
+use crate::abi::Status;
+use crate::headers::HeaderMap;
+use crate::host::Host;
+use crate::world::HttpCall;
+
+/// Most call-outs without an answer, over all contexts of a VM.
+const MAX_OPEN_CALLS: usize = 10_000;
+
+pub(super) fn register(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    const CALL: &str = "proxy_http_call";
+    linker.func_wrap(
+        "env",
+        CALL,
+        |caller: Caller<'_, Host>,
+         cluster: u32,
+         cluster_len: u32,
+         headers: u32,
+         headers_len: u32,
+         body: u32,
+         body_len: u32,
+         trailers: u32,
+         trailers_len: u32,
+         timeout_ms: u32,
+         out: u32| {
+            Guest::enter(caller, CALL, |guest| {
+                let call = HttpCall {
+                    token: 0,
+                    cluster: String::from_utf8_lossy(&guest.read(cluster, cluster_len)?)
+                        .into_owned(),
+                    headers: pairs(&guest.read(headers, headers_len)?)?,
+                    body: guest.read(body, body_len)?,
+                    trailers: pairs(&guest.read(trailers, trailers_len)?)?,
+                    timeout_ms,
+                };
+                let token = guest.host().http_call(call)?;
+                guest.write_u32(out, token)
+            })
+        },
+    )?;
+    const STATUS: &str = "proxy_get_status";
+    linker.func_wrap(
+        "env",
+        STATUS,
+        |caller: Caller<'_, Host>, out_code: u32, out: u32, out_len: u32| {
+            Guest::enter(caller, STATUS, |guest| {
+                let (code, message) = guest.host().call_status.clone();
+                guest.write_u32(out_code, code)?;
+                guest.give(out, out_len, &message)
+            })
+        },
+    )?;
+    register_grpc(linker)
+}
+
+fn register_grpc(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    const CALL: &str = "proxy_grpc_call";
+    linker.func_wrap(
+        "env",
+        CALL,
+        |caller: Caller<'_, Host>,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32| { Guest::enter(caller, CALL, |_| Err(Status::BAD_ARGUMENT.into())) },
+    )?;
+    const STREAM: &str = "proxy_grpc_stream";
+    linker.func_wrap(
+        "env",
+        STREAM,
+        |caller: Caller<'_, Host>,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32| { Guest::enter(caller, STREAM, |_| Err(Status::BAD_ARGUMENT.into())) },
+    )?;
+    const SEND: &str = "proxy_grpc_send";
+    linker.func_wrap(
+        "env",
+        SEND,
+        |caller: Caller<'_, Host>, _: u32, _: u32, _: u32, _: u32| {
+            Guest::enter(caller, SEND, |_| Err(Status::BAD_ARGUMENT.into()))
+        },
+    )?;
+    for name in ["proxy_grpc_cancel", "proxy_grpc_close"] {
+        linker.func_wrap("env", name, move |caller: Caller<'_, Host>, _: u32| {
+            Guest::enter(caller, name, |_| Err(Status::NOT_FOUND.into()))
+        })?;
+    }
+    Ok(())
+}
+
+fn pairs(bytes: &[u8]) -> Result<HeaderMap, Status> {
+    HeaderMap::from_bytes(bytes).map_err(|_| Status::BAD_ARGUMENT)
+}
+
+impl Host {
+    /// Envoy looks for the cluster first, then for the three headers that every request has.
+    fn http_call(&mut self, mut call: HttpCall) -> Result<u32, Status> {
+        let complete = [":method", ":path", ":authority"]
+            .iter()
+            .all(|name| call.headers.get(name.as_bytes()).is_some());
+        if !complete {
+            return Err(Status::BAD_ARGUMENT);
+        }
+        if self.calls.len() >= MAX_OPEN_CALLS {
+            return Err(Status::INTERNAL_FAILURE);
+        }
+        let token = self.last_token.checked_add(1).unwrap_or(1);
+        call.token = token;
+        self.world.http_call(call)?;
+        self.last_token = token;
+        self.calls.insert(token, self.context());
+        Ok(token)
+    }
+}

@@ -1,0 +1,89 @@
+//! Compiling a filter once, for all VMs.
+
+use std::path::Path;
+
+use wasmtime::{Config, Engine, ExportType, OptLevel};
+
+use crate::error::HostError;
+
+/// Bounds for every VM of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of linear memory; growing beyond fails in the guest.
+    pub memory_bytes: usize,
+    /// Most wasm instructions (roughly) in one callback; beyond, the callback traps. `None`: no bound, and code that
+    /// is a tenth to a third faster, because nothing has to be counted.
+    pub fuel_per_callback: Option<u64>,
+}
+
+impl Default for Limits {
+    /// 128 MiB and 2,000 million instructions: far above what a filter may need, low enough to end a runaway one.
+    fn default() -> Self {
+        Self {
+            memory_bytes: 128 << 20,
+            fuel_per_callback: Some(2_000_000_000),
+        }
+    }
+}
+
+/// A compiled filter. Cheap to clone; VMs on any thread can be made from it.
+#[derive(Debug, Clone)]
+pub struct Module {
+    pub(crate) module: wasmtime::Module,
+    pub(crate) limits: Limits,
+}
+
+impl Module {
+    /// Compiles `wasm` (binary form).
+    ///
+    /// # Errors
+    /// [`HostError::Compile`] when it is not a valid module, [`HostError::Abi`] when it is no proxy-wasm 0.2.x one.
+    pub fn from_bytes(wasm: &[u8], limits: Limits) -> Result<Self, HostError> {
+        let mut config = Config::new();
+        config.cranelift_opt_level(OptLevel::Speed);
+        config.consume_fuel(limits.fuel_per_callback.is_some());
+        let engine = Engine::new(&config).map_err(HostError::compile)?;
+        let module = wasmtime::Module::new(&engine, wasm).map_err(HostError::compile)?;
+        let own = Self { module, limits };
+        own.check_exports()?;
+        Ok(own)
+    }
+
+    /// Compiles the file at `path`.
+    ///
+    /// # Errors
+    /// [`HostError::Read`] when it cannot be read; otherwise as [`Self::from_bytes`].
+    pub fn from_file(path: impl AsRef<Path>, limits: Limits) -> Result<Self, HostError> {
+        let path = path.as_ref();
+        let wasm = std::fs::read(path).map_err(|source| HostError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        Self::from_bytes(&wasm, limits)
+    }
+
+    /// Names of what the guest exports.
+    pub fn exports(&self) -> impl Iterator<Item = &str> {
+        self.module
+            .exports()
+            .map(|export: ExportType<'_>| export.name())
+    }
+
+    fn check_exports(&self) -> Result<(), HostError> {
+        let has = |names: &[&str]| self.exports().any(|export| names.contains(&export));
+        if !has(&["proxy_abi_version_0_2_0", "proxy_abi_version_0_2_1"]) {
+            return Err(HostError::Abi(
+                "it exports no proxy_abi_version_0_2_0 or ..._0_2_1",
+            ));
+        }
+        if !has(&["malloc", "proxy_on_memory_allocate"]) {
+            return Err(HostError::Abi(
+                "it exports neither malloc nor proxy_on_memory_allocate",
+            ));
+        }
+        if !has(&["memory"]) {
+            return Err(HostError::Abi("it exports no memory"));
+        }
+        Ok(())
+    }
+}

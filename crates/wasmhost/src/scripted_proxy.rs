@@ -1,0 +1,186 @@
+//! A whole proxy of a test: canary, main thread and workers over one [`Shared`], on one clock.
+
+use std::time::Duration;
+
+use crate::error::HostError;
+use crate::module::Module;
+use crate::script::Script;
+use crate::shared::Shared;
+use crate::vm::{Options, Vm};
+use crate::world::{CallAnswer, HttpCall};
+
+/// The cluster that every script knows from the start.
+const AGGREGATOR: &str = "trimtab_aggregator";
+/// How long [`ready_filter`] lets the proxy run before it gives up, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A VM with its script.
+#[derive(Debug)]
+pub struct Worker {
+    /// The VM.
+    pub vm: Vm,
+    /// Its world.
+    pub script: Script,
+}
+
+/// VMs as Envoy makes them: the canary is configured and dropped, then the main thread's VM is configured (it gets
+/// ticks and call-outs, never a request), then one for each worker.
+#[derive(Debug)]
+pub struct ScriptedProxy {
+    /// What the VMs share.
+    pub shared: Shared,
+    /// The main thread's.
+    pub main: Worker,
+    /// The workers', at least one.
+    pub workers: Vec<Worker>,
+}
+
+impl ScriptedProxy {
+    /// Starts with that plugin configuration. Each script knows the cluster `trimtab_aggregator`.
+    ///
+    /// # Errors
+    /// When the module cannot be linked, a VM traps, or the guest refuses the configuration: then the error holds
+    /// the guest's log.
+    pub fn start(
+        module: &Module,
+        config: &str,
+        workers: usize,
+        options: Options,
+    ) -> Result<Self, HostError> {
+        let shared = Shared::new();
+        let clock = Script::new();
+        let make = || -> Result<Worker, HostError> {
+            let script = clock.sibling();
+            script.add_cluster(AGGREGATOR);
+            let mut vm = Vm::new(module, &shared, script.clone(), options)?;
+            if vm.configure(config.as_bytes())? {
+                return Ok(Worker { vm, script });
+            }
+            Err(HostError::Refused(
+                script.log_text(crate::abi::LogLevel::Warn),
+            ))
+        };
+        drop(make()?);
+        let main = make()?;
+        let workers = (0..workers.max(1))
+            .map(|_| make())
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            shared,
+            main,
+            workers,
+        })
+    }
+
+    /// The first worker's VM.
+    ///
+    /// # Panics
+    /// When the test has emptied [`Self::workers`].
+    pub fn vm(&mut self) -> &mut Vm {
+        &mut self.worker(0).vm
+    }
+
+    /// One of the workers.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[expect(
+        clippy::expect_used,
+        reason = "a test's own mistake, to be told at once"
+    )]
+    pub fn worker(&mut self, index: usize) -> &mut Worker {
+        self.workers
+            .get_mut(index)
+            .expect("the proxy has that many workers")
+    }
+
+    /// Main thread first, then the workers.
+    pub fn all(&mut self) -> impl Iterator<Item = &mut Worker> {
+        std::iter::once(&mut self.main).chain(&mut self.workers)
+    }
+
+    /// Lets time pass: every VM ticks at its period, and hears of its queues.
+    pub fn run_for(&mut self, span: Duration) {
+        let mut left = span;
+        while !left.is_zero() {
+            let step = self.step().min(left);
+            self.main.script.advance(step);
+            left -= step;
+            for worker in self.all() {
+                if worker.vm.tick_period().is_some() {
+                    worker.vm.tick();
+                }
+                worker.vm.deliver_queues();
+            }
+        }
+    }
+
+    /// Shortest tick period of all VMs; a second when none ticks.
+    fn step(&mut self) -> Duration {
+        self.all()
+            .filter_map(|worker| worker.vm.tick_period())
+            .min()
+            .unwrap_or(Duration::from_secs(1))
+    }
+
+    /// Call-outs since this was last asked: which VM (0 = main thread, 1.. = workers) and what.
+    pub fn take_calls(&mut self) -> Vec<(usize, HttpCall)> {
+        let calls = self
+            .all()
+            .enumerate()
+            .map(|(number, worker)| (number, worker.script.take_calls()));
+        let all =
+            calls.flat_map(|(number, calls)| calls.into_iter().map(move |call| (number, call)));
+        all.collect()
+    }
+
+    /// Answers a call-out of VM `number`; `None`: it fails.
+    pub fn answer(&mut self, number: usize, token: u32, answer: Option<CallAnswer>) {
+        if let Some(worker) = self.all().nth(number) {
+            worker.vm.answer_call(token, answer);
+        }
+    }
+
+    /// Runs until some VM calls out and answers its call with `table`; then lets the others take it up.
+    /// `false`: nobody called within two minutes of virtual time.
+    pub fn deliver(&mut self, table: &[u8]) -> bool {
+        let mut waited = Duration::ZERO;
+        while waited < PATIENCE {
+            if let Some((number, call)) = self.take_calls().into_iter().next_back() {
+                self.answer(number, call.token, Some(CallAnswer::new(200, table)));
+                self.run_for(Duration::from_secs(1));
+                return true;
+            }
+            let step = self.step();
+            self.run_for(step);
+            waited += step;
+        }
+        false
+    }
+
+    /// What each failed VM failed of; empty while all run.
+    pub fn failures(&mut self) -> Vec<String> {
+        self.all()
+            .filter_map(|worker| worker.vm.failure().map(ToOwned::to_owned))
+            .collect()
+    }
+}
+
+/// A proxy with one worker that has been configured and has taken up `table`: what most tests begin with.
+///
+/// # Errors
+/// As [`ScriptedProxy::start`]; and [`HostError::Silent`] when the filter never asked for a table.
+pub fn ready_filter(
+    module: &Module,
+    config: &str,
+    table: &[u8],
+) -> Result<ScriptedProxy, HostError> {
+    let mut proxy = ScriptedProxy::start(module, config, 1, Options::default())?;
+    if proxy.deliver(table) {
+        Ok(proxy)
+    } else {
+        Err(HostError::Silent(
+            proxy.main.script.log_text(crate::abi::LogLevel::Debug),
+        ))
+    }
+}

@@ -1,0 +1,301 @@
+//! One VM: a guest with its memory and its contexts.
+
+mod callbacks;
+mod streams;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use wasmtime::{Linker, Store, StoreLimitsBuilder, TypedFunc, WasmParams, WasmResults};
+
+use crate::error::HostError;
+use crate::host::Host;
+use crate::hostcalls;
+use crate::module::Module;
+use crate::shared::{Shared, VmNumber};
+use crate::stream::Effect;
+use crate::world::{CallAnswer, World};
+
+use callbacks::Callbacks;
+
+/// Number of the root context.
+pub(crate) const ROOT: u32 = 1;
+
+/// Numbers for VMs, unique in this process, so that queues of one [`Shared`] find their owner.
+static NEXT_VM: AtomicU32 = AtomicU32::new(1);
+
+/// What the proxy, not the filter, decides about streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Envoy's `allow_on_headers_stop_iteration`: `Pause` at headers lets the body come to the filter.
+    pub allow_on_headers_stop_iteration: bool,
+    /// Most bytes of one body that the filter may hold before the proxy answers 413.
+    pub buffer_limit_bytes: usize,
+}
+
+impl Default for Options {
+    /// The option on, and the 32 KiB that gateways have.
+    fn default() -> Self {
+        Self {
+            allow_on_headers_stop_iteration: true,
+            buffer_limit_bytes: 32 << 10,
+        }
+    }
+}
+
+/// A running filter. Lives on one thread.
+///
+/// A trap makes the VM *failed*: it is never entered again and every stream callback answers `Continue`, which is
+/// Envoy's `FAIL_OPEN`. The owner sees it by [`Self::failure`] and makes a new VM.
+#[derive(Debug)]
+pub struct Vm {
+    store: Store<Host>,
+    callbacks: Callbacks,
+    options: Options,
+    failure: Option<String>,
+    next_context: u32,
+    effects: VecDeque<(u32, Effect)>,
+}
+
+impl Vm {
+    /// Links and initialises the guest; nothing is configured yet.
+    ///
+    /// # Errors
+    /// [`HostError::Link`] when it imports what this host does not have, [`HostError::Trap`] when its initialiser traps.
+    pub fn new(
+        module: &Module,
+        shared: &Shared,
+        world: impl World + 'static,
+        options: Options,
+    ) -> Result<Self, HostError> {
+        let engine = module.module.engine();
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(module.limits.memory_bytes)
+            .build();
+        let host = Host {
+            world: Box::new(world),
+            shared: shared.clone(),
+            vm: VmNumber(NEXT_VM.fetch_add(1, Ordering::Relaxed)),
+            limits,
+            memory: None,
+            malloc: None,
+            vm_configuration: Vec::new(),
+            plugin_configuration: Vec::new(),
+            tick_period_ms: 0,
+            current: ROOT,
+            effective: None,
+            streams: std::collections::BTreeMap::new(),
+            calls: std::collections::BTreeMap::new(),
+            last_token: 0,
+            answer: None,
+            call_status: (0, Vec::new()),
+            done_pending: false,
+            deferred: Vec::new(),
+        };
+        let mut store = Store::new(engine, host);
+        store.limiter(|host| &mut host.limits);
+        let mut linker = Linker::new(engine);
+        hostcalls::register(&mut linker).map_err(HostError::link)?;
+        if let Some(fuel) = module.limits.fuel_per_callback {
+            store.set_fuel(fuel).map_err(HostError::link)?;
+        }
+        let instance = linker
+            .instantiate(&mut store, &module.module)
+            .map_err(HostError::link)?;
+        let callbacks = Callbacks::new(&instance, &mut store, module.limits.fuel_per_callback)?;
+        store.data_mut().memory = instance.get_memory(&mut store, "memory");
+        store.data_mut().malloc = callbacks.malloc.clone();
+        let mut vm = Self {
+            store,
+            callbacks,
+            options,
+            failure: None,
+            next_context: ROOT + 1,
+            effects: VecDeque::new(),
+        };
+        vm.enter(ROOT, |callbacks| callbacks.initialize.clone(), ());
+        vm.failure
+            .take()
+            .map_or(Ok(vm), |failure| Err(HostError::Trap(failure)))
+    }
+
+    /// Creates the root context, starts the VM and configures the plugin. `false`: the guest refused.
+    ///
+    /// # Errors
+    /// [`HostError::Trap`] when one of the callbacks traps.
+    pub fn configure(&mut self, plugin_configuration: &[u8]) -> Result<bool, HostError> {
+        self.store.data_mut().plugin_configuration = plugin_configuration.to_vec();
+        let size = u32::try_from(plugin_configuration.len()).unwrap_or(u32::MAX);
+        self.enter(
+            ROOT,
+            |callbacks| callbacks.context_create.clone(),
+            (ROOT, 0),
+        );
+        let started = self.enter(ROOT, |callbacks| callbacks.vm_start.clone(), (ROOT, 0));
+        let configured = if started == Some(0) {
+            Some(0)
+        } else {
+            self.enter(ROOT, |callbacks| callbacks.configure.clone(), (ROOT, size))
+        };
+        self.settle();
+        match &self.failure {
+            Some(failure) => Err(HostError::Trap(failure.clone())),
+            None => Ok(configured != Some(0)),
+        }
+    }
+
+    /// How often [`Self::tick`] is due; `None`: the guest wants no ticks.
+    #[must_use]
+    pub fn tick_period(&self) -> Option<Duration> {
+        let period_ms = self.store.data().tick_period_ms;
+        (period_ms > 0).then(|| Duration::from_millis(u64::from(period_ms)))
+    }
+
+    /// Runs `proxy_on_tick`.
+    pub fn tick(&mut self) {
+        self.enter(ROOT, |callbacks| callbacks.tick.clone(), ROOT);
+        self.settle();
+    }
+
+    /// Runs `proxy_on_queue_ready` for each message that this VM has not been told of; says how often.
+    pub fn deliver_queues(&mut self) -> usize {
+        let mut told = 0;
+        let vm = self.store.data().vm;
+        while let Some((context, queue)) = next_ready(&self.store, vm) {
+            self.enter(
+                context,
+                |callbacks| callbacks.queue_ready.clone(),
+                (context, queue),
+            );
+            self.settle();
+            told += 1;
+        }
+        told
+    }
+
+    /// Tells the guest how the call-out `token` ended; `None`: reset or timed out. A token that is not open (answered
+    /// before, or its stream is gone) is `false` and the guest is not bothered.
+    pub fn answer_call(&mut self, token: u32, answer: Option<CallAnswer>) -> bool {
+        let Some(context) = self.store.data_mut().calls.remove(&token) else {
+            return false;
+        };
+        self.call_response(context, token, answer);
+        true
+    }
+
+    /// As [`Self::answer_call`] but with a token that the guest may never have seen; Envoy has sent such. The guest
+    /// must live with it.
+    pub fn answer_unknown_call(&mut self, token: u32, answer: Option<CallAnswer>) {
+        self.store.data_mut().calls.remove(&token);
+        self.call_response(ROOT, token, answer);
+    }
+
+    fn call_response(&mut self, context: u32, token: u32, answer: Option<CallAnswer>) {
+        const UNAVAILABLE: u32 = 14;
+        let sizes = answer.as_ref().map_or((0, 0, 0), |answer| {
+            (
+                size(answer.headers.len()),
+                size(answer.body.len()),
+                size(answer.trailers.len()),
+            )
+        });
+        let host = self.store.data_mut();
+        host.call_status = if answer.is_some() {
+            (0, Vec::new())
+        } else {
+            (UNAVAILABLE, b"reset".to_vec())
+        };
+        host.answer = answer;
+        let arguments = (context, token, sizes.0, sizes.1, sizes.2);
+        self.enter(
+            context,
+            |callbacks| callbacks.call_response.clone(),
+            arguments,
+        );
+        self.store.data_mut().answer = None;
+        self.settle();
+    }
+
+    /// Ends the plugin as a proxy that shuts down in peace does: done and delete of the root context.
+    pub fn shutdown(&mut self) {
+        let done = self.enter(ROOT, |callbacks| callbacks.done.clone(), ROOT);
+        self.store.data_mut().done_pending = done == Some(0);
+        self.enter(ROOT, |callbacks| callbacks.log.clone(), ROOT);
+        self.enter(ROOT, |callbacks| callbacks.delete.clone(), ROOT);
+        self.settle();
+    }
+
+    /// Why the VM is of no further use; `None` while it runs.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Size of the guest's memory now; it never shrinks.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.store
+            .data()
+            .memory
+            .map_or(0, |memory| memory.data_size(&self.store))
+    }
+
+    /// Call-outs that have no answer yet, oldest first.
+    #[must_use]
+    pub fn open_calls(&self) -> Vec<u32> {
+        self.store.data().calls.keys().copied().collect()
+    }
+
+    /// What has left the filter since the last time this was asked, in order, with the stream's number.
+    pub fn take_effects(&mut self) -> Vec<(u32, Effect)> {
+        self.effects.drain(..).collect()
+    }
+
+    /// As [`Self::take_effects`] for one stream; what belongs to others stays.
+    pub fn take_effects_of(&mut self, stream: u32) -> Vec<Effect> {
+        let (own, others) = self
+            .effects
+            .drain(..)
+            .partition(|(number, _)| *number == stream);
+        self.effects = others;
+        let own: VecDeque<(u32, Effect)> = own;
+        own.into_iter().map(|(_, effect)| effect).collect()
+    }
+
+    /// Calls into the guest; `None` when it does not export the callback, or has failed.
+    fn enter<P: WasmParams, R: WasmResults>(
+        &mut self,
+        context: u32,
+        callback: impl FnOnce(&Callbacks) -> Option<TypedFunc<P, R>>,
+        arguments: P,
+    ) -> Option<R> {
+        if self.failure.is_some() {
+            return None;
+        }
+        let callback = callback(&self.callbacks)?;
+        let host = self.store.data_mut();
+        host.current = context;
+        host.effective = None;
+        let fuelled = match self.callbacks.fuel {
+            Some(fuel) => self.store.set_fuel(fuel),
+            None => Ok(()),
+        };
+        match fuelled.and_then(|()| callback.call(&mut self.store, arguments)) {
+            Ok(result) => Some(result),
+            Err(trap) => {
+                self.failure = Some(format!("{trap:#}"));
+                None
+            }
+        }
+    }
+}
+
+/// Apart from the loop over it so that the lock is not held while the guest runs.
+fn next_ready(store: &Store<Host>, vm: VmNumber) -> Option<(u32, u32)> {
+    store.data().shared.queues().next_ready(vm)
+}
+
+fn size(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,326 @@
+//! HTTP streams through the guest: callbacks, what they hold back and what goes on.
+
+use super::{Vm, size};
+use crate::abi::{Action, Direction};
+use crate::headers::HeaderMap;
+use crate::host::Deferred;
+use crate::stream::{Effect, Half, LocalReply, Part, Stream, Verdict};
+
+impl Vm {
+    /// A new stream's number. The guest learns of it with its headers.
+    pub fn open(&mut self) -> u32 {
+        let number = self.next_context;
+        self.next_context = self.next_context.checked_add(1).unwrap_or(super::ROOT + 1);
+        self.store
+            .data_mut()
+            .streams
+            .insert(number, Stream::default());
+        number
+    }
+
+    /// Streams that are open.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.store.data().streams.len()
+    }
+
+    /// Sets what `proxy_get_property` answers for this stream; `path` parts are separated by dots here
+    /// (`upstream.address`).
+    pub fn set_attribute(&mut self, stream: u32, path: &str, value: impl AsRef<[u8]>) {
+        if let Some(stream) = self.store.data_mut().streams.get_mut(&stream) {
+            stream.attributes.insert(
+                path.replace('.', "\0").into_bytes(),
+                value.as_ref().to_vec(),
+            );
+        }
+    }
+
+    /// Headers arrive. Does nothing for a stream that is closed or had its headers (the same holds for body and trailers).
+    pub fn headers(
+        &mut self,
+        stream: u32,
+        direction: Direction,
+        headers: HeaderMap,
+        end: bool,
+    ) -> Action {
+        let count = size(headers.len());
+        match self.half(stream, direction) {
+            Some(half) if !half.begun => half.headers(headers, end),
+            _ => return Action::Continue,
+        }
+        self.create(stream);
+        let result = self.enter(
+            stream,
+            |callbacks| match direction {
+                Direction::Request => callbacks.request_headers.clone(),
+                Direction::Response => callbacks.response_headers.clone(),
+            },
+            (stream, count, u32::from(end)),
+        );
+        let verdict = match result {
+            None | Some(0) => Verdict::Continue,
+            Some(1) if self.options.allow_on_headers_stop_iteration => Verdict::StopHeaders,
+            Some(_) => Verdict::StopAll,
+        };
+        self.apply(stream, direction, |half, out| {
+            half.after_headers(verdict, out)
+        });
+        self.settle();
+        action(verdict)
+    }
+
+    /// Part of a body arrives. `Pause` also while the headers are stopped, when there is no callback.
+    pub fn body(&mut self, stream: u32, direction: Direction, chunk: Vec<u8>, end: bool) -> Action {
+        let len = match self.half(stream, direction) {
+            Some(half) if half.begun && !half.ended() => half.body(chunk, end),
+            _ => return Action::Continue,
+        };
+        let action = len.map_or(Action::Pause, |len| {
+            self.body_callback(stream, direction, len, end)
+        });
+        self.settle();
+        action
+    }
+
+    /// Trailers arrive: the end of the message.
+    pub fn trailers(&mut self, stream: u32, direction: Direction, trailers: HeaderMap) -> Action {
+        let count = size(trailers.len());
+        let callback = match self.half(stream, direction) {
+            Some(half) if half.begun && !half.ended() => half.trailers(trailers),
+            _ => return Action::Continue,
+        };
+        let action = if callback {
+            self.trailers_callback(stream, direction, count)
+        } else {
+            Action::Pause
+        };
+        self.settle();
+        action
+    }
+
+    /// The proxy answers by itself (no upstream, timeout ...): the response goes through the filter as any other.
+    pub fn local_reply(&mut self, stream: u32, status: u32, headers: HeaderMap, body: Vec<u8>) {
+        self.reply(
+            stream,
+            LocalReply {
+                status,
+                headers,
+                body,
+            },
+        );
+        self.settle();
+    }
+
+    /// The stream ends, in whatever way: access log, done, delete, in this order. A stream that never came to its
+    /// headers is made known to the guest first, as Envoy does for requests that it refuses itself.
+    pub fn close(&mut self, stream: u32) {
+        self.create(stream);
+        if let Some(own) = self.store.data_mut().streams.get_mut(&stream) {
+            own.request.hide();
+            own.response.hide();
+            own.logging = true;
+        }
+        self.enter(stream, |callbacks| callbacks.log.clone(), stream);
+        if let Some(own) = self.store.data_mut().streams.get_mut(&stream) {
+            own.logging = false;
+        }
+        self.close_without_log(stream);
+    }
+
+    /// The stream ends and nobody logs it.
+    pub fn close_without_log(&mut self, stream: u32) {
+        if self
+            .store
+            .data()
+            .streams
+            .get(&stream)
+            .is_some_and(|own| own.created)
+        {
+            self.enter(stream, |callbacks| callbacks.done.clone(), stream);
+            self.enter(stream, |callbacks| callbacks.delete.clone(), stream);
+        }
+        let host = self.store.data_mut();
+        host.streams.remove(&stream);
+        // A stream's call-outs end with it and are never answered.
+        host.calls.retain(|_, context| *context != stream);
+        self.settle();
+    }
+
+    fn half(&mut self, stream: u32, direction: Direction) -> Option<&mut Half> {
+        self.store
+            .data_mut()
+            .streams
+            .get_mut(&stream)
+            .map(|stream| stream.half(direction))
+    }
+
+    fn create(&mut self, stream: u32) {
+        let own = self.store.data_mut().streams.get_mut(&stream);
+        if own.is_some_and(|own| !std::mem::replace(&mut own.created, true)) {
+            self.enter(
+                stream,
+                |callbacks| callbacks.context_create.clone(),
+                (stream, super::ROOT),
+            );
+        }
+    }
+
+    fn body_callback(
+        &mut self,
+        stream: u32,
+        direction: Direction,
+        len: usize,
+        end: bool,
+    ) -> Action {
+        let result = self.enter(
+            stream,
+            |callbacks| match direction {
+                Direction::Request => callbacks.request_body.clone(),
+                Direction::Response => callbacks.response_body.clone(),
+            },
+            (stream, size(len), u32::from(end)),
+        );
+        let verdict = match result {
+            None | Some(0) => Verdict::Continue,
+            Some(1) => Verdict::HoldBody,
+            Some(2) => Verdict::HoldBodyAndWait,
+            Some(_) => Verdict::DropBody,
+        };
+        let limit = self.options.buffer_limit_bytes;
+        let mut within = true;
+        self.apply(stream, direction, |half, out| {
+            within = half.after_body(verdict, limit, out)
+        });
+        if !within {
+            let status = if direction == Direction::Request {
+                413
+            } else {
+                500
+            };
+            self.reply(
+                stream,
+                LocalReply {
+                    status,
+                    headers: HeaderMap::new(),
+                    body: Vec::new(),
+                },
+            );
+        }
+        action(verdict)
+    }
+
+    fn trailers_callback(&mut self, stream: u32, direction: Direction, count: u32) -> Action {
+        let result = self.enter(
+            stream,
+            |callbacks| match direction {
+                Direction::Request => callbacks.request_trailers.clone(),
+                Direction::Response => callbacks.response_trailers.clone(),
+            },
+            (stream, count),
+        );
+        let verdict = if matches!(result, None | Some(0)) {
+            Verdict::Continue
+        } else {
+            Verdict::StopAll
+        };
+        self.apply(stream, direction, |half, out| {
+            half.after_trailers(verdict, out)
+        });
+        action(verdict)
+    }
+
+    fn apply(
+        &mut self,
+        stream: u32,
+        direction: Direction,
+        change: impl FnOnce(&mut Half, &mut Vec<Part>),
+    ) {
+        let mut parts = Vec::new();
+        if let Some(half) = self.half(stream, direction) {
+            change(half, &mut parts);
+        }
+        self.effects.extend(
+            parts
+                .into_iter()
+                .map(|part| (stream, Effect::Forward(direction, part))),
+        );
+    }
+
+    /// Does what hostcalls asked for, until nothing is left: resuming can enter the guest again.
+    pub(super) fn settle(&mut self) {
+        loop {
+            let deferred = std::mem::take(&mut self.store.data_mut().deferred);
+            if deferred.is_empty() {
+                return;
+            }
+            for one in deferred {
+                match one {
+                    Deferred::Continue(stream, direction) => self.resume(stream, direction),
+                    Deferred::LocalReply(stream, reply) => self.reply(stream, reply),
+                    Deferred::Close(stream) => self.effects.push_back((stream, Effect::Reset)),
+                }
+            }
+        }
+    }
+
+    fn resume(&mut self, stream: u32, direction: Direction) {
+        let Some(half) = self.half(stream, direction).filter(|half| half.begun) else {
+            return;
+        };
+        let all = half.stopped();
+        self.apply(stream, direction, Half::resume);
+        if !all {
+            return;
+        }
+        let (body, trailers) = self
+            .half(stream, direction)
+            .map(Half::take_stopped)
+            .unwrap_or_default();
+        if let Some((body, end)) = body {
+            let len = self
+                .half(stream, direction)
+                .and_then(|half| half.body(body, end));
+            if let Some(len) = len {
+                self.body_callback(stream, direction, len, end);
+            }
+        }
+        if let Some(trailers) = trailers {
+            let count = size(trailers.len());
+            if self
+                .half(stream, direction)
+                .is_some_and(|half| half.trailers(trailers))
+            {
+                self.trailers_callback(stream, direction, count);
+            }
+        }
+    }
+
+    fn reply(&mut self, stream: u32, reply: LocalReply) {
+        let Some(own) = self.store.data_mut().streams.get_mut(&stream) else {
+            return;
+        };
+        own.replied = true;
+        own.request.discard();
+        if own.response.forwarded() {
+            self.effects.push_back((stream, Effect::Reset));
+            return;
+        }
+        own.response = Half::default();
+        self.effects.push_back((stream, Effect::LocalReply));
+        let mut headers = reply.headers;
+        headers.replace(":status", reply.status.to_string());
+        headers.replace("content-length", reply.body.len().to_string());
+        let end = reply.body.is_empty();
+        self.headers(stream, Direction::Response, headers, end);
+        if !end {
+            self.body(stream, Direction::Response, reply.body, true);
+        }
+    }
+}
+
+const fn action(verdict: Verdict) -> Action {
+    match verdict {
+        Verdict::Continue => Action::Continue,
+        _ => Action::Pause,
+    }
+}
