@@ -1,1 +1,50 @@
 //! The proxy-wasm filter.
+//!
+//! Comes in: Envoy's callbacks for each request, the pool's load table. Goes out: the destination header
+//! (`ip:port[,ip:port[,ip:port]]`, best first) that Envoy's `override_host` policy follows, and a report of what is in flight.
+//!
+//! Never: a decision of its own ([`trimtab_pick`] decides), a failed request (every path ends in "continue"; every hostcall may answer
+//! any status), prompt text kept or sent anywhere, memory that grows with what clients send.
+//!
+//! What is placed: POST requests whose path ends with one of [`Config::paths`]. Everything else, upgrades and CONNECT included, is
+//! left to Envoy's own balancing, except that a destination header from the client is removed from *every* request.
+//!
+//! Where to read on: `http` (one request) -> `facts` (what the decision may know) -> `worker` (decide, keep books);
+//! `root` (configuration, ticks) -> `exchange` (other workers, aggregator).
+#![deny(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod config;
+mod exchange;
+mod facts;
+mod host;
+mod http;
+mod in_flight;
+mod lease;
+mod metrics;
+mod root;
+mod shared;
+mod sync;
+mod table;
+mod tally;
+mod worker;
+
+pub use config::Config;
+
+/// Private, because the macro writes a function without documentation.
+mod entry {
+    use crate::{host, http, root};
+
+    proxy_wasm::main! {{
+        // Should there be a panic after all, the operator reads where. The SDK's own hook comes with its logger, which panics itself
+        // when the host refuses a line.
+        std::panic::set_hook(Box::new(|panic| host::log(host::Level::Critical, &panic.to_string())));
+        proxy_wasm::set_root_context(|context_id| Box::new(root::RootFilter::new(context_id)));
+        proxy_wasm::set_http_context(|_, root_id| Box::new(http::HttpFilter::new(root_id)));
+    }}
+}

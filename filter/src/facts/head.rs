@@ -1,0 +1,252 @@
+//! What the headers tell: whether to place the request at all, and whether its body is worth reading.
+
+use crate::config::Config;
+use crate::host::HeaderPairs;
+
+/// What to do with a request, from its headers alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Not a completion request: Envoy balances it as it always did.
+    Pass,
+    /// A completion request whose body says nothing (none, compressed, not JSON): balanced by load alone.
+    PlaceNow,
+    /// A completion request with a body to read.
+    Read,
+}
+
+/// The headers that matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// What to do.
+    pub(crate) plan: Plan,
+    /// Destination headers that came from the client, by their place in [`Config::own_headers`].
+    pub(crate) forged: u8,
+    /// `Content-Length`; absent: chunked, or not a number.
+    pub(crate) content_length: Option<u64>,
+    /// Model, from the configured header.
+    pub(crate) model: Option<Vec<u8>>,
+    /// Session, from the configured header.
+    pub(crate) session: Option<Vec<u8>>,
+}
+
+/// Longest model or session name that is taken from a header.
+const MAX_NAME_BYTES: usize = 512;
+
+#[derive(Default)]
+struct Seen {
+    post: bool,
+    completion_path: bool,
+    upgrade: bool,
+    encoded: bool,
+    not_json: bool,
+}
+
+impl Head {
+    /// Reads the headers of one request. `end_of_stream`: there is no body.
+    pub(crate) fn read(headers: &HeaderPairs, config: &Config, end_of_stream: bool) -> Self {
+        let mut head = Self {
+            plan: Plan::Pass,
+            forged: 0,
+            content_length: None,
+            model: None,
+            session: None,
+        };
+        let mut seen = Seen::default();
+        for (name, value) in headers.iter() {
+            head.forged |= config.own_header(name);
+            match name {
+                b":method" => seen.post = value == b"POST",
+                b":path" => seen.completion_path = config.is_completion_path(path_of(value)),
+                b"upgrade" => seen.upgrade = true,
+                b"content-encoding" => seen.encoded |= !value.is_empty() && value != b"identity",
+                b"content-type" => seen.not_json = !may_be_json(value),
+                b"content-length" => head.content_length = number(value),
+                _ if is(name, config.model_header.as_deref()) => head.model = kept(value),
+                _ if is(name, config.session_header.as_deref()) => head.session = kept(value),
+                _ => {}
+            }
+        }
+        head.plan = match seen {
+            Seen {
+                post: true,
+                completion_path: true,
+                upgrade: false,
+                encoded,
+                not_json,
+            } => {
+                if end_of_stream || encoded || not_json || head.content_length == Some(0) {
+                    Plan::PlaceNow
+                } else {
+                    Plan::Read
+                }
+            }
+            _ => Plan::Pass,
+        };
+        head
+    }
+}
+
+fn is(name: &[u8], configured: Option<&str>) -> bool {
+    configured.is_some_and(|configured| name.eq_ignore_ascii_case(configured.as_bytes()))
+}
+
+/// Copies a name; a longer one counts as absent, because half a name is another name.
+fn kept(value: &[u8]) -> Option<Vec<u8>> {
+    (1..=MAX_NAME_BYTES)
+        .contains(&value.len())
+        .then(|| value.to_vec())
+}
+
+/// The path without query and fragment.
+fn path_of(target: &[u8]) -> &[u8] {
+    let end = target
+        .iter()
+        .position(|byte| matches!(byte, b'?' | b'#'))
+        .unwrap_or(target.len());
+    target.get(..end).unwrap_or(target)
+}
+
+/// `curl -d` says `application/x-www-form-urlencoded` whatever it sends, and some clients say `text/plain` or nothing.
+fn may_be_json(content_type: &[u8]) -> bool {
+    let media = content_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    let ends_with = |suffix: &[u8]| {
+        media
+            .len()
+            .checked_sub(suffix.len())
+            .and_then(|at| media.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    };
+    media.is_empty()
+        || ends_with(b"json")
+        || [&b"application/x-www-form-urlencoded"[..], b"text/plain"]
+            .iter()
+            .any(|plain| media.eq_ignore_ascii_case(plain))
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &[(&str, &str)], end_of_stream: bool) -> Head {
+        let mut all = vec![(":method", "POST"), (":path", "/v1/chat/completions")];
+        all.retain(|(name, _)| headers.iter().all(|(other, _)| other != name));
+        all.extend(headers);
+        let config = Config {
+            model_header: Some("x-model".into()),
+            ..Config::example()
+        };
+        Head::read(&HeaderPairs::of(&all), &config, end_of_stream)
+    }
+
+    #[test]
+    fn a_completion_request_with_a_json_body_is_read() {
+        for path in [
+            "/v1/chat/completions",
+            "/v1/chat/completions?trace=1",
+            "/team-a/v1/completions",
+            "/v1/messages",
+            "/generate",
+        ] {
+            assert_eq!(read(&[(":path", path)], false).plan, Plan::Read, "{path}");
+        }
+        for kind in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON",
+            "application/vnd.api+json",
+            "text/plain",
+        ] {
+            assert_eq!(
+                read(&[("content-type", kind)], false).plan,
+                Plan::Read,
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn whatever_is_no_completion_request_passes() {
+        for headers in [
+            [(":method", "GET"), (":path", "/v1/chat/completions")],
+            [(":method", "CONNECT"), (":path", "/v1/chat/completions")],
+            [(":method", "POST"), (":path", "/v1/models")],
+            [(":method", "POST"), (":path", "/v1/completions/")],
+            [(":method", "POST"), (":path", "/x?y=/v1/completions")],
+            [(":method", "POST"), (":path", "")],
+            [(":path", "/v1/chat/completions"), ("upgrade", "websocket")],
+        ] {
+            assert_eq!(read(&headers, false).plan, Plan::Pass, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_can_not_be_read_is_placed_at_once() {
+        assert_eq!(read(&[], true).plan, Plan::PlaceNow);
+        assert_eq!(read(&[("content-length", "0")], false).plan, Plan::PlaceNow);
+        assert_eq!(
+            read(&[("content-encoding", "gzip")], false).plan,
+            Plan::PlaceNow
+        );
+        assert_eq!(
+            read(&[("content-encoding", "identity")], false).plan,
+            Plan::Read
+        );
+        assert_eq!(
+            read(
+                &[("content-type", "multipart/form-data; boundary=x")],
+                false
+            )
+            .plan,
+            Plan::PlaceNow
+        );
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_absent() {
+        assert_eq!(
+            read(&[("content-length", "-3")], false).content_length,
+            None
+        );
+        assert_eq!(
+            read(&[("content-length", "99999999999999999999999")], false).content_length,
+            None
+        );
+        assert_eq!(
+            read(&[("content-length", "17")], false).content_length,
+            Some(17)
+        );
+        assert_eq!(
+            read(&[("x-model", "m")], false).model.as_deref(),
+            Some(&b"m"[..])
+        );
+        assert_eq!(read(&[("x-model", &"m".repeat(513))], false).model, None);
+    }
+
+    #[test]
+    fn a_forged_destination_is_seen_on_every_kind_of_request() {
+        assert_eq!(
+            read(
+                &[
+                    ("x-gateway-destination-endpoint", "10.0.0.1:1"),
+                    (":method", "GET")
+                ],
+                false
+            )
+            .forged,
+            1
+        );
+        assert_eq!(
+            read(&[("X-Gateway-Destination-Endpoint", "")], false).forged,
+            1
+        );
+        assert_eq!(read(&[], false).forged, 0);
+    }
+}

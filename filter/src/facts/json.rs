@@ -1,0 +1,343 @@
+//! A JSON tokenizer that takes a document in pieces, wherever they are cut.
+//!
+//! Comes in: chunks of bytes. Goes out: calls of a [`Sink`], strings with their escapes resolved. Its state is a few dozen bytes
+//! however long or deep the document is, and it never panics.
+//!
+//! Own code and not a crate, for three reasons: serde_json can not stop in the middle of a document; the push parsers that can
+//! (`actson`, `picojson`) look at every byte of a string, and prompts are one long string (here `memchr` finds its end); and the
+//! consumer wants the text in passing, for hashing, without a buffer that a client can grow.
+//!
+//! It accepts every document that serde_json accepts (a test compares the two), and some that it does not: numbers and words such
+//! as `01` or `nul` are not looked into, text need not be UTF-8, a lone surrogate becomes U+FFFD. For *facts* that is harmless: the
+//! model server, not this filter, decides what is a valid request.
+
+/// Arrays and objects within each other; serde_json refuses deeper documents too.
+const MAX_DEPTH: u32 = 127;
+/// Bytes of a number that are kept; the rest of a longer one is dropped.
+const MAX_SCALAR_BYTES: usize = 32;
+
+/// Object or array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Container {
+    Object,
+    Array,
+}
+
+/// What a string is in its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Key,
+    Value,
+}
+
+/// Receives a document in the order of its text.
+pub(crate) trait Sink {
+    /// `{` or `[`.
+    fn open(&mut self, container: Container);
+    /// `}` or `]`.
+    fn close(&mut self, container: Container);
+    /// A further part of a string, escapes resolved; a string has any number of parts.
+    fn text(&mut self, place: Place, part: &[u8]);
+    /// The string is complete.
+    fn text_end(&mut self, place: Place);
+    /// A number, `true`, `false` or `null`; of very long numbers only the first 32 bytes.
+    fn scalar(&mut self, literal: &[u8]);
+}
+
+/// The document is not JSON. Nothing after this point is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A value has to come.
+    Value,
+    /// After `[`.
+    ValueOrEnd,
+    /// After `{`.
+    KeyOrEnd,
+    /// After `,` in an object.
+    Key,
+    Colon,
+    /// `,` or the end of the container.
+    AfterValue,
+    Text,
+    Escape,
+    /// `left` more hexadecimal digits.
+    Unicode {
+        left: u8,
+        code: u16,
+    },
+    Scalar,
+    Done,
+    Failed,
+}
+
+/// The tokenizer.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokenizer {
+    state: State,
+    place: Place,
+    depth: u32,
+    /// Bit `d` tells whether the container at depth `d` is an object.
+    objects: u128,
+    /// First half of a surrogate pair.
+    high: Option<u16>,
+    scalar: [u8; MAX_SCALAR_BYTES],
+    scalar_len: usize,
+}
+
+impl Tokenizer {
+    /// Before the first byte.
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::Value,
+            place: Place::Value,
+            depth: 0,
+            objects: 0,
+            high: None,
+            scalar: [0; MAX_SCALAR_BYTES],
+            scalar_len: 0,
+        }
+    }
+
+    /// Whether the outermost object or array is complete.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Takes the next piece. An error is final: it is answered to every later piece as well.
+    pub(crate) fn feed(&mut self, mut chunk: &[u8], sink: &mut impl Sink) -> Result<(), Malformed> {
+        while let Some((&byte, rest)) = chunk.split_first() {
+            chunk = match self.state {
+                State::Text => self.text(chunk, sink),
+                State::Scalar => self.scalar(chunk, sink),
+                State::Escape => self.escape(byte, sink).map(|()| rest)?,
+                State::Unicode { left, code } => {
+                    self.unicode(byte, left, code, sink).map(|()| rest)?
+                }
+                _ if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => rest,
+                _ => self.punctuation(chunk, byte, rest, sink)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Takes what is neither a string nor white space. Gives what is left of `chunk`.
+    fn punctuation<'c>(
+        &mut self,
+        chunk: &'c [u8],
+        byte: u8,
+        rest: &'c [u8],
+        sink: &mut impl Sink,
+    ) -> Result<&'c [u8], Malformed> {
+        if self.structure(byte, sink) {
+            return Ok(rest);
+        }
+        let starts_scalar = matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z');
+        if matches!(self.state, State::Value | State::ValueOrEnd) && starts_scalar {
+            // Looked at again in its new state.
+            self.state = State::Scalar;
+            self.scalar_len = 0;
+            return Ok(chunk);
+        }
+        self.state = State::Failed;
+        Err(Malformed)
+    }
+
+    /// Takes a byte of punctuation; `false`: it has no business here.
+    fn structure(&mut self, byte: u8, sink: &mut impl Sink) -> bool {
+        match (self.state, byte) {
+            (State::Value | State::ValueOrEnd, b'{') => self.open(Container::Object, sink),
+            (State::Value | State::ValueOrEnd, b'[') => self.open(Container::Array, sink),
+            (State::Value | State::ValueOrEnd, b'"') => self.start_text(Place::Value),
+            (State::KeyOrEnd | State::Key, b'"') => self.start_text(Place::Key),
+            (State::Colon, b':') => {
+                self.state = State::Value;
+                true
+            }
+            (State::AfterValue, b',') => {
+                self.state = match self.container() {
+                    Some(Container::Object) => State::Key,
+                    Some(Container::Array) => State::Value,
+                    None => return false,
+                };
+                true
+            }
+            (State::KeyOrEnd | State::AfterValue, b'}') => self.close(Container::Object, sink),
+            (State::ValueOrEnd | State::AfterValue, b']') => self.close(Container::Array, sink),
+            _ => false,
+        }
+    }
+
+    fn container(&self) -> Option<Container> {
+        let is_object = |depth: u32| self.objects >> depth & 1 == 1;
+        self.depth.checked_sub(1).map(|depth| {
+            if is_object(depth) {
+                Container::Object
+            } else {
+                Container::Array
+            }
+        })
+    }
+
+    fn open(&mut self, container: Container, sink: &mut impl Sink) -> bool {
+        if self.depth >= MAX_DEPTH {
+            return false;
+        }
+        let bit = 1_u128 << self.depth;
+        self.depth += 1;
+        self.state = match container {
+            Container::Object => {
+                self.objects |= bit;
+                State::KeyOrEnd
+            }
+            Container::Array => {
+                self.objects &= !bit;
+                State::ValueOrEnd
+            }
+        };
+        sink.open(container);
+        true
+    }
+
+    fn close(&mut self, container: Container, sink: &mut impl Sink) -> bool {
+        if self.container() != Some(container) {
+            return false;
+        }
+        self.depth -= 1;
+        self.after_value();
+        sink.close(container);
+        true
+    }
+
+    fn after_value(&mut self) {
+        self.state = if self.depth == 0 {
+            State::Done
+        } else {
+            State::AfterValue
+        };
+    }
+
+    fn start_text(&mut self, place: Place) -> bool {
+        self.place = place;
+        self.state = State::Text;
+        true
+    }
+
+    /// The part of a string up to its next quote or backslash. Gives what is left of `chunk`.
+    fn text<'c>(&mut self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
+        let end = memchr::memchr2(b'"', b'\\', chunk).unwrap_or(chunk.len());
+        let (part, rest) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
+        let ends_pair = rest.first() != Some(&b'\\') || !part.is_empty();
+        if ends_pair && self.high.take().is_some() {
+            sink.text(self.place, REPLACEMENT.as_bytes());
+        }
+        if !part.is_empty() {
+            sink.text(self.place, part);
+        }
+        let Some((&byte, rest)) = rest.split_first() else {
+            return &[];
+        };
+        if byte == b'\\' {
+            self.state = State::Escape;
+            return rest;
+        }
+        sink.text_end(self.place);
+        match self.place {
+            Place::Key => self.state = State::Colon,
+            Place::Value => self.after_value(),
+        }
+        rest
+    }
+
+    fn escape(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), Malformed> {
+        if byte == b'u' {
+            self.state = State::Unicode { left: 4, code: 0 };
+            return Ok(());
+        }
+        if self.high.take().is_some() {
+            sink.text(self.place, REPLACEMENT.as_bytes());
+        }
+        let plain: &[u8] = match byte {
+            b'"' => b"\"",
+            b'\\' => b"\\",
+            b'/' => b"/",
+            b'b' => b"\x08",
+            b'f' => b"\x0c",
+            b'n' => b"\n",
+            b'r' => b"\r",
+            b't' => b"\t",
+            _ => {
+                self.state = State::Failed;
+                return Err(Malformed);
+            }
+        };
+        sink.text(self.place, plain);
+        self.state = State::Text;
+        Ok(())
+    }
+
+    fn unicode(
+        &mut self,
+        byte: u8,
+        left: u8,
+        code: u16,
+        sink: &mut impl Sink,
+    ) -> Result<(), Malformed> {
+        let Some(digit) = char::from(byte).to_digit(16) else {
+            self.state = State::Failed;
+            return Err(Malformed);
+        };
+        let code = code << 4 | u16::try_from(digit).unwrap_or(0);
+        if left > 1 {
+            self.state = State::Unicode {
+                left: left - 1,
+                code,
+            };
+            return Ok(());
+        }
+        self.state = State::Text;
+        let pending = self.high.take();
+        let mut utf8 = [0; 4];
+        let mut put = |unit: Result<char, _>| {
+            let decoded = unit.unwrap_or(char::REPLACEMENT_CHARACTER);
+            sink.text(self.place, decoded.encode_utf8(&mut utf8).as_bytes());
+        };
+        match pending {
+            None if matches!(code, 0xD800..=0xDBFF) => self.high = Some(code),
+            None => char::decode_utf16([code]).for_each(&mut put),
+            Some(high) if matches!(code, 0xD800..=0xDBFF) => {
+                char::decode_utf16([high]).for_each(&mut put);
+                self.high = Some(code);
+            }
+            Some(high) => char::decode_utf16([high, code]).for_each(&mut put),
+        }
+        Ok(())
+    }
+
+    /// The part of a number or a word up to its end. Gives what is left of `chunk`.
+    fn scalar<'c>(&mut self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
+        let belongs =
+            |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.');
+        let end = chunk
+            .iter()
+            .position(|byte| !belongs(byte))
+            .unwrap_or(chunk.len());
+        let (part, rest) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
+        for (slot, byte) in self.scalar.iter_mut().skip(self.scalar_len).zip(part) {
+            *slot = *byte;
+        }
+        self.scalar_len = self
+            .scalar_len
+            .saturating_add(part.len())
+            .min(MAX_SCALAR_BYTES);
+        if !rest.is_empty() {
+            sink.scalar(self.scalar.get(..self.scalar_len).unwrap_or_default());
+            self.after_value();
+        }
+        rest
+    }
+}
+
+const REPLACEMENT: &str = "\u{FFFD}";

@@ -1,0 +1,83 @@
+//! One message of a chat while it is read.
+
+use super::hash::{HashKey, Hasher, Purpose};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Author {
+    System,
+    User,
+    Assistant,
+    /// A tool's result, or nobody said.
+    #[default]
+    Other,
+}
+
+/// Author and running hash of the content. The role may stand before or behind the content.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    content: Hasher,
+    bytes: u64,
+    author: Author,
+    /// The value to come names the author.
+    author_next: bool,
+}
+
+impl Message {
+    pub(super) fn new(key: HashKey) -> Self {
+        Self {
+            content: Hasher::new(key, Purpose::Message),
+            bytes: 0,
+            author: Author::Other,
+            author_next: false,
+        }
+    }
+
+    /// A key of the message object itself.
+    pub(super) fn on_key(&mut self, key: &[u8]) {
+        self.author_next = matches!(key, b"role" | b"type");
+    }
+
+    /// Whether the value to come is a short one that is wanted whole.
+    pub(super) fn wants_word(&self) -> bool {
+        self.author_next
+    }
+
+    /// A string of the message object itself is complete.
+    pub(super) fn on_value(&mut self, word: &[u8]) {
+        if !std::mem::take(&mut self.author_next) {
+            return;
+        }
+        self.author = match word {
+            b"system" | b"developer" => Author::System,
+            b"user" => Author::User,
+            // Items of the Responses API that the model wrote have a type and no role.
+            b"assistant" | b"function_call" | b"reasoning" => Author::Assistant,
+            _ => return,
+        };
+    }
+
+    pub(super) fn write(&mut self, part: &[u8]) {
+        self.content.write(part);
+        self.bytes = self.bytes.saturating_add(part.len() as u64);
+    }
+
+    pub(super) fn finish(&self) -> u64 {
+        self.content.finish()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn is_system(&self) -> bool {
+        self.author == Author::System
+    }
+
+    pub(super) fn is_user(&self) -> bool {
+        self.author == Author::User
+    }
+
+    pub(super) fn is_assistant(&self) -> bool {
+        self.author == Author::Assistant
+    }
+}

@@ -1,0 +1,308 @@
+//! The proxy. Every hostcall of the filter is in this module and nowhere else.
+//!
+//! Comes in: plain Rust values. Goes out: plain Rust values, with "the host has no such thing" (`Ok(None)`) apart from "the call
+//! failed" ([`HostError`]). Never: a panic, whatever status the host answers; a `String` made from bytes that are not UTF-8.
+#![allow(
+    unsafe_code,
+    reason = "hostcalls are foreign functions; this is the one module that makes them"
+)]
+
+mod abi;
+mod headers;
+
+use std::fmt;
+
+pub(crate) use headers::HeaderPairs;
+
+const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const EMPTY: u32 = 7;
+const CAS_MISMATCH: u32 = 8;
+const UNIMPLEMENTED: u32 = 12;
+
+/// A hostcall that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HostError {
+    /// The call, by its name in the ABI.
+    pub(crate) call: &'static str,
+    /// The status that the host answered.
+    pub(crate) status: u32,
+}
+
+impl HostError {
+    /// What Envoy answers for an argument it does not accept; for a call-out: the cluster does not exist.
+    pub(crate) const BAD_ARGUMENT: u32 = 2;
+    /// Our own: the host answered `Ok` with bytes that break the ABI.
+    pub(crate) const MALFORMED: u32 = u32::MAX;
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meaning = match self.status {
+            NOT_FOUND => "not found",
+            Self::BAD_ARGUMENT => "bad argument",
+            EMPTY => "empty",
+            CAS_MISMATCH => "compare-and-swap mismatch",
+            10 => "internal failure",
+            UNIMPLEMENTED => "unimplemented",
+            Self::MALFORMED => "malformed answer",
+            _ => "unexpected status",
+        };
+        write!(f, "{}: {meaning} ({})", self.call, self.status)
+    }
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Info = 2,
+    Warn = 3,
+    Error = 4,
+    Critical = 5,
+}
+
+/// Which header map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Map {
+    RequestHeaders = 0,
+    ResponseHeaders = 2,
+    CallResponseHeaders = 6,
+}
+
+/// Which buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Buffer {
+    RequestBody = 0,
+    CallResponseBody = 4,
+    PluginConfiguration = 7,
+}
+
+/// Kind of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MetricKind {
+    Counter = 0,
+    Gauge = 1,
+}
+
+/// A value of shared data and the number that a compare-and-swap needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shared {
+    pub(crate) value: Vec<u8>,
+    pub(crate) cas: u32,
+}
+
+/// A call-out to make.
+#[derive(Debug)]
+pub(crate) struct HttpCall<'a> {
+    pub(crate) cluster: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a [u8],
+    pub(crate) timeout_ms: u32,
+}
+
+fn check(call: &'static str, status: u32) -> Result<(), HostError> {
+    if status == OK {
+        Ok(())
+    } else {
+        Err(HostError { call, status })
+    }
+}
+
+/// Runs a call that returns bytes. `Ok(None)`: the host has no such value.
+fn bytes(
+    call: &'static str,
+    run: impl FnOnce(*mut *mut u8, *mut usize) -> u32,
+) -> Result<Option<Vec<u8>>, HostError> {
+    let mut data: *mut u8 = std::ptr::null_mut();
+    let mut size: usize = 0;
+    match run(&raw mut data, &raw mut size) {
+        OK if data.is_null() => Ok(Some(Vec::new())),
+        // SAFETY: a host that answers Ok with an address got it from our exported `malloc(size)`, which hands out a boxed slice of
+        // exactly `size` bytes, and has given it up.
+        OK => Ok(Some(unsafe { Vec::from_raw_parts(data, size, size) })),
+        NOT_FOUND | EMPTY => Ok(None),
+        status => Err(HostError { call, status }),
+    }
+}
+
+/// Writes a line to the proxy's log. A host that refuses it is not told again: there is nowhere else to say it.
+pub(crate) fn log(level: Level, message: &str) {
+    // SAFETY: the host reads `len` bytes of a live string.
+    let _ = unsafe { abi::proxy_log(level as u32, message.as_ptr(), message.len()) };
+}
+
+/// Nanoseconds since the Unix epoch on the host's wall clock, which may step back.
+pub(crate) fn now_ns() -> Result<u64, HostError> {
+    let mut time = 0_u64;
+    // SAFETY: the host writes 8 bytes to a live u64.
+    let status = unsafe { abi::proxy_get_current_time_nanoseconds(&raw mut time) };
+    check("proxy_get_current_time_nanoseconds", status).map(|()| time)
+}
+
+/// Asks for `on_tick` every `period_ms`.
+pub(crate) fn set_tick_period(period_ms: u32) -> Result<(), HostError> {
+    // SAFETY: no memory is passed.
+    let status = unsafe { abi::proxy_set_tick_period_milliseconds(period_ms) };
+    check("proxy_set_tick_period_milliseconds", status)
+}
+
+/// At most `max_bytes` of a buffer from `start` on; absent: there is no such buffer now.
+pub(crate) fn buffer(
+    kind: Buffer,
+    start: usize,
+    max_bytes: usize,
+) -> Result<Option<Vec<u8>>, HostError> {
+    let mut read = bytes("proxy_get_buffer_bytes", |data, size| {
+        // SAFETY: the host writes an address and a size to live places.
+        unsafe { abi::proxy_get_buffer_bytes(kind as u32, start, max_bytes, data, size) }
+    })?;
+    if let Some(read) = &mut read {
+        read.truncate(max_bytes);
+    }
+    Ok(read)
+}
+
+/// All headers of a map in one call, which costs less than three single look-ups.
+pub(crate) fn header_pairs(map: Map) -> Result<HeaderPairs, HostError> {
+    const CALL: &str = "proxy_get_header_map_pairs";
+    let serialized = bytes(CALL, |data, size| {
+        // SAFETY: the host writes an address and a size to live places.
+        unsafe { abi::proxy_get_header_map_pairs(map as u32, data, size) }
+    })?;
+    HeaderPairs::parse(serialized.unwrap_or_default()).ok_or(HostError {
+        call: CALL,
+        status: HostError::MALFORMED,
+    })
+}
+
+/// One header's value; absent: the map has no such header.
+pub(crate) fn header(map: Map, name: &str) -> Result<Option<Vec<u8>>, HostError> {
+    bytes("proxy_get_header_map_value", |data, size| {
+        // SAFETY: the host reads a live string and writes an address and a size to live places.
+        unsafe {
+            abi::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
+        }
+    })
+}
+
+/// Sets a header, replacing all of that name.
+pub(crate) fn set_header(map: Map, name: &str, value: &str) -> Result<(), HostError> {
+    // SAFETY: the host reads two live strings.
+    let status = unsafe {
+        abi::proxy_replace_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    };
+    check("proxy_replace_header_map_value", status)
+}
+
+/// Removes every header of a name.
+pub(crate) fn remove_header(map: Map, name: &str) -> Result<(), HostError> {
+    // SAFETY: the host reads a live string.
+    let status =
+        unsafe { abi::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
+    check("proxy_remove_header_map_value", status)
+}
+
+/// A property of the stream; absent: the proxy does not know it (yet). `path`: segments joined by NUL.
+pub(crate) fn property(path: &str) -> Result<Option<Vec<u8>>, HostError> {
+    bytes("proxy_get_property", |data, size| {
+        // SAFETY: the host reads a live string and writes an address and a size to live places.
+        unsafe { abi::proxy_get_property(path.as_ptr(), path.len(), data, size) }
+    })
+}
+
+/// A value that all VMs of this proxy share; absent: nobody has set it.
+pub(crate) fn shared(key: &str) -> Result<Option<Shared>, HostError> {
+    let mut cas = 0_u32;
+    let value = bytes("proxy_get_shared_data", |data, size| {
+        // SAFETY: the host reads a live string and writes an address, a size and a number to live places.
+        unsafe { abi::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) }
+    })?;
+    Ok(value.map(|value| Shared { value, cas }))
+}
+
+/// Stores a shared value. `cas`: only if nobody has written since it was read; absent: in any case. `Ok(false)`: somebody has.
+pub(crate) fn set_shared(key: &str, value: &[u8], cas: Option<u32>) -> Result<bool, HostError> {
+    // SAFETY: the host reads two live slices.
+    let status = unsafe {
+        abi::proxy_set_shared_data(
+            key.as_ptr(),
+            key.len(),
+            value.as_ptr(),
+            value.len(),
+            cas.unwrap_or(0),
+        )
+    };
+    match status {
+        CAS_MISMATCH => Ok(false),
+        status => check("proxy_set_shared_data", status).map(|()| true),
+    }
+}
+
+/// Defines a metric and gives its number. The same name gives the same metric in every VM.
+pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, HostError> {
+    let mut id = 0_u32;
+    // SAFETY: the host reads a live string and writes 4 bytes to a live u32.
+    let status =
+        unsafe { abi::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) };
+    check("proxy_define_metric", status).map(|()| id)
+}
+
+/// Adds to a counter.
+pub(crate) fn increment_metric(id: u32, by: u64) -> Result<(), HostError> {
+    let by = i64::try_from(by).unwrap_or(i64::MAX);
+    // SAFETY: no memory is passed.
+    let status = unsafe { abi::proxy_increment_metric(id, by) };
+    check("proxy_increment_metric", status)
+}
+
+/// Sets a gauge.
+pub(crate) fn record_metric(id: u32, value: u64) -> Result<(), HostError> {
+    // SAFETY: no memory is passed.
+    let status = unsafe { abi::proxy_record_metric(id, value) };
+    check("proxy_record_metric", status)
+}
+
+/// Starts a call-out and gives its token; the answer comes to `trimtab_on_http_call_response`.
+pub(crate) fn http_call(call: &HttpCall<'_>) -> Result<u32, HostError> {
+    let headers = headers::serialize(call.headers);
+    let trailers = headers::serialize(&[]);
+    let mut token = 0_u32;
+    // SAFETY: the host reads live slices and writes 4 bytes to a live u32.
+    let status = unsafe {
+        abi::proxy_http_call(
+            call.cluster.as_ptr(),
+            call.cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            call.body.as_ptr(),
+            call.body.len(),
+            trailers.as_ptr(),
+            trailers.len(),
+            call.timeout_ms,
+            &raw mut token,
+        )
+    };
+    check("proxy_http_call", status).map(|()| token)
+}
+
+/// The end of a call-out.
+///
+/// The SDK's own export panics on a token that it did not hand out, and offers no way to tell it of ours. The build drops that
+/// export and gives this one its name (`abi.json`).
+#[cfg(target_arch = "wasm32")]
+#[unsafe(no_mangle)]
+pub extern "C" fn trimtab_on_http_call_response(
+    context_id: u32,
+    token: u32,
+    _headers: usize,
+    body_bytes: usize,
+    _trailers: usize,
+) {
+    crate::root::on_call_response(context_id, token, body_bytes);
+}

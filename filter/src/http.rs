@@ -1,0 +1,208 @@
+//! One request: headers -> body -> destination header, and what becomes of it.
+//!
+//! Every path ends in `Continue`. The one `Pause` is given while a completion request's body is being read, and the body callback, the
+//! trailers or the end of the body end it.
+
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::exchange::millis;
+use crate::facts::{Body, HashKey, Head, Plan};
+use crate::host::{self, Buffer, Map};
+use crate::in_flight::InFlight;
+use crate::metrics::Counter;
+use crate::root::{self, Root};
+
+/// The SDK's side of one request.
+#[derive(Debug)]
+pub(crate) struct HttpFilter {
+    root: Option<Rc<Root>>,
+    reading: Option<Box<Reading>>,
+    in_flight: Option<InFlight>,
+    explain: Option<String>,
+}
+
+/// A request whose headers are held back.
+#[derive(Debug)]
+struct Reading {
+    head: Head,
+    key: HashKey,
+    body: Body,
+    seen_bytes: usize,
+    is_json: bool,
+}
+
+impl HttpFilter {
+    pub(crate) fn new(root_id: u32) -> Self {
+        Self {
+            root: root::find(root_id),
+            reading: None,
+            in_flight: None,
+            explain: None,
+        }
+    }
+
+    /// Decides, and names the destination.
+    fn place(&mut self, root: &Rc<Root>, head: &Head, body: Option<(&Body, HashKey)>) {
+        let facts = body.map(|(body, key)| (body.facts(head.content_length), key));
+        let now = millis(root.now_ns());
+        let placed = root.with(|worker| {
+            worker.place(
+                now,
+                &root.config,
+                head,
+                facts.as_ref().map(|(facts, key)| (facts, *key)),
+            )
+        });
+        let Some(placement) = placed.flatten() else {
+            return;
+        };
+        let set = host::set_header(
+            Map::RequestHeaders,
+            &root.config.destination_header,
+            &placement.hosts,
+        );
+        if root.checked(set).is_some() {
+            self.in_flight = InFlight::new(root, now, &placement);
+            self.explain = placement.explain;
+        }
+    }
+
+    /// Ends the reading and decides on what was read.
+    fn finish_reading(&mut self, root: &Rc<Root>, reading: &Reading) -> Action {
+        if !reading.is_json {
+            root.with(|worker| worker.metrics.count(Counter::BodiesNotJson, "json"));
+        }
+        self.place(
+            root,
+            &reading.head,
+            reading.is_json.then_some((&reading.body, reading.key)),
+        );
+        Action::Continue
+    }
+}
+
+impl Reading {
+    /// Reads what is new of the `buffered_bytes` that the proxy holds. `true`: enough was seen.
+    fn read(&mut self, root: &Root, buffered_bytes: usize) -> bool {
+        let limit = root.config.decide_after_bytes;
+        let wanted = buffered_bytes.min(limit).saturating_sub(self.seen_bytes);
+        if wanted > 0 {
+            let Some(Some(chunk)) =
+                root.checked(host::buffer(Buffer::RequestBody, self.seen_bytes, wanted))
+            else {
+                return true;
+            };
+            self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
+            self.is_json = self.body.feed(&chunk).is_ok();
+        }
+        let whole = self
+            .head
+            .content_length
+            .is_some_and(|length| self.seen_bytes as u64 >= length);
+        !self.is_json || whole || self.seen_bytes >= limit || buffered_bytes >= limit
+    }
+}
+
+impl Context for HttpFilter {
+    fn on_done(&mut self) -> bool {
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.on_done();
+        }
+        if let (Some(root), Some(reading)) = (&self.root, self.reading.take()) {
+            if reading.seen_bytes == 0 {
+                root.hint_stop_iteration();
+            }
+        }
+        true
+    }
+}
+
+impl HttpContext for HttpFilter {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let Some(root) = self.root.clone() else {
+            return Action::Continue;
+        };
+        let config = &root.config;
+        let Some(headers) = root.checked(host::header_pairs(Map::RequestHeaders)) else {
+            // Without the headers nothing can be placed, but a forged destination must not get through.
+            for name in config.own_headers() {
+                root.checked(host::remove_header(Map::RequestHeaders, name));
+            }
+            return Action::Continue;
+        };
+        let head = Head::read(&headers, config, end_of_stream);
+        for (place, name) in config.own_headers().enumerate() {
+            if head.forged >> place & 1 == 1 {
+                let label = if place == 0 { "destination" } else { "explain" };
+                root.with(|worker| worker.metrics.count(Counter::ForgedHeaders, label));
+                root.checked(host::remove_header(Map::RequestHeaders, name));
+            }
+        }
+        match head.plan {
+            Plan::Pass => Action::Continue,
+            Plan::PlaceNow => {
+                self.place(&root, &head, None);
+                Action::Continue
+            }
+            Plan::Read => match root.with(|worker| worker.hash_key()).flatten() {
+                Some(key) => {
+                    let body = Body::new(key);
+                    self.reading = Some(Box::new(Reading {
+                        head,
+                        key,
+                        body,
+                        seen_bytes: 0,
+                        is_json: true,
+                    }));
+                    Action::Pause
+                }
+                // Without a table the body would be held for nothing.
+                None => {
+                    self.place(&root, &head, None);
+                    Action::Continue
+                }
+            },
+        }
+    }
+
+    fn on_http_request_body(&mut self, buffered_bytes: usize, end_of_stream: bool) -> Action {
+        let (Some(root), Some(mut reading)) = (self.root.clone(), self.reading.take()) else {
+            return Action::Continue;
+        };
+        if reading.read(&root, buffered_bytes) || end_of_stream {
+            return self.finish_reading(&root, &reading);
+        }
+        self.reading = Some(reading);
+        Action::Pause
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        match (self.root.clone(), self.reading.take()) {
+            (Some(root), Some(reading)) => self.finish_reading(&root, &reading),
+            _ => Action::Continue,
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let Some(root) = &self.root else {
+            return Action::Continue;
+        };
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.on_response_headers(end_of_stream);
+        }
+        if let (Some(name), Some(text)) = (&root.config.explain_header, self.explain.take()) {
+            root.checked(host::set_header(Map::ResponseHeaders, name, &text));
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.on_response_body(bytes, end_of_stream);
+        }
+        Action::Continue
+    }
+}

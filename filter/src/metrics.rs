@@ -1,0 +1,136 @@
+//! What the operator sees: counters and gauges of the proxy.
+//!
+//! Wasm metrics have no labels, so tags are spelled into the name as alternating segments,
+//! `trimtab_decisions_total.pool.chat.reason.prefix`, and Envoy's `stats_tags` take them out again with
+//! `\.pool\.([^.]+)` and `\.reason\.([^.]+)`. A dot in a pool's name becomes `_`.
+//!
+//! Counting costs no hostcall: counts are kept here and handed over on each tick.
+
+use std::collections::BTreeMap;
+
+use crate::host::{self, HostError, MetricKind};
+
+/// A counter's name without its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Counter {
+    /// Completion requests by what was decided and why.
+    Decisions,
+    /// Requests whose client sent a header that only this filter may set.
+    ForgedHeaders,
+    /// Bodies of completion requests that are not JSON.
+    BodiesNotJson,
+    /// Answers of the aggregator by kind.
+    Syncs,
+    /// Sync calls that brought neither a table nor "no news".
+    SyncErrors,
+    /// Tables that were not taken.
+    TableRefusals,
+    /// Hostcalls that failed.
+    HostErrors,
+}
+
+impl Counter {
+    fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Decisions => ("trimtab_decisions_total", "reason"),
+            Self::ForgedHeaders => ("trimtab_forged_headers_total", "header"),
+            Self::BodiesNotJson => ("trimtab_bodies_not_json_total", "kind"),
+            Self::Syncs => ("trimtab_syncs_total", "answer"),
+            Self::SyncErrors => ("trimtab_sync_errors_total", "reason"),
+            Self::TableRefusals => ("trimtab_table_refusals_total", "reason"),
+            Self::HostErrors => ("trimtab_host_errors_total", "call"),
+        }
+    }
+}
+
+/// A gauge's name without its pool. Set by the worker that syncs, for the whole proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gauge {
+    /// Milliseconds since the newest table arrived, and its age by then.
+    TableAgeMs,
+    /// Endpoints of the newest table.
+    TableEndpoints,
+    /// Placed requests that have not ended.
+    InFlight,
+}
+
+impl Gauge {
+    fn name(self) -> &'static str {
+        match self {
+            Self::TableAgeMs => "trimtab_table_age_ms",
+            Self::TableEndpoints => "trimtab_table_endpoints",
+            Self::InFlight => "trimtab_in_flight",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    id: Option<u32>,
+    pending: u64,
+}
+
+/// Metrics of one pool.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pool: String,
+    counters: BTreeMap<(Counter, &'static str), Count>,
+    gauges: BTreeMap<Gauge, u32>,
+}
+
+impl Metrics {
+    pub(crate) fn new(pool: &str) -> Self {
+        Self {
+            pool: pool.replace('.', "_"),
+            counters: BTreeMap::new(),
+            gauges: BTreeMap::new(),
+        }
+    }
+
+    /// Counts one event. `label`: the tag's value, a constant of this program, so that the number of metrics is bounded.
+    pub(crate) fn count(&mut self, counter: Counter, label: &'static str) {
+        let count = self.counters.entry((counter, label)).or_default();
+        count.pending = count.pending.saturating_add(1);
+    }
+
+    /// Counts a hostcall that failed.
+    pub(crate) fn count_error(&mut self, error: HostError) {
+        self.count(Counter::HostErrors, error.call);
+    }
+
+    /// Hands what was counted to the proxy. What it does not take is offered again with the next call.
+    pub(crate) fn flush(&mut self) -> Result<(), HostError> {
+        for ((counter, label), count) in &mut self.counters {
+            if count.pending == 0 {
+                continue;
+            }
+            let id = match count.id {
+                Some(id) => id,
+                None => {
+                    let (name, tag) = counter.name();
+                    let name = format!("{name}.pool.{}.{tag}.{label}", self.pool);
+                    *count
+                        .id
+                        .insert(host::define_metric(MetricKind::Counter, &name)?)
+                }
+            };
+            host::increment_metric(id, count.pending)?;
+            count.pending = 0;
+        }
+        Ok(())
+    }
+
+    /// Sets a gauge at once.
+    pub(crate) fn set(&mut self, gauge: Gauge, value: u64) -> Result<(), HostError> {
+        let id = match self.gauges.get(&gauge) {
+            Some(id) => *id,
+            None => {
+                let name = format!("{}.pool.{}", gauge.name(), self.pool);
+                let id = host::define_metric(MetricKind::Gauge, &name)?;
+                self.gauges.insert(gauge, id);
+                id
+            }
+        };
+        host::record_metric(id, value)
+    }
+}

@@ -1,0 +1,170 @@
+//! The last good table, and why others were refused.
+
+use trimtab_loadtable::{DecodeError, Table, Version, snapshot};
+use trimtab_pick::{Millis, Snapshot};
+
+use crate::facts::HashKey;
+
+/// A table in use.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) table: Table,
+    pub(crate) key: HashKey,
+    /// When it arrived, on the host's clock.
+    pub(crate) arrived_at: Millis,
+}
+
+impl Loaded {
+    pub(crate) fn new(table: Table, arrived_at: Millis) -> Self {
+        let key = HashKey::new(table.placement_key);
+        Self {
+            table,
+            key,
+            arrived_at,
+        }
+    }
+
+    /// The table as the decision needs it.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        snapshot(&self.table, self.arrived_at)
+    }
+
+    /// Age of the table's contents in milliseconds.
+    pub(crate) fn age_ms(&self, now: Millis) -> u64 {
+        now.since(self.arrived_at)
+            .saturating_add(u64::from(self.table.age_ms))
+    }
+}
+
+/// Why a table was not taken; the last good one stays in use.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Refusal {
+    /// The bytes are no table of a format that this filter reads.
+    Decode(DecodeError),
+    /// The table of another pool.
+    Pool(String),
+    /// Not newer than the one in use.
+    NotNewer { found: Version, have: Version },
+}
+
+impl Refusal {
+    /// Label of the counter.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Decode(DecodeError::Format { .. }) => "format",
+            Self::Decode(DecodeError::TooLarge { .. }) => "too_large",
+            Self::Decode(_) => "malformed",
+            Self::Pool(_) => "other_pool",
+            Self::NotNewer { .. } => "not_newer",
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::Pool(pool) => write!(
+                f,
+                "it is of pool `{pool}`; check that the aggregator's pools have distinct URLs"
+            ),
+            Self::NotNewer { found, have } => write!(
+                f,
+                "sequence {} of epoch {:x} is not newer than sequence {}",
+                found.sequence, found.epoch, have.sequence
+            ),
+        }
+    }
+}
+
+/// Reads a table. `have`: the one in use. Within an epoch sequences only go up; another epoch is another aggregator, whose
+/// sequences can not be compared, and is taken.
+pub(crate) fn accept(bytes: &[u8], pool: &str, have: Option<Version>) -> Result<Table, Refusal> {
+    let table = Table::decode(bytes).map_err(Refusal::Decode)?;
+    if table.pool != pool {
+        return Err(Refusal::Pool(table.pool));
+    }
+    match have {
+        Some(have)
+            if have.epoch == table.version.epoch && have.sequence >= table.version.sequence =>
+        {
+            Err(Refusal::NotNewer {
+                found: table.version,
+                have,
+            })
+        }
+        _ => Ok(table),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use trimtab_loadtable::{Demand, Endpoint};
+
+    pub(crate) fn table(epoch: u64, sequence: u64, addresses: &[&str]) -> Table {
+        let mut endpoints: Vec<Endpoint> = addresses
+            .iter()
+            .map(|address| Endpoint {
+                address: (*address).into(),
+                wait_ms: Some(5),
+                ..Endpoint::default()
+            })
+            .collect();
+        endpoints.sort_by(|a, b| a.address.cmp(&b.address));
+        Table {
+            pool: "chat".into(),
+            version: Version { epoch, sequence },
+            age_ms: 40,
+            deciders: None,
+            demand: Demand::default(),
+            placement_key: [7; 16],
+            classes: vec![],
+            adapters: vec!["poet".into()],
+            endpoints,
+        }
+    }
+
+    #[test]
+    fn sequences_go_up_within_an_epoch_and_start_anew_with_another() {
+        let bytes = table(1, 5, &["10.0.0.1:80"]).encode();
+        let have = |epoch, sequence| Some(Version { epoch, sequence });
+        assert!(accept(&bytes, "chat", None).is_ok());
+        assert!(accept(&bytes, "chat", have(1, 4)).is_ok());
+        assert!(accept(&bytes, "chat", have(2, 9)).is_ok());
+        for sequence in [5, 6] {
+            assert_eq!(
+                accept(&bytes, "chat", have(1, sequence))
+                    .unwrap_err()
+                    .label(),
+                "not_newer"
+            );
+        }
+    }
+
+    #[test]
+    fn every_other_table_is_refused_with_its_reason() {
+        let bytes = table(1, 5, &["10.0.0.1:80"]).encode();
+        assert_eq!(
+            accept(&bytes, "code", None).unwrap_err().label(),
+            "other_pool"
+        );
+        assert_eq!(
+            accept(&bytes[..bytes.len() - 1], "chat", None)
+                .unwrap_err()
+                .label(),
+            "malformed"
+        );
+        assert_eq!(
+            accept(&vec![0; 3 << 20], "chat", None).unwrap_err().label(),
+            "too_large"
+        );
+    }
+
+    #[test]
+    fn age_goes_on_from_arrival_and_stands_still_when_the_clock_steps_back() {
+        let loaded = Loaded::new(table(1, 1, &[]), Millis(1_000));
+        assert_eq!(loaded.age_ms(Millis(1_500)), 540);
+        assert_eq!(loaded.age_ms(Millis(10)), 40);
+    }
+}

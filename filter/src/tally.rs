@@ -1,0 +1,239 @@
+//! What this worker has sent where: its part of the proxy's report.
+//!
+//! Bounded: an endpoint that left the table stays only while requests on it are in flight.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use trimtab_loadtable::{EndpointReport, limits};
+use trimtab_pick::EndpointId;
+
+#[derive(Debug)]
+struct Line {
+    address: Rc<str>,
+    counts: EndpointReport,
+}
+
+/// Totals since the worker's start.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    lines: BTreeMap<EndpointId, Line>,
+    /// Requests decided.
+    pub(crate) decided: u64,
+    /// Whether anything changed since the last report.
+    changed: bool,
+}
+
+/// One request's share in the totals; handed back when it ends.
+#[derive(Debug)]
+#[must_use = "an entry that is dropped leaves its request in flight for ever"]
+pub(crate) struct Entry {
+    endpoint: EndpointId,
+    address: Rc<str>,
+    /// Tokens that are pending until the first byte.
+    pending_tokens: u32,
+    started: bool,
+}
+
+impl Entry {
+    /// Where the request went.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Tally {
+    /// A request was decided, whether or not there was an opinion.
+    pub(crate) fn on_decided(&mut self) {
+        self.decided = self.decided.saturating_add(1);
+        self.changed = true;
+    }
+
+    /// A request was sent to an endpoint of the table. `None`: no more endpoints can be kept; the request is then not reported.
+    pub(crate) fn on_sent(
+        &mut self,
+        endpoint: EndpointId,
+        address: &str,
+        pending_tokens: u32,
+    ) -> Option<Entry> {
+        if !self.lines.contains_key(&endpoint) && self.lines.len() >= limits::ENDPOINTS {
+            return None;
+        }
+        let line = self.lines.entry(endpoint).or_insert_with(|| Line {
+            address: address.into(),
+            counts: EndpointReport::default(),
+        });
+        let counts = &mut line.counts;
+        counts.sent = counts.sent.saturating_add(1);
+        counts.in_flight = counts.in_flight.saturating_add(1);
+        counts.pending_tokens = counts.pending_tokens.saturating_add(pending_tokens);
+        self.changed = true;
+        Some(Entry {
+            endpoint,
+            address: Rc::clone(&line.address),
+            pending_tokens,
+            started: false,
+        })
+    }
+
+    /// The first byte of the answer came.
+    pub(crate) fn on_first_byte(&mut self, entry: &mut Entry) {
+        let pending_tokens = std::mem::take(&mut entry.pending_tokens);
+        let first = !std::mem::replace(&mut entry.started, true);
+        if let Some(line) = self.lines.get_mut(&entry.endpoint) {
+            line.counts.pending_tokens = line.counts.pending_tokens.saturating_sub(pending_tokens);
+            line.counts.started = line.counts.started.saturating_add(u64::from(first));
+        }
+        self.changed = true;
+    }
+
+    /// The request ended. `failed`: by a reset, a timeout, a connect failure or a 5xx.
+    pub(crate) fn on_done(&mut self, entry: Entry, failed: bool) {
+        if let Some(line) = self.lines.get_mut(&entry.endpoint) {
+            let counts = &mut line.counts;
+            counts.in_flight = counts.in_flight.saturating_sub(1);
+            counts.pending_tokens = counts.pending_tokens.saturating_sub(entry.pending_tokens);
+            counts.finished = counts.finished.saturating_add(1);
+            counts.failed = counts.failed.saturating_add(u64::from(failed));
+        }
+        self.changed = true;
+    }
+
+    /// A table came. Endpoints that it does not have are forgotten once nothing is in flight on them.
+    pub(crate) fn retain(&mut self, known: &BTreeSet<EndpointId>) {
+        self.lines
+            .retain(|id, line| line.counts.in_flight > 0 || known.contains(id));
+    }
+
+    /// The totals if they changed since the last time, sorted by address as a report wants them.
+    pub(crate) fn take_changes(&mut self) -> Option<Vec<EndpointReport>> {
+        std::mem::take(&mut self.changed).then(|| self.report())
+    }
+
+    /// The totals, sorted by address.
+    pub(crate) fn report(&self) -> Vec<EndpointReport> {
+        let mut all: Vec<EndpointReport> = self
+            .lines
+            .values()
+            .map(|line| EndpointReport {
+                address: line.address.as_ref().to_owned(),
+                ..line.counts.clone()
+            })
+            .collect();
+        all.sort_by(|a, b| a.address.cmp(&b.address));
+        all
+    }
+}
+
+/// Adds up the totals of several workers; sorted by address, at most as many endpoints as a report may have.
+pub(crate) fn merge(reports: impl IntoIterator<Item = EndpointReport>) -> Vec<EndpointReport> {
+    let mut sums: BTreeMap<String, EndpointReport> = BTreeMap::new();
+    for report in reports {
+        let full = sums.len() >= limits::ENDPOINTS;
+        let sum = match sums.get_mut(&report.address) {
+            Some(sum) => sum,
+            None if full => continue,
+            None => sums
+                .entry(report.address.clone())
+                .or_insert_with(|| EndpointReport {
+                    address: report.address,
+                    ..Default::default()
+                }),
+        };
+        sum.in_flight = sum
+            .in_flight
+            .saturating_add(report.in_flight)
+            .min(limits::REPORTED_IN_FLIGHT);
+        sum.pending_tokens = sum
+            .pending_tokens
+            .saturating_add(report.pending_tokens)
+            .min(limits::REPORTED_TOKENS);
+        sum.sent = sum.sent.saturating_add(report.sent);
+        sum.started = sum.started.saturating_add(report.started);
+        sum.finished = sum.finished.saturating_add(report.finished);
+        sum.failed = sum.failed.saturating_add(report.failed);
+    }
+    sums.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Event {
+        Send(u64),
+        FirstByte(usize),
+        Done(usize, bool),
+        Table(u64),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            (0..6_u64).prop_map(Event::Send),
+            any::<usize>().prop_map(Event::FirstByte),
+            (any::<usize>(), any::<bool>()).prop_map(|(i, failed)| Event::Done(i, failed)),
+            (0..64_u64).prop_map(Event::Table),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn in_flight_is_what_was_sent_and_not_ended_under_any_order_of_events(events in prop::collection::vec(event(), 0..200)) {
+            let mut tally = Tally::default();
+            let mut live: Vec<Entry> = Vec::new();
+            for event in events {
+                match event {
+                    Event::Send(id) => live.push(tally.on_sent(EndpointId(id), &format!("10.0.0.{id}:80"), 10).unwrap()),
+                    Event::FirstByte(at) if !live.is_empty() => {
+                        let at = at % live.len();
+                        tally.on_first_byte(&mut live[at]);
+                    }
+                    Event::Done(at, failed) if !live.is_empty() => tally.on_done(live.swap_remove(at % live.len()), failed),
+                    Event::Table(set) => tally.retain(&(0..6).filter(|bit| set >> bit & 1 == 1).map(EndpointId).collect()),
+                    _ => {}
+                }
+                for id in 0..6 {
+                    let on = live.iter().filter(|entry| entry.endpoint == EndpointId(id));
+                    let pending = on.clone().filter(|entry| !entry.started).count() * 10;
+                    let line = tally.lines.get(&EndpointId(id)).map(|line| &line.counts);
+                    prop_assert_eq!(line.map_or(0, |c| c.in_flight as usize), on.count());
+                    prop_assert_eq!(line.map_or(0, |c| c.pending_tokens as usize), pending);
+                    prop_assert!(line.is_none_or(|c| c.started <= c.sent && c.finished <= c.sent && c.failed <= c.finished));
+                }
+            }
+            for entry in live {
+                tally.on_done(entry, false);
+            }
+            tally.retain(&BTreeSet::new());
+            prop_assert!(tally.lines.is_empty());
+        }
+    }
+
+    #[test]
+    fn merging_adds_up_by_address() {
+        let line = |address: &str, n: u64| EndpointReport {
+            address: address.into(),
+            in_flight: 1,
+            sent: n,
+            finished: n - 1,
+            ..Default::default()
+        };
+        let merged = merge([line("b:1", 2), line("a:1", 1), line("b:1", 5)]);
+        let flat: Vec<_> = merged
+            .iter()
+            .map(|r| (r.address.as_str(), r.in_flight, r.sent, r.finished))
+            .collect();
+        assert_eq!(flat, [("a:1", 1, 1, 0), ("b:1", 2, 7, 5)]);
+    }
+
+    #[test]
+    fn changes_are_reported_once() {
+        let mut tally = Tally::default();
+        assert!(tally.take_changes().is_none());
+        tally.on_decided();
+        assert!(tally.take_changes().is_some());
+        assert!(tally.take_changes().is_none());
+    }
+}

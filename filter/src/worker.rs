@@ -1,0 +1,221 @@
+//! One plugin in one VM: its decider, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use trimtab_loadtable::{Table, Version};
+use trimtab_pick::{Decision, EndpointId, Millis, Picker, Reason, Request, Rng, Ticket};
+
+use crate::config::Config;
+use crate::facts::{self, BodyFacts, HashKey, Head};
+use crate::metrics::{Counter, Metrics};
+use crate::sync::Sync;
+use crate::table::Loaded;
+use crate::tally::{Entry, Tally};
+
+/// The mutable state of one plugin in one VM.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) metrics: Metrics,
+    pub(crate) tally: Tally,
+    pub(crate) sync: Sync,
+    pub(crate) rng: Rng,
+    loaded: Option<Loaded>,
+    picker: Picker,
+}
+
+/// Where a request shall go.
+#[derive(Debug)]
+pub(crate) struct Placement {
+    /// The destination header: up to three `ip:port`, best first.
+    pub(crate) hosts: String,
+    /// The explain header, when it is configured.
+    pub(crate) explain: Option<String>,
+    pub(crate) request: Request,
+    endpoint: EndpointId,
+    address: Rc<str>,
+    pending_tokens: u32,
+}
+
+/// A request that is on its way, in the picker's books and in ours.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    ticket: Ticket,
+    entry: Option<Entry>,
+}
+
+impl Sent {
+    /// Where it went; absent: not known.
+    pub(crate) fn address(&self) -> Option<&str> {
+        self.entry.as_ref().map(Entry::address)
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(config: &Config, seed: u64) -> Self {
+        let decision = trimtab_pick::Config {
+            table_max_age_ms: config.table_max_age_ms,
+            ..Default::default()
+        };
+        Self {
+            metrics: Metrics::new(&config.pool),
+            tally: Tally::default(),
+            sync: Sync::new(),
+            rng: Rng::new(seed),
+            loaded: None,
+            picker: Picker::new(decision),
+        }
+    }
+
+    pub(crate) fn loaded(&self) -> Option<&Loaded> {
+        self.loaded.as_ref()
+    }
+
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.loaded.as_ref().map(|loaded| loaded.table.version)
+    }
+
+    /// The key that facts are hashed with now; absent: there is no table, so facts are of no use.
+    pub(crate) fn hash_key(&self) -> Option<HashKey> {
+        self.loaded.as_ref().map(|loaded| loaded.key)
+    }
+
+    /// Takes a table into use.
+    pub(crate) fn adopt(&mut self, table: Table, arrived_at: Millis) {
+        let loaded = Loaded::new(table, arrived_at);
+        let snapshot = Rc::new(loaded.snapshot());
+        let known: BTreeSet<EndpointId> = snapshot
+            .endpoints()
+            .iter()
+            .map(|endpoint| endpoint.id)
+            .collect();
+        self.tally.retain(&known);
+        self.picker.on_table(snapshot);
+        self.loaded = Some(loaded);
+    }
+
+    /// Decides on one request. `body`: what was read of it, and under which key. Absent: no opinion, the proxy balances by itself.
+    pub(crate) fn place(
+        &mut self,
+        now: Millis,
+        config: &Config,
+        head: &Head,
+        body: Option<(&BodyFacts, HashKey)>,
+    ) -> Option<Placement> {
+        self.tally.on_decided();
+        let Some(loaded) = &self.loaded else {
+            self.metrics
+                .count(Counter::Decisions, Reason::NoTable.as_str());
+            return None;
+        };
+        // Hashes made under the key of an earlier table would point anywhere.
+        let body = body
+            .filter(|(_, key)| *key == loaded.key)
+            .map(|(facts, _)| facts);
+        let request = facts::request(head, body, loaded.key, &loaded.table);
+        let decision = self.picker.choose(now, &mut self.rng, &request);
+        self.metrics
+            .count(Counter::Decisions, decision.reason.as_str());
+        let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
+        let hosts: Vec<&str> = decision
+            .choices
+            .as_slice()
+            .iter()
+            .take(config.max_hosts)
+            .filter_map(row)
+            .map(|row| row.address.as_str())
+            .collect();
+        let first = *hosts.first()?;
+        Some(Placement {
+            hosts: hosts.join(","),
+            explain: config
+                .explain_header
+                .is_some()
+                .then(|| explain(&decision, first, loaded.age_ms(now))),
+            endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
+            address: first.into(),
+            pending_tokens: uncached_tokens(&request, decision.reason),
+            request,
+        })
+    }
+
+    /// The request goes to the first of its hosts.
+    pub(crate) fn on_sent(&mut self, now: Millis, placement: &Placement) -> Sent {
+        Sent {
+            ticket: self
+                .picker
+                .on_sent(now, placement.endpoint, &placement.request),
+            entry: self.tally.on_sent(
+                placement.endpoint,
+                &placement.address,
+                placement.pending_tokens,
+            ),
+        }
+    }
+
+    /// The request went elsewhere: a retry, or a host that the proxy would not use. `None`: `address` is no endpoint of the table, so
+    /// that there is nothing to keep books of.
+    pub(crate) fn on_moved(
+        &mut self,
+        now: Millis,
+        sent: Sent,
+        address: &str,
+        request: &Request,
+    ) -> Option<Sent> {
+        let pending_tokens = request.prompt_tokens.unwrap_or(0);
+        self.on_done(now, sent, true);
+        let loaded = self.loaded.as_ref()?;
+        let rows = &loaded.table.endpoints;
+        rows.binary_search_by(|row| row.address.as_str().cmp(address))
+            .ok()?;
+        let endpoint = trimtab_loadtable::endpoint_id(&loaded.table.placement_key, address);
+        Some(Sent {
+            ticket: self.picker.on_sent(now, endpoint, request),
+            entry: self.tally.on_sent(endpoint, address, pending_tokens),
+        })
+    }
+
+    /// The first byte of the answer's body came, so prefill is finished.
+    pub(crate) fn on_first_byte(&mut self, now: Millis, sent: &mut Sent) {
+        self.picker.on_first_byte(now, &mut sent.ticket);
+        if let Some(entry) = &mut sent.entry {
+            self.tally.on_first_byte(entry);
+        }
+    }
+
+    /// The request ended.
+    pub(crate) fn on_done(&mut self, now: Millis, sent: Sent, failed: bool) {
+        self.picker.on_done(now, sent.ticket);
+        if let Some(entry) = sent.entry {
+            self.tally.on_done(entry, failed);
+        }
+    }
+}
+
+/// Prompt tokens that the chosen endpoint is expected to prefill.
+fn uncached_tokens(request: &Request, reason: Reason) -> u32 {
+    let prompt = request.prompt_tokens.unwrap_or(0);
+    let cached = match reason.as_str() {
+        "conversation" => request
+            .conversation
+            .map_or(0, |conversation| conversation.history_tokens),
+        "prefix" => request.prefix.map_or(0, |prefix| prefix.tokens),
+        _ => 0,
+    };
+    prompt.saturating_sub(cached)
+}
+
+fn explain(decision: &Decision, endpoint: &str, table_age_ms: u64) -> String {
+    let mut text = format!("reason={}; endpoint={endpoint}", decision.reason.as_str());
+    if let Some(wait_s) = decision.wait_s {
+        // Writing to a String can not fail.
+        let _ = write!(text, "; wait_ms={:.0}", wait_s * 1_000.0);
+    }
+    let _ = write!(
+        text,
+        "; candidates={}; table_age_ms={table_age_ms}",
+        decision.candidates
+    );
+    text
+}
