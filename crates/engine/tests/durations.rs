@@ -1,5 +1,7 @@
 //! Durations and metrics that can be worked out on paper.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use trimtab_engine::{Engine, Event, Profile, Request, StepPlan};
 
 fn request(id: u64, prompt_tokens: u32, output_tokens: u32) -> Request {

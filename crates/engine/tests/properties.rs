@@ -1,5 +1,7 @@
 //! What holds for every sequence of calls.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 use trimtab_engine::{BLOCK_TOKENS, Engine, Event, Profile, Request};
