@@ -13,6 +13,8 @@ mod tools;
 mod versions;
 mod wasm;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -47,8 +49,19 @@ enum Command {
     Tools,
 }
 
-fn main() -> Result<()> {
-    match Args::parse().command {
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by returning it from main: that adds a backtrace of this program, which tells nobody anything.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Demo { args } => demo::demo(&args),
         Command::Test(args) => test::test(&args),
         Command::Wasm => wasm::build().map(drop),
