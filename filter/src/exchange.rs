@@ -295,7 +295,7 @@ pub(crate) fn answered(
     let now = millis(now_ns);
     // Whatever happens below, the call is over: it must not stay under way because of a failing hostcall.
     worker.sync.on_failed(now, &mut worker.rng);
-    let status = host::header(Map::CallResponseHeaders, ":status")?;
+    let status = host::header(Map::CallResponse, ":status")?;
     match Answer::of(status.as_deref()) {
         Answer::Table => take_answer(root, worker, body_bytes, now_ns)?,
         Answer::NoNews => {

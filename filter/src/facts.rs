@@ -35,7 +35,7 @@ pub(crate) fn request(
     let model = head
         .model
         .as_deref()
-        .or(body.and_then(|body| body.model.as_deref()));
+        .or_else(|| body.and_then(|body| body.model.as_deref()));
     Request {
         prompt_tokens: body.map(|body| saturating(body.prompt_tokens)),
         prefix: body
@@ -45,7 +45,7 @@ pub(crate) fn request(
                 tokens: saturating(tokens),
             }),
         conversation: session
-            .or(body.and_then(|body| body.conversation))
+            .or_else(|| body.and_then(|body| body.conversation))
             .map(|key| Conversation {
                 key,
                 history_tokens: saturating(history_tokens),

@@ -1,13 +1,15 @@
-//! The proxy. Every hostcall of the filter is in this module and nowhere else.
+//! The proxy. Every hostcall and every exported callback of the filter is in this module and nowhere else.
 //!
 //! Comes in: plain Rust values. Goes out: plain Rust values, with "the host has no such thing" (`Ok(None)`) apart from "the call
 //! failed" ([`HostError`]). Never: a panic, whatever status the host answers; a `String` made from bytes that are not UTF-8.
 #![allow(
     unsafe_code,
-    reason = "hostcalls are foreign functions; this is the one module that makes them"
+    reason = "hostcalls and callbacks are foreign functions; this is the one module that has them"
 )]
 
 mod abi;
+#[cfg(target_arch = "wasm32")]
+mod exports;
 mod headers;
 
 use std::fmt;
@@ -54,6 +56,10 @@ impl fmt::Display for HostError {
 
 /// How loud a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "panics are caught in a VM only")
+)]
 pub(crate) enum Level {
     Info = 2,
     Warn = 3,
@@ -64,9 +70,9 @@ pub(crate) enum Level {
 /// Which header map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Map {
-    RequestHeaders = 0,
-    ResponseHeaders = 2,
-    CallResponseHeaders = 6,
+    Request = 0,
+    Response = 2,
+    CallResponse = 6,
 }
 
 /// Which buffer.
@@ -289,20 +295,4 @@ pub(crate) fn http_call(call: &HttpCall<'_>) -> Result<u32, HostError> {
         )
     };
     check("proxy_http_call", status).map(|()| token)
-}
-
-/// The end of a call-out.
-///
-/// The SDK's own export panics on a token that it did not hand out, and offers no way to tell it of ours. The build drops that
-/// export and gives this one its name (`abi.json`).
-#[cfg(target_arch = "wasm32")]
-#[unsafe(no_mangle)]
-pub extern "C" fn trimtab_on_http_call_response(
-    context_id: u32,
-    token: u32,
-    _headers: usize,
-    body_bytes: usize,
-    _trailers: usize,
-) {
-    crate::root::on_call_response(context_id, token, body_bytes);
 }

@@ -2,11 +2,12 @@
 //!
 //! Every path ends in `Continue`. The one `Pause` is given while a completion request's body is being read, and the body callback, the
 //! trailers or the end of the body end it.
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "only a VM has callbacks")
+)]
 
 use std::rc::Rc;
-
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 
 use crate::exchange::millis;
 use crate::facts::{Body, HashKey, Head, Plan};
@@ -15,7 +16,16 @@ use crate::in_flight::InFlight;
 use crate::metrics::Counter;
 use crate::root::{self, Root};
 
-/// The SDK's side of one request.
+/// What the proxy shall do after a callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Go on.
+    Continue = 0,
+    /// Hold headers and body back.
+    Pause = 1,
+}
+
+/// One request.
 #[derive(Debug)]
 pub(crate) struct HttpFilter {
     root: Option<Rc<Root>>,
@@ -60,7 +70,7 @@ impl HttpFilter {
             return;
         };
         let set = host::set_header(
-            Map::RequestHeaders,
+            Map::Request,
             &root.config.destination_header,
             &placement.hosts,
         );
@@ -106,30 +116,17 @@ impl Reading {
     }
 }
 
-impl Context for HttpFilter {
-    fn on_done(&mut self) -> bool {
-        if let Some(in_flight) = self.in_flight.take() {
-            in_flight.on_done();
-        }
-        if let (Some(root), Some(reading)) = (&self.root, self.reading.take()) {
-            if reading.seen_bytes == 0 {
-                root.hint_stop_iteration();
-            }
-        }
-        true
-    }
-}
-
-impl HttpContext for HttpFilter {
-    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+impl HttpFilter {
+    /// The request's headers came. `end_of_stream`: there is no body.
+    pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         let Some(root) = self.root.clone() else {
             return Action::Continue;
         };
         let config = &root.config;
-        let Some(headers) = root.checked(host::header_pairs(Map::RequestHeaders)) else {
+        let Some(headers) = root.checked(host::header_pairs(Map::Request)) else {
             // Without the headers nothing can be placed, but a forged destination must not get through.
             for name in config.own_headers() {
-                root.checked(host::remove_header(Map::RequestHeaders, name));
+                root.checked(host::remove_header(Map::Request, name));
             }
             return Action::Continue;
         };
@@ -138,7 +135,7 @@ impl HttpContext for HttpFilter {
             if head.forged >> place & 1 == 1 {
                 let label = if place == 0 { "destination" } else { "explain" };
                 root.with(|worker| worker.metrics.count(Counter::ForgedHeaders, label));
-                root.checked(host::remove_header(Map::RequestHeaders, name));
+                root.checked(host::remove_header(Map::Request, name));
             }
         }
         match head.plan {
@@ -168,7 +165,8 @@ impl HttpContext for HttpFilter {
         }
     }
 
-    fn on_http_request_body(&mut self, buffered_bytes: usize, end_of_stream: bool) -> Action {
+    /// A part of the body came. `buffered_bytes`: all that the proxy holds, not only the new part.
+    pub(crate) fn on_request_body(&mut self, buffered_bytes: usize, end_of_stream: bool) -> Action {
         let (Some(root), Some(mut reading)) = (self.root.clone(), self.reading.take()) else {
             return Action::Continue;
         };
@@ -179,14 +177,16 @@ impl HttpContext for HttpFilter {
         Action::Pause
     }
 
-    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+    /// Trailers came, so the body is complete.
+    pub(crate) fn on_request_trailers(&mut self) -> Action {
         match (self.root.clone(), self.reading.take()) {
             (Some(root), Some(reading)) => self.finish_reading(&root, &reading),
             _ => Action::Continue,
         }
     }
 
-    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+    /// The answer's headers came.
+    pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
         let Some(root) = &self.root else {
             return Action::Continue;
         };
@@ -194,15 +194,28 @@ impl HttpContext for HttpFilter {
             in_flight.on_response_headers(end_of_stream);
         }
         if let (Some(name), Some(text)) = (&root.config.explain_header, self.explain.take()) {
-            root.checked(host::set_header(Map::ResponseHeaders, name, &text));
+            root.checked(host::set_header(Map::Response, name, &text));
         }
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
+    /// A part of the answer's body came.
+    pub(crate) fn on_response_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.on_response_body(bytes, end_of_stream);
         }
         Action::Continue
+    }
+
+    /// The stream ended, in whatever way.
+    pub(crate) fn on_done(&mut self) {
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.on_done();
+        }
+        if let (Some(root), Some(reading)) = (&self.root, self.reading.take())
+            && reading.seen_bytes == 0
+        {
+            root.hint_stop_iteration();
+        }
     }
 }

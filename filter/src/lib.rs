@@ -20,6 +20,7 @@
 )]
 
 mod config;
+mod contexts;
 mod exchange;
 mod facts;
 mod host;
@@ -35,16 +36,3 @@ mod tally;
 mod worker;
 
 pub use config::Config;
-
-/// Private, because the macro writes a function without documentation.
-mod entry {
-    use crate::{host, http, root};
-
-    proxy_wasm::main! {{
-        // Should there be a panic after all, the operator reads where. The SDK's own hook comes with its logger, which panics itself
-        // when the host refuses a line.
-        std::panic::set_hook(Box::new(|panic| host::log(host::Level::Critical, &panic.to_string())));
-        proxy_wasm::set_root_context(|context_id| Box::new(root::RootFilter::new(context_id)));
-        proxy_wasm::set_http_context(|_, root_id| Box::new(http::HttpFilter::new(root_id)));
-    }}
-}

@@ -1,10 +1,13 @@
 //! The plugin in one VM: configuration, ticks, answers of the aggregator.
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "only a VM has callbacks")
+)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use proxy_wasm::traits::{Context, RootContext};
 use trimtab_pick::Rng;
 
 use crate::config::Config;
@@ -140,52 +143,39 @@ impl Root {
     }
 }
 
-/// The end of a call-out that this VM made.
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    allow(dead_code, reason = "only a VM has call-outs")
-)]
-pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
-    let Some(root) = find(root_id) else { return };
-    let now_ns = root.now_ns();
-    root.with(|worker| {
-        if let Err(error) = exchange::answered(&root, worker, token, body_bytes, now_ns) {
-            worker.metrics.count_error(error);
+/// A configuration came. One with problems is refused: Envoy then rejects the listener at start, and keeps the old one on an update,
+/// instead of serving with a filter that silently does nothing.
+pub(crate) fn on_configure(root_id: u32, config_bytes: usize) -> bool {
+    match configure(root_id, config_bytes) {
+        Ok(()) => true,
+        Err(problems) => {
+            for problem in problems.lines() {
+                host::log(Level::Error, &format!("trimtab: {problem}"));
+            }
+            false
         }
-    });
+    }
 }
 
-/// The SDK's side of a plugin.
-#[derive(Debug)]
-pub(crate) struct RootFilter {
-    context_id: u32,
-}
-
-impl RootFilter {
-    pub(crate) fn new(context_id: u32) -> Self {
-        Self { context_id }
-    }
-
-    fn configure(&self, config_bytes: usize) -> Result<(), String> {
-        let json = host::buffer(Buffer::PluginConfiguration, 0, config_bytes)
-            .map_err(|error| format!("the proxy does not hand over the configuration: {error}"))?
-            .unwrap_or_default();
-        let config = Config::parse(&json).map_err(|problems| {
-            problems
-                .iter()
-                .map(|problem| format!("configuration: {problem}"))
-                .collect::<Vec<_>>()
-                .join("\n")
-        })?;
-        let tick_ms = config.tick_ms;
-        let root = Rc::new(Root::new(config, entropy(self.context_id)));
-        host::set_tick_period(tick_ms)
-            .map_err(|error| format!("no ticks, so no table would ever come: {error}"))?;
-        // Only a head start for the right VM; the next tick asks again.
-        root.checked(exchange::hold_lease(&root, root.now_ns(), When::Configure));
-        register(self.context_id, Some(root));
-        Ok(())
-    }
+fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
+    let json = host::buffer(Buffer::PluginConfiguration, 0, config_bytes)
+        .map_err(|error| format!("the proxy does not hand over the configuration: {error}"))?
+        .unwrap_or_default();
+    let config = Config::parse(&json).map_err(|problems| {
+        problems
+            .iter()
+            .map(|problem| format!("configuration: {problem}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    })?;
+    let tick_ms = config.tick_ms;
+    let root = Rc::new(Root::new(config, entropy(root_id)));
+    host::set_tick_period(tick_ms)
+        .map_err(|error| format!("no ticks, so no table would ever come: {error}"))?;
+    // Only a head start for the right VM; the next tick asks again.
+    root.checked(exchange::hold_lease(&root, root.now_ns(), When::Configure));
+    register(root_id, Some(root));
+    Ok(())
 }
 
 /// What no other worker has: the time in nanoseconds, the context, the proxy's name.
@@ -199,32 +189,25 @@ fn entropy(context_id: u32) -> u64 {
     Rng::new(now_ns ^ u64::from(context_id).rotate_left(32) ^ name).next_u64()
 }
 
-impl Context for RootFilter {}
-
-impl RootContext for RootFilter {
-    /// A configuration with problems is refused: Envoy then rejects the listener at start, and keeps the old one on an update, instead
-    /// of serving with a filter that silently does nothing.
-    fn on_configure(&mut self, config_bytes: usize) -> bool {
-        match self.configure(config_bytes) {
-            Ok(()) => true,
-            Err(problems) => {
-                for problem in problems.lines() {
-                    host::log(Level::Error, &format!("trimtab: {problem}"));
-                }
-                false
-            }
-        }
-    }
-
-    fn on_tick(&mut self) {
-        if let Some(root) = find(self.context_id) {
-            root.on_tick();
-        }
+/// Time to look for news.
+pub(crate) fn on_tick(root_id: u32) {
+    if let Some(root) = find(root_id) {
+        root.on_tick();
     }
 }
 
-impl Drop for RootFilter {
-    fn drop(&mut self) {
-        register(self.context_id, None);
-    }
+/// The end of a call-out that this VM made.
+pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
+    let Some(root) = find(root_id) else { return };
+    let now_ns = root.now_ns();
+    root.with(|worker| {
+        if let Err(error) = exchange::answered(&root, worker, token, body_bytes, now_ns) {
+            worker.metrics.count_error(error);
+        }
+    });
+}
+
+/// The plugin is gone; requests that are still under way keep what they need.
+pub(crate) fn on_delete(root_id: u32) {
+    register(root_id, None);
 }

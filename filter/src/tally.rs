@@ -88,11 +88,20 @@ impl Tally {
     }
 
     /// The request ended. `failed`: by a reset, a timeout, a connect failure or a 5xx.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "by value, so that it can end only once"
+    )]
     pub(crate) fn on_done(&mut self, entry: Entry, failed: bool) {
-        if let Some(line) = self.lines.get_mut(&entry.endpoint) {
+        let Entry {
+            endpoint,
+            pending_tokens,
+            ..
+        } = entry;
+        if let Some(line) = self.lines.get_mut(&endpoint) {
             let counts = &mut line.counts;
             counts.in_flight = counts.in_flight.saturating_sub(1);
-            counts.pending_tokens = counts.pending_tokens.saturating_sub(entry.pending_tokens);
+            counts.pending_tokens = counts.pending_tokens.saturating_sub(pending_tokens);
             counts.finished = counts.finished.saturating_add(1);
             counts.failed = counts.failed.saturating_add(u64::from(failed));
         }

@@ -56,7 +56,6 @@ impl Worker {
     pub(crate) fn new(config: &Config, seed: u64) -> Self {
         let decision = trimtab_pick::Config {
             table_max_age_ms: config.table_max_age_ms,
-            ..Default::default()
         };
         Self {
             metrics: Metrics::new(&config.pool),

@@ -203,7 +203,9 @@ impl Reader {
                 .turn_tokens
                 .sum(shared_bytes.saturating_add(unseen_bytes)),
             prefix: self.prefix(),
-            conversation: self.first_user.or(self.session.map(|(_, hash)| hash)),
+            conversation: self
+                .first_user
+                .or_else(|| self.session.map(|(_, hash)| hash)),
             history_tokens: if self.history.sum(0) == 0 {
                 0
             } else {

@@ -16,6 +16,7 @@ macro_rules! hostcalls {
 
         // Outside of a VM there is no host: every call says so, and the callers' error paths are what native tests see.
         #[cfg(not(target_arch = "wasm32"))]
+        #[allow(clippy::too_many_arguments, reason = "the ABI has as many")]
         mod absent {
             use super::Out;
 
