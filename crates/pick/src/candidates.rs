@@ -23,8 +23,8 @@ pub(crate) struct Candidate {
     pub(crate) hit_tokens: u32,
     /// Tokens charged for not being the first rank.
     pub(crate) penalty_tokens: f64,
-    /// Whether the adapter is meant to live there.
-    pub(crate) adapter_rank: bool,
+    /// The rank of this endpoint among those where the adapter is meant to live.
+    pub(crate) adapter_rank: Option<u32>,
 }
 
 /// A bounded set of candidates, one per endpoint.
@@ -88,7 +88,7 @@ impl Candidates {
                 let Some(index) = snapshot.rank(adapter.key, rank) else {
                     continue;
                 };
-                let (origin, adapter_rank) = (Origin::Adapter, true);
+                let (origin, adapter_rank) = (Origin::Adapter, Some(rank));
                 candidates.add(Candidate {
                     index,
                     origin,
@@ -113,7 +113,7 @@ impl Candidates {
                 known.hit_tokens = new.hit_tokens;
                 known.penalty_tokens = new.penalty_tokens;
             }
-            known.adapter_rank |= new.adapter_rank;
+            known.adapter_rank = known.adapter_rank.or(new.adapter_rank);
             known.origin = known.origin.max(new.origin);
         } else if let Some(slot) = self.list.get_mut(self.len) {
             *slot = new;

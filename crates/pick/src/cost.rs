@@ -1,7 +1,7 @@
 //! What a request would cost on an endpoint, in seconds: one small function per term. Section numbers are those of the
 //! algorithm notes.
 
-use crate::config::{ADAPTER_LOAD_S, MISS_PRICE};
+use crate::config::{ADAPTER_LOAD_S, MISS_PRICE, RANK_PENALTY};
 use crate::inflight::InFlight;
 use crate::snapshot::Row;
 use crate::{Adapter, EndpointLoad, PoolFacts, Request};
@@ -69,13 +69,14 @@ pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
     penalty_tokens * row.prefill_s_per_token
 }
 
-/// What it takes to have the adapter resident: nothing where it is; where it is meant to live (`at_rank`) one load,
-/// because the endpoint will need it anyway; elsewhere the price of a miss, because the load also turns out another
-/// adapter. A server that does not say what it holds counts as not holding it.
+/// What it takes to have the adapter resident: nothing where it is; where it is meant to live (`rank`) one load, because
+/// the endpoint will need it anyway, and a little more on later ranks, so that a cold adapter has one copy; elsewhere
+/// the price of a miss, because the load also turns out another adapter. A server that does not say what it holds
+/// counts as not holding it.
 ///
 /// Departs from 3.3, which charges every endpoint alike that does not have it: then the first requests load the adapter
 /// wherever it is quiet, and later ones, which look at the ranks, do not find it.
-pub(crate) fn adapter_s(endpoint: &EndpointLoad, demand: &Demand, at_rank: bool) -> f64 {
+pub(crate) fn adapter_s(endpoint: &EndpointLoad, demand: &Demand, rank: Option<u32>) -> f64 {
     let Some(adapter) = demand.adapter else {
         return 0.0;
     };
@@ -83,10 +84,10 @@ pub(crate) fn adapter_s(endpoint: &EndpointLoad, demand: &Demand, at_rank: bool)
     let resident = adapter
         .index
         .is_some_and(|index| list.binary_search(&index).is_ok());
-    match (resident, at_rank) {
+    match (resident, rank) {
         (true, _) => 0.0,
-        (false, true) => demand.adapter_load_s,
-        (false, false) => MISS_PRICE * demand.adapter_load_s,
+        (false, Some(rank)) => demand.adapter_load_s * (1.0 + RANK_PENALTY * f64::from(rank)),
+        (false, None) => demand.adapter_load_s * MISS_PRICE,
     }
 }
 

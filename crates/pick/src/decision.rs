@@ -123,6 +123,9 @@ impl Decision {
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     #[test]
     fn labels_are_unique() {
         let mut labels = Reason::ALL.map(Reason::as_str);

@@ -15,6 +15,8 @@ mod config;
 mod cost;
 mod decision;
 mod fallback;
+#[cfg(test)]
+mod golden;
 mod inflight;
 mod picker;
 mod placement;

@@ -147,6 +147,9 @@ impl Claimant {
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     fn members(count: u64) -> Vec<Member> {
         (0..count)
             .map(|n| Member {

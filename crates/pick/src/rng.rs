@@ -41,6 +41,9 @@ pub(crate) fn mix(value: u64) -> u64 {
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     #[test]
     fn the_sequence_is_that_of_the_published_generator() {
         // First outputs of SplitMix64 for seed 1234567 (reference implementation by Vigna).

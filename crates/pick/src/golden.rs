@@ -1,0 +1,176 @@
+//! A scripted run of 10,000 decisions whose outcome is the same everywhere: natively, in wasm, on every machine.
+//!
+//! The stored outcome proves only that nothing differs between targets and over time; what is right is for the other
+//! tests to say. After a deliberate change of the policy: `TRIMTAB_BLESS=1 cargo test -p trimtab-pick --lib golden`.
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::rng::mix;
+use crate::{
+    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
+    Request, Rng, Snapshot, State, Ticket,
+};
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const DECISIONS: u32 = 10_000;
+const EXPECTED: &str = include_str!("../tests/golden/decisions.txt");
+
+/// One letter per chosen index; `-` for no opinion. Pools have at most 60 endpoints.
+const LETTERS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+fn below(rng: &mut Rng, bound: u64) -> u64 {
+    rng.next_u64() % bound
+}
+
+/// Absent one time in eight.
+fn maybe<T>(rng: &mut Rng, value: T) -> Option<T> {
+    (below(rng, 8) > 0).then_some(value)
+}
+
+fn endpoint(rng: &mut Rng, number: u64) -> EndpointLoad {
+    let state = match below(rng, 12) {
+        0 => State::Draining,
+        1 => State::Suspect,
+        _ => State::Ready,
+    };
+    let fast = number.is_multiple_of(3);
+    let wait_s = below(rng, 3_000) as f32 / 1_000.0;
+    let resident = (0..6).filter(|_| below(rng, 3) == 0).collect();
+    EndpointLoad {
+        id: EndpointId(mix(number)),
+        state,
+        wait_s: maybe(rng, wait_s),
+        waiting: None,
+        running: None,
+        prefill_tokens_per_s: maybe(rng, if fast { 23_000.0 } else { 11_000.0 }),
+        decode_s_per_sequence: maybe(rng, 0.006),
+        speed: maybe(rng, if fast { 2.1 } else { 1.0 }),
+        adapters: maybe(rng, resident),
+        age_ms: below(rng, 250) as u32,
+    }
+}
+
+fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
+    let size = below(rng, 61);
+    let first = below(rng, 10);
+    let rows = (first..first + size)
+        .map(|number| endpoint(rng, number))
+        .collect();
+    let pool = PoolFacts {
+        arrival_rate: None,
+        uncached_tokens: Some(700.0),
+        adapter_load_s: Some(0.2),
+    };
+    Rc::new(Snapshot::new(rows, pool, now))
+}
+
+fn request(rng: &mut Rng) -> Request {
+    let prompt = 50 + below(rng, 6_000) as u32;
+    let key = below(rng, 40);
+    Request {
+        prompt_tokens: maybe(rng, prompt),
+        prefix: (below(rng, 2) == 0).then(|| Prefix {
+            key: mix(key),
+            tokens: prompt / 2,
+        }),
+        conversation: (below(rng, 2) == 0).then(|| Conversation {
+            key: mix(!key),
+            history_tokens: prompt / 3 * 2,
+        }),
+        adapter: (below(rng, 4) == 0).then(|| Adapter {
+            key: mix(key << 8),
+            index: Some((key % 6) as u16),
+        }),
+    }
+}
+
+/// FNV-1a over everything a decision says.
+fn digest(state: u64, values: impl IntoIterator<Item = u64>) -> u64 {
+    let bytes = values.into_iter().flat_map(u64::to_le_bytes);
+    bytes.fold(state, |state, byte| {
+        (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn run() -> String {
+    let mut script = Rng::new(20);
+    let mut rng = Rng::new(4);
+    let mut picker = Picker::new(Config::default());
+    let mut now = Millis(1_000_000);
+    let mut running: Vec<Ticket> = Vec::new();
+    let (mut chosen, mut state) = (String::new(), 0xcbf2_9ce4_8422_2325);
+    for number in 0..DECISIONS {
+        now.0 += below(&mut script, 40);
+        // Now and then the table stays away until it is stale; the clock steps back once in a while.
+        if below(&mut script, 60) == 0 {
+            picker.on_table(table(&mut script, now));
+        }
+        if below(&mut script, 500) == 0 {
+            now.0 -= 100;
+        }
+        let request = request(&mut script);
+        let decision = picker.choose(now, &mut rng, &request);
+        let choices = decision.choices.as_slice();
+        state = digest(state, choices.iter().map(|index| u64::from(*index)));
+        state = digest(state, decision.reason.as_str().bytes().map(u64::from));
+        state = digest(
+            state,
+            [
+                decision.wait_s.map_or(0, f64::to_bits),
+                u64::from(decision.candidates),
+            ],
+        );
+        let first = choices
+            .first()
+            .and_then(|index| picker.snapshot()?.endpoints().get(*index as usize));
+        if let Some(id) = first.map(|endpoint| endpoint.id) {
+            running.push(picker.on_sent(now, id, &request));
+        }
+        let letter = choices
+            .first()
+            .and_then(|index| LETTERS.get(*index as usize))
+            .unwrap_or(&b'-');
+        chosen.push(char::from(*letter));
+        chosen.extend((number % 100 == 99).then_some('\n'));
+        end_some(&mut picker, &mut script, now, &mut running);
+    }
+    format!("{chosen}digest {state:016x}\n")
+}
+
+fn end_some(picker: &mut Picker, script: &mut Rng, now: Millis, running: &mut Vec<Ticket>) {
+    for _ in 0..below(script, 3) {
+        if running.is_empty() {
+            return;
+        }
+        let at = below(script, running.len() as u64) as usize;
+        picker.on_first_byte(now, &mut running[at]);
+        if below(script, 3) > 0 {
+            picker.on_done(now, running.swap_remove(at));
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_decisions_are_the_same_to_the_bit_on_every_target() {
+    let found = run();
+    #[cfg(not(target_arch = "wasm32"))]
+    if std::env::var_os("TRIMTAB_BLESS").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/decisions.txt");
+        std::fs::write(path, &found).expect("cannot write the golden file");
+        return;
+    }
+    let differs = found
+        .lines()
+        .zip(EXPECTED.lines())
+        .position(|(found, expected)| found != expected);
+    assert_eq!(
+        differs, None,
+        "first line that differs (100 decisions each, the last is the digest)"
+    );
+    assert_eq!(found.len(), EXPECTED.len());
+}

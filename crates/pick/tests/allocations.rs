@@ -1,0 +1,88 @@
+//! A decision allocates nothing: in the proxy it stands in the path of every request.
+
+use std::rc::Rc;
+
+use trimtab_pick::{
+    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
+    Request, Rng, Snapshot, State,
+};
+
+fn snapshot(endpoints: u64) -> Rc<Snapshot> {
+    let row = |number: u64| EndpointLoad {
+        id: EndpointId(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        state: State::Ready,
+        wait_s: Some((number % 7) as f32 / 10.0),
+        waiting: None,
+        running: None,
+        prefill_tokens_per_s: Some(10_000.0),
+        decode_s_per_sequence: Some(0.01),
+        speed: Some(1.0),
+        adapters: Some(vec![(number % 4) as u16]),
+        age_ms: 0,
+    };
+    Rc::new(Snapshot::new(
+        (0..endpoints).map(row).collect(),
+        PoolFacts::default(),
+        Millis(0),
+    ))
+}
+
+#[test]
+fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
+    let request = |key| Request {
+        prompt_tokens: Some(3_000),
+        prefix: Some(Prefix { key, tokens: 1_000 }),
+        conversation: Some(Conversation {
+            key: !key,
+            history_tokens: 2_000,
+        }),
+        adapter: Some(Adapter {
+            key: key << 9,
+            index: Some(2),
+        }),
+    };
+    let mut picker = Picker::new(Config::default());
+    let mut rng = Rng::new(1);
+    for endpoints in [None, Some(1), Some(100), Some(5_000)] {
+        if let Some(endpoints) = endpoints {
+            picker.on_table(snapshot(endpoints));
+        }
+        let counted = allocation_counter::measure(|| {
+            for key in 0..2_000 {
+                for now in [Millis(0), Millis(1_000_000)] {
+                    let _ = picker.choose(now, &mut rng, &request(key));
+                    let _ = picker.choose(now, &mut rng, &Request::default());
+                }
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{endpoints:?} endpoints");
+    }
+}
+
+#[test]
+fn sending_and_ending_allocate_nothing_after_warm_up() {
+    let mut picker = Picker::new(Config::default());
+    picker.on_table(snapshot(100));
+    let ids: Vec<EndpointId> = snapshot(100)
+        .endpoints()
+        .iter()
+        .map(|endpoint| endpoint.id)
+        .collect();
+    let mut round = |rounds: u64| {
+        for number in 0..rounds {
+            let id = ids[(number % 100) as usize];
+            let mut ticket = picker.on_sent(Millis(number), id, &Request::default());
+            picker.on_first_byte(Millis(number), &mut ticket);
+            picker.on_done(Millis(number), ticket);
+        }
+    };
+    // Longer than the log of recent sends.
+    round(10_000);
+    assert_eq!(allocation_counter::measure(|| round(10_000)).count_total, 0);
+}
+
+#[test]
+fn the_count_sees_an_allocation() {
+    let counted = allocation_counter::measure(|| drop(Box::new(std::hint::black_box(1_u64))));
+    assert_eq!(counted.count_total, 1);
+}

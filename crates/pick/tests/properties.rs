@@ -1,0 +1,207 @@
+//! What holds for any pool and any request, however wild.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use trimtab_pick::{
+    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
+    Reason, Request, Rng, Snapshot, State,
+};
+
+/// Numbers of every kind, NaN and infinities among them.
+fn wild() -> impl Strategy<Value = Option<f32>> {
+    of(prop_oneof![
+        any::<f32>(),
+        0.0_f32..10.0,
+        Just(0.0),
+        Just(f32::NAN),
+        Just(f32::INFINITY),
+        Just(-1.0)
+    ])
+}
+
+fn state() -> impl Strategy<Value = State> {
+    prop_oneof![3 => Just(State::Ready), 1 => Just(State::Draining), 1 => Just(State::Suspect)]
+}
+
+fn endpoint() -> impl Strategy<Value = EndpointLoad> {
+    // Few identities, so that some are there twice.
+    let who = (
+        0..200_u64,
+        state(),
+        of(vec(any::<u16>(), 0..4)),
+        prop_oneof![Just(0), any::<u32>()],
+    );
+    (who, (wild(), wild(), wild(), wild()), of(any::<u32>())).prop_map(|(who, signals, count)| {
+        EndpointLoad {
+            id: EndpointId(who.0),
+            state: who.1,
+            wait_s: signals.0,
+            waiting: count,
+            running: count,
+            prefill_tokens_per_s: signals.1,
+            decode_s_per_sequence: signals.2,
+            speed: signals.3,
+            adapters: who.2,
+            age_ms: who.3,
+        }
+    })
+}
+
+fn pool_facts() -> impl Strategy<Value = PoolFacts> {
+    (wild(), wild(), wild()).prop_map(
+        |(arrival_rate, uncached_tokens, adapter_load_s)| PoolFacts {
+            arrival_rate,
+            uncached_tokens,
+            adapter_load_s,
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let prefix = (any::<u64>(), any::<u32>()).prop_map(|(key, tokens)| Prefix { key, tokens });
+    let conversation =
+        (any::<u64>(), any::<u32>()).prop_map(|(key, history_tokens)| Conversation {
+            key,
+            history_tokens,
+        });
+    let adapter = (any::<u64>(), of(any::<u16>())).prop_map(|(key, index)| Adapter { key, index });
+    (of(any::<u32>()), of(prefix), of(conversation), of(adapter)).prop_map(
+        |(prompt_tokens, prefix, conversation, adapter)| Request {
+            prompt_tokens,
+            prefix,
+            conversation,
+            adapter,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_decision_is_well_formed(
+        endpoints in vec(endpoint(), 0..30), facts in pool_facts(), requests in vec(request(), 1..20),
+        now in any::<u64>(), arrived in any::<u64>(), seed in any::<u64>(),
+    ) {
+        let wanted = if endpoints.iter().any(|e| e.state == State::Ready) { State::Ready } else { State::Suspect };
+        let choosable = endpoints.iter().filter(|e| e.state == wanted).count();
+        let mut picker = Picker::new(Config::default());
+        picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), facts, Millis(arrived))));
+        let mut rng = Rng::new(seed);
+        for request in &requests {
+            let decision = picker.choose(Millis(now), &mut rng, request);
+            let choices = decision.choices.as_slice();
+            prop_assert_eq!(choices.len(), choosable.min(3), "as many as there are, at most three");
+            prop_assert_eq!(choices.is_empty(), decision.reason == Reason::NoEndpoints);
+            for (at, index) in choices.iter().enumerate() {
+                prop_assert_eq!(endpoints[*index as usize].state, wanted);
+                prop_assert!(!choices[..at].contains(index), "{:?}", choices);
+            }
+            prop_assert!(decision.wait_s.is_none_or(|wait_s| wait_s.is_finite() && wait_s >= 0.0));
+            prop_assert!(decision.candidates <= 16);
+            if let Some(index) = choices.first() {
+                let ticket = picker.on_sent(Millis(now), endpoints[*index as usize].id, request);
+                picker.on_done(Millis(now), ticket);
+            }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_never_wins_because_a_signal_is_missing(
+        endpoints in vec(endpoint(), 1..12), missing in any::<prop::sample::Index>(), signal in 0..4_u8,
+        request in request(), seed in any::<u64>(),
+    ) {
+        // The value stays within what the others show: "the worst of the pool" can be no worse than that.
+        let missing = missing.index(endpoints.len());
+        let mut without = endpoints.clone();
+        let row = &mut without[missing];
+        match signal {
+            0 => row.wait_s = None,
+            1 => row.prefill_tokens_per_s = None,
+            2 => row.decode_s_per_sequence = None,
+            _ => row.adapters = None,
+        }
+        let others_worse = |value: fn(&EndpointLoad) -> Option<f32>, least: f32, worse: fn(f32, f32) -> bool| {
+            let usable = |e: &EndpointLoad| value(e).filter(|v| v.is_finite() && *v >= least);
+            match usable(&endpoints[missing]) {
+                None => true,
+                Some(own) => endpoints.iter().enumerate().any(|(at, e)| {
+                    at != missing && usable(e).is_some_and(|other| !worse(own, other))
+                }),
+            }
+        };
+        prop_assume!(match signal {
+            0 => others_worse(|e| e.wait_s, 0.0, |own, other| own > other),
+            1 => others_worse(|e| e.prefill_tokens_per_s, f32::MIN_POSITIVE, |own, other| own < other),
+            2 => others_worse(|e| e.decode_s_per_sequence, 0.0, |own, other| own > other),
+            _ => true,
+        });
+        let first = |endpoints: Vec<EndpointLoad>| {
+            let mut picker = Picker::new(Config { table_max_age_ms: u64::MAX });
+            picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), Millis(0))));
+            picker.choose(Millis(0), &mut Rng::new(seed), &request).choices.as_slice().first().copied()
+        };
+        let missing = u32::try_from(missing).unwrap();
+        if first(without) == Some(missing) {
+            prop_assert_eq!(first(endpoints), Some(missing), "chosen only once its signal was gone");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_decisions(
+        endpoints in vec(endpoint(), 0..20), requests in vec(request(), 1..20), seed in any::<u64>(),
+    ) {
+        let run = || {
+            let mut picker = Picker::new(Config::default());
+            picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), PoolFacts::default(), Millis(0))));
+            let mut rng = Rng::new(seed);
+            requests.iter().map(|request| picker.choose(Millis(0), &mut rng, request)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn own_work_is_what_a_list_of_open_requests_says(
+        steps in vec((0..5_u8, 0..12_u64, any::<prop::sample::Index>()), 0..80),
+    ) {
+        let mut picker = Picker::new(Config::default());
+        let mut open = Vec::new();
+        let request = Request { prompt_tokens: Some(700), ..Request::default() };
+        for (what, number, at) in steps {
+            match what {
+                0 => {
+                    // Tables come and go with a part of the endpoints.
+                    let row = |n: u64| EndpointLoad {
+                        id: EndpointId(n), state: State::Ready, wait_s: None, waiting: None, running: None,
+                        prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,
+                    };
+                    let rows = (number / 2..number).map(row).collect();
+                    picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(number))));
+                }
+                1 | 2 => open.push(picker.on_sent(Millis(number), EndpointId(number), &request)),
+                3 if !open.is_empty() => {
+                    let at = at.index(open.len());
+                    picker.on_first_byte(Millis(number), &mut open[at]);
+                }
+                _ if !open.is_empty() => {
+                    let at = at.index(open.len());
+                    picker.on_done(Millis(number), open.swap_remove(at));
+                }
+                _ => {}
+            }
+            let mut naive: BTreeMap<EndpointId, u32> = BTreeMap::new();
+            for ticket in &open {
+                *naive.entry(ticket.endpoint()).or_default() += 1;
+            }
+            let found: BTreeMap<EndpointId, u32> = picker.own_work().map(|w| (w.endpoint, w.in_flight)).collect();
+            prop_assert_eq!(found, naive);
+        }
+        for mut ticket in open {
+            picker.on_first_byte(Millis(0), &mut ticket);
+            picker.on_done(Millis(0), ticket);
+        }
+        prop_assert_eq!(picker.own_work().count(), 0);
+    }
+}
