@@ -1,0 +1,124 @@
+//! `/v1/completions` and `/v1/chat/completions`.
+
+use super::Shared;
+use super::body::Body;
+use super::error::ApiError;
+use super::prepare::{Choice, Job, Kind};
+use super::sse::Events;
+use crate::metrics::Finish;
+use axum::Json;
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+pub(super) async fn completions(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    generate(shared, Kind::Completion, body?).await
+}
+
+pub(super) async fn chat(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    generate(shared, Kind::Chat, body?).await
+}
+
+async fn generate(shared: Arc<Shared>, kind: Kind, bytes: Bytes) -> Result<Response, ApiError> {
+    let body = Body::parse(&bytes)?;
+    drop(bytes);
+    let streams = body.wants_stream();
+    let job = Job::start(shared, kind, body)?;
+    if streams {
+        let mut response = Response::new(HttpBody::from_stream(Events::new(job)));
+        let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        return Ok(response);
+    }
+    complete(&job).await?;
+    Ok(Json(whole(&job)).into_response())
+}
+
+/// Waits for the last token.
+async fn complete(job: &Job) -> Result<(), ApiError> {
+    let mut ended = 0;
+    poll_fn(|context| {
+        job.call.register(context);
+        let ends = |part: usize, choice: &Choice| job.call.produced(part) >= choice.output_tokens;
+        // Parts end in any order; look only at those from the first that had not ended.
+        while job
+            .choices
+            .get(ended)
+            .is_some_and(|choice| ends(ended, choice))
+        {
+            ended += 1;
+        }
+        if ended == job.choices.len() {
+            Poll::Ready(Ok(()))
+        } else if job.call.has_failed() {
+            Poll::Ready(Err(ApiError::stopped()))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+fn whole(job: &Job) -> Value {
+    let choices: Vec<Value> = job
+        .choices
+        .iter()
+        .enumerate()
+        .map(|(index, choice)| choice_json(job.kind, index, choice))
+        .collect();
+    let object = if job.kind == Kind::Chat {
+        "chat.completion"
+    } else {
+        "text_completion"
+    };
+    json!({
+        "id": job.id, "object": object, "created": job.created_unix_s, "model": job.model, "choices": choices,
+        "system_fingerprint": null, "usage": usage(job),
+    })
+}
+
+fn choice_json(kind: Kind, index: usize, choice: &Choice) -> Value {
+    let text = choice
+        .answer
+        .text(choice.output_tokens, kind == Kind::Completion);
+    let finish = finish_reason(choice.finish);
+    match kind {
+        Kind::Chat => json!({
+            "index": index, "logprobs": null, "finish_reason": finish, "stop_reason": null,
+            "message": {"role": "assistant", "content": text, "refusal": null, "tool_calls": []},
+        }),
+        Kind::Completion => json!({
+            "index": index, "logprobs": null, "finish_reason": finish, "stop_reason": null, "text": text,
+        }),
+    }
+}
+
+/// The `usage` object of a job that is done.
+pub(super) fn usage(job: &Job) -> Value {
+    let (prompt, completion) = (job.prompt_tokens, job.completion_tokens());
+    json!({
+        "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": job.cached_tokens()},
+    })
+}
+
+/// The API's word for how an answer ended.
+pub(super) fn finish_reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::Abort => "abort",
+    }
+}

@@ -1,0 +1,339 @@
+//! From a request's body to the sequences it asks for.
+
+use super::Shared;
+use super::body::{Body, Content, Message, Prompt};
+use super::error::ApiError;
+use crate::call::Call;
+use crate::driver::{Command, Submission};
+use crate::metrics::Finish;
+use crate::text::{Answer, Tokens, mix};
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use tokio::time::Instant;
+use trimtab_engine::Request;
+
+/// Most sequences of one request: prompts times `n`.
+const SEQUENCE_LIMIT: usize = 128;
+/// What `/v1/completions` writes when the client does not say, as OpenAI and vLLM do.
+const COMPLETION_MAX_TOKENS: u32 = 16;
+
+/// Which of the two endpoints was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Completion,
+    Chat,
+}
+
+/// One answer of a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice {
+    pub(super) answer: Answer,
+    pub(super) output_tokens: u32,
+    pub(super) finish: Finish,
+}
+
+/// A request that the driver works on. Dropping it before its end cancels it there.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) kind: Kind,
+    pub(super) call: Arc<Call>,
+    pub(super) choices: Vec<Choice>,
+    /// Tokens of all prompts, each counted once whatever `n` is.
+    pub(super) prompt_tokens: u64,
+    /// Name that the client used.
+    pub(super) model: String,
+    pub(super) id: String,
+    pub(super) created_unix_s: u64,
+    pub(super) include_usage: bool,
+    ids: Range<u64>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.shared
+            .sequences
+            .fetch_sub(self.choices.len(), Ordering::Relaxed);
+        let complete = (0..)
+            .zip(&self.choices)
+            .all(|(part, c)| self.call.produced(part) >= c.output_tokens);
+        if !complete {
+            // The driver is gone only when the server is.
+            let _ = self.shared.commands.send(Command::Cancel(self.ids.clone()));
+        }
+    }
+}
+
+impl Job {
+    /// Checks the request, plans its answers and hands them to the driver.
+    pub(super) fn start(shared: Arc<Shared>, kind: Kind, body: Body) -> Result<Self, ApiError> {
+        let arrived = Instant::now();
+        let adapter = adapter_of(&shared, body.model.as_deref())?;
+        let rendered = render(
+            kind,
+            &body,
+            shared.key,
+            adapter.map_or(0, |id| u64::from(id) + 1),
+        )?;
+        let n = body.n.unwrap_or(1);
+        let count = rendered.len().saturating_mul(n as usize);
+        if n == 0 || count > SEQUENCE_LIMIT {
+            let message = format!(
+                "'n' times the number of prompts must be 1 to {SEQUENCE_LIMIT}, got {count}."
+            );
+            return Err(ApiError::bad_request(Some("n"), message));
+        }
+        let limits = rendered
+            .iter()
+            .map(|tokens| Limits::of(kind, &body, tokens.count(), shared.context_tokens))
+            .collect::<Result<Vec<_>, _>>()?;
+        let prompt_tokens = rendered
+            .iter()
+            .map(|tokens| u64::from(tokens.count()))
+            .sum();
+        reserve(&shared, count)?;
+
+        let first = shared.next_id.fetch_add(count as u64, Ordering::Relaxed);
+        let call = Arc::new(Call::new(count));
+        let (mut choices, mut submissions) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for (tokens, limits) in rendered.iter().zip(&limits) {
+            for variant in 0..n {
+                let part = choices.len();
+                let seed = body.seed.unwrap_or(0) as u64 ^ mix(u64::from(variant));
+                let choice = limits.choose(Answer {
+                    seed: tokens.fingerprint() ^ seed,
+                });
+                choices.push(choice);
+                submissions.push(Submission {
+                    request: request(first + part as u64, tokens.clone(), choice, adapter),
+                    call: call.clone(),
+                    part,
+                    arrived,
+                    max_tokens: limits.max_tokens,
+                    n,
+                    finish: choice.finish,
+                });
+            }
+        }
+        let prefix = if kind == Kind::Chat {
+            "chatcmpl"
+        } else {
+            "cmpl"
+        };
+        let job = Self {
+            kind,
+            call,
+            choices,
+            prompt_tokens,
+            id: format!("{prefix}-{:016x}", mix(shared.key ^ first)),
+            created_unix_s: shared.started_unix_s + shared.started.elapsed().as_secs(),
+            include_usage: body.wants_usage(),
+            model: body.model.unwrap_or_else(|| shared.spec.model.clone()),
+            ids: first..first + count as u64,
+            shared,
+        };
+        job.shared
+            .commands
+            .send(Command::Submit(submissions))
+            .map_err(|_| ApiError::stopped())?;
+        Ok(job)
+    }
+
+    /// Tokens found in the prefix cache, over all prompts. Meaningful at the end.
+    pub(super) fn cached_tokens(&self) -> u64 {
+        (0..self.choices.len())
+            .map(|part| u64::from(self.call.cached_tokens(part)))
+            .sum()
+    }
+
+    /// Tokens of all answers.
+    pub(super) fn completion_tokens(&self) -> u64 {
+        self.choices
+            .iter()
+            .map(|choice| u64::from(choice.output_tokens))
+            .sum()
+    }
+}
+
+/// Counts `count` sequences in, unless there are too many.
+fn reserve(shared: &Shared, count: usize) -> Result<(), ApiError> {
+    let most = shared.spec.max_sequences;
+    let add = |held: usize| held.checked_add(count).filter(|total| *total <= most);
+    match shared
+        .sequences
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+    {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ApiError::overloaded(most)),
+    }
+}
+
+fn adapter_of(shared: &Shared, model: Option<&str>) -> Result<Option<u32>, ApiError> {
+    let Some(model) = model.filter(|model| *model != shared.spec.model) else {
+        return Ok(None);
+    };
+    let adapters = shared
+        .adapters
+        .read()
+        .unwrap_or_else(PoisonError::into_inner);
+    match adapters.id(model) {
+        Some(id) => Ok(Some(id)),
+        None => Err(ApiError::not_found(
+            Some("model"),
+            format!("The model `{model}` does not exist."),
+        )),
+    }
+}
+
+/// The chain covers the answer too, so that the next turn of a conversation finds what was generated.
+fn request(id: u64, mut tokens: Tokens, choice: Choice, adapter: Option<u32>) -> Request {
+    let prompt_tokens = tokens.count();
+    for index in 0..choice.output_tokens {
+        tokens.push_text(choice.answer.word(index));
+    }
+    Request {
+        id,
+        prompt_tokens,
+        output_tokens: choice.output_tokens,
+        chain: tokens.into_chain(),
+        adapter,
+    }
+}
+
+/// Renders each prompt to tokens.
+fn render(kind: Kind, body: &Body, key: u64, domain: u64) -> Result<Vec<Tokens>, ApiError> {
+    let empty = Tokens::new(key, domain);
+    let prompts = match kind {
+        Kind::Chat => {
+            let messages = body.messages.as_deref().unwrap_or_default();
+            if messages.is_empty() {
+                return Err(ApiError::bad_request(
+                    Some("messages"),
+                    "'messages' must hold at least one message.",
+                ));
+            }
+            vec![chat(empty, messages)?]
+        }
+        Kind::Completion => {
+            let Some(prompt) = &body.prompt else {
+                return Err(ApiError::bad_request(
+                    Some("prompt"),
+                    "'prompt' is missing.",
+                ));
+            };
+            let of_text = |text: &String| {
+                let mut tokens = empty.clone();
+                tokens.push_text(text);
+                tokens
+            };
+            let of_ids = |ids: &Vec<u32>| {
+                let mut tokens = empty.clone();
+                ids.iter().for_each(|id| tokens.push_id(*id));
+                tokens
+            };
+            match prompt {
+                Prompt::Text(text) => vec![of_text(text)],
+                Prompt::Texts(texts) => texts.iter().map(of_text).collect(),
+                Prompt::Tokens(ids) => vec![of_ids(ids)],
+                Prompt::TokenLists(lists) => lists.iter().map(of_ids).collect(),
+            }
+        }
+    };
+    if prompts.is_empty() || prompts.iter().any(|tokens| tokens.count() == 0) {
+        return Err(ApiError::bad_request(
+            Some("prompt"),
+            "A prompt must hold at least one token.",
+        ));
+    }
+    Ok(prompts)
+}
+
+/// The chat template: per message a marker with the role, the words, an end marker; then the marker of the assistant's turn.
+fn chat(mut tokens: Tokens, messages: &[Message]) -> Result<Tokens, ApiError> {
+    for message in messages {
+        tokens.push_marker(&message.role);
+        match &message.content {
+            Some(Content::Text(text)) => tokens.push_text(text),
+            Some(Content::Parts(parts)) => {
+                for part in parts {
+                    match (part.kind.as_str(), &part.text) {
+                        ("text", Some(text)) => tokens.push_text(text),
+                        (kind, _) => {
+                            let message = format!(
+                                "Content part of type {kind:?} is not supported by this model; use text."
+                            );
+                            return Err(ApiError::bad_request(Some("messages"), message));
+                        }
+                    }
+                }
+            }
+            None => {}
+        }
+        tokens.push_marker("");
+    }
+    tokens.push_marker("assistant");
+    Ok(tokens)
+}
+
+/// How long an answer may and must be.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    max_tokens: u32,
+    min_tokens: u32,
+    ignore_eos: bool,
+}
+
+impl Limits {
+    fn of(
+        kind: Kind,
+        body: &Body,
+        prompt_tokens: u32,
+        context_tokens: u32,
+    ) -> Result<Self, ApiError> {
+        let asked = body.max_completion_tokens.or(body.max_tokens);
+        if asked == Some(0) {
+            return Err(ApiError::bad_request(
+                Some("max_tokens"),
+                "max_tokens must be at least 1, got 0.",
+            ));
+        }
+        let room = context_tokens.saturating_sub(prompt_tokens);
+        if room < asked.unwrap_or(1) {
+            let asked = asked.unwrap_or(1);
+            let message = format!(
+                "This model's maximum context length is {context_tokens} tokens. However, you requested {asked} output tokens and your \
+                 prompt contains {prompt_tokens} input tokens. Please reduce the length of the input prompt or the number of requested \
+                 output tokens."
+            );
+            return Err(ApiError::bad_request(Some("max_tokens"), message));
+        }
+        let unasked = if kind == Kind::Chat {
+            room
+        } else {
+            room.min(COMPLETION_MAX_TOKENS)
+        };
+        let max_tokens = asked.unwrap_or(unasked);
+        let min_tokens = body.min_tokens.unwrap_or(0);
+        if min_tokens > max_tokens {
+            let message =
+                format!("min_tokens must be at most max_tokens={max_tokens}, got {min_tokens}.");
+            return Err(ApiError::bad_request(Some("min_tokens"), message));
+        }
+        Ok(Self {
+            max_tokens,
+            min_tokens,
+            ignore_eos: body.ignore_eos,
+        })
+    }
+
+    fn choose(&self, answer: Answer) -> Choice {
+        let natural = answer.natural_length().max(self.min_tokens).max(1);
+        let stops = !self.ignore_eos && natural < self.max_tokens;
+        Choice {
+            answer,
+            output_tokens: if stops { natural } else { self.max_tokens },
+            finish: if stops { Finish::Stop } else { Finish::Length },
+        }
+    }
+}
