@@ -146,6 +146,17 @@ impl Vm {
         self.settle();
     }
 
+    /// Lets everything go on that is held back; for the streams of a VM that has failed, which would otherwise wait for
+    /// a word of the guest that never comes.
+    pub fn release_all(&mut self) {
+        let streams: Vec<u32> = self.store.data().streams.keys().copied().collect();
+        for stream in streams {
+            self.resume(stream, Direction::Request);
+            self.resume(stream, Direction::Response);
+        }
+        self.settle();
+    }
+
     fn half(&mut self, stream: u32, direction: Direction) -> Option<&mut Half> {
         self.store
             .data_mut()

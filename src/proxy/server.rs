@@ -1,0 +1,189 @@
+//! Starting, accepting, stopping.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use trimtab_wasmhost::{Limits, Metric, Module, Options, Shared};
+
+use super::args::Args;
+use super::callout::Callouts;
+use super::exchange::Gateway;
+use super::messages::{Event, Mailbox};
+use super::pool::Pool;
+use super::upstream::Upstreams;
+use super::worker::{Plan, Worker};
+
+/// What the filter calls its destination header unless its configuration says otherwise.
+const DESTINATION_HEADER: &str = "x-gateway-destination-endpoint";
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Shared,
+    workers: Vec<(Mailbox, JoinHandle<()>)>,
+    stop: oneshot::Sender<()>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Compiles the filter, starts the workers, listens. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the filter cannot be read, is no filter, or refuses its configuration; when the configuration is no JSON;
+    /// when the address is taken.
+    pub async fn start(args: &Args) -> anyhow::Result<Self> {
+        let config = std::fs::read(&args.config).with_context(|| {
+            format!(
+                "cannot read the filter's configuration {}",
+                args.config.display()
+            )
+        })?;
+        let names: serde_json::Value = serde_json::from_slice(&config)
+            .with_context(|| format!("{} is no JSON", args.config.display()))?;
+        let filter = args.filter.clone();
+        let module =
+            tokio::task::spawn_blocking(move || Module::from_file(filter, Limits::default()))
+                .await??;
+        let shared = Shared::new();
+        let plan = Plan {
+            module,
+            shared: shared.clone(),
+            config: config.into(),
+            options: Options {
+                allow_on_headers_stop_iteration: true,
+                buffer_limit_bytes: args.buffer_limit_bytes,
+            },
+            callouts: Arc::new(Callouts::new(&args.clusters)),
+            runtime: Handle::current(),
+        };
+        let listener = TcpListener::bind(args.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", args.listen))?;
+        let address = listener.local_addr()?;
+        let workers = start_workers(&plan, usize::from(args.workers.max(1))).await?;
+        let text = |field: &str| {
+            names
+                .get(field)
+                .and_then(|name| name.as_str())
+                .map(str::to_ascii_lowercase)
+        };
+        let gateway = Gateway {
+            workers: workers.iter().map(|(mailbox, _)| mailbox.clone()).collect(),
+            next: AtomicU64::new(1),
+            upstreams: Upstreams::new(&args.endpoints),
+            pool: Pool::new(args.connect_timeout()),
+            destination_header: text("destination_header")
+                .unwrap_or_else(|| DESTINATION_HEADER.into()),
+            explain_header: text("explain_header"),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let accepting = tokio::spawn(accept(listener, Arc::new(gateway), stopped));
+        Ok(Self {
+            address,
+            shared,
+            workers,
+            stop,
+            accepting,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The filter's metrics, sorted by name.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.shared.all_metrics()
+    }
+
+    /// Accepts nothing more, finishes what is under way, ends the VMs.
+    pub async fn shutdown(self) {
+        let _ = self.stop.send(());
+        let _ = self.accepting.await;
+        for (mailbox, _) in &self.workers {
+            mailbox.send(Event::Stop);
+        }
+        let joined = tokio::task::spawn_blocking(move || {
+            for (_, thread) in self.workers {
+                let _ = thread.join();
+            }
+        });
+        let _ = joined.await;
+    }
+}
+
+/// Each VM is made on its own thread, where it stays.
+async fn start_workers(
+    plan: &Plan,
+    count: usize,
+) -> anyhow::Result<Vec<(Mailbox, JoinHandle<()>)>> {
+    let mut workers = Vec::with_capacity(count);
+    for number in 0..count {
+        let (events, inbox) = mpsc::channel();
+        let mailbox = Mailbox { events };
+        let (plan, own) = (plan.clone(), mailbox.clone());
+        let (ready, started) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("filter-{number}"))
+            .spawn(move || match Worker::new(plan, own) {
+                Ok(worker) => {
+                    let _ = ready.send(Ok(()));
+                    worker.run(&inbox);
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            })?;
+        started.await.context("a worker ended before it began")??;
+        workers.push((mailbox, thread));
+    }
+    Ok(workers)
+}
+
+async fn accept(listener: TcpListener, gateway: Arc<Gateway>, mut stopped: oneshot::Receiver<()>) {
+    let graceful = GracefulShutdown::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: let some close.
+                    tracing::warn!("cannot accept: {error}");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = &mut stopped => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let gateway = Arc::clone(&gateway);
+        let service = service_fn(move |request| {
+            let gateway = Arc::clone(&gateway);
+            async move { Ok::<_, std::convert::Infallible>(gateway.serve(request).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("connection ended: {error}");
+            }
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
