@@ -110,6 +110,7 @@ impl Tokenizer {
     pub(crate) fn feed(&mut self, mut chunk: &[u8], sink: &mut impl Sink) -> Result<(), Malformed> {
         while let Some((&byte, rest)) = chunk.split_first() {
             chunk = match self.state {
+                State::Failed => return Err(Malformed),
                 State::Text => self.text(chunk, sink),
                 State::Scalar => self.scalar(chunk, sink),
                 State::Escape => self.escape(byte, sink).map(|()| rest)?,

@@ -1,0 +1,298 @@
+//! Bodies as clients write them.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::facts::{Body, BodyFacts, HashKey};
+
+const KEY: [u8; 16] = [7; 16];
+
+fn facts_in_pieces(json: &[u8], seen: usize, piece: usize) -> BodyFacts {
+    let mut body = Body::new(HashKey::new(KEY));
+    for chunk in json[..seen.min(json.len())].chunks(piece) {
+        body.feed(chunk).unwrap();
+    }
+    body.facts(Some(json.len() as u64))
+}
+
+fn facts(value: &Value) -> BodyFacts {
+    let json = value.to_string();
+    facts_in_pieces(json.as_bytes(), json.len(), json.len())
+}
+
+fn words(seed: usize, bytes: usize) -> String {
+    (0..)
+        .map(|i| format!("w{} ", (i * 7 + seed * 13) % 997))
+        .take(bytes / 3)
+        .collect::<String>()[..bytes]
+        .into()
+}
+
+fn chat(system: &str, turns: &[&str]) -> Value {
+    let mut messages = vec![json!({"role": "system", "content": system})];
+    for (index, turn) in turns.iter().enumerate() {
+        let role = if index % 2 == 0 { "user" } else { "assistant" };
+        messages.push(json!({"role": role, "content": turn}));
+    }
+    json!({"model": "m", "messages": messages})
+}
+
+#[test]
+fn tokens_are_a_quarter_of_the_text() {
+    let text = words(1, 8_000);
+    for value in [
+        json!({"prompt": text}),
+        json!({"prompt": [&text[..3_000], &text[3_000..]]}),
+        json!({"text": text, "sampling_params": {"max_new_tokens": 5}}),
+        json!({"inputs": text, "parameters": {}}),
+        json!({"input": text, "model": "embedder"}),
+        json!({"messages": [{"role": "user", "content": text}]}),
+        json!({"instructions": &text[..2_000], "input": [{"role": "user", "content": &text[2_000..]}]}),
+    ] {
+        let found = facts(&value).prompt_tokens;
+        assert!(
+            (2_000..2_010).contains(&found),
+            "{found} for {}",
+            value.as_object().unwrap().keys().next().unwrap()
+        );
+    }
+}
+
+#[test]
+fn token_ids_count_one_each() {
+    let ids: Vec<u32> = (0..900).collect();
+    assert_eq!(facts(&json!({"prompt": ids})).prompt_tokens, 900);
+    assert_eq!(
+        facts(&json!({"prompt": [ids, [1, 2, 3]]})).prompt_tokens,
+        903
+    );
+    assert_eq!(facts(&json!({"input_ids": ids})).prompt_tokens, 900);
+    assert_ne!(
+        facts(&json!({"input_ids": ids})).prefix,
+        facts(&json!({"input_ids": ids.iter().rev().collect::<Vec<_>>()})).prefix
+    );
+}
+
+#[test]
+fn an_image_counts_as_an_image_and_not_as_its_base64_text() {
+    let data = format!("data:image/png;base64,{}", "A".repeat(400_000));
+    for part in [
+        json!({"type": "image_url", "image_url": {"url": data}}),
+        json!({"type": "input_image", "image_url": data}),
+        json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}),
+        json!({"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}),
+    ] {
+        let body = json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "what is this"}, part]}]});
+        let found = facts(&body).prompt_tokens;
+        assert!(
+            (1_000..1_030).contains(&found),
+            "{found} for {}",
+            part["type"]
+        );
+        // Cut in the middle of the data: what is behind it is not known, and not guessed from the data's length.
+        let cut = facts_in_pieces(body.to_string().as_bytes(), 16_384, 16_384).prompt_tokens;
+        assert!(cut < 30, "{cut}");
+    }
+}
+
+#[test]
+fn a_link_in_a_tools_arguments_is_text() {
+    let body = json!({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "input": {"url": "http://example/"}}]}]});
+    assert!(facts(&body).prompt_tokens < 20);
+}
+
+#[test]
+fn the_shared_beginning_is_the_system_prompt_and_the_tools() {
+    let system = words(1, 6_000);
+    let tools =
+        json!([{"type": "function", "function": {"name": "f", "description": words(2, 2_000)}}]);
+    let one = facts(&chat(&system, &["a"]));
+    let two = facts(&chat(&system, &["b", "c", "d"]));
+    assert_eq!(one.prefix, two.prefix);
+    assert_eq!(one.prefix.unwrap().1, 1_500);
+    let mut with_tools = chat(&system, &["a"]);
+    with_tools["tools"] = tools;
+    let three = facts(&with_tools).prefix.unwrap();
+    assert_ne!(three.0, one.prefix.unwrap().0);
+    assert!((2_000..2_050).contains(&three.1), "{}", three.1);
+    assert_ne!(facts(&chat(&words(9, 6_000), &["a"])).prefix, one.prefix);
+}
+
+#[test]
+fn without_a_long_system_prompt_it_is_the_first_256_tokens() {
+    let text = words(3, 5_000);
+    let one = facts(&json!({"prompt": format!("{text} and one")})).prefix;
+    let two = facts(&json!({"prompt": format!("{text} and two")})).prefix;
+    assert_eq!(one, two);
+    assert_eq!(one.unwrap().1, 256);
+    assert_eq!(facts(&json!({"prompt": &text[..1_000]})).prefix, None);
+    assert_ne!(facts(&json!({"prompt": format!("x{text}")})).prefix, one);
+}
+
+#[test]
+fn turns_of_a_conversation_share_its_key_and_tell_their_history() {
+    let (question, answer, next) = (words(1, 800), words(2, 2_000), words(3, 400));
+    let first = facts(&chat("be brief", &[&question]));
+    let later = facts(&chat("be brief", &[&question, &answer, &next]));
+    assert!(first.conversation.is_some());
+    assert_eq!(first.conversation, later.conversation);
+    assert_eq!(first.history_tokens, 0);
+    assert_eq!(later.history_tokens, (8 + 800 + 2_000) / 4);
+    assert_eq!(later.prompt_tokens, (8 + 800 + 2_000 + 400) / 4);
+    assert_ne!(
+        facts(&chat("be brief", &[&words(9, 800)])).conversation,
+        first.conversation
+    );
+    assert_ne!(
+        facts(&chat("be long", &[&question])).conversation,
+        first.conversation
+    );
+}
+
+#[test]
+fn results_of_tools_are_new_and_what_the_assistant_said_before_is_not() {
+    let body = json!({"messages": [
+        {"role": "user", "content": words(1, 400)},
+        {"role": "assistant", "content": null, "tool_calls": [{"id": "c", "function": {"name": "ls", "arguments": words(2, 400)}}]},
+        {"role": "tool", "tool_call_id": "c", "content": words(3, 4_000)},
+    ]});
+    let found = facts(&body);
+    assert!(
+        (200..205).contains(&found.history_tokens),
+        "{}",
+        found.history_tokens
+    );
+    assert!(
+        (1_200..1_206).contains(&found.prompt_tokens),
+        "{}",
+        found.prompt_tokens
+    );
+}
+
+#[test]
+fn the_order_of_keys_makes_no_difference() {
+    let messages = r#"[{"content":"SYS","role":"system"},{"content":"hello","role":"user"}]"#
+        .replace("SYS", &words(1, 3_000));
+    let turned = r#"[{"role":"system","content":"SYS"},{"role":"user","content":"hello"}]"#
+        .replace("SYS", &words(1, 3_000));
+    let bodies = [
+        format!(r#"{{"model":"m","stream":true,"messages":{messages},"user":"u"}}"#),
+        format!(r#"{{"user":"u","messages":{turned},"stream":true,"model":"m"}}"#),
+    ];
+    let found: Vec<_> = bodies
+        .iter()
+        .map(|body| facts_in_pieces(body.as_bytes(), body.len(), 100))
+        .collect();
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0].model.as_deref(), Some(&b"m"[..]));
+}
+
+#[test]
+fn fields_behind_the_messages_do_not_change_the_conversation() {
+    // anthropic-python writes the system prompt last: once the conversation is long it lies out of sight.
+    let body = |turns: usize| {
+        let messages: Vec<Value> = (0..turns)
+            .map(|i| json!({"role": if i % 2 == 0 { "user" } else { "assistant" }, "content": words(i, 3_000)}))
+            .collect();
+        format!(
+            r#"{{"max_tokens":9,"messages":{},"model":"m","system":"{}"}}"#,
+            json!(messages),
+            words(50, 2_000)
+        )
+    };
+    let (short, long) = (body(1), body(21));
+    let short = facts_in_pieces(short.as_bytes(), 16_384, 1_000);
+    let long_facts = facts_in_pieces(long.as_bytes(), 16_384, 1_000);
+    assert_eq!(short.conversation, long_facts.conversation);
+    assert_eq!(short.model.as_deref(), Some(&b"m"[..]));
+    assert_eq!(long_facts.model, None, "what was not seen is absent");
+    let whole = facts_in_pieces(long.as_bytes(), long.len(), 1_000);
+    let (seen, all) = (long_facts.prompt_tokens, whole.prompt_tokens);
+    assert!(
+        seen.abs_diff(all) * 50 < all,
+        "{seen} estimated by length, {all} counted"
+    );
+    assert!(
+        long_facts.history_tokens >= 2_000 && long_facts.history_tokens <= whole.history_tokens
+    );
+}
+
+#[test]
+fn a_first_message_that_was_not_seen_whole_names_no_conversation() {
+    let body = chat("s", &[&words(1, 50_000)]).to_string();
+    let found = facts_in_pieces(body.as_bytes(), 16_384, 16_384);
+    assert_eq!(found.conversation, None);
+    assert!(found.prefix.is_some());
+    assert!(
+        (12_400..12_600).contains(&found.prompt_tokens),
+        "{}",
+        found.prompt_tokens
+    );
+}
+
+#[test]
+fn the_clients_own_name_for_the_conversation_is_the_last_resort() {
+    let text = words(1, 100);
+    let named = |field: &str, name: &str| facts(&json!({field: name, "prompt": text})).conversation;
+    assert!(named("user", "ann").is_some());
+    assert_ne!(named("user", "ann"), named("user", "bob"));
+    assert_eq!(named("user", "ann"), named("session_id", "ann"));
+    assert_eq!(named("user", ""), None);
+    let both = facts(&json!({"prompt_cache_key": "k", "user": "ann", "prompt": text})).conversation;
+    assert_eq!(both, named("prompt_cache_key", "k"));
+}
+
+#[test]
+fn fields_of_another_type_than_expected_are_absent() {
+    for value in [
+        json!({"model": 3, "messages": "hello", "tools": null, "system": 7, "user": {"a": "b"}}),
+        json!({"model": ["a"], "messages": {"role": "user"}, "prompt": {"id": "p"}, "text": {"format": {"type": "text"}}}),
+        json!({"messages": [[{"role": "user"}], null, 3, {"role": ["user"], "content": {"a": [1]}}]}),
+        json!({"messages": [{"role": "user"}, {}]}),
+    ] {
+        let found = facts(&value);
+        assert_eq!(
+            (found.model, found.prefix, found.history_tokens),
+            (None, None, 0),
+            "{value}"
+        );
+        assert!(found.prompt_tokens < 10, "{value}");
+    }
+    assert!(Body::new(HashKey::default()).feed(b"[1, 2]").is_err());
+}
+
+#[test]
+fn another_pools_key_gives_other_hashes() {
+    let body = chat(&words(1, 3_000), &["hi"]).to_string();
+    let mut other = Body::new(HashKey::new([8; 16]));
+    other.feed(body.as_bytes()).unwrap();
+    let (here, there) = (
+        facts_in_pieces(body.as_bytes(), body.len(), 999),
+        other.facts(None),
+    );
+    assert_ne!(here.prefix.unwrap().0, there.prefix.unwrap().0);
+    assert_ne!(here.conversation, there.conversation);
+    assert_eq!(here.prompt_tokens, there.prompt_tokens);
+}
+
+proptest! {
+    #[test]
+    fn how_the_body_is_cut_makes_no_difference(system in ".{0,2000}", turns in prop::collection::vec(".{0,300}", 1..5), piece in 1..500_usize) {
+        let turns: Vec<&str> = turns.iter().map(String::as_str).collect();
+        let mut body = chat(&system, &turns);
+        body["tools"] = json!([{"name": system}]);
+        let json = body.to_string();
+        prop_assert_eq!(facts_in_pieces(json.as_bytes(), json.len(), piece), facts_in_pieces(json.as_bytes(), json.len(), json.len()));
+    }
+
+    #[test]
+    fn whatever_is_seen_of_a_body_is_never_more_than_there_is(turns in prop::collection::vec("[a-z ]{0,300}", 1..6), seen in any::<prop::sample::Index>()) {
+        let turns: Vec<&str> = turns.iter().map(String::as_str).collect();
+        let json = chat("system", &turns).to_string();
+        let seen = seen.index(json.len() + 1);
+        let (part, whole) = (facts_in_pieces(json.as_bytes(), seen, 64), facts_in_pieces(json.as_bytes(), json.len(), 64));
+        prop_assert!(part.history_tokens <= whole.history_tokens);
+        prop_assert!(part.conversation.is_none() || part.conversation == whole.conversation);
+        prop_assert!(part.prompt_tokens <= json.len() as u64 / 4 + 1);
+    }
+}
