@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod age;
 mod check;
 mod columns;
 mod decode;
@@ -19,6 +20,7 @@ mod snapshot;
 mod table;
 mod wire;
 
+pub use age::with_age;
 pub use error::DecodeError;
 pub use report::{EndpointReport, Report};
 #[cfg(feature = "snapshot")]

@@ -9,6 +9,9 @@ use prost::Message;
 /// optional columns keep it, because readers skip fields they do not know.
 pub(crate) const FORMAT: u32 = 1;
 
+/// Number of [`Table`]'s field `age_ms`, for appending it to bytes.
+pub(crate) const TABLE_AGE_TAG: u32 = 5;
+
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Table {
     #[prost(uint32, tag = "1")]
