@@ -7,7 +7,9 @@ mod body;
 mod hash;
 mod head;
 mod json;
+mod keys;
 mod message;
+mod prompt;
 mod word;
 
 #[cfg(test)]

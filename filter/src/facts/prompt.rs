@@ -1,0 +1,196 @@
+//! The parts of a prompt while they are read: sizes and running hashes, never text.
+
+use super::hash::{HashKey, Hasher, Purpose};
+use super::message::Message;
+
+/// Bytes of text that make one token, on average over languages and tokenizers.
+pub(super) const BYTES_PER_TOKEN: u64 = 4;
+/// Shared beginnings shorter than 256 tokens are not worth a placement.
+const MIN_PREFIX_BYTES: u64 = 256 * BYTES_PER_TOKEN;
+/// An image or a sound clip. Models differ from 250 to 4,000; the base64 text says nothing about it.
+const TOKENS_PER_MEDIA: u64 = 1_000;
+
+/// A size of prompt text, before rounding.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    bytes: u64,
+    /// Token ids and media.
+    tokens: u64,
+}
+
+impl Size {
+    /// With `bytes` more of text.
+    fn tokens_with(self, bytes: u64) -> u64 {
+        (self.bytes.saturating_add(bytes) / BYTES_PER_TOKEN).saturating_add(self.tokens)
+    }
+}
+
+/// A part that many prompts share.
+#[derive(Debug, Clone)]
+struct Shared {
+    hash: Hasher,
+    bytes: u64,
+    /// Whether some of it was seen to its end.
+    complete: bool,
+}
+
+impl Shared {
+    fn new(key: HashKey, purpose: Purpose) -> Self {
+        Self {
+            hash: Hasher::new(key, purpose),
+            bytes: 0,
+            complete: false,
+        }
+    }
+
+    fn write(&mut self, part: &[u8]) {
+        self.hash.write(part);
+        self.bytes = self.bytes.saturating_add(part.len() as u64);
+    }
+
+    fn end(&mut self) {
+        self.complete |= self.bytes > 0;
+    }
+
+    /// Hash and bytes; absent: not seen to its end.
+    fn complete(&self) -> Option<(u64, u64)> {
+        self.complete.then(|| (self.hash.finish(), self.bytes))
+    }
+}
+
+/// What is known of a prompt so far.
+#[derive(Debug, Clone)]
+pub(super) struct Prompt {
+    key: HashKey,
+    system: Shared,
+    tools: Shared,
+    /// The first 256 tokens of system prompt and turns.
+    head: Shared,
+    turns: Size,
+    /// The turns up to the last answer of the assistant.
+    history: Size,
+    first_user: Option<u64>,
+}
+
+impl Prompt {
+    pub(super) fn new(key: HashKey) -> Self {
+        Self {
+            key,
+            system: Shared::new(key, Purpose::System),
+            tools: Shared::new(key, Purpose::Tools),
+            head: Shared::new(key, Purpose::Head),
+            turns: Size::default(),
+            history: Size::default(),
+            first_user: None,
+        }
+    }
+
+    /// Text of a top-level system prompt.
+    pub(super) fn system(&mut self, part: &[u8]) {
+        self.head(part);
+        self.system.write(part);
+    }
+
+    pub(super) fn end_system(&mut self) {
+        self.system.end();
+    }
+
+    /// Text of the tools' descriptions, with what marks its structure.
+    pub(super) fn tools(&mut self, part: &[u8]) {
+        self.tools.write(part);
+    }
+
+    pub(super) fn end_tools(&mut self) {
+        self.tools.end();
+    }
+
+    /// Text of a message or of the prompt itself.
+    pub(super) fn turn(&mut self, part: &[u8]) {
+        self.head(part);
+        self.turns.bytes = self.turns.bytes.saturating_add(part.len() as u64);
+    }
+
+    /// One id of a prompt that comes as token ids.
+    pub(super) fn token_id(&mut self, id: &[u8]) {
+        self.turns.tokens = self.turns.tokens.saturating_add(1);
+        if self.head.bytes < MIN_PREFIX_BYTES {
+            self.head.hash.write(id);
+            self.head.hash.write(b",");
+            self.head.bytes = self.head.bytes.saturating_add(BYTES_PER_TOKEN);
+        }
+    }
+
+    /// An image or a sound is complete.
+    pub(super) fn media(&mut self) {
+        self.turns.tokens = self.turns.tokens.saturating_add(TOKENS_PER_MEDIA);
+    }
+
+    fn head(&mut self, part: &[u8]) {
+        let room = usize::try_from(MIN_PREFIX_BYTES.saturating_sub(self.head.bytes)).unwrap_or(0);
+        let head = part.get(..room).unwrap_or(part);
+        if !head.is_empty() {
+            self.head.write(head);
+        }
+    }
+
+    /// A message is complete; its text has been given to [`Self::turn`].
+    pub(super) fn end_message(&mut self, message: &Message) {
+        if message.is_system() && self.first_user.is_none() {
+            // Belongs to the shared beginning, wherever the API puts it.
+            self.system.hash = self.system.hash.clone().mix(message.finish());
+            self.system.bytes = self.system.bytes.saturating_add(message.bytes());
+            self.turns.bytes = self.turns.bytes.saturating_sub(message.bytes());
+            self.system.end();
+        } else if message.is_assistant() {
+            self.history = self.turns;
+        } else if message.is_user() && self.first_user.is_none() {
+            let mut hash = Hasher::new(self.key, Purpose::Conversation);
+            if let Some((system, _)) = self.system.complete() {
+                hash = hash.mix(system);
+            }
+            self.first_user = Some(hash.mix(message.finish()).finish());
+        }
+    }
+
+    /// Tokens of the whole prompt, of which `unseen_bytes` are still to come.
+    pub(super) fn tokens(&self, unseen_bytes: u64) -> u64 {
+        self.turns
+            .tokens_with(self.shared_bytes().saturating_add(unseen_bytes))
+    }
+
+    /// Tokens up to the assistant's last answer; 0 on the first turn.
+    pub(super) fn history_tokens(&self) -> u64 {
+        match self.history.tokens_with(0) {
+            0 => 0,
+            _ => self.history.tokens_with(self.shared_bytes()),
+        }
+    }
+
+    fn shared_bytes(&self) -> u64 {
+        self.system.bytes.saturating_add(self.tools.bytes)
+    }
+
+    /// Hash of the system prompt and the first user message, as far as they stand before that message's end.
+    pub(super) fn conversation(&self) -> Option<u64> {
+        self.first_user
+    }
+
+    /// Hash and tokens of system prompt and tools when they are long enough, else of the first 256 tokens.
+    pub(super) fn prefix(&self) -> Option<(u64, u64)> {
+        let parts = [self.system.complete(), self.tools.complete()];
+        let bytes = parts
+            .iter()
+            .flatten()
+            .fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes));
+        if bytes >= MIN_PREFIX_BYTES {
+            let whole = Hasher::new(self.key, Purpose::Prefix);
+            let whole = parts
+                .iter()
+                .flatten()
+                .fold(whole, |whole, (part, _)| whole.mix(*part));
+            return Some((whole.finish(), bytes / BYTES_PER_TOKEN));
+        }
+        (self.head.bytes >= MIN_PREFIX_BYTES)
+            .then(|| (self.head.hash.finish(), MIN_PREFIX_BYTES / BYTES_PER_TOKEN))
+    }
+}
