@@ -10,7 +10,7 @@
 //! left to Envoy's own balancing, except that a destination header from the client is removed from *every* request.
 //!
 //! Where to read on: `http` (one request) -> `facts` (what the decision may know) -> `worker` (decide, keep books);
-//! `root` (configuration, ticks) -> `exchange` (other workers, aggregator).
+//! `root` (configuration, ticks) -> `exchange` (the other workers) -> `poll` (the aggregator).
 #![deny(
     missing_docs,
     clippy::unwrap_used,
@@ -28,6 +28,7 @@ mod http;
 mod in_flight;
 mod lease;
 mod metrics;
+mod poll;
 mod root;
 mod shared;
 mod sync;

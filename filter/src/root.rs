@@ -15,6 +15,7 @@ use crate::exchange;
 use crate::facts::{HashKey, Purpose};
 use crate::host::{self, Buffer, HostError, Level};
 use crate::lease::When;
+use crate::poll;
 use crate::shared::{Keys, Stamp};
 use crate::worker::Worker;
 
@@ -201,7 +202,7 @@ pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
     let Some(root) = find(root_id) else { return };
     let now_ns = root.now_ns();
     root.with(|worker| {
-        if let Err(error) = exchange::answered(&root, worker, token, body_bytes, now_ns) {
+        if let Err(error) = poll::answered(&root, worker, token, body_bytes, now_ns) {
             worker.metrics.count_error(error);
         }
     });
