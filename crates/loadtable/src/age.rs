@@ -19,6 +19,9 @@ pub fn with_age(encoded: &[u8], age_ms: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
     use crate::{Demand, Table, Version};
 

@@ -4,6 +4,36 @@
 //! Never: an allocation beyond [`limits`], a panic, a value out of its documented range.
 //!
 //! A signal that is missing is `None`, never zero. Ages are relative milliseconds, never clocks of another machine.
+//!
+//! # On the wire
+//! Protocol Buffers with one packed column per signal; `loadtable.proto` in this crate's folder is the specification, for
+//! any language. About 29 bytes per endpoint, 11 of them for what changes with every table.
+//!
+//! # Compatibility
+//! A reader skips fields it does not know and takes columns it misses as absent, so signals can be added under the same
+//! format number. A change that an old reader would misread raises the number, which every reader checks first
+//! ([`DecodeError::Format`]). Readers are updated before writers.
+//!
+//! # Example
+//! ```
+//! use trimtab_loadtable::{Demand, Endpoint, Table, Version};
+//!
+//! let table = Table {
+//!     pool: "llama-8b".into(),
+//!     version: Version { epoch: 7, sequence: 1 },
+//!     age_ms: 0,
+//!     deciders: None,
+//!     demand: Demand::default(),
+//!     placement_key: [1; 16],
+//!     classes: vec![],
+//!     adapters: vec![],
+//!     endpoints: vec![Endpoint { address: "10.0.0.1:8000".into(), wait_ms: Some(40), ..Endpoint::default() }],
+//! };
+//! let bytes = table.encode();
+//! assert_eq!(Table::decode(&bytes)?, table);
+//! assert!(Table::decode(&bytes[..bytes.len() - 1]).is_err());
+//! # Ok::<(), trimtab_loadtable::DecodeError>(())
+//! ```
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -13,7 +43,13 @@ mod columns;
 mod decode;
 mod encode;
 mod error;
+#[cfg(test)]
+mod golden;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod limits;
+#[cfg(test)]
+mod refused;
 mod report;
 #[cfg(feature = "snapshot")]
 mod snapshot;

@@ -1,0 +1,258 @@
+//! The JSON view: for people and their scripts, not for proxies. It cannot be read back.
+//!
+//! Absent signals are left out. The placement key is a secret and is not shown.
+
+use serde::Serialize;
+
+use crate::{Class, Endpoint, EndpointReport, Report, Role, State, Table};
+
+/// A [`Table`] as JSON shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableView<'a> {
+    /// Name of the pool.
+    pub pool: &'a str,
+    /// Aggregator start, in hexadecimal, because JSON numbers lose digits beyond 53 bits.
+    pub epoch: String,
+    /// Counts up within an epoch.
+    pub sequence: u64,
+    /// Age of the whole table, milliseconds.
+    pub age_ms: u32,
+    /// Independent deciders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deciders: Option<u32>,
+    /// What arrives at the pool.
+    pub demand: DemandView,
+    /// Hardware classes.
+    pub classes: Vec<ClassView<'a>>,
+    /// Adapters that are resident somewhere.
+    pub adapters: &'a [String],
+    /// One object per endpoint.
+    pub endpoints: Vec<EndpointView<'a>>,
+}
+
+/// What arrives at the pool.
+#[derive(Debug, Clone, Serialize)]
+pub struct DemandView {
+    /// Requests per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_s: Option<f32>,
+    /// Mean uncached prompt tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncached_tokens: Option<f32>,
+    /// Mean output tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<f32>,
+    /// Seconds to load an adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter_load_s: Option<f32>,
+}
+
+/// One hardware class.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClassView<'a> {
+    /// Its name, may be empty.
+    pub name: &'a str,
+    /// Prompt tokens per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefill_tokens_per_s: Option<f32>,
+    /// Milliseconds of decode per further sequence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode_ms_per_sequence: Option<f32>,
+    /// Relative capacity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f32>,
+}
+
+/// One endpoint, names in place of indices.
+#[derive(Debug, Clone, Serialize)]
+pub struct EndpointView<'a> {
+    /// `ip:port`.
+    pub address: &'a str,
+    /// `both`, `prefill` or `decode`.
+    pub role: &'static str,
+    /// `ready`, `draining` or `suspect`.
+    pub state: &'static str,
+    /// Name of its class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<&'a str>,
+    /// Zone, may be missing.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub zone: &'a str,
+    /// Age of the row beyond that of the table, milliseconds.
+    pub age_ms: u32,
+    /// Predicted wait, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u32>,
+    /// Requests queued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u32>,
+    /// Requests running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<u32>,
+    /// KV cache in use, per cent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_used_percent: Option<f32>,
+    /// Whether the last interval ran full prefill budgets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefill_busy: Option<bool>,
+    /// Requests in flight over all proxies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
+    /// Uncached prompt tokens in flight over all proxies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_tokens: Option<u32>,
+    /// Size of the KV cache in tokens, when blocks and block size are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_tokens: Option<u64>,
+    /// Most sequences in one batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_limit: Option<u32>,
+    /// Names of the resident adapters; missing: the server does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Vec<&'a str>>,
+}
+
+/// A [`Report`] as JSON shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportView<'a> {
+    /// Name of the pool.
+    pub pool: &'a str,
+    /// Proxy start, in hexadecimal.
+    pub proxy: String,
+    /// Counts up per report.
+    pub sequence: u64,
+    /// Sequence of the newest table it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub have_sequence: Option<u64>,
+    /// How long the answer may be held back, milliseconds.
+    pub wait_ms: u32,
+    /// Workers of the proxy.
+    pub workers: u32,
+    /// Requests decided since its start.
+    pub decided: u64,
+    /// One object per endpoint with traffic.
+    pub endpoints: Vec<EndpointReportView<'a>>,
+}
+
+/// One proxy's traffic on one endpoint; totals since the proxy's start.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "same names and meanings as in EndpointReport")]
+pub struct EndpointReportView<'a> {
+    pub address: &'a str,
+    pub in_flight: u32,
+    pub pending_tokens: u32,
+    pub sent: u64,
+    pub started: u64,
+    pub finished: u64,
+    pub failed: u64,
+}
+
+impl<'a> From<&'a Table> for TableView<'a> {
+    fn from(table: &'a Table) -> Self {
+        let demand = &table.demand;
+        Self {
+            pool: &table.pool,
+            epoch: format!("{:016x}", table.version.epoch),
+            sequence: table.version.sequence,
+            age_ms: table.age_ms,
+            deciders: table.deciders,
+            demand: DemandView {
+                requests_per_s: demand.arrival_rate,
+                uncached_tokens: demand.uncached_tokens,
+                output_tokens: demand.output_tokens,
+                adapter_load_s: demand.adapter_load_s,
+            },
+            classes: table.classes.iter().map(ClassView::from).collect(),
+            adapters: &table.adapters,
+            endpoints: table
+                .endpoints
+                .iter()
+                .map(|endpoint| endpoint_view(table, endpoint))
+                .collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Class> for ClassView<'a> {
+    fn from(class: &'a Class) -> Self {
+        Self {
+            name: &class.name,
+            prefill_tokens_per_s: class.prefill_tokens_per_s,
+            decode_ms_per_sequence: class.decode_s_per_sequence.map(|seconds| seconds * 1_000.0),
+            speed: class.speed,
+        }
+    }
+}
+
+fn endpoint_view<'a>(table: &'a Table, endpoint: &'a Endpoint) -> EndpointView<'a> {
+    let class = endpoint
+        .class
+        .and_then(|index| table.classes.get(usize::from(index)));
+    let adapter = |index: &u16| table.adapters.get(usize::from(*index)).map(String::as_str);
+    let blocks = endpoint.kv_blocks.zip(endpoint.kv_block_tokens);
+    EndpointView {
+        address: &endpoint.address,
+        role: match endpoint.role {
+            Role::Both => "both",
+            Role::Prefill => "prefill",
+            Role::Decode => "decode",
+        },
+        state: match endpoint.state {
+            State::Ready => "ready",
+            State::Draining => "draining",
+            State::Suspect => "suspect",
+        },
+        class: class.map(|class| class.name.as_str()),
+        zone: &endpoint.zone,
+        age_ms: endpoint.age_ms,
+        wait_ms: endpoint.wait_ms,
+        waiting: endpoint.waiting,
+        running: endpoint.running,
+        // One digit behind the point: the wire keeps steps of 0.4 %.
+        kv_used_percent: endpoint
+            .kv_used
+            .map(|ratio| (ratio * 1_000.0).round() / 10.0),
+        prefill_busy: endpoint.prefill_busy,
+        in_flight: endpoint.in_flight,
+        pending_tokens: endpoint.pending_tokens,
+        kv_tokens: blocks.map(|(blocks, tokens)| u64::from(blocks) * u64::from(tokens)),
+        batch_limit: endpoint.batch_limit,
+        adapters: endpoint
+            .adapters
+            .as_ref()
+            .map(|list| list.iter().filter_map(adapter).collect()),
+    }
+}
+
+impl<'a> From<&'a Report> for ReportView<'a> {
+    fn from(report: &'a Report) -> Self {
+        Self {
+            pool: &report.pool,
+            proxy: format!("{:016x}", report.proxy),
+            sequence: report.sequence,
+            have_sequence: report.have.map(|have| have.sequence),
+            wait_ms: report.wait_ms,
+            workers: report.workers,
+            decided: report.decided,
+            endpoints: report
+                .endpoints
+                .iter()
+                .map(EndpointReportView::from)
+                .collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a EndpointReport> for EndpointReportView<'a> {
+    fn from(row: &'a EndpointReport) -> Self {
+        Self {
+            address: &row.address,
+            in_flight: row.in_flight,
+            pending_tokens: row.pending_tokens,
+            sent: row.sent,
+            started: row.started,
+            finished: row.finished,
+            failed: row.failed,
+        }
+    }
+}
