@@ -1,0 +1,107 @@
+//! The command line, also used as a subcommand of `trimtab`.
+
+use crate::app::App;
+use crate::config::{Config, Discovery};
+use crate::discovery::file;
+use anyhow::Context;
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// Scrape model servers and publish the load table that Trimtab's filter reads.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The configuration, YAML. A commented example is aggregator/config.example.yaml
+    #[arg(long, value_name = "FILE", env = "TRIMTAB_AGGREGATOR_CONFIG")]
+    pub config: PathBuf,
+    /// Read and check the configuration and the files it names, report every problem, start nothing
+    #[arg(long)]
+    pub check: bool,
+    /// What to log, as `info` or `trimtab_aggregator=debug,warn`
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "TRIMTAB_LOG",
+        default_value = "info"
+    )]
+    pub log: String,
+    /// Log one JSON object a line
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+/// Runs until a signal (SIGINT, SIGTERM) asks it to stop; with `--check`, returns at once.
+///
+/// # Errors
+/// Says which file, and every problem in it; or why the address could not be bound.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the shape of every subcommand"
+)]
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let config = load(&args)?;
+    if args.check {
+        let (count, shown) = (config.pools.len(), args.config.display());
+        println!(
+            "{shown}: fine, {count} {}",
+            if count == 1 { "pool" } else { "pools" }
+        );
+        return Ok(());
+    }
+    start_log(&args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    runtime.block_on(async {
+        let app = App::build(config).await?;
+        tracing::info!(address = %app.address(), "listening");
+        app.run(signal()).await.context("serving stopped")
+    })
+}
+
+fn load(args: &Args) -> anyhow::Result<Config> {
+    let shown = args.config.display();
+    let text = file::read(&args.config).with_context(|| format!("{shown} cannot be read"))?;
+    let config =
+        Config::from_yaml(&text).map_err(|problems| anyhow::anyhow!("{shown}:\n{problems}"))?;
+    if args.check {
+        for pool in &config.pools {
+            if let Discovery::File { path, .. } = &pool.discovery {
+                let _ = file::load(path)
+                    .map_err(|error| anyhow::anyhow!("pool {}: {error}", pool.name))?;
+            }
+        }
+    }
+    Ok(config)
+}
+
+fn start_log(args: &Args) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&args.log)
+        .with_context(|| format!("--log {} is not a filter", args.log))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A caller that has set up a log of its own keeps it.
+    let _ = if args.log_json {
+        log.json().try_init()
+    } else {
+        log.try_init()
+    };
+    Ok(())
+}
+
+/// Completes when the process is asked to stop.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,360 @@
+//! What the operator writes: YAML (or JSON, which is YAML), validated as a whole before anything starts.
+
+use crate::discovery::file::printable;
+use crate::exposition::Engine;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use trimtab_estimate::Prior;
+use trimtab_loadtable::limits;
+use trimtab_settings::{Problems, Settings};
+
+/// Where the aggregator listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "0.0.0.0:9190";
+/// Bytes of a configuration or endpoint file that are read.
+pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A validated configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Address of the HTTP interface.
+    pub listen: SocketAddr,
+    /// Proxies per pool whose reports are remembered, and whose calls may wait at the same time.
+    pub max_proxies: usize,
+    /// Open connections; more wait to be accepted.
+    pub max_connections: usize,
+    /// The pools, at least one, names unique.
+    pub pools: Vec<PoolConfig>,
+}
+
+/// One pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolConfig {
+    /// Its name, as in a proxy's settings.
+    pub name: String,
+    /// Where its endpoints come from.
+    pub discovery: Discovery,
+    /// How they are scraped.
+    pub scrape: Scrape,
+    /// A table is published this often, and at once on large news.
+    pub publish_interval: Duration,
+    /// Age of the last good scrape after which an endpoint is used only when nothing else is left.
+    pub suspect_after: Duration,
+    /// Secret of the placement hashes; absent: random per start. Replicas have to share one.
+    pub placement_key: Option<[u8; 16]>,
+    /// Seconds for which loading an adapter blocks an endpoint.
+    pub adapter_load_s: Option<f32>,
+    /// Speeds assumed until they are measured.
+    pub classes: Vec<(String, Prior)>,
+}
+
+/// Where a pool's endpoints come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Discovery {
+    /// A YAML or JSON file, read again when it changes.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// How often it is looked at.
+        interval: Duration,
+    },
+    /// The A and AAAA records of a name.
+    Dns {
+        /// The name.
+        host: String,
+        /// Port of every endpoint.
+        port: u16,
+        /// Hardware class of every endpoint.
+        class: String,
+        /// How often the name is resolved.
+        interval: Duration,
+    },
+    /// The list itself.
+    Static(Vec<crate::discovery::Target>),
+}
+
+/// How endpoints are scraped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scrape {
+    /// Time between two scrapes of one endpoint.
+    pub interval: Duration,
+    /// The same while the endpoint is idle and no proxy has anything in flight there.
+    pub idle_interval: Duration,
+    /// A scrape takes at most this long.
+    pub timeout: Duration,
+    /// Path of the page, with an optional query.
+    pub path: String,
+    /// Which engine it is; absent: told from the page.
+    pub engine: Option<&'static Engine>,
+    /// Largest page in bytes.
+    pub max_page_bytes: usize,
+    /// Scrapes at the same time.
+    pub concurrency: usize,
+    /// Whether to ask for the needed series alone (`name[]`), where the server can.
+    pub select: bool,
+}
+
+impl Default for Scrape {
+    fn default() -> Self {
+        let interval = Duration::from_millis(200);
+        Self {
+            interval,
+            idle_interval: interval,
+            timeout: Duration::from_secs(1),
+            path: "/metrics".into(),
+            engine: None,
+            max_page_bytes: 4 * 1024 * 1024,
+            concurrency: 256,
+            select: true,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and validates a document.
+    ///
+    /// # Errors
+    /// Every problem with path, value, reason and fix; a document that is not YAML is one problem.
+    pub fn from_yaml(text: &str) -> Result<Self, Problems> {
+        let value = yaml(text)?;
+        let s = Settings::new(&value);
+        let listen = s
+            .string("listen")
+            .map(|text| text.parse())
+            .hint("write ip:port, as in 0.0.0.0:9190");
+        let pools: Vec<PoolConfig> = s
+            .objects("pools")
+            .hint("list at least one pool with name and discovery")
+            .required()
+            .iter()
+            .map(PoolConfig::read)
+            .collect();
+        if pools.is_empty() {
+            s.problem("there is no pool", "list at least one under `pools`");
+        }
+        for (index, pool) in pools.iter().enumerate() {
+            if pools
+                .iter()
+                .take(index)
+                .any(|before| before.name == pool.name)
+            {
+                s.problem(
+                    format!("two pools are called `{}`", pool.name),
+                    "give each pool a name of its own",
+                );
+            }
+        }
+        let config = Self {
+            listen: listen.default(SocketAddr::from(([0, 0, 0, 0], 9190))),
+            max_proxies: size(&s, "max_proxies", 1..=100_000, 10_000),
+            max_connections: size(&s, "max_connections", 1..=1_000_000, 20_000),
+            pools,
+        };
+        s.finish(config)
+    }
+}
+
+impl PoolConfig {
+    fn read(s: &Settings<'_>) -> Self {
+        let seconds = |s: u64| Duration::from_secs(s);
+        let publish = s
+            .duration("publish_interval")
+            .range(Duration::from_millis(10)..=seconds(10));
+        let key = s
+            .string("placement_key")
+            .hint("write 32 hexadecimal digits, the same for all replicas");
+        Self {
+            name: s
+                .string("name")
+                .max_bytes(limits::NAME_BYTES)
+                .check(|name| plain(name))
+                .required(),
+            discovery: Discovery::read(s),
+            scrape: Scrape::read(&s.section("scrape")),
+            publish_interval: publish.default(Duration::from_millis(100)),
+            suspect_after: s
+                .duration("suspect_after")
+                .range(Duration::from_millis(100)..=seconds(600))
+                .default(seconds(2)),
+            placement_key: key
+                .map(|text| hex_key(&text).ok_or("is not 32 hexadecimal digits"))
+                .optional(),
+            adapter_load_s: s
+                .duration("adapter_load")
+                .range(Duration::ZERO..=seconds(3600))
+                .optional()
+                .map(|d| d.as_secs_f32()),
+            classes: s
+                .objects("classes")
+                .default(Vec::new())
+                .iter()
+                .map(class)
+                .collect(),
+        }
+    }
+}
+
+impl Discovery {
+    fn read(s: &Settings<'_>) -> Self {
+        let hint =
+            "write one of `file: {path: ...}`, `dns: {host: ..., port: ...}` or `endpoints: [...]`";
+        let discovery = s.required_section("discovery", hint);
+        let ms = Duration::from_millis;
+        let file = discovery.object("file").optional().map(|file| Self::File {
+            path: file.string("path").max_bytes(4096).required().into(),
+            interval: file
+                .duration("interval")
+                .range(ms(10)..=ms(600_000))
+                .default(ms(1_000)),
+        });
+        let dns = discovery.object("dns").optional().map(|dns| Self::Dns {
+            host: dns
+                .string("host")
+                .max_bytes(253)
+                .hint("the name to resolve")
+                .required(),
+            port: dns
+                .u64("port")
+                .range(1..=65_535)
+                .map(u16::try_from)
+                .required(),
+            class: dns
+                .string("class")
+                .check(|text| printable(text))
+                .default(String::new()),
+            interval: dns
+                .duration("interval")
+                .range(ms(100)..=ms(600_000))
+                .default(ms(5_000)),
+        });
+        let listed = discovery.objects("endpoints").optional();
+        let listed =
+            listed.map(|list| Self::Static(crate::discovery::file::targets(&discovery, &list)));
+        let mut given: Vec<Self> = [file, dns, listed].into_iter().flatten().collect();
+        if given.len() > 1 {
+            discovery.problem("names more than one source", hint);
+        }
+        given.pop().unwrap_or_else(|| {
+            if s.value("discovery")
+                .optional()
+                .is_some_and(serde_json::Value::is_object)
+            {
+                discovery.problem("names no source of endpoints", hint);
+            }
+            Self::Static(Vec::new())
+        })
+    }
+}
+
+impl Scrape {
+    fn read(s: &Settings<'_>) -> Self {
+        let default = Self::default();
+        let ms = Duration::from_millis;
+        let interval = s
+            .duration("interval")
+            .range(ms(20)..=ms(60_000))
+            .default(default.interval);
+        let path = s.string("path").max_bytes(1024).check(|path| {
+            let uri = path
+                .parse::<hyper::Uri>()
+                .map_err(|error| error.to_string())?;
+            if path.starts_with('/') && uri.authority().is_none() {
+                Ok(())
+            } else {
+                Err("is not a path from /".to_owned())
+            }
+        });
+        let engines: Vec<(&str, Option<&'static Engine>)> = Engine::ALL
+            .into_iter()
+            .map(|engine| (engine.name, Some(engine)))
+            .chain([("auto", None)])
+            .collect();
+        Self {
+            interval,
+            idle_interval: s
+                .duration("idle_interval")
+                .range(interval..=ms(60_000))
+                .default(interval),
+            timeout: s
+                .duration("timeout")
+                .range(ms(10)..=ms(30_000))
+                .default(default.timeout),
+            path: path
+                .hint("write a path like /metrics")
+                .default(default.path),
+            engine: s.string("engine").one_of(&engines).default(None),
+            max_page_bytes: size(
+                s,
+                "max_page_bytes",
+                1024..=64 * 1024 * 1024,
+                default.max_page_bytes,
+            ),
+            concurrency: size(s, "concurrency", 1..=10_000, default.concurrency),
+            select: s.bool("select").default(default.select),
+        }
+    }
+}
+
+fn class(s: &Settings<'_>) -> (String, Prior) {
+    let name = s.string("name").max_bytes(limits::NAME_BYTES).required();
+    let assumed = Prior::of_accelerator(&name);
+    let prior = Prior {
+        prefill_tokens_per_s: s
+            .f64("prefill_tokens_per_s")
+            .range(10.0..=1e6)
+            .default(assumed.prefill_tokens_per_s),
+        itl_s_per_sequence: s
+            .f64("itl_s_per_sequence")
+            .range(1e-7..=0.1)
+            .default(assumed.itl_s_per_sequence),
+    };
+    (name, prior)
+}
+
+/// A whole number that counts things in memory.
+fn size(
+    s: &Settings<'_>,
+    name: &'static str,
+    range: std::ops::RangeInclusive<u64>,
+    default: usize,
+) -> usize {
+    s.u64(name)
+        .range(range)
+        .map(usize::try_from)
+        .default(default)
+}
+
+/// A pool's name stands in a path and in metric labels.
+fn plain(name: &str) -> Result<(), &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err("has characters other than letters, digits, `-`, `_` and `.`")
+    }
+}
+
+fn hex_key(text: &str) -> Option<[u8; 16]> {
+    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
+}
+
+/// YAML as a JSON value, for [`Settings`].
+///
+/// # Errors
+/// Where the text stops being YAML.
+pub(crate) fn yaml(text: &str) -> Result<serde_json::Value, Problems> {
+    if text.trim().is_empty() {
+        return Ok(serde_json::Value::Null);
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        let reason: String = error.to_string().chars().take(400).collect();
+        Problems::one(
+            "",
+            format!("is not YAML: {reason}"),
+            "check indentation and quotes at that line",
+        )
+    })
+}

@@ -1,0 +1,201 @@
+//! A file that lists endpoints, read again when it changes.
+//!
+//! ```yaml
+//! endpoints:
+//! - address: 10.0.0.1:8000        # ip:port, as Envoy knows it
+//!   class: NVIDIA-H100-80GB-HBM3  # hardware class; endpoints of one class share their measured speed
+//!   zone: eu-1a
+//!   role: both                    # or prefill, decode
+//!   draining: false               # true: gets no new requests
+//!   batch_limit: 256              # most sequences in one batch, where the server does not say
+//!   metrics_port: 8000            # where the page is, if not on the endpoint's own port
+//!   engine: vllm                  # where it differs from the pool's
+//! ```
+
+use super::{Target, Targets, publish};
+use crate::config::{MAX_FILE_BYTES, yaml};
+use crate::exposition::Engine;
+use crate::metrics::PoolMetrics;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use trimtab_estimate::EndpointSpec;
+use trimtab_loadtable::{Role, limits};
+use trimtab_settings::{Problems, Settings};
+
+/// What the file looked like. Length and time are cheap to ask for; the time alone misses two writes within its grain.
+type Stamp = (u64, Option<SystemTime>);
+
+/// Looks at the file every `interval` and reads it when its stamp differs. Polling and not inotify: it works on every file system,
+/// also where a ConfigMap is swapped by renaming a link two directories up.
+pub(super) async fn follow(
+    path: &Path,
+    interval: Duration,
+    out: &watch::Sender<Targets>,
+    metrics: &PoolMetrics,
+) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut seen = None;
+    for look in 0u64.. {
+        ticks.tick().await;
+        if out.is_closed() {
+            return;
+        }
+        // Every tenth look reads the content all the same: a file system's time may be coarse, and equal lists are no news.
+        let unless = if look % 10 == 0 { None } else { seen };
+        let owned = path.to_owned();
+        match tokio::task::spawn_blocking(move || look_at(&owned, unless)).await {
+            Ok((stamp, outcome)) => {
+                seen = stamp;
+                outcome
+                    .into_iter()
+                    .for_each(|outcome| publish(out, outcome, metrics));
+            }
+            Err(error) => publish(out, Err(error.to_string()), metrics),
+        }
+    }
+}
+
+/// The file's stamp and, unless that is `unless`, its content.
+fn look_at(
+    path: &Path,
+    unless: Option<Stamp>,
+) -> (Option<Stamp>, Option<Result<Vec<Target>, String>>) {
+    let stamp = std::fs::metadata(path)
+        .ok()
+        .map(|meta| (meta.len(), meta.modified().ok()));
+    let unchanged = stamp.is_some() && stamp == unless;
+    (stamp, (!unchanged).then(|| load(path)))
+}
+
+/// Reads and validates the file.
+///
+/// # Errors
+/// Says which file and every problem in it.
+pub(crate) fn load(path: &Path) -> Result<Vec<Target>, String> {
+    let shown = path.display();
+    let text = read(path).map_err(|error| format!("{shown}: {error}"))?;
+    parse(&text).map_err(|problems| format!("{shown}: {problems}"))
+}
+
+/// The text of a file of at most [`MAX_FILE_BYTES`].
+pub(crate) fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > MAX_FILE_BYTES {
+        return Err(std::io::Error::other(format!(
+            "is larger than {MAX_FILE_BYTES} bytes"
+        )));
+    }
+    Ok(text)
+}
+
+/// The endpoints of a document.
+pub(crate) fn parse(text: &str) -> Result<Vec<Target>, Problems> {
+    let value = yaml(text)?;
+    let s = Settings::new(&value);
+    // An empty file is a half-written one more often than an empty pool; `endpoints: []` says the latter.
+    let list = s
+        .objects("endpoints")
+        .hint("list the endpoints, or write `endpoints: []` for none")
+        .required();
+    let targets = targets(&s, &list);
+    s.finish(targets)
+}
+
+/// The endpoints of a list; duplicates are a problem of `s`.
+pub(crate) fn targets(s: &Settings<'_>, list: &[Settings<'_>]) -> Vec<Target> {
+    let mut targets: Vec<Target> = list.iter().map(target).collect();
+    targets.sort_by(|a, b| a.spec.address.cmp(&b.spec.address));
+    for pair in targets.windows(2) {
+        if let [a, b] = pair
+            && a.spec.address == b.spec.address
+            && a.spec.address != UNREAD.to_string()
+        {
+            s.problem(
+                format!("{} is listed twice", a.spec.address),
+                "list each endpoint once",
+            );
+        }
+    }
+    if targets.len() > limits::ENDPOINTS {
+        let reason = format!(
+            "{} endpoints are listed, at most {} fit a table",
+            targets.len(),
+            limits::ENDPOINTS
+        );
+        s.problem(reason, "split the pool");
+    }
+    targets
+}
+
+/// Stands for an address that could not be read, until `finish` refuses.
+const UNREAD: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+fn target(s: &Settings<'_>) -> Target {
+    let address = s
+        .string("address")
+        .hint("write ip:port, as in 10.0.0.1:8000")
+        .map(|text| {
+            let address: SocketAddr = text.parse().map_err(|_| "is not ip:port")?;
+            if address.port() == 0 {
+                Err("has port 0")
+            } else {
+                Ok(address)
+            }
+        });
+    let address = address.required_or(UNREAD);
+    let port = s
+        .u64("metrics_port")
+        .range(1..=65_535)
+        .map(u16::try_from)
+        .default(address.port());
+    let roles = [
+        ("both", Role::Both),
+        ("prefill", Role::Prefill),
+        ("decode", Role::Decode),
+    ];
+    let engines: Vec<(&str, &'static Engine)> = Engine::ALL
+        .into_iter()
+        .map(|engine| (engine.name, engine))
+        .collect();
+    let name = |field: &'static str| {
+        s.string(field)
+            .check(|text| printable(text))
+            .default(String::new())
+    };
+    Target {
+        spec: EndpointSpec {
+            address: address.to_string(),
+            class: name("class"),
+            role: s.string("role").one_of(&roles).default(Role::Both),
+            draining: s.bool("draining").default(false),
+            zone: name("zone"),
+            batch_limit: s
+                .u64("batch_limit")
+                .range(1..=1_000_000)
+                .map(u32::try_from)
+                .optional(),
+        },
+        metrics: SocketAddr::new(address.ip(), port),
+        engine: s.string("engine").one_of(&engines).optional(),
+    }
+}
+
+/// A name that a table can carry; it may be empty.
+pub(crate) fn printable(text: &str) -> Result<(), &'static str> {
+    if text.len() > limits::NAME_BYTES {
+        return Err("is longer than 253 bytes");
+    }
+    if text.chars().any(char::is_control) {
+        Err("holds control characters")
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Who belongs to a pool.
+//!
+//! Comes in: a file, a DNS name or a list. Goes out: [`Targets`] on a watch channel, whole lists, newest last. Never: a list
+//! that shrinks because the source could not be read; the last good one stays and the error is told.
+
+mod dns;
+pub(crate) mod file;
+
+use crate::config::Discovery;
+use crate::exposition::Engine;
+use crate::metrics::PoolMetrics;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+use trimtab_estimate::EndpointSpec;
+
+/// One endpoint and where its page is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// What the table says of it.
+    pub spec: EndpointSpec,
+    /// Address of its metrics page.
+    pub metrics: SocketAddr,
+    /// Its engine, where it differs from the pool's.
+    pub engine: Option<&'static Engine>,
+}
+
+/// What discovery knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Targets {
+    /// The last list that could be read; absent: none yet.
+    pub listed: Option<Arc<Vec<Target>>>,
+    /// Why the newest attempt failed.
+    pub error: Option<String>,
+}
+
+impl Targets {
+    /// A new list, or the old one with a reason why there is no newer.
+    fn followed_by(&self, outcome: Result<Vec<Target>, String>) -> Self {
+        match outcome {
+            Ok(list) => Self {
+                listed: Some(Arc::new(list)),
+                error: None,
+            },
+            Err(error) => Self {
+                listed: self.listed.clone(),
+                error: Some(error),
+            },
+        }
+    }
+}
+
+/// Follows a source until the receivers are gone.
+pub(crate) async fn run(source: Discovery, out: watch::Sender<Targets>, metrics: Arc<PoolMetrics>) {
+    match source {
+        Discovery::Static(list) => {
+            publish(&out, Ok(list), &metrics);
+            out.closed().await;
+        }
+        Discovery::File { path, interval } => file::follow(&path, interval, &out, &metrics).await,
+        Discovery::Dns {
+            host,
+            port,
+            class,
+            interval,
+        } => dns::follow(&host, port, &class, interval, &out, &metrics).await,
+    }
+}
+
+/// Tells the receivers when something changed, and the log when the outcome did.
+fn publish(
+    out: &watch::Sender<Targets>,
+    outcome: Result<Vec<Target>, String>,
+    metrics: &PoolMetrics,
+) {
+    if outcome.is_err() {
+        metrics.discovery_errors.add(1);
+    }
+    out.send_if_modified(|now| {
+        let next = now.followed_by(outcome);
+        if next == *now {
+            return false;
+        }
+        match &next.error {
+            Some(error) if now.error.as_ref() != Some(error) => {
+                tracing::warn!(
+                    pool = metrics.pool,
+                    error,
+                    "endpoints could not be listed, keeping those known"
+                );
+            }
+            None => {
+                let count = next.listed.as_ref().map_or(0, |list| list.len());
+                tracing::info!(pool = metrics.pool, endpoints = count, "endpoints listed");
+            }
+            Some(_) => {}
+        }
+        *now = next;
+        true
+    });
+}

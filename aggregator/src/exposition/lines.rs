@@ -1,0 +1,253 @@
+//! The lines of a page that matter.
+
+use std::borrow::Cow;
+
+/// Lines with a needed name that are read from one page. vLLM's list of adapters grows without bound.
+const MAX_LINES: usize = 16_384;
+/// Labels of one line.
+const MAX_LABELS: usize = 64;
+
+/// Bytes of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'p> {
+    /// The body.
+    pub bytes: &'p [u8],
+    /// Whether its end is known to be the end (a length or chunks). Otherwise a last line without a newline is cut off and
+    /// left out: half a number is a number too.
+    pub complete: bool,
+}
+
+impl<'p> Page<'p> {
+    /// A page that is known to be whole.
+    #[must_use]
+    pub fn whole(bytes: &'p [u8]) -> Self {
+        Self {
+            bytes,
+            complete: true,
+        }
+    }
+
+    /// The samples whose normalised name `slot` knows, with the slot.
+    pub(crate) fn series(self, slot: impl Fn(&[u8]) -> Option<usize>) -> Vec<(usize, Series<'p>)> {
+        let mut found = Vec::new();
+        let mut rest = self.bytes;
+        let mut name = Vec::with_capacity(128);
+        while !rest.is_empty() && found.len() < MAX_LINES {
+            let (line, after) = match rest.iter().position(|byte| *byte == b'\n') {
+                Some(end) => rest.split_at(end),
+                None if self.complete => (rest, &[][..]),
+                None => break,
+            };
+            rest = after.get(1..).unwrap_or_default();
+            let line = line.trim_ascii();
+            if line.first().is_none_or(|byte| *byte == b'#') {
+                continue;
+            }
+            normalise(line, &mut name);
+            if let Some(slot) = slot(&name)
+                && let Some(series) = std::str::from_utf8(line).ok().and_then(Series::parse)
+            {
+                found.push((slot, series));
+            }
+        }
+        found
+    }
+}
+
+/// The name of a line as it is looked up: Ray's prefix off, colons as underscores, as OpenMetrics encoders write them.
+fn normalise(line: &[u8], name: &mut Vec<u8>) {
+    let end = line
+        .iter()
+        .position(|byte| matches!(byte, b'{' | b' ' | b'\t'))
+        .unwrap_or(line.len());
+    let raw = line.get(..end).unwrap_or_default();
+    let raw = raw.strip_prefix(b"ray_").unwrap_or(raw);
+    name.clear();
+    name.extend(
+        raw.iter()
+            .map(|byte| if *byte == b':' { b'_' } else { *byte }),
+    );
+}
+
+/// Name and value, escapes resolved, in the order of the line.
+type Labels<'p> = Vec<(&'p str, Cow<'p, str>)>;
+
+/// One line: labels and value. The name is its slot.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Series<'p> {
+    labels: Labels<'p>,
+    pub(crate) value: f64,
+}
+
+impl<'p> Series<'p> {
+    /// Reads a line of the text format or of OpenMetrics; time stamps and exemplars are left out. `None`: not a sample.
+    pub(crate) fn parse(line: &'p str) -> Option<Self> {
+        let line = line.trim();
+        let end = line.find(['{', ' ', '\t'])?;
+        let (name, rest) = line.split_at(end);
+        if name.is_empty() {
+            return None;
+        }
+        let (labels, rest) = match rest.strip_prefix('{') {
+            Some(inside) => labels(inside)?,
+            None => match rest.trim_start().strip_prefix('{') {
+                Some(inside) => labels(inside)?,
+                None => (Vec::new(), rest),
+            },
+        };
+        let value = rest.split_ascii_whitespace().next()?.parse().ok()?;
+        Some(Self { labels, value })
+    }
+
+    /// The value of a label; absent and empty are the same, as in the data model.
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
+        self.labels
+            .iter()
+            .find(|(label, _)| *label == name)
+            .map(|(_, value)| value.as_ref())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// All labels but `without`, sorted: what makes two series of one name different.
+    pub(crate) fn identity(&self, without: &[&str]) -> Vec<(&'p str, &str)> {
+        let others = self
+            .labels
+            .iter()
+            .filter(|(label, _)| !without.contains(label));
+        let mut identity: Vec<(&'p str, &str)> = others
+            .map(|(label, value)| (*label, value.as_ref()))
+            .collect();
+        identity.sort_unstable();
+        identity
+    }
+}
+
+/// What stands between the braces, and what follows them.
+fn labels(mut rest: &str) -> Option<(Labels<'_>, &str)> {
+    let mut labels = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if let Some(after) = rest.strip_prefix('}') {
+            return Some((labels, after));
+        }
+        let (name, after) = rest.split_once('=')?;
+        let quoted = after.trim_start().strip_prefix('"')?;
+        let end = closing_quote(quoted)?;
+        let (value, after) = quoted.split_at(end);
+        if labels.len() < MAX_LABELS {
+            labels.push((name.trim(), unescape(value)));
+        }
+        rest = after.strip_prefix('"')?.trim_start();
+        // A comma, a closing brace, or a comma before the closing brace.
+        rest = match rest.strip_prefix(',') {
+            Some(after) => after,
+            None if rest.starts_with('}') => rest,
+            None => return None,
+        };
+    }
+}
+
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    })
+}
+
+fn unescape(value: &str) -> Cow<'_, str> {
+    if !value.contains('\\') {
+        return Cow::Borrowed(value);
+    }
+    let mut plain = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(char) = chars.next() {
+        match (char, char == '\\') {
+            (_, true) => match chars.next() {
+                Some('n') => plain.push('\n'),
+                Some(other @ ('\\' | '"')) => plain.push(other),
+                Some(other) => plain.extend(['\\', other]),
+                None => plain.push('\\'),
+            },
+            (other, false) => plain.push(other),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legal_lines_of_all_dialects_are_read() {
+        for (line, labels, value) in [
+            ("a 1", vec![], 1.0),
+            ("vllm:x{engine=\"0\"} 3.0", vec![("engine", "0")], 3.0),
+            (
+                "a{x=\"1\", y=\"2\",} 1.9392065536e+010",
+                vec![("x", "1"), ("y", "2")],
+                1.939_206_553_6e10,
+            ),
+            (
+                "a{x=\"p,q}\"} 8.128902e+06 1700000000",
+                vec![("x", "p,q}")],
+                8_128_902.0,
+            ),
+            (r#"a{x="\"q\\\n"}-2"#, vec![("x", "\"q\\\n")], -2.0),
+            (
+                "  a \t { x = \"1\" }\t+Inf # {t=\"1\"} 1.0 123",
+                vec![("x", "1")],
+                f64::INFINITY,
+            ),
+            ("a{} 5", vec![], 5.0),
+        ] {
+            let series = Series::parse(line).expect(line);
+            assert_eq!(series.value.to_bits(), f64::to_bits(value), "{line}");
+            let expected: Vec<(&str, Cow<'_, str>)> =
+                labels.into_iter().map(|(l, v)| (l, Cow::from(v))).collect();
+            assert_eq!(series.labels, expected, "{line}");
+        }
+        assert!(Series::parse("a NaN").expect("a sample").value.is_nan());
+        assert!(Series::parse("a -nan").expect("a sample").value.is_nan());
+    }
+
+    #[test]
+    fn anything_else_is_no_sample() {
+        for line in [
+            "",
+            "a",
+            "...",
+            "a{",
+            "a{x",
+            "a{x=",
+            "a{x=\"",
+            "a{x=\"1",
+            "a{x=\"1\"",
+            "a{x=\"1\" y=\"2\"} 1",
+            "a{x=1} 1",
+            "a{x=\"1\"}",
+            "a{x=\"1\"} x",
+            "{x=\"1\"} 1",
+            "a b",
+        ] {
+            assert_eq!(Series::parse(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_its_end_counts_only_on_a_whole_page() {
+        let slot = |name: &[u8]| (name == b"vllm_x").then_some(7);
+        let values = |bytes: &[u8], complete| {
+            Page { bytes, complete }
+                .series(slot)
+                .iter()
+                .map(|(slot, series)| (*slot, series.value))
+                .collect::<Vec<_>>()
+        };
+        let page = b"# TYPE vllm:x gauge\nother 5\n  vllm:x 1\r\nray_vllm:x 2\nvllm_x 12";
+        assert_eq!(values(page, true), [(7, 1.0), (7, 2.0), (7, 12.0)]);
+        assert_eq!(values(page, false), [(7, 1.0), (7, 2.0)]);
+    }
+}

@@ -1,0 +1,219 @@
+//! Which form of the page a target is asked for: all of it, or the needed series alone.
+//!
+//! A whole vLLM page costs the model server 10 to 20 ms of the very process that streams tokens; `/metrics/?name[]=...` (the slash
+//! matters) costs less than a tenth. Servers that do not know it answer the whole page, 404, or, with several processes, an
+//! empty page with status 200. So it is tried per target and compared with the whole page, never assumed.
+
+use super::fetch::{Answer, Client, Failure, get};
+use crate::config::Scrape;
+use crate::discovery::Target;
+use crate::exposition::{Engine, Page, Reading, read};
+use crate::metrics::PoolMetrics;
+use hyper::Uri;
+use std::time::Duration;
+use tokio::time::Instant;
+use trimtab_estimate::Sample;
+
+/// A server that cannot select is asked again this much later: it may have been replaced by one that can.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+
+#[derive(Debug)]
+enum Form {
+    /// Not known: first scrape, or the first after a failure, behind which there may be another server.
+    Unknown,
+    /// The needed series alone, at this address.
+    Selected(Uri),
+    /// The whole page, until then.
+    Whole(Instant),
+}
+
+/// One target and what was learned about its page.
+#[derive(Debug)]
+pub(super) struct Follower {
+    target: Target,
+    whole: Option<Uri>,
+    form: Form,
+}
+
+impl Follower {
+    pub(super) fn new(target: &Target, settings: &Scrape) -> Self {
+        Self {
+            target: target.clone(),
+            whole: uri(target, &settings.path),
+            form: Form::Unknown,
+        }
+    }
+
+    /// One sample, in whatever form the target can be asked for.
+    pub(super) async fn scrape(
+        &mut self,
+        client: &Client,
+        settings: &Scrape,
+        metrics: &PoolMetrics,
+    ) -> Result<Sample, Failure> {
+        let outcome = self.attempt(client, settings, metrics).await;
+        if outcome.is_err() {
+            self.form = Form::Unknown;
+        }
+        outcome
+    }
+
+    async fn attempt(
+        &mut self,
+        client: &Client,
+        settings: &Scrape,
+        metrics: &PoolMetrics,
+    ) -> Result<Sample, Failure> {
+        let said = self.target.engine.or(settings.engine);
+        if let Form::Selected(uri) = &self.form {
+            let answer = get(client, uri, settings).await;
+            match answer.and_then(|answer| reading(&answer, said, metrics)) {
+                Ok(reading) => return Ok(reading.sample),
+                // The server answered, only not with this: it may have restarted as another. The whole page tells.
+                Err(Failure::Status(_) | Failure::NoSignals(_)) => self.form = Form::Unknown,
+                Err(failure) => return Err(failure),
+            }
+        }
+        let Some(whole) = &self.whole else {
+            return Err(Failure::Connect("not an address".into()));
+        };
+        let answer = get(client, whole, settings).await?;
+        let found = reading(&answer, said, metrics)?;
+        metrics.whole_pages.add(1);
+        let try_selection = match self.form {
+            Form::Unknown => settings.select,
+            Form::Whole(until) => settings.select && Instant::now() >= until,
+            Form::Selected(_) => false,
+        };
+        if try_selection {
+            let selected = self
+                .selection(client, settings, &found, answer.bytes.len(), metrics)
+                .await;
+            self.form =
+                selected.map_or_else(|| Form::Whole(Instant::now() + ASK_AGAIN), Form::Selected);
+        }
+        Ok(found.sample)
+    }
+
+    /// The address of the selection, if the server's answer to it has all that the whole page has, and is smaller.
+    async fn selection(
+        &self,
+        client: &Client,
+        settings: &Scrape,
+        whole: &Reading,
+        whole_bytes: usize,
+        metrics: &PoolMetrics,
+    ) -> Option<Uri> {
+        let uri = uri(&self.target, &selection_path(&settings.path, whole.engine)?)?;
+        let answer = get(client, &uri, settings).await.ok()?;
+        let found = reading(&answer, Some(whole.engine), metrics).ok()?;
+        let works = answer.bytes.len() < whole_bytes && has_all(&whole.sample, &found.sample);
+        tracing::debug!(
+            endpoint = self.target.spec.address,
+            works,
+            bytes = answer.bytes.len(),
+            whole_bytes,
+            "tried selected series"
+        );
+        works.then_some(uri)
+    }
+}
+
+fn uri(target: &Target, path: &str) -> Option<Uri> {
+    Uri::builder()
+        .scheme("http")
+        .authority(target.metrics.to_string())
+        .path_and_query(path)
+        .build()
+        .ok()
+}
+
+/// `/metrics/?name[]=a&name[]=b`. `None` for a path that has a query of its own: it is no stock exporter.
+fn selection_path(path: &str, engine: &Engine) -> Option<String> {
+    if path.contains('?') {
+        return None;
+    }
+    let mut selection = format!("{}/?", path.trim_end_matches('/'));
+    for (index, name) in engine.names_on_page().iter().enumerate() {
+        selection.push_str(if index == 0 { "name[]=" } else { "&name[]=" });
+        selection.push_str(name);
+    }
+    Some(selection)
+}
+
+fn reading(
+    answer: &Answer,
+    engine: Option<&'static Engine>,
+    metrics: &PoolMetrics,
+) -> Result<Reading, Failure> {
+    metrics.scrape_bytes.add(answer.bytes.len() as u64);
+    let page = Page {
+        bytes: &answer.bytes,
+        complete: answer.complete,
+    };
+    read(page, engine).ok_or(Failure::NoSignals(answer.bytes.len()))
+}
+
+/// Whether `selected` has every signal that `whole` has.
+fn has_all(whole: &Sample, selected: &Sample) -> bool {
+    present(whole)
+        .iter()
+        .zip(present(selected))
+        .all(|(whole, selected)| selected || !whole)
+}
+
+fn present(sample: &Sample) -> [bool; 19] {
+    let counters = &sample.counters;
+    [
+        sample.waiting.is_some(),
+        sample.running.is_some(),
+        sample.kv_used.is_some(),
+        sample.kv_blocks.is_some(),
+        sample.kv_block_tokens.is_some(),
+        sample.batch_limit.is_some(),
+        sample.queued_tokens.is_some(),
+        sample.start_time_s.is_some(),
+        sample.adapters.is_some(),
+        counters.prompt_tokens.is_some(),
+        counters.cached_tokens.is_some(),
+        counters.prefix_queries.is_some(),
+        counters.prefix_hits.is_some(),
+        counters.generation_tokens.is_some(),
+        counters.finished.is_some(),
+        counters.step_tokens.is_some(),
+        counters.ttft_s.is_some(),
+        counters.itl_s.is_some(),
+        counters.e2e_s.is_some(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_selection_names_series_as_the_server_writes_them() {
+        let engine = Engine::by_name("vllm").expect("known");
+        let path = selection_path("/metrics", engine).expect("a plain path");
+        assert!(path.starts_with("/metrics/?name[]="), "{path}");
+        for name in [
+            "vllm:num_requests_waiting",
+            "vllm:iteration_tokens_total_sum",
+            "vllm:lora_requests_info",
+            "process_start_time_seconds",
+        ] {
+            assert!(
+                path.split(['=', '&']).any(|part| part == name),
+                "{name} in {path}"
+            );
+        }
+        assert!(path.parse::<Uri>().is_ok());
+        assert_eq!(selection_path("/v1/loads?include=core", engine), None);
+        let triton = Engine::by_name("triton-tensorrt-llm").expect("known");
+        assert_eq!(
+            selection_path("/metrics/", triton)
+                .map(|path| path.matches("nv_trt_llm_request_metrics").count()),
+            Some(1)
+        );
+    }
+}

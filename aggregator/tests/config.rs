@@ -1,0 +1,119 @@
+//! The configuration: the example says what the code does, and a wrong one is refused with every reason.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helper fails by panicking"
+)]
+
+use std::time::Duration;
+use trimtab_aggregator::Config;
+use trimtab_aggregator::config::{Discovery, Scrape};
+
+fn problems(text: &str) -> Vec<String> {
+    Config::from_yaml(text)
+        .expect_err("refused")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn the_example_is_valid_and_its_defaults_are_the_defaults() {
+    let text = include_str!("../config.example.yaml");
+    let example = Config::from_yaml(text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(example.pools.len(), 3);
+    let chat = &example.pools[0];
+    let least = Config::from_yaml("pools: [{name: chat, discovery: {endpoints: []}}]").unwrap();
+    assert_eq!(
+        (example.listen, example.max_proxies, example.max_connections),
+        (least.listen, least.max_proxies, least.max_connections)
+    );
+    assert_eq!(chat.scrape, least.pools[0].scrape);
+    assert_eq!(chat.scrape, Scrape::default());
+    assert_eq!(
+        (chat.publish_interval, chat.suspect_after),
+        (
+            least.pools[0].publish_interval,
+            least.pools[0].suspect_after
+        )
+    );
+    let Discovery::Static(targets) = &chat.discovery else {
+        panic!("a list")
+    };
+    assert_eq!(targets.len(), 2);
+    assert_eq!(targets[0].spec.batch_limit, Some(256));
+    assert_eq!(targets[1].metrics.to_string(), "127.0.0.1:8002");
+    assert!(
+        matches!(&example.pools[1].discovery, Discovery::File { interval, .. } if *interval == Duration::from_secs(1))
+    );
+    assert!(matches!(
+        &example.pools[2].discovery,
+        Discovery::Dns { port: 8000, .. }
+    ));
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let text = "
+listen: nowhere
+pool: []
+pools:
+- name: 'a b'
+  discovery: {file: {path: x.yaml}, dns: {host: h, port: 0}}
+  scrape: {interval: 5s, idle_interval: 1s, timeout: 5, path: metrics, engine: vlm, selct: false}
+  placement_key: secret
+- name: two
+- name: two
+  discovery: {}
+- name: three
+  discovery: {endpoints: [{address: 'host:80'}, {address: '10.0.0.1:80'}, {address: '10.0.0.1:80', role: boss}]}
+  classes: [{name: x, prefill_tokens_per_s: -1}]
+";
+    let problems = problems(text);
+    for expected in [
+        "listen: \"nowhere\": invalid socket address syntax; write ip:port, as in 0.0.0.0:9190",
+        "pool: a list of 0: is not a known field; did you mean `pools`?",
+        "pools[0].name: \"a b\": has characters other than letters, digits, `-`, `_` and `.`",
+        "pools[0].discovery.dns.port: 0: is not within 1 to 65535",
+        "pools[0].discovery: names more than one source",
+        "pools[0].scrape.idle_interval: \"1s\": is not within 5s to 60s",
+        "pools[0].scrape.timeout: 5: is not a span of time like 250ms, 10s, 2m or 1h",
+        "pools[0].scrape.path: \"metrics\": ",
+        "pools[0].scrape.engine: \"vlm\": is none of vllm,",
+        "did you mean `vllm`?",
+        "pools[0].scrape.selct: false: is not a known field; did you mean `select`?",
+        "pools[0].placement_key: \"secret\": is not 32 hexadecimal digits",
+        "pools[1].discovery: is required",
+        "pools[2].discovery: names no source of endpoints",
+        "two pools are called `two`",
+        "pools[3].discovery.endpoints[0].address: \"host:80\": is not ip:port",
+        "pools[3].discovery: 10.0.0.1:80 is listed twice",
+        "pools[3].discovery.endpoints[2].role: \"boss\": is none of both, prefill, decode",
+        "pools[3].classes[0].prefill_tokens_per_s: -1: is not within 10.0 to 1000000.0",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{expected} is not in\n{}",
+            problems.join("\n")
+        );
+    }
+    assert_eq!(problems.len(), 18, "{}", problems.join("\n"));
+}
+
+#[test]
+fn what_is_no_yaml_or_empty_is_refused_with_a_reason() {
+    assert!(problems("pools: [").join("").contains("is not YAML"));
+    assert_eq!(
+        problems(""),
+        [
+            "pools: is required; list at least one pool with name and discovery",
+            "settings: there is no pool; list at least one under `pools`"
+        ]
+    );
+    assert_eq!(problems("[1, 2]").len(), 2);
+    // Aliases that would expand without bound.
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
+    assert!(!problems(bomb).is_empty());
+}

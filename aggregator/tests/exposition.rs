@@ -1,0 +1,352 @@
+//! Pages of model servers become the signals that a person reads off them; half pages and noise become nothing worse than absent.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helper fails by panicking"
+)]
+
+use proptest::prelude::*;
+use std::path::{Path, PathBuf};
+use trimtab_aggregator::exposition::{Page, Reading, read};
+use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
+
+fn own(name: &str) -> Vec<u8> {
+    std::fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/pages")
+            .join(name),
+    )
+    .expect(name)
+}
+
+fn pages_in(folder: &Path) -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    pages.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "prom")
+    });
+    pages.sort();
+    pages
+}
+
+/// The project's own pages, and beside them a collection of captured ones where there is one.
+fn all_pages() -> Vec<(String, Vec<u8>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let captured = root.join("../../shared/fixtures/metrics");
+    let mut pages = pages_in(&root.join("tests/pages"));
+    assert!(pages.len() >= 8, "the project's own pages are missing");
+    if captured.is_dir() {
+        pages.extend(pages_in(&captured));
+    }
+    pages
+        .into_iter()
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                std::fs::read(path).unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn reading(page: &[u8]) -> Reading {
+    read(Page::whole(page), None).expect("a page with load")
+}
+
+fn total(sum: f64, count: f64) -> Option<SumCount> {
+    Some(SumCount { sum, count })
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn vllm_v1_gives_every_signal() {
+    let expected = Sample {
+        waiting: Some(3.0),
+        running: Some(12.0),
+        kv_used: Some(0.4375),
+        kv_blocks: Some(27_500.0),
+        kv_block_tokens: Some(16.0),
+        start_time_s: Some(1.76e9),
+        counters: Counters {
+            prompt_tokens: Some(88_000.0),
+            cached_tokens: Some(29_000.0),
+            prefix_queries: Some(90_000.0),
+            prefix_hits: Some(30_000.0),
+            generation_tokens: Some(45_000.0),
+            finished: Some(100.0),
+            step_tokens: total(133_000.0, 5_000.0),
+            ttft_s: total(22.5, 110.0),
+            itl_s: total(897.8, 44_890.0),
+            e2e_s: total(900.0, 100.0),
+        },
+        // The newest of two combinations, by its value.
+        adapters: Some(Adapters {
+            running: names(&["law", "sql"]),
+            waiting: names(&["art"]),
+            slots: Some(4),
+        }),
+        ..Sample::default()
+    };
+    let reading = reading(&own("vllm-v1.prom"));
+    assert_eq!((reading.engine.name, reading.sample), ("vllm", expected));
+}
+
+#[test]
+fn vllm_v0_gives_its_older_names_and_none_is_no_number() {
+    let expected = Sample {
+        waiting: Some(0.0),
+        running: Some(4.0),
+        kv_used: Some(0.125),
+        kv_block_tokens: Some(32.0),
+        counters: Counters {
+            prompt_tokens: Some(12_345_678.0),
+            generation_tokens: Some(654_321.0),
+            itl_s: total(13_000.0, 650_000.0),
+            ..Counters::default()
+        },
+        ..Sample::default()
+    };
+    assert_eq!(reading(&own("vllm-v0.prom")).sample, expected);
+}
+
+#[test]
+fn data_parallel_engines_of_one_server_add_up_and_the_fullest_cache_counts() {
+    let expected = Sample {
+        waiting: Some(9.0),
+        running: Some(12.0),
+        kv_used: Some(0.875),
+        kv_blocks: Some(2_000.0),
+        kv_block_tokens: Some(16.0),
+        counters: Counters {
+            ttft_s: total(4.0, 30.0),
+            ..Counters::default()
+        },
+        ..Sample::default()
+    };
+    assert_eq!(reading(&own("vllm-dp.prom")).sample, expected);
+}
+
+#[test]
+fn openmetrics_with_renamed_samples_time_stamps_and_exemplars_reads_the_same() {
+    let expected = Sample {
+        waiting: Some(1.0),
+        running: Some(2.0),
+        kv_used: Some(0.5),
+        counters: Counters {
+            prompt_tokens: Some(4_096.0),
+            ttft_s: total(0.75, 4.0),
+            ..Counters::default()
+        },
+        ..Sample::default()
+    };
+    assert_eq!(reading(&own("vllm-openmetrics.prom")).sample, expected);
+}
+
+#[test]
+fn sglang_adds_ranks_and_queues_and_skips_copies_and_parts() {
+    let expected = Sample {
+        // Queues of both ranks without the part of priority 5, and the two queues of a disaggregated decoder.
+        waiting: Some(2.0 + 1.0 + 4.0 + 3.0),
+        running: Some(16.0),
+        kv_used: Some(0.75),
+        kv_blocks: Some(6_000.0),
+        kv_block_tokens: Some(64.0),
+        counters: Counters {
+            prompt_tokens: Some(8_128_902.0),
+            cached_tokens: Some(1_128_902.0),
+            generation_tokens: Some(750_000.0),
+            finished: Some(4_000.0),
+            ttft_s: total(30.0, 100.0),
+            ..Counters::default()
+        },
+        ..Sample::default()
+    };
+    let new = reading(&own("sglang-new.prom"));
+    assert_eq!((new.engine.name, new.sample), ("sglang", expected));
+    let old = Sample {
+        waiting: Some(0.0),
+        running: Some(0.0),
+        kv_used: Some(0.0),
+        kv_blocks: Some(150_000.0),
+        kv_block_tokens: Some(1.0),
+        ..Sample::default()
+    };
+    assert_eq!(reading(&own("sglang-old.prom")).sample, old);
+    let loads = Sample {
+        waiting: Some(2.0),
+        running: Some(3.0),
+        kv_used: Some(0.5),
+        batch_limit: Some(128.0),
+        queued_tokens: Some(5_120.0),
+        ..Sample::default()
+    };
+    assert_eq!(reading(&own("sglang-loads.prom")).sample, loads);
+}
+
+#[test]
+fn ugly_lines_are_read_broken_ones_left_out_and_nan_is_absent() {
+    let expected = Sample {
+        waiting: Some(2.0),
+        running: Some(3.0),
+        counters: Counters {
+            finished: Some(100.0),
+            ..Counters::default()
+        },
+        adapters: Some(Adapters {
+            running: names(&["a", "b"]),
+            waiting: vec![],
+            slots: Some(2),
+        }),
+        ..Sample::default()
+    };
+    let page = own("quirks.prom");
+    assert_eq!(reading(&page).sample, expected);
+    // Without a known end the last line, `... 1e2`, may be the beginning of `1e23`.
+    let cut = read(
+        Page {
+            bytes: &page,
+            complete: false,
+        },
+        None,
+    )
+    .unwrap();
+    assert_eq!(cut.sample.counters.finished, None);
+}
+
+#[test]
+fn a_page_without_load_is_no_idle_server() {
+    for page in [
+        "",
+        "# EOF\n",
+        "up 1\n",
+        "[{\"iter\": 1, \"numActiveRequests\": 0}]",
+        "<html>vllm:num_requests_waiting 0</html>",
+        "vllm:prompt_tokens_total 5\n",
+    ] {
+        assert_eq!(read(Page::whole(page.as_bytes()), None), None, "{page}");
+    }
+    let sglang = trimtab_aggregator::exposition::Engine::by_name("sglang");
+    assert_eq!(
+        read(Page::whole(&own("vllm-v1.prom")), sglang),
+        None,
+        "the operator says SGLang and the page does not"
+    );
+}
+
+#[test]
+fn a_page_cut_at_any_byte_never_invents_a_signal() {
+    for (name, page) in all_pages() {
+        let whole = read(Page::whole(&page), None);
+        let stride = (page.len() / 300).max(1);
+        for end in (0..page.len()).step_by(stride) {
+            let part = Page {
+                bytes: &page[..end],
+                complete: false,
+            };
+            let Some(cut) = read(part, None) else {
+                continue;
+            };
+            let whole = whole
+                .as_ref()
+                .unwrap_or_else(|| panic!("{name} has load only when cut at {end}"));
+            // Sums may be smaller; values of one series are the same or absent.
+            if let (Some(cut), Some(whole)) = (cut.sample.running, whole.sample.running) {
+                assert!(
+                    cut <= whole,
+                    "{name} cut at {end}: running {cut} of {whole}"
+                );
+            }
+            // Claimed to be whole: anything but a panic.
+            let _ = read(Page::whole(&page[..end]), None);
+        }
+    }
+}
+
+#[test]
+fn every_own_page_is_cut_at_every_single_byte() {
+    for path in pages_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages")) {
+        let page = std::fs::read(path).unwrap();
+        for end in 0..=page.len() {
+            let _ = read(
+                Page {
+                    bytes: &page[..end],
+                    complete: end % 2 == 0,
+                },
+                None,
+            )
+            .map(|reading| reading.sample.cleaned());
+        }
+    }
+}
+
+/// A second opinion: prometheus-parse on lines that it can read.
+#[test]
+fn an_independent_parser_sees_the_same_numbers() {
+    let mut compared = 0;
+    for (name, page) in all_pages() {
+        let Some(reading) = read(Page::whole(&page), None) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&page).replace(':', "_");
+        let lines = text.lines().map(|line| Ok(line.trim().to_owned()));
+        let scrape = prometheus_parse::Scrape::parse(lines).unwrap();
+        let series: Vec<&str> = match reading.engine.name {
+            "vllm" => vec!["vllm_num_requests_waiting", "ray_vllm_num_requests_waiting"],
+            "tgi" => vec!["tgi_queue_size"],
+            "llamacpp" => vec!["llamacpp_requests_deferred"],
+            "nim" => vec!["num_requests_waiting"],
+            _ => continue,
+        };
+        let values: Vec<f64> = scrape
+            .samples
+            .iter()
+            .filter(|sample| series.contains(&sample.metric.as_str()))
+            .filter_map(|sample| match sample.value {
+                prometheus_parse::Value::Gauge(value)
+                | prometheus_parse::Value::Untyped(value)
+                | prometheus_parse::Value::Counter(value) => Some(value),
+                _ => None,
+            })
+            .filter(|value| !value.is_nan())
+            .collect();
+        if name == "quirks.prom" || values.is_empty() {
+            continue;
+        }
+        assert_eq!(reading.sample.waiting, Some(values.iter().sum()), "{name}");
+        compared += 1;
+    }
+    assert!(compared >= 4, "only {compared} pages were compared");
+}
+
+proptest! {
+    #[test]
+    fn mutated_pages_are_read_or_refused(index in any::<prop::sample::Index>(), edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40)) {
+        let pages = pages_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages"));
+        let mut page = std::fs::read(index.get(&pages)).unwrap();
+        for (at, byte) in edits {
+            let at = at.index(page.len());
+            page[at] = byte;
+        }
+        if let Some(reading) = read(Page::whole(&page), None) {
+            let sample = reading.sample.cleaned();
+            for ratio in [sample.kv_used, sample.waiting, sample.running].into_iter().flatten() {
+                prop_assert!(ratio.is_finite() && ratio >= 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(page in prop::collection::vec(any::<u8>(), 0..2_000), lines in prop::collection::vec("vllm:num_requests_(running|waiting)[{a=\"\\\\,} 0-9.eNa]{0,30}", 0..20)) {
+        let mut bytes = lines.join("\n").into_bytes();
+        bytes.extend(page);
+        let _ = read(Page::whole(&bytes), None);
+    }
+}
