@@ -4,7 +4,9 @@ mod admin;
 mod body;
 mod error;
 mod generate;
+mod limits;
 mod prepare;
+mod render;
 mod sse;
 
 use crate::adapters::Adapters;

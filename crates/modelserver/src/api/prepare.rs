@@ -1,8 +1,10 @@
 //! From a request's body to the sequences it asks for.
 
 use super::Shared;
-use super::body::{Body, Content, Message, Prompt};
+use super::body::Body;
 use super::error::ApiError;
+use super::limits::Limits;
+use super::render::render;
 use crate::call::Call;
 use crate::driver::{Command, Submission};
 use crate::metrics::Finish;
@@ -15,8 +17,6 @@ use trimtab_engine::Request;
 
 /// Most sequences of one request: prompts times `n`.
 const SEQUENCE_LIMIT: usize = 128;
-/// What `/v1/completions` writes when the client does not say, as OpenAI and vLLM do.
-const COMPLETION_MAX_TOKENS: u32 = 16;
 
 /// Which of the two endpoints was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,142 +198,5 @@ fn request(id: u64, mut tokens: Tokens, choice: Choice, adapter: Option<u32>) ->
         output_tokens: choice.output_tokens,
         chain: tokens.into_chain(),
         adapter,
-    }
-}
-
-/// Renders each prompt to tokens.
-fn render(kind: Kind, body: &Body, key: u64, domain: u64) -> Result<Vec<Tokens>, ApiError> {
-    let empty = Tokens::new(key, domain);
-    let prompts = match kind {
-        Kind::Chat => {
-            let messages = body.messages.as_deref().unwrap_or_default();
-            if messages.is_empty() {
-                return Err(ApiError::bad_request(
-                    Some("messages"),
-                    "'messages' must hold at least one message.",
-                ));
-            }
-            vec![chat(empty, messages)?]
-        }
-        Kind::Completion => {
-            let Some(prompt) = &body.prompt else {
-                return Err(ApiError::bad_request(
-                    Some("prompt"),
-                    "'prompt' is missing.",
-                ));
-            };
-            let of_text = |text: &String| {
-                let mut tokens = empty.clone();
-                tokens.push_text(text);
-                tokens
-            };
-            let of_ids = |ids: &Vec<u32>| {
-                let mut tokens = empty.clone();
-                ids.iter().for_each(|id| tokens.push_id(*id));
-                tokens
-            };
-            match prompt {
-                Prompt::Text(text) => vec![of_text(text)],
-                Prompt::Texts(texts) => texts.iter().map(of_text).collect(),
-                Prompt::Tokens(ids) => vec![of_ids(ids)],
-                Prompt::TokenLists(lists) => lists.iter().map(of_ids).collect(),
-            }
-        }
-    };
-    if prompts.is_empty() || prompts.iter().any(|tokens| tokens.count() == 0) {
-        return Err(ApiError::bad_request(
-            Some("prompt"),
-            "A prompt must hold at least one token.",
-        ));
-    }
-    Ok(prompts)
-}
-
-/// The chat template: per message a marker with the role, the words, an end marker; then the marker of the assistant's turn.
-fn chat(mut tokens: Tokens, messages: &[Message]) -> Result<Tokens, ApiError> {
-    for message in messages {
-        tokens.push_marker(&message.role);
-        match &message.content {
-            Some(Content::Text(text)) => tokens.push_text(text),
-            Some(Content::Parts(parts)) => {
-                for part in parts {
-                    match (part.kind.as_str(), &part.text) {
-                        ("text", Some(text)) => tokens.push_text(text),
-                        (kind, _) => {
-                            let message = format!(
-                                "Content part of type {kind:?} is not supported by this model; use text."
-                            );
-                            return Err(ApiError::bad_request(Some("messages"), message));
-                        }
-                    }
-                }
-            }
-            None => {}
-        }
-        tokens.push_marker("");
-    }
-    tokens.push_marker("assistant");
-    Ok(tokens)
-}
-
-/// How long an answer may and must be.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    max_tokens: u32,
-    min_tokens: u32,
-    ignore_eos: bool,
-}
-
-impl Limits {
-    fn of(
-        kind: Kind,
-        body: &Body,
-        prompt_tokens: u32,
-        context_tokens: u32,
-    ) -> Result<Self, ApiError> {
-        let asked = body.max_completion_tokens.or(body.max_tokens);
-        if asked == Some(0) {
-            return Err(ApiError::bad_request(
-                Some("max_tokens"),
-                "max_tokens must be at least 1, got 0.",
-            ));
-        }
-        let room = context_tokens.saturating_sub(prompt_tokens);
-        if room < asked.unwrap_or(1) {
-            let asked = asked.unwrap_or(1);
-            let message = format!(
-                "This model's maximum context length is {context_tokens} tokens. However, you requested {asked} output tokens and your \
-                 prompt contains {prompt_tokens} input tokens. Please reduce the length of the input prompt or the number of requested \
-                 output tokens."
-            );
-            return Err(ApiError::bad_request(Some("max_tokens"), message));
-        }
-        let unasked = if kind == Kind::Chat {
-            room
-        } else {
-            room.min(COMPLETION_MAX_TOKENS)
-        };
-        let max_tokens = asked.unwrap_or(unasked);
-        let min_tokens = body.min_tokens.unwrap_or(0);
-        if min_tokens > max_tokens {
-            let message =
-                format!("min_tokens must be at most max_tokens={max_tokens}, got {min_tokens}.");
-            return Err(ApiError::bad_request(Some("min_tokens"), message));
-        }
-        Ok(Self {
-            max_tokens,
-            min_tokens,
-            ignore_eos: body.ignore_eos,
-        })
-    }
-
-    fn choose(&self, answer: Answer) -> Choice {
-        let natural = answer.natural_length().max(self.min_tokens).max(1);
-        let stops = !self.ignore_eos && natural < self.max_tokens;
-        Choice {
-            answer,
-            output_tokens: if stops { natural } else { self.max_tokens },
-            finish: if stops { Finish::Stop } else { Finish::Length },
-        }
     }
 }
