@@ -1,4 +1,7 @@
 //! What the command line and the tests share.
 
+pub mod cli;
+pub mod demo;
+pub mod load;
 pub mod process;
 pub mod proxy;

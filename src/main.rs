@@ -1,2 +1,7 @@
-//! The command line.
-fn main() {}
+//! The `trimtab` program; see [`trimtab::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trimtab::cli::main()
+}

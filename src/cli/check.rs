@@ -1,0 +1,83 @@
+//! `trimtab check`: every problem of configuration files, before they are applied.
+
+mod document;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use trimtab_aggregator::config::MAX_FILE_BYTES;
+
+use document::Finding;
+
+/// Check configurations: the aggregator's, the filter's, and Envoy or Istio YAML that holds the filter's.
+///
+/// Prints every problem at once, each with its place, the value, the reason and the fix. What a file is, is told from
+/// what it holds: `pools` make it the aggregator's, `pool` and `aggregator` the filter's; in any other YAML the
+/// configurations of Wasm plugins are looked for and those of Trimtab checked.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// YAML or JSON files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  trimtab check aggregator.yaml plugin.json
+  trimtab check deploy/envoy/envoy.yaml
+
+Exit status: 0 everything is fine; 1 there are problems, or a file holds nothing to check.";
+
+/// Checks every file, whatever the ones before it held.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let mut fine = true;
+    for file in &args.files {
+        fine &= report(file);
+    }
+    Ok(if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(super::FAILED)
+    })
+}
+
+fn report(file: &Path) -> bool {
+    let shown = file.display();
+    let findings = match read(file) {
+        Ok(text) => document::check(&text),
+        Err(reason) => {
+            println!("{shown}: {reason}");
+            return false;
+        }
+    };
+    if findings.is_empty() {
+        println!(
+            "{shown}: holds no configuration of Trimtab: no `pools`, no `pool` with `aggregator`, no Wasm plugin of that kind"
+        );
+        return false;
+    }
+    for Finding { what, problems } in &findings {
+        match problems.as_slice() {
+            [] => println!("{shown}: {what}: fine"),
+            problems => {
+                println!("{shown}: {what}: {} problem(s)", problems.len());
+                problems.iter().for_each(|problem| println!("  {problem}"));
+            }
+        }
+    }
+    findings.iter().all(|finding| finding.problems.is_empty())
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let size = std::fs::metadata(file)
+        .map_err(|error| format!("cannot be read: {error}"))?
+        .len();
+    if size > MAX_FILE_BYTES {
+        return Err(format!(
+            "has {size} bytes, at most {MAX_FILE_BYTES} are read"
+        ));
+    }
+    std::fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"))
+}

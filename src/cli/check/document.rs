@@ -1,0 +1,299 @@
+//! What one file holds and what is wrong with it.
+
+use serde_json::{Map, Value};
+
+/// One configuration within a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// What it is and where it stands.
+    pub(super) what: String,
+    /// One line each; empty: it is fine.
+    pub(super) problems: Vec<String>,
+}
+
+/// Objects in objects are followed this far; real configurations need about 25.
+const DEEPEST: usize = 100;
+
+/// Every configuration of Trimtab in a YAML (or JSON) text of one or more documents. Text that is not YAML is one finding.
+pub(super) fn check(text: &str) -> Vec<Finding> {
+    let documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
+        Ok(documents) => documents,
+        Err(error) => {
+            let reason: String = error.to_string().chars().take(400).collect();
+            return vec![Finding {
+                what: "document".to_owned(),
+                problems: vec![format!("is not YAML: {reason}")],
+            }];
+        }
+    };
+    documents
+        .iter()
+        .flat_map(|document| check_document(document, text))
+        .collect()
+}
+
+fn check_document(document: &Value, text: &str) -> Vec<Finding> {
+    let Some(object) = document.as_object() else {
+        return Vec::new();
+    };
+    if object.contains_key("pools") {
+        let checked = trimtab_aggregator::Config::from_yaml(text);
+        return vec![Finding {
+            what: "aggregator".to_owned(),
+            problems: lines(checked.err()),
+        }];
+    }
+    if object.contains_key("pool") || object.contains_key("aggregator") {
+        return vec![filter("filter".to_owned(), document)];
+    }
+    let mut findings = Vec::new();
+    walk(document, &mut String::new(), DEEPEST, &mut findings);
+    let clusters = cluster_names(document);
+    for (finding, settings) in findings
+        .iter_mut()
+        .filter_map(|(finding, settings)| Some((finding, settings.as_ref()?)))
+    {
+        finding
+            .problems
+            .extend(unknown_cluster(settings, &clusters));
+    }
+    findings.into_iter().map(|(finding, _)| finding).collect()
+}
+
+fn lines(problems: Option<impl ToString>) -> Vec<String> {
+    problems
+        .map(|problems| problems.to_string().lines().map(str::to_owned).collect())
+        .unwrap_or_default()
+}
+
+fn filter(what: String, settings: &Value) -> Finding {
+    Finding {
+        what,
+        problems: lines(trimtab_filter::Config::read(settings).err()),
+    }
+}
+
+/// Looks for plugins in an Envoy or Istio document: Envoy's `configuration` beside `vm_config`, Istio's `pluginConfig`.
+fn walk(
+    value: &Value,
+    path: &mut String,
+    depth: usize,
+    findings: &mut Vec<(Finding, Option<Value>)>,
+) {
+    let Some(depth) = depth.checked_sub(1) else {
+        return;
+    };
+    let length = path.len();
+    match value {
+        Value::Object(object) => {
+            if let Some(plugin) = plugin(object, path) {
+                return findings.push(plugin);
+            }
+            for (key, inner) in object {
+                path.push_str(if length == 0 { "" } else { "." });
+                path.push_str(key);
+                walk(inner, path, depth, findings);
+                path.truncate(length);
+            }
+        }
+        Value::Array(list) => {
+            for (index, inner) in list.iter().enumerate() {
+                path.push_str(&format!("[{index}]"));
+                walk(inner, path, depth, findings);
+                path.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The object as a plugin of ours, if it is one.
+fn plugin(object: &Map<String, Value>, path: &str) -> Option<(Finding, Option<Value>)> {
+    if let Some(settings) = object
+        .get("pluginConfig")
+        .filter(|settings| is_ours(object, settings))
+    {
+        return Some((
+            filter(format!("filter at {path}.pluginConfig"), settings),
+            Some(settings.clone()),
+        ));
+    }
+    object.get("vm_config")?;
+    let configuration = object.get("configuration")?;
+    let what = format!("filter at {path}.configuration");
+    let text = configuration.get("value").and_then(Value::as_str);
+    let settings = match text.map(serde_json::from_str::<Value>) {
+        Some(Ok(settings)) => settings,
+        // Envoy also takes a Struct here and hands its JSON to the plugin.
+        None if configuration.get("value").is_some_and(Value::is_object) => {
+            configuration.get("value")?.clone()
+        }
+        _ if !named_ours(object) => return None,
+        Some(Err(error)) => {
+            return Some((
+                Finding {
+                    what,
+                    problems: vec![format!("value: is not JSON: {error}")],
+                },
+                None,
+            ));
+        }
+        None => {
+            let fix = "write \"@type\": type.googleapis.com/google.protobuf.StringValue and value: a JSON text";
+            return Some((
+                Finding {
+                    what,
+                    problems: vec![format!("value: is missing; {fix}")],
+                },
+                None,
+            ));
+        }
+    };
+    if !is_ours(object, &settings) {
+        return None;
+    }
+    let mut finding = filter(what, &settings);
+    finding.problems.extend(cannot_hold_headers(object));
+    Some((finding, Some(settings)))
+}
+
+fn is_ours(object: &Map<String, Value>, settings: &Value) -> bool {
+    settings.get("aggregator").is_some() || named_ours(object)
+}
+
+fn named_ours(object: &Map<String, Value>) -> bool {
+    let names = ["name", "root_id", "pluginName"]
+        .into_iter()
+        .filter_map(|key| object.get(key)?.as_str());
+    names.into_iter().any(|name| name.contains("trimtab"))
+}
+
+/// Without the option Envoy calls no body callback while the headers are held back, and every request waits for ever.
+fn cannot_hold_headers(object: &Map<String, Value>) -> Option<String> {
+    let allowed = object
+        .get("allow_on_headers_stop_iteration")
+        .and_then(Value::as_bool)
+        == Some(true);
+    (!allowed).then(|| {
+        "allow_on_headers_stop_iteration: is not true; every completion request would hang; write `allow_on_headers_stop_iteration: true` \
+         beside vm_config (Envoy 1.35 or newer)"
+            .to_owned()
+    })
+}
+
+/// Names of the document's own clusters; empty when it has none, as snippets and xDS documents do.
+fn cluster_names(document: &Value) -> Vec<&str> {
+    let clusters = document
+        .pointer("/static_resources/clusters")
+        .and_then(Value::as_array);
+    clusters
+        .into_iter()
+        .flatten()
+        .filter_map(|cluster| cluster.get("name")?.as_str())
+        .collect()
+}
+
+fn unknown_cluster(settings: &Value, clusters: &[&str]) -> Option<String> {
+    let wanted = settings.pointer("/aggregator/cluster")?.as_str()?;
+    let unknown = !clusters.is_empty() && !clusters.contains(&wanted);
+    unknown.then(|| {
+        format!(
+            "aggregator.cluster: {wanted:?}: the file has no such cluster; it has {}",
+            clusters.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        check(text)
+            .into_iter()
+            .flat_map(|finding| finding.problems)
+            .collect()
+    }
+
+    fn envoy(plugin: &str, option: &str) -> String {
+        format!(
+            "static_resources:\n  listeners:\n  - filters:\n    - config:\n        name: trimtab\n        {option}\n        vm_config: {{}}\n        configuration: {{\"@type\": x, value: '{plugin}'}}\n  clusters:\n  - name: agg\n"
+        )
+    }
+
+    #[test]
+    fn good_files_are_recognised_and_fine() {
+        let hold = "allow_on_headers_stop_iteration: true";
+        for (text, what) in [
+            (
+                "pools:\n- name: a\n  discovery: {endpoints: [{address: \"10.0.0.1:80\"}]}\n"
+                    .to_owned(),
+                "aggregator",
+            ),
+            (
+                r#"{"pool": "a", "aggregator": {"cluster": "agg"}}"#.to_owned(),
+                "filter",
+            ),
+            (
+                envoy(r#"{"pool": "a", "aggregator": {"cluster": "agg"}}"#, hold),
+                "filter at static_resources.listeners[0].filters[0].config.configuration",
+            ),
+            (
+                "kind: WasmPlugin\nspec:\n  pluginConfig: {pool: a, aggregator: {cluster: c}}\n"
+                    .to_owned(),
+                "filter at spec.pluginConfig",
+            ),
+        ] {
+            assert_eq!(
+                check(&text),
+                [Finding {
+                    what: what.to_owned(),
+                    problems: vec![]
+                }],
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_problem_is_listed() {
+        let text = envoy(
+            r#"{"pool": "", "aggregator": {"cluster": "none"}, "tick": "1h", "colour": 1}"#,
+            "",
+        );
+        let problems = problems(&text);
+        for part in [
+            "pool",
+            "tick",
+            "colour",
+            "allow_on_headers_stop_iteration",
+            "no such cluster; it has agg",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.contains(part)),
+                "{part} is missing in {problems:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn plugins_of_others_and_unrelated_files_hold_nothing() {
+        let other = "x: {name: other, vm_config: {}, configuration: {value: '{\"a\": 1}'}}\n";
+        assert!(check(other).is_empty() && check("a: 1\n").is_empty() && check("").is_empty());
+    }
+
+    #[test]
+    fn text_that_is_not_yaml_and_json_that_is_not_json_are_problems() {
+        assert!(problems("a: [1\n")[0].contains("is not YAML"));
+        assert!(
+            problems(&envoy("{", "allow_on_headers_stop_iteration: true"))[0]
+                .contains("is not JSON")
+        );
+    }
+
+    #[test]
+    fn a_deep_document_is_not_followed_without_end() {
+        let deep = format!("{}1{}", "{\"a\":".repeat(400), "}".repeat(400));
+        let _bounded = check(&deep);
+    }
+}

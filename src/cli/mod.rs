@@ -1,0 +1,120 @@
+//! The command line: what the subcommands are called and which code each of them runs.
+
+mod check;
+mod fetch;
+mod table;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Exit status of a command that ran and found something wrong (`check`) or failed.
+const FAILED: u8 = 1;
+
+/// Inference-aware load balancing inside stock Envoy and Istio proxies.
+///
+/// Model servers are scraped by an aggregator, which publishes a load table; a Wasm filter in each proxy reads it and names
+/// the server of each completion request.
+#[derive(Debug, Parser)]
+#[command(name = "trimtab", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  trimtab demo                              three load balancers side by side on simulated servers
+  trimtab table http://127.0.0.1:9190       what an aggregator publishes now
+  trimtab check deploy/envoy/*.yaml         every problem of configurations, before they are applied
+
+Environment:
+  RUST_LOG    what is logged to standard error, e.g. debug or trimtab=debug (the aggregator has --log)
+
+Exit status: 0 done; 1 failed, or check found problems; 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(crate::demo::Args),
+    Proxy(crate::proxy::Args),
+    Table(table::Args),
+    Check(check::Args),
+    Aggregator(trimtab_aggregator::cli::Args),
+    ModelServer(trimtab_modelserver::cli::Args),
+}
+
+/// Parses the process's arguments, runs, and reports a failure on standard error.
+#[must_use]
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = Cli::parse_from(args);
+    match &cli.command {
+        // These set up a log of their own.
+        Command::Aggregator(_) => {}
+        Command::Proxy(_) | Command::ModelServer(_) => start_log("info"),
+        _ => start_log("warn"),
+    }
+    match dispatch(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("trimtab: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(args) => crate::demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Proxy(args) => on_runtime(crate::proxy::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::run(&args),
+        Command::Aggregator(args) => trimtab_aggregator::cli::run(args).map(|()| ExitCode::SUCCESS),
+        Command::ModelServer(args) => {
+            on_runtime(async { Ok(trimtab_modelserver::cli::run(args).await?) })
+                .map(|()| ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(work)
+}
+
+/// Logs to standard error, so that standard output holds results alone.
+fn start_log(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    // A log that is already there stays.
+    let _second = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_flag_and_help_text_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_says_what_it_does() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! `trimtab table`: a load table for people.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use trimtab_loadtable::json::TableView;
+use trimtab_loadtable::{Endpoint, Role, State, Table, limits};
+
+use super::fetch;
+
+/// Show the load table of a running aggregator, or one stored in a file.
+///
+/// Absent signals are shown as `-`, never as 0: the aggregator does not know them.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// http://HOST:PORT of an aggregator, or a file with a table as GET /v1/pools/POOL/table returns it
+    #[arg(
+        value_name = "URL|FILE",
+        env = "TRIMTAB_AGGREGATOR",
+        default_value = "http://127.0.0.1:9190"
+    )]
+    source: String,
+
+    /// Which pool; needed when the aggregator has more than one
+    #[arg(long)]
+    pool: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Print again every second, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  trimtab table                                        the aggregator on this machine
+  trimtab table http://10.0.0.5:9190 --pool chat --watch
+  trimtab table http://10.0.0.5:9190 --json | jq '.endpoints[].wait_ms'
+  curl -s http://10.0.0.5:9190/v1/pools/chat/table > now.pb && trimtab table now.pb";
+
+/// Time between two tables of `--watch`.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    runtime.block_on(async {
+        loop {
+            let table = read(args).await?;
+            let text = if args.json {
+                json(&table)?
+            } else {
+                render(&table)
+            };
+            let mut out = std::io::stdout().lock();
+            // On a terminal the next table replaces this one; a pipe gets them one after the other.
+            let clear = if args.watch && out.is_terminal() {
+                "\x1b[H\x1b[2J"
+            } else {
+                ""
+            };
+            out.write_all(format!("{clear}{text}").as_bytes())
+                .context("standard output")?;
+            drop(out);
+            if !args.watch {
+                return Ok(());
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    })
+}
+
+async fn read(args: &Args) -> Result<Table> {
+    let source = args.source.trim_end_matches('/');
+    let bytes = if source.starts_with("http://") || source.starts_with("https://") {
+        let pool = match &args.pool {
+            Some(pool) => pool.clone(),
+            None => only_pool(source).await?,
+        };
+        fetch::get(
+            &format!("{source}/v1/pools/{pool}/table"),
+            "application/x-protobuf",
+        )
+        .await?
+        .to_vec()
+    } else {
+        read_file(&PathBuf::from(source))?
+    };
+    Table::decode(&bytes)
+        .with_context(|| format!("{source} holds no load table that this version can read"))
+}
+
+fn read_file(path: &PathBuf) -> Result<Vec<u8>> {
+    let shown = path.display();
+    let size = std::fs::metadata(path)
+        .with_context(|| format!("cannot read {shown}"))?
+        .len();
+    let most = limits::TABLE_BYTES as u64;
+    if size > most {
+        bail!("{shown} has {size} bytes, a table has at most {most}");
+    }
+    std::fs::read(path).with_context(|| format!("cannot read {shown}"))
+}
+
+/// The aggregator's pool when it has one.
+async fn only_pool(source: &str) -> Result<String> {
+    let url = format!("{source}/v1/pools");
+    let body = fetch::get(&url, "application/json").await?;
+    let list: serde_json::Value = serde_json::from_slice(&body)
+        .with_context(|| format!("{url} does not answer with JSON"))?;
+    let pools = list
+        .get("pools")
+        .and_then(serde_json::Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let names: Vec<&str> = pools
+        .iter()
+        .filter_map(|pool| pool.get("name")?.as_str())
+        .collect();
+    match names.as_slice() {
+        [] => bail!("{source} has no pools; is it an aggregator?"),
+        [one] => Ok((*one).to_owned()),
+        several => bail!(
+            "{source} has several pools; choose one with --pool: {}",
+            several.join(", ")
+        ),
+    }
+}
+
+fn json(table: &Table) -> Result<String> {
+    Ok(serde_json::to_string_pretty(&TableView::from(table))
+        .context("the table does not fit JSON")?
+        + "\n")
+}
+
+const TITLES: [&str; 12] = [
+    "endpoint",
+    "state",
+    "role",
+    "class",
+    "wait",
+    "waiting",
+    "running",
+    "in flight",
+    "pending tokens",
+    "kv used",
+    "adapters",
+    "age",
+];
+
+/// The table as lines of text, columns as wide as they need to be.
+fn render(table: &Table) -> String {
+    let demand = &table.demand;
+    let mut out = format!(
+        "pool {}, table {:016x}/{}, {} ms old, {} deciders, {} requests/s, {} new tokens and {} output tokens per request\n\n",
+        table.pool,
+        table.version.epoch,
+        table.version.sequence,
+        table.age_ms,
+        shown(table.deciders),
+        decimal(demand.arrival_rate),
+        decimal(demand.uncached_tokens),
+        decimal(demand.output_tokens),
+    );
+    let mut rows = vec![TITLES.map(str::to_owned)];
+    rows.extend(table.endpoints.iter().map(|endpoint| row(table, endpoint)));
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(String::len)
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..TITLES.len()).map(width).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).enumerate();
+        // Names to the left, figures to the right.
+        let cells = cells.map(|(at, (cell, &width))| {
+            if at < 4 {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    out
+}
+
+fn row(table: &Table, endpoint: &Endpoint) -> [String; 12] {
+    let state = match endpoint.state {
+        State::Ready => "ready",
+        State::Draining => "draining",
+        State::Suspect => "suspect",
+    };
+    let role = match endpoint.role {
+        Role::Both => "both",
+        Role::Prefill => "prefill",
+        Role::Decode => "decode",
+    };
+    let class = endpoint
+        .class
+        .and_then(|index| table.classes.get(usize::from(index)))
+        .map_or("-", |class| class.name.as_str());
+    [
+        endpoint.address.clone(),
+        state.to_owned(),
+        role.to_owned(),
+        class.to_owned(),
+        endpoint
+            .wait_ms
+            .map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+        shown(endpoint.waiting),
+        shown(endpoint.running),
+        shown(endpoint.in_flight),
+        shown(endpoint.pending_tokens),
+        endpoint
+            .kv_used
+            .map_or_else(|| "-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0)),
+        shown(endpoint.adapters.as_ref().map(Vec::len)),
+        format!("{} ms", table.age_ms.saturating_add(endpoint.age_ms)),
+    ]
+}
+
+fn shown(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn decimal(value: Option<f32>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trimtab_loadtable::{Class, Demand, Version};
+
+    fn table() -> Table {
+        let endpoint = |address: &str| Endpoint {
+            address: address.to_owned(),
+            ..Endpoint::default()
+        };
+        Table {
+            pool: "chat".to_owned(),
+            version: Version {
+                epoch: 1,
+                sequence: 7,
+            },
+            age_ms: 40,
+            deciders: None,
+            demand: Demand {
+                arrival_rate: Some(12.5),
+                ..Demand::default()
+            },
+            placement_key: [9; 16],
+            classes: vec![Class {
+                name: "a100".to_owned(),
+                ..Class::default()
+            }],
+            adapters: Vec::new(),
+            endpoints: vec![
+                Endpoint {
+                    class: Some(0),
+                    wait_ms: Some(120),
+                    waiting: Some(0),
+                    kv_used: Some(0.5),
+                    age_ms: 10,
+                    ..endpoint("10.0.0.1:80")
+                },
+                Endpoint {
+                    state: State::Suspect,
+                    ..endpoint("10.0.0.2:80")
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn absent_signals_are_dashes_and_zero_is_zero() {
+        let text = render(&table());
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .skip(3)
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            lines[0],
+            "10.0.0.1:80 ready both a100 120 ms 0 - - - 50 % - 50 ms"
+                .split(' ')
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            lines[1],
+            "10.0.0.2:80 suspect both - - - - - - - - 40 ms"
+                .split(' ')
+                .collect::<Vec<_>>()
+        );
+        assert!(text.contains("12.5 requests/s") && text.contains("- deciders"));
+    }
+
+    #[tokio::test]
+    async fn a_stored_table_is_read_back_and_the_secret_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("now.pb");
+        std::fs::write(&file, table().encode()).unwrap();
+        let args = Args {
+            source: file.display().to_string(),
+            pool: None,
+            json: true,
+            watch: false,
+        };
+        let read = read(&args).await.unwrap();
+        assert_eq!(read, table());
+        assert!(!json(&read).unwrap().contains("placement"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_table_is_refused_with_its_name() {
+        let args = |source: &str| Args {
+            source: source.to_owned(),
+            pool: None,
+            json: false,
+            watch: false,
+        };
+        let missing = format!("{:#}", read(&args("/no/such/file")).await.unwrap_err());
+        assert!(missing.contains("/no/such/file"), "{missing}");
+        let unreachable = format!("{:#}", read(&args("http://127.0.0.1:1")).await.unwrap_err());
+        assert!(
+            unreachable.contains("is the aggregator running there?"),
+            "{unreachable}"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("text");
+        std::fs::write(&file, "hello").unwrap();
+        let text = format!(
+            "{:#}",
+            read(&args(&file.display().to_string())).await.unwrap_err()
+        );
+        assert!(text.contains("holds no load table"), "{text}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The demo's arguments.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Three load balancers side by side on the same arrivals: Trimtab, LEAST_REQUEST, ROUND_ROBIN.
+///
+/// Starts one real Envoy with three lanes. Each lane has its own, identical fleet of four simulated model servers (no GPU):
+/// two fast ones, one 2.5 times slower, one with a small KV cache. The same chats, agents, long prompts and adapter requests
+/// are sent to all lanes at the same moments, whether or not a lane keeps up. A live view shows what happens; at the end
+/// stands a table.
+#[derive(Debug, Clone, Parser)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// How long to measure, after the warm-up; such as 30s, 90 or 2m
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub measure: Duration,
+
+    /// How long to send before measuring: caches fill, conversations get going. These requests are in no statistic
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub warm_up: Duration,
+
+    /// Decides what is asked and when; the same seed sends the same requests
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Offered load as a fraction of what the fleet can do, computed from the servers' profiles
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.8, value_parser = load)]
+    pub load: f64,
+
+    /// Replay a trace instead: Mooncake JSON lines or Azure CSV. Its times are stretched to meet --load; prompts that no
+    /// server of the fleet could hold are shortened
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+
+    /// Write report.json and ttft.svg into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+
+    /// Run without Envoy: the trimtab lane goes through `trimtab proxy` (the same filter in a small proxy), the other
+    /// two are balanced by the load client itself with the same rules as Envoy's
+    #[arg(long)]
+    pub no_envoy: bool,
+
+    /// Print plain lines instead of a table that redraws itself
+    #[arg(long)]
+    pub plain: bool,
+
+    /// The filter, as built by `cargo xtask wasm`
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TRIMTAB_FILTER",
+        default_value = "target/trimtab/filter.wasm"
+    )]
+    pub filter: PathBuf,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cargo xtask demo                                  build everything, fetch Envoy, run
+  trimtab demo --for 2m --load 0.9 --report out     longer, more load, keep the figures
+  trimtab demo --trace conversation.jsonl           somebody's real traffic
+
+Environment:
+  TRIMTAB_ENVOY, ENVOY    the Envoy binary; otherwise `envoy` on the PATH
+  TRIMTAB_FILTER          as --filter
+
+Statistics cover the requests that were due in the measured time, until their last token; requests of the
+warm-up are left out. Ctrl-C ends everything at once.";
+
+/// `30`, `30s`, `1.5m`, `500ms`: at least 100 ms, at most an hour.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        _ => return Err(format!("unknown unit {unit:?}: use ms, s or m")),
+    };
+    let seconds = number
+        .trim()
+        .parse::<f64>()
+        .map_err(|_| "is not a time: write for example 30s".to_owned())?
+        * scale;
+    if (0.1..=3_600.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("is out of range: from 100ms to 60m".to_owned())
+    }
+}
+
+fn load(text: &str) -> Result<f64, String> {
+    let load = text
+        .parse::<f64>()
+        .map_err(|_| "is not a number: write for example 0.8".to_owned())?;
+    if (0.01..=3.0).contains(&load) {
+        Ok(load)
+    } else {
+        Err("is out of range: from 0.01 to 3".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "s", "30h", "-1s", "0", "2000m", "NaN", "inf"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_load_is_a_positive_number() {
+        assert_eq!(load("0.8"), Ok(0.8));
+        for bad in ["", "0", "-1", "80", "NaN"] {
+            assert!(load(bad).is_err(), "{bad}");
+        }
+    }
+}

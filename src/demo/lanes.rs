@@ -1,0 +1,225 @@
+//! Starts everything that a run needs: fleets, aggregator, proxy.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use super::Args;
+use super::control::Control;
+use super::envoy::{self, AGGREGATOR, Policy};
+use super::fleet::Fleet;
+use super::report::LANES;
+use crate::load::{Balancer, Client, Lane, Progress, Route};
+use crate::process::envoy::Options;
+use crate::process::{Envoy, find_envoy};
+use crate::proxy;
+
+/// Policies in the order of [`LANES`].
+const POLICIES: [Policy; 3] = [Policy::Trimtab, Policy::LeastRequest, Policy::RoundRobin];
+
+/// How long a proxy may take to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Everything that runs. Fields end in their order when it is dropped: first what sends to others.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// In the order of [`LANES`].
+    pub(crate) lanes: Vec<Arc<Lane>>,
+    /// Version of Envoy; absent without Envoy.
+    pub(crate) envoy_version: Option<String>,
+    /// For the reader.
+    pub(crate) description: String,
+    proxy: Proxy,
+    control: Control,
+    /// One per lane.
+    pub(crate) fleets: Vec<Fleet>,
+    _files: TempDir,
+}
+
+/// What stands between client and servers.
+#[derive(Debug)]
+enum Proxy {
+    Envoy(Envoy),
+    /// Of the trimtab lane alone.
+    Wasmtime(proxy::Proxy),
+}
+
+impl Setup {
+    pub(crate) async fn start(args: &Args) -> Result<Self> {
+        ensure!(
+            args.filter.is_file(),
+            "there is no filter at {}: build it with `cargo xtask wasm`, or name it with --filter",
+            args.filter.display()
+        );
+        let files = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let mut fleets = Vec::new();
+        for _ in LANES {
+            fleets.push(Fleet::start().await?);
+        }
+        // Only the trimtab lane's servers are scraped: the others balance without it.
+        let observed = fleets.first().map(Fleet::targets).unwrap_or_default();
+        let control = Control::start(&observed).await?;
+        let start = if args.no_envoy {
+            start_wasmtime(args, &fleets, control.address(), files.path()).await
+        } else {
+            start_envoy(args, &fleets, control.address(), files.path()).await
+        };
+        let Started {
+            proxy,
+            routes,
+            version,
+            description,
+        } = start?;
+        let lane = |(name, route)| {
+            Arc::new(Lane {
+                name,
+                route,
+                progress: Progress::default(),
+                client: Client::default(),
+            })
+        };
+        let lanes = LANES.into_iter().zip(routes).map(lane).collect();
+        Ok(Self {
+            lanes,
+            envoy_version: version,
+            description,
+            proxy,
+            control,
+            fleets,
+            _files: files,
+        })
+    }
+
+    /// Ends everything in order.
+    pub(crate) async fn stop(self) {
+        match self.proxy {
+            Proxy::Envoy(mut envoy) => {
+                // Waiting for a process blocks; a failure leaves it to the kernel, which ends it with us.
+                let _ended =
+                    tokio::task::spawn_blocking(move || envoy.child().terminate(GRACE)).await;
+            }
+            Proxy::Wasmtime(proxy) => {
+                let _late = tokio::time::timeout(GRACE, proxy.shutdown()).await;
+            }
+        }
+        self.control.stop().await;
+    }
+}
+
+/// A proxy that runs, and the ways through it.
+struct Started {
+    proxy: Proxy,
+    /// In the order of [`LANES`].
+    routes: Vec<Route>,
+    version: Option<String>,
+    description: String,
+}
+
+async fn start_envoy(
+    args: &Args,
+    fleets: &[Fleet],
+    aggregator: SocketAddr,
+    dir: &Path,
+) -> Result<Started> {
+    let binary = find_envoy().context("the demo needs an Envoy (or --no-envoy)")?;
+    let filter = std::path::absolute(&args.filter).context("cannot tell where the filter is")?;
+    let lanes: Vec<_> = LANES
+        .into_iter()
+        .zip(POLICIES)
+        .zip(fleets)
+        .map(|((name, policy), fleet)| (name, policy, fleet.addresses()))
+        .collect();
+    let config = dir.join("envoy.json");
+    write(&config, &envoy::bootstrap(&lanes, aggregator, &filter))?;
+    let envoy = Envoy::start(&Options::new(binary, config, dir.to_owned())).await?;
+    let mut routes = Vec::new();
+    for name in LANES {
+        routes.push(Route::Proxy(envoy.listener(name).await?));
+    }
+    let version = version(&envoy.page("/server_info").await?);
+    let description =
+        format!("three lanes through one Envoy {version}, each over 4 model servers of its own");
+    Ok(Started {
+        proxy: Proxy::Envoy(envoy),
+        routes,
+        version: Some(version),
+        description,
+    })
+}
+
+async fn start_wasmtime(
+    args: &Args,
+    fleets: &[Fleet],
+    aggregator: SocketAddr,
+    dir: &Path,
+) -> Result<Started> {
+    let config = dir.join("plugin.json");
+    write(&config, &envoy::plugin())?;
+    let [trimtab, least, robin] =
+        [0, 1, 2].map(|lane| fleets.get(lane).map(Fleet::addresses).unwrap_or_default());
+    let options = proxy::Args {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        filter: args.filter.clone(),
+        config,
+        clusters: vec![proxy::Cluster {
+            name: AGGREGATOR.to_owned(),
+            authority: aggregator.to_string(),
+        }],
+        endpoints: trimtab,
+        workers: 2,
+        connect_timeout_ms: 1_000,
+        buffer_limit_bytes: 32 * 1024,
+    };
+    let proxy = proxy::Proxy::start(&options).await?;
+    let routes = vec![
+        Route::Proxy(proxy.address()),
+        Route::Direct(Balancer::least_request(&least, args.seed)),
+        Route::Direct(Balancer::round_robin(&robin)),
+    ];
+    let description = "without Envoy: the trimtab lane goes through `trimtab proxy` (the same filter in wasmtime), the other two \
+        straight to their servers, balanced by the load client with the rules of Envoy's policies"
+        .to_owned();
+    Ok(Started {
+        proxy: Proxy::Wasmtime(proxy),
+        routes,
+        version: None,
+        description,
+    })
+}
+
+fn write(file: &Path, json: &serde_json::Value) -> Result<()> {
+    std::fs::write(file, json.to_string())
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// `1.40.0` out of `.../1.40.0/Clean/RELEASE/BoringSSL`.
+fn version(server_info: &str) -> String {
+    let info: serde_json::Value = serde_json::from_str(server_info).unwrap_or_default();
+    let whole = info
+        .get("version")
+        .and_then(|version| version.as_str())
+        .unwrap_or_default();
+    whole
+        .split('/')
+        .nth(1)
+        .unwrap_or("of unknown version")
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_found_in_envoys_own_words() {
+        assert_eq!(
+            version(r#"{"version": "8a1b/1.40.0/Clean/RELEASE/BoringSSL"}"#),
+            "1.40.0"
+        );
+        assert_eq!(version("nonsense"), "of unknown version");
+    }
+}

@@ -1,0 +1,166 @@
+//! What the demo sends and to what it sends it.
+
+use trimtab_modelserver::{Profile, Spec};
+use trimtab_workload::{
+    Adapters, Arrivals, Component, Demand, Dist, Limits, Role, Session, Shape, SystemPrompts,
+    Workload,
+};
+
+use super::capacity;
+
+/// Names of the adapters, by the index that the workload uses.
+pub(crate) const ADAPTERS: [&str; 2] = ["support-de", "legal-en"];
+/// The base model's name.
+pub(crate) const MODEL: &str = "demo-8b";
+/// Sessions drawn to measure the mean work of a request.
+const MEASURED_SESSIONS: usize = 4_000;
+
+/// One lane's fleet: uneven on purpose, because real ones are. Every lane has its own.
+pub(crate) fn fleet() -> Vec<Spec> {
+    let server = |name: &str, profile: &Profile| Spec {
+        model: MODEL.to_owned(),
+        adapters: ADAPTERS.map(str::to_owned).to_vec(),
+        ..Spec::new(name, profile.clone())
+    };
+    let fast = fast_profile();
+    vec![
+        server("fast-1", &fast),
+        server("fast-2", &fast),
+        Spec {
+            speed: 0.4,
+            ..server("slow", &fast)
+        },
+        Spec {
+            kv_blocks: Some(SMALL_KV_BLOCKS),
+            ..server("small-kv", &fast)
+        },
+    ]
+}
+
+/// KV blocks (16 tokens each) of the server with the small cache: 32,000 tokens, as an L4 has beside an 8B model.
+const SMALL_KV_BLOCKS: u32 = 2_000;
+
+/// The fast servers, against which a request's own prefill time is measured.
+pub(crate) fn fast_profile() -> Profile {
+    // The name is one of the engine's own; the fallback is never built.
+    Profile::named("a100").unwrap_or_else(|| unreachable!("the engine knows the a100"))
+}
+
+/// The longest prompt plus answer that every server of the fleet can hold.
+pub(crate) fn limits() -> Limits {
+    let context = fleet()
+        .iter()
+        .map(Spec::context_tokens)
+        .min()
+        .unwrap_or(16_000);
+    // Half of the smallest cache; and the chat template adds a few tokens that the workload does not count.
+    Limits {
+        context_tokens: context / 2,
+    }
+}
+
+/// The mixed traffic of the demo: conversations and agents that share system prompts, single long prompts, adapters.
+/// Think times are shorter than in life, so that a run of half a minute has whole conversations in it.
+fn mix() -> Vec<Component> {
+    let tokens = |median, sigma, max| Dist::LogNormal { median, sigma, max };
+    let system = |groups, min, max| {
+        Some(SystemPrompts {
+            groups,
+            zipf: 1.0,
+            tokens: Dist::Uniform { min, max },
+        })
+    };
+    let component = |name: &str, weight, shape| Component {
+        name: name.to_owned(),
+        weight,
+        shape,
+    };
+    let chat = Shape {
+        system: system(12, 500.0, 2_000.0),
+        first_input_tokens: tokens(120.0, 0.9, 2_000.0),
+        later_input_tokens: tokens(80.0, 0.8, 1_000.0),
+        output_tokens: tokens(80.0, 0.7, 400.0),
+        turns: Dist::Geometric { mean: 3.0 },
+        think_s: Dist::Exponential { mean: 2.0 },
+        ..Shape::default()
+    };
+    let agent = Shape {
+        system: system(6, 1_500.0, 3_000.0),
+        first_input_tokens: tokens(300.0, 0.8, 2_000.0),
+        later_input_tokens: tokens(400.0, 0.7, 2_000.0),
+        later_role: Role::Tool,
+        output_tokens: tokens(50.0, 0.6, 200.0),
+        turns: Dist::Geometric { mean: 8.0 },
+        think_s: Dist::Exponential { mean: 0.7 },
+        adapters: None,
+    };
+    let long = Shape {
+        first_input_tokens: Dist::Uniform {
+            min: 5_000.0,
+            max: 12_000.0,
+        },
+        output_tokens: tokens(60.0, 0.6, 300.0),
+        ..Shape::default()
+    };
+    let adapters = Shape {
+        adapters: Some(Adapters {
+            count: 2,
+            zipf: 0.0,
+            share: 1.0,
+        }),
+        ..chat.clone()
+    };
+    vec![
+        component("chat", 5.0, chat),
+        component("agent", 2.0, agent),
+        component("long", 1.0, long),
+        component("adapter", 1.0, adapters),
+    ]
+}
+
+/// The demo's own traffic at `load`, a fraction of what the fleet can do.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) workload: Workload,
+    pub(crate) demand: Demand,
+    /// Requests per second that the fleet can serve within the TPOT target, by the closed form of [`capacity`].
+    pub(crate) capacity_rps: f64,
+}
+
+/// Chooses the rate of sessions for `load`.
+pub(crate) fn plan(load: f64, seed: u64) -> anyhow::Result<Plan> {
+    let mut workload = Workload {
+        arrivals: Arrivals::Poisson {
+            sessions_per_s: 1.0,
+        },
+        mix: mix(),
+        limits: limits(),
+    };
+    let demand = Demand::measure(workload.stream(seed)?, MEASURED_SESSIONS);
+    let capacity_rps = fleet_capacity_rps(&demand);
+    let sessions_per_s = load * capacity_rps / demand.requests_per_session;
+    workload.arrivals = workload.arrivals.at_rate(sessions_per_s);
+    Ok(Plan {
+        workload,
+        demand,
+        capacity_rps,
+    })
+}
+
+/// Requests of mean `demand` per second that the whole fleet can serve.
+pub(crate) fn fleet_capacity_rps(demand: &Demand) -> f64 {
+    fleet()
+        .iter()
+        .map(|spec| capacity::requests_per_s(&spec.effective_profile(), demand))
+        .sum()
+}
+
+/// The demand of a finite list of sessions: the first half fills the ideal cache, the second is measured.
+pub(crate) fn demand_of(sessions: Vec<Session>) -> Demand {
+    let half = (sessions.len() / 2).min(MEASURED_SESSIONS);
+    if half == 0 {
+        // A single session: twice, so that there is something to measure.
+        return Demand::measure(sessions.iter().chain(&sessions).cloned(), 1);
+    }
+    Demand::measure(sessions.into_iter(), half)
+}

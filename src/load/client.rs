@@ -1,0 +1,181 @@
+//! One request: send, and time what comes back.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, StatusCode, body::Incoming, header};
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+
+use super::sse::{Event, SseReader, Usage};
+
+/// Path of every request.
+const PATH: &str = "/v1/chat/completions";
+/// Response header in which the proxies of the demo say which server answered.
+pub(crate) const UPSTREAM_HEADER: &str = "x-upstream";
+/// A request that takes longer counts as failed.
+const TIMEOUT: Duration = Duration::from_secs(180);
+
+/// What came back.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// When the first body chunk with text arrived. Headers do not count: servers send them before prefill.
+    pub first_at: Option<Instant>,
+    /// When the last one did.
+    pub last_at: Option<Instant>,
+    /// Token counts; absent: the stream ended without them.
+    pub usage: Option<Usage>,
+    /// The text as it stood in JSON, escapes and all.
+    pub escaped: String,
+    /// Which server answered, as the proxy says.
+    pub upstream: Option<String>,
+    /// Why the answer is not whole, if so.
+    pub failure: Option<Failure>,
+}
+
+/// Ways in which a request fails.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Failure {
+    /// No connection, or it broke before the answer's headers.
+    Connect,
+    /// Another status than 200.
+    Status(u16),
+    /// The stream broke, ended early or held an error.
+    Stream,
+    /// No end within three minutes.
+    Timeout,
+    /// The run ended before the answer did.
+    Unfinished,
+}
+
+impl Failure {
+    /// A label for reports.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Self::Connect => "connect".to_owned(),
+            Self::Status(code) => format!("status_{code}"),
+            Self::Stream => "stream".to_owned(),
+            Self::Timeout => "timeout".to_owned(),
+            Self::Unfinished => "unfinished".to_owned(),
+        }
+    }
+}
+
+/// Keeps connections open between requests, as many as there are requests at a time.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: legacy::Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self {
+            http: legacy::Client::builder(TokioExecutor::new()).build(connector),
+        }
+    }
+}
+
+impl Client {
+    /// Sends `body` to `target` and reads the answer to its end. `on_first` is called at the first text.
+    /// Never fails: what went wrong stands in [`Answer::failure`].
+    pub async fn send(
+        &self,
+        target: SocketAddr,
+        body: Bytes,
+        on_first: impl FnOnce(Instant),
+    ) -> Answer {
+        let mut answer = Answer::default();
+        match tokio::time::timeout(TIMEOUT, self.exchange(target, body, on_first, &mut answer))
+            .await
+        {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => answer.failure = Some(failure),
+            Err(_) => answer.failure = Some(Failure::Timeout),
+        }
+        answer
+    }
+
+    async fn exchange(
+        &self,
+        target: SocketAddr,
+        body: Bytes,
+        on_first: impl FnOnce(Instant),
+        answer: &mut Answer,
+    ) -> Result<(), Failure> {
+        let request = Request::post(format!("http://{target}{PATH}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|_| Failure::Connect)?;
+        let response = self.http.request(request).await.map_err(|error| {
+            tracing::debug!(%target, ?error, "no answer");
+            Failure::Connect
+        })?;
+        let upstream = response
+            .headers()
+            .get(UPSTREAM_HEADER)
+            .and_then(|value| value.to_str().ok());
+        answer.upstream = upstream.map(str::to_owned);
+        if response.status() != StatusCode::OK {
+            return Err(refused(response).await);
+        }
+        read(response.into_body(), on_first, answer).await
+    }
+}
+
+async fn refused(response: Response<Incoming>) -> Failure {
+    let status = response.status().as_u16();
+    let text = response
+        .into_body()
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    let shortened: String = String::from_utf8_lossy(&text).chars().take(200).collect();
+    tracing::debug!(status, body = shortened, "refused");
+    Failure::Status(status)
+}
+
+async fn read(
+    mut body: Incoming,
+    on_first: impl FnOnce(Instant),
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    let mut reader = SseReader::default();
+    let mut on_first = Some(on_first);
+    let (mut done, mut failed) = (false, false);
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(Failure::Stream);
+        };
+        let Some(chunk) = frame.data_ref() else {
+            continue;
+        };
+        let now = Instant::now();
+        reader.feed(chunk, &mut |event| match event {
+            Event::Content(text) => {
+                answer.escaped.push_str(text);
+                answer.last_at = Some(now);
+                if let Some(on_first) = on_first.take() {
+                    answer.first_at = Some(now);
+                    on_first(now);
+                }
+            }
+            Event::Usage(usage) => answer.usage = Some(usage),
+            Event::Done => done = true,
+            Event::Error(text) => {
+                tracing::debug!(text, "the stream holds an error");
+                failed = true;
+            }
+        });
+    }
+    if done && !failed {
+        Ok(())
+    } else {
+        Err(Failure::Stream)
+    }
+}
