@@ -1,0 +1,122 @@
+//! Any pool, any requests, any order of events: well-formed decisions, and nothing left in flight.
+#![no_main]
+
+use std::rc::Rc;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use trimtab_pick::{
+    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
+    Request, Rng, Snapshot, State, Ticket,
+};
+
+#[derive(Debug, Arbitrary)]
+struct Row {
+    id: u8,
+    state: u8,
+    wait_s: Option<f32>,
+    prefill_tokens_per_s: Option<f32>,
+    decode_s_per_sequence: Option<f32>,
+    speed: Option<f32>,
+    adapters: Option<Vec<u16>>,
+    age_ms: u32,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Table {
+        rows: Vec<Row>,
+        facts: [Option<f32>; 3],
+        at: u64,
+    },
+    Send {
+        now: u64,
+        prompt: Option<u32>,
+        prefix: Option<(u64, u32)>,
+        conversation: Option<(u64, u32)>,
+        adapter: Option<(u64, Option<u16>)>,
+    },
+    FirstByte {
+        ticket: u8,
+    },
+    Done {
+        ticket: u8,
+    },
+}
+
+fn endpoint(row: Row) -> EndpointLoad {
+    EndpointLoad {
+        id: EndpointId(u64::from(row.id)),
+        state: [State::Ready, State::Draining, State::Suspect][usize::from(row.state % 3)],
+        wait_s: row.wait_s,
+        waiting: None,
+        running: None,
+        prefill_tokens_per_s: row.prefill_tokens_per_s,
+        decode_s_per_sequence: row.decode_s_per_sequence,
+        speed: row.speed,
+        adapters: row.adapters,
+        age_ms: row.age_ms,
+    }
+}
+
+fuzz_target!(|input: (u64, Vec<Step>)| {
+    let (seed, steps) = input;
+    let (mut picker, mut rng) = (Picker::new(Config::default()), Rng::new(seed));
+    let mut open: Vec<Ticket> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Table {
+                rows,
+                facts: [arrival_rate, uncached_tokens, adapter_load_s],
+                at,
+            } => {
+                let rows = rows.into_iter().map(endpoint).collect();
+                let facts = PoolFacts {
+                    arrival_rate,
+                    uncached_tokens,
+                    adapter_load_s,
+                };
+                picker.on_table(Rc::new(Snapshot::new(rows, facts, Millis(at))));
+            }
+            Step::Send {
+                now,
+                prompt,
+                prefix,
+                conversation,
+                adapter,
+            } => {
+                let request = Request {
+                    prompt_tokens: prompt,
+                    prefix: prefix.map(|(key, tokens)| Prefix { key, tokens }),
+                    conversation: conversation.map(|(key, history_tokens)| Conversation {
+                        key,
+                        history_tokens,
+                    }),
+                    adapter: adapter.map(|(key, index)| Adapter { key, index }),
+                };
+                let decision = picker.choose(Millis(now), &mut rng, &request);
+                let Some(first) = decision.choices.as_slice().first() else {
+                    continue;
+                };
+                let id = picker
+                    .snapshot()
+                    .expect("a choice comes from a table")
+                    .endpoints()[*first as usize]
+                    .id;
+                open.push(picker.on_sent(Millis(now), id, &request));
+            }
+            Step::FirstByte { ticket } if !open.is_empty() => {
+                let at = usize::from(ticket) % open.len();
+                picker.on_first_byte(Millis(0), &mut open[at]);
+            }
+            Step::Done { ticket } if !open.is_empty() => {
+                let ticket = open.swap_remove(usize::from(ticket) % open.len());
+                picker.on_done(Millis(0), ticket);
+            }
+            Step::FirstByte { .. } | Step::Done { .. } => {}
+        }
+    }
+    open.into_iter()
+        .for_each(|ticket| picker.on_done(Millis(0), ticket));
+    assert_eq!(picker.own_work().count(), 0);
+});
