@@ -1,0 +1,96 @@
+//! What is in flight is counted, through every way a request can end.
+
+use crate::support::{Backend, ScriptedAggregator, Stage, chat, eventually};
+
+/// In flight on a server by the newest report.
+fn reported(aggregator: &ScriptedAggregator, backend: &Backend) -> u32 {
+    let report = aggregator.last_report();
+    let rows = report.map(|report| report.endpoints).unwrap_or_default();
+    rows.iter()
+        .find(|row| row.address == backend.name())
+        .map_or(0, |row| row.in_flight)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_requests_are_reported_as_in_flight_over_both_workers_and_gone_when_answered() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let (stage, aggregator) = Stage::with_waits(&[(&a, 0), (&b, 30_000)]).await;
+    let baseline = aggregator.last_report().map_or(0, |report| report.decided);
+    a.hold();
+    let address = stage.address;
+    let requests: Vec<_> = (0..12)
+        .map(|n| {
+            tokio::spawn(async move { chat(address, &format!("held {n}")).await.unwrap().ok() })
+        })
+        .collect();
+    eventually("all twelve are at the server", async || {
+        (a.open() == 12).then_some(())
+    })
+    .await;
+    eventually("twelve are reported in flight", async || {
+        aggregator.nudge();
+        (reported(&aggregator, &a) == 12).then_some(())
+    })
+    .await;
+    a.release();
+    for request in requests {
+        request.await.unwrap();
+    }
+    let last = eventually("none is reported in flight", async || {
+        aggregator.nudge();
+        (reported(&aggregator, &a) == 0).then(|| aggregator.last_report().unwrap())
+    })
+    .await;
+    let row = last
+        .endpoints
+        .iter()
+        .find(|row| row.address == a.name())
+        .unwrap();
+    assert!(last.decided >= baseline + 12, "{last:?}");
+    assert_eq!((row.sent, row.failed), (row.finished, 0), "{row:?}");
+    assert_eq!(row.started, row.sent, "each got a first body byte: {row:?}");
+    assert_eq!(row.pending_tokens, 0, "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_their_clients_give_up_and_servers_reset_leave_nothing_in_flight() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let (stage, aggregator) = Stage::with_waits(&[(&a, 0), (&b, 30_000)]).await;
+    a.hold();
+    let address = stage.address;
+    let requests: Vec<_> = (0..6)
+        .map(|n| tokio::spawn(async move { chat(address, &format!("given up {n}")).await }))
+        .collect();
+    eventually("all six are at the server", async || {
+        (a.open() == 6).then_some(())
+    })
+    .await;
+    eventually("six are reported in flight", async || {
+        aggregator.nudge();
+        (reported(&aggregator, &a) == 6).then_some(())
+    })
+    .await;
+    let mut requests = requests;
+    let left = requests.split_off(3);
+    for request in &requests {
+        request.abort();
+    }
+    eventually("three are left in flight", async || {
+        aggregator.nudge();
+        (reported(&aggregator, &a) == 3).then_some(())
+    })
+    .await;
+    a.reset_all();
+    for request in left {
+        assert_ne!(
+            request.await.unwrap().map_or(0, |response| response.status),
+            200
+        );
+    }
+    eventually("none is left in flight", async || {
+        aggregator.nudge();
+        (reported(&aggregator, &a) == 0).then_some(())
+    })
+    .await;
+    assert_eq!(stage.metric("trimtab_in_flight.pool.default").await, 0);
+}

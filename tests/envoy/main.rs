@@ -1,0 +1,16 @@
+//! The filter in a real Envoy, started with `deploy/envoy/envoy.yaml` itself.
+//!
+//! Real: Envoy, filter.wasm, the configuration, sockets. Scripted, where a test must decide what happens: the model servers
+//! (they hold or answer when told to) and the aggregator (it publishes what it is told to). `fleet` has nothing scripted.
+//! Needs what `cargo xtask test` provides; without it every test fails and says so. tests/README.md has the other tiers.
+
+mod bodies;
+mod deploy;
+mod endpoints;
+mod fleet;
+mod in_flight;
+mod placement;
+mod protocol;
+mod support;
+mod sync;
+mod tables;

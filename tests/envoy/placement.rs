@@ -1,0 +1,127 @@
+//! Placement follows the load that the table tells.
+
+use std::time::Duration;
+
+use crate::support::{Answer, Backend, Stage, chat, eventually, post, row, table};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_go_where_the_table_says_that_they_wait_least_and_follow_it_when_that_changes() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let (stage, aggregator) = Stage::with_waits(&[(&a, 0), (&b, 20_000)]).await;
+    let before = (a.count(), b.count());
+    for n in 0..20 {
+        let response = chat(stage.address, &format!("question {n}"))
+            .await
+            .unwrap()
+            .ok();
+        assert!(
+            response.header("x-trimtab-decision").contains(&a.name()),
+            "{:?}",
+            response.headers
+        );
+    }
+    assert_eq!(
+        (a.count(), b.count()),
+        (before.0 + 20, before.1),
+        "all to the idle one"
+    );
+
+    let turned = table(2, vec![row(&a.name(), 20_000), row(&b.name(), 0)]);
+    aggregator.publish(Answer::Table(turned));
+    // Both workers take it up on their ticks; then a run of requests is all on the other one.
+    eventually("requests follow the new table", async || {
+        let before = a.count();
+        for n in 0..20 {
+            chat(stage.address, &format!("question {n}")).await.ok()?;
+        }
+        (a.count() == before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_of_the_list_gets_the_request_when_the_first_cannot_be_reached() {
+    let (gone, b, c) = (
+        Backend::start().await,
+        Backend::start().await,
+        Backend::start().await,
+    );
+    let (stage, _aggregator) = Stage::with_waits(&[(&gone, 0), (&b, 20_000), (&c, 20_000)]).await;
+    drop(gone);
+    eventually("the port is closed", async || {
+        chat(stage.address, "is it gone?")
+            .await
+            .ok()
+            .filter(|r| r.status == 200)
+    })
+    .await;
+    let before = b.count() + c.count();
+    let big = "word ".repeat(20_000);
+    for n in 0..10 {
+        let prompt = if n % 2 == 0 { "short" } else { big.as_str() };
+        let body = crate::support::client::chat_body(prompt);
+        post(
+            stage.address,
+            "/v1/chat/completions",
+            &[("content-type", "application/json")],
+            body,
+        )
+        .await
+        .unwrap()
+        .ok();
+    }
+    assert_eq!(
+        b.count() + c.count(),
+        before + 10,
+        "also with bodies beyond the listener's limit"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_503_is_passed_over_and_the_next_of_the_list_answers() {
+    let (busy, b) = (Backend::start().await, Backend::start().await);
+    let (stage, _aggregator) = Stage::with_waits(&[(&busy, 0), (&b, 20_000)]).await;
+    busy.answer_with(503);
+    let before = (busy.count(), b.count());
+    for _ in 0..5 {
+        chat(stage.address, "hello").await.unwrap().ok();
+    }
+    assert_eq!((busy.count(), b.count()), (before.0 + 5, before.1 + 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_servers_share_the_work_of_concurrent_requests() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let (stage, _aggregator) = Stage::with_waits(&[(&a, 0), (&b, 0)]).await;
+    a.hold();
+    b.hold();
+    let address = stage.address;
+    // Long prompts without a common beginning: each is about a second of prefill on its server.
+    let requests: Vec<_> = (0..20)
+        .map(|n| {
+            tokio::spawn(async move {
+                chat(address, &format!("{n} ").repeat(10_000))
+                    .await
+                    .unwrap()
+                    .ok()
+            })
+        })
+        .collect();
+    eventually("all requests are placed", async || {
+        (a.open() + b.open() == 20).then_some(())
+    })
+    .await;
+    // Two workers that do not see each other's requests may each be off by a few; one server with all would show 20 : 0.
+    assert!(
+        (5..=15).contains(&a.open()),
+        "{} and {}",
+        a.open(),
+        b.open()
+    );
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    a.release();
+    b.release();
+    for request in requests {
+        request.await.unwrap();
+    }
+}

@@ -1,0 +1,182 @@
+//! A scripted aggregator: publishes what it is told to, records the reports.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use tokio::sync::watch;
+use trimtab_loadtable::{Class, Demand, Endpoint, Report, Table, Version};
+
+use super::server::Server;
+
+/// What the next sync is answered with.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// A table; held back from a proxy that has it, as the real one does.
+    Table(Table),
+    /// These bytes with status 200, at once but not faster than any aggregator would.
+    Bytes(Vec<u8>),
+    /// Only a status.
+    Status(u16),
+}
+
+#[derive(Debug)]
+struct Shared {
+    answer: watch::Sender<Answer>,
+    reports: Mutex<Vec<Report>>,
+    refused: AtomicUsize,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+}
+
+/// The server. Dropping it closes its port and every connection, like a crash.
+#[derive(Debug)]
+pub(crate) struct ScriptedAggregator {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    _server: Server,
+}
+
+impl ScriptedAggregator {
+    pub(crate) async fn start(answer: Answer) -> Self {
+        let shared = Arc::new(Shared {
+            answer: watch::channel(answer).0,
+            reports: Mutex::default(),
+            refused: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
+        });
+        let router = Router::new()
+            .route("/v1/pools/default/sync", post(sync))
+            .with_state(Arc::clone(&shared));
+        let server = Server::start(router).await;
+        Self {
+            address: server.address,
+            shared,
+            _server: server,
+        }
+    }
+
+    /// Answers every waiting and every later sync with this.
+    pub(crate) fn publish(&self, answer: Answer) {
+        self.shared.answer.send_replace(answer);
+    }
+
+    /// Publishes the current table once more, as news: the waiting sync is answered, and the next one brings a fresh report.
+    pub(crate) fn nudge(&self) {
+        self.shared.answer.send_modify(|answer| {
+            if let Answer::Table(table) = answer {
+                table.version.sequence += 1;
+            }
+        });
+    }
+
+    /// Every report that could be read, in the order of arrival.
+    pub(crate) fn reports(&self) -> Vec<Report> {
+        self.shared.reports.lock().unwrap().clone()
+    }
+
+    /// The newest report.
+    pub(crate) fn last_report(&self) -> Option<Report> {
+        self.shared.reports.lock().unwrap().last().cloned()
+    }
+
+    /// Sync bodies that are no report.
+    pub(crate) fn refused(&self) -> usize {
+        self.shared.refused.load(Ordering::SeqCst)
+    }
+
+    /// Most syncs that were ever waiting at one time.
+    pub(crate) fn most_open(&self) -> usize {
+        self.shared.most_open.load(Ordering::SeqCst)
+    }
+
+    /// Distinct proxies that have reported.
+    pub(crate) fn proxies(&self) -> usize {
+        self.reports()
+            .iter()
+            .map(|report| report.proxy)
+            .collect::<BTreeSet<_>>()
+            .len()
+    }
+}
+
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn sync(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
+    let _open = Open(Arc::clone(&shared));
+    shared.most_open.fetch_max(open, Ordering::SeqCst);
+    let Ok(report) = Report::decode(&body) else {
+        shared.refused.fetch_add(1, Ordering::SeqCst);
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let (have, wait) = (report.have, Duration::from_millis(report.wait_ms.into()));
+    shared.reports.lock().unwrap().push(report);
+    let mut answer = shared.answer.subscribe();
+    let is_news = |answer: &Answer| !matches!(answer, Answer::Table(table) if have.is_some_and(|have| have >= table.version && have.epoch == table.version.epoch));
+    let news = tokio::time::timeout(wait, answer.wait_for(is_news)).await;
+    let Ok(Ok(news)) = news.map(|news| news.map(|answer| answer.clone())) else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    match news {
+        Answer::Table(table) => {
+            ([("content-type", "application/x-protobuf")], table.encode()).into_response()
+        }
+        Answer::Bytes(bytes) => {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            bytes.into_response()
+        }
+        Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+    }
+}
+
+/// A table of ready endpoints that differ only in what `row` gives them.
+pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
+    endpoints.sort_by(|a, b| a.address.cmp(&b.address));
+    Table {
+        pool: "default".to_owned(),
+        version: Version {
+            epoch: 11,
+            sequence,
+        },
+        age_ms: 0,
+        deciders: Some(1),
+        demand: Demand::default(),
+        placement_key: [7; 16],
+        classes: vec![Class {
+            name: "test".to_owned(),
+            prefill_tokens_per_s: Some(10_000.0),
+            decode_s_per_sequence: Some(0.000_1),
+            speed: Some(1.0),
+        }],
+        adapters: Vec::new(),
+        endpoints,
+    }
+}
+
+/// A ready endpoint whose next request waits this long.
+pub(crate) fn row(address: &str, wait_ms: u32) -> Endpoint {
+    Endpoint {
+        address: address.to_owned(),
+        class: Some(0),
+        wait_ms: Some(wait_ms),
+        waiting: Some(0),
+        running: Some(0),
+        ..Endpoint::default()
+    }
+}

@@ -1,0 +1,179 @@
+//! A scripted model server: records what reaches it, answers at once or when told to.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use tokio::io::copy_bidirectional;
+use tokio::sync::watch;
+
+use super::server::Server;
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+#[derive(Debug)]
+struct Shared {
+    seen: Mutex<Vec<Seen>>,
+    /// Requests that arrived and have not been answered.
+    open: AtomicUsize,
+    /// Whether answers are held back.
+    hold: watch::Sender<bool>,
+    /// Status of every answer.
+    status: Mutex<StatusCode>,
+}
+
+/// The server. Its port closes when it is dropped, with every connection.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    server: Server,
+}
+
+impl Backend {
+    pub(crate) async fn start() -> Self {
+        let shared = Arc::new(Shared {
+            seen: Mutex::default(),
+            open: AtomicUsize::new(0),
+            hold: watch::channel(false).0,
+            status: Mutex::new(StatusCode::OK),
+        });
+        let router = Router::new()
+            .fallback(serve)
+            .with_state(Arc::clone(&shared));
+        let server = Server::start(router).await;
+        Self {
+            address: server.address,
+            shared,
+            server,
+        }
+    }
+
+    /// `ip:port`, as in tables and headers.
+    pub(crate) fn name(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Everything that arrived so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.shared.seen.lock().unwrap().len()
+    }
+
+    /// Requests that arrived and have not been answered.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// From now on requests stay unanswered until [`Self::release`].
+    pub(crate) fn hold(&self) {
+        self.shared.hold.send_replace(true);
+    }
+
+    /// Answers everything that is held, and from now on at once.
+    pub(crate) fn release(&self) {
+        self.shared.hold.send_replace(false);
+    }
+
+    /// Cuts every connection, with whatever is held on it.
+    pub(crate) fn reset_all(&self) {
+        self.server.reset_all();
+    }
+
+    /// From now on answers have this status.
+    pub(crate) fn answer_with(&self, status: u16) {
+        *self.shared.status.lock().unwrap() = StatusCode::from_u16(status).unwrap();
+    }
+}
+
+/// Counts a request as open for as long as its handler lives, also when the connection is lost.
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if request.headers().contains_key(header::UPGRADE) {
+        return upgrade(&shared, request);
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+    else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    shared.open.fetch_add(1, Ordering::SeqCst);
+    let _open = Open(Arc::clone(&shared));
+    let path = parts.uri.to_string();
+    shared.seen.lock().unwrap().push(Seen {
+        method: parts.method,
+        path,
+        headers: parts.headers,
+        body,
+    });
+    let mut hold = shared.hold.subscribe();
+    // The sender lives as long as `shared`.
+    hold.wait_for(|held| !held).await.unwrap();
+    let status = *shared.status.lock().unwrap();
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        r#"{"choices":[]}"#,
+    )
+        .into_response()
+}
+
+/// Takes any upgrade and echoes what is sent over it.
+fn upgrade(shared: &Arc<Shared>, mut request: Request) -> Response {
+    let (protocol, path) = (
+        request.headers()[header::UPGRADE].clone(),
+        request.uri().to_string(),
+    );
+    shared.seen.lock().unwrap().push(Seen {
+        method: request.method().clone(),
+        path,
+        headers: request.headers().clone(),
+        body: Bytes::new(),
+    });
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        if let Ok(stream) = upgraded.await {
+            let mut stream = hyper_util::rt::TokioIo::new(stream);
+            let (mut near, mut far) = tokio::io::duplex(4096);
+            let (mut read, mut write) = tokio::io::split(&mut far);
+            let echo = async { tokio::io::copy(&mut read, &mut write).await };
+            // Either side may close first; the echo ends with the connection.
+            let _ended = tokio::join!(copy_bidirectional(&mut stream, &mut near), echo);
+        }
+    });
+    let headers = [
+        (header::CONNECTION, "upgrade".parse().unwrap()),
+        (header::UPGRADE, protocol),
+    ];
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().extend(headers);
+    response
+}

@@ -1,0 +1,94 @@
+//! deploy/envoy/envoy.yaml, with only the values replaced that its head names.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Values that take the place of the documented ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Values {
+    pub(crate) filter: String,
+    pub(crate) endpoints: String,
+    pub(crate) aggregator: SocketAddr,
+    /// Further settings of the plugin, as JSON members: `"seed": 7`.
+    pub(crate) plugin: Option<String>,
+}
+
+/// deploy/envoy/envoy.yaml as users copy it.
+pub(crate) fn deployed() -> String {
+    read("envoy.yaml")
+}
+
+/// deploy/envoy/aggregator.yaml with another address and list of servers.
+pub(crate) fn aggregator(listen: SocketAddr, pool: &Path) -> String {
+    let mut text = read("aggregator.yaml");
+    replace_once(&mut text, "127.0.0.1:9190", &listen.to_string());
+    replace_once(
+        &mut text,
+        "/etc/trimtab/pool.yaml",
+        &pool.display().to_string(),
+    );
+    text
+}
+
+/// A file of deploy/envoy.
+pub(crate) fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy/envoy")
+        .join(name);
+    std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+}
+
+/// The configuration with other ports and paths: port 0 where Envoy may choose.
+pub(crate) fn with_values(values: &Values) -> String {
+    let mut text = deployed();
+    replace_once(
+        &mut text,
+        "address: 0.0.0.0, port_value: 8080",
+        "address: 127.0.0.1, port_value: 0",
+    );
+    replace_once(&mut text, "port_value: 9901", "port_value: 0");
+    replace_once(
+        &mut text,
+        "port_value: 9190",
+        &format!("port_value: {}", values.aggregator.port()),
+    );
+    replace_once(&mut text, "/etc/trimtab/filter.wasm", &values.filter);
+    replace_once(&mut text, "/etc/trimtab/endpoints.yaml", &values.endpoints);
+    if let Some(plugin) = &values.plugin {
+        replace_once(
+            &mut text,
+            "\"pool\": \"default\",",
+            &format!("\"pool\": \"default\", {plugin},"),
+        );
+    }
+    text
+}
+
+/// Replaces a value that stands exactly once outside of comments, as the head of the file promises.
+fn replace_once(text: &mut String, from: &str, to: &str) {
+    let is_setting = |line: &str| !line.trim_start().starts_with('#') && line.contains(from);
+    let count = text.lines().filter(|line| is_setting(line)).count();
+    assert_eq!(count, 1, "the file has {from:?} on {count} lines");
+    let lines = text.lines().map(|line| {
+        if is_setting(line) {
+            line.replacen(from, to, 1)
+        } else {
+            line.to_owned()
+        }
+    });
+    *text = lines.collect::<Vec<_>>().join("\n");
+}
+
+/// An endpoints file in the form of deploy/envoy/endpoints.yaml.
+pub(crate) fn endpoints_file(addresses: &[SocketAddr]) -> String {
+    let mut text = "resources:\n- \"@type\": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment\n  cluster_name: model_servers\n  endpoints:\n  - lb_endpoints:\n".to_owned();
+    for address in addresses {
+        text += &format!(
+            "    - endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }}\n",
+            address.ip(),
+            address.port()
+        );
+    }
+    text
+}

@@ -1,0 +1,168 @@
+//! Nothing scripted: model servers and aggregator as processes of their own, with the deployed files.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use trimtab::process::Child;
+
+use super::config;
+use super::stage::{Stage, StageOptions};
+use super::wait::eventually;
+
+/// The program under test.
+const TRIMTAB: &str = env!("CARGO_BIN_EXE_trimtab");
+
+/// A model server in a process of its own, so that it can be killed.
+#[derive(Debug)]
+pub(crate) struct ModelServer {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl ModelServer {
+    /// Starts one. `speed`: relative to its hardware.
+    pub(crate) async fn start(dir: &Path, name: &str, speed: f64) -> Self {
+        let mut command = Command::new(TRIMTAB);
+        command.arg("model-server").args([
+            "--model",
+            "m",
+            "--server",
+            &format!("name={name},profile=a100,speed={speed}"),
+        ]);
+        let child = Child::spawn(name, &command, &dir.join(format!("{name}.log"))).unwrap();
+        let address = eventually("the model server says where it listens", async || {
+            let log = child.log_tail(50);
+            let (_, rest) = log.split_once("address=")?;
+            rest.split_whitespace().next()?.parse().ok()
+        })
+        .await;
+        Self { child, address }
+    }
+}
+
+/// Model servers, aggregator and Envoy.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) servers: Vec<ModelServer>,
+    pub(crate) stage: Stage,
+    pub(crate) aggregator: Option<Child>,
+    dir: TempDir,
+}
+
+impl Fleet {
+    /// Starts everything and waits until requests are placed.
+    pub(crate) async fn start(speeds: &[f64]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut servers = Vec::new();
+        for (n, speed) in speeds.iter().enumerate() {
+            servers.push(ModelServer::start(dir.path(), &format!("server-{n}"), *speed).await);
+        }
+        let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
+        // The aggregator comes back on the same port when a test restarts it, so it cannot be left to port 0.
+        let aggregator_address = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let text = config::aggregator(aggregator_address, &dir.path().join("pool.yaml"));
+        std::fs::write(dir.path().join("aggregator.yaml"), text).unwrap();
+        write_pool(dir.path(), &addresses);
+        let aggregator = Some(start_aggregator(dir.path()));
+        let stage = Stage::start(&addresses, aggregator_address, StageOptions::default()).await;
+        stage.placing().await;
+        Self {
+            servers,
+            stage,
+            aggregator,
+            dir,
+        }
+    }
+
+    /// Kills the aggregator, as a crash would.
+    pub(crate) fn kill_aggregator(&mut self) {
+        let mut child = self.aggregator.take().unwrap();
+        child.kill().unwrap();
+    }
+
+    /// Starts it again on its old port.
+    pub(crate) fn start_aggregator(&mut self) {
+        self.aggregator = Some(start_aggregator(self.dir.path()));
+    }
+
+    /// Adds a server to the lists of both, as an operator would.
+    pub(crate) async fn add_server(&mut self, speed: f64) {
+        let server = ModelServer::start(
+            self.dir.path(),
+            &format!("server-{}", self.servers.len()),
+            speed,
+        )
+        .await;
+        self.servers.push(server);
+        let addresses = self.addresses();
+        self.stage.set_endpoints(&addresses);
+        write_pool(self.dir.path(), &addresses);
+    }
+
+    /// Takes the last server out of both lists and gives it to the caller, still running.
+    pub(crate) fn remove_server(&mut self) -> ModelServer {
+        let server = self.servers.pop().unwrap();
+        let addresses = self.addresses();
+        write_pool(self.dir.path(), &addresses);
+        self.stage.set_endpoints(&addresses);
+        server
+    }
+
+    /// Requests that Envoy has sent to an endpoint.
+    pub(crate) async fn sent_to(&self, address: SocketAddr) -> u64 {
+        let page: serde_json::Value = serde_json::from_str(
+            &self
+                .stage
+                .envoy
+                .page("/clusters?format=json")
+                .await
+                .unwrap(),
+        )
+        .unwrap();
+        let hosts = page["cluster_statuses"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|cluster| cluster["name"] == "model_servers");
+        let hosts = hosts.flat_map(|cluster| cluster["host_statuses"].as_array().unwrap().clone());
+        let port = address.port();
+        let host = hosts
+            .into_iter()
+            .find(|host| host["address"]["socket_address"]["port_value"] == port);
+        let stats = host
+            .map(|host| host["stats"].as_array().unwrap().clone())
+            .unwrap_or_default();
+        let total = stats
+            .iter()
+            .find(|stat| stat["name"] == "rq_total")
+            .and_then(|stat| stat["value"].as_str()?.parse().ok());
+        total.unwrap_or(0)
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.servers.iter().map(|server| server.address).collect()
+    }
+}
+
+fn start_aggregator(dir: &Path) -> Child {
+    let mut command = Command::new(TRIMTAB);
+    command
+        .args(["aggregator", "--config"])
+        .arg(dir.join("aggregator.yaml"));
+    Child::spawn("aggregator", &command, &dir.join("aggregator.log")).unwrap()
+}
+
+fn write_pool(dir: &Path, addresses: &[SocketAddr]) {
+    let rows: String = addresses
+        .iter()
+        .map(|address| format!("- address: {address}\n"))
+        .collect();
+    let partial = dir.join("pool.partial");
+    std::fs::write(&partial, format!("endpoints:\n{rows}")).unwrap();
+    std::fs::rename(&partial, dir.join("pool.yaml")).unwrap();
+}

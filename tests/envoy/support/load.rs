@@ -1,0 +1,101 @@
+//! Steady load from many clients at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::client::chat;
+
+/// One request that did not end with a whole answer of status 200.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) started: Instant,
+    /// Status or transport error, shown by `Debug` when a test fails.
+    #[expect(dead_code, reason = "read through Debug")]
+    pub(crate) what: String,
+}
+
+/// Clients that send one request after the other until told to stop.
+#[derive(Debug)]
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+    clients: JoinSet<Vec<Failure>>,
+}
+
+impl Load {
+    /// Starts `clients` of them.
+    pub(crate) fn start(to: SocketAddr, clients: u32) -> Self {
+        let (stop, done) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
+        let mut set = JoinSet::new();
+        for client in 0..clients {
+            set.spawn(run(to, client, Arc::clone(&stop), Arc::clone(&done)));
+        }
+        Self {
+            stop,
+            done,
+            clients: set,
+        }
+    }
+
+    /// Requests that were answered.
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    /// Waits until this many more are answered.
+    pub(crate) async fn more(&self, count: u64) {
+        let goal = self.done() + count;
+        super::eventually("the load goes on", async || {
+            (self.done() >= goal).then_some(())
+        })
+        .await;
+    }
+
+    /// Stops the clients after their current request; returns what failed.
+    pub(crate) async fn stop(self) -> Vec<Failure> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.clients
+            .join_all()
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+async fn run(
+    to: SocketAddr,
+    client: u32,
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for n in 0u32.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let started = Instant::now();
+        match chat(to, &format!("question {n} of client {client}")).await {
+            Ok(response) if response.status == 200 => {
+                done.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(response) => failures.push(Failure {
+                started,
+                what: format!("{} {:?}", response.status, response.body),
+            }),
+            Err(error) => failures.push(Failure {
+                started,
+                what: error.to_string(),
+            }),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    failures
+}

@@ -1,0 +1,17 @@
+//! What the tests stand on.
+
+pub(crate) mod aggregator;
+pub(crate) mod backend;
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod fleet;
+pub(crate) mod load;
+pub(crate) mod server;
+pub(crate) mod stage;
+pub(crate) mod wait;
+
+pub(crate) use aggregator::{Answer, ScriptedAggregator, row, table};
+pub(crate) use backend::Backend;
+pub(crate) use client::{Response, chat, post};
+pub(crate) use stage::{Stage, StageOptions};
+pub(crate) use wait::eventually;

@@ -1,0 +1,135 @@
+//! One Envoy between a client and model servers.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use trimtab::process::{Envoy, envoy::Options, find_envoy};
+
+use super::aggregator::{Answer, ScriptedAggregator, row, table};
+use super::backend::Backend;
+use super::config::{self, Values};
+use super::wait::eventually;
+
+/// How a stage differs from the deployed configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct StageOptions {
+    /// Further settings of the plugin, as JSON members.
+    pub(crate) plugin: Option<String>,
+    /// Envoy's workers.
+    pub(crate) workers: u32,
+}
+
+impl Default for StageOptions {
+    fn default() -> Self {
+        Self {
+            plugin: None,
+            workers: 2,
+        }
+    }
+}
+
+/// Envoy and the files it reads.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) envoy: Envoy,
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
+    dir: TempDir,
+}
+
+/// The module under test, which `cargo xtask test` has just built.
+pub(crate) fn filter() -> PathBuf {
+    let path = env::var_os("TRIMTAB_FILTER").map(PathBuf::from);
+    path.expect("TRIMTAB_FILTER is not set: run `cargo xtask test --only envoy`, which builds filter.wasm and fetches Envoy")
+}
+
+impl Stage {
+    /// Starts Envoy with the deployed configuration.
+    pub(crate) async fn start(
+        backends: &[SocketAddr],
+        aggregator: SocketAddr,
+        options: StageOptions,
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let endpoints = dir.path().join("endpoints.yaml");
+        std::fs::write(&endpoints, config::endpoints_file(backends)).unwrap();
+        let values = Values {
+            filter: filter().display().to_string(),
+            endpoints: endpoints.display().to_string(),
+            aggregator,
+            plugin: options.plugin,
+        };
+        let path = dir.path().join("envoy.yaml");
+        std::fs::write(&path, config::with_values(&values)).unwrap();
+        let binary = find_envoy()
+            .unwrap_or_else(|error| panic!("{error:#}; run `cargo xtask test --only envoy`"));
+        let mut start = Options::new(binary, path, dir.path().to_owned());
+        start.concurrency = options.workers;
+        let envoy = Envoy::start(&start)
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        let address = envoy.listener("completions").await.unwrap();
+        Self {
+            envoy,
+            address,
+            dir,
+        }
+    }
+
+    /// A stage whose workers all have a table in which the backends wait as long as given.
+    pub(crate) async fn with_waits(waits: &[(&Backend, u32)]) -> (Self, ScriptedAggregator) {
+        let rows = waits
+            .iter()
+            .map(|(backend, wait_ms)| row(&backend.name(), *wait_ms))
+            .collect();
+        let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
+        let addresses: Vec<_> = waits.iter().map(|(backend, _)| backend.address).collect();
+        // A real aggregator publishes many times per second; this one only when a test says so.
+        let options = StageOptions {
+            plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
+            ..StageOptions::default()
+        };
+        let stage = Self::start(&addresses, aggregator.address, options).await;
+        stage.placing().await;
+        (stage, aggregator)
+    }
+
+    /// Waits until every worker places requests by a table.
+    pub(crate) async fn placing(&self) {
+        eventually("every worker has a table", async || {
+            let mut placed = 0;
+            // Connections spread over the workers; a run of placed ones this long means that both have the table.
+            for _ in 0..8 {
+                let response = super::chat(self.address, "warm up").await.ok()?;
+                placed += usize::from(response.header("x-trimtab-decision").contains("endpoint="));
+            }
+            (placed == 8).then_some(())
+        })
+        .await;
+    }
+
+    /// Replaces the list of endpoints that Envoy watches.
+    pub(crate) fn set_endpoints(&self, addresses: &[SocketAddr]) {
+        let partial = self.dir.path().join("endpoints.partial");
+        std::fs::write(&partial, config::endpoints_file(addresses)).unwrap();
+        std::fs::rename(&partial, self.dir.path().join("endpoints.yaml")).unwrap();
+    }
+
+    /// Decisions by reason since Envoy's start, over all workers. The filter hands them over on its tick.
+    pub(crate) async fn decisions(&self, reason: &str) -> u64 {
+        self.metric(&format!(
+            "trimtab_decisions_total.pool.default.reason.{reason}"
+        ))
+        .await
+    }
+
+    /// One of the filter's metrics.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        self.envoy
+            .stat(&format!("wasmcustom.{name}"))
+            .await
+            .unwrap()
+    }
+}
