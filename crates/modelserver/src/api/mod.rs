@@ -126,3 +126,6 @@ fn content_length(headers: &HeaderMap) -> f64 {
         .and_then(|v| v.to_str().ok()?.parse().ok())
         .unwrap_or(0.0)
 }
+
+#[cfg(test)]
+mod tests;
