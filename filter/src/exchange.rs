@@ -25,11 +25,10 @@ pub(crate) fn tick(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), 
     take_shared_table(root, worker)?;
     publish_report(root, worker, now_ns)?;
     let Some(lease) = hold_lease(root, now_ns, When::Tick)? else {
-        return worker.metrics.flush();
+        return Ok(());
     };
-    set_gauges(worker, now_ns)?;
-    poll::call_if_due(root, worker, now_ns, lease)?;
-    worker.metrics.flush()
+    set_gauges(worker, now_ns);
+    poll::call_if_due(root, worker, now_ns, lease)
 }
 
 /// Takes the table that another worker has stored, if it is another one than ours.
@@ -143,14 +142,14 @@ pub(crate) fn hold_lease(root: &Root, now_ns: u64, when: When) -> Result<Option<
     Ok(Some(write))
 }
 
-fn set_gauges(worker: &mut Worker, now_ns: u64) -> Result<(), HostError> {
+fn set_gauges(worker: &mut Worker, now_ns: u64) {
     let Some(loaded) = worker.loaded() else {
-        return Ok(());
+        return;
     };
     let age_ms = loaded.age_ms(millis(now_ns));
     let endpoints = loaded.table.endpoints.len() as u64;
-    worker.metrics.set(Gauge::TableAgeMs, age_ms)?;
-    worker.metrics.set(Gauge::TableEndpoints, endpoints)
+    worker.metrics.set(Gauge::TableAgeMs, age_ms);
+    worker.metrics.set(Gauge::TableEndpoints, endpoints);
 }
 
 /// The reports of all live workers in one. Workers that are gone are forgotten.
@@ -196,7 +195,7 @@ pub(crate) fn merged_report(
         .flat_map(|report| &report.endpoints)
         .map(|line| u64::from(line.in_flight))
         .sum();
-    worker.metrics.set(Gauge::InFlight, in_flight)?;
+    worker.metrics.set(Gauge::InFlight, in_flight);
     Ok(Report {
         pool: root.config.pool.clone(),
         proxy: lease.proxy,

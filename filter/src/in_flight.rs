@@ -70,7 +70,7 @@ impl InFlight {
         {
             return Some(sent);
         }
-        let now = millis(self.root.now_ns());
+        let now = millis(self.root.recent_ns());
         let address = String::from_utf8_lossy(upstream);
         self.root
             .with(|worker| worker.on_moved(now, sent, &address, &self.request))
@@ -85,7 +85,7 @@ impl InFlight {
         }
         self.started = true;
         if let Some(sent) = &mut self.sent {
-            let now = millis(self.root.now_ns());
+            let now = millis(self.root.recent_ns());
             self.root.with(|worker| worker.on_first_byte(now, sent));
         }
     }
@@ -105,7 +105,7 @@ impl InFlight {
     }
 
     fn end(&self, sent: Sent, failed: bool) {
-        let now = millis(self.root.now_ns());
+        let now = millis(self.root.recent_ns());
         self.root.with(|worker| worker.on_done(now, sent, failed));
     }
 }

@@ -114,14 +114,26 @@ impl Metrics {
                         .insert(host::define_metric(MetricKind::Counter, &name)?)
                 }
             };
-            host::increment_metric(id, count.pending)?;
+            if let Err(error) = host::increment_metric(id, count.pending) {
+                // The number may be the fault: ask for it again next time.
+                count.id = None;
+                return Err(error);
+            }
             count.pending = 0;
         }
         Ok(())
     }
 
-    /// Sets a gauge at once.
-    pub(crate) fn set(&mut self, gauge: Gauge, value: u64) -> Result<(), HostError> {
+    /// Sets a gauge at once. A proxy that does not take it costs the operator a number, never the sync, so the failure is only counted.
+    pub(crate) fn set(&mut self, gauge: Gauge, value: u64) {
+        if let Err(error) = self.try_set(gauge, value) {
+            // The number may be the fault: ask for it again next time.
+            self.gauges.remove(&gauge);
+            self.count_error(error);
+        }
+    }
+
+    fn try_set(&mut self, gauge: Gauge, value: u64) -> Result<(), HostError> {
         let id = match self.gauges.get(&gauge) {
             Some(id) => *id,
             None => {

@@ -91,7 +91,11 @@ pub(crate) fn answered(
     let now = millis(now_ns);
     // Whatever happens below, the call is over: it must not stay under way because of a failing hostcall.
     worker.sync.on_failed(now, &mut worker.rng);
-    let status = host::header(Map::CallResponse, ":status")?;
+    let status = match host::header(Map::CallResponse, ":status") {
+        // A call that was reset has no headers at all, and asking for one of them is then a bad argument.
+        Err(error) if error.status == HostError::BAD_ARGUMENT => None,
+        status => status?,
+    };
     match Answer::of(status.as_deref()) {
         Answer::Table => take_answer(root, worker, body_bytes, now_ns)?,
         Answer::NoNews => {

@@ -97,6 +97,11 @@ impl Root {
         self.last_now_ns.get()
     }
 
+    /// The time that was last asked for, at most a tick ago. Good enough for what follows a decision, and saves a hostcall each.
+    pub(crate) fn recent_ns(&self) -> u64 {
+        self.last_now_ns.get()
+    }
+
     pub(crate) fn count_error(&self, error: HostError) {
         self.with(|worker| worker.metrics.count_error(error));
     }
@@ -137,7 +142,12 @@ impl Root {
     fn on_tick(&self) {
         let now_ns = self.now_ns();
         self.with(|worker| {
-            if let Err(error) = exchange::tick(self, worker, now_ns) {
+            let ticked = exchange::tick(self, worker, now_ns);
+            // After a failed step too: it is in the counters that the operator sees it.
+            for error in [ticked, worker.metrics.flush()]
+                .into_iter()
+                .filter_map(Result::err)
+            {
                 worker.metrics.count_error(error);
             }
         });

@@ -195,11 +195,11 @@ impl Worker {
 /// Prompt tokens that the chosen endpoint is expected to prefill.
 fn uncached_tokens(request: &Request, reason: Reason) -> u32 {
     let prompt = request.prompt_tokens.unwrap_or(0);
-    let cached = match reason.as_str() {
-        "conversation" => request
+    let cached = match reason {
+        Reason::Conversation => request
             .conversation
             .map_or(0, |conversation| conversation.history_tokens),
-        "prefix" => request.prefix.map_or(0, |prefix| prefix.tokens),
+        Reason::Prefix => request.prefix.map_or(0, |prefix| prefix.tokens),
         _ => 0,
     };
     prompt.saturating_sub(cached)
@@ -217,4 +217,143 @@ fn explain(decision: &Decision, endpoint: &str, table_age_ms: u64) -> String {
         decision.candidates
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Body, Plan};
+    use crate::table::tests::table;
+
+    const NOW: Millis = Millis(10_000);
+
+    fn head() -> Head {
+        Head {
+            plan: Plan::Read,
+            forged: 0,
+            content_length: None,
+            model: None,
+            session: None,
+        }
+    }
+
+    fn worker(addresses: &[&str]) -> (Config, Worker) {
+        let mut config = Config::example();
+        config.explain_header = Some("x-why".into());
+        let mut worker = Worker::new(&config, 1);
+        worker.adopt(table(1, 1, addresses), NOW);
+        (config, worker)
+    }
+
+    #[test]
+    fn without_a_table_there_is_no_opinion() {
+        let config = Config::example();
+        let mut worker = Worker::new(&config, 1);
+        assert!(worker.place(NOW, &config, &head(), None).is_none());
+        assert_eq!(worker.hash_key(), None);
+        assert_eq!(worker.tally.decided, 1);
+    }
+
+    #[test]
+    fn the_header_lists_as_many_hosts_of_the_table_as_configured_and_no_host_twice() {
+        let addresses = [
+            "10.0.0.1:80",
+            "10.0.0.2:80",
+            "10.0.0.3:80",
+            "[2001:db8::1]:80",
+        ];
+        let (mut config, mut worker) = worker(&addresses);
+        for max_hosts in 1..=3 {
+            config.max_hosts = max_hosts;
+            let placement = worker.place(NOW, &config, &head(), None).unwrap();
+            let hosts: BTreeSet<&str> = placement.hosts.split(',').collect();
+            assert_eq!(hosts.len(), max_hosts, "{}", placement.hosts);
+            assert!(hosts.iter().all(|host| addresses.contains(host)));
+            let explain = placement.explain.unwrap();
+            assert!(
+                explain.contains(&format!("endpoint={}", placement.address)),
+                "{explain}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_adapter_is_one_that_the_table_names() {
+        let (_, worker) = worker(&["10.0.0.1:80"]);
+        let loaded = worker.loaded().unwrap();
+        let adapter = |model: &str| {
+            let head = Head {
+                model: Some(model.into()),
+                ..head()
+            };
+            facts::request(&head, None, loaded.key, &loaded.table).adapter
+        };
+        assert_eq!(adapter("poet").unwrap().index, Some(0));
+        assert_eq!(adapter("base"), None);
+    }
+
+    #[test]
+    fn hashes_of_another_key_are_not_used() {
+        let (config, mut worker) = worker(&["10.0.0.1:80", "10.0.0.2:80"]);
+        let json = format!(r#"{{"prompt": "{}"}}"#, "word ".repeat(1_000));
+        let placed = |worker: &mut Worker, key: HashKey| {
+            let mut body = Body::new(key);
+            body.feed(json.as_bytes()).unwrap();
+            worker
+                .place(NOW, &config, &head(), Some((&body.facts(None), key)))
+                .unwrap()
+                .request
+        };
+        let key = worker.hash_key().unwrap();
+        assert!(placed(&mut worker, key).prefix.is_some());
+        assert_eq!(placed(&mut worker, HashKey::new([9; 16])).prefix, None);
+    }
+
+    #[test]
+    fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
+        let (config, mut worker) = worker(&["10.0.0.1:80", "10.0.0.2:80"]);
+        let placement = worker.place(NOW, &config, &head(), None).unwrap();
+        let first = placement.address.to_string();
+        let other = if first == "10.0.0.1:80" {
+            "10.0.0.2:80"
+        } else {
+            "10.0.0.1:80"
+        };
+        let on = |worker: &Worker, address: &str| {
+            worker
+                .tally
+                .report()
+                .into_iter()
+                .find(|line| line.address == address)
+                .map_or((0, 0), |line| (line.in_flight, line.failed))
+        };
+        let sent = worker.on_sent(NOW, &placement);
+        assert_eq!(sent.address(), Some(first.as_str()));
+        assert_eq!(on(&worker, &first), (1, 0));
+
+        let mut sent = worker
+            .on_moved(NOW, sent, other, &placement.request)
+            .unwrap();
+        assert_eq!((on(&worker, &first), on(&worker, other)), ((0, 1), (1, 0)));
+        worker.on_first_byte(NOW, &mut sent);
+        // A table without either of them comes while the request is under way.
+        worker.adopt(table(1, 2, &["10.0.0.9:80"]), NOW);
+        assert_eq!(on(&worker, other), (1, 0));
+        worker.on_done(NOW, sent, false);
+        worker.adopt(table(1, 3, &["10.0.0.9:80"]), NOW);
+        assert!(worker.tally.report().is_empty());
+    }
+
+    #[test]
+    fn a_request_that_went_to_a_stranger_is_not_booked() {
+        let (config, mut worker) = worker(&["10.0.0.1:80"]);
+        let placement = worker.place(NOW, &config, &head(), None).unwrap();
+        let sent = worker.on_sent(NOW, &placement);
+        assert!(
+            worker
+                .on_moved(NOW, sent, "10.9.9.9:1", &placement.request)
+                .is_none()
+        );
+        assert!(worker.tally.report().iter().all(|line| line.in_flight == 0));
+    }
 }
