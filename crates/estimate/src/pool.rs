@@ -148,12 +148,7 @@ impl Pool {
     /// # Errors
     /// [`Refusal`]; nothing changed.
     pub fn on_report(&mut self, now: Duration, report: &Report) -> Result<Accepted, Refusal> {
-        self.reports.expire(now, self.config.report_ttl);
-        self.reports.admit(
-            report,
-            self.config.max_proxies,
-            self.config.max_proxy_endpoints,
-        )?;
+        self.admit(now, report)?;
         // The rows in the order of the report, so that a claim finds its endpoint again.
         let mut rows: Vec<&mut Endpoint> = Vec::with_capacity(report.endpoints.len());
         let mut claims = Vec::with_capacity(report.endpoints.len());
@@ -187,6 +182,18 @@ impl Pool {
                     && more >= URGENT_PREFILL_S * prior.prefill_tokens_per_s;
             });
         Ok(Accepted { urgent })
+    }
+
+    /// Tables forget silent proxies; a report only does when there is no room, because looking at all of them costs.
+    fn admit(&mut self, now: Duration, report: &Report) -> Result<(), Refusal> {
+        let (proxies, claims) = (self.config.max_proxies, self.config.max_proxy_endpoints);
+        match self.reports.admit(report, proxies, claims) {
+            Err(Refusal::TooManyProxies | Refusal::TooManyEndpoints) => {
+                self.reports.expire(now, self.config.report_ttl);
+                self.reports.admit(report, proxies, claims)
+            }
+            outcome => outcome,
+        }
     }
 
     /// The table as of `now`, one sequence after the last. Cost: O(endpoints + claims of proxies).
