@@ -1,0 +1,299 @@
+//! A model server's metrics page on a real socket, with every way to misbehave, and a running aggregator beside it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use trimtab_aggregator::{App, Config};
+use trimtab_loadtable::{Endpoint, Report, Table};
+
+/// How a model server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scenario {
+    /// The whole page at `/metrics`, the selection at `/metrics/?name[]=`.
+    Selecting,
+    /// Several processes: the selection is 200 and empty.
+    EmptySelection,
+    /// No route for the selection: 404.
+    NoSelection,
+    /// The selection is the whole page.
+    IgnoresSelection,
+    /// The selection lacks a family that the whole page has.
+    PartialSelection,
+    /// Reads the request and never answers.
+    Hung,
+    /// Sends a byte now and then.
+    Dripping,
+    /// A page without end.
+    Huge,
+    /// Status 500.
+    Failing,
+    /// Bytes that are no HTTP.
+    Garbage,
+    /// 200 and a page of another program.
+    Foreign,
+    /// Announces more bytes than it sends.
+    CutShort,
+}
+
+/// A fake model server.
+#[derive(Debug)]
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
+    pub(crate) scenario: Arc<Mutex<Scenario>>,
+    pub(crate) waiting: Arc<Mutex<u32>>,
+    /// Paths asked for, shortened to `whole` and `selected`.
+    pub(crate) asked: Arc<Mutex<Vec<&'static str>>>,
+    task: JoinHandle<()>,
+}
+
+impl Fake {
+    pub(crate) async fn start(scenario: Scenario) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let scenario = Arc::new(Mutex::new(scenario));
+        let (waiting, asked) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (s, w, a) = (
+            Arc::clone(&scenario),
+            Arc::clone(&waiting),
+            Arc::clone(&asked),
+        );
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(converse(
+                    stream,
+                    Arc::clone(&s),
+                    Arc::clone(&w),
+                    Arc::clone(&a),
+                ));
+            }
+        });
+        Self {
+            address,
+            scenario,
+            waiting,
+            asked,
+            task,
+        }
+    }
+
+    pub(crate) fn set(&self, scenario: Scenario) {
+        *self.scenario.lock().unwrap() = scenario;
+    }
+
+    pub(crate) fn asked(&self) -> Vec<&'static str> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn converse(
+    mut stream: TcpStream,
+    scenario: Arc<Mutex<Scenario>>,
+    waiting: Arc<Mutex<u32>>,
+    asked: Arc<Mutex<Vec<&'static str>>>,
+) -> Option<()> {
+    let mut head = Vec::new();
+    loop {
+        head.clear();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.ok()?);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let selected = head.starts_with("GET /metrics/?name[]=");
+        assert!(
+            selected || head.starts_with("GET /metrics HTTP/1.1\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.to_ascii_lowercase()
+                .contains("\r\naccept: text/plain;version=0.0.4\r\n"),
+            "{head}"
+        );
+        asked
+            .lock()
+            .unwrap()
+            .push(if selected { "selected" } else { "whole" });
+        let now = *scenario.lock().unwrap();
+        let load = format!(
+            "vllm:num_requests_waiting {}\nvllm:num_requests_running 2\n",
+            waiting.lock().unwrap()
+        );
+        let counters = "vllm:prompt_tokens_total 100\nvllm:generation_tokens_total 50\n";
+        let padding = "python_gc_objects_collected_total{generation=\"0\"} 1\n".repeat(50);
+        let whole = format!("{padding}{load}{counters}");
+        let (status, body) = match now {
+            Scenario::Selecting if selected => (200, format!("{load}{counters}")),
+            Scenario::PartialSelection if selected => (200, load),
+            Scenario::EmptySelection if selected => (200, String::new()),
+            Scenario::NoSelection if selected => (404, "no such page".into()),
+            Scenario::Failing => (500, "broken".into()),
+            Scenario::Foreign => (200, "up 1\n".into()),
+            Scenario::Huge => (200, whole.repeat(100)),
+            Scenario::Hung => std::future::pending().await,
+            Scenario::Garbage => {
+                stream
+                    .write_all(b"\x16\x03\x01 not http\r\n\r\n")
+                    .await
+                    .ok()?;
+                return None;
+            }
+            Scenario::Dripping | Scenario::CutShort => {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\nvllm:")
+                    .await
+                    .ok()?;
+                if now == Scenario::CutShort {
+                    return None;
+                }
+                loop {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    stream.write_all(b"x").await.ok()?;
+                }
+            }
+            _ => (200, whole),
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(answer.as_bytes()).await.ok()?;
+    }
+}
+
+/// An aggregator under test.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    /// `pools`: YAML of the list of pools.
+    pub(crate) async fn start(pools: &str) -> Self {
+        let text = format!("listen: 127.0.0.1:0\npools:\n{pools}");
+        let config =
+            Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        let app = App::build(config).await.unwrap();
+        let address = app.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(app.run(async move { drop(stopped.await) }));
+        Self {
+            address,
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    /// One pool `chat` of these servers, scraped and published every 20 ms.
+    pub(crate) async fn with(fakes: &[&Fake]) -> Self {
+        let endpoints: String = fakes
+            .iter()
+            .map(|fake| format!("    - address: {}\n", fake.address))
+            .collect();
+        Self::start(&format!(
+            "- name: chat\n  discovery:\n    endpoints:\n{endpoints}  scrape: {{interval: 20ms, timeout: 150ms, max_page_bytes: 65536}}\n  publish_interval: 20ms\n"
+        ))
+        .await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let (status, body) = request(self.address, "GET", path, "", &[]).await;
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    pub(crate) async fn sync(&self, report: &Report) -> (u16, Vec<u8>) {
+        request(
+            self.address,
+            "POST",
+            &format!("/v1/pools/{}/sync", report.pool),
+            "",
+            &report.encode(),
+        )
+        .await
+    }
+
+    pub(crate) async fn table(&self, pool: &str) -> Option<Table> {
+        let (status, body) = request(
+            self.address,
+            "GET",
+            &format!("/v1/pools/{pool}/table"),
+            "",
+            &[],
+        )
+        .await;
+        (status == 200).then(|| Table::decode(&body).unwrap())
+    }
+
+    /// The row of an endpoint once `wanted` holds.
+    pub(crate) async fn row(
+        &self,
+        address: SocketAddr,
+        wanted: impl Fn(&Endpoint) -> bool,
+    ) -> Endpoint {
+        let mut last = None;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            let table = self.table("chat").await;
+            last = table.and_then(|table| {
+                table
+                    .endpoints
+                    .into_iter()
+                    .find(|row| row.address == address.to_string())
+            });
+            match &last {
+                Some(row) if wanted(row) => return row.clone(),
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+        panic!("{address} is not as wanted after 20 s: {last:?}");
+    }
+
+    /// The value of one line of the aggregator's own metrics.
+    pub(crate) async fn metric(&self, line: &str) -> f64 {
+        let (_, page) = self.get("/metrics").await;
+        let found = page
+            .lines()
+            .find_map(|l| l.strip_prefix(&format!("trimtab_aggregator_{line} ")));
+        found
+            .unwrap_or_else(|| panic!("no {line} in\n{page}"))
+            .parse()
+            .unwrap()
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> (u16, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A server that refuses early may close before it has read everything.
+    let _ = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a head")
+        + 4;
+    let status = String::from_utf8_lossy(&answer[9..12]).parse().unwrap();
+    (status, answer.split_off(end))
+}
