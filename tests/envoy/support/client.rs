@@ -92,6 +92,19 @@ pub(crate) async fn chat(to: SocketAddr, prompt: &str) -> Result<Response, Error
     .await
 }
 
+/// The same without the system prompt: nothing that the requests of a load have in common ties them to a server.
+pub(crate) async fn ask(to: SocketAddr, prompt: &str) -> Result<Response, Error> {
+    let messages = serde_json::json!([{"role": "user", "content": prompt}]);
+    let body = serde_json::json!({"model": "m", "messages": messages, "max_tokens": 8}).to_string();
+    post(
+        to,
+        "/v1/chat/completions",
+        &[("content-type", "application/json")],
+        body,
+    )
+    .await
+}
+
 /// Its body. A long system prompt stands first: two endpoints are where it belongs, so in a pool of two both are weighed.
 pub(crate) fn chat_body(prompt: &str) -> String {
     let system = "You answer in one short sentence. ".repeat(60);

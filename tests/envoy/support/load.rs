@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::client::chat;
+use super::client::ask;
 
 /// One request that did not end with a whole answer of status 200.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ async fn run(
             break;
         }
         let started = Instant::now();
-        match chat(to, &format!("question {n} of client {client}")).await {
+        match ask(to, &format!("question {n} of client {client}")).await {
             Ok(response) if response.status == 200 => {
                 done.fetch_add(1, Ordering::SeqCst);
             }

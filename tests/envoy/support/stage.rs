@@ -96,6 +96,25 @@ impl Stage {
         (stage, aggregator)
     }
 
+    /// Whether requests go to `a` rather than to `b`. A decision weighs a few endpoints drawn at random, and where `b` alone is
+    /// drawn it gets the request; so this looks at forty.
+    pub(crate) async fn prefers(&self, a: &Backend, b: &Backend) -> bool {
+        let before = (a.count(), b.count());
+        for n in 0..40 {
+            super::chat(self.address, &format!("question {n}"))
+                .await
+                .unwrap()
+                .ok();
+        }
+        let (to_a, to_b) = (a.count() - before.0, b.count() - before.1);
+        assert_eq!(
+            to_a + to_b,
+            40,
+            "every request is answered by one of them, at the first try"
+        );
+        to_a > 2 * to_b
+    }
+
     /// Waits until every worker places requests by a table.
     pub(crate) async fn placing(&self) {
         eventually("every worker has a table", async || {
