@@ -3,24 +3,22 @@
 use crate::wire::Strings;
 use crate::{DecodeError, limits};
 
-/// Writes an absent-able column as value + 1, 0 = absent; no value at all when every row is absent.
-pub(crate) fn write_optional(values: impl Iterator<Item = Option<u32>> + Clone) -> Vec<u32> {
-    if values.clone().all(|value| value.is_none()) {
-        return Vec::new();
-    }
-    values
-        .map(|value| value.map_or(0, |value| value.min(limits::ROW_VALUE) + 1))
-        .collect()
+/// Writes an absent-able column as value + 1, 0 = absent.
+pub(crate) fn write_optional(values: impl Iterator<Item = Option<u32>>) -> Vec<u32> {
+    write_plain(values.map(|value| value.map_or(0, |value| value.min(limits::ROW_VALUE) + 1)))
 }
 
-/// Writes a column that has a value in each row; no value at all when every row has the default.
+/// Writes a column: nothing when every row has the default, one value when every row has the same, else all.
 pub(crate) fn write_plain<T: Default + PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
-    let column: Vec<T> = values.collect();
-    if column.iter().all(|value| *value == T::default()) {
-        Vec::new()
-    } else {
-        column
+    let mut column: Vec<T> = values.collect();
+    let Some(first) = column.first() else {
+        return column;
+    };
+    if column.iter().all(|value| value == first) {
+        let keep = usize::from(*first != T::default());
+        column.truncate(keep);
     }
+    column
 }
 
 /// Writes an absent-able column of floats, below 0 = absent. `valid` refuses what the reader would refuse: such a
@@ -39,18 +37,18 @@ pub(crate) fn write_floats(
     }
 }
 
-/// A column as read: either one value per row or none at all, which means the default for every row.
+/// A column as read: one value per row, or a single one that holds for every row, or none, which means the default.
 #[derive(Clone, Copy)]
 pub(crate) struct Column<'a, T>(&'a [T]);
 
 impl<'a, T: Copy + Default> Column<'a, T> {
-    /// Refuses a column of any other length than `rows` or 0.
+    /// Refuses a column of any other length than 0, 1 or `rows`.
     pub(crate) fn new(
         field: &'static str,
         values: &'a [T],
         rows: usize,
     ) -> Result<Self, DecodeError> {
-        if values.is_empty() || values.len() == rows {
+        if values.len() <= 1 || values.len() == rows {
             Ok(Self(values))
         } else {
             Err(DecodeError::Column {
@@ -61,9 +59,17 @@ impl<'a, T: Copy + Default> Column<'a, T> {
         }
     }
 
-    /// The value of `row`.
+    /// The value of `row`; absent only when the column is empty.
+    fn value(self, row: usize) -> Option<T> {
+        match self.0 {
+            [single] => Some(*single),
+            values => values.get(row).copied(),
+        }
+    }
+
+    /// The value of `row`, or the default.
     pub(crate) fn get(self, row: usize) -> T {
-        self.0.get(row).copied().unwrap_or_default()
+        self.value(row).unwrap_or_default()
     }
 }
 
@@ -77,9 +83,7 @@ impl Column<'_, u32> {
 impl Column<'_, f32> {
     /// The value of `row` of a column written by [`write_floats`]. NaN is returned, for the range check to refuse.
     pub(crate) fn optional(self, row: usize) -> Option<f32> {
-        self.0
-            .get(row)
-            .copied()
+        self.value(row)
             .filter(|value| value.is_nan() || *value >= 0.0)
     }
 }

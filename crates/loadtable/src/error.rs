@@ -25,8 +25,10 @@ pub enum DecodeError {
     /// Not Protocol Buffers of the expected shape, or cut short.
     #[error("not a valid message: {0}")]
     Malformed(String),
-    /// A column has neither a value for each row nor none at all.
-    #[error("column `{field}` has {found} values for {expected} rows")]
+    /// A column has neither a value for each row, nor one for all, nor none.
+    #[error(
+        "column `{field}` has {found} values for {expected} rows; expected as many, one or none"
+    )]
     Column {
         /// The column.
         field: &'static str,

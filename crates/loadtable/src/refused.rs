@@ -117,26 +117,26 @@ fn a_column_of_another_length_is_refused_and_named() {
     let cut = |change: fn(&mut wire::Table)| field(&refused(change));
     assert_eq!(cut(|m| fleet(m).roles.truncate(2)), "roles");
     assert_eq!(cut(|m| fleet(m).class.push(0)), "class");
-    assert_eq!(cut(|m| fleet(m).kv_blocks.truncate(1)), "kv_blocks");
+    assert_eq!(cut(|m| fleet(m).kv_blocks.truncate(2)), "kv_blocks");
     assert_eq!(
-        cut(|m| fleet(m).kv_block_tokens.truncate(1)),
+        cut(|m| fleet(m).kv_block_tokens.truncate(2)),
         "kv_block_tokens"
     );
-    assert_eq!(cut(|m| fleet(m).batch_limit.truncate(1)), "batch_limit");
-    assert_eq!(cut(|m| fleet(m).zone.truncate(1)), "zone");
+    assert_eq!(cut(|m| fleet(m).batch_limit.truncate(2)), "batch_limit");
+    assert_eq!(cut(|m| fleet(m).zone.truncate(2)), "zone");
     assert_eq!(cut(|m| load(m).flags.push(0)), "flags");
-    assert_eq!(cut(|m| load(m).age_ms.truncate(1)), "age_ms");
-    assert_eq!(cut(|m| load(m).wait_ms.truncate(1)), "wait_ms");
-    assert_eq!(cut(|m| load(m).waiting.truncate(1)), "waiting");
-    assert_eq!(cut(|m| load(m).running.truncate(1)), "running");
-    assert_eq!(cut(|m| load(m).kv_used.truncate(1)), "kv_used");
-    assert_eq!(cut(|m| load(m).in_flight.truncate(1)), "in_flight");
+    assert_eq!(cut(|m| load(m).age_ms.truncate(2)), "age_ms");
+    assert_eq!(cut(|m| load(m).wait_ms.truncate(2)), "wait_ms");
+    assert_eq!(cut(|m| load(m).waiting.truncate(2)), "waiting");
+    assert_eq!(cut(|m| load(m).running.truncate(2)), "running");
+    assert_eq!(cut(|m| load(m).kv_used.truncate(2)), "kv_used");
+    assert_eq!(cut(|m| load(m).in_flight.truncate(2)), "in_flight");
     assert_eq!(
-        cut(|m| load(m).pending_tokens.truncate(1)),
+        cut(|m| load(m).pending_tokens.truncate(2)),
         "pending_tokens"
     );
     assert_eq!(
-        cut(|m| load(m).adapter_counts.truncate(1)),
+        cut(|m| load(m).adapter_counts.truncate(2)),
         "adapter_counts"
     );
     assert_eq!(cut(|m| load(m).adapters.push(0)), "adapters");
