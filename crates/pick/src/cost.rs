@@ -95,3 +95,128 @@ pub(crate) fn adapter_s(endpoint: &EndpointLoad, demand: &Demand, rank: Option<u
 pub(crate) fn work_s(row: &Row, uncached_tokens: f64) -> f64 {
     uncached_tokens * row.prefill_s_per_token + row.decode_s
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::{Conversation, EndpointId, Prefix, State};
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// 10,000 tokens per second, 20 ms per sequence.
+    fn row() -> Row {
+        Row {
+            wait_s: 0.4,
+            wait_known: true,
+            prefill_s_per_token: 1e-4,
+            decode_s: 0.02,
+            speed: 1.0,
+        }
+    }
+
+    fn demand(request: &Request, uncached_tokens: Option<f32>) -> Demand {
+        Demand::new(
+            request,
+            &PoolFacts {
+                uncached_tokens,
+                ..PoolFacts::default()
+            },
+        )
+    }
+
+    fn close(found: f64, expected: f64) {
+        assert!(
+            (found - expected).abs() < 1e-12,
+            "{found} is not {expected}"
+        );
+    }
+
+    #[test]
+    fn a_miss_costs_five_times_its_prefill_and_a_hit_nothing() {
+        let demand = demand(
+            &Request {
+                prompt_tokens: Some(3_000),
+                ..Request::default()
+            },
+            None,
+        );
+        close(miss_s(&row(), &demand, 0), 1.5);
+        close(miss_s(&row(), &demand, 1_000), 1.0);
+        close(miss_s(&row(), &demand, 3_000), 0.0);
+        // A hit estimate above the prompt is no bonus.
+        close(miss_s(&row(), &demand, 9_000), 0.0);
+    }
+
+    #[test]
+    fn work_is_prefill_and_one_more_sequence() {
+        close(work_s(&row(), 3_000.0), 0.32);
+        close(rank_penalty_s(&row(), 300.0), 0.03);
+        close(wait_s(&row()), 0.4);
+    }
+
+    #[test]
+    fn an_unknown_prompt_is_what_is_known_of_it_and_the_pools_mean() {
+        let prefix = Some(Prefix {
+            key: 1,
+            tokens: 500,
+        });
+        let conversation = Some(Conversation {
+            key: 2,
+            history_tokens: 2_000,
+        });
+        let request = Request {
+            prefix,
+            conversation,
+            ..Request::default()
+        };
+        close(demand(&request, Some(300.0)).prompt_tokens, 2_300.0);
+        close(demand(&Request::default(), None).prompt_tokens, 0.0);
+        for wild in [f32::NAN, f32::INFINITY, -1.0] {
+            close(demand(&request, Some(wild)).prompt_tokens, 2_000.0);
+        }
+    }
+
+    #[test]
+    fn an_adapter_costs_nothing_where_it_is_one_load_at_home_and_five_elsewhere() {
+        let mut endpoint = EndpointLoad {
+            id: EndpointId(1),
+            state: State::Ready,
+            wait_s: None,
+            waiting: None,
+            running: None,
+            prefill_tokens_per_s: None,
+            decode_s_per_sequence: None,
+            speed: None,
+            adapters: Some(vec![1, 4]),
+            age_ms: 0,
+        };
+        let wanting = |index| {
+            let adapter = Some(Adapter { key: 7, index });
+            let pool = PoolFacts {
+                adapter_load_s: Some(0.25),
+                ..PoolFacts::default()
+            };
+            Demand::new(
+                &Request {
+                    adapter,
+                    ..Request::default()
+                },
+                &pool,
+            )
+        };
+        close(adapter_s(&endpoint, &wanting(Some(4)), None), 0.0);
+        close(adapter_s(&endpoint, &wanting(Some(3)), Some(0)), 0.25);
+        close(adapter_s(&endpoint, &wanting(Some(3)), Some(1)), 0.325);
+        close(adapter_s(&endpoint, &wanting(Some(3)), None), 1.25);
+        close(adapter_s(&endpoint, &wanting(None), None), 1.25);
+        endpoint.adapters = None;
+        close(adapter_s(&endpoint, &wanting(Some(4)), None), 1.25);
+        close(
+            adapter_s(&endpoint, &demand(&Request::default(), None), None),
+            0.0,
+        );
+    }
+}

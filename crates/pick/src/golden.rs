@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use crate::rng::mix;
 use crate::{
     Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
-    Request, Rng, Snapshot, State, Ticket,
+    Reason, Request, Rng, Snapshot, State, Ticket,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -58,9 +58,15 @@ fn endpoint(rng: &mut Rng, number: u64) -> EndpointLoad {
 fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
     let size = below(rng, 61);
     let first = below(rng, 10);
-    let rows = (first..first + size)
+    let mut rows: Vec<EndpointLoad> = (first..first + size)
         .map(|number| endpoint(rng, number))
         .collect();
+    // One table in eight comes when nothing was scraped lately.
+    if below(rng, 8) == 0 {
+        rows.iter_mut()
+            .filter(|row| row.state == State::Ready)
+            .for_each(|row| row.state = State::Suspect);
+    }
     let pool = PoolFacts {
         arrival_rate: None,
         uncached_tokens: Some(700.0),
@@ -97,7 +103,9 @@ fn digest(state: u64, values: impl IntoIterator<Item = u64>) -> u64 {
     })
 }
 
-fn run() -> String {
+/// The outcome, and which reasons came up.
+fn run() -> (String, Vec<Reason>) {
+    let mut reasons = Vec::new();
     let mut script = Rng::new(20);
     let mut rng = Rng::new(4);
     let mut picker = Picker::new(Config::default());
@@ -115,6 +123,9 @@ fn run() -> String {
         }
         let request = request(&mut script);
         let decision = picker.choose(now, &mut rng, &request);
+        if !reasons.contains(&decision.reason) {
+            reasons.push(decision.reason);
+        }
         let choices = decision.choices.as_slice();
         state = digest(state, choices.iter().map(|index| u64::from(*index)));
         state = digest(state, decision.reason.as_str().bytes().map(u64::from));
@@ -139,7 +150,7 @@ fn run() -> String {
         chosen.extend((number % 100 == 99).then_some('\n'));
         end_some(&mut picker, &mut script, now, &mut running);
     }
-    format!("{chosen}digest {state:016x}\n")
+    (format!("{chosen}digest {state:016x}\n"), reasons)
 }
 
 fn end_some(picker: &mut Picker, script: &mut Rng, now: Millis, running: &mut Vec<Ticket>) {
@@ -157,7 +168,13 @@ fn end_some(picker: &mut Picker, script: &mut Rng, now: Millis, running: &mut Ve
 
 #[test]
 fn ten_thousand_decisions_are_the_same_to_the_bit_on_every_target() {
-    let found = run();
+    let (found, reasons) = run();
+    for reason in Reason::ALL {
+        assert!(
+            reasons.contains(&reason),
+            "the script never leads to {reason:?}"
+        );
+    }
     #[cfg(not(target_arch = "wasm32"))]
     if std::env::var_os("TRIMTAB_BLESS").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/decisions.txt");

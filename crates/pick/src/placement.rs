@@ -62,11 +62,12 @@ impl Placement {
             .max()
             .unwrap_or(0);
         let mut slots = vec![FREE; SLOTS];
-        for round in 0..rounds {
+        for _ in 0..rounds {
             for claimant in &mut claimants {
-                // Spreads the turns of a slower endpoint evenly over the rounds.
-                let turns = |round: u64| round * claimant.quota / rounds;
-                if turns(round + 1) > turns(round) {
+                // Spreads the turns of a slower endpoint evenly over the rounds (Bresenham), without a division.
+                claimant.credit += claimant.quota;
+                if claimant.credit >= rounds {
+                    claimant.credit -= rounds;
                     claimant.take_free_slot(&mut slots);
                 }
             }
@@ -108,6 +109,8 @@ struct Claimant {
     id: EndpointId,
     position: u16,
     quota: u64,
+    /// Share of a turn saved up.
+    credit: u64,
     /// Slots tried so far.
     tried: u64,
 }
@@ -122,6 +125,7 @@ fn claimants(members: &[Member]) -> Vec<Claimant> {
         id: member.id,
         position,
         quota: quota(weight),
+        credit: 0,
         tried: 0,
     };
     let mut claimants: Vec<Claimant> = numbered.map(claimant).collect();
