@@ -16,9 +16,6 @@ pub(crate) struct Abi {
     pub(crate) renames: Vec<(String, String)>,
     /// Functions that the module may import, from whatever module the ABI version names them in (`env`, `wasi_...`).
     pub(crate) imports: BTreeSet<String>,
-    /// Host functions that only the SDK's default methods name, none of which is ever called: they are replaced by a stub,
-    /// so that the finished module cannot call them and the list of imports says what it really does.
-    pub(crate) stubs: BTreeSet<String>,
 }
 
 impl Abi {
@@ -32,10 +29,8 @@ impl Abi {
         let value: Value = serde_json::from_str(text)?;
         let object = value.as_object().context("want an object")?;
         for key in object.keys() {
-            if !["exports", "rename_exports", "imports", "stub_imports"].contains(&key.as_str()) {
-                bail!(
-                    "unknown field {key:?}; known are exports, rename_exports, imports, stub_imports"
-                );
+            if !["exports", "rename_exports", "imports"].contains(&key.as_str()) {
+                bail!("unknown field {key:?}; known are exports, rename_exports, imports");
             }
         }
         let renames = value["rename_exports"]
@@ -55,11 +50,6 @@ impl Abi {
             exports: names(&value, "exports")?,
             renames: renames.collect::<Result<_>>()?,
             imports: names(&value, "imports")?,
-            stubs: if object.contains_key("stub_imports") {
-                names(&value, "stub_imports")?
-            } else {
-                BTreeSet::new()
-            },
         })
     }
 }

@@ -24,9 +24,6 @@ pub(crate) fn prune(bytes: &[u8], abi: &Abi) -> Result<Vec<u8>> {
         module.exports.delete(id);
     }
     check_exports(&module, abi)?;
-    // Once before, so that only what is really left is looked at, and once after, for what only the stubs have let go.
-    walrus::passes::gc::run(&mut module);
-    stub(&mut module, abi)?;
     walrus::passes::gc::run(&mut module);
     check_imports(&module, abi)?;
     Ok(module.emit_wasm())
@@ -47,34 +44,6 @@ fn rename(module: &mut Module, from: &str, to: &str) -> Result<()> {
         module.exports.delete(replaced);
     }
     to.clone_into(&mut module.exports.get_mut(source).name);
-    Ok(())
-}
-
-/// Status `Unimplemented` of the ABI: the answer of a stub. The SDK's default methods name host functions that the filter
-/// never calls; they are alive through the methods' tables. Should one be called all the same, this answer is an error
-/// that the caller sees, where a trap would cost the VM.
-const UNIMPLEMENTED: i32 = 12;
-
-fn stub(module: &mut Module, abi: &Abi) -> Result<()> {
-    let functions: Vec<_> = module
-        .imports
-        .iter()
-        .filter(|import| abi.stubs.contains(&import.name))
-        .filter_map(|import| match import.kind {
-            walrus::ImportKind::Function(function) => Some((import.name.clone(), function)),
-            _ => None,
-        })
-        .collect();
-    for (name, function) in functions {
-        let ty = module.funcs.get(function).ty();
-        if module.types.get(ty).results() != [walrus::ValType::I32] {
-            bail!("filter/abi.json: {name} does not return a status and cannot be a stub");
-        }
-        let replaced = module.replace_imported_func(function, |(body, _)| {
-            body.i32_const(UNIMPLEMENTED);
-        });
-        replaced.map_err(|error| anyhow::anyhow!("cannot replace {name}: {error:#}"))?;
-    }
     Ok(())
 }
 
@@ -144,7 +113,6 @@ mod tests {
             exports: set(exports),
             imports: set(imports),
             renames,
-            stubs: BTreeSet::new(),
         }
     }
 
@@ -175,24 +143,6 @@ mod tests {
         let module = Module::from_buffer(&pruned).unwrap();
         assert_eq!(module.imports.iter().count(), 0);
         assert_eq!(module.funcs.iter().count(), 2);
-    }
-
-    #[test]
-    fn a_stubbed_import_is_gone_and_its_caller_gets_the_status_unimplemented() {
-        let mut abi = abi(&["spare"], &[], &[]);
-        abi.stubs.insert("proxy_spare".to_owned());
-        let pruned = prune(&sample(), &abi).unwrap();
-        let module = Module::from_buffer(&pruned).unwrap();
-        assert_eq!(module.imports.iter().count(), 0);
-        let bodies = module.funcs.iter_local().filter(|(_, function)| {
-            match &function.block(function.entry_block()).instrs[0].0 {
-                walrus::ir::Instr::Const(constant) => {
-                    matches!(constant.value, walrus::ir::Value::I32(12))
-                }
-                _ => false,
-            }
-        });
-        assert_eq!(bodies.count(), 1);
     }
 
     #[test]
