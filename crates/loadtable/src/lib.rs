@@ -7,7 +7,7 @@
 //!
 //! # On the wire
 //! Protocol Buffers with one packed column per signal; `loadtable.proto` in this crate's folder is the specification, for
-//! any language. About 28 bytes per endpoint, 12 of them for what changes with every table.
+//! any language. About 25 bytes per endpoint, 10 of them for what changes with every table.
 //!
 //! # Compatibility
 //! A reader skips fields it does not know and takes columns it misses as absent, so signals can be added under the same
