@@ -107,10 +107,15 @@ pub(crate) fn weighted_median(values: &mut [(f64, f64)]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(not(target_arch = "wasm32"))]
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const NOW: Duration = Duration::from_secs(1);
 
+    #[cfg(not(target_arch = "wasm32"))]
     proptest! {
         #[test]
         fn a_third_of_wild_points_does_not_bend_the_line(

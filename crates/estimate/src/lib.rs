@@ -29,6 +29,8 @@ mod reports;
 mod rows;
 mod sample;
 mod speed;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use config::{EndpointSpec, PoolConfig};

@@ -1,14 +1,11 @@
 //! What proxies report moves rows forward and is bounded.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test's helper fails by panicking"
-)]
 
+use crate::{EndpointSpec, Pool, PoolConfig, Refusal, Sample};
 use std::time::Duration;
-use trimtab_estimate::{EndpointSpec, Pool, PoolConfig, Refusal, Sample};
 use trimtab_loadtable::{Endpoint, EndpointReport, Report};
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const A: &str = "10.0.0.1:8000";
 const B: &str = "10.0.0.2:8000";

@@ -1,16 +1,11 @@
 //! Rows against the formulas worked out by hand.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test's helper fails by panicking"
-)]
 
+use crate::{Adapters, Counters, EndpointSpec, Pool, PoolConfig, Prior, Sample, SumCount, cost};
 use std::time::Duration;
-use trimtab_estimate::{
-    Adapters, Counters, EndpointSpec, Pool, PoolConfig, Prior, Sample, SumCount, cost,
-};
 use trimtab_loadtable::{Endpoint, State, Table};
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const A: &str = "10.0.0.1:8000";
 const B: &str = "10.0.0.2:8000";
