@@ -3,64 +3,87 @@
 mod files;
 mod licences;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::run;
 use crate::tools::wasm_target::{self, Toolchain};
 
-/// Runs every check; the first that fails ends it.
+type Check = fn() -> Result<()>;
+
+/// Runs every check, also after one has failed: one run tells everything.
 pub(crate) fn lint() -> Result<()> {
-    run::step("fmt", "formatting", || {
-        run::run(run::cargo("fmt").args(["--all", "--check"]))
-    })?;
-    run::step("files", "file sizes", files::check)?;
-    run::step(
-        "licences",
-        "licences and sources of dependencies",
-        licences::check,
-    )?;
-    run::step("clippy", "lints, warnings are errors", || {
-        run::run(run::cargo("clippy").args([
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))
-    })?;
-    if let Toolchain::Rustup = wasm_target::obtain()? {
-        // The file that calls the host exists only there. Debian's rustc comes without clippy; its build still compiles it.
-        run::step(
+    let checks: [(&str, &str, Check); 6] = [
+        ("fmt", "formatting", fmt),
+        ("files", "file sizes", files::check),
+        (
+            "licences",
+            "licences and sources of dependencies",
+            licences::check,
+        ),
+        ("clippy", "lints, warnings are errors", clippy),
+        (
             "clippy wasm32",
             "lints of what only the wasm module has",
-            || {
-                run::run(Toolchain::Rustup.cargo("clippy").args([
-                    "--quiet",
-                    "--package",
-                    "trimtab-filter",
-                    "--lib",
-                    "--",
-                    "-D",
-                    "warnings",
-                ]))
-            },
-        )?;
-    } else {
-        eprintln!(
-            "    clippy does not see the host calls of the filter: Debian's rustc has no clippy for wasm32"
-        );
+            clippy_wasm,
+        ),
+        ("doc", "documentation, warnings are errors", doc),
+    ];
+    let mut failed = Vec::new();
+    for (name, why, check) in checks {
+        if let Err(error) = run::step(name, why, check) {
+            eprintln!("{error:#}");
+            failed.push(name);
+        }
     }
-    run::step("doc", "documentation, warnings are errors", || {
-        run::run(
-            run::cargo("doc")
-                .args([
-                    "--quiet",
-                    "--workspace",
-                    "--no-deps",
-                    "--document-private-items",
-                ])
-                .env("RUSTDOCFLAGS", "-D warnings"),
-        )
-    })
+    if !failed.is_empty() {
+        bail!("lint: {} failed", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn fmt() -> Result<()> {
+    run::run(run::cargo("fmt").args(["--all", "--check"]))
+}
+
+fn clippy() -> Result<()> {
+    run::run(run::cargo("clippy").args([
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+/// The file that calls the host exists only there. Debian's rustc comes without clippy; there the compiler's own warnings
+/// are what is left.
+fn clippy_wasm() -> Result<()> {
+    let toolchain = wasm_target::obtain()?;
+    let package = ["--quiet", "--package", "trimtab-filter", "--lib"];
+    match toolchain {
+        Toolchain::Rustup => run::run(
+            toolchain
+                .cargo("clippy")
+                .args(package)
+                .args(["--", "-D", "warnings"]),
+        ),
+        Toolchain::Debian { .. } => run::run(
+            toolchain
+                .cargo("check")
+                .args(package)
+                .env("RUSTFLAGS", "-D warnings"),
+        ),
+    }
+}
+
+fn doc() -> Result<()> {
+    let mut command = run::cargo("doc");
+    command.args([
+        "--quiet",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ]);
+    run::run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
