@@ -50,6 +50,9 @@ impl ScriptedProxy {
         let shared = Shared::new();
         let clock = Script::new();
         let make = || -> Result<Worker, HostError> {
+            // Each VM is made a little later than the one before, as in a real proxy: a filter may tell itself
+            // from the others by the time at which it was configured.
+            clock.advance(Duration::from_micros(1_100));
             let script = clock.sibling();
             script.add_cluster(AGGREGATOR);
             let mut vm = Vm::new(module, &shared, script.clone(), options)?;
@@ -134,11 +137,11 @@ impl ScriptedProxy {
         all.collect()
     }
 
-    /// Answers a call-out of VM `number`; `None`: it fails.
-    pub fn answer(&mut self, number: usize, token: u32, answer: Option<CallAnswer>) {
-        if let Some(worker) = self.all().nth(number) {
-            worker.vm.answer_call(token, answer);
-        }
+    /// Answers a call-out of VM `number`; `None`: it fails. `false`: it is not open.
+    pub fn answer(&mut self, number: usize, token: u32, answer: Option<CallAnswer>) -> bool {
+        self.all()
+            .nth(number)
+            .is_some_and(|worker| worker.vm.answer_call(token, answer))
     }
 
     /// Runs until some VM calls out and answers its call with `table`; then lets the others take it up.
@@ -146,10 +149,12 @@ impl ScriptedProxy {
     pub fn deliver(&mut self, table: &[u8]) -> bool {
         let mut waited = Duration::ZERO;
         while waited < PATIENCE {
-            if let Some((number, call)) = self.take_calls().into_iter().next_back() {
-                self.answer(number, call.token, Some(CallAnswer::new(200, table)));
-                self.run_for(Duration::from_secs(1));
-                return true;
+            let newest = self.take_calls().into_iter().rev();
+            for (number, call) in newest {
+                if self.answer(number, call.token, Some(CallAnswer::new(200, table))) {
+                    self.run_for(Duration::from_secs(1));
+                    return true;
+                }
             }
             let step = self.step();
             self.run_for(step);

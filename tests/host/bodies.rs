@@ -1,0 +1,183 @@
+//! Bodies of every shape, cut everywhere.
+
+use trimtab_wasmhost::{Action, Options, ScriptedProxy};
+
+use crate::support::{ask, chat, config, first_host, module, ready, reason, table};
+
+#[test]
+fn a_body_cut_at_any_byte_is_placed_like_the_whole_one() {
+    let body = r#"{"model": "poet", "messages": [{"role": "system", "content": "Zwölf Boxkämpfer \"jagen\" \u00fc\ud83d\ude00 😀 Viktor"}, {"role": "user", "content": "q?"}], "max_tokens": 5, "stream": true}"#;
+    let whole = {
+        let mut proxy = ready();
+        let exchange = proxy.vm().request().body(body).finish(proxy.vm());
+        (first_host(&exchange), reason(&exchange))
+    };
+    assert!(whole.0.is_some());
+    for cut in 0..=body.len() {
+        // A proxy of its own each time: decisions depend on those before.
+        if cut % 4 != 0 && !(40..110).contains(&cut) {
+            continue;
+        }
+        let mut proxy = ready();
+        let (first, rest) = body.as_bytes().split_at(cut);
+        let exchange = proxy
+            .vm()
+            .request()
+            .body_chunk(first)
+            .body(rest)
+            .finish(proxy.vm());
+        assert_eq!(exchange.request_body, body.as_bytes(), "cut at {cut}");
+        assert_eq!(
+            (first_host(&exchange), reason(&exchange)),
+            whole,
+            "cut at {cut}"
+        );
+    }
+}
+
+#[test]
+fn a_body_in_single_bytes_arrives_whole() {
+    let mut proxy = ready();
+    let body = chat(300);
+    let mut request = proxy.vm().request();
+    for byte in body.as_bytes() {
+        request = request.body_chunk([*byte]);
+    }
+    let exchange = request.end();
+    assert_eq!(exchange.request_body, body.as_bytes());
+    assert!(first_host(&exchange).is_some());
+}
+
+#[test]
+fn no_body_of_any_size_is_refused_under_a_32_kib_limit() {
+    for total in [
+        0,
+        1,
+        1_000,
+        16_383,
+        16_384,
+        16_385,
+        32_768,
+        32_769,
+        100_000,
+        4 << 20,
+    ] {
+        for chunk in [1_000, 16_384, 65_536] {
+            let mut proxy = ready();
+            let body = chat(total);
+            let mut request = proxy.vm().request();
+            for part in body.as_bytes().chunks(chunk) {
+                request = request.body_chunk(part);
+            }
+            let exchange = request.end();
+            // One chunk larger than the limit can not be held at all; the filter must decide on it at once.
+            assert!(
+                !exchange.local_reply,
+                "{total} bytes in chunks of {chunk}: 413"
+            );
+            assert_eq!(
+                exchange.request_body.len(),
+                body.len(),
+                "{total} in {chunk}"
+            );
+            assert!(first_host(&exchange).is_some(), "{total} in {chunk}");
+        }
+    }
+}
+
+#[test]
+fn at_most_the_first_16_kib_are_held_and_later_chunks_are_not_read() {
+    let mut proxy = ready();
+    let mut exchange = proxy.vm().request().leave_open();
+    let mut held = 0;
+    while exchange.request_headers.is_none() {
+        exchange.body(proxy.vm(), [b' '; 1_024], false);
+        held += 1_024;
+    }
+    assert_eq!(held, 16 * 1_024);
+    let reads = proxy.workers[0].script.count("proxy_get_buffer_bytes");
+    for _ in 0..100 {
+        exchange.body(proxy.vm(), [b' '; 1_024], false);
+        assert_eq!(exchange.actions.last(), Some(&Action::Continue));
+    }
+    assert_eq!(
+        proxy.workers[0].script.count("proxy_get_buffer_bytes"),
+        reads
+    );
+}
+
+#[test]
+fn bodies_that_are_no_json_are_placed_by_load() {
+    let mut proxy = ready();
+    let deep = "[".repeat(15_000);
+    let bodies: [&[u8]; 10] = [
+        b"",
+        b"null",
+        b"{",
+        b"not json",
+        b"\xff\xfe\x00",
+        b"{\"model\": 5}",
+        b"{\"messages\": {}}",
+        b"{\"prompt\": [1, 2, [3]]}",
+        deep.as_bytes(),
+        b"{\"model\": \"m\"} trailing",
+    ];
+    for body in bodies {
+        let exchange = proxy.vm().request().body(body);
+        assert!(
+            first_host(&exchange).is_some() && exchange.request_ended,
+            "{:?}",
+            String::from_utf8_lossy(body)
+        );
+        assert_eq!(exchange.request_body, body);
+        exchange.finish(proxy.vm());
+        assert!(proxy.failures().is_empty(), "{:?}", proxy.failures());
+    }
+}
+
+#[test]
+fn without_a_body_the_headers_alone_are_enough() {
+    let mut proxy = ready();
+    let exchange = proxy.vm().request().end();
+    assert!(first_host(&exchange).is_some() && exchange.request_ended);
+    assert_eq!(exchange.actions, [Action::Continue]);
+}
+
+#[test]
+fn trailers_end_a_held_request() {
+    let mut proxy = ready();
+    let mut exchange = proxy
+        .vm()
+        .request()
+        .body_chunk(r#"{"model": "m""#)
+        .leave_open();
+    assert_eq!(exchange.request_headers, None, "held");
+    let trailers = [("t", "1")].into_iter().collect();
+    proxy.vm().trailers(
+        exchange.stream,
+        trimtab_wasmhost::Direction::Request,
+        trailers,
+    );
+    exchange.collect(proxy.vm());
+    assert!(exchange.request_ended && first_host(&exchange).is_some());
+}
+
+#[test]
+fn without_allow_on_headers_stop_iteration_the_log_says_what_to_set() {
+    let stop_all = Options {
+        allow_on_headers_stop_iteration: false,
+        ..Options::default()
+    };
+    let mut proxy = ScriptedProxy::start(module(), &config(), 1, stop_all).expect("starts");
+    assert!(proxy.deliver(&table().encode()));
+    let exchange = ask(proxy.vm());
+    assert_eq!(
+        exchange.request_headers, None,
+        "this is how Envoy hangs without the option"
+    );
+    exchange.close(proxy.vm());
+    let log = proxy.workers[0]
+        .script
+        .log_text(trimtab_wasmhost::LogLevel::Warn);
+    assert!(log.contains("allow_on_headers_stop_iteration"), "{log}");
+}

@@ -1,0 +1,169 @@
+//! Headers that clients send to mislead or to break.
+
+use trimtab_wasmhost::Action;
+
+use crate::support::{DESTINATION, EXPLAIN, ask, chat, counter, first_host, ready, started};
+
+#[test]
+fn a_clients_destination_header_is_removed_from_every_kind_of_request() {
+    let mut proxy = ready();
+    let forged = "6.6.6.6:666";
+    for (method, path, end) in [
+        ("POST", "/v1/completions", false),
+        ("GET", "/health", true),
+        ("POST", "/upload", false),
+        ("POST", "/v1/completions", true),
+    ] {
+        let request = proxy
+            .vm()
+            .request()
+            .header(":method", method)
+            .header(":path", path)
+            .header(DESTINATION, forged)
+            .another_header("X-Gateway-Destination-Endpoint", forged)
+            .header(EXPLAIN, "forged");
+        let exchange = if end {
+            request.end()
+        } else {
+            request.body(chat(100))
+        };
+        let headers = exchange.request_headers.as_ref().expect("forwarded");
+        assert!(
+            headers
+                .iter()
+                .all(|(_, value)| value != forged.as_bytes() && value != b"forged"),
+            "{method} {path}: {headers:?}"
+        );
+        exchange.finish(proxy.vm());
+    }
+    proxy.run_for(std::time::Duration::from_millis(200));
+    assert!(
+        proxy.shared.all_metrics().iter().any(|metric| metric
+            .name
+            .starts_with("trimtab_forged_headers_total")
+            && metric.value > 0)
+    );
+}
+
+#[test]
+fn it_is_removed_also_when_there_is_no_table() {
+    let mut proxy = started(1);
+    let exchange = proxy
+        .vm()
+        .request()
+        .header(DESTINATION, "6.6.6.6:666")
+        .body(chat(100));
+    assert_eq!(exchange.upstream_header(DESTINATION), None);
+}
+
+#[test]
+fn header_values_of_any_bytes_pass_through_and_never_trap() {
+    let mut proxy = ready();
+    let odd: [&[u8]; 6] = [
+        b"",
+        b"\xff\xfe\xfd",
+        b"\0",
+        b"a\0b",
+        "\u{1F600}".as_bytes(),
+        &[b'x'; 60_000],
+    ];
+    for name in [
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "transfer-encoding",
+        "user-agent",
+        "x-odd",
+        ":path",
+        ":method",
+        ":authority",
+        "upgrade",
+        "connection",
+        DESTINATION,
+    ] {
+        for value in odd {
+            let exchange = proxy.vm().request().header(name, value).body(chat(100));
+            assert!(
+                exchange.request_ended && exchange.request_body == chat(100).as_bytes(),
+                "{name}: {value:?}"
+            );
+            exchange.finish(proxy.vm());
+            assert!(
+                proxy.failures().is_empty(),
+                "{name}: {value:?}: {:?}",
+                proxy.failures()
+            );
+        }
+    }
+    assert!(first_host(&ask(proxy.vm())).is_some());
+}
+
+#[test]
+fn header_names_of_any_bytes_and_many_headers_never_trap() {
+    let mut proxy = ready();
+    let mut request = proxy.vm().request();
+    for number in 0..500 {
+        request = request.another_header(&format!("x-{number}"), [0xff, 0x80]);
+    }
+    let exchange = request
+        .without_header(":path")
+        .without_header("content-type")
+        .body(chat(100));
+    assert!(exchange.request_ended);
+    assert!(proxy.failures().is_empty());
+}
+
+#[test]
+fn a_content_length_that_lies_changes_nothing_but_the_estimate() {
+    let mut proxy = ready();
+    for length in [
+        "0",
+        "1",
+        "-5",
+        "99999999999999999999",
+        "1e9",
+        "abc",
+        "18446744073709551615",
+    ] {
+        let exchange = proxy
+            .vm()
+            .request()
+            .header("content-length", length)
+            .body(chat(500));
+        assert!(
+            exchange.request_ended && first_host(&exchange).is_some(),
+            "{length}"
+        );
+        exchange.finish(proxy.vm());
+    }
+    assert_eq!(
+        counter(
+            &proxy,
+            "trimtab_host_errors_total",
+            "call",
+            "proxy_get_header_map_pairs"
+        ),
+        0
+    );
+}
+
+#[test]
+fn compressed_bodies_are_placed_by_load_alone_and_not_held() {
+    let mut proxy = ready();
+    for encoding in ["gzip", "br", "zstd", "deflate, gzip", "nonsense"] {
+        let exchange = proxy
+            .vm()
+            .request()
+            .header("content-encoding", encoding)
+            .body_chunk([0x1f, 0x8b, 0, 0xff])
+            .body([0; 100]);
+        assert!(first_host(&exchange).is_some(), "{encoding}");
+        assert_eq!(
+            exchange.actions.last(),
+            Some(&Action::Continue),
+            "{encoding}"
+        );
+        assert_eq!(exchange.request_body.len(), 104);
+        exchange.finish(proxy.vm());
+    }
+}

@@ -1,0 +1,21 @@
+//! The real filter.wasm in a proxy-wasm host: virtual time, and every hostcall answers what a test wants.
+//!
+//! What is real: the module that ships, callback by callback. What is played: Envoy (`trimtab-wasmhost` says how it behaves),
+//! the aggregator and the upstreams. `cargo xtask test host` builds the module and runs these.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can not go on says why"
+)]
+
+mod bodies;
+mod configure;
+mod cost;
+mod faults;
+mod headers;
+mod in_flight;
+mod lease;
+mod live;
+mod placement;
+mod support;
+mod tables;
