@@ -1,5 +1,7 @@
 //! A model server's metrics page on a real socket, with every way to misbehave, and a running aggregator beside it.
 
+#![allow(dead_code, reason = "each test program uses its own part")]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -1,0 +1,205 @@
+//! Pools come, change and end: lists of endpoints that move, calls that are cut, an aggregator that stops.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helper fails by panicking"
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+use support::{Fake, Running, Scenario, request};
+use trimtab_loadtable::{Report, State};
+
+fn report(sequence: u64) -> Report {
+    Report {
+        pool: "chat".into(),
+        proxy: 1,
+        sequence,
+        workers: 2,
+        wait_ms: 10_000,
+        ..Report::default()
+    }
+}
+
+#[tokio::test]
+async fn two_pools_do_not_mix() {
+    let (a, b) = (
+        Fake::start(Scenario::Selecting).await,
+        Fake::start(Scenario::Failing).await,
+    );
+    let pool = |name: &str, fake: &Fake| {
+        format!(
+            "- {{name: {name}, discovery: {{endpoints: [{{address: '{}'}}]}}, scrape: {{interval: 20ms}}}}\n",
+            fake.address
+        )
+    };
+    let app = Running::start(&(pool("chat", &a) + &pool("other", &b))).await;
+    let _ = app.row(a.address, |row| row.state == State::Ready).await;
+    let other = app.table("other").await.unwrap();
+    assert_eq!(
+        (other.endpoints.len(), other.endpoints[0].state),
+        (1, State::Suspect)
+    );
+    assert_ne!(
+        other.version.epoch,
+        app.table("chat").await.unwrap().version.epoch
+    );
+    assert_ne!(
+        other.placement_key,
+        app.table("chat").await.unwrap().placement_key
+    );
+}
+
+#[tokio::test]
+async fn a_file_is_followed_and_a_broken_one_changes_nothing_and_is_told() {
+    let (a, b) = (
+        Fake::start(Scenario::Selecting).await,
+        Fake::start(Scenario::Selecting).await,
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("endpoints.yaml");
+    let write = |text: &str| {
+        // As Kubernetes and careful people do it: a new file over the old.
+        std::fs::write(path.with_extension("new"), text).unwrap();
+        std::fs::rename(path.with_extension("new"), &path).unwrap();
+    };
+    let app = Running::start(&format!(
+        "- name: chat\n  discovery: {{file: {{path: '{}', interval: 20ms}}}}\n  scrape: {{interval: 20ms}}\n  publish_interval: 20ms\n",
+        path.display()
+    ))
+    .await;
+    let (status, why) = app.get("/readyz").await;
+    assert!(
+        status == 503 && why.contains("no endpoints listed yet"),
+        "{why}"
+    );
+    assert_eq!(app.table("chat").await, None);
+
+    write(&format!("endpoints: [{{address: '{}'}}]", a.address));
+    let _ = app.row(a.address, |row| row.state == State::Ready).await;
+    write(&format!(
+        "endpoints:\n- {{address: '{}', draining: true}}\n- address: '{}'\n",
+        a.address, b.address
+    ));
+    let _ = app.row(b.address, |row| row.state == State::Ready).await;
+    let _ = app.row(a.address, |row| row.state == State::Draining).await;
+
+    for broken in [
+        "endpoints: [",
+        "",
+        "endpoints: [{address: 5}]",
+        "endpoint: []",
+    ] {
+        let before = app.metric("discovery_errors_total{pool=\"chat\"}").await;
+        write(broken);
+        while app.metric("discovery_errors_total{pool=\"chat\"}").await <= before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(
+            app.table("chat").await.unwrap().endpoints.len(),
+            2,
+            "{broken:?}"
+        );
+    }
+    std::fs::remove_file(&path).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(
+        app.table("chat").await.unwrap().endpoints.len(),
+        2,
+        "the file is gone, the servers are not"
+    );
+
+    write(&format!("endpoints: [{{address: '{}'}}]", b.address));
+    while app.table("chat").await.unwrap().endpoints.len() != 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let asked = a.asked().len();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(
+        a.asked().len(),
+        asked,
+        "nobody asks a server that was taken off the list"
+    );
+}
+
+#[tokio::test]
+async fn a_dns_name_is_resolved() {
+    let fake = Fake::start(Scenario::Selecting).await;
+    let app = Running::start(&format!("- {{name: chat, discovery: {{dns: {{host: localhost, port: {}}}}}, scrape: {{interval: 20ms}}}}\n", fake.address.port())).await;
+    let _ = app.row(fake.address, |row| row.state == State::Ready).await;
+}
+
+#[tokio::test]
+async fn stopping_answers_waiting_proxies_at_once_and_frees_the_address() {
+    let fake = Fake::start(Scenario::Selecting).await;
+    let mut app = Running::with(&[&fake]).await;
+    let _ = app.row(fake.address, |row| row.state == State::Ready).await;
+    let have = app.table("chat").await.unwrap().version;
+    let have = trimtab_loadtable::Version {
+        sequence: u64::MAX,
+        ..have
+    };
+    let (address, body) = (
+        app.address,
+        Report {
+            have: Some(have),
+            wait_ms: 60_000,
+            ..report(1)
+        }
+        .encode(),
+    );
+    let waiting =
+        tokio::spawn(
+            async move { request(address, "POST", "/v1/pools/chat/sync", "", &body).await },
+        );
+    while app.metric("waiting_syncs{pool=\"chat\"}").await < 1.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let began = Instant::now();
+    drop(app.stop.take());
+    assert_eq!(waiting.await.unwrap().0, 204);
+    app.task.await.unwrap().unwrap();
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(std::net::TcpListener::bind(address).is_ok());
+}
+
+#[tokio::test]
+async fn a_proxy_that_hangs_up_leaves_its_place() {
+    let fake = Fake::start(Scenario::Selecting).await;
+    let app = Running::with(&[&fake]).await;
+    let _ = app.row(fake.address, |row| row.state == State::Ready).await;
+    let have = trimtab_loadtable::Version {
+        sequence: u64::MAX,
+        ..app.table("chat").await.unwrap().version
+    };
+    let (address, body) = (
+        app.address,
+        Report {
+            have: Some(have),
+            wait_ms: 60_000,
+            ..report(1)
+        }
+        .encode(),
+    );
+    let waiting =
+        tokio::spawn(
+            async move { request(address, "POST", "/v1/pools/chat/sync", "", &body).await },
+        );
+    while app.metric("waiting_syncs{pool=\"chat\"}").await < 1.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    waiting.abort();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while app.metric("waiting_syncs{pool=\"chat\"}").await > 0.0 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
