@@ -7,7 +7,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::http::{Action, HttpFilter};
+use crate::host::Action;
+use crate::http::HttpFilter;
 
 thread_local! {
     static REQUESTS: RefCell<BTreeMap<u32, HttpFilter>> = const { RefCell::new(BTreeMap::new()) };

@@ -15,6 +15,9 @@ mod headers;
 use std::fmt;
 
 pub(crate) use headers::HeaderPairs;
+pub(crate) use proxy_wasm::types::{
+    Action, BufferType as Buffer, LogLevel as Level, MapType as Map, MetricType as MetricKind,
+};
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
@@ -52,42 +55,6 @@ impl fmt::Display for HostError {
         };
         write!(f, "{}: {meaning} ({})", self.call, self.status)
     }
-}
-
-/// How loud a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    allow(dead_code, reason = "panics are caught in a VM only")
-)]
-pub(crate) enum Level {
-    Info = 2,
-    Warn = 3,
-    Error = 4,
-    Critical = 5,
-}
-
-/// Which header map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Map {
-    Request = 0,
-    Response = 2,
-    CallResponse = 6,
-}
-
-/// Which buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Buffer {
-    RequestBody = 0,
-    CallResponseBody = 4,
-    PluginConfiguration = 7,
-}
-
-/// Kind of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MetricKind {
-    Counter = 0,
-    Gauge = 1,
 }
 
 /// A value of shared data and the number that a compare-and-swap needs.

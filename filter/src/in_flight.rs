@@ -47,7 +47,7 @@ impl InFlight {
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) {
         let root = Rc::clone(&self.root);
         let status = root
-            .checked(host::header(Map::Response, ":status"))
+            .checked(host::header(Map::HttpResponseHeaders, ":status"))
             .flatten();
         self.failed = status.is_some_and(|status| status.first() == Some(&b'5'));
         self.complete = end_of_stream;

@@ -1,50 +1,40 @@
 //! The callbacks of proxy-wasm 0.2.1: what the proxy finds in the module. Only in a VM; `abi.json` lists them.
 //!
-//! Own code and not the SDK's (0.2.5), whose dispatcher panics, and so traps the VM, on a context or call-out that it does not know and
-//! on any status it does not expect; whose trait objects keep every hostcall of the ABI in the module (90 KB of it); and which can not
-//! be told of a call-out that it did not make itself. Here an unknown number is ignored: the request goes on.
+//! The SDK gives the allocator, the entry point and the numbers of the ABI; its dispatcher is not used. It panics, and so traps the VM,
+//! on a context or call-out that it does not know and on any status it does not expect, and it can not be told of a call-out that it did
+//! not make itself. Rust can not leave out or replace its exported callbacks, so ours have names of their own and the build gives them
+//! the ABI's names in their place (`rename_exports`). Here an unknown number is ignored: the request goes on.
 //!
 //! A callback that is not exported is not called, and costs nothing. That is why there is none for response trailers or logs.
 
 use crate::{contexts, root};
 
-/// Lets the proxy put `size` bytes into this VM's memory. [`super::bytes`] takes them over.
-#[unsafe(export_name = "malloc")]
-extern "C" fn allocate(size: usize) -> *mut u8 {
-    let bytes: Box<[u8]> = vec![0; size].into_boxed_slice();
-    Box::into_raw(bytes).cast()
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_abi_version_0_2_1() {}
-
-#[unsafe(no_mangle)]
-extern "C" fn _initialize() {
+proxy_wasm::main! {{
     // Should there be a panic after all, the operator reads where.
     std::panic::set_hook(Box::new(|panic| {
         super::log(super::Level::Critical, &format!("trimtab: {panic}"));
     }));
-}
+}}
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_context_create(context_id: u32, root_id: u32) {
+extern "C" fn trimtab_on_context_create(context_id: u32, root_id: u32) {
     if root_id != 0 {
         contexts::create(context_id, root_id);
     }
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_configure(root_id: u32, config_bytes: usize) -> u32 {
+extern "C" fn trimtab_on_configure(root_id: u32, config_bytes: usize) -> u32 {
     u32::from(root::on_configure(root_id, config_bytes))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_tick(root_id: u32) {
+extern "C" fn trimtab_on_tick(root_id: u32) {
     root::on_tick(root_id);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_http_call_response(
+extern "C" fn trimtab_on_http_call_response(
     root_id: u32,
     token: u32,
     _headers: usize,
@@ -55,14 +45,18 @@ extern "C" fn proxy_on_http_call_response(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(context_id: u32, _count: usize, end_of_stream: u32) -> u32 {
+extern "C" fn trimtab_on_request_headers(
+    context_id: u32,
+    _count: usize,
+    end_of_stream: u32,
+) -> u32 {
     contexts::action(context_id, |request| {
         request.on_request_headers(end_of_stream != 0)
     }) as u32
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_body(
+extern "C" fn trimtab_on_request_body(
     context_id: u32,
     buffered_bytes: usize,
     end_of_stream: u32,
@@ -73,32 +67,36 @@ extern "C" fn proxy_on_request_body(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_trailers(context_id: u32, _count: usize) -> u32 {
+extern "C" fn trimtab_on_request_trailers(context_id: u32, _count: usize) -> u32 {
     contexts::action(context_id, |request| request.on_request_trailers()) as u32
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(context_id: u32, _count: usize, end_of_stream: u32) -> u32 {
+extern "C" fn trimtab_on_response_headers(
+    context_id: u32,
+    _count: usize,
+    end_of_stream: u32,
+) -> u32 {
     contexts::action(context_id, |request| {
         request.on_response_headers(end_of_stream != 0)
     }) as u32
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_body(context_id: u32, bytes: usize, end_of_stream: u32) -> u32 {
+extern "C" fn trimtab_on_response_body(context_id: u32, bytes: usize, end_of_stream: u32) -> u32 {
     contexts::action(context_id, |request| {
         request.on_response_body(bytes, end_of_stream != 0)
     }) as u32
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(context_id: u32) -> u32 {
+extern "C" fn trimtab_on_done(context_id: u32) -> u32 {
     contexts::on_done(context_id);
     1
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_delete(context_id: u32) {
+extern "C" fn trimtab_on_delete(context_id: u32) {
     contexts::delete(context_id);
     root::on_delete(context_id);
 }

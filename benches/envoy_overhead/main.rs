@@ -1,0 +1,189 @@
+//! What the filter costs: CPU of Envoy per request and added latency, against the same Envoy without it.
+//!
+//! All variants are up at once; bursts come in random order within a round; the figures are medians over rounds of the
+//! *paired* ratio or difference, because on a shared machine absolute values drift by a factor of ten within an hour.
+//! Run it with `cargo xtask bench --bench envoy_overhead`; arguments after `--`: rounds, body bytes.
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a benchmark stops at the first surprise"
+)]
+
+mod backend;
+mod cpu;
+mod load;
+mod summary;
+mod variant;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use load::Connection;
+use trimtab::process::Child;
+use variant::{Kind, Variant};
+
+const BACKENDS: usize = 4;
+const CONNECTIONS: usize = 8;
+const BURST: Duration = Duration::from_millis(1_500);
+const SLOW_REQUESTS: usize = 400;
+const SLOW_PAUSE: Duration = Duration::from_millis(5);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let numbers: Vec<usize> = std::env::args()
+        .skip(1)
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let rounds = numbers.first().copied().unwrap_or(14);
+    let sizes = numbers
+        .get(1)
+        .map_or_else(|| vec![2_048, 220 * 1024], |size| vec![*size]);
+    let dir = tempfile::tempdir()?;
+    let mut backends = Vec::new();
+    for _ in 0..BACKENDS {
+        backends.push(backend::start().await?);
+    }
+    let (_aggregator, address) = aggregator(&backends, dir.path()).await?;
+    let mut variants = Vec::new();
+    for kind in [Kind::Plain, Kind::Single] {
+        variants.push(variant::start(kind, &backends, address, dir.path()).await?);
+    }
+    for bytes in sizes {
+        let body = load::chat_body(bytes);
+        wait_until_it_decides(&variants[1], &body).await?;
+        println!("bodies of {} bytes, {rounds} rounds", body.len());
+        bursts(&mut variants, &body, rounds).await?;
+        latency(&variants, &body).await?;
+    }
+    Ok(())
+}
+
+async fn aggregator(
+    backends: &[std::net::SocketAddr],
+    dir: &Path,
+) -> Result<(Child, std::net::SocketAddr)> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let endpoints: String = backends
+        .iter()
+        .map(|address| format!("      - address: {address}\n"))
+        .collect();
+    let config = dir.join("aggregator.yaml");
+    std::fs::write(
+        &config,
+        format!(
+            "listen: {port}\npools:\n  - name: bench\n    discovery:\n      endpoints:\n{endpoints}"
+        ),
+    )?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trimtab"));
+    command.arg("aggregator").arg("--config").arg(config);
+    Ok((
+        Child::spawn("aggregator", &command, &dir.join("aggregator.log"))?,
+        port,
+    ))
+}
+
+/// A benchmark of a filter that has no table would be of something else.
+async fn wait_until_it_decides(variant: &Variant, body: &Bytes) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        Connection::open(variant.address).await?.send(body).await?;
+        let stats = variant.envoy.stats("trimtab.*decisions").await?;
+        let by_table = stats
+            .iter()
+            .filter(|(name, count)| !name.contains("no_table") && **count > 0)
+            .count();
+        if by_table > 0 {
+            return Ok(());
+        }
+        ensure!(
+            start.elapsed() < Duration::from_secs(20),
+            "the filter decides nothing:\n{stats:?}\n{}",
+            variant.envoy.log_tail(40)
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn bursts(variants: &mut [Variant], body: &Bytes, rounds: usize) -> Result<()> {
+    let mut cpu_us = vec![Vec::new(); variants.len()];
+    let mut per_s = vec![Vec::new(); variants.len()];
+    for round in 0..=rounds {
+        for index in order(variants.len(), round) {
+            let variant = &mut variants[index];
+            let pid = variant.envoy.child().id();
+            let (before, start) = (cpu::on_cpu(pid)?, Instant::now());
+            let requests = load::burst(variant.address, body, CONNECTIONS, BURST)
+                .await
+                .context(variant.name)? as f64;
+            let used = cpu::on_cpu(pid)? - before;
+            // The first round warms caches and connections up.
+            if round > 0 {
+                cpu_us[index].push(used.as_secs_f64() * 1e6 / requests);
+                per_s[index].push(requests / start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    println!(
+        "  {:<10}{:>14}{:>12}{:>26}{:>14}",
+        "", "CPU us/request", "requests/s", "CPU ratio (quartiles)", "CPU + us"
+    );
+    for (index, variant) in variants.iter().enumerate() {
+        let [low, middle, high] = summary::ratio(&cpu_us[0], &cpu_us[index]);
+        println!(
+            "  {:<10}{:>14.1}{:>12.0}{:>26}{:>14.1}",
+            variant.name,
+            summary::median(cpu_us[index].clone()),
+            summary::median(per_s[index].clone()),
+            format!("{middle:.3} ({low:.3}-{high:.3})"),
+            summary::difference(&cpu_us[0], &cpu_us[index]),
+        );
+    }
+    Ok(())
+}
+
+/// One request at a time, variants in turn, with pauses: about 100 requests/s in all.
+async fn latency(variants: &[Variant], body: &Bytes) -> Result<()> {
+    let mut connections = Vec::new();
+    for variant in variants {
+        connections.push(Connection::open(variant.address).await?);
+    }
+    let mut micros = vec![Vec::new(); variants.len()];
+    for request in 0..SLOW_REQUESTS {
+        for index in order(variants.len(), request) {
+            tokio::time::sleep(SLOW_PAUSE).await;
+            micros[index].push(connections[index].send(body).await?.as_secs_f64() * 1e6);
+        }
+    }
+    println!(
+        "  {:<10}{:>14}{:>12}{:>26}",
+        "", "p50 us", "p99 us", "paired difference us"
+    );
+    for (index, variant) in variants.iter().enumerate() {
+        println!(
+            "  {:<10}{:>14.0}{:>12.0}{:>26.0}",
+            variant.name,
+            summary::percentile(&mut micros[index].clone(), 0.5),
+            summary::percentile(&mut micros[index].clone(), 0.99),
+            summary::difference(&micros[0], &micros[index]),
+        );
+    }
+    Ok(())
+}
+
+/// The variants in an order that changes from round to round and is the same in each run.
+fn order(count: usize, round: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    let mut state = (round as u64)
+        .wrapping_add(1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for left in (1..count).rev() {
+        state ^= state >> 29;
+        state = state.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        order.swap(left, (state >> 33) as usize % (left + 1));
+    }
+    order
+}

@@ -1,0 +1,146 @@
+//! The proxies that are compared: equal but for the filter.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use trimtab::process::envoy::{Envoy, Options};
+use trimtab::process::find_envoy;
+
+/// One proxy under test.
+pub(crate) struct Variant {
+    pub(crate) name: &'static str,
+    pub(crate) envoy: Envoy,
+    pub(crate) address: SocketAddr,
+}
+
+/// What a proxy is to do.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// Envoy's own least-request balancing.
+    Plain,
+    /// Trimtab in its single form, holding the headers until it has decided.
+    Single,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Single => "trimtab",
+        }
+    }
+}
+
+/// Starts an Envoy of one worker, so that two variants on two cores do not share a thread's fate.
+pub(crate) async fn start(
+    kind: Kind,
+    backends: &[SocketAddr],
+    aggregator: SocketAddr,
+    dir: &Path,
+) -> Result<Variant> {
+    let dir = dir.join(kind.name());
+    fs::create_dir_all(&dir)?;
+    let config = dir.join("envoy.json");
+    fs::write(&config, bootstrap(kind, backends, aggregator)?.to_string())?;
+    let mut options = Options::new(find_envoy()?, config, dir);
+    options.concurrency = 1;
+    let envoy = Envoy::start(&options).await?;
+    let address = envoy.listener("completions").await?;
+    Ok(Variant {
+        name: kind.name(),
+        envoy,
+        address,
+    })
+}
+
+fn filter() -> Result<PathBuf> {
+    std::env::var_os("TRIMTAB_FILTER")
+        .map(PathBuf::from)
+        .context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")
+}
+
+fn bootstrap(kind: Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Result<Value> {
+    let mut filters = Vec::new();
+    if let Kind::Single = kind {
+        filters.push(wasm(&filter()?));
+    }
+    filters.push(json!({"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}));
+    let least_request = policy("least_request", "LeastRequest", json!({}));
+    let balancing = match kind {
+        Kind::Plain => least_request,
+        Kind::Single => policy(
+            "override_host",
+            "OverrideHost",
+            json!({
+                "override_host_sources": [{"header": "x-gateway-destination-endpoint"}],
+                "fallback_policy": {"policies": [least_request]},
+            }),
+        ),
+    };
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "completions",
+        "http_filters": filters,
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model_servers", "timeout": "0s"}}]}]},
+    });
+    Ok(json!({
+        "admin": {"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))},
+        "static_resources": {
+            "listeners": [{
+                "name": "completions",
+                "address": socket(SocketAddr::from(([127, 0, 0, 1], 0))),
+                "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
+            }],
+            "clusters": [
+                cluster("model_servers", backends, json!({"load_balancing_policy": {"policies": [balancing]}})),
+                cluster("trimtab_aggregator", &[aggregator], json!({})),
+            ],
+        },
+    }))
+}
+
+fn wasm(filter: &Path) -> Value {
+    let settings =
+        json!({"pool": "bench", "aggregator": {"cluster": "trimtab_aggregator"}}).to_string();
+    json!({"name": "trimtab", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "name": "trimtab",
+            "allow_on_headers_stop_iteration": true,
+            "failure_policy": "FAIL_OPEN",
+            "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": filter}}},
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": settings},
+        },
+    }})
+}
+
+fn policy(name: &str, kind: &str, mut settings: Value) -> Value {
+    settings["@type"] =
+        format!("type.googleapis.com/envoy.extensions.load_balancing_policies.{name}.v3.{kind}")
+            .into();
+    json!({"typed_extension_config": {"name": format!("envoy.load_balancing_policies.{name}"), "typed_config": settings}})
+}
+
+fn cluster(name: &str, hosts: &[SocketAddr], extra: Value) -> Value {
+    let hosts: Vec<Value> = hosts
+        .iter()
+        .map(|host| json!({"endpoint": {"address": socket(*host)}}))
+        .collect();
+    let mut cluster = json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}]},
+    });
+    if let (Value::Object(cluster), Value::Object(extra)) = (&mut cluster, extra) {
+        cluster.extend(extra);
+    }
+    cluster
+}
+
+fn socket(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}
