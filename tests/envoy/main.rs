@@ -3,6 +3,12 @@
 //! Real: Envoy, filter.wasm, the configuration, sockets. Scripted, where a test must decide what happens: the model servers
 //! (they hold or answer when told to) and the aggregator (it publishes what it is told to). `fleet` has nothing scripted.
 //! Needs what `cargo xtask test` provides; without it every test fails and says so. tests/README.md has the other tiers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: a failure here is a failed test"
+)]
 
 mod bodies;
 mod deploy;

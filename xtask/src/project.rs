@@ -16,9 +16,16 @@ pub(crate) fn filter() -> PathBuf {
     root().join("target/trimtab/filter.wasm")
 }
 
-/// Target folder of everything built for wasm32. Apart from the native one so that the two never wait for each other's lock.
+/// Target folder of checks and tests for wasm32. Apart from the native one, so that the two never wait for each other's lock.
 pub(crate) fn wasm_target_dir() -> PathBuf {
     root().join("target/wasm32")
+}
+
+/// Target folder of the filter's module, for nothing else: cargo names a `cdylib` without a hash, so that another build of
+/// the package in the same folder (another profile's crate types, a check by hand) would leave its module in this one's
+/// place, and cargo would call it fresh.
+pub(crate) fn filter_target_dir() -> PathBuf {
+    root().join("target/trimtab/build")
 }
 
 /// Folder of obtained tools, shared by all clones of one user: `$XDG_CACHE_HOME/trimtab/tools` or `~/.cache/trimtab/tools`.

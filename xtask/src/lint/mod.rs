@@ -5,8 +5,8 @@ mod licences;
 
 use anyhow::{Result, bail};
 
-use crate::run;
 use crate::tools::wasm_target::{self, Toolchain};
+use crate::{project, run};
 
 type Check = fn() -> Result<()>;
 
@@ -59,18 +59,18 @@ fn clippy() -> Result<()> {
 /// The file that calls the host exists only there. Debian's rustc comes without clippy; there the compiler's own warnings
 /// are what is left.
 fn clippy_wasm() -> Result<()> {
-    let toolchain = wasm_target::obtain()?;
+    let (toolchain, dir) = (wasm_target::obtain()?, project::wasm_target_dir());
     let package = ["--quiet", "--package", "trimtab-filter", "--lib"];
     match toolchain {
         Toolchain::Rustup => run::run(
             toolchain
-                .cargo("clippy")
+                .cargo("clippy", &dir)
                 .args(package)
                 .args(["--", "-D", "warnings"]),
         ),
         Toolchain::Debian { .. } => run::run(
             toolchain
-                .cargo("check")
+                .cargo("check", &dir)
                 .args(package)
                 .env("RUSTFLAGS", "-D warnings"),
         ),

@@ -19,7 +19,7 @@ use outcome::Outcome;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only these tiers, while working on one (the filter is built in any case)
+    /// Run only these tiers, while working on one (the filter is built for all but lint and node)
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Tier>,
     /// Run only tests whose name contains this
@@ -47,21 +47,11 @@ pub(crate) enum Tier {
     Clients,
 }
 
-/// What the tests find in their environment.
-struct Provided {
-    filter: PathBuf,
-    envoy: PathBuf,
-    python: PathBuf,
-}
-
-impl Provided {
-    fn variables(&self) -> [(&'static str, OsString); 3] {
-        [
-            ("TRIMTAB_FILTER", self.filter.clone().into()),
-            ("TRIMTAB_ENVOY", self.envoy.clone().into()),
-            ("TRIMTAB_PYTHON", self.python.clone().into()),
-        ]
-    }
+/// Native test programs and what they find in their environment.
+#[derive(Default)]
+struct Prepared {
+    binaries: Vec<TestBinary>,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 /// Runs the tiers. All of them run even when one fails, so that one run tells everything.
@@ -69,28 +59,33 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     let start = Instant::now();
     let wanted = |tier: Tier| args.only.is_empty() || args.only.contains(&tier);
     let mut table = Table::default();
-    let provided = thread::scope(|scope| {
+    let native = [Tier::Unit, Tier::Host, Tier::Envoy, Tier::Clients]
+        .into_iter()
+        .any(wanted);
+    let prepared = thread::scope(|scope| {
         // Downloads run beside the lints, which need no network.
-        let tools = scope.spawn(|| obtain_tools(args.envoy_version.as_deref()));
+        let tools = native.then(|| scope.spawn(|| obtain_tools(args.envoy_version.as_deref())));
         if wanted(Tier::Lint) {
             table.run(Tier::Lint, || lint::lint().map(|()| Outcome::default()));
         }
+        let Some(tools) = tools else {
+            return anyhow::Ok(Prepared::default());
+        };
         let filter = wasm::build()?;
+        let binaries = run::step("tests", "build every native test once", binaries::build)?;
         let (envoy, python) = tools
             .join()
             .map_err(|_| anyhow!("the thread that obtains the tools panicked"))??;
-        anyhow::Ok(Provided {
-            filter,
-            envoy,
-            python,
+        let variables = vec![
+            ("TRIMTAB_FILTER", filter.into()),
+            ("TRIMTAB_ENVOY", envoy.into()),
+            ("TRIMTAB_PYTHON", python.into()),
+        ];
+        Ok(Prepared {
+            binaries,
+            variables,
         })
     })?;
-    let native = [Tier::Unit, Tier::Host, Tier::Envoy, Tier::Clients];
-    let binaries = if native.into_iter().any(wanted) {
-        run::step("tests", "build every native test once", binaries::build)?
-    } else {
-        Vec::new()
-    };
     for tier in [
         Tier::Unit,
         Tier::Node,
@@ -99,9 +94,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         Tier::Clients,
     ] {
         if wanted(tier) {
-            table.run(tier, || {
-                run_tier(tier, &binaries, &provided, args.filter.as_deref())
-            });
+            table.run(tier, || run_tier(tier, &prepared, args.filter.as_deref()));
         }
     }
     table.print(start.elapsed());
@@ -117,19 +110,17 @@ fn obtain_tools(envoy_version: Option<&str>) -> Result<(PathBuf, PathBuf)> {
     Ok((envoy.path, tools::python::venv()?))
 }
 
-fn run_tier(
-    tier: Tier,
-    binaries: &[TestBinary],
-    provided: &Provided,
-    filter: Option<&str>,
-) -> Result<Outcome> {
+fn run_tier(tier: Tier, prepared: &Prepared, filter: Option<&str>) -> Result<Outcome> {
     if tier == Tier::Node {
         return node::run(filter);
     }
-    let variables = provided.variables();
     let mut total = Outcome::default();
-    for binary in binaries.iter().filter(|binary| binary.tier() == tier) {
-        total.add(binary.run(&variables, filter)?);
+    for binary in prepared
+        .binaries
+        .iter()
+        .filter(|binary| binary.tier() == tier)
+    {
+        total.add(binary.run(&prepared.variables, filter)?);
     }
     if tier == Tier::Unit && filter.is_none() {
         total.add(binaries::documentation_tests()?);

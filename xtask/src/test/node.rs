@@ -1,30 +1,30 @@
 //! The pure crates as wasm32 in Node: what the filter computes in a proxy is what the native tests saw.
 
 use std::env;
+use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::outcome::{self, Outcome};
-use crate::tools;
+use crate::{project, tools};
 
 /// Packages whose unit tests also run as wasm32.
 const PACKAGES: [&str; 3] = ["trimtab-pick", "trimtab-loadtable", "trimtab-estimate"];
 
 /// Runs them, one by one, so that a package whose wasm tests vanish is noticed.
 pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {
-    let toolchain = tools::wasm_target::obtain()?;
+    let (toolchain, dir) = (tools::wasm_target::obtain()?, project::wasm_target_dir());
     let runner = tools::bindgen::obtain()?;
     let node = tools::node::obtain()?;
-    let folder = node.parent().context("node has no folder")?.to_owned();
-    let rest = env::var_os("PATH").unwrap_or_default();
-    let path = env::join_paths(std::iter::once(folder).chain(env::split_paths(&rest)))?;
+    let path = path_with(&node)?;
     let mut total = Outcome::default();
     for package in PACKAGES {
         println!("--- {package} as wasm32");
         // `--lib`: the other targets of these packages are native, and rustdoc may be of another version.
-        let mut command = toolchain.cargo("test");
+        let mut command = toolchain.cargo("test", &dir);
         command
-            .args(["--quiet", "--lib", "--package", package])
+            .args(["--lib", "--package", package])
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", &runner)
             .env("PATH", &path);
         if let Some(filter) = filter {
@@ -37,4 +37,19 @@ pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {
         total.add(outcome);
     }
     Ok(total)
+}
+
+/// The PATH with this Node first, by a folder that has nothing else: the folder it lies in may hold another `rustc`.
+fn path_with(node: &Path) -> Result<OsString> {
+    let folder = project::root().join("target/trimtab/node");
+    std::fs::create_dir_all(&folder)?;
+    let link = folder.join("node");
+    // Of an earlier run, perhaps to another Node.
+    let _absent = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(node, &link)
+        .with_context(|| format!("cannot create {}", link.display()))?;
+    let rest = env::var_os("PATH").unwrap_or_default();
+    Ok(env::join_paths(
+        std::iter::once(folder).chain(env::split_paths(&rest)),
+    )?)
 }

@@ -31,8 +31,8 @@ pub(crate) enum Toolchain {
 }
 
 impl Toolchain {
-    /// A cargo command for the target; options that cargo itself needs are there already.
-    pub(crate) fn cargo(&self, subcommand: &str) -> Command {
+    /// A cargo command for the target that builds into `dir`; options that cargo itself needs are there already.
+    pub(crate) fn cargo(&self, subcommand: &str, dir: &Path) -> Command {
         let mut command = match self {
             Self::Rustup => run::cargo(subcommand),
             Self::Debian { linker } => {
@@ -50,9 +50,7 @@ impl Toolchain {
                 command
             }
         };
-        command
-            .args(["--target", TARGET, "--target-dir"])
-            .arg(project::wasm_target_dir());
+        command.args(["--target", TARGET, "--target-dir"]).arg(dir);
         command
     }
 
@@ -205,7 +203,7 @@ mod tests {
 
     fn arguments(toolchain: &Toolchain) -> Vec<String> {
         toolchain
-            .cargo("build")
+            .cargo("build", Path::new("/p/target/wasm32"))
             .get_args()
             .map(|arg| arg.to_string_lossy().into_owned())
             .collect()

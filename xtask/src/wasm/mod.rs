@@ -18,12 +18,13 @@ const SIZE_MAX_BYTES: usize = 450 * 1024;
 /// Builds the module, always, so that nobody can test or ship a stale one. Returns its path.
 pub(crate) fn build() -> Result<PathBuf> {
     let toolchain = wasm_target::obtain()?;
+    let dir = project::filter_target_dir();
     run::step(
         "wasm",
         &format!("build the filter with {}", toolchain.describe()),
         || {
             // `cargo rustc --crate-type`: the package is also an rlib for its native tests, which would stop link-time optimisation.
-            let mut cargo = toolchain.cargo("rustc");
+            let mut cargo = toolchain.cargo("rustc", &dir);
             run::run(cargo.args([
                 "--package",
                 "trimtab-filter",
@@ -35,7 +36,7 @@ pub(crate) fn build() -> Result<PathBuf> {
             ]))
         },
     )?;
-    let built = project::wasm_target_dir()
+    let built = dir
         .join(wasm_target::TARGET)
         .join("wasm/trimtab_filter.wasm");
     let filter = project::filter();
