@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use trimtab_aggregator::{App, Config};
 
 use super::envoy::POOL;
+use super::fleet::Target;
 
 /// A running aggregator. Ends when it is dropped.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Starts an aggregator that scrapes `targets` (address and hardware class).
-    pub(crate) async fn start(targets: &[(SocketAddr, &str)]) -> Result<Self> {
+    /// Starts an aggregator that scrapes `targets`.
+    pub(crate) async fn start(targets: &[Target]) -> Result<Self> {
         let config = Config::from_yaml(&config(targets))
             .context("the demo's own aggregator configuration")?;
         let app = App::build(config)
@@ -51,13 +52,31 @@ impl Control {
     }
 }
 
-/// Everything but listener and endpoints has its default.
-fn config(targets: &[(SocketAddr, &str)]) -> String {
+/// Everything but listener, endpoints and the speeds of classes that are no product's name has its default. An operator
+/// knows what hardware a class is; the aggregator knows products by name (`a100`) and would take any other for an A100.
+fn config(targets: &[Target]) -> String {
     let mut yaml =
         format!("listen: 127.0.0.1:0\npools:\n- name: {POOL}\n  discovery:\n    endpoints:\n");
-    for (address, class) in targets {
+    for Target { address, class, .. } in targets {
         // Writing to a String cannot fail.
         let _ = writeln!(yaml, "    - {{ address: \"{address}\", class: {class} }}");
+    }
+    yaml.push_str("  classes:\n");
+    let mut named: Vec<&str> = Vec::new();
+    for Target { class, profile, .. } in targets
+        .iter()
+        .filter(|target| target.class != target.profile.name)
+    {
+        if !named.contains(&class.as_str()) {
+            named.push(class);
+            let prefill = profile.speed / profile.prefill_s_per_token;
+            let sequence = (profile.decode_s_per_sequence + profile.context_s_per_token * 500.0)
+                / profile.speed;
+            let _ = writeln!(
+                yaml,
+                "  - {{ name: {class}, prefill_tokens_per_s: {prefill:.0}, itl_s_per_sequence: {sequence:.7} }}"
+            );
+        }
     }
     yaml
 }
@@ -65,11 +84,29 @@ fn config(targets: &[(SocketAddr, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trimtab_modelserver::Profile;
 
     #[tokio::test]
     async fn the_aggregator_takes_the_demos_configuration() {
-        let target = SocketAddr::from(([127, 0, 0, 1], 9_000));
-        let control = Control::start(&[(target, "a100")]).await.unwrap();
+        let fast = Profile::named("a100").unwrap();
+        let slow = Profile {
+            speed: 0.4,
+            ..fast.clone()
+        };
+        let target = |port, class: &str, profile| Target {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            class: class.to_owned(),
+            profile,
+        };
+        let targets = [target(9_000, "a100", fast), target(9_001, "slow", slow)];
+        let parsed = Config::from_yaml(&config(&targets)).unwrap();
+        let classes: Vec<_> = parsed.pools[0]
+            .classes
+            .iter()
+            .map(|(name, prior)| (name.as_str(), prior.prefill_tokens_per_s))
+            .collect();
+        assert_eq!(classes, [("slow", 4_706.0)]);
+        let control = Control::start(&targets).await.unwrap();
         assert_ne!(control.address().port(), 0);
         control.stop().await;
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use trimtab_modelserver::{Server, Spec};
+use trimtab_modelserver::{Profile, Server, Spec};
 
 use super::scenario;
 
@@ -18,6 +18,16 @@ const GAUGES: &str = "/metrics/?name[]=vllm:num_requests_running&name[]=vllm:num
 const ASK_LIMIT: Duration = Duration::from_millis(400);
 /// The selected page has well under a kilobyte per server.
 const PAGE_MAX_BYTES: usize = 64 * 1024;
+
+/// What the aggregator is told of a server.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    /// Hardware class.
+    pub(crate) class: String,
+    /// What that hardware is.
+    pub(crate) profile: Profile,
+}
 
 /// The running servers of one lane. They end when it is dropped.
 #[derive(Debug)]
@@ -51,19 +61,25 @@ impl Fleet {
             .collect()
     }
 
-    /// Address and hardware class of each server, as an operator would list them. The slow one is of another class,
-    /// as another accelerator is; that its cache is small, nobody tells of the last one.
-    pub(crate) fn targets(&self) -> Vec<(SocketAddr, &'static str)> {
-        let class = |spec: Spec| {
-            if spec.speed < 1.0 {
+    /// Each server as an operator would list it. The slow one is of another class, as another accelerator is; that the
+    /// cache of the last one is small, nobody tells.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        let target = |(address, spec): (SocketAddr, Spec)| {
+            let class = if spec.speed < 1.0 {
                 "slow"
             } else {
                 spec.profile.name
+            };
+            Target {
+                address,
+                class: class.to_owned(),
+                profile: spec.effective_profile(),
             }
         };
         self.addresses()
             .into_iter()
-            .zip(scenario::fleet().into_iter().map(class))
+            .zip(scenario::fleet())
+            .map(target)
             .collect()
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Setup {
     /// For the reader.
     pub(crate) description: String,
     proxy: Proxy,
-    control: Control,
+    pub(crate) control: Control,
     /// One per lane.
     pub(crate) fleets: Vec<Fleet>,
     _files: TempDir,

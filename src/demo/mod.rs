@@ -17,15 +17,18 @@ mod stats;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 pub use args::Args;
 
-use crate::load::{Lane, Plan, drive};
+use crate::load::{Failure, Lane, Pace, Plan, drive};
 use lanes::Setup;
 use live::{LaneView, Phase, Screen};
 use report::{ClientFigures, Report, ServerLine};
@@ -35,6 +38,13 @@ use traffic::Traffic;
 /// How long to wait for the answers that are under way when the measured time is over. A lane that is overloaded has a
 /// long queue then; cutting it off sooner would hide its worst times.
 const DRAIN: Duration = Duration::from_secs(90);
+/// How long a lane that lags may go on sending what was scheduled in the measured time.
+const CATCH_UP_S: f64 = 10.0;
+/// Answers are scheduled as if they took this: what a server at the demo's load takes.
+const PACE: Pace = Pace {
+    ttft_s: 0.3,
+    tpot_s: 0.03,
+};
 /// What the live view calls recent.
 const RECENT: Duration = Duration::from_secs(10);
 
@@ -66,6 +76,10 @@ async fn measure(args: &Args) -> Result<()> {
     let setup = Setup::start(args).await?;
     println!("{}", traffic.description);
     println!("{}", setup.description);
+    println!(
+        "the aggregator's view of the trimtab lane: trimtab table http://{} --watch",
+        setup.control.address()
+    );
     let Traffic {
         sessions,
         requests_per_s,
@@ -81,30 +95,76 @@ async fn measure(args: &Args) -> Result<()> {
     let plan = Plan {
         start,
         stop_s: window.1,
+        catch_up_s: CATCH_UP_S,
         drain: DRAIN,
+        pace: PACE,
         model: scenario::MODEL.to_owned(),
         adapters: scenario::ADAPTERS.map(str::to_owned).to_vec(),
     };
-    {
-        let driving = drive(sessions, &setup.lanes, plan);
-        tokio::pin!(driving);
-        let mut screen = Screen::new(args.plain);
-        let mut views = tokio::time::interval(Duration::from_secs_f64(screen.interval_s()));
-        loop {
-            tokio::select! {
-                () = &mut driving => break,
-                _ = views.tick() => show(&mut screen, start, window, &setup).await,
+    // A task of its own: drawing a view must not hold up an arrival. Dropping the set ends it, and every request with it.
+    let mut driving = JoinSet::new();
+    let lanes = setup.lanes.clone();
+    driving.spawn(async move { drive(sessions, &lanes, plan).await });
+    let mut screen = Screen::new(args.plain);
+    let mut views = tokio::time::interval(Duration::from_secs_f64(screen.interval_s()));
+    views.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            driven = driving.join_next() => {
+                driven.transpose().context("the load client failed")?;
+                break;
             }
+            _ = views.tick() => show(&mut screen, start, window, &setup).await,
         }
     }
     let report = assemble(args, &setup, window, requests_per_s, name);
     print!("{}", report.table());
     if let Some(dir) = &args.report {
         report.write(dir)?;
+        let file = dir.join("requests.csv");
+        std::fs::write(&file, requests_csv(&setup))
+            .with_context(|| format!("cannot write {}", file.display()))?;
         println!("report: {}", dir.display());
     }
     setup.stop().await;
     Ok(())
+}
+
+/// Every request of every lane, warm-up included, for those who want to look closer.
+fn requests_csv(setup: &Setup) -> String {
+    let mut out = "lane,session,turn,family,scheduled_s,sent_s,ttft_s,tpot_s,prompt_tokens,cached_tokens,output_tokens,endpoint,failure\n".to_owned();
+    for (lane, fleet) in setup.lanes.iter().zip(&setup.fleets) {
+        lane.progress.with_records(|records| {
+            for r in records {
+                let number = |value: Option<f64>| {
+                    value.map(|value| format!("{value:.6}")).unwrap_or_default()
+                };
+                let endpoint = r
+                    .endpoint
+                    .as_deref()
+                    .map(|address| fleet.name_of(address))
+                    .unwrap_or_default();
+                let failure = r.failure.as_ref().map(Failure::label).unwrap_or_default();
+                // Writing to a String cannot fail.
+                let _ = writeln!(
+                    out,
+                    "{},{},{},{},{:.4},{:.4},{},{},{},{},{},{endpoint},{failure}",
+                    lane.name,
+                    r.session,
+                    r.turn,
+                    r.family,
+                    r.scheduled_s,
+                    r.sent_s,
+                    number(r.ttft_s),
+                    number(r.tpot_s),
+                    r.prompt_tokens,
+                    r.cached_tokens,
+                    r.output_tokens
+                );
+            }
+        });
+    }
+    out
 }
 
 async fn show(screen: &mut Screen, start: Instant, window: (f64, f64), setup: &Setup) {
@@ -162,9 +222,10 @@ fn assemble(
 ) -> Report {
     let fast = scenario::fast_profile();
     let figures = |(lane, fleet): (&Arc<Lane>, &fleet::Fleet)| {
-        let of = lane
-            .progress
-            .with_records(|records| LaneFigures::of(records, window, &fast, |a| fleet.name_of(a)));
+        let skipped = lane.progress.skipped();
+        let of = lane.progress.with_records(|records| {
+            LaneFigures::of(records, skipped, window, &fast, |a| fleet.name_of(a))
+        });
         (lane.name.to_owned(), of)
     };
     let lanes: BTreeMap<_, _> = setup.lanes.iter().zip(&setup.fleets).map(figures).collect();

@@ -94,6 +94,7 @@ impl Report {
         });
         row("requests", &|lane| lane.requests.to_string());
         row("errors", &|lane| lane.errors.to_string());
+        row("never sent (lagged)", &|lane| lane.skipped.to_string());
         for server in &self.servers {
             row(&format!("  on {}", server.name), &|lane| {
                 lane.per_endpoint
@@ -169,7 +170,7 @@ mod tests {
         let lanes = LANES.map(|name| {
             (
                 name.to_owned(),
-                LaneFigures::of(&[], (0.0, 1.0), &profile, str::to_owned),
+                LaneFigures::of(&[], 0, (0.0, 1.0), &profile, str::to_owned),
             )
         });
         Report {

@@ -29,10 +29,12 @@ pub(crate) struct LaneFigures {
     pub(crate) requests: usize,
     /// Of those, failed.
     pub(crate) errors: usize,
+    /// Scheduled, but never sent: the lane was too far behind.
+    pub(crate) skipped: usize,
     pub(crate) errors_by_kind: BTreeMap<String, usize>,
     pub(crate) ttft_ms: Percentiles,
     pub(crate) tpot_ms: Percentiles,
-    /// Share of all requests that kept both targets; a failed request keeps none.
+    /// Share of all requests that kept both targets; one that failed or was never sent keeps none.
     pub(crate) slo_share: f64,
     /// Cached share of all prompt tokens.
     pub(crate) prefix_hit_ratio: f64,
@@ -93,17 +95,19 @@ fn ratio(part: f64, whole: f64) -> f64 {
 }
 
 impl LaneFigures {
-    /// The figures of the requests that were *due* in `window` (from, to; seconds after the start). `name` turns a server's
+    /// The figures of the requests *scheduled* in `window` (from, to; seconds after the start): the same in every lane. `name` turns a server's
     /// address into the key of [`Self::per_endpoint`].
+    /// `skipped`: how many more were scheduled and never sent.
     pub(crate) fn of(
         records: &[Record],
+        skipped: usize,
         window: (f64, f64),
         fast: &Profile,
         name: impl Fn(&str) -> String,
     ) -> Self {
         let measured: Vec<&Record> = records
             .iter()
-            .filter(|r| (window.0..window.1).contains(&r.due_s))
+            .filter(|r| (window.0..window.1).contains(&r.scheduled_s))
             .collect();
         let mut errors_by_kind = BTreeMap::new();
         let mut per_endpoint = BTreeMap::new();
@@ -125,10 +129,11 @@ impl LaneFigures {
         Self {
             requests: measured.len(),
             errors: errors_by_kind.values().sum(),
+            skipped,
             errors_by_kind,
             ttft_ms: Percentiles::of(&ttft_s),
             tpot_ms: Percentiles::of(&sorted(measured.iter().filter_map(|r| r.tpot_s))),
-            slo_share: ratio(kept as f64, measured.len() as f64),
+            slo_share: ratio(kept as f64, (measured.len() + skipped) as f64),
             prefix_hit_ratio: ratio(tokens(|r| r.cached_tokens), tokens(|r| r.prompt_tokens)),
             per_endpoint,
             ttft_s,
@@ -155,6 +160,7 @@ mod tests {
             session: 0,
             turn: 0,
             family: "chat".into(),
+            scheduled_s: due_s,
             due_s,
             sent_s: due_s + 0.002,
             ttft_s: Some(ttft_s),
@@ -193,7 +199,7 @@ mod tests {
             record(19.9, 5.0, 0),
             record(20.0, 9.0, 0),
         ];
-        let lane = LaneFigures::of(&records, (10.0, 20.0), &fast(), str::to_owned);
+        let lane = LaneFigures::of(&records, 0, (10.0, 20.0), &fast(), str::to_owned);
         assert_eq!((lane.requests, lane.errors), (3, 1));
         assert_eq!(lane.errors_by_kind.get("status_503"), Some(&1));
         assert!((lane.slo_share - 1.0 / 3.0).abs() < 1e-9);

@@ -33,7 +33,7 @@ impl std::fmt::Debug for Traffic {
 
 /// The demo's own mix at `load`.
 pub(crate) fn mixed(load: f64, seed: u64) -> Result<Traffic> {
-    let plan = scenario::plan(load, seed)?;
+    let plan = scenario::plan(load)?;
     let requests_per_s = load * plan.capacity_rps;
     let demand = plan.demand;
     let description = format!(

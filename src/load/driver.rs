@@ -29,14 +29,36 @@ pub struct Lane {
 pub struct Plan {
     /// Time zero of the sessions' start times.
     pub start: Instant,
-    /// No request is sent later than this, in seconds after the start.
+    /// Requests scheduled before this are sent, in seconds after the start; in a lane that lags perhaps later.
     pub stop_s: f64,
-    /// How long to wait, after that, for answers under way.
+    /// A lane that lags may send what was scheduled before the stop for so many seconds longer; what it has not sent
+    /// then is counted as skipped ([`Progress::skipped`]).
+    pub catch_up_s: f64,
+    /// How long to wait, after the stop, for answers under way.
     pub drain: Duration,
+    /// What an answer is assumed to take in the schedule of later turns.
+    pub pace: Pace,
     /// The base model's name.
     pub model: String,
     /// Names of the adapters, by index.
     pub adapters: Vec<String>,
+}
+
+/// The assumed duration of an answer. It makes the schedule of a session's later turns, so that every lane is asked the
+/// same at the same moments; a turn is later than its schedule only in a lane that has not answered the turn before.
+/// Without a schedule a slow lane would be asked less, and its load would be lighter for being slow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Seconds to the first token.
+    pub ttft_s: f64,
+    /// Seconds per token after that.
+    pub tpot_s: f64,
+}
+
+impl Pace {
+    fn answer_s(self, tokens: u32) -> f64 {
+        self.ttft_s + self.tpot_s * f64::from(tokens)
+    }
 }
 
 /// Sends `sessions` to every lane, each at its own time, and returns when all answers are in or the drain is over;
@@ -67,12 +89,18 @@ async fn sleep_until(start: Instant, at_s: f64) {
 
 async fn run_session(session: Session, lane: Arc<Lane>, plan: Arc<Plan>) {
     let mut body = ChatBody::default();
-    let mut due_s = session.start_s();
+    let (mut scheduled_s, mut free_s) = (session.start_s(), 0.0_f64);
     let (index, family) = (session.index(), session.family().clone());
     for (number, turn) in (0_u32..).zip(session) {
-        due_s += turn.think_s;
-        if due_s >= plan.stop_s {
+        scheduled_s += turn.think_s;
+        if scheduled_s >= plan.stop_s {
             return;
+        }
+        let due_s = scheduled_s.max(free_s + turn.think_s);
+        if due_s >= plan.stop_s + plan.catch_up_s {
+            lane.progress.on_skipped();
+            scheduled_s += plan.pace.answer_s(turn.answer.tokens);
+            continue;
         }
         sleep_until(plan.start, due_s).await;
         let bytes = body.write(&turn, &plan.model, &plan.adapters);
@@ -80,6 +108,7 @@ async fn run_session(session: Session, lane: Arc<Lane>, plan: Arc<Plan>) {
             session: index,
             turn: number,
             family: family.clone(),
+            scheduled_s,
             due_s,
             sent_s: plan.start.elapsed().as_secs_f64(),
             ttft_s: None,
@@ -101,7 +130,8 @@ async fn run_session(session: Session, lane: Arc<Lane>, plan: Arc<Plan>) {
             return;
         }
         body.on_answer(turn.answer.id, answer.escaped);
-        due_s = plan.start.elapsed().as_secs_f64();
+        free_s = plan.start.elapsed().as_secs_f64();
+        scheduled_s += plan.pace.answer_s(turn.answer.tokens);
     }
 }
 

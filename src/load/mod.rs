@@ -13,7 +13,7 @@ mod sse;
 pub use body::ChatBody;
 pub(crate) use client::UPSTREAM_HEADER;
 pub use client::{Answer, Client, Failure};
-pub use driver::{Lane, Plan, drive};
+pub use driver::{Lane, Pace, Plan, drive};
 pub use record::{Progress, Record};
 pub use route::{Balancer, Route};
 pub use sse::{Event, SseReader, Usage};

@@ -17,7 +17,9 @@ pub struct Record {
     pub turn: u32,
     /// Kind of session.
     pub family: Arc<str>,
-    /// When it should have been sent, in seconds after the start of the run.
+    /// When the schedule has it, in seconds after the start of the run; the same in every lane.
+    pub scheduled_s: f64,
+    /// When it could be sent: as scheduled, or when the lane had answered the turn before.
     pub due_s: f64,
     /// When it was.
     pub sent_s: f64,
@@ -41,6 +43,7 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Progress {
     in_flight: AtomicUsize,
+    skipped: AtomicUsize,
     records: Mutex<Vec<Record>>,
     recent: Mutex<VecDeque<(Instant, f64)>>,
 }
@@ -70,6 +73,16 @@ impl Progress {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn on_skipped(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests scheduled before the stop that the lane was too far behind to send.
+    #[must_use]
+    pub fn skipped(&self) -> usize {
+        self.skipped.load(Ordering::Relaxed)
     }
 
     /// Times to first token since `since`, unsorted, in seconds.

@@ -149,7 +149,12 @@ async fn run(
     let plan = Plan {
         start: Instant::now(),
         stop_s,
+        catch_up_s: 5.0,
         drain,
+        pace: Pace {
+            ttft_s: 0.05,
+            tpot_s: 0.01,
+        },
         model: "base".to_owned(),
         adapters: Vec::new(),
     };
