@@ -13,7 +13,7 @@ use document::Finding;
 /// Check configurations: the aggregator's, the filter's, and Envoy or Istio YAML that holds the filter's.
 ///
 /// Prints every problem at once, each with its place, the value, the reason and the fix. What a file is, is told from
-/// what it holds: `pools` make it the aggregator's, `pool` and `aggregator` the filter's; in any other YAML the
+/// what it holds: `pools` make it the aggregator's, `endpoints` its list of endpoints, `pool` and `aggregator` the filter's; in any other YAML the
 /// configurations of Wasm plugins are looked for and those of Trimtab checked.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   trimtab check aggregator.yaml plugin.json
-  trimtab check deploy/envoy/envoy.yaml
+  trimtab check deploy/envoy/envoy.yaml deploy/envoy/aggregator.yaml deploy/envoy/pool.yaml
 
 Exit status: 0 everything is fine; 1 there are problems, or a file holds nothing to check.";
 
@@ -54,7 +54,7 @@ fn report(file: &Path) -> bool {
     };
     if findings.is_empty() {
         println!(
-            "{shown}: holds no configuration of Trimtab: no `pools`, no `pool` with `aggregator`, no Wasm plugin of that kind"
+            "{shown}: holds no configuration of Trimtab: no `pools`, `endpoints` or `pool`, no Wasm plugin of that kind"
         );
         return false;
     }

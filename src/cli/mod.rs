@@ -29,7 +29,7 @@ const AFTER_HELP: &str = "\
 Examples:
   trimtab demo                              three load balancers side by side on simulated servers
   trimtab table http://127.0.0.1:9190       what an aggregator publishes now
-  trimtab check deploy/envoy/*.yaml         every problem of configurations, before they are applied
+  trimtab check deploy/envoy/envoy.yaml     every problem of configurations, before they are applied
 
 Environment:
   RUST_LOG    what is logged to standard error, e.g. debug or trimtab=debug (the aggregator has --log)

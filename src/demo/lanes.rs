@@ -13,7 +13,7 @@ use super::control::Control;
 use super::envoy::{self, AGGREGATOR, Policy};
 use super::fleet::Fleet;
 use super::report::LANES;
-use crate::load::{Balancer, Client, Lane, Progress, Route};
+use crate::load::{Balancer, Client, DECISION_HEADER, Lane, Progress, Route};
 use crate::process::envoy::Options;
 use crate::process::{Envoy, find_envoy};
 use crate::proxy;
@@ -158,7 +158,10 @@ async fn start_wasmtime(
     dir: &Path,
 ) -> Result<Started> {
     let config = dir.join("plugin.json");
-    write(&config, &envoy::plugin())?;
+    // This proxy does not say which server answered; the filter can.
+    let mut plugin = envoy::plugin();
+    plugin["explain_header"] = DECISION_HEADER.into();
+    write(&config, &plugin)?;
     let [trimtab, least, robin] =
         [0, 1, 2].map(|lane| fleets.get(lane).map(Fleet::addresses).unwrap_or_default());
     let options = proxy::Args {

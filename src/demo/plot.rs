@@ -172,7 +172,9 @@ fn draw_legend(svg: &mut String, row: f64, curve: &Curve<'_>, (colour, dash): (&
     let value = |q| percentile(curve.sorted_s, q).map_or_else(|| "-".to_owned(), duration);
     let _ = writeln!(
         svg,
-        r##"<line x1="{x}" y1="{at}" x2="{}" y2="{at}" stroke="{colour}" stroke-width="3" stroke-dasharray="{dash}"/><text x="{}" y="{}" stroke="#fff" stroke-width="4" paint-order="stroke">{}: p50 {}, p99 {} ●</text>"##,
+        r##"<rect x="{}" y="{}" width="338" height="22" fill="#fff"/><line x1="{x}" y1="{at}" x2="{}" y2="{at}" stroke="{colour}" stroke-width="3" stroke-dasharray="{dash}"/><text x="{}" y="{}">{}: p50 {}, p99 {}</text>"##,
+        x - 8.0,
+        at - 11.0,
         x + 36.0,
         x + 44.0,
         at + 4.5,

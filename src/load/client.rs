@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, StatusCode, body::Incoming, header};
+use hyper::{HeaderMap, Request, Response, StatusCode, body::Incoming, header};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 
@@ -15,6 +15,8 @@ use super::sse::{Event, SseReader, Usage};
 const PATH: &str = "/v1/chat/completions";
 /// Response header in which the proxies of the demo say which server answered.
 pub(crate) const UPSTREAM_HEADER: &str = "x-upstream";
+/// Response header in which the filter explains itself when it is asked to: `reason=...; endpoint=ip:port; ...`.
+pub(crate) const DECISION_HEADER: &str = "x-trimtab-decision";
 /// A request that takes longer counts as failed.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
@@ -115,16 +117,23 @@ impl Client {
             tracing::debug!(%target, ?error, "no answer");
             Failure::Connect
         })?;
-        let upstream = response
-            .headers()
-            .get(UPSTREAM_HEADER)
-            .and_then(|value| value.to_str().ok());
-        answer.upstream = upstream.map(str::to_owned);
+        answer.upstream = upstream(response.headers());
         if response.status() != StatusCode::OK {
             return Err(refused(response).await);
         }
         read(response.into_body(), on_first, answer).await
     }
+}
+
+/// The server that answered, in the words of the proxy or else of the filter.
+fn upstream(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let decided = || {
+        text(DECISION_HEADER)?
+            .split("; ")
+            .find_map(|part| part.strip_prefix("endpoint="))
+    };
+    text(UPSTREAM_HEADER).or_else(decided).map(str::to_owned)
 }
 
 async fn refused(response: Response<Incoming>) -> Failure {
@@ -177,5 +186,24 @@ async fn read(
         Ok(())
     } else {
         Err(Failure::Stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    #[test]
+    fn the_server_is_named_by_the_proxy_or_by_the_filter() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(upstream(&headers), None);
+        headers.insert(
+            DECISION_HEADER,
+            HeaderValue::from_static("reason=load; endpoint=10.0.0.1:80; wait_ms=4"),
+        );
+        assert_eq!(upstream(&headers).as_deref(), Some("10.0.0.1:80"));
+        headers.insert(UPSTREAM_HEADER, HeaderValue::from_static("10.0.0.2:80"));
+        assert_eq!(upstream(&headers).as_deref(), Some("10.0.0.2:80"));
     }
 }

@@ -11,8 +11,8 @@ mod route;
 mod sse;
 
 pub use body::ChatBody;
-pub(crate) use client::UPSTREAM_HEADER;
 pub use client::{Answer, Client, Failure};
+pub(crate) use client::{DECISION_HEADER, UPSTREAM_HEADER};
 pub use driver::{Lane, Pace, Plan, drive};
 pub use record::{Progress, Record};
 pub use route::{Balancer, Route};

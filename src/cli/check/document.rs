@@ -1,6 +1,6 @@
 //! What one file holds and what is wrong with it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// One configuration within a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +43,12 @@ fn check_document(document: &Value, text: &str) -> Vec<Finding> {
             problems: lines(checked.err()),
         }];
     }
+    if let Some(endpoints) = object.get("endpoints") {
+        return vec![Finding {
+            what: "list of endpoints".to_owned(),
+            problems: endpoint_problems(endpoints),
+        }];
+    }
     if object.contains_key("pool") || object.contains_key("aggregator") {
         return vec![filter("filter".to_owned(), document)];
     }
@@ -58,6 +64,16 @@ fn check_document(document: &Value, text: &str) -> Vec<Finding> {
             .extend(unknown_cluster(settings, &clusters));
     }
     findings.into_iter().map(|(finding, _)| finding).collect()
+}
+
+/// A file of endpoints has the same form as the list in the aggregator's configuration, so it is checked as one.
+fn endpoint_problems(endpoints: &Value) -> Vec<String> {
+    let pool = json!({"name": "checked", "discovery": {"endpoints": endpoints}});
+    let checked = trimtab_aggregator::Config::from_yaml(&json!({"pools": [pool]}).to_string());
+    lines(checked.err())
+        .into_iter()
+        .map(|line| line.replace("pools[0].discovery.", ""))
+        .collect()
 }
 
 fn lines(problems: Option<impl ToString>) -> Vec<String> {
@@ -253,6 +269,21 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_list_of_endpoints_is_checked_like_the_aggregators_own() {
+        assert_eq!(
+            problems("endpoints:\n- address: 10.0.0.1:80\n"),
+            Vec::<String>::new()
+        );
+        let bad =
+            problems("endpoints:\n- address: nowhere\n- {address: \"10.0.0.1:80\", colour: red}\n");
+        assert!(
+            bad.iter().any(|line| line.contains("endpoints[0].address")),
+            "{bad:?}"
+        );
+        assert!(bad.iter().any(|line| line.contains("colour")), "{bad:?}");
     }
 
     #[test]
