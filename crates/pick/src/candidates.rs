@@ -39,11 +39,14 @@ impl Candidates {
     /// that a decision allocates nothing.
     pub(crate) const ROOM: usize = 16;
 
-    /// The candidates of a decision with a fresh table: 3.6.
+    /// The candidates of a decision with a fresh table (3.6): first those of the keys, then the drawn ones in the
+    /// order of the draws. A pool that has no more endpoints than this is weighed in full.
     pub(crate) fn gather(request: &Request, snapshot: &Snapshot, rng: &mut Rng) -> Self {
         let mut candidates = Self::affine(request, snapshot);
         for _ in 0..SAMPLES {
-            if let Some(index) = snapshot.sample(rng) {
+            // Always endpoints that are not weighed yet: a draw that repeats one tells nothing, and in a small pool it
+            // would now and then leave only a busy endpoint to choose.
+            if let Some(index) = snapshot.sample(rng, candidates.indices(&mut [0; Self::ROOM])) {
                 candidates.add(Candidate {
                     index,
                     ..Candidate::default()
@@ -123,6 +126,14 @@ impl Candidates {
 
     pub(crate) fn as_slice(&self) -> &[Candidate] {
         self.list.get(..self.len).unwrap_or(&[])
+    }
+
+    /// The endpoints of all candidates, written to `room`.
+    fn indices<'a>(&self, room: &'a mut [u32; Self::ROOM]) -> &'a mut [u32] {
+        for (slot, candidate) in room.iter_mut().zip(self.as_slice()) {
+            *slot = candidate.index;
+        }
+        room.get_mut(..self.len).unwrap_or_default()
     }
 
     /// The candidate for the endpoint at `index`.

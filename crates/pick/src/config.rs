@@ -19,7 +19,7 @@ impl Default for Config {
     }
 }
 
-/// Random endpoints weighed per request (3.6). Two suffice: power of two choices; more herd on a stale table (4.5).
+/// Random endpoints weighed per request (3.6), different from each other and from those of the request's keys. Two suffice: power of two choices; more herd on a stale table (4.5).
 pub(crate) const SAMPLES: u32 = 2;
 /// Fixed ranks weighed for a shared prefix (3.6); for an adapter likewise.
 pub(crate) const PREFIX_RANKS: u32 = 2;

@@ -77,6 +77,13 @@ impl Choices {
         self.indices.get(..usize::from(self.len)).unwrap_or(&[])
     }
 
+    /// The indices, for a copy whose order does not matter.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u32] {
+        self.indices
+            .get_mut(..usize::from(self.len))
+            .unwrap_or_default()
+    }
+
     /// Whether no more fit.
     pub(crate) fn is_full(&self) -> bool {
         usize::from(self.len) == self.indices.len()

@@ -70,23 +70,29 @@ fn within_bounds(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> bool {
     f64::from(inflight.in_flight(index)) + 1.0 <= bound
 }
 
-/// Power of two choices on own requests per speed: Envoy's least-request.
+/// Power of two choices on own requests per speed: Envoy's least-request, but always two different endpoints.
 fn two_choices(
     snapshot: &Snapshot,
     inflight: &InFlight,
     rng: &mut Rng,
     choices: &mut Choices,
 ) -> u32 {
-    if let (Some(first), Some(second)) = (snapshot.sample(rng), snapshot.sample(rng)) {
-        let load = |index| own_load(index, snapshot, inflight);
-        let (best, other) = if load(second) < load(first) {
-            (second, first)
-        } else {
-            (first, second)
-        };
-        choices.push(best);
-        choices.push(other);
-    }
+    let Some(first) = snapshot.sample(rng, &mut []) else {
+        return 0;
+    };
+    let Some(second) = snapshot.sample(rng, &mut [first]) else {
+        choices.push(first);
+        return 1;
+    };
+    let load = |index| own_load(index, snapshot, inflight);
+    // The first draw keeps a tie, so that idle endpoints get requests in proportion to speed.
+    let (best, other) = if load(second) < load(first) {
+        (second, first)
+    } else {
+        (first, second)
+    };
+    choices.push(best);
+    choices.push(other);
     2
 }
 

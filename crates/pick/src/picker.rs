@@ -9,9 +9,6 @@ use crate::inflight::{InFlight, OwnWork, Pending, Ticket};
 use crate::snapshot::Row;
 use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, fallback};
 
-/// Draws made to fill the list of choices up before neighbours are taken.
-const FILL_DRAWS: u32 = 8;
-
 /// One decider. Methods: [`choose`](Self::choose) decides and changes nothing; `on_*` say that something happened.
 #[derive(Debug)]
 pub struct Picker {
@@ -92,12 +89,13 @@ impl Picker {
     }
 }
 
-/// A candidate with its cost. `tie` breaks ties at random, else equal endpoints would all be taken in list order.
+/// A candidate with its cost. `tie` breaks ties: between keys and draws at random, else equal endpoints would all be taken
+/// in list order; among draws by their order, so that equally busy endpoints get requests in proportion to speed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Weighed {
     candidate: Candidate,
     cost_s: f64,
-    tie: u64,
+    tie: (u64, usize),
 }
 
 /// The policy P0 (3.6): the cheapest of a few candidates; the others follow in the order of their costs.
@@ -111,12 +109,17 @@ fn cheapest(
     let candidates = Candidates::gather(request, snapshot, rng);
     let mut weighed = [Weighed::default(); Candidates::ROOM];
     let count = candidates.as_slice().len();
-    for (slot, candidate) in weighed.iter_mut().zip(candidates.as_slice()) {
-        let cost_s = cost_s(candidate, &demand, snapshot, inflight);
+    let draws = rng.next_u64();
+    let numbered = weighed.iter_mut().zip(candidates.as_slice()).enumerate();
+    for (number, (slot, candidate)) in numbered {
+        let tie = match candidate.origin {
+            Origin::Sample => draws,
+            _ => rng.next_u64(),
+        };
         *slot = Weighed {
             candidate: *candidate,
-            cost_s,
-            tie: rng.next_u64(),
+            cost_s: cost_s(candidate, &demand, snapshot, inflight),
+            tie: (tie, number),
         };
     }
     let weighed = weighed.get_mut(..count).unwrap_or_default();
@@ -194,20 +197,13 @@ fn work(snapshot: &Snapshot, endpoint: EndpointId, request: &Request) -> (Pendin
     (pending, (cost::work_s(row, uncached) * 1e6) as u64)
 }
 
-/// Fills the list up, so that a retry has somewhere to go: endpoints drawn by speed, and if draws keep hitting
-/// the same ones, the first three, which are sure to hold what is missing.
+/// Fills the list up with endpoints drawn by speed, so that a retry has somewhere to go.
 fn fill(choices: &mut Choices, snapshot: &Snapshot, rng: &mut Rng) {
-    for _ in 0..FILL_DRAWS {
-        if choices.is_full() || choices.as_slice().len() >= snapshot.choosable().len() {
+    while !choices.is_full() {
+        let mut taken = *choices;
+        let Some(index) = snapshot.sample(rng, taken.as_mut_slice()) else {
             return;
-        }
-        if let Some(index) = snapshot.sample(rng) {
-            choices.push(index);
-        }
+        };
+        choices.push(index);
     }
-    snapshot
-        .choosable()
-        .iter()
-        .take(3)
-        .for_each(|index| choices.push(*index));
 }

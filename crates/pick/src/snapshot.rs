@@ -211,15 +211,48 @@ impl Snapshot {
         self.choosable.get(self.placement.rank(key, rank)?).copied()
     }
 
-    /// An endpoint drawn in proportion to speed; `None` when nothing may be chosen. O(log n).
-    pub(crate) fn sample(&self, rng: &mut Rng) -> Option<u32> {
-        let point = rng.unit() * self.total_speed();
-        let at = self.cumulative_speed.partition_point(|sum| *sum <= point);
-        // Rounding may put the point on the total itself.
-        self.choosable
-            .get(at)
-            .or_else(|| self.choosable.last())
-            .copied()
+    /// An endpoint drawn in proportion to speed from those that are not in `taken`, which must name endpoints that may
+    /// be chosen, each once, and is left in ascending order; `None` when there is no other. O(log n) for each of
+    /// `taken`, however unequal the speeds: redrawing until a new one comes has no bound, and taking a neighbour after
+    /// some redraws favours the neighbours of fast endpoints.
+    pub(crate) fn sample(&self, rng: &mut Rng, taken: &mut [u32]) -> Option<u32> {
+        if taken.len() >= self.choosable.len() {
+            return None;
+        }
+        // In a large pool the first draw is nearly always new; given that it is, it has the same distribution.
+        let drawn = self.first_not_in(self.position(rng.unit() * self.total_speed()), &[])?;
+        if !taken.contains(&drawn) {
+            return Some(drawn);
+        }
+        taken.sort_unstable();
+        let speed = |index: &u32| self.row(*index).map_or(0.0, |row| row.speed);
+        let left = self.total_speed() - taken.iter().map(speed).sum::<f64>();
+        let mut point = rng.unit() * left;
+        for index in taken.iter() {
+            let at = self.choosable.partition_point(|other| other < index);
+            let before = at
+                .checked_sub(1)
+                .and_then(|at| self.cumulative_speed.get(at));
+            if point < before.copied().unwrap_or(0.0) {
+                break;
+            }
+            point += speed(index);
+        }
+        // Rounding may still put the point on one that is taken.
+        self.first_not_in(self.position(point), taken)
+    }
+
+    /// The position in `choosable` whose share of the summed speeds holds `point`.
+    fn position(&self, point: f64) -> usize {
+        self.cumulative_speed.partition_point(|sum| *sum <= point)
+    }
+
+    /// The first endpoint at or after `position` that is not in `taken`, from the beginning again after the last one
+    /// (rounding may put a point on the total itself).
+    fn first_not_in(&self, position: usize, taken: &[u32]) -> Option<u32> {
+        let behind = self.choosable.get(position..).unwrap_or(&[]);
+        let mut all = behind.iter().chain(&self.choosable);
+        all.find(|index| !taken.contains(index)).copied()
     }
 }
 
