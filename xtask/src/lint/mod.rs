@@ -1,5 +1,6 @@
 //! `cargo xtask lint`: what a reviewer should not have to look for.
 
+mod architecture;
 mod files;
 mod licences;
 
@@ -12,9 +13,14 @@ type Check = fn() -> Result<()>;
 
 /// Runs every check, also after one has failed: one run tells everything.
 pub(crate) fn lint() -> Result<()> {
-    let checks: [(&str, &str, Check); 6] = [
+    let checks: [(&str, &str, Check); 7] = [
         ("fmt", "formatting", fmt),
         ("files", "file sizes", files::check),
+        (
+            "architecture",
+            "who knows whom, and no clock in the pure crates",
+            architecture::check,
+        ),
         (
             "licences",
             "licences and sources of dependencies",
