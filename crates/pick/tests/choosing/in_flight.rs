@@ -1,0 +1,98 @@
+//! The decider's own requests.
+
+use std::rc::Rc;
+
+use trimtab_pick::{
+    Config, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Request, Rng, Snapshot,
+};
+
+use crate::pool::{NOW, endpoint, first, picker, plain, pool, shares};
+
+#[test]
+fn own_requests_count_until_a_table_has_seen_them() {
+    let mut picker = picker(pool(&[0.0, 0.5]));
+    // 10,000 tokens are one second of prefill: more than the other one's wait.
+    let long = Request {
+        prompt_tokens: Some(10_000),
+        ..Request::default()
+    };
+    let id = |index: usize, picker: &Picker| picker.snapshot().unwrap().endpoints()[index].id;
+    let ticket = picker.on_sent(Millis(NOW.0 + 10), id(0, &picker), &long);
+    assert_eq!(shares(&mut picker, &plain(), 500), [0.0, 1.0]);
+    // A table that came later but was taken before the send has not seen it; one taken after has.
+    for (age_ms, expected) in [(200, [0.0, 1.0]), (20, [1.0, 0.0])] {
+        let rows = pool(&[0.0, 0.5])
+            .into_iter()
+            .map(|row| EndpointLoad { age_ms, ..row })
+            .collect();
+        picker.on_table(Rc::new(Snapshot::new(
+            rows,
+            PoolFacts::default(),
+            Millis(NOW.0 + 100),
+        )));
+        let share = shares(&mut picker, &plain(), 500);
+        assert_eq!(share, expected, "rows of {age_ms} ms");
+    }
+    picker.on_done(NOW, ticket);
+}
+
+#[test]
+fn a_burst_between_two_tables_is_spread_over_the_pool() {
+    let mut picker = picker(pool(&[0.0; 10]));
+    let mut rng = Rng::new(3);
+    let mut counts = [0_u32; 10];
+    let mut tickets = Vec::new();
+    for _ in 0..1_000 {
+        let index = first(&picker.choose(NOW, &mut rng, &plain()));
+        counts[index] += 1;
+        let id = picker.snapshot().unwrap().endpoints()[index].id;
+        tickets.push(picker.on_sent(NOW, id, &plain()));
+    }
+    // Two choices on exact counts: the fullest is ahead of the mean by about log2(log2(10)), against 25 at random.
+    assert!(
+        counts.iter().all(|count| (95..=105).contains(count)),
+        "{counts:?}"
+    );
+    tickets
+        .into_iter()
+        .for_each(|ticket| picker.on_done(NOW, ticket));
+}
+
+#[test]
+fn requests_in_flight_survive_tables_without_their_endpoint_and_leave_nothing_behind() {
+    let mut picker = Picker::new(Config::default());
+    let here = endpoint(1, 0.0).id;
+    let before_any_table = picker.on_sent(NOW, here, &plain());
+    let stranger = picker.on_sent(NOW, EndpointId(99), &plain());
+    picker.on_table(Rc::new(Snapshot::new(
+        pool(&[0.0; 3]),
+        PoolFacts::default(),
+        NOW,
+    )));
+    let mut after = picker.on_sent(NOW, here, &plain());
+    let work: Vec<_> = picker
+        .own_work()
+        .map(|work| (work.endpoint, work.in_flight, work.pending_tokens))
+        .collect();
+    assert_eq!(work, [(here, 2, 100), (EndpointId(99), 1, 0)]);
+    picker.on_first_byte(NOW, &mut after);
+    picker.on_first_byte(NOW, &mut after);
+    picker.on_table(Rc::new(Snapshot::new(
+        Vec::new(),
+        PoolFacts::default(),
+        NOW,
+    )));
+    let work: Vec<_> = picker
+        .own_work()
+        .map(|work| (work.in_flight, work.pending_tokens))
+        .collect();
+    assert_eq!(work.iter().map(|(in_flight, _)| in_flight).sum::<u32>(), 3);
+    assert!(
+        work.iter().all(|(_, pending_tokens)| *pending_tokens == 0),
+        "{work:?}"
+    );
+    for ticket in [before_any_table, stranger, after] {
+        picker.on_done(NOW, ticket);
+    }
+    assert_eq!(picker.own_work().count(), 0);
+}

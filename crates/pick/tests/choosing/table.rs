@@ -1,0 +1,134 @@
+//! No table, an old one, and endpoints that may not be chosen.
+
+use trimtab_pick::{Config, EndpointLoad, Millis, Picker, Reason, Rng, State};
+
+use crate::pool::{NOW, endpoint, first, picker, plain, pool, prefix};
+
+#[test]
+fn without_a_table_or_without_endpoints_there_is_no_opinion() {
+    let mut rng = Rng::new(1);
+    let decision = Picker::new(Config::default()).choose(NOW, &mut rng, &plain());
+    assert_eq!(
+        (decision.reason, decision.choices.as_slice()),
+        (Reason::NoTable, &[][..])
+    );
+    let decision = picker(Vec::new()).choose(NOW, &mut rng, &plain());
+    assert_eq!(
+        (decision.reason, decision.choices.as_slice()),
+        (Reason::NoEndpoints, &[][..])
+    );
+    let draining = EndpointLoad {
+        state: State::Draining,
+        ..endpoint(0, 0.0)
+    };
+    let decision = picker(vec![draining]).choose(NOW, &mut rng, &plain());
+    assert_eq!(
+        (decision.reason, decision.choices.as_slice()),
+        (Reason::NoEndpoints, &[][..])
+    );
+}
+
+#[test]
+fn a_suspect_endpoint_is_used_only_when_none_is_ready() {
+    let mut endpoints = pool(&[0.0, 3.0]);
+    endpoints[0].state = State::Suspect;
+    let decision = picker(endpoints.clone()).choose(NOW, &mut Rng::new(1), &plain());
+    assert_eq!(
+        (decision.choices.as_slice(), decision.reason),
+        (&[1][..], Reason::Single)
+    );
+    endpoints[1].state = State::Suspect;
+    let decision = picker(endpoints).choose(NOW, &mut Rng::new(1), &plain());
+    assert_eq!(
+        (decision.choices.as_slice().len(), decision.reason),
+        (2, Reason::Suspect)
+    );
+}
+
+#[test]
+fn an_old_table_still_tells_who_there_is() {
+    let mut picker = picker(pool(&[0.0, 100.0]));
+    let late = Millis(NOW.0 + 3_001);
+    let mut rng = Rng::new(5);
+    let decision = picker.choose(Millis(NOW.0 + 3_000), &mut rng, &plain());
+    assert_eq!(decision.reason, Reason::Load);
+    let mut second = 0;
+    for _ in 0..2_000 {
+        let decision = picker.choose(late, &mut rng, &plain());
+        assert_eq!(
+            (decision.reason, decision.wait_s),
+            (Reason::StaleLoad, None)
+        );
+        second += first(&decision);
+    }
+    // The wait of 100 s is no longer believed: both alike.
+    assert!((900..=1_100).contains(&second), "{second} of 2,000");
+    // A clock that steps back makes no table old.
+    assert_eq!(
+        picker.choose(Millis(0), &mut rng, &plain()).reason,
+        Reason::Load
+    );
+}
+
+#[test]
+fn a_table_that_was_old_when_it_came_stays_old() {
+    let rows = pool(&[0.0, 0.0])
+        .into_iter()
+        .map(|row| EndpointLoad {
+            age_ms: 2_000,
+            ..row
+        })
+        .collect();
+    let mut picker = picker(rows);
+    let mut rng = Rng::new(5);
+    assert_eq!(
+        picker
+            .choose(Millis(NOW.0 + 1_000), &mut rng, &plain())
+            .reason,
+        Reason::Load
+    );
+    assert_eq!(
+        picker
+            .choose(Millis(NOW.0 + 1_001), &mut rng, &plain())
+            .reason,
+        Reason::StaleLoad
+    );
+}
+
+#[test]
+fn without_a_fresh_table_one_hot_key_overloads_nobody() {
+    let mut picker = picker(pool(&[0.0; 8]));
+    let late = Millis(NOW.0 + 60_000);
+    let mut rng = Rng::new(5);
+    let mut counts = [0_u32; 8];
+    let mut tickets = Vec::new();
+    for sent in 1..=800 {
+        let decision = picker.choose(late, &mut rng, &prefix(9, 500, 400));
+        assert_eq!(decision.reason, Reason::StaleAffinity);
+        let index = first(&decision);
+        counts[index] += 1;
+        tickets.push(picker.on_sent(
+            late,
+            picker.snapshot().unwrap().endpoints()[index].id,
+            &plain(),
+        ));
+        // The bound of consistent hashing with bounded loads: ceil(1.25 x mean). 16 independent ranks miss one of 8
+        // endpoints with 12 %, so the bound holds as long as those that are hit have room: 1.25 x 7 / 8 > 1.
+        let bound = (1.25 * f64::from(sent) / 8.0).ceil();
+        assert!(
+            counts.iter().all(|count| f64::from(*count) <= bound),
+            "{counts:?} after {sent}"
+        );
+    }
+    // Idle again, the key is back on its first rank.
+    tickets
+        .into_iter()
+        .for_each(|ticket| picker.on_done(late, ticket));
+    let firsts: Vec<usize> = (0..50)
+        .map(|_| first(&picker.choose(late, &mut rng, &prefix(9, 500, 400))))
+        .collect();
+    assert!(
+        firsts.windows(2).all(|pair| pair[0] == pair[1]),
+        "{firsts:?}"
+    );
+}
