@@ -96,8 +96,7 @@ impl Stage {
         (stage, aggregator)
     }
 
-    /// Whether requests go to `a` rather than to `b`. A decision weighs a few endpoints drawn at random, and where `b` alone is
-    /// drawn it gets the request; so this looks at forty.
+    /// Whether requests go to `a` rather than to `b`. Looks at forty, because a worker may still have the table before.
     pub(crate) async fn prefers(&self, a: &Backend, b: &Backend) -> bool {
         let before = (a.count(), b.count());
         for n in 0..40 {
