@@ -10,6 +10,8 @@ const PER_BIN: usize = 15;
 const MIN_PER_BIN: usize = 5;
 /// Bins that make a line.
 const MIN_BINS: usize = 3;
+/// Largest x of a line over its smallest: closer together, the noise of the ends makes the slope.
+const MIN_SPREAD: f64 = 4.0;
 /// Pairs older than this say nothing about the model that runs now.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
@@ -46,7 +48,9 @@ impl Fit {
     /// The slope, or `None` while there is not enough spread.
     pub(crate) fn slope(&self, now: Duration) -> Option<f64> {
         let points: Vec<(f64, f64)> = self.bins.iter().filter_map(|bin| bin.median(now)).collect();
-        if points.len() < MIN_BINS {
+        let ends = points.first().zip(points.last());
+        let spread = ends.is_some_and(|((least, _), (most, _))| *most >= MIN_SPREAD * least);
+        if points.len() < MIN_BINS || !spread {
             return None;
         }
         let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
@@ -59,6 +63,13 @@ impl Fit {
             }
         }
         weighted_median(&mut slopes)
+    }
+
+    /// The largest x per y of a bin whose pairs have at least `min_x`: the upper quartile of its pairs, which leaves out those that
+    /// something else delayed and survives a few that are too good.
+    pub(crate) fn best_ratio(&self, now: Duration, min_x: f64) -> Option<f64> {
+        let ratios = self.bins.iter().filter_map(|bin| bin.ratio(now, min_x));
+        ratios.reduce(f64::max)
     }
 }
 
@@ -76,8 +87,27 @@ impl Bin {
         self.next = (self.next + 1) % PER_BIN;
     }
 
+    fn counts(&self, now: Duration) -> bool {
+        self.pairs.len() >= MIN_PER_BIN && now.saturating_sub(self.last) <= MAX_AGE
+    }
+
+    fn ratio(&self, now: Duration, min_x: f64) -> Option<f64> {
+        if !self.counts(now) {
+            return None;
+        }
+        let usable = |pair: &&(f64, f64)| pair.0 >= min_x && pair.1 > 0.0;
+        let ratios = self.pairs.iter().filter(usable).map(|(x, y)| x / y);
+        let mut ratios: Vec<f64> = ratios.collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        let quartile = (ratios.len() * 3).checked_div(4)?;
+        ratios
+            .get(quartile)
+            .copied()
+            .filter(|_| ratios.len() >= MIN_PER_BIN)
+    }
+
     fn median(&self, now: Duration) -> Option<(f64, f64)> {
-        if self.pairs.len() < MIN_PER_BIN || now.saturating_sub(self.last) > MAX_AGE {
+        if !self.counts(now) {
             return None;
         }
         let mut xs: Vec<f64> = self.pairs.iter().map(|pair| pair.0).collect();

@@ -10,6 +10,8 @@ const MAX_TOKENS_PER_S: f64 = 5e6;
 const MAX_REQUESTS_PER_S: f64 = 1e5;
 /// A KV cache fuller than this may hold requests back for want of blocks and not of compute.
 const KV_TIGHT: f64 = 0.95;
+/// Tokens per step and running sequence that are still decoding: speculation yields a few, a chunk of a prompt hundreds.
+const MAX_DECODE_TOKENS: f64 = 4.0;
 
 /// Differences of counters over an interval. `None`: a page lacked the counter, or the difference cannot be true.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,6 +35,8 @@ pub(crate) struct Interval {
     pub(crate) saturated: Option<bool>,
     /// Nothing queued at either end.
     pub(crate) no_queue: bool,
+    /// No prefill ended, and as far as steps are counted none was under way: time between tokens is time to decode.
+    pub(crate) decode_only: bool,
 }
 
 impl Interval {
@@ -61,6 +65,8 @@ impl Interval {
             })
         };
         let ttft_s = pair(b.ttft_s, a.ttft_s);
+        let step_tokens = pair(b.step_tokens, a.step_tokens);
+        let prompt_tokens = tokens(b.prompt_tokens, a.prompt_tokens);
         let finished = requests(b.finished, a.finished);
         let waiting = before.waiting.zip(after.waiting);
         let kv_tight = [before, after]
@@ -68,7 +74,7 @@ impl Interval {
             .any(|sample| sample.kv_used.is_some_and(|used| used > KV_TIGHT));
         Some(Self {
             seconds,
-            prompt_tokens: tokens(b.prompt_tokens, a.prompt_tokens),
+            prompt_tokens,
             cached_tokens: tokens(b.cached_tokens, a.cached_tokens)
                 .or_else(|| tokens(b.prefix_hits, a.prefix_hits)),
             generation_tokens: tokens(b.generation_tokens, a.generation_tokens),
@@ -77,7 +83,7 @@ impl Interval {
                 .filter(|count| *count <= MAX_REQUESTS_PER_S * seconds)
                 .or(finished),
             finished,
-            step_tokens: pair(b.step_tokens, a.step_tokens),
+            step_tokens,
             ttft_s,
             itl_s: pair(b.itl_s, a.itl_s),
             in_engine: difference(in_engine(before), in_engine(after)),
@@ -87,6 +93,9 @@ impl Interval {
                 .map(|(x, y)| f64::midpoint(x, y)),
             saturated: waiting.map(|(x, y)| x >= 1.0 && y >= 1.0 && !kv_tight),
             no_queue: waiting == Some((0.0, 0.0)),
+            decode_only: prompt_tokens == Some(0.0)
+                && ttft_s.is_none_or(|ttft| ttft.count == 0.0)
+                && step_tokens.is_none_or(|steps| is_decoding(before, after, steps)),
         })
     }
 }
@@ -96,6 +105,13 @@ fn in_engine(sample: &Sample) -> Option<f64> {
         .waiting
         .zip(sample.running)
         .map(|(waiting, running)| waiting + running)
+}
+
+/// Whether steps hold about one token per running sequence. A prompt that is cut into chunks fills them long before its end is
+/// counted anywhere else.
+fn is_decoding(before: &Sample, after: &Sample, steps: SumCount) -> bool {
+    let most = before.running.zip(after.running).map(|(x, y)| x.max(y));
+    most.is_some_and(|running| steps.sum <= MAX_DECODE_TOKENS * running.max(1.0) * steps.count)
 }
 
 fn difference(before: Option<f64>, after: Option<f64>) -> Option<f64> {

@@ -22,6 +22,8 @@ const STEPS_KEPT: usize = 15;
 const STEP_BUDGET_TOKENS: f64 = 2048.0;
 /// Share of the full budget from which steps count as full.
 const FULL: f64 = 0.75;
+/// Shorter prompts take as long as the step that they are part of, whatever the speed.
+const MIN_PROMPT_TOKENS: f64 = 512.0;
 /// Gaps between tokens behind one observation of their mean.
 const MIN_GAPS: f64 = 4.0;
 /// No accelerator is outside of this; a fit that is, is wrong.
@@ -40,7 +42,8 @@ pub(crate) struct Run {
 /// What has been seen of a class.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Speed {
-    /// Mean time between tokens over running requests.
+    /// Mean time between tokens over running requests, while nothing is prefilled: a prefill stretches it by far more than
+    /// another sequence does, and comes more often the more sequences run.
     itl: Fit,
     /// Mean time to first token over uncached prompt tokens, while nothing is queued.
     ttft: Fit,
@@ -77,7 +80,7 @@ impl Speed {
         }
         if let Some((itl, running)) = interval.itl_s.zip(interval.running)
             && itl.count >= MIN_GAPS
-            && !saturated
+            && interval.decode_only
         {
             self.itl.add(now, running, itl.sum / itl.count);
         }
@@ -100,7 +103,8 @@ impl Speed {
     }
 
     /// Prompt tokens per second while decoding goes on: from saturated runs; else from how the time to first token grows with the
-    /// prompt on endpoints without a queue; else the prior.
+    /// prompt on endpoints without a queue; else, where all prompts are alike, from that time as a whole, which is a little too
+    /// slow but alike for all classes; else the prior.
     pub(crate) fn prefill_tokens_per_s(&self, now: Duration, prior: &Prior) -> f64 {
         let slope = || {
             self.ttft
@@ -108,9 +112,11 @@ impl Speed {
                 .filter(|slope| *slope > 0.0)
                 .map(|slope| 1.0 / slope)
         };
+        let whole = || self.ttft.best_ratio(now, MIN_PROMPT_TOKENS);
         let speed = self
             .saturated_rate()
             .or_else(slope)
+            .or_else(whole)
             .unwrap_or(prior.prefill_tokens_per_s);
         speed.clamp(PREFILL_RANGE.0, PREFILL_RANGE.1)
     }

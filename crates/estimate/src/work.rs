@@ -100,7 +100,10 @@ impl Work {
             }
         }
         if let Some((generated, finished)) = interval.generation_tokens.zip(interval.finished) {
-            self.output.add(generated, finished);
+            // Those that run have generated half of their tokens on average. Counting ends alone makes the mean rise with every
+            // burst, and counting starts alone makes it fall.
+            let started = interval.prefilled.unwrap_or(finished);
+            self.output.add(generated, f64::midpoint(started, finished));
         }
         if let Some(ended) = interval.finished.or(interval.prefilled) {
             self.arrivals

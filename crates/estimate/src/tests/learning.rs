@@ -36,7 +36,8 @@ struct Server {
 }
 
 impl Server {
-    /// `seconds` with `running` sequences; prompts of `prompt` tokens fill the prefill budget when `queued`, else `arrivals` come.
+    /// `seconds` with `running` sequences; prompts of `prompt` tokens fill the prefill budget when `queued`, else the more come the
+    /// more run. The time that prefills take is missing between the tokens of those that run.
     fn run(
         &mut self,
         seconds: f64,
@@ -45,19 +46,21 @@ impl Server {
         queued: bool,
         noise: &mut Noise,
     ) -> Sample {
-        let itl_s = (BASE_ITL_S + TRUE_SLOPE_S * running) * (1.0 + 0.1 * noise.next());
         self.part += if queued {
             seconds * TRUE_PREFILL / prompt
         } else {
-            2.0
+            0.2 * running.sqrt() * (1.0 + noise.next())
         };
         let done = self.part.floor();
         self.part -= done;
+        let prefill_share = (done * prompt / TRUE_PREFILL / seconds).min(0.95);
+        let step_s = (BASE_ITL_S + TRUE_SLOPE_S * running) * (1.0 + 0.1 * noise.next());
+        let itl_s = step_s / (1.0 - prefill_share);
         self.prompt += done * prompt;
         self.finished += done;
         self.ttft.count += done;
         self.ttft.sum += done * (0.03 + prompt / TRUE_PREFILL) * (1.0 + 0.1 * noise.next());
-        let tokens = (seconds / itl_s * running * if queued { 0.05 } else { 1.0 }).round();
+        let tokens = (seconds / itl_s * running).round();
         self.generated += tokens;
         self.itl.count += tokens;
         self.itl.sum += tokens * itl_s;
@@ -79,6 +82,11 @@ impl Server {
 
 /// Scrapes one server of class `a100` five times a second; every `wild`th sample has absurd sums.
 fn learn(queued: impl Fn(u64) -> bool, wild: u64) -> Table {
+    learn_prompts(&[200.0, 500.0, 1_100.0, 2_500.0], queued, wild)
+}
+
+/// As [`learn`], with these lengths of prompts in turn.
+fn learn_prompts(prompts: &[f64], queued: impl Fn(u64) -> bool, wild: u64) -> Table {
     const A: &str = "10.0.0.1:8000";
     let mut pool = Pool::new(PoolConfig::new("chat", 1, [0; 16]));
     let spec = EndpointSpec {
@@ -91,7 +99,7 @@ fn learn(queued: impl Fn(u64) -> bool, wild: u64) -> Table {
     let at = |k: u64| Duration::from_millis(200 * k);
     for k in 0..1_500 {
         let running = [2.0, 5.0, 12.0, 30.0, 70.0][(k / 7 % 5) as usize];
-        let prompt = [200.0, 500.0, 1_100.0, 2_500.0][(k / 11 % 4) as usize];
+        let prompt = prompts[(k / 11) as usize % prompts.len()];
         if wild > 0 && k % wild == 0 {
             server.itl.sum += 1e6 * (1.0 + noise.next());
             server.ttft.sum += 1e5;
@@ -139,6 +147,64 @@ fn without_a_queue_the_time_to_first_token_shows_it() {
         0.1,
     );
     assert_near("slope", slope_s(&table), TRUE_SLOPE_S, 0.15);
+}
+
+/// 30 ms of every time to first token are no prefill, and the noise is a tenth.
+#[test]
+fn prompts_of_one_length_show_it_too_and_no_more_than_the_fixed_part_too_slow() {
+    for prompt in [600.0, 1_000.0, 4_000.0] {
+        let table = learn_prompts(&[prompt], |_| false, 0);
+        let speed = f64::from(table.classes[0].prefill_tokens_per_s.unwrap());
+        let least = prompt / (prompt / TRUE_PREFILL + 0.03);
+        assert!(
+            (least..1.1 * TRUE_PREFILL).contains(&speed),
+            "{speed} of prompts with {prompt} tokens"
+        );
+    }
+    let table = learn_prompts(&[100.0], |_| false, 0);
+    assert_eq!(
+        table.classes[0].prefill_tokens_per_s,
+        Some(11_700.0),
+        "a short prompt shows the length of a step; the prior stays"
+    );
+}
+
+/// While the endpoint fills up, generated tokens belong to requests that have not ended, and when it empties the other way round.
+#[test]
+fn the_mean_output_does_not_rise_with_a_burst() {
+    const A: &str = "10.0.0.1:8000";
+    // 2 requests start per interval until the 60th; each generates 10 tokens in each of 20 intervals and ends.
+    let started = |k: u64| 2 * k.min(60);
+    let ended = |k: u64| 2 * k.saturating_sub(20).min(60);
+    let generated = |k: u64| 10 * (0..k).map(|k| started(k + 1) - ended(k + 1)).sum::<u64>();
+    let mut pool = Pool::new(PoolConfig::new("chat", 1, [0; 16]));
+    let spec = EndpointSpec {
+        address: A.into(),
+        ..EndpointSpec::default()
+    };
+    let _ = pool.set_endpoints(Duration::ZERO, vec![spec]);
+    for k in 0..80 {
+        let count = started(k) as f64;
+        let counters = Counters {
+            generation_tokens: Some(generated(k) as f64),
+            finished: Some(ended(k) as f64),
+            ttft_s: Some(SumCount { sum: count, count }),
+            ..Counters::default()
+        };
+        let now = Duration::from_millis(200 * k);
+        pool.on_sample(
+            now,
+            A,
+            Sample {
+                counters,
+                ..Sample::default()
+            },
+        );
+        if k >= 20 {
+            let output = pool.table(now).demand.output_tokens.unwrap();
+            assert_near("output tokens", f64::from(output), 200.0, 0.25);
+        }
+    }
 }
 
 #[test]
@@ -203,11 +269,11 @@ fn the_same_history_gives_the_same_bits_on_every_target() {
     assert_eq!(
         figures(&learn(|k| k / 25 % 2 == 0, 6)),
         [
-            1_165_486_763,
-            1_004_343_972,
-            1_146_419_897,
-            1_113_393_848,
-            1_103_520_848
+            1_165_350_229,
+            1_002_968_072,
+            1_143_257_327,
+            1_111_419_281,
+            1_101_319_022
         ]
     );
 }
