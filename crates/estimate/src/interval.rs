@@ -33,6 +33,8 @@ pub(crate) struct Interval {
     pub(crate) running: Option<f64>,
     /// Requests queued at both ends and KV blocks to spare: prefill was the bottleneck all the time.
     pub(crate) saturated: Option<bool>,
+    /// As above, for the beginning alone.
+    pub(crate) queued_before: bool,
     /// Nothing queued at either end.
     pub(crate) no_queue: bool,
     /// No prefill ended, and as far as steps are counted none was under way: time between tokens is time to decode.
@@ -92,6 +94,7 @@ impl Interval {
                 .zip(after.running)
                 .map(|(x, y)| f64::midpoint(x, y)),
             saturated: waiting.map(|(x, y)| x >= 1.0 && y >= 1.0 && !kv_tight),
+            queued_before: waiting.is_some_and(|(x, _)| x >= 1.0 && !kv_tight),
             no_queue: waiting == Some((0.0, 0.0)),
             decode_only: prompt_tokens == Some(0.0)
                 && ttft_s.is_none_or(|ttft| ttft.count == 0.0)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Saturated runs kept per class.
 const MAX_RUNS: usize = 64;
-/// A shorter run says little: servers count a prompt's tokens in one lump when its prefill ends.
+/// A shorter run says little: its ends are only known to an interval.
 const MIN_RUN_S: f64 = 1.0;
 /// A longer run is cut, so that old speeds leave.
 const MAX_RUN_S: f64 = 4.0;
@@ -31,12 +31,47 @@ const PREFILL_RANGE: (f64, f64) = (10.0, 1e6);
 /// As above, for seconds that one more sequence adds to a step.
 const ITL_SLOPE_RANGE: (f64, f64) = (1e-7, 0.1);
 
-/// Prefill of one endpoint since its queue last was empty.
+/// Prefill of one endpoint while its queue was not empty, from the end of one prompt to the end of another.
+///
+/// Servers count a prompt's tokens in one lump when its prefill ends, and a queue empties at such an end. Counting from the
+/// first interval with a queue to the last would leave out the lump that empties it: half of the speed, where a step takes longer
+/// than an interval.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Run {
+    /// Whether a prompt has ended, which is where the run begins.
+    begun: bool,
     tokens: f64,
     generated: f64,
     seconds: f64,
+    /// As above, since the last end of a prompt.
+    since: (f64, f64),
+}
+
+impl Run {
+    fn add(&mut self, interval: &Interval, uncached_tokens: f64) {
+        let ended = interval.prompt_tokens.is_some_and(|tokens| tokens > 0.0);
+        if self.begun {
+            self.since.0 += interval.generation_tokens.unwrap_or(0.0);
+            self.since.1 += interval.seconds;
+        }
+        if self.begun && ended {
+            self.tokens += uncached_tokens;
+            self.generated += self.since.0;
+            self.seconds += self.since.1;
+            self.since = (0.0, 0.0);
+        }
+        self.begun |= ended;
+    }
+
+    /// This run, to be kept, and the one that follows it without a gap.
+    fn cut(self) -> (Self, Self) {
+        let next = Self {
+            begun: self.begun,
+            since: self.since,
+            ..Self::default()
+        };
+        (self, next)
+    }
 }
 
 /// What has been seen of a class.
@@ -60,13 +95,15 @@ impl Speed {
         let uncached = interval
             .prompt_tokens
             .map(|prompt| prompt - interval.cached_tokens.unwrap_or(0.0));
-        if saturated && let Some(tokens) = uncached {
-            run.tokens += tokens;
-            run.generated += interval.generation_tokens.unwrap_or(0.0);
-            run.seconds += interval.seconds;
+        if (saturated || interval.queued_before)
+            && let Some(tokens) = uncached
+        {
+            run.add(interval, tokens);
         }
         if !saturated || run.seconds >= MAX_RUN_S {
-            self.end_run(std::mem::take(run));
+            let (done, next) = run.cut();
+            self.end_run(done);
+            *run = if saturated { next } else { Run::default() };
         }
         if let Some(steps) = interval
             .step_tokens
