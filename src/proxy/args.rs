@@ -17,7 +17,7 @@ use hyper::Uri;
 /// Example:
 ///
 ///   trimtab proxy --filter target/trimtab/filter.wasm --config plugin.json \
-///     --cluster trimtab_aggregator=http://127.0.0.1:9090 --endpoints 127.0.0.1:8001,127.0.0.1:8002
+///     --cluster trimtab_aggregator=http://127.0.0.1:9190 --endpoints 127.0.0.1:8001,127.0.0.1:8002
 #[derive(Debug, Clone, Parser)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

@@ -1,7 +1,7 @@
 //! The real filter.wasm in a proxy-wasm host: virtual time, and every hostcall answers what a test wants.
 //!
 //! What is real: the module that ships, callback by callback. What is played: Envoy (`trimtab-wasmhost` says how it behaves),
-//! the aggregator and the upstreams. `cargo xtask test host` builds the module and runs these.
+//! the aggregator and the upstreams. `cargo xtask test --only host` builds the module and runs these.
 #![allow(
     clippy::expect_used,
     clippy::panic,

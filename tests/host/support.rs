@@ -24,7 +24,7 @@ pub(crate) fn module() -> &'static Module {
 /// The filter under other limits.
 pub(crate) fn compile(limits: Limits) -> Module {
     let path = std::env::var_os("TRIMTAB_FILTER")
-        .expect("TRIMTAB_FILTER does not say where filter.wasm is: run `cargo xtask test host`, which builds it");
+        .expect("TRIMTAB_FILTER does not say where filter.wasm is: run `cargo xtask test --only host`, which builds it");
     Module::from_file(path, limits).expect("the filter loads")
 }
 
