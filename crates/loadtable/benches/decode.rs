@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use trimtab_loadtable::{Class, Demand, Endpoint, Table, Version, snapshot};
+use trimtab_loadtable::{Class, Demand, Endpoint, Table, Version, snapshot, snapshot_after};
 use trimtab_pick::{Millis, Rng};
 
 fn below(rng: &mut Rng, bound: u64) -> u32 {
@@ -100,6 +100,10 @@ fn wire(c: &mut Criterion) {
         });
         c.bench_function(&id("snapshot"), |b| {
             b.iter(|| snapshot(black_box(&table), Millis(0)))
+        });
+        let before = snapshot(&table, Millis(0));
+        c.bench_function(&id("snapshot_after"), |b| {
+            b.iter(|| snapshot_after(black_box(&table), Millis(0), Some(&before)))
         });
     }
 }

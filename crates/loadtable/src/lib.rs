@@ -60,5 +60,5 @@ pub use age::with_age;
 pub use error::DecodeError;
 pub use report::{EndpointReport, Report};
 #[cfg(feature = "snapshot")]
-pub use snapshot::{endpoint_id, snapshot};
+pub use snapshot::{endpoint_id, snapshot, snapshot_after};
 pub use table::{Class, Demand, Endpoint, Role, State, Table, Version};

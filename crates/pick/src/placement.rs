@@ -10,6 +10,7 @@
 //! shares move); rendezvous per slot (shares differ by 10 % at 1,000 endpoints); a table whose size follows the pool
 //! (every key moves when the size changes); rendezvous per key (O(N) per request).
 
+use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -33,10 +34,12 @@ const WEIGHT_STEPS: f64 = 4.0;
 const WEIGHT_MAX: f64 = 64.0;
 
 /// Slots and their owners.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Placement {
     /// Per slot the position of its owner in the list of members, or [`FREE`]. Empty when there are no members.
     slots: Vec<u16>,
+    /// What the slots were handed out by, in the order of the list of members.
+    shares: Vec<Share>,
 }
 
 /// One endpoint that may own slots.
@@ -48,19 +51,34 @@ pub(crate) struct Member {
     pub(crate) speed: f64,
 }
 
+/// All of a member that matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share {
+    id: EndpointId,
+    /// Quarters of the slowest speed, 4 to 64.
+    weight: u64,
+}
+
 impl Placement {
-    /// Hands out the slots. About 45,000 tries, whatever the number of members.
-    pub(crate) fn new(members: &[Member]) -> Self {
-        let members = members.get(..MEMBERS).unwrap_or(members);
-        if members.is_empty() {
-            return Self { slots: Vec::new() };
+    /// Hands out the slots: about 45,000 tries, whatever the number of members. Takes those of `previous` instead when
+    /// nothing changed that would move one, which is the rule from one table to the next.
+    pub(crate) fn new(members: &[Member], previous: Option<&Rc<Self>>) -> Rc<Self> {
+        let shares = shares(members.get(..MEMBERS).unwrap_or(members));
+        match previous {
+            Some(previous) if previous.shares == shares => Rc::clone(previous),
+            _ => Rc::new(Self::hand_out(shares)),
         }
-        let mut claimants = claimants(members);
-        let rounds = claimants
-            .iter()
-            .map(|claimant| claimant.quota)
-            .max()
-            .unwrap_or(0);
+    }
+
+    fn hand_out(shares: Vec<Share>) -> Self {
+        let mut claimants = claimants(&shares);
+        let rounds = claimants.iter().map(|claimant| claimant.quota).max();
+        let Some(rounds) = rounds else {
+            return Self {
+                slots: Vec::new(),
+                shares,
+            };
+        };
         let mut slots = vec![FREE; SLOTS];
         for _ in 0..rounds {
             for claimant in &mut claimants {
@@ -72,7 +90,7 @@ impl Placement {
                 }
             }
         }
-        Self { slots }
+        Self { slots, shares }
     }
 
     /// The position, in the list of members, of the `rank`-th endpoint of `key`. Ranks of one key are independent, so
@@ -92,16 +110,19 @@ fn slot(start: u64, attempt: u64) -> usize {
     (mix(start.wrapping_add(attempt.wrapping_mul(GOLDEN))) >> (u64::BITS - SLOT_BITS)) as usize
 }
 
-/// Quarters of the slowest speed, 4 to 64.
-fn weights(members: &[Member]) -> Vec<u64> {
+fn shares(members: &[Member]) -> Vec<Share> {
     let slowest = members
         .iter()
         .map(|member| member.speed)
         .fold(f64::INFINITY, f64::min);
-    let weight = |member: &Member| {
-        libm::round(member.speed / slowest * WEIGHT_STEPS).clamp(WEIGHT_STEPS, WEIGHT_MAX)
+    let share = |member: &Member| {
+        let weight = libm::round(member.speed / slowest * WEIGHT_STEPS);
+        Share {
+            id: member.id,
+            weight: weight.clamp(WEIGHT_STEPS, WEIGHT_MAX) as u64,
+        }
     };
-    members.iter().map(|member| weight(member) as u64).collect()
+    members.iter().map(share).collect()
 }
 
 /// A member while slots are handed out.
@@ -116,19 +137,16 @@ struct Claimant {
 }
 
 /// The members in the order of their identities, so that the order of the list does not matter.
-fn claimants(members: &[Member]) -> Vec<Claimant> {
-    let weights = weights(members);
-    let total: u64 = weights.iter().sum();
-    let quota = |weight: u64| (OWNED * weight / total).max(1);
-    let numbered = (0_u16..).zip(members).zip(weights);
-    let claimant = |((position, member), weight): ((u16, &Member), u64)| Claimant {
-        id: member.id,
+fn claimants(shares: &[Share]) -> Vec<Claimant> {
+    let total: u64 = shares.iter().map(|share| share.weight).sum();
+    let claimant = |(position, share): (u16, &Share)| Claimant {
+        id: share.id,
         position,
-        quota: quota(weight),
+        quota: (OWNED * share.weight / total).max(1),
         credit: 0,
         tried: 0,
     };
-    let mut claimants: Vec<Claimant> = numbered.map(claimant).collect();
+    let mut claimants: Vec<Claimant> = (0_u16..).zip(shares).map(claimant).collect();
     claimants.sort_unstable_by_key(|claimant| claimant.id);
     claimants
 }
@@ -165,7 +183,7 @@ mod tests {
 
     /// Who owns each of `keys` keys, by identity.
     fn owners(members: &[Member], keys: u64) -> Vec<u64> {
-        let placement = Placement::new(members);
+        let placement = Placement::new(members, None);
         let owner = |key| members[placement.rank(mix(key ^ 0xabcd), 0).unwrap()].id.0;
         (0..keys).map(owner).collect()
     }
@@ -244,9 +262,37 @@ mod tests {
     }
 
     #[test]
+    fn slots_are_handed_out_anew_exactly_when_members_change() {
+        let pool = members(50);
+        let first = Placement::new(&pool, None);
+        let mut drifted = pool.clone();
+        drifted.iter_mut().for_each(|member| member.speed *= 3.1);
+        drifted[7].speed *= 1.05;
+        assert!(Rc::ptr_eq(&first, &Placement::new(&drifted, Some(&first))));
+        let mut swapped = pool.clone();
+        swapped.swap(3, 4);
+        let mut faster = pool.clone();
+        faster[9].speed = 2.0;
+        for other in [
+            &swapped,
+            &faster,
+            &pool[1..].to_vec(),
+            &members(51),
+            &Vec::new(),
+        ] {
+            let (reused, anew) = (
+                Placement::new(other, Some(&first)),
+                Placement::new(other, None),
+            );
+            assert_eq!(reused.slots, anew.slots);
+            assert_ne!(reused.slots, first.slots);
+        }
+    }
+
+    #[test]
     fn ranks_of_one_key_are_spread_like_independent_draws() {
         let pool = members(10);
-        let placement = Placement::new(&pool);
+        let placement = Placement::new(&pool, None);
         let same = (0..20_000)
             .filter(|key| placement.rank(*key, 0) == placement.rank(*key, 1))
             .count();
@@ -256,14 +302,14 @@ mod tests {
 
     #[test]
     fn nobody_owns_anything_in_an_empty_pool_and_one_endpoint_owns_all() {
-        assert_eq!(Placement::new(&[]).rank(1, 0), None);
-        let placement = Placement::new(&members(1));
+        assert_eq!(Placement::new(&[], None).rank(1, 0), None);
+        let placement = Placement::new(&members(1), None);
         assert!((0..1_000).all(|key| placement.rank(key, 3) == Some(0)));
     }
 
     #[test]
     fn more_members_than_slots_do_no_harm() {
-        let placement = Placement::new(&members(70_000));
+        let placement = Placement::new(&members(70_000), None);
         assert!((0..1_000).all(|key| placement.rank(key, 0).is_some()));
     }
 }

@@ -1,5 +1,6 @@
 //! The pool as one table describes it, indexed for decisions.
 
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use crate::config::PREFILL_TOKENS_PER_S;
@@ -72,8 +73,8 @@ pub struct Snapshot {
     /// Sum of the speeds of `choosable` up to and including each position.
     cumulative_speed: Vec<f64>,
     only_suspects: bool,
-    placement: Placement,
-    by_id: Vec<(EndpointId, u32)>,
+    placement: Rc<Placement>,
+    by_id: Rc<[(EndpointId, u32)]>,
 }
 
 /// One endpoint's signals with every gap filled to its disadvantage: an endpoint must never win because a signal is
@@ -95,6 +96,18 @@ impl Snapshot {
     /// The table as a whole is as old as its youngest row. Cost: O(n log n), and a fixed part for the placement.
     #[must_use]
     pub fn new(endpoints: Vec<EndpointLoad>, pool: PoolFacts, arrived_at: Millis) -> Self {
+        Self::with_previous(endpoints, pool, arrived_at, None)
+    }
+
+    /// The same as [`new`](Self::new), to the bit, from the table before where that saves work: while the endpoints and
+    /// who may be chosen stay the same, only what loads change is computed. Cost then: O(n).
+    #[must_use]
+    pub fn with_previous(
+        endpoints: Vec<EndpointLoad>,
+        pool: PoolFacts,
+        arrived_at: Millis,
+        previous: Option<&Self>,
+    ) -> Self {
         let only_suspects = !endpoints
             .iter()
             .any(|endpoint| endpoint.state == State::Ready);
@@ -103,52 +116,34 @@ impl Snapshot {
         } else {
             State::Ready
         };
-        let indexed = || (0_u32..).zip(&endpoints);
-        let choosable: Vec<u32> = indexed()
-            .filter(|(_, e)| e.state == wanted)
-            .map(|(i, _)| i)
-            .collect();
         let rows = rows(&endpoints);
-        let mut by_id: Vec<(EndpointId, u32)> = indexed()
-            .map(|(index, endpoint)| (endpoint.id, index))
-            .collect();
-        by_id.sort_unstable();
-        let mut snapshot = Self {
-            age_ms: endpoints
-                .iter()
-                .map(|endpoint| u64::from(endpoint.age_ms))
-                .min()
-                .unwrap_or(0),
-            endpoints,
+        let (mut choosable, mut members) = (Vec::new(), Vec::new());
+        let mut cumulative_speed = Vec::new();
+        let mut sum = 0.0;
+        for (index, (endpoint, row)) in (0..).zip(endpoints.iter().zip(&rows)) {
+            if endpoint.state == wanted {
+                choosable.push(index);
+                members.push(Member {
+                    id: endpoint.id,
+                    speed: row.speed,
+                });
+                sum += row.speed;
+                cumulative_speed.push(sum);
+            }
+        }
+        let youngest = endpoints.iter().map(|endpoint| endpoint.age_ms).min();
+        Self {
             pool,
             arrived_at,
+            age_ms: u64::from(youngest.unwrap_or(0)),
             rows,
             choosable,
-            cumulative_speed: Vec::new(),
+            cumulative_speed,
             only_suspects,
-            placement: Placement::new(&[]),
-            by_id,
-        };
-        snapshot.index_speed();
-        snapshot
-    }
-
-    /// What depends on who may be chosen and how fast they are.
-    fn index_speed(&mut self) {
-        let member = |index: &u32| {
-            Some(Member {
-                id: self.endpoint(*index)?.id,
-                speed: self.row(*index)?.speed,
-            })
-        };
-        let members: Vec<Member> = self.choosable.iter().filter_map(member).collect();
-        let mut sum = 0.0;
-        let cumulative = members.iter().map(|member| {
-            sum += member.speed;
-            sum
-        });
-        self.cumulative_speed = cumulative.collect();
-        self.placement = Placement::new(&members);
+            placement: Placement::new(&members, previous.map(|previous| &previous.placement)),
+            by_id: by_id(&endpoints, previous),
+            endpoints,
+        }
     }
 
     /// The endpoints, in the caller's order.
@@ -254,6 +249,20 @@ impl Snapshot {
         let mut all = behind.iter().chain(&self.choosable);
         all.find(|index| !taken.contains(index)).copied()
     }
+}
+
+/// The index of each endpoint in the order of identities: that of `previous` when it has the same endpoints in the
+/// same places.
+fn by_id(endpoints: &[EndpointLoad], previous: Option<&Snapshot>) -> Rc<[(EndpointId, u32)]> {
+    let ids = || endpoints.iter().map(|endpoint| endpoint.id);
+    if let Some(previous) = previous
+        && ids().eq(previous.endpoints.iter().map(|endpoint| endpoint.id))
+    {
+        return Rc::clone(&previous.by_id);
+    }
+    let mut by_id: Vec<(EndpointId, u32)> = ids().zip(0..).collect();
+    by_id.sort_unstable();
+    by_id.into()
 }
 
 fn rows(endpoints: &[EndpointLoad]) -> Vec<Row> {

@@ -163,6 +163,30 @@ proptest! {
     }
 
     #[test]
+    fn a_table_indexed_with_the_one_before_decides_as_one_indexed_alone(
+        before in vec(endpoint(), 0..20), after in vec(endpoint(), 0..20), same in any::<bool>(),
+        wait_s in wild(), requests in vec(request(), 1..20), seed in any::<u64>(),
+    ) {
+        let after = if same {
+            before.iter().map(|row| EndpointLoad { wait_s, ..row.clone() }).collect()
+        } else {
+            after
+        };
+        let previous = Snapshot::new(before, PoolFacts::default(), Millis(0));
+        let run = |previous: Option<&Snapshot>| {
+            let facts = PoolFacts::default();
+            let snapshot = Snapshot::with_previous(after.clone(), facts, Millis(9), previous);
+            let found: Vec<_> = after.iter().map(|row| snapshot.index_of(row.id)).collect();
+            let mut picker = Picker::new(Config::default());
+            picker.on_table(Rc::new(snapshot));
+            let mut rng = Rng::new(seed);
+            let choose = |request| picker.choose(Millis(9), &mut rng, request);
+            (found, requests.iter().map(choose).collect::<Vec<_>>())
+        };
+        prop_assert_eq!(run(Some(&previous)), run(None));
+    }
+
+    #[test]
     fn own_work_is_what_a_list_of_open_requests_says(
         steps in vec((0..5_u8, 0..12_u64, any::<prop::sample::Index>()), 0..80),
     ) {
