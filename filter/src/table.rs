@@ -1,6 +1,6 @@
 //! The last good table, and why others were refused.
 
-use trimtab_loadtable::{DecodeError, Table, Version, snapshot};
+use trimtab_loadtable::{DecodeError, Table, Version, snapshot_after};
 use trimtab_pick::{Millis, Snapshot};
 
 use crate::facts::HashKey;
@@ -24,9 +24,9 @@ impl Loaded {
         }
     }
 
-    /// The table as the decision needs it.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        snapshot(&self.table, self.arrived_at)
+    /// The table as the decision needs it. `previous`: that of the table before, to save work.
+    pub(crate) fn snapshot(&self, previous: Option<&Snapshot>) -> Snapshot {
+        snapshot_after(&self.table, self.arrived_at, previous)
     }
 
     /// Age of the table's contents in milliseconds.

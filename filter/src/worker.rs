@@ -83,7 +83,8 @@ impl Worker {
     /// Takes a table into use.
     pub(crate) fn adopt(&mut self, table: Table, arrived_at: Millis) {
         let loaded = Loaded::new(table, arrived_at);
-        let snapshot = Rc::new(loaded.snapshot());
+        let previous = self.picker.snapshot().map(Rc::as_ref);
+        let snapshot = Rc::new(loaded.snapshot(previous));
         let known: BTreeSet<EndpointId> = snapshot
             .endpoints()
             .iter()
