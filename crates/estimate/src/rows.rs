@@ -226,7 +226,7 @@ impl<'a> Build<'a> {
             kv_block_tokens: count(sample.and_then(|s| s.kv_block_tokens)),
             batch_limit: count(sample.and_then(|s| s.batch_limit)).or(endpoint.spec.batch_limit),
             adapters: None,
-            zone: endpoint.spec.zone.clone(),
+            zone: endpoint.spec.zone.as_str().into(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a table costs, by number of endpoints: bytes on the wire, decoding, indexing. `cargo bench -p trimtab-loadtable`
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use trimtab_loadtable::{Class, Demand, Endpoint, Table, Version, snapshot, snapshot_after};
@@ -13,6 +14,7 @@ fn below(rng: &mut Rng, bound: u64) -> u32 {
 /// A busy pool: every signal present.
 fn table(endpoints: u32) -> Table {
     let mut rng = Rng::new(u64::from(endpoints));
+    let zone: Arc<str> = "eu-west-1a".into();
     let row = |number: u32| Endpoint {
         address: format!(
             "10.{}.{}.{}:8000",
@@ -32,7 +34,7 @@ fn table(endpoints: u32) -> Table {
         kv_blocks: Some(25_000),
         kv_block_tokens: Some(16),
         batch_limit: Some(256),
-        zone: "eu-west-1a".to_owned(),
+        zone: Arc::clone(&zone),
         ..Endpoint::default()
     };
     let mut rows: Vec<Endpoint> = (0..endpoints).map(row).collect();

@@ -1,5 +1,7 @@
 //! Bytes to checked values.
 
+use std::sync::Arc;
+
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
@@ -148,6 +150,8 @@ fn classes(message: &wire::Classes) -> Result<Vec<Class>, DecodeError> {
 fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, DecodeError> {
     let addresses = read_strings("endpoints", fleet.addresses.as_ref(), limits::ENDPOINTS)?;
     let zones = read_strings("zones", fleet.zones.as_ref(), limits::ZONES)?;
+    let zones: Vec<Arc<str>> = zones.into_iter().map(Arc::from).collect();
+    let no_zone = Arc::default();
     let rows = addresses.len();
     let roles = Column::new("roles", &fleet.roles, rows)?;
     let class = Column::new("class", &fleet.class, rows)?;
@@ -187,7 +191,9 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
             kv_block_tokens: kv_block_tokens.optional(row),
             batch_limit: batch_limit.optional(row),
             adapters: resident.next(row)?,
-            zone: named_zone(row, &zones, zone.get(row))?,
+            zone: named_zone(row, &zones, zone.get(row))?
+                .unwrap_or(&no_zone)
+                .clone(),
         });
     }
     resident.finish()?;
@@ -330,19 +336,21 @@ fn prefill_busy(row: usize, bits: u8) -> Result<Option<bool>, DecodeError> {
     }
 }
 
-fn named_zone(row: usize, zones: &[&str], index: u32) -> Result<String, DecodeError> {
-    let Some(index) = index.checked_sub(1) else {
-        return Ok(String::new());
+/// The zone at `index` - 1; `None` for index 0.
+fn named_zone(
+    row: usize,
+    zones: &[Arc<str>],
+    index: u32,
+) -> Result<Option<&Arc<str>>, DecodeError> {
+    let Some(position) = index.checked_sub(1) else {
+        return Ok(None);
     };
-    match usize::try_from(index)
-        .ok()
-        .and_then(|index| zones.get(index))
-    {
-        Some(zone) => Ok((*zone).to_owned()),
+    match usize::try_from(position).ok().and_then(|at| zones.get(at)) {
+        Some(zone) => Ok(Some(zone)),
         None => Err(range(
             "zone",
             row,
-            index + 1,
+            index,
             "0 (none) or a position in the list of zones",
         )),
     }

@@ -96,12 +96,12 @@ fn classes(classes: &[Class]) -> wire::Classes {
 fn fleet(rows: &[Endpoint]) -> wire::Fleet {
     let mut zones: Vec<&str> = rows
         .iter()
-        .map(|row| row.zone.as_str())
+        .map(|row| &*row.zone)
         .filter(|zone| !zone.is_empty())
         .collect();
     zones.sort_unstable();
     zones.dedup();
-    let zone = |row: &Endpoint| match zones.binary_search(&row.zone.as_str()) {
+    let zone = |row: &Endpoint| match zones.binary_search(&&*row.zone) {
         Ok(index) => u32::try_from(index + 1).unwrap_or(0),
         Err(_) => 0,
     };

@@ -58,7 +58,7 @@ pub(crate) fn table() -> Table {
                 kv_block_tokens: Some(16),
                 batch_limit: Some(256),
                 adapters: Some(vec![0, 1]),
-                zone: "eu-west-1a".to_owned(),
+                zone: "eu-west-1a".into(),
                 ..Endpoint::default()
             },
             Endpoint {
@@ -79,7 +79,7 @@ pub(crate) fn table() -> Table {
                 role: Role::Prefill,
                 state: State::Suspect,
                 age_ms: 45_000,
-                zone: "eu-west-1b".to_owned(),
+                zone: "eu-west-1b".into(),
                 ..Endpoint::default()
             },
         ],

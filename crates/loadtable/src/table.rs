@@ -1,5 +1,7 @@
 //! What the aggregator tells every proxy about a pool.
 
+use std::sync::Arc;
+
 /// One pool's state, as published by an aggregator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -94,8 +96,8 @@ pub struct Endpoint {
     pub batch_limit: Option<u32>,
     /// Resident adapters, as indices into [`Table::adapters`], ascending. `None`: the server does not say.
     pub adapters: Option<Vec<u16>>,
-    /// Zone, for people and for locality; may be empty.
-    pub zone: String,
+    /// Zone, for people and for locality; may be empty. Shared, because a table has few zones and many endpoints.
+    pub zone: Arc<str>,
 }
 
 /// What an endpoint does in a disaggregated pool.

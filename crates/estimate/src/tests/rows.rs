@@ -356,7 +356,7 @@ fn what_a_table_cannot_carry_is_left_out_by_name() {
     );
     assert_eq!(refused, ["10.0.0.1:0", "host:80", A]);
     let table = pool.table(ms(0));
-    assert_eq!(row(&table, B).zone, "");
+    assert_eq!(&*row(&table, B).zone, "");
     let many = (0..12_000).map(|n| EndpointSpec {
         address: format!("10.0.{}.{}:80", n / 250, n % 250),
         class: format!("class {n}"),

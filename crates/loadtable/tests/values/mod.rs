@@ -104,7 +104,7 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
         kv_block_tokens: fixed.4.1,
         batch_limit: fixed.4.2,
         adapters,
-        zone: fixed.3,
+        zone: fixed.3.into(),
     })
 }
 
