@@ -208,6 +208,8 @@ fn check_class(row: usize, class: &Class) -> Result<(), DecodeError> {
     )
 }
 
+/// An error, made out of line so that the checks are small enough to be inlined into the loop over rows.
+#[cold]
 fn number(field: &'static str, row: usize, value: f64, expected: &'static str) -> DecodeError {
     DecodeError::Range {
         field,

@@ -280,6 +280,8 @@ fn reported(message: &wire::Report) -> Result<Vec<EndpointReport>, DecodeError> 
     Ok(addresses.into_iter().enumerate().map(row).collect())
 }
 
+/// An error, made out of line so that the checks are small enough to be inlined into the loop over rows.
+#[cold]
 fn range(field: &'static str, row: usize, value: u32, expected: &'static str) -> DecodeError {
     DecodeError::Range {
         field,

@@ -100,6 +100,7 @@ impl DecodeError {
     }
 
     /// A [`DecodeError::Text`] whose value is cut so that a hostile name cannot fill a log.
+    #[cold]
     pub(crate) fn text(
         field: &'static str,
         row: usize,
