@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}: {source}; set `listen` to a free address")]
+    #[error("cannot listen on {address}; set `listen` to a free address of this machine")]
     Bind {
         /// What was asked for.
         address: SocketAddr,

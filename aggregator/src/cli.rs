@@ -1,9 +1,10 @@
 //! The command line, also used as a subcommand of `trimtab`.
 
 use crate::app::App;
-use crate::config::{Config, Discovery};
-use crate::discovery::file;
+use crate::config::Config;
+use crate::discovery::{self, file};
 use anyhow::Context;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -13,7 +14,8 @@ pub struct Args {
     /// The configuration, YAML. A commented example is aggregator/config.example.yaml
     #[arg(long, value_name = "FILE", env = "TRIMTAB_AGGREGATOR_CONFIG")]
     pub config: PathBuf,
-    /// Read and check the configuration and the files it names, report every problem, start nothing
+    /// Read and check the configuration and the endpoint files it names, report every problem, start nothing. A file that
+    /// does not exist yet is no problem: its pool waits for it
     #[arg(long)]
     pub check: bool,
     /// What to log, as `info` or `trimtab_aggregator=debug,warn`
@@ -40,12 +42,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let config = load(&args)?;
     if args.check {
-        let (count, shown) = (config.pools.len(), args.config.display());
-        println!(
-            "{shown}: fine, {count} {}",
-            if count == 1 { "pool" } else { "pools" }
-        );
-        return Ok(());
+        return check(&args, &config);
     }
     start_log(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -62,24 +59,29 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn load(args: &Args) -> anyhow::Result<Config> {
     let shown = args.config.display();
     let text = file::read(&args.config).with_context(|| format!("{shown} cannot be read"))?;
-    let config =
-        Config::from_yaml(&text).map_err(|problems| anyhow::anyhow!("{shown}:\n{problems}"))?;
-    if args.check {
-        for pool in &config.pools {
-            if let Discovery::File { path, .. } = &pool.discovery {
-                let _ = file::load(path)
-                    .map_err(|error| anyhow::anyhow!("pool {}: {error}", pool.name))?;
-            }
-        }
+    Config::from_yaml(&text).map_err(|problems| anyhow::anyhow!("{shown}:\n{problems}"))
+}
+
+fn check(args: &Args, config: &Config) -> anyhow::Result<()> {
+    let (shown, files) = (args.config.display(), discovery::check_files(&config.pools));
+    if !files.problems.is_empty() {
+        anyhow::bail!("{shown}:\n{}", files.problems.join("\n"));
     }
-    Ok(config)
+    for note in &files.notes {
+        eprintln!("{shown}: note: {note}");
+    }
+    let count = config.pools.len();
+    let pools = if count == 1 { "pool" } else { "pools" };
+    println!("{shown}: fine, {count} {pools}");
+    Ok(())
 }
 
 fn start_log(args: &Args) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&args.log)
-        .with_context(|| format!("--log {} is not a filter", args.log))?;
+        .map_err(|error| anyhow::anyhow!("--log {}: is not a filter: {error}", args.log))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // A caller that has set up a log of its own keeps it.
     let _ = if args.log_json {

@@ -127,6 +127,41 @@ async fn a_file_is_followed_and_a_broken_one_changes_nothing_and_is_told() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_written_in_place_and_slowly_never_loses_an_endpoint() {
+    let (a, b) = (
+        Fake::start(Scenario::Selecting).await,
+        Fake::start(Scenario::Selecting).await,
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("endpoints.yaml");
+    let whole = format!(
+        "endpoints:\n- address: '{}'\n- address: '{}'\n",
+        a.address, b.address
+    );
+    std::fs::write(&path, &whole).unwrap();
+    let app = Running::start(&format!(
+        "- name: chat\n  discovery: {{file: {{path: '{}', interval: 20ms}}}}\n  scrape: {{interval: 20ms}}\n  publish_interval: 20ms\n",
+        path.display()
+    ))
+    .await;
+    let _ = app.row(b.address, |row| row.state == State::Ready).await;
+    for _ in 0..3 {
+        // Cut where it is a valid list of one endpoint.
+        let cut = whole.len() - whole.lines().last().unwrap().len() - 1;
+        let mut text = whole[..cut].to_owned();
+        for _ in 0..10 {
+            std::fs::write(&path, &text).unwrap();
+            text.push('#');
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(app.table("chat").await.unwrap().endpoints.len(), 2);
+        }
+        std::fs::write(&path, &whole).unwrap();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert_eq!(app.table("chat").await.unwrap().endpoints.len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_dns_name_is_resolved() {
     let fake = Fake::start(Scenario::Selecting).await;
     let app = Running::start(&format!("- {{name: chat, discovery: {{dns: {{host: localhost, port: {}}}}}, scrape: {{interval: 20ms}}}}\n", fake.address.port())).await;

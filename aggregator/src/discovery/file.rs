@@ -28,6 +28,12 @@ use trimtab_settings::{Problems, Settings};
 /// What the file looked like. Length and time are cheap to ask for; the time alone misses two writes within its grain.
 type Stamp = (u64, Option<SystemTime>);
 
+/// A changed file is left alone for this long. A list that is cut at the end of a line is a list too, only shorter, and a program
+/// that writes in place takes a moment.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Looks after which a file that is never left alone is read all the same.
+const MAX_UNSETTLED: u32 = 10;
+
 /// Looks at the file every `interval` and reads it when its stamp differs. Polling and not inotify: it works on every file system,
 /// also where a ConfigMap is swapped by renaming a link two directories up.
 pub(super) async fn follow(
@@ -44,31 +50,61 @@ pub(super) async fn follow(
         if out.is_closed() {
             return;
         }
+        // With nothing listed, anything is better, and soon.
+        let settled = if out.borrow().listed.is_some() {
+            settled(path, seen).await
+        } else {
+            None
+        };
         // Every tenth look reads the content all the same: a file system's time may be coarse, and equal lists are no news.
         let unless = if look % 10 == 0 { None } else { seen };
         let owned = path.to_owned();
-        match tokio::task::spawn_blocking(move || look_at(&owned, unless)).await {
-            Ok((stamp, outcome)) => {
+        match tokio::task::spawn_blocking(move || look_at(&owned, unless, settled)).await {
+            Ok(Some((stamp, outcome))) => {
                 seen = stamp;
                 outcome
                     .into_iter()
                     .for_each(|outcome| publish(out, outcome, metrics));
             }
+            Ok(None) => {}
             Err(error) => publish(out, Err(error.to_string()), metrics),
         }
     }
 }
 
-/// The file's stamp and, unless that is `unless`, its content.
-fn look_at(
-    path: &Path,
-    unless: Option<Stamp>,
-) -> (Option<Stamp>, Option<Result<Vec<Target>, String>>) {
-    let stamp = std::fs::metadata(path)
-        .ok()
-        .map(|meta| (meta.len(), meta.modified().ok()));
-    let unchanged = stamp.is_some() && stamp == unless;
-    (stamp, (!unchanged).then(|| load(path)))
+/// Waits until the file has not changed for [`SETTLE`], and gives the stamp it then has; at once when that is as `seen`. `None`: it does
+/// not come to rest.
+async fn settled(path: &Path, seen: Option<Stamp>) -> Option<Option<Stamp>> {
+    let mut before = seen;
+    for _ in 0..MAX_UNSETTLED {
+        let owned = path.to_owned();
+        // An error means that the process is ending.
+        let now = tokio::task::spawn_blocking(move || stamp(&owned)).await;
+        let now = now.ok().flatten();
+        if now == before {
+            return Some(now);
+        }
+        before = now;
+        tokio::time::sleep(SETTLE).await;
+    }
+    None
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.len(), meta.modified().ok()))
+}
+
+/// A look at a file: its stamp and, if it was read, what it holds.
+type Look = (Option<Stamp>, Option<Result<Vec<Target>, String>>);
+
+/// Reads the file unless its stamp is `unless`. `None`: it is being written, for its stamp is not the `settled` one before and after.
+fn look_at(path: &Path, unless: Option<Stamp>, settled: Option<Option<Stamp>>) -> Option<Look> {
+    let stamp_now = stamp(path);
+    let unchanged = stamp_now.is_some() && stamp_now == unless;
+    let outcome = (!unchanged).then(|| load(path));
+    let still = settled.is_none_or(|settled| settled == stamp_now && stamp(path) == settled);
+    still.then_some((stamp_now, outcome))
 }
 
 /// Reads and validates the file.

@@ -6,7 +6,7 @@
 mod dns;
 pub(crate) mod file;
 
-use crate::config::Discovery;
+use crate::config::{Discovery, PoolConfig};
 use crate::exposition::Engine;
 use crate::metrics::PoolMetrics;
 use std::net::SocketAddr;
@@ -48,6 +48,36 @@ impl Targets {
             },
         }
     }
+}
+
+/// What the endpoint files of a configuration are like, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileFindings {
+    /// Why files cannot be used.
+    pub problems: Vec<String>,
+    /// Which files do not exist yet. That is no problem: discovery waits for them, and a configuration is often checked on
+    /// another machine than the one that has the list.
+    pub notes: Vec<String>,
+}
+
+/// Reads the files that pools take their endpoints from.
+#[must_use]
+pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
+    let mut findings = FileFindings::default();
+    for pool in pools {
+        let Discovery::File { path, .. } = &pool.discovery else {
+            continue;
+        };
+        let (name, shown) = (&pool.name, path.display());
+        match file::load(path) {
+            Ok(_) => {}
+            Err(_) if matches!(path.try_exists(), Ok(false)) => findings.notes.push(format!(
+                "pool {name}: {shown} does not exist yet; the pool is not ready until it does"
+            )),
+            Err(error) => findings.problems.push(format!("pool {name}: {error}")),
+        }
+    }
+    findings
 }
 
 /// Follows a source until the receivers are gone.
