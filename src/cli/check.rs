@@ -10,7 +10,7 @@ use trimtab_aggregator::config::MAX_FILE_BYTES;
 
 use document::Finding;
 
-/// Check configurations: the aggregator's, the filter's, and Envoy or Istio YAML that holds the filter's.
+/// Check configurations: the aggregator's with its endpoint files, the filter's, and Envoy or Istio YAML that holds the filter's.
 ///
 /// Prints every problem at once, each with its place, the value, the reason and the fix. What a file is, is told from
 /// what it holds: `pools` make it the aggregator's, `endpoints` its list of endpoints, `pool` and `aggregator` the filter's; in any other YAML the
@@ -58,7 +58,12 @@ fn report(file: &Path) -> bool {
         );
         return false;
     }
-    for Finding { what, problems } in &findings {
+    for Finding {
+        what,
+        problems,
+        notes,
+    } in &findings
+    {
         match problems.as_slice() {
             [] => println!("{shown}: {what}: fine"),
             problems => {
@@ -66,6 +71,7 @@ fn report(file: &Path) -> bool {
                 problems.iter().for_each(|problem| println!("  {problem}"));
             }
         }
+        notes.iter().for_each(|note| println!("  note: {note}"));
     }
     findings.iter().all(|finding| finding.problems.is_empty())
 }

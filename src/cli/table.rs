@@ -211,7 +211,9 @@ fn row(table: &Table, endpoint: &Endpoint) -> [String; 12] {
     let class = endpoint
         .class
         .and_then(|index| table.classes.get(usize::from(index)))
-        .map_or("-", |class| class.name.as_str());
+        .map(|class| class.name.as_str())
+        .filter(|name| !name.is_empty())
+        .unwrap_or("-");
     [
         endpoint.address.clone(),
         state.to_owned(),

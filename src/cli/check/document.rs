@@ -1,6 +1,7 @@
 //! What one file holds and what is wrong with it.
 
 use serde_json::{Map, Value, json};
+use trimtab_aggregator::discovery;
 
 /// One configuration within a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub(super) struct Finding {
     pub(super) what: String,
     /// One line each; empty: it is fine.
     pub(super) problems: Vec<String>,
+    /// One line each, worth knowing and not wrong.
+    pub(super) notes: Vec<String>,
 }
 
 /// Objects in objects are followed this far; real configurations need about 25.
@@ -23,6 +26,7 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
             return vec![Finding {
                 what: "document".to_owned(),
                 problems: vec![format!("is not YAML: {reason}")],
+                notes: Vec::new(),
             }];
         }
     };
@@ -37,16 +41,13 @@ fn check_document(document: &Value, text: &str) -> Vec<Finding> {
         return Vec::new();
     };
     if object.contains_key("pools") {
-        let checked = trimtab_aggregator::Config::from_yaml(text);
-        return vec![Finding {
-            what: "aggregator".to_owned(),
-            problems: lines(checked.err()),
-        }];
+        return vec![aggregator(text)];
     }
     if let Some(endpoints) = object.get("endpoints") {
         return vec![Finding {
             what: "list of endpoints".to_owned(),
             problems: endpoint_problems(endpoints),
+            notes: Vec::new(),
         }];
     }
     if object.contains_key("pool") || object.contains_key("aggregator") {
@@ -76,6 +77,26 @@ fn endpoint_problems(endpoints: &Value) -> Vec<String> {
         .collect()
 }
 
+/// The configuration and the endpoint files that it names, relative to the working directory as for the aggregator itself.
+fn aggregator(text: &str) -> Finding {
+    let what = "aggregator".to_owned();
+    match trimtab_aggregator::Config::from_yaml(text) {
+        Ok(config) => {
+            let files = discovery::check_files(&config.pools);
+            Finding {
+                what,
+                problems: files.problems,
+                notes: files.notes,
+            }
+        }
+        Err(problems) => Finding {
+            what,
+            problems: lines(Some(problems)),
+            notes: Vec::new(),
+        },
+    }
+}
+
 fn lines(problems: Option<impl ToString>) -> Vec<String> {
     problems
         .map(|problems| problems.to_string().lines().map(str::to_owned).collect())
@@ -86,6 +107,7 @@ fn filter(what: String, settings: &Value) -> Finding {
     Finding {
         what,
         problems: lines(trimtab_filter::Config::read(settings).err()),
+        notes: Vec::new(),
     }
 }
 
@@ -150,6 +172,7 @@ fn plugin(object: &Map<String, Value>, path: &str) -> Option<(Finding, Option<Va
                 Finding {
                     what,
                     problems: vec![format!("value: is not JSON: {error}")],
+                    notes: Vec::new(),
                 },
                 None,
             ));
@@ -160,6 +183,7 @@ fn plugin(object: &Map<String, Value>, path: &str) -> Option<(Finding, Option<Va
                 Finding {
                     what,
                     problems: vec![format!("value: is missing; {fix}")],
+                    notes: Vec::new(),
                 },
                 None,
             ));
@@ -255,6 +279,10 @@ mod tests {
                 "filter at static_resources.listeners[0].filters[0].config.configuration",
             ),
             (
+                "endpoints:\n- address: \"10.0.0.1:80\"\n".to_owned(),
+                "list of endpoints",
+            ),
+            (
                 "kind: WasmPlugin\nspec:\n  pluginConfig: {pool: a, aggregator: {cluster: c}}\n"
                     .to_owned(),
                 "filter at spec.pluginConfig",
@@ -264,7 +292,8 @@ mod tests {
                 check(&text),
                 [Finding {
                     what: what.to_owned(),
-                    problems: vec![]
+                    problems: vec![],
+                    notes: vec![],
                 }],
                 "{text}"
             );
@@ -305,6 +334,33 @@ mod tests {
                 "{part} is missing in {problems:#?}"
             );
         }
+    }
+
+    #[test]
+    fn an_endpoint_file_that_does_not_exist_yet_is_noted_and_a_broken_one_is_a_problem() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("endpoints.yaml");
+        let text = format!(
+            "pools: [{{name: a, discovery: {{file: {{path: '{}'}}}}}}]",
+            path.display()
+        );
+        let [finding] = &check(&text)[..] else {
+            panic!("one finding")
+        };
+        assert_eq!(finding.problems, Vec::<String>::new());
+        assert!(finding.notes[0].contains("does not exist yet"));
+        std::fs::write(&path, "endpoints: [{address: here}]").unwrap();
+        assert!(problems(&text)[0].contains("endpoints[0].address"));
+        assert!(
+            problems("endpoints: [{address: here}]")[0].contains("endpoints[0].address"),
+            "a list by itself is checked too"
+        );
+        std::fs::write(&path, "endpoints: []").unwrap();
+        assert!(
+            check(&text)
+                .iter()
+                .all(|f| f.problems.is_empty() && f.notes.is_empty())
+        );
     }
 
     #[test]
