@@ -128,6 +128,31 @@ fn a_row_moves_forward_by_what_was_sent_started_and_finished_since_the_scrape() 
     assert_eq!((a.waiting, a.running), (Some(11), Some(14)));
 }
 
+/// Deciders add what they sent since a row was taken: too old counts something twice, too young would forget it.
+#[test]
+fn a_row_is_as_old_as_the_oldest_report_behind_it_and_never_older_than_its_scrape() {
+    let mut pool = pool();
+    let _ = pool.on_report(ms(20), &report(1, 1, vec![])).unwrap();
+    let _ = pool.on_report(ms(100), &report(2, 1, vec![])).unwrap();
+    let (a, _) = rows(&mut pool, ms(150));
+    assert_eq!(a.age_ms, 130);
+    pool.on_sample(
+        ms(160),
+        A,
+        Sample {
+            waiting: Some(2.0),
+            running: Some(10.0),
+            ..Sample::default()
+        },
+    );
+    let (a, b) = rows(&mut pool, ms(170));
+    assert_eq!((a.age_ms, b.age_ms), (10, 150));
+    // A proxy that is gone stops the others' reports from counting, and no more than that.
+    let _ = pool.on_report(ms(1_000), &report(1, 2, vec![])).unwrap();
+    let (a, b) = rows(&mut pool, ms(1_000));
+    assert_eq!((a.age_ms, b.age_ms), (840, 900));
+}
+
 #[test]
 fn flights_of_all_proxies_add_up_until_a_proxy_is_silent() {
     let mut pool = pool();
