@@ -49,12 +49,14 @@ async fn main() -> Result<()> {
     }
     let (_aggregator, address) = aggregator(&backends, dir.path()).await?;
     let mut variants = Vec::new();
-    for kind in [Kind::Plain, Kind::Single] {
-        variants.push(variant::start(kind, &backends, address, dir.path()).await?);
+    for kind in Kind::all()? {
+        variants.push(variant::start(&kind, &backends, address, dir.path()).await?);
     }
     for bytes in sizes {
         let body = load::chat_body(bytes);
-        wait_until_it_decides(&variants[1], &body).await?;
+        for variant in &variants[1..] {
+            wait_until_it_decides(variant, &body).await?;
+        }
         println!("bodies of {} bytes, {rounds} rounds", body.len());
         bursts(&mut variants, &body, rounds).await?;
         latency(&variants, &body).await?;
@@ -118,7 +120,7 @@ async fn bursts(variants: &mut [Variant], body: &Bytes, rounds: usize) -> Result
             let (before, start) = (cpu::on_cpu(pid)?, Instant::now());
             let requests = load::burst(variant.address, body, CONNECTIONS, BURST)
                 .await
-                .context(variant.name)? as f64;
+                .with_context(|| variant.name.clone())? as f64;
             let used = cpu::on_cpu(pid)? - before;
             // The first round warms caches and connections up.
             if round > 0 {

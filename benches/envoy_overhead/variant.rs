@@ -11,32 +11,49 @@ use trimtab::process::find_envoy;
 
 /// One proxy under test.
 pub(crate) struct Variant {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) envoy: Envoy,
     pub(crate) address: SocketAddr,
 }
 
 /// What a proxy is to do.
-#[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// Envoy's own least-request balancing.
     Plain,
     /// Trimtab in its single form, holding the headers until it has decided.
-    Single,
+    Single {
+        /// Name for the printed rows.
+        name: String,
+        /// The module.
+        filter: PathBuf,
+    },
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm`, and other builds of it when
+    /// `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
+    pub(crate) fn all() -> Result<Vec<Self>> {
+        let filter = std::env::var_os("TRIMTAB_FILTER").context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")?;
+        let mut all = vec![Self::Plain, Self::Single { name: "trimtab".to_owned(), filter: filter.into() }];
+        let others = std::env::var("TRIMTAB_OTHER_FILTERS").unwrap_or_default();
+        for other in others.split(',').filter(|other| !other.is_empty()) {
+            let (name, path) = other.split_once('=').with_context(|| format!("TRIMTAB_OTHER_FILTERS: {other:?} is not name=path"))?;
+            all.push(Self::Single { name: name.to_owned(), filter: path.into() });
+        }
+        Ok(all)
+    }
+
+    fn name(&self) -> &str {
         match self {
             Self::Plain => "plain",
-            Self::Single => "trimtab",
+            Self::Single { name, .. } => name,
         }
     }
 }
 
 /// Starts an Envoy of one worker, so that two variants on two cores do not share a thread's fate.
 pub(crate) async fn start(
-    kind: Kind,
+    kind: &Kind,
     backends: &[SocketAddr],
     aggregator: SocketAddr,
     dir: &Path,
@@ -44,34 +61,28 @@ pub(crate) async fn start(
     let dir = dir.join(kind.name());
     fs::create_dir_all(&dir)?;
     let config = dir.join("envoy.json");
-    fs::write(&config, bootstrap(kind, backends, aggregator)?.to_string())?;
+    fs::write(&config, bootstrap(kind, backends, aggregator).to_string())?;
     let mut options = Options::new(find_envoy()?, config, dir);
     options.concurrency = 1;
     let envoy = Envoy::start(&options).await?;
     let address = envoy.listener("completions").await?;
     Ok(Variant {
-        name: kind.name(),
+        name: kind.name().to_owned(),
         envoy,
         address,
     })
 }
 
-fn filter() -> Result<PathBuf> {
-    std::env::var_os("TRIMTAB_FILTER")
-        .map(PathBuf::from)
-        .context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")
-}
-
-fn bootstrap(kind: Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Result<Value> {
+fn bootstrap(kind: &Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Value {
     let mut filters = Vec::new();
-    if let Kind::Single = kind {
-        filters.push(wasm(&filter()?));
+    if let Kind::Single { filter, .. } = kind {
+        filters.push(wasm(filter));
     }
     filters.push(json!({"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}));
     let least_request = policy("least_request", "LeastRequest", json!({}));
     let balancing = match kind {
         Kind::Plain => least_request,
-        Kind::Single => policy(
+        Kind::Single { .. } => policy(
             "override_host",
             "OverrideHost",
             json!({
@@ -86,7 +97,7 @@ fn bootstrap(kind: Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Res
         "http_filters": filters,
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model_servers", "timeout": "0s"}}]}]},
     });
-    Ok(json!({
+    json!({
         "admin": {"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))},
         "static_resources": {
             "listeners": [{
@@ -99,7 +110,7 @@ fn bootstrap(kind: Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Res
                 cluster("trimtab_aggregator", &[aggregator], json!({})),
             ],
         },
-    }))
+    })
 }
 
 fn wasm(filter: &Path) -> Value {

@@ -37,13 +37,11 @@ pub(crate) fn action(context_id: u32, run: impl FnOnce(&mut HttpFilter) -> Actio
         .unwrap_or(Action::Continue)
 }
 
-/// The stream ended; the proxy still answers questions about it.
+/// The stream ended, in whatever way. The proxy still answers questions about it, but will not call again.
 pub(crate) fn on_done(context_id: u32) {
-    with(|requests| requests.get_mut(&context_id).map(HttpFilter::on_done));
-}
-
-/// The request is gone.
-pub(crate) fn delete(context_id: u32) {
-    // Dropped after the map is free again: dropping keeps books, which asks the host for the time.
-    drop(with(|requests| requests.remove(&context_id)));
+    // Ended after the map is free again: keeping the books asks the host.
+    let ended = with(|requests| requests.remove(&context_id)).flatten();
+    if let Some(mut request) = ended {
+        request.on_done();
+    }
 }

@@ -52,6 +52,7 @@ pub(crate) fn request(
                 key,
                 history_tokens: saturating(history_tokens),
             }),
+        streams: body.and_then(|body| body.stream),
         adapter: model.and_then(|name| adapter(name, key, table)),
     }
 }

@@ -1,6 +1,6 @@
 //! A placed request until it ends, in whatever way.
 //!
-//! The books are kept exact by ownership: what [`InFlight`] holds is handed back when it is dropped, and Envoy deletes the context of
+//! The books are kept exact by ownership: what [`InFlight`] holds is handed back when it is dropped, and Envoy ends the context of
 //! every stream, whether it ended by an answer, a reset, a timeout, a local reply or the client's departure.
 
 use std::rc::Rc;

@@ -218,7 +218,7 @@ pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
     });
 }
 
-/// The plugin is gone; requests that are still under way keep what they need.
-pub(crate) fn on_delete(root_id: u32) {
+/// The plugin is going; requests that are still under way keep what they need.
+pub(crate) fn on_done(root_id: u32) {
     register(root_id, None);
 }

@@ -34,6 +34,7 @@ enum Step {
         prompt: Option<u32>,
         prefix: Option<(u64, u32)>,
         conversation: Option<(u64, u32)>,
+        streams: Option<bool>,
         adapter: Option<(u64, Option<u16>)>,
     },
     FirstByte {
@@ -83,6 +84,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                 prompt,
                 prefix,
                 conversation,
+                streams,
                 adapter,
             } => {
                 let request = Request {
@@ -92,6 +94,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                         key,
                         history_tokens,
                     }),
+                    streams,
                     adapter: adapter.map(|(key, index)| Adapter { key, index }),
                 };
                 let decision = picker.choose(Millis(now), &mut rng, &request);

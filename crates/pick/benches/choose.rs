@@ -32,6 +32,7 @@ fn requests() -> Vec<Request> {
     let mut rng = Rng::new(9);
     let request = |_| Request {
         prompt_tokens: Some(2_500),
+        streams: Some(true),
         prefix: Some(Prefix {
             key: rng.next_u64(),
             tokens: 1_000,

@@ -84,6 +84,7 @@ fn request(rng: &mut Rng) -> Request {
             key: mix(key),
             tokens: prompt / 2,
         }),
+        streams: maybe(rng, true),
         conversation: (below(rng, 2) == 0).then(|| Conversation {
             key: mix(!key),
             history_tokens: prompt / 3 * 2,

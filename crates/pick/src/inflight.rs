@@ -25,7 +25,7 @@ impl Ticket {
     }
 }
 
-/// Prefill that was sent and has not shown a first byte. Whole microseconds, because sums of floats would drift when
+/// Prefill that was sent and has not shown a first byte; its time only where the first byte will tell. Whole microseconds, because sums of floats would drift when
 /// parts are taken out again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Pending {
@@ -42,7 +42,7 @@ pub struct OwnWork {
     pub in_flight: u32,
     /// Estimated uncached prompt tokens of those without a first byte.
     pub pending_tokens: u64,
-    /// Estimated seconds of prefill of those, in microseconds.
+    /// Estimated prefill of those whose answers are streamed, in microseconds.
     pub pending_prefill_us: u64,
 }
 
@@ -210,6 +210,13 @@ impl InFlight {
         self.own
             .get(index as usize)
             .map_or(0.0, |own| own.unseen_us as f64 / 1e6)
+    }
+
+    /// Seconds of own prefill at `index` that was sent and has shown no first byte.
+    pub(crate) fn pending_s(&self, index: u32) -> f64 {
+        self.own
+            .get(index as usize)
+            .map_or(0.0, |own| own.count.pending.prefill_us as f64 / 1e6)
     }
 
     /// Every endpoint with own requests in flight, those of the table first.

@@ -147,8 +147,7 @@ fn cost_s(candidate: &Candidate, demand: &Demand, snapshot: &Snapshot, inflight:
     ) else {
         return f64::INFINITY;
     };
-    cost::wait_s(row)
-        + cost::own_s(inflight, candidate.index)
+    cost::start_s(row, inflight, candidate.index)
         + cost::miss_s(row, demand, candidate.hit_tokens)
         + cost::rank_penalty_s(row, candidate.penalty_tokens)
         + cost::adapter_s(endpoint, demand, candidate.adapter_rank)
@@ -172,8 +171,7 @@ fn reason(best: &Candidate, candidates: &Candidates, snapshot: &Snapshot) -> Rea
 
 fn wait_s(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> Option<f64> {
     let row: &Row = snapshot.row(index)?;
-    row.wait_known
-        .then(|| cost::wait_s(row) + cost::own_s(inflight, index))
+    row.wait_known.then(|| cost::start_s(row, inflight, index))
 }
 
 /// What `request` adds to `endpoint`: the prefill that its first byte will end, and microseconds of work in all.
@@ -192,7 +190,11 @@ fn work(snapshot: &Snapshot, endpoint: EndpointId, request: &Request) -> (Pendin
     // `as` from float saturates, and neither value is negative.
     let pending = Pending {
         tokens: uncached as u64,
-        prefill_us: (uncached * row.prefill_s_per_token * 1e6) as u64,
+        prefill_us: match request.streams {
+            Some(true) => (uncached * row.prefill_s_per_token * 1e6) as u64,
+            // The first byte of a whole answer comes when decoding is over: it would keep the prefill pending for too long.
+            _ => 0,
+        },
     };
     (pending, (cost::work_s(row, uncached) * 1e6) as u64)
 }

@@ -9,6 +9,8 @@ pub struct Request {
     pub prefix: Option<Prefix>,
     /// The conversation this request continues.
     pub conversation: Option<Conversation>,
+    /// Whether the answer is streamed, so that its first byte says that prefill is over; absent: not known.
+    pub streams: Option<bool>,
     /// The adapter it asks for; absent: the base model, or unknown.
     pub adapter: Option<Adapter>,
 }

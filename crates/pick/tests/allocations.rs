@@ -31,6 +31,7 @@ fn snapshot(endpoints: u64) -> Rc<Snapshot> {
 fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
     let request = |key| Request {
         prompt_tokens: Some(3_000),
+        streams: Some(true),
         prefix: Some(Prefix { key, tokens: 1_000 }),
         conversation: Some(Conversation {
             key: !key,

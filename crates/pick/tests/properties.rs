@@ -69,14 +69,22 @@ fn request() -> impl Strategy<Value = Request> {
             history_tokens,
         });
     let adapter = (any::<u64>(), of(any::<u16>())).prop_map(|(key, index)| Adapter { key, index });
-    (of(any::<u32>()), of(prefix), of(conversation), of(adapter)).prop_map(
-        |(prompt_tokens, prefix, conversation, adapter)| Request {
-            prompt_tokens,
-            prefix,
-            conversation,
-            adapter,
-        },
+    (
+        of(any::<u32>()),
+        of(prefix),
+        of(conversation),
+        of(any::<bool>()),
+        of(adapter),
     )
+        .prop_map(
+            |(prompt_tokens, prefix, conversation, streams, adapter)| Request {
+                prompt_tokens,
+                streams,
+                prefix,
+                conversation,
+                adapter,
+            },
+        )
 }
 
 proptest! {

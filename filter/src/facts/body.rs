@@ -18,6 +18,8 @@ use super::word::Word;
 pub(crate) struct BodyFacts {
     /// `model`, as written.
     pub(crate) model: Option<Vec<u8>>,
+    /// `stream`.
+    pub(crate) stream: Option<bool>,
     /// Tokens of the prompt: what was seen, and what `Content-Length` says is still to come.
     pub(crate) prompt_tokens: u64,
     /// Hash and tokens of the shared beginning.
@@ -83,6 +85,7 @@ struct Reader {
     media_depth: u32,
     in_media: bool,
     model: Option<Vec<u8>>,
+    stream: Option<bool>,
     session: Option<(u8, u64)>,
     message: Option<Message>,
     prompt: Prompt,
@@ -100,6 +103,7 @@ impl Reader {
             media_depth: 0,
             in_media: false,
             model: None,
+            stream: None,
             session: None,
             message: None,
             prompt: Prompt::new(key),
@@ -109,6 +113,7 @@ impl Reader {
     fn facts(&self, unseen_bytes: u64) -> BodyFacts {
         BodyFacts {
             model: self.model.clone(),
+            stream: self.stream,
             prompt_tokens: self.prompt.tokens(unseen_bytes),
             prefix: self.prompt.prefix(),
             conversation: self
@@ -148,7 +153,7 @@ impl Reader {
                     self.session = Some((rank, self.key.hash(Purpose::Session, name)));
                 }
             }
-            Field::Turns | Field::Ignored => {}
+            Field::Turns | Field::Stream | Field::Ignored => {}
         }
         self.field = Field::Ignored;
     }
@@ -190,7 +195,7 @@ impl Sink for Reader {
             (1, _) => self.not_an_object = !is_object,
             // `text` and `prompt` are objects in some APIs, where they hold no prompt.
             (2, Field::Turns) if is_object => self.field = Field::Ignored,
-            (2, Field::Model | Field::Session(_)) => self.field = Field::Ignored,
+            (2, Field::Model | Field::Stream | Field::Session(_)) => self.field = Field::Ignored,
             (3, Field::Turns) if is_object => self.message = Some(Message::new(self.key)),
             (_, Field::Tools) => self.prompt.tools(if is_object { b"{" } else { b"[" }),
             _ => {}
@@ -233,7 +238,7 @@ impl Sink for Reader {
                     self.prompt.turn(text);
                 }
             }
-            (_, Field::Ignored | Field::Model | Field::Session(_), _) => {}
+            (_, Field::Ignored | Field::Model | Field::Stream | Field::Session(_), _) => {}
         }
     }
 
@@ -254,6 +259,13 @@ impl Sink for Reader {
             Field::Tools => {
                 self.prompt.tools(literal);
                 self.prompt.tools(b",");
+            }
+            Field::Stream if self.depth == 1 => {
+                self.stream = match literal {
+                    b"true" => Some(true),
+                    b"false" => Some(false),
+                    _ => None,
+                };
             }
             Field::Turns if self.message.is_none() && is_number && self.depth > 1 => {
                 self.prompt.token_id(literal)

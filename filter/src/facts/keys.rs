@@ -5,6 +5,8 @@
 pub(super) enum Field {
     Ignored,
     Model,
+    /// Whether the answer is streamed.
+    Stream,
     /// The client's own name for the conversation; a lower rank wins.
     Session(u8),
     System,
@@ -17,6 +19,7 @@ impl Field {
     pub(super) fn of(key: &[u8]) -> Self {
         match key {
             b"model" => Self::Model,
+            b"stream" => Self::Stream,
             b"session_id" => Self::Session(0),
             b"conversation" => Self::Session(1),
             b"prompt_cache_key" => Self::Session(2),

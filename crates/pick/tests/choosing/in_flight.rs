@@ -96,3 +96,44 @@ fn requests_in_flight_survive_tables_without_their_endpoint_and_leave_nothing_be
     }
     assert_eq!(picker.own_work().count(), 0);
 }
+
+#[test]
+fn own_prefill_that_has_not_shown_a_byte_lies_ahead_whatever_a_newer_table_says() {
+    let mut picker = picker(pool(&[0.0, 0.4]));
+    let mut rng = Rng::new(5);
+    let streamed = Request {
+        prompt_tokens: Some(8_000),
+        streams: Some(true),
+        ..Request::default()
+    };
+    let busy = picker.snapshot().unwrap().endpoints()[0].id;
+    let mut ticket = picker.on_sent(NOW, busy, &streamed);
+    // The engine has it in its running batch, so the next table sees no queue; 0.8 s of prefill are still ahead.
+    let later = Millis(NOW.0 + 1_000);
+    let rows = pool(&[0.0, 0.4]);
+    picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), later)));
+    assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 1);
+    picker.on_first_byte(later, &mut ticket);
+    assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 0);
+    picker.on_done(later, ticket);
+}
+
+#[test]
+fn a_whole_answers_first_byte_comes_too_late_to_tell_of_its_prefill() {
+    for streams in [Some(false), None] {
+        let mut picker = picker(pool(&[0.0, 0.4]));
+        let mut rng = Rng::new(5);
+        let request = Request {
+            prompt_tokens: Some(8_000),
+            streams,
+            ..Request::default()
+        };
+        let first_row = picker.snapshot().unwrap().endpoints()[0].id;
+        let ticket = picker.on_sent(NOW, first_row, &request);
+        let later = Millis(NOW.0 + 1_000);
+        let rows = pool(&[0.0, 0.4]);
+        picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), later)));
+        assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 0);
+        picker.on_done(later, ticket);
+    }
+}

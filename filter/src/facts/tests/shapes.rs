@@ -243,6 +243,25 @@ fn the_clients_own_name_for_the_conversation_is_the_last_resort() {
 }
 
 #[test]
+fn whether_the_answer_is_streamed_is_the_word_at_the_top_level_and_nothing_else() {
+    let of = |json: &str| facts_in_pieces(json.as_bytes(), json.len(), 3).stream;
+    assert_eq!(of(r#"{"prompt":"p","stream":true}"#), Some(true));
+    assert_eq!(of(r#"{"stream" : false,"prompt":"p"}"#), Some(false));
+    for other in [
+        r#"{"prompt":"p"}"#,
+        r#"{"prompt":"p","stream":null}"#,
+        r#"{"prompt":"p","stream":"true"}"#,
+        r#"{"prompt":"p","stream":[true]}"#,
+        r#"{"prompt":"p","options":{"stream":true}}"#,
+    ] {
+        assert_eq!(of(other), None, "{other}");
+    }
+    // Behind what was seen.
+    let json = br#"{"prompt":"p","stream":true}"#;
+    assert_eq!(facts_in_pieces(json, json.len() - 6, 5).stream, None);
+}
+
+#[test]
 fn fields_of_another_type_than_expected_are_absent() {
     for value in [
         json!({"model": 3, "messages": "hello", "tools": null, "system": 7, "user": {"a": "b"}}),
