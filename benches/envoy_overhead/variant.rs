@@ -33,12 +33,24 @@ impl Kind {
     /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm`, and other builds of it when
     /// `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
     pub(crate) fn all() -> Result<Vec<Self>> {
-        let filter = std::env::var_os("TRIMTAB_FILTER").context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")?;
-        let mut all = vec![Self::Plain, Self::Single { name: "trimtab".to_owned(), filter: filter.into() }];
+        let filter = std::env::var_os("TRIMTAB_FILTER")
+            .context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")?;
+        let mut all = vec![
+            Self::Plain,
+            Self::Single {
+                name: "trimtab".to_owned(),
+                filter: filter.into(),
+            },
+        ];
         let others = std::env::var("TRIMTAB_OTHER_FILTERS").unwrap_or_default();
         for other in others.split(',').filter(|other| !other.is_empty()) {
-            let (name, path) = other.split_once('=').with_context(|| format!("TRIMTAB_OTHER_FILTERS: {other:?} is not name=path"))?;
-            all.push(Self::Single { name: name.to_owned(), filter: path.into() });
+            let (name, path) = other
+                .split_once('=')
+                .with_context(|| format!("TRIMTAB_OTHER_FILTERS: {other:?} is not name=path"))?;
+            all.push(Self::Single {
+                name: name.to_owned(),
+                filter: path.into(),
+            });
         }
         Ok(all)
     }
