@@ -43,6 +43,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod baseline;
 mod candidates;
 mod config;
 mod cost;
@@ -53,16 +54,20 @@ mod golden;
 mod inflight;
 mod picker;
 mod placement;
+mod policy;
 mod request;
 mod rng;
 mod snapshot;
 mod time;
+mod water_level;
 
 pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
 pub use inflight::{OwnWork, Ticket};
 pub use picker::Picker;
+pub use policy::{Policy, View};
 pub use request::{Adapter, Conversation, Prefix, Request};
 pub use rng::Rng;
 pub use snapshot::{EndpointId, EndpointLoad, PoolFacts, Snapshot, State};
 pub use time::Millis;
+pub use water_level::WaterLevel;

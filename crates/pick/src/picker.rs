@@ -1,18 +1,20 @@
-//! One decider: the newest snapshot and its own work in flight.
+//! One decider: the newest snapshot, its own work in flight, and the rule that chooses.
 
 use alloc::rc::Rc;
 
-use crate::candidates::{Candidate, Candidates, Origin};
+use crate::candidates::Candidates;
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
 use crate::inflight::{InFlight, OwnWork, Pending, Ticket};
-use crate::snapshot::Row;
-use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, fallback};
+use crate::policy::{Policy, View};
+use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, WaterLevel};
 
-/// One decider. Methods: [`choose`](Self::choose) decides and changes nothing; `on_*` say that something happened.
+/// One decider. Methods: [`choose`](Self::choose) decides and books nothing; `on_*` say that something happened.
+///
+/// The rule of choice is [`WaterLevel`] unless another is named: those of [`baseline`](crate::baseline) are for comparison.
 #[derive(Debug)]
-pub struct Picker {
-    config: Config,
+pub struct Picker<P = WaterLevel> {
+    policy: P,
     snapshot: Option<Rc<Snapshot>>,
     inflight: InFlight,
 }
@@ -21,8 +23,16 @@ impl Picker {
     /// A decider without a table.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::with_policy(WaterLevel::new(config))
+    }
+}
+
+impl<P: Policy> Picker<P> {
+    /// A decider with another rule, and without a table.
+    #[must_use]
+    pub fn with_policy(policy: P) -> Self {
         Self {
-            config,
+            policy,
             snapshot: None,
             inflight: InFlight::default(),
         }
@@ -41,8 +51,8 @@ impl Picker {
         self.snapshot.as_ref()
     }
 
-    /// Chooses where `request` should go. Total: it cannot fail, only have no opinion. Takes a bounded number of steps
-    /// that does not grow with the pool (but for the logarithm in drawing), and allocates nothing.
+    /// Chooses where `request` should go. Total: it cannot fail, only have no opinion. With [`WaterLevel`] it takes a
+    /// bounded number of steps that does not grow with the pool (but for the logarithm in drawing), and allocates nothing.
     pub fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
         let Some(snapshot) = self.snapshot.as_deref() else {
             return Decision::no_opinion(Reason::NoTable);
@@ -50,18 +60,19 @@ impl Picker {
         if snapshot.choosable().is_empty() {
             return Decision::no_opinion(Reason::NoEndpoints);
         }
-        let fresh = snapshot.age_ms(now) <= self.config.table_max_age_ms;
-        let mut decision = if fresh {
-            cheapest(request, snapshot, &self.inflight, rng)
-        } else {
-            fallback::choose(request, snapshot, &self.inflight, rng)
+        let view = View {
+            now,
+            snapshot,
+            inflight: &self.inflight,
         };
+        let mut decision = self.policy.choose(&view, rng, request);
         fill(&mut decision.choices, snapshot, rng);
         decision
     }
 
     /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself).
     pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
+        self.policy.on_sent(endpoint, request);
         let snapshot = self.snapshot.as_deref();
         let (pending, work_us) = snapshot
             .map(|snapshot| work(snapshot, endpoint, request))
@@ -87,91 +98,6 @@ impl Picker {
     pub fn own_work(&self) -> impl Iterator<Item = OwnWork> + '_ {
         self.inflight.work(self.snapshot.as_deref())
     }
-}
-
-/// A candidate with its cost. `tie` breaks ties: between keys and draws at random, else equal endpoints would all be taken
-/// in list order; among draws by their order, so that equally busy endpoints get requests in proportion to speed.
-#[derive(Debug, Clone, Copy, Default)]
-struct Weighed {
-    candidate: Candidate,
-    cost_s: f64,
-    tie: (u64, usize),
-}
-
-/// The policy P0 (3.6): the cheapest of a few candidates; the others follow in the order of their costs.
-fn cheapest(
-    request: &Request,
-    snapshot: &Snapshot,
-    inflight: &InFlight,
-    rng: &mut Rng,
-) -> Decision {
-    let demand = Demand::new(request, snapshot.pool());
-    let candidates = Candidates::gather(request, snapshot, rng);
-    let mut weighed = [Weighed::default(); Candidates::ROOM];
-    let count = candidates.as_slice().len();
-    let draws = rng.next_u64();
-    let numbered = weighed.iter_mut().zip(candidates.as_slice()).enumerate();
-    for (number, (slot, candidate)) in numbered {
-        let tie = match candidate.origin {
-            Origin::Sample => draws,
-            _ => rng.next_u64(),
-        };
-        *slot = Weighed {
-            candidate: *candidate,
-            cost_s: cost_s(candidate, &demand, snapshot, inflight),
-            tie: (tie, number),
-        };
-    }
-    let weighed = weighed.get_mut(..count).unwrap_or_default();
-    weighed.sort_unstable_by(|a, b| a.cost_s.total_cmp(&b.cost_s).then(a.tie.cmp(&b.tie)));
-    let mut choices = Choices::default();
-    weighed
-        .iter()
-        .for_each(|weighed| choices.push(weighed.candidate.index));
-    let best = weighed
-        .first()
-        .map(|weighed| weighed.candidate)
-        .unwrap_or_default();
-    Decision {
-        choices,
-        reason: reason(&best, &candidates, snapshot),
-        wait_s: wait_s(best.index, snapshot, inflight),
-        candidates: u32::try_from(count).unwrap_or(u32::MAX),
-    }
-}
-
-fn cost_s(candidate: &Candidate, demand: &Demand, snapshot: &Snapshot, inflight: &InFlight) -> f64 {
-    let (Some(row), Some(endpoint)) = (
-        snapshot.row(candidate.index),
-        snapshot.endpoint(candidate.index),
-    ) else {
-        return f64::INFINITY;
-    };
-    cost::start_s(row, inflight, candidate.index)
-        + cost::miss_s(row, demand, candidate.hit_tokens)
-        + cost::rank_penalty_s(row, candidate.penalty_tokens)
-        + cost::adapter_s(endpoint, demand, candidate.adapter_rank)
-}
-
-fn reason(best: &Candidate, candidates: &Candidates, snapshot: &Snapshot) -> Reason {
-    let cached_elsewhere = candidates
-        .as_slice()
-        .iter()
-        .any(|candidate| candidate.hit_tokens > 0);
-    match best.origin {
-        _ if snapshot.choosable().len() == 1 => Reason::Single,
-        _ if snapshot.only_suspects() => Reason::Suspect,
-        Origin::Conversation => Reason::Conversation,
-        Origin::Prefix => Reason::Prefix,
-        Origin::Adapter => Reason::Adapter,
-        Origin::Sample if cached_elsewhere => Reason::Spill,
-        Origin::Sample => Reason::Load,
-    }
-}
-
-fn wait_s(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> Option<f64> {
-    let row: &Row = snapshot.row(index)?;
-    row.wait_known.then(|| cost::start_s(row, inflight, index))
 }
 
 /// What `request` adds to `endpoint`: the prefill that its first byte will end, and microseconds of work in all.
