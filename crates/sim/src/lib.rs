@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 mod outcome;
+pub mod report;
 mod rule;
 mod scenario;
 
