@@ -9,7 +9,10 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod batch;
+pub mod capacity;
 mod outcome;
+pub mod parse;
 pub mod report;
 mod rule;
 mod scenario;
