@@ -23,6 +23,7 @@ pub mod cost;
 mod endpoint;
 mod fit;
 mod interval;
+mod pace;
 mod pool;
 mod prior;
 mod reports;
@@ -34,6 +35,7 @@ mod tests;
 mod work;
 
 pub use config::{EndpointSpec, PoolConfig};
+pub use pace::Pace;
 pub use pool::Pool;
 pub use prior::Prior;
 pub use reports::{Accepted, Refusal};

@@ -112,6 +112,7 @@ impl<'a> Build<'a> {
             endpoints: rows.collect(),
             classes,
             adapters: adapters.into_iter().map(str::to_owned).collect(),
+            heat: None,
         }
     }
 

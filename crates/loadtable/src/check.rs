@@ -4,7 +4,7 @@
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::{Class, DecodeError, Endpoint, Report, Table, limits};
+use crate::{Class, DecodeError, Endpoint, Hot, Report, Table, limits};
 
 const NAME: &str = "1 to 253 bytes without control characters";
 const OPTIONAL_NAME: &str = "at most 253 bytes without control characters";
@@ -56,7 +56,8 @@ impl Table {
             }
             zone = Some(&endpoint.zone);
         }
-        ascending("address", &self.endpoints, |endpoint| &endpoint.address)
+        ascending("address", &self.endpoints, |endpoint| &endpoint.address)?;
+        self.heat.as_deref().map_or(Ok(()), check_heat)
     }
 
     fn check_demand(&self) -> Result<(), DecodeError> {
@@ -178,8 +179,36 @@ impl Report {
                 limits::REPORTED_TOKENS,
                 "at most 1000000000 tokens",
             )?;
+            bounded(
+                "pending",
+                row,
+                endpoint.pending,
+                limits::REPORTED_IN_FLIGHT,
+                "at most 1000000 requests",
+            )?;
         }
+        at_most("prefixes", self.prefixes.len(), limits::REPORTED_PREFIXES)?;
         ascending("address", &self.endpoints, |endpoint| &endpoint.address)
+    }
+}
+
+fn check_heat(heat: &[Hot]) -> Result<(), DecodeError> {
+    at_most("heat", heat.len(), limits::HOT_PREFIXES)?;
+    for (row, hot) in heat.iter().enumerate() {
+        if hot.ranks == 0 {
+            return Err(number("heat", row, 0.0, "1 rank or more"));
+        }
+    }
+    let unordered = heat.windows(2).position(|pair| match pair {
+        [before, after] => before.key >= after.key,
+        _ => false,
+    });
+    match unordered {
+        Some(row) => Err(DecodeError::Order {
+            field: "heat",
+            row: row + 1,
+        }),
+        None => Ok(()),
     }
 }
 

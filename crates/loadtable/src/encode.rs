@@ -27,6 +27,10 @@ impl Table {
             adapters: Some(write_strings(self.adapters.iter().map(String::as_str))),
             fleet: Some(fleet(&self.endpoints)),
             load: Some(load(&self.endpoints)),
+            heat: self.heat.as_deref().map(|heat| wire::Keyed {
+                keys: heat.iter().map(|hot| hot.key).collect(),
+                values: heat.iter().map(|hot| u32::from(hot.ranks)).collect(),
+            }),
         };
         message.encode_to_vec()
     }
@@ -62,6 +66,15 @@ impl Report {
             started: write_plain(rows.iter().map(|row| row.started)),
             finished: write_plain(rows.iter().map(|row| row.finished)),
             failed: write_plain(rows.iter().map(|row| row.failed)),
+            sent_tokens: write_plain(rows.iter().map(|row| row.sent_tokens)),
+            pending: write_plain(
+                rows.iter()
+                    .map(|row| row.pending.min(limits::REPORTED_IN_FLIGHT)),
+            ),
+            prefixes: (!self.prefixes.is_empty()).then(|| wire::Keyed {
+                keys: self.prefixes.iter().map(|prefix| prefix.key).collect(),
+                values: self.prefixes.iter().map(|prefix| prefix.count).collect(),
+            }),
         };
         message.encode_to_vec()
     }

@@ -83,6 +83,16 @@ pub(crate) fn table() -> Table {
                 ..Endpoint::default()
             },
         ],
+        heat: Some(vec![
+            Hot {
+                key: 0x0102_0304_0506_0708,
+                ranks: 5,
+            },
+            Hot {
+                key: u64::MAX,
+                ranks: 300,
+            },
+        ]),
     }
 }
 
@@ -103,7 +113,9 @@ pub(crate) fn report() -> Report {
                 address: "10.1.0.10:8000".to_owned(),
                 in_flight: 5,
                 pending_tokens: 900,
+                pending: 3,
                 sent: 700,
+                sent_tokens: 350_000,
                 started: 697,
                 finished: 695,
                 failed: 1,
@@ -115,6 +127,10 @@ pub(crate) fn report() -> Report {
                 ..EndpointReport::default()
             },
         ],
+        prefixes: vec![PrefixCount {
+            key: 0xfedc_ba98_7654_3210,
+            count: 17,
+        }],
     }
 }
 

@@ -23,6 +23,18 @@ pub struct Table {
     pub adapters: Vec<String>,
     /// Endpoints, sorted by address, unique.
     pub endpoints: Vec<Endpoint>,
+    /// Shared beginnings of prompts that need more than the usual number of endpoints, sorted by key, unique. Absent: the
+    /// publisher does not know, and a decider has to find out by load.
+    pub heat: Option<Vec<Hot>>,
+}
+
+/// A shared beginning of prompts with much of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hot {
+    /// Keyed hash of the beginning.
+    pub key: u64,
+    /// Endpoints that its requests are spread over: the first so many ranks. At least 1.
+    pub ranks: u16,
 }
 
 /// Identity of a table.

@@ -27,7 +27,7 @@
 //! };
 //! let mut picker = Picker::new(Config::default());
 //! let rows = vec![endpoint(1, 0.2), endpoint(2, 0.0)];
-//! picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(1_000))));
+//! picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(1_000))), None);
 //!
 //! let request = Request { prompt_tokens: Some(400), ..Request::default() };
 //! let decision = picker.choose(Millis(1_040), &mut Rng::new(7), &request);
@@ -63,7 +63,7 @@ mod water_level;
 
 pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
-pub use inflight::{OwnWork, Ticket};
+pub use inflight::{OwnWork, Sends, Ticket};
 pub use picker::Picker;
 pub use policy::{Policy, View};
 pub use request::{Adapter, Conversation, Prefix, Request};

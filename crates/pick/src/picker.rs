@@ -5,7 +5,7 @@ use alloc::rc::Rc;
 use crate::candidates::Candidates;
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
-use crate::inflight::{InFlight, OwnWork, Pending, Ticket};
+use crate::inflight::{InFlight, OwnWork, Pending, Sends, Ticket};
 use crate::policy::{Policy, View};
 use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, WaterLevel};
 
@@ -40,8 +40,12 @@ impl<P: Policy> Picker<P> {
 
     /// A new table came. Requests in flight are carried over by endpoint identity, also those on endpoints that the
     /// table no longer has. O(endpoints).
-    pub fn on_table(&mut self, snapshot: Rc<Snapshot>) {
-        self.inflight.on_table(self.snapshot.as_deref(), &snapshot);
+    ///
+    /// `reported`: what [`sends`](Self::sends) was when this decider wrote the newest of its reports that the table has
+    /// taken in, so that nothing is counted twice or missed. Absent: judged by the age of the rows.
+    pub fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>) {
+        self.inflight
+            .on_table(self.snapshot.as_deref(), &snapshot, reported);
         self.snapshot = Some(snapshot);
     }
 
@@ -92,6 +96,12 @@ impl<P: Policy> Picker<P> {
     pub fn on_done(&mut self, now: Millis, ticket: Ticket) {
         let _ = now;
         self.inflight.on_done(self.snapshot.as_deref(), ticket);
+    }
+
+    /// What was sent so far; to be kept with each report.
+    #[must_use]
+    pub fn sends(&self) -> Sends {
+        self.inflight.sends()
     }
 
     /// This decider's requests in flight, per endpoint that has any; for reports.
