@@ -52,6 +52,7 @@ fn endpoint(row: Row) -> EndpointLoad {
         wait_s: row.wait_s,
         waiting: None,
         running: None,
+        kv_used: None,
         prefill_tokens_per_s: row.prefill_tokens_per_s,
         decode_s_per_sequence: row.decode_s_per_sequence,
         speed: row.speed,

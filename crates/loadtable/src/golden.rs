@@ -222,6 +222,9 @@ fn row_i_of_the_table_is_index_i_of_the_snapshot() {
         panic!("three rows")
     };
     assert_eq!((first.wait_s, first.age_ms), (Some(0.34), 135));
+    let columns = (first.waiting, first.running, first.kv_used);
+    assert_eq!(columns, (Some(2), Some(57), Some(0.5)));
+    assert_eq!((draining.kv_used, suspect.kv_used), (Some(0.0), None));
     assert_eq!(
         (first.prefill_tokens_per_s, first.speed),
         (Some(11_000.0), Some(1.0))

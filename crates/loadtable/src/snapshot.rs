@@ -56,6 +56,7 @@ fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
         wait_s: endpoint.wait_ms.map(|wait_ms| wait_ms as f32 / 1_000.0),
         waiting: endpoint.waiting,
         running: endpoint.running,
+        kv_used: endpoint.kv_used,
         prefill_tokens_per_s: class.and_then(|class| class.prefill_tokens_per_s),
         decode_s_per_sequence: class.and_then(|class| class.decode_s_per_sequence),
         speed: class.and_then(|class| class.speed),

@@ -188,6 +188,7 @@ mod tests {
             wait_s: None,
             waiting: None,
             running: None,
+            kv_used: None,
             prefill_tokens_per_s: None,
             decode_s_per_sequence: None,
             speed: None,

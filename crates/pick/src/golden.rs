@@ -47,6 +47,7 @@ fn endpoint(rng: &mut Rng, number: u64) -> EndpointLoad {
         wait_s: maybe(rng, wait_s),
         waiting: None,
         running: None,
+        kv_used: None,
         prefill_tokens_per_s: maybe(rng, if fast { 23_000.0 } else { 11_000.0 }),
         decode_s_per_sequence: maybe(rng, 0.006),
         speed: maybe(rng, if fast { 2.1 } else { 1.0 }),

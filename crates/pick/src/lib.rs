@@ -19,6 +19,7 @@
 //!     wait_s: Some(wait_s),
 //!     waiting: None,
 //!     running: None,
+//!     kv_used: None,
 //!     prefill_tokens_per_s: Some(11_000.0),
 //!     decode_s_per_sequence: None,
 //!     speed: Some(1.0),

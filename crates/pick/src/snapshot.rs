@@ -37,6 +37,8 @@ pub struct EndpointLoad {
     pub waiting: Option<u32>,
     /// Requests in the running batch.
     pub running: Option<u32>,
+    /// Share of the KV cache that live requests use, 0 to 1. Read by rules of [`baseline`](crate::baseline) alone.
+    pub kv_used: Option<f32>,
     /// Prompt tokens per second (`R_p`). Absent: counts as the lowest of the pool.
     pub prefill_tokens_per_s: Option<f32>,
     /// Seconds one more sequence costs the others (`g`). Absent: counts as the highest of the pool.

@@ -14,6 +14,7 @@ fn snapshot(endpoints: u64) -> Rc<Snapshot> {
         wait_s: Some((number % 7) as f32 / 10.0),
         waiting: None,
         running: None,
+        kv_used: None,
         prefill_tokens_per_s: Some(10_000.0),
         decode_s_per_sequence: Some(0.01),
         speed: Some(1.0),

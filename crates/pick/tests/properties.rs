@@ -35,20 +35,24 @@ fn endpoint() -> impl Strategy<Value = EndpointLoad> {
         of(vec(any::<u16>(), 0..4)),
         prop_oneof![Just(0), any::<u32>()],
     );
-    (who, (wild(), wild(), wild(), wild()), of(any::<u32>())).prop_map(|(who, signals, count)| {
-        EndpointLoad {
+    (
+        who,
+        (wild(), wild(), wild(), wild(), wild()),
+        of(any::<u32>()),
+    )
+        .prop_map(|(who, signals, count)| EndpointLoad {
             id: EndpointId(who.0),
             state: who.1,
             wait_s: signals.0,
             waiting: count,
             running: count,
+            kv_used: signals.4,
             prefill_tokens_per_s: signals.1,
             decode_s_per_sequence: signals.2,
             speed: signals.3,
             adapters: who.2,
             age_ms: who.3,
-        }
-    })
+        })
 }
 
 fn pool_facts() -> impl Strategy<Value = PoolFacts> {
@@ -206,7 +210,7 @@ proptest! {
                 0 => {
                     // Tables come and go with a part of the endpoints.
                     let row = |n: u64| EndpointLoad {
-                        id: EndpointId(n), state: State::Ready, wait_s: None, waiting: None, running: None,
+                        id: EndpointId(n), state: State::Ready, wait_s: None, waiting: None, running: None, kv_used: None,
                         prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,
                     };
                     let rows = (number / 2..number).map(row).collect();
