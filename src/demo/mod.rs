@@ -4,7 +4,6 @@
 //! differently from the others: same servers, same requests at the same moments, same client.
 
 mod args;
-mod capacity;
 mod control;
 mod envoy;
 mod fleet;
