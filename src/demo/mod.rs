@@ -9,7 +9,6 @@ mod envoy;
 mod fleet;
 mod lanes;
 mod live;
-mod plot;
 mod report;
 mod scenario;
 mod stats;
