@@ -4,10 +4,12 @@
 //! fonts that a bare machine does not have.
 
 mod cumulative;
+mod sweep;
 
 use std::fmt::Write as _;
 
 pub(crate) use cumulative::{Curve, cumulative};
+pub(crate) use sweep::{Line, Point, sweep};
 
 const WIDTH: f64 = 1_120.0;
 /// Left and right border of what is plotted; the legend stands to the right of it.

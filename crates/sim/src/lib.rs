@@ -9,16 +9,34 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod aggregator;
 pub mod batch;
 pub mod capacity;
+mod client;
+mod clock;
+mod invalid;
+mod measure;
+mod oracle;
 mod outcome;
 pub mod parse;
+mod proxy;
 pub mod report;
 mod rule;
+mod rules;
 mod scenario;
+mod server;
+mod traffic;
+mod world;
 
+pub use invalid::Invalid;
 pub use outcome::{Run, TrafficCounts, percentile};
 pub use rule::Rule;
 pub use scenario::{
     Change, Churn, Deciders, Errors, Group, Reports, Scenario, Slo, Source, Tables, Traffic,
 };
+pub use world::run;
+
+/// The name of the only pool.
+const POOL: &str = "sim";
+/// The pool's secret; nobody aims at a simulated endpoint.
+const PLACEMENT_KEY: [u8; 16] = *b"trimtab simulate";

@@ -93,7 +93,7 @@ fn shown(value: Option<Spread>, scale: f64) -> String {
         _ => 0,
     };
     if sd > 0.0 {
-        format!("{mean:.decimals$} +- {sd:.decimals$}")
+        format!("{mean:.decimals$}±{sd:.decimals$}")
     } else {
         format!("{mean:.decimals$}")
     }
@@ -104,7 +104,7 @@ fn share(value: Option<Spread>) -> String {
     value.map_or_else(dash, |Spread { mean, sd }| {
         let (mean, sd) = (mean * 100.0, sd * 100.0);
         if sd >= 0.05 {
-            format!("{mean:.1} +- {sd:.1}")
+            format!("{mean:.1}±{sd:.1}")
         } else {
             format!("{mean:.1}")
         }

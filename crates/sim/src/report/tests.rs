@@ -152,7 +152,7 @@ fn the_table_names_what_it_shows() {
     );
     let line = shown.lines().find(|line| line.starts_with("p0")).unwrap();
     assert!(
-        line.contains("2.97 +- 1.40") && line.contains("2.00"),
+        line.contains("2.97±1.40") && line.contains("2.00"),
         "{line}"
     );
 }
