@@ -78,7 +78,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     uncached_tokens,
                     adapter_load_s,
                 };
-                picker.on_table(Rc::new(Snapshot::new(rows, facts, Millis(at))));
+                picker.on_table(Rc::new(Snapshot::new(rows, facts, Millis(at))), None);
             }
             Step::Send {
                 now,

@@ -18,11 +18,14 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::indexing_slicing)]
 
+mod backlog;
 mod config;
 pub mod cost;
 mod endpoint;
 mod fit;
+mod heat;
 mod interval;
+mod moved;
 mod pace;
 mod pool;
 mod prior;

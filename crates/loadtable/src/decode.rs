@@ -7,7 +7,7 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 
 use crate::columns::{Column, read_ratio, read_strings};
 use crate::{
-    Class, DecodeError, Demand, Endpoint, EndpointReport, Hot, PrefixCount, Report, Role, State, Table, Version,
+    Class, DecodeError, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table, Version,
     limits, wire,
 };
 
@@ -44,6 +44,7 @@ impl Table {
             )?),
             endpoints: endpoints(fleet, load)?,
             heat: message.heat.as_ref().map(heat).transpose()?,
+            moved: message.moved.as_ref().map(moved).transpose()?,
             pool: message.pool,
         };
         table.check()?;
@@ -66,6 +67,7 @@ impl Report {
                 .prefixes
                 .as_ref()
                 .map_or(Ok(Vec::new()), prefixes)?,
+            moved: message.moved.as_ref().map_or(Ok(Vec::new()), moved)?,
             pool: message.pool,
             proxy: message.proxy,
             sequence: message.sequence,
@@ -314,13 +316,16 @@ fn keyed<'a>(
 }
 
 fn heat(message: &wire::Keyed) -> Result<Vec<Hot>, DecodeError> {
-    keyed("heat", message, limits::HOT_PREFIXES)?
+    let keyed = keyed("heat", message, limits::HOT_PREFIXES)?;
+    Ok(keyed.map(|(key, share_ppm)| Hot { key, share_ppm }).collect())
+}
+
+fn moved(message: &wire::Keyed) -> Result<Vec<Moved>, DecodeError> {
+    keyed("moved", message, limits::MOVED)?
         .enumerate()
-        .map(|(row, (key, ranks))| {
-            Ok(Hot {
-                key,
-                ranks: narrow("heat", row, ranks)?,
-            })
+        .map(|(row, (key, endpoint))| {
+            let endpoint = narrow("moved", row, endpoint)?;
+            Ok(Moved { key, endpoint })
         })
         .collect()
 }

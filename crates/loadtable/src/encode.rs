@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::check::{valid_cost_s, valid_rate, valid_speed};
 use crate::columns::{write_floats, write_optional, write_plain, write_ratio, write_strings};
-use crate::{Class, Demand, Endpoint, Report, Role, State, Table, limits, wire};
+use crate::{Class, Demand, Endpoint, Moved, Report, Role, State, Table, limits, wire};
 
 impl Table {
     /// The bytes of this table.
@@ -29,8 +29,9 @@ impl Table {
             load: Some(load(&self.endpoints)),
             heat: self.heat.as_deref().map(|heat| wire::Keyed {
                 keys: heat.iter().map(|hot| hot.key).collect(),
-                values: heat.iter().map(|hot| u32::from(hot.ranks)).collect(),
+                values: heat.iter().map(|hot| hot.share_ppm).collect(),
             }),
+            moved: self.moved.as_deref().map(moved),
         };
         message.encode_to_vec()
     }
@@ -75,8 +76,16 @@ impl Report {
                 keys: self.prefixes.iter().map(|prefix| prefix.key).collect(),
                 values: self.prefixes.iter().map(|prefix| prefix.count).collect(),
             }),
+            moved: (!self.moved.is_empty()).then(|| moved(&self.moved)),
         };
         message.encode_to_vec()
+    }
+}
+
+fn moved(moved: &[Moved]) -> wire::Keyed {
+    wire::Keyed {
+        keys: moved.iter().map(|moved| moved.key).collect(),
+        values: moved.iter().map(|moved| moved.endpoint.into()).collect(),
     }
 }
 

@@ -86,13 +86,17 @@ pub(crate) fn table() -> Table {
         heat: Some(vec![
             Hot {
                 key: 0x0102_0304_0506_0708,
-                ranks: 5,
+                share_ppm: 31_250,
             },
             Hot {
                 key: u64::MAX,
-                ranks: 300,
+                share_ppm: 1_000_000,
             },
         ]),
+        moved: Some(vec![Moved {
+            key: 0x1111_2222_3333_4444,
+            endpoint: 1,
+        }]),
     }
 }
 
@@ -130,6 +134,10 @@ pub(crate) fn report() -> Report {
         prefixes: vec![PrefixCount {
             key: 0xfedc_ba98_7654_3210,
             count: 17,
+        }],
+        moved: vec![Moved {
+            key: 0x5555_6666_7777_8888,
+            endpoint: 0,
         }],
     }
 }

@@ -1,6 +1,6 @@
 //! What a proxy tells the aggregator.
 
-use crate::Version;
+use crate::{Moved, Version};
 
 /// One proxy's view of a pool, all of its workers together. Counters are totals since the proxy's start.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,6 +24,8 @@ pub struct Report {
     /// How often shared beginnings of prompts were asked for since the report before, most often first or in any order,
     /// each once. Counts and not totals: one that is lost is lost, and the heat list is a statistic.
     pub prefixes: Vec<PrefixCount>,
+    /// Conversations whose newest turns went where their keys do not say, since the report before.
+    pub moved: Vec<Moved>,
 }
 
 /// How often a shared beginning of prompts was asked for.

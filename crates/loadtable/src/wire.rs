@@ -40,6 +40,8 @@ pub(crate) struct Table {
     pub(crate) load: Option<Load>,
     #[prost(message, optional, tag = "13")]
     pub(crate) heat: Option<Keyed>,
+    #[prost(message, optional, tag = "14")]
+    pub(crate) moved: Option<Keyed>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -166,6 +168,8 @@ pub(crate) struct Report {
     pub(crate) pending: Vec<u32>,
     #[prost(message, optional, tag = "18")]
     pub(crate) prefixes: Option<Keyed>,
+    #[prost(message, optional, tag = "19")]
+    pub(crate) moved: Option<Keyed>,
 }
 
 /// Numbers by placement key.

@@ -56,7 +56,7 @@ fn picker(count: u64) -> Picker {
         rows(count),
         PoolFacts::default(),
         Millis(0),
-    )));
+    )), None);
     picker
 }
 

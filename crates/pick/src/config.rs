@@ -9,20 +9,29 @@ pub struct Config {
     /// A table older than this is not used for load, only for who there is, in milliseconds. 2,000 to 5,000 are
     /// sensible: with 100 proxies a table of 5 s is worse than none (3.4, 4.5).
     pub table_max_age_ms: u64,
+    /// TEMPORARY
+    pub tune: [f64; 8],
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             table_max_age_ms: 3_000,
+            tune: [0.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
         }
     }
 }
 
-/// Random endpoints weighed per request (3.6), different from each other and from those of the request's keys. Two suffice: power of two choices; more herd on a stale table (4.5).
-pub(crate) const SAMPLES: u32 = 2;
+/// Endpoints drawn from under the water level per request (3.4: 4 to 16 alike).
+pub(crate) const SAMPLES: u32 = 8;
 /// Fixed ranks weighed for a shared prefix (3.6); for an adapter likewise.
 pub(crate) const PREFIX_RANKS: u32 = 2;
+/// Endpoints that a prefix is spread over per endpoint that its share of the traffic keeps busy (3.4: 1.5 to 6).
+pub(crate) const RANKS_PER_SHARE: f64 = 3.0;
+/// Ranks of a hot prefix that are weighed per request, drawn from all of its ranks; with no more than these all are (3.3).
+pub(crate) const FEW_RANKS: u32 = 3;
+/// A prefix with more ranks than this is taken to be cached everywhere when work is booked.
+pub(crate) const HOT_RANKS_KNOWN: u32 = 64;
 /// What a rank after the first costs, as a share of the prefix (3.4: 0 to 0.6 equal). It makes requests gather on the
 /// first rank while load allows, so that one copy of the prefix is enough for a cold one.
 pub(crate) const RANK_PENALTY: f64 = 0.3;
@@ -39,5 +48,7 @@ pub(crate) const BOUNDED_LOAD: f64 = 1.25;
 /// Prompt tokens per second when no class of the pool has a measured speed: an 8 B model on an A100 does 11,000 (2).
 /// Too low only raises the price of a miss, the harmless direction.
 pub(crate) const PREFILL_TOKENS_PER_S: f64 = 10_000.0;
+/// Uncached prompt tokens of a request when the table does not say; as the aggregator assumes.
+pub(crate) const UNCACHED_TOKENS: f64 = 512.0;
 /// Seconds that loading an adapter blocks an endpoint when nobody has measured it (2, lora workload).
 pub(crate) const ADAPTER_LOAD_S: f64 = 0.15;

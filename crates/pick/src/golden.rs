@@ -118,7 +118,7 @@ fn run() -> (String, Vec<Reason>) {
         now.0 += below(&mut script, 40);
         // Now and then the table stays away until it is stale; the clock steps back once in a while.
         if below(&mut script, 60) == 0 {
-            picker.on_table(table(&mut script, now));
+            picker.on_table(table(&mut script, now), None);
         }
         if below(&mut script, 500) == 0 {
             now.0 -= 100;

@@ -53,6 +53,8 @@ mod fallback;
 #[cfg(test)]
 mod golden;
 mod inflight;
+mod level;
+mod own_traffic;
 mod picker;
 mod placement;
 mod policy;
@@ -61,7 +63,9 @@ mod rng;
 mod snapshot;
 mod time;
 mod water_level;
+mod whereabouts;
 
+pub use candidates::placement_key;
 pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
 pub use inflight::{OwnWork, Sends, Ticket};

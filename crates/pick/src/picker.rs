@@ -2,7 +2,6 @@
 
 use alloc::rc::Rc;
 
-use crate::candidates::Candidates;
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
 use crate::inflight::{InFlight, OwnWork, Pending, Sends, Ticket};
@@ -76,11 +75,12 @@ impl<P: Policy> Picker<P> {
 
     /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself).
     pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
-        self.policy.on_sent(endpoint, request);
         let snapshot = self.snapshot.as_deref();
-        let (pending, work_us) = snapshot
-            .map(|snapshot| work(snapshot, endpoint, request))
-            .unwrap_or_default();
+        let (mut pending, mut work_us) = Default::default();
+        if let Some(snapshot) = snapshot {
+            (pending, work_us) = work(&self.policy, now, snapshot, endpoint, request);
+            self.policy.on_sent(now, snapshot, endpoint, request);
+        }
         self.inflight
             .on_sent(snapshot, now, endpoint, pending, work_us)
     }
@@ -104,6 +104,17 @@ impl<P: Policy> Picker<P> {
         self.inflight.sends()
     }
 
+    /// Another decider sent a turn of the conversation `key` to `endpoint`, as the table's list says. Hearing it again does
+    /// no harm.
+    pub fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
+        self.policy.on_told(now, key, endpoint);
+    }
+
+    /// Hands over the conversations whose turns went where their keys do not say, each once, with where they went; for reports.
+    pub fn take_moved(&mut self, mut each: impl FnMut(u64, EndpointId)) {
+        self.policy.take_moved(&mut each);
+    }
+
     /// This decider's requests in flight, per endpoint that has any; for reports.
     pub fn own_work(&self) -> impl Iterator<Item = OwnWork> + '_ {
         self.inflight.work(self.snapshot.as_deref())
@@ -111,7 +122,13 @@ impl<P: Policy> Picker<P> {
 }
 
 /// What `request` adds to `endpoint`: the prefill that its first byte will end, and microseconds of work in all.
-fn work(snapshot: &Snapshot, endpoint: EndpointId, request: &Request) -> (Pending, u64) {
+fn work(
+    policy: &impl Policy,
+    now: Millis,
+    snapshot: &Snapshot,
+    endpoint: EndpointId,
+    request: &Request,
+) -> (Pending, u64) {
     let demand = Demand::new(request, snapshot.pool());
     let Some((index, row)) = snapshot
         .index_of(endpoint)
@@ -119,10 +136,7 @@ fn work(snapshot: &Snapshot, endpoint: EndpointId, request: &Request) -> (Pendin
     else {
         return (Pending::default(), 0);
     };
-    let hit_tokens = Candidates::affine(request, snapshot)
-        .find(index)
-        .map_or(0, |candidate| candidate.hit_tokens);
-    let uncached = demand.uncached_tokens(hit_tokens);
+    let uncached = demand.uncached_tokens(policy.expected_hit(now, snapshot, request, index));
     // `as` from float saturates, and neither value is negative.
     let pending = Pending {
         tokens: uncached as u64,

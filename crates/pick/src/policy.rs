@@ -12,9 +12,25 @@ pub trait Policy: Debug {
     /// is one.
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision;
 
+    /// Prompt tokens of `request` that the endpoint at `index` is expected to have cached, by what this rule does.
+    fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
+        let _ = (now, snapshot, request, index);
+        0
+    }
+
+    /// Another decider sent a turn of the conversation `key` to `endpoint`, where its key does not say.
+    fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
+        let _ = (now, key, endpoint);
+    }
+
     /// The request was sent to `endpoint`; for rules with a memory of their own.
-    fn on_sent(&mut self, endpoint: EndpointId, request: &Request) {
-        let _ = (endpoint, request);
+    fn on_sent(&mut self, now: Millis, snapshot: &Snapshot, endpoint: EndpointId, request: &Request) {
+        let _ = (now, snapshot, endpoint, request);
+    }
+
+    /// Hands over the conversations whose turns went where their keys do not say, each once; for reports.
+    fn take_moved(&mut self, each: &mut dyn FnMut(u64, EndpointId)) {
+        let _ = each;
     }
 }
 

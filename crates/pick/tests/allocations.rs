@@ -47,7 +47,7 @@ fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
     let mut rng = Rng::new(1);
     for endpoints in [None, Some(1), Some(100), Some(5_000)] {
         if let Some(endpoints) = endpoints {
-            picker.on_table(snapshot(endpoints));
+            picker.on_table(snapshot(endpoints), None);
         }
         let counted = allocation_counter::measure(|| {
             for key in 0..2_000 {
@@ -64,7 +64,7 @@ fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
 #[test]
 fn sending_and_ending_allocate_nothing_after_warm_up() {
     let mut picker = Picker::new(Config::default());
-    picker.on_table(snapshot(100));
+    picker.on_table(snapshot(100), None);
     let ids: Vec<EndpointId> = snapshot(100)
         .endpoints()
         .iter()

@@ -100,7 +100,7 @@ proptest! {
         let wanted = if endpoints.iter().any(|e| e.state == State::Ready) { State::Ready } else { State::Suspect };
         let choosable = endpoints.iter().filter(|e| e.state == wanted).count();
         let mut picker = Picker::new(Config::default());
-        picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), facts, Millis(arrived))));
+        picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), facts, Millis(arrived))), None);
         let mut rng = Rng::new(seed);
         for request in &requests {
             let decision = picker.choose(Millis(now), &mut rng, request);
@@ -152,7 +152,7 @@ proptest! {
         });
         let first = |endpoints: Vec<EndpointLoad>| {
             let mut picker = Picker::new(Config { table_max_age_ms: u64::MAX });
-            picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), Millis(0))));
+            picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), Millis(0))), None);
             picker.choose(Millis(0), &mut Rng::new(seed), &request).choices.as_slice().first().copied()
         };
         let missing = u32::try_from(missing).unwrap();
@@ -167,7 +167,7 @@ proptest! {
     ) {
         let run = || {
             let mut picker = Picker::new(Config::default());
-            picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), PoolFacts::default(), Millis(0))));
+            picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), PoolFacts::default(), Millis(0))), None);
             let mut rng = Rng::new(seed);
             requests.iter().map(|request| picker.choose(Millis(0), &mut rng, request)).collect::<Vec<_>>()
         };
@@ -190,7 +190,7 @@ proptest! {
             let snapshot = Snapshot::with_previous(after.clone(), facts, Millis(9), previous);
             let found: Vec<_> = after.iter().map(|row| snapshot.index_of(row.id)).collect();
             let mut picker = Picker::new(Config::default());
-            picker.on_table(Rc::new(snapshot));
+            picker.on_table(Rc::new(snapshot), None);
             let mut rng = Rng::new(seed);
             let choose = |request| picker.choose(Millis(9), &mut rng, request);
             (found, requests.iter().map(choose).collect::<Vec<_>>())
@@ -214,7 +214,7 @@ proptest! {
                         prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,
                     };
                     let rows = (number / 2..number).map(row).collect();
-                    picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(number))));
+                    picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(number))), None);
                 }
                 1 | 2 => open.push(picker.on_sent(Millis(number), EndpointId(number), &request)),
                 3 if !open.is_empty() => {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use trimtab_estimate::{EndpointSpec, Pace, Pool, PoolConfig, Sample};
-use trimtab_loadtable::Table;
-use trimtab_pick::Sends;
+use trimtab_loadtable::{Moved, Table, endpoint_id};
+use trimtab_pick::{EndpointId, Sends};
 
 use crate::clock::{Nanos, duration, nanos};
 use crate::proxy::{Arrived, Letter};
@@ -16,6 +16,8 @@ pub(crate) struct Aggregator {
     pool: Pool,
     pace: Pace,
     pub(crate) newest: Option<Arc<Table>>,
+    /// Its list of conversations that went elsewhere.
+    moved: Arc<[(u64, EndpointId)]>,
     /// Proxies whose polls wait for a newer table.
     pub(crate) waiting: Vec<usize>,
     /// Per proxy, its sends that are in what the pool knows; absent: it has not reported.
@@ -42,6 +44,7 @@ impl Aggregator {
             pool: Pool::new(config),
             pace: Pace::new(duration(nanos(scenario.tables.publish_s))),
             newest: None,
+            moved: Arc::new([]),
             waiting: Vec::new(),
             heard: vec![None; proxies],
             included: vec![None; proxies],
@@ -93,6 +96,7 @@ impl Aggregator {
     pub(crate) fn answer(&self, proxy: usize, at: Nanos) -> Option<Arrived> {
         Some(Arrived {
             table: Arc::clone(self.newest.as_ref()?),
+            moved: Arc::clone(&self.moved),
             at,
             reported: self.included.get(proxy).copied().flatten(),
         })
@@ -107,9 +111,20 @@ impl Aggregator {
             .on_published(duration(now), bytes.len(), self.reporters);
         // A table that does not decode would be refused by every proxy; they keep the last one.
         if let Ok(table) = Table::decode(&bytes) {
+            self.moved = moved(&table);
             self.newest = Some(Arc::new(table));
             self.included.clone_from(&self.heard);
         }
         self.pace.due().as_nanos() as Nanos
     }
+}
+
+/// The conversations of a table's list and the identities of the endpoints where they went.
+fn moved(table: &Table) -> Arc<[(u64, EndpointId)]> {
+    let id = |moved: &Moved| {
+        let row = table.endpoints.get(usize::from(moved.endpoint))?;
+        Some((moved.key, endpoint_id(&table.placement_key, &row.address)))
+    };
+    let list = table.moved.as_deref().unwrap_or_default();
+    list.iter().filter_map(id).collect()
 }

@@ -1,15 +1,19 @@
 //! One decider: a picker, what it reports, and its side of the sync.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use trimtab_loadtable::{EndpointReport, Report, Table, Version, snapshot_after};
+use trimtab_loadtable::limits::REPORTED_PREFIXES;
+use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
+};
 use trimtab_pick::{
     Decision, EndpointId, Millis, Picker, Policy, Request, Rng, Sends, Snapshot, Ticket,
+    placement_key,
 };
 
-use crate::POOL;
+use crate::{PLACEMENT_KEY, POOL};
 use crate::clock::{Nanos, millis};
 
 /// A [`Picker`] of any rule.
@@ -21,6 +25,8 @@ pub(crate) trait Decider: Debug {
     fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket);
     fn on_done(&mut self, now: Millis, ticket: Ticket);
     fn sends(&self) -> Sends;
+    fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId);
+    fn take_moved(&mut self) -> Vec<(u64, EndpointId)>;
 }
 
 impl<P: Policy> Decider for Picker<P> {
@@ -45,12 +51,22 @@ impl<P: Policy> Decider for Picker<P> {
     fn sends(&self) -> Sends {
         self.sends()
     }
+    fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
+        self.on_told(now, key, endpoint);
+    }
+    fn take_moved(&mut self) -> Vec<(u64, EndpointId)> {
+        let mut moved = Vec::new();
+        self.take_moved(|key, endpoint| moved.push((key, endpoint)));
+        moved
+    }
 }
 
 /// A table that came and was not indexed yet.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) table: Arc<Table>,
+    /// The table's list of conversations, with the identities of the endpoints.
+    pub(crate) moved: Arc<[(u64, EndpointId)]>,
     pub(crate) at: Nanos,
     pub(crate) reported: Option<Sends>,
 }
@@ -76,6 +92,8 @@ pub(crate) struct Proxy {
     tally: Vec<EndpointReport>,
     sequence: u64,
     decided: u64,
+    /// Requests per shared beginning since the last report.
+    prefixes: BTreeMap<u64, u32>,
     changed: bool,
     pub(crate) called_at: Nanos,
     news_at: Option<Nanos>,
@@ -94,6 +112,7 @@ impl Proxy {
             adopted_at: 0,
             tally: Vec::new(),
             sequence: 0,
+            prefixes: BTreeMap::new(),
             decided: 0,
             changed: true,
             called_at: 0,
@@ -104,6 +123,9 @@ impl Proxy {
     }
 
     pub(crate) fn on_table(&mut self, arrived: Arrived) {
+        for (key, endpoint) in arrived.moved.iter() {
+            self.decider.on_told(millis(arrived.at), *key, *endpoint);
+        }
         self.inbox = Some(arrived);
     }
 
@@ -139,6 +161,11 @@ impl Proxy {
     /// The endpoint for `request`; absent: no opinion.
     pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Option<EndpointId> {
         self.decided += 1;
+        if let Some(key) = placement_key(request)
+            && (self.prefixes.len() < REPORTED_PREFIXES || self.prefixes.contains_key(&key))
+        {
+            *self.prefixes.entry(key).or_default() += 1;
+        }
         self.changed = true;
         let decision = self.decider.choose(millis(now), &mut self.rng, request);
         let index = *decision.choices.as_slice().first()?;
@@ -217,7 +244,14 @@ impl Proxy {
 
     fn report(&mut self) -> Report {
         self.sequence += 1;
+        let endpoints: Vec<EndpointReport> = self
+            .tally
+            .iter()
+            .filter(|line| line.sent > 0)
+            .cloned()
+            .collect();
         Report {
+            moved: self.moved(&endpoints),
             pool: POOL.to_owned(),
             proxy: self.number,
             sequence: self.sequence,
@@ -225,14 +259,26 @@ impl Proxy {
             wait_ms: 1_000,
             workers: 1,
             decided: self.decided,
-            endpoints: self
-                .tally
-                .iter()
-                .filter(|line| line.sent > 0)
-                .cloned()
+            endpoints,
+            prefixes: std::mem::take(&mut self.prefixes)
+                .into_iter()
+                .map(|(key, count)| PrefixCount { key, count })
                 .collect(),
-            prefixes: Vec::new(),
         }
+    }
+
+    fn moved(&mut self, endpoints: &[EndpointReport]) -> Vec<Moved> {
+        let moved = |(key, id): (u64, EndpointId)| {
+            let row = endpoints
+                .iter()
+                .position(|line| endpoint_id(&PLACEMENT_KEY, &line.address) == id)?;
+            Some(Moved {
+                key,
+                endpoint: u16::try_from(row).ok()?,
+            })
+        };
+        let all = self.decider.take_moved();
+        all.into_iter().filter_map(moved).collect()
     }
 
     /// When news of a large placement go out: at once, or `gap` after the news before. Absent: news are planned already.

@@ -22,5 +22,9 @@ pub(crate) fn setting(scenario: &Scenario, rule: Rule) -> Scenario {
 /// A decider that follows the rule.
 pub(crate) fn decider(rule: Rule) -> Box<dyn Decider> {
     let _ = rule;
-    Box::new(Picker::new(Config::default()))
+    let mut config = Config::default();
+    if let Ok(t) = std::env::var("TUNE") {
+        for (i, v) in t.split(',').enumerate() { if let Ok(v) = v.parse() { config.tune[i] = v; } }
+    }
+    Box::new(Picker::new(config))
 }

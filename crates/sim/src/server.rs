@@ -32,6 +32,8 @@ pub(crate) struct Server {
     pub(crate) got: u64,
     /// Uncached prompt tokens of requests that are queued, as known when they were sent: for the oracle.
     pub(crate) queued_tokens: u64,
+    /// Cached prompt tokens of the requests that got their first token.
+    cached_tokens: u64,
     ttft_s: SumCount,
     itl_s: SumCount,
     step_tokens: SumCount,
@@ -52,6 +54,7 @@ impl Server {
             stepping: false,
             got: 0,
             queued_tokens: 0,
+            cached_tokens: 0,
             ttft_s: SumCount::default(),
             itl_s: SumCount::default(),
             step_tokens: SumCount::default(),
@@ -72,7 +75,9 @@ impl Server {
         Some(plan)
     }
 
-    pub(crate) fn on_first_token(&mut self, ttft_s: f64) {
+    /// `cached_tokens`: of the request's prompt, as its admission found.
+    pub(crate) fn on_first_token(&mut self, ttft_s: f64, cached_tokens: u32) {
+        self.cached_tokens += u64::from(cached_tokens);
         add(&mut self.ttft_s, ttft_s);
     }
 
@@ -93,6 +98,7 @@ impl Server {
             kv_block_tokens: Some(f64::from(trimtab_engine::BLOCK_TOKENS)),
             counters: Counters {
                 prompt_tokens: count(totals.prompt_tokens),
+                cached_tokens: count(self.cached_tokens),
                 prefix_queries: count(totals.prefix_query_tokens),
                 prefix_hits: count(totals.prefix_hit_tokens),
                 generation_tokens: count(totals.generation_tokens),

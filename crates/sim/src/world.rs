@@ -20,7 +20,7 @@ use crate::server::Server;
 use crate::{Invalid, Rule, Run, Scenario, percentile, rules, traffic};
 
 /// After the measured time, seconds for the measured requests to end.
-const GRACE_S: f64 = 60.0;
+const GRACE_S: f64 = 120.0;
 
 /// Something that is due. Numbers are positions in the lists of the [`World`].
 #[derive(Debug)]
@@ -73,6 +73,8 @@ struct Job {
     output_tokens: u32,
     /// Uncached tokens as known when it was sent, until it is admitted.
     queued_tokens: u32,
+    /// Found when it was admitted.
+    cached_tokens: u32,
     admitted: bool,
     measured: bool,
 }

@@ -4,7 +4,7 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use trimtab_loadtable::{
-    Class, Demand, Endpoint, EndpointReport, Hot, PrefixCount, Report, Role, State, Table, Version,
+    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table, Version,
     limits,
 };
 
@@ -109,9 +109,23 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
     })
 }
 
+fn moved() -> impl Strategy<Value = Moved> {
+    any::<(u64, u16)>().prop_map(|(key, endpoint)| Moved { key, endpoint })
+}
+
+/// With indices into a list of `endpoints`.
+fn within(moved: &[Moved], endpoints: usize) -> Vec<Moved> {
+    let place = |moved: &Moved| Moved {
+        endpoint: (usize::from(moved.endpoint) % endpoints.max(1)) as u16,
+        ..*moved
+    };
+    let some = moved.iter().take(if endpoints > 0 { moved.len() } else { 0 });
+    some.map(place).collect()
+}
+
 fn heat() -> impl Strategy<Value = Vec<Hot>> {
-    btree_map(any::<u64>(), 1..=u16::MAX, 0..5).prop_map(|heat| {
-        let hot = |(key, ranks)| Hot { key, ranks };
+    btree_map(any::<u64>(), 1..=limits::WHOLE_PPM, 0..5).prop_map(|heat| {
+        let hot = |(key, share_ppm)| Hot { key, share_ppm };
         heat.into_iter().map(hot).collect()
     })
 }
@@ -132,8 +146,10 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
         btree_set(name(), 0..6),
         btree_set(address(), 0..20),
         of(heat()),
+        of(vec(moved(), 0..5)),
     );
-    parts.prop_flat_map(|(header, demand, classes, adapters, addresses, heat)| {
+    parts.prop_flat_map(|(header, demand, classes, adapters, addresses, heat, moved)| {
+        let addresses_count = addresses.len();
         let (of_classes, of_adapters) = (classes.len(), adapters.len());
         let rows: Vec<_> = addresses
             .into_iter()
@@ -153,6 +169,7 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
             adapters: adapters.iter().cloned().collect(),
             endpoints,
             heat: heat.clone(),
+            moved: moved.as_deref().map(|moved| within(moved, addresses_count)),
         })
     })
 }
@@ -191,8 +208,10 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
         .prop_flat_map(move |set| set.into_iter().map(row).collect::<Vec<_>>());
     let prefix = any::<(u64, u32)>().prop_map(|(key, count)| PrefixCount { key, count });
     let prefixes = vec(prefix, 0..10);
-    (header, any::<u64>(), rows, prefixes).prop_map(|(header, decided, endpoints, prefixes)| Report {
+    let parts = (header, any::<u64>(), rows, prefixes, vec(moved(), 0..5));
+    parts.prop_map(|(header, decided, endpoints, prefixes, moved)| Report {
         prefixes,
+        moved: within(&moved, endpoints.len()),
         pool: header.0,
         proxy: header.1,
         sequence: header.2,

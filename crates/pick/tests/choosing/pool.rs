@@ -37,7 +37,7 @@ pub(crate) fn pool(waits: &[f32]) -> Vec<EndpointLoad> {
 /// A picker whose table came just now.
 pub(crate) fn picker(endpoints: Vec<EndpointLoad>) -> Picker {
     let mut picker = Picker::new(Config::default());
-    picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), NOW)));
+    picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), NOW)), None);
     picker
 }
 

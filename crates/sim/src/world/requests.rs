@@ -2,7 +2,7 @@
 
 use trimtab_engine::{BLOCK_TOKENS, Event as EngineEvent, Request as EngineRequest};
 use trimtab_pick::Request;
-use trimtab_workload::{Turn, block_hashes};
+use trimtab_workload::{Part, Role, Turn, block_hashes};
 
 use super::{Event, Job, Live, World};
 use crate::clock::{nanos, seconds};
@@ -22,6 +22,18 @@ pub(super) fn shares(deciders: &Deciders) -> Vec<f64> {
         sum
     });
     ends.collect()
+}
+
+/// The blocks of prompt and answer: a later turn finds both.
+fn chain(turn: &Turn) -> Vec<u64> {
+    let mut whole = turn.clone();
+    whole.prompt.parts.push(Part {
+        role: Role::Assistant,
+        segment: turn.answer,
+    });
+    let mut chain = Vec::new();
+    block_hashes(&whole, BLOCK_TOKENS, &mut chain);
+    chain
 }
 
 impl World<'_> {
@@ -92,8 +104,7 @@ impl World<'_> {
     }
 
     fn send(&mut self, turn: &Turn, session: u64, live: usize, proxy: usize, measured: bool) {
-        let mut chain = Vec::new();
-        block_hashes(turn, BLOCK_TOKENS, &mut chain);
+        let chain = chain(turn);
         let stretch = match self.scenario.errors.prompt_sigma {
             0.0 => 1.0,
             sigma => (sigma * self.rng.normal()).exp(),
@@ -128,6 +139,7 @@ impl World<'_> {
             prompt_tokens: tokens,
             output_tokens: turn.answer.tokens,
             queued_tokens: 0,
+            cached_tokens: 0,
             admitted: false,
             measured,
         };
@@ -230,6 +242,7 @@ impl World<'_> {
         if std::mem::replace(&mut job.admitted, true) {
             return;
         }
+        job.cached_tokens = cached_tokens;
         let left = u64::from(std::mem::take(&mut job.queued_tokens));
         let server = &mut self.servers[job.server];
         server.queued_tokens = server.queued_tokens.saturating_sub(left);
@@ -268,7 +281,7 @@ impl World<'_> {
         let server = &mut self.servers[job.server];
         if job.first_at.is_none() {
             job.first_at = Some(now);
-            server.on_first_token(seconds(now - job.sent_at));
+            server.on_first_token(seconds(now - job.sent_at), job.cached_tokens);
             if let Some(ticket) = &mut job.ticket {
                 self.proxies[job.proxy].on_first_byte(now, job.server, ticket);
             }
