@@ -104,7 +104,7 @@ impl Candidates {
     }
 
     /// Adds a candidate, or improves the one for the same endpoint. What finds no room is left out.
-    fn add(&mut self, new: Candidate) {
+    pub(crate) fn add(&mut self, new: Candidate) {
         let known = self
             .list
             .iter_mut()
