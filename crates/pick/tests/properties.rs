@@ -6,7 +6,7 @@ use std::rc::Rc;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use trimtab_pick::baseline::{LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
+use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
 use trimtab_pick::{
     Adapter, Config, Conversation, Decision, EndpointId, EndpointLoad, Millis, Picker, Policy,
     PoolFacts, Prefix, Reason, Request, Rng, Snapshot, State, WaterLevel,
@@ -153,7 +153,7 @@ proptest! {
     #[test]
     fn any_decision_of_a_baseline_is_well_formed_and_the_same_for_the_same_seed(
         endpoints in vec(endpoint(), 0..30), facts in pool_facts(), requests in vec(request(), 1..20),
-        at in (any::<u64>(), any::<u64>(), any::<u64>()),
+        at in (any::<u64>(), any::<u64>(), any::<u64>()), count_in_flight in any::<bool>(),
     ) {
         let at = (Millis(at.0), Millis(at.1), at.2);
         macro_rules! twice {
@@ -163,7 +163,8 @@ proptest! {
             )*};
         }
         twice!(
-            RoundRobin::default(), Random, LeastRequest, PowerOfTwo, P0::new(Config::default())
+            RoundRobin::default(), Random, LeastRequest, PowerOfTwo, P0::new(Config::default()),
+            Epp::new(count_in_flight)
         );
     }
 

@@ -7,17 +7,20 @@
 //! | [`LeastRequest`] | Envoy's LEAST_REQUEST | own requests in flight |
 //! | [`PowerOfTwo`] | the literature | predicted waits, own unseen work |
 //! | [`P0`] | ours, the simple version | the same, keys, adapters |
+//! | [`Epp`] | the reference endpoint picker | queues, KV caches, what it sent where |
 //!
 //! A [`Reason`] is a metric label of the filter, so there is none for baselines: all but [`P0`], which is our own rule,
 //! say [`Reason::Load`], whatever they went by. None but [`P0`] asks how old the table is, because none of theirs does.
 //! Nothing here is reached from the filter, so the linker leaves it out.
 
+mod epp;
 mod least_request;
 mod p0;
 mod power_of_two;
 mod random;
 mod round_robin;
 
+pub use epp::Epp;
 pub use least_request::LeastRequest;
 pub use p0::P0;
 pub use power_of_two::PowerOfTwo;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod epp;
+mod epp_memory;
 mod pool;
 mod round_robin;
 mod two_choices;
