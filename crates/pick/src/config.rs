@@ -9,15 +9,12 @@ pub struct Config {
     /// A table older than this is not used for load, only for who there is, in milliseconds. 2,000 to 5,000 are
     /// sensible: with 100 proxies a table of 5 s is worse than none (3.4, 4.5).
     pub table_max_age_ms: u64,
-    /// TEMPORARY
-    pub tune: [f64; 8],
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             table_max_age_ms: 3_000,
-            tune: [0.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
         }
     }
 }
@@ -39,6 +36,13 @@ pub(crate) const RANK_PENALTY: f64 = 0.3;
 /// behind it; charged only once, a small overload moves requests to cold endpoints, which makes more work, and the
 /// cache collapses (4.5).
 pub(crate) const MISS_PRICE: f64 = 5.0;
+/// Noise of a cost, as a share of what a mean request adds (3.4: 0.25 to 1), where many requests of others are unseen.
+pub(crate) const NOISE: f64 = 0.5;
+/// Unseen requests of others with which half of that noise is used. It keeps deciders from agreeing on one endpoint between
+/// two tables; with a table that shows everything there is nothing to agree on, and noise only misplaces.
+pub(crate) const NOISE_HALF_REQUESTS: f64 = 4.0;
+/// Share of requests that continue a conversation from which first turns are worth remembering.
+pub(crate) const WORTH_TELLING: f64 = 0.05;
 /// Ranks tried for a key when there is no fresh table (3.5).
 pub(crate) const STALE_RANKS: u32 = 16;
 /// How far above the speed-weighted mean of the own in-flight requests a rank may be without a fresh table (3.5):

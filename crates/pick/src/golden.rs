@@ -72,6 +72,7 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
         arrival_rate: None,
         uncached_tokens: Some(700.0),
         adapter_load_s: Some(0.2),
+        tells_moved: below(rng, 2) == 0,
     };
     Rc::new(Snapshot::new(rows, pool, now))
 }

@@ -76,6 +76,8 @@ struct Own {
     count: Count,
     /// Work sent since the endpoint's row was taken.
     unseen_us: u64,
+    /// How many requests that was.
+    unseen: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -168,6 +170,7 @@ impl InFlight {
                     .is_some_and(|endpoint| send.at >= taken_at(new, endpoint.age_ms));
             if let Some(own) = self.own.get_mut(index as usize).filter(|_| unseen) {
                 own.unseen_us = own.unseen_us.saturating_add(send.work_us);
+                own.unseen = own.unseen.saturating_add(1);
             }
         }
     }
@@ -184,6 +187,7 @@ impl InFlight {
         let count = match snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, endpoint)) {
             Some(own) => {
                 own.unseen_us = own.unseen_us.saturating_add(work_us);
+                own.unseen = own.unseen.saturating_add(1);
                 self.total += 1;
                 &mut own.count
             }
@@ -263,6 +267,11 @@ impl InFlight {
         self.own
             .get(index as usize)
             .map_or(0.0, |own| own.unseen_us as f64 / 1e6)
+    }
+
+    /// Own requests sent that the row at `index` has not seen, also those that ended since.
+    pub(crate) fn unseen_requests(&self, index: u32) -> u32 {
+        self.own.get(index as usize).map_or(0, |own| own.unseen)
     }
 
     /// Seconds of own prefill at `index` that was sent and has shown no first byte.

@@ -63,6 +63,7 @@ mod rng;
 mod snapshot;
 mod time;
 mod water_level;
+mod weighing;
 mod whereabouts;
 
 pub use candidates::placement_key;

@@ -1,15 +1,12 @@
 //! The rule that ships.
 
 use crate::candidates::{self, Candidate, Candidates, Origin};
+use crate::config::WORTH_TELLING;
 use crate::cost::{self, Demand};
-use crate::decision::Choices;
 use crate::own_traffic::OwnTraffic;
 use crate::policy::{Policy, View};
 use crate::whereabouts::Whereabouts;
-use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, fallback};
-
-/// Share of requests that continue a conversation from which first turns are worth remembering.
-const WORTH_TELLING: f64 = 0.05;
+use crate::{Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, weighing};
 
 /// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table the
 /// [fallback](crate::fallback).
@@ -56,10 +53,12 @@ impl Policy for WaterLevel {
                 true => 0.0,
                 false => self.own.later_share(),
             },
-            tune: self.config.tune,
         };
-        let candidates = Candidates::affine(request, home, view.snapshot, rng);
-        weigh.cheapest(candidates, rng)
+        let mut candidates = Candidates::affine(request, home, view.snapshot, rng);
+        candidates.add_samples(weigh.unseen.under, view.snapshot, rng);
+        weighing::cheapest(&candidates, view, rng, |candidate, rng| {
+            weigh.cost_s(candidate, rng)
+        })
     }
 
     fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
@@ -124,15 +123,6 @@ impl Unseen {
     }
 }
 
-/// A candidate with its cost. `tie` breaks ties: between keys and draws at random, else equal endpoints would all be taken
-/// in list order; among draws by their order, so that equally busy endpoints get requests in proportion to speed.
-#[derive(Debug, Clone, Copy, Default)]
-struct Weighed {
-    candidate: Candidate,
-    cost_s: f64,
-    tie: (u64, usize),
-}
-
 /// One decision.
 #[derive(Debug)]
 struct Weigh<'a> {
@@ -141,46 +131,9 @@ struct Weigh<'a> {
     unseen: Unseen,
     /// Share of the requests that will be followed by another of their conversation, which looks for them at home.
     return_share: f64,
-    tune: [f64; 8],
 }
 
 impl Weigh<'_> {
-    /// The cheapest of a few candidates (3.3); the others follow in the order of their costs.
-    fn cheapest(&self, mut candidates: Candidates, rng: &mut Rng) -> Decision {
-        candidates.add_samples(self.unseen.under, self.view.snapshot, rng);
-        let mut weighed = [Weighed::default(); Candidates::ROOM];
-        let count = candidates.as_slice().len();
-        let draws = rng.next_u64();
-        let numbered = weighed.iter_mut().zip(candidates.as_slice()).enumerate();
-        for (number, (slot, candidate)) in numbered {
-            let tie = match candidate.origin {
-                Origin::Sample => draws,
-                _ => rng.next_u64(),
-            };
-            *slot = Weighed {
-                candidate: *candidate,
-                cost_s: self.cost_s(candidate, rng),
-                tie: (tie, number),
-            };
-        }
-        let weighed = weighed.get_mut(..count).unwrap_or_default();
-        weighed.sort_unstable_by(|a, b| a.cost_s.total_cmp(&b.cost_s).then(a.tie.cmp(&b.tie)));
-        let mut choices = Choices::default();
-        weighed
-            .iter()
-            .for_each(|weighed| choices.push(weighed.candidate.index));
-        let best = weighed
-            .first()
-            .map(|weighed| weighed.candidate)
-            .unwrap_or_default();
-        Decision {
-            choices,
-            reason: reason(&best, &candidates, self.view.snapshot),
-            wait_s: wait_s(best.index, self.view),
-            candidates: u32::try_from(count).unwrap_or(u32::MAX),
-        }
-    }
-
     fn cost_s(&self, candidate: &Candidate, rng: &mut Rng) -> f64 {
         let snapshot = self.view.snapshot;
         let (Some(row), Some(endpoint)) = (
@@ -189,20 +142,20 @@ impl Weigh<'_> {
         ) else {
             return f64::INFINITY;
         };
-        let unseen = &self.unseen;
+        let (unseen, demand) = (&self.unseen, &self.demand);
         let work_s = cost::work_s(row, snapshot.mean_uncached_tokens());
-        let scale = self.tune[0] * (unseen.requests / (unseen.requests + self.tune[1]));
-        let moved_s = match candidate.origin {
+        let noise_s = cost::noise_s(work_s, unseen.requests, unseen.others) * gumbel(rng);
+        let stay_s = match candidate.origin {
             Origin::Conversation => 0.0,
-            _ => self.tune[2] * self.return_share * self.demand.uncached_tokens(candidate.hit_tokens) * row.prefill_s_per_token,
+            _ => cost::stay_s(row, demand, candidate.hit_tokens, self.return_share),
         };
         cost::start_s(row, self.view.inflight, candidate.index)
-            + self.tune[3] * unseen.others * (unseen.surface_s - row.wait_s).max(0.0)
-            + cost::miss_s(row, &self.demand, candidate.hit_tokens)
+            + cost::level_s(row, unseen.surface_s, unseen.others)
+            + cost::miss_s(row, demand, candidate.hit_tokens)
             + cost::rank_penalty_s(row, candidate.penalty_tokens)
-            + cost::adapter_s(endpoint, &self.demand, candidate.adapter_rank)
-            + moved_s
-            - scale * unseen.others * work_s * gumbel(rng)
+            + cost::adapter_s(endpoint, demand, candidate.adapter_rank)
+            + stay_s
+            - noise_s
     }
 }
 
@@ -211,26 +164,4 @@ fn gumbel(rng: &mut Rng) -> f64 {
     // `unit` is below 1 and may be 0: the bounds keep both logarithms finite.
     let unit = rng.unit().max(1e-12);
     -libm::log((-libm::log(unit)).max(1e-12))
-}
-
-fn reason(best: &Candidate, candidates: &Candidates, snapshot: &Snapshot) -> Reason {
-    let cached_elsewhere = candidates
-        .as_slice()
-        .iter()
-        .any(|candidate| candidate.hit_tokens > 0);
-    match best.origin {
-        _ if snapshot.choosable().len() == 1 => Reason::Single,
-        _ if snapshot.only_suspects() => Reason::Suspect,
-        Origin::Conversation => Reason::Conversation,
-        Origin::Prefix => Reason::Prefix,
-        Origin::Adapter => Reason::Adapter,
-        Origin::Sample if cached_elsewhere => Reason::Spill,
-        Origin::Sample => Reason::Load,
-    }
-}
-
-fn wait_s(index: u32, view: &View<'_>) -> Option<f64> {
-    let row = view.snapshot.row(index)?;
-    row.wait_known
-        .then(|| cost::start_s(row, view.inflight, index))
 }

@@ -1,5 +1,6 @@
 //! From the name of a rule to the deciders that follow it.
 
+use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
 use trimtab_pick::{Config, Picker};
 
 use crate::proxy::Decider;
@@ -21,10 +22,15 @@ pub(crate) fn setting(scenario: &Scenario, rule: Rule) -> Scenario {
 
 /// A decider that follows the rule.
 pub(crate) fn decider(rule: Rule) -> Box<dyn Decider> {
-    let _ = rule;
-    let mut config = Config::default();
-    if let Ok(t) = std::env::var("TUNE") {
-        for (i, v) in t.split(',').enumerate() { if let Ok(v) = v.parse() { config.tune[i] = v; } }
+    match rule {
+        // The oracle decides by itself; its proxies are never asked.
+        Rule::Oracle | Rule::Trimtab => Box::new(Picker::new(Config::default())),
+        Rule::P0 => Box::new(Picker::with_policy(P0::new(Config::default()))),
+        Rule::RoundRobin => Box::new(Picker::with_policy(RoundRobin::default())),
+        Rule::Random => Box::new(Picker::with_policy(Random)),
+        Rule::LeastRequest => Box::new(Picker::with_policy(LeastRequest)),
+        Rule::PowerOfTwo => Box::new(Picker::with_policy(PowerOfTwo)),
+        Rule::EppCentral | Rule::EppEach => Box::new(Picker::with_policy(Epp::new(false))),
+        Rule::EppCentralInFlight => Box::new(Picker::with_policy(Epp::new(true))),
     }
-    Box::new(Picker::new(config))
 }
