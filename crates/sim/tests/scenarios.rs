@@ -2,6 +2,11 @@
 //!
 //! Minutes without optimisation, which is why a plain `cargo test` leaves it out; `cargo xtask test` has it as its tier `sim`,
 //! `cargo test --release -p trimtab-sim --test scenarios` runs it alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use trimtab_settings::Problems;
+use trimtab_sim::batch;
 use trimtab_sim::parse::{Document, Draft, MOST_TEXT_BYTES};
 
 use super::Args;
@@ -73,9 +74,7 @@ fn file(path: &Path, args: &Args) -> Result<Document, Problems> {
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let mut document = draft.check(&mut |name| read(&folder.join(name), MOST_TRACE_BYTES))?;
     if args.quick {
-        let scenario = &mut document.scenario;
-        scenario.seeds.truncate(2);
-        scenario.measured_s /= 3.0;
+        batch::shorten(&mut document.scenario);
     }
     Ok(document)
 }
