@@ -105,8 +105,8 @@ Examples:
   trimtab sim rag.toml --deciders 1 --set tables.scrape_s=1      one proxy, old tables
   trimtab sim benches/scenarios/*.toml --expect                  everything the project is held to
 
-Tables go to standard output as soon as a scenario is done, and the files of --json and --csv are written anew each time,
-so that what is finished stays when a batch is interrupted.
+Tables go to standard output as soon as a scenario is done, and the files of --json and --csv
+are written anew each time, so that what is finished stays when a batch is interrupted.
 
 Exit status: 0 done; 1 a file has a problem, or a band was missed; 2 wrong usage.";
 

@@ -29,53 +29,50 @@ pub(crate) struct Point {
     pub(crate) p99_s: f64,
 }
 
-/// The share of requests in SLO and the p99 of their time to first token (logarithmic), against the load.
-pub(crate) fn sweep(title: &str, subtitle: &str, lines: &[Line<'_>]) -> String {
-    let points = || lines.iter().flat_map(|line| &line.points);
-    let axis = LogAxis::around(points().map(|point| point.p99_s));
-    let mut loads: Vec<f64> = points().map(|point| point.load).collect();
-    loads.sort_unstable_by(f64::total_cmp);
-    loads.dedup();
-    let (least, most) = (
-        loads.first().copied().unwrap_or(0.0),
-        loads.last().copied().unwrap_or(1.0),
-    );
-    let span = (most - least).max(1e-6);
-    let x = |load: f64| LEFT + 12.0 + (load - least) / span * (RIGHT - LEFT - 24.0);
-    let height = legend_height(lines.len()).max(TIMES.1 + 70.0);
-    let mut svg = begin(height, title, subtitle);
-    for percent in [0_u8, 25, 50, 75, 90, 100] {
-        let label = format!("{percent}%");
-        rule(
-            &mut svg,
-            height_of(SHARES, f64::from(percent) / 100.0),
-            &label,
-        );
-    }
-    for tick in axis.ticks() {
-        rule(
-            &mut svg,
-            height_of(TIMES, axis.share(tick)),
-            &duration(tick),
-        );
-    }
-    for area in [SHARES, TIMES] {
-        // A label needs room; what would touch the one before is left out.
-        let mut free = f64::NEG_INFINITY;
-        for load in &loads {
-            let at = x(*load);
-            let label = format!("{:.0}%", load * 100.0);
-            mark(&mut svg, at, area, if at >= free { &label } else { "" });
-            free = if at >= free { at + 40.0 } else { free };
+/// Where loads and times stand.
+struct Axes {
+    /// Ascending.
+    loads: Vec<f64>,
+    times: LogAxis,
+}
+
+impl Axes {
+    fn around(lines: &[Line<'_>]) -> Self {
+        let points = || lines.iter().flat_map(|line| &line.points);
+        let mut loads: Vec<f64> = points().map(|point| point.load).collect();
+        loads.sort_unstable_by(f64::total_cmp);
+        loads.dedup();
+        Self {
+            loads,
+            times: LogAxis::around(points().map(|point| point.p99_s)),
         }
     }
-    axes(&mut svg, SHARES, "offered load", "requests in SLO");
-    axes(&mut svg, TIMES, "offered load", "p99 time to first token");
+
+    fn x(&self, load: f64) -> f64 {
+        let least = self.loads.first().copied().unwrap_or(0.0);
+        let span = self.loads.last().copied().unwrap_or(1.0) - least;
+        LEFT + 12.0 + (load - least) / span.max(1e-6) * (RIGHT - LEFT - 24.0)
+    }
+
+    fn share(&self, point: &Point) -> (f64, f64) {
+        (self.x(point.load), height_of(SHARES, point.slo_share))
+    }
+
+    fn time(&self, point: &Point) -> (f64, f64) {
+        let y = height_of(TIMES, self.times.share(point.p99_s));
+        (self.x(point.load), y)
+    }
+}
+
+/// The share of requests in SLO and the p99 of their time to first token (logarithmic), against the load.
+pub(crate) fn sweep(title: &str, subtitle: &str, lines: &[Line<'_>]) -> String {
+    let axes = Axes::around(lines);
+    let height = legend_height(lines.len()).max(TIMES.1 + 70.0);
+    let mut svg = begin(height, title, subtitle);
+    draw_grid(&mut svg, &axes);
     for line in lines {
-        let place = |point: &Point| (x(point.load), height_of(SHARES, point.slo_share));
-        draw(&mut svg, line, place);
-        let place = |point: &Point| (x(point.load), height_of(TIMES, axis.share(point.p99_s)));
-        draw(&mut svg, line, place);
+        draw_line(&mut svg, line, |point| axes.share(point));
+        draw_line(&mut svg, line, |point| axes.time(point));
     }
     for (row, line) in lines.iter().enumerate() {
         let figures = line.points.last().map_or_else(String::new, |point| {
@@ -92,11 +89,40 @@ pub(crate) fn sweep(title: &str, subtitle: &str, lines: &[Line<'_>]) -> String {
     svg
 }
 
+fn draw_grid(svg: &mut String, places: &Axes) {
+    for percent in [0_u8, 25, 50, 75, 90, 100] {
+        let y = height_of(SHARES, f64::from(percent) / 100.0);
+        rule(svg, y, &format!("{percent}%"));
+    }
+    for tick in places.times.ticks() {
+        rule(
+            svg,
+            height_of(TIMES, places.times.share(tick)),
+            &duration(tick),
+        );
+    }
+    for area in [SHARES, TIMES] {
+        // A label needs room; what would touch the one before is left out.
+        let mut free = f64::NEG_INFINITY;
+        for load in &places.loads {
+            let at = places.x(*load);
+            if at >= free {
+                mark(svg, at, area, &format!("{:.0}%", load * 100.0));
+                free = at + 40.0;
+            } else {
+                mark(svg, at, area, "");
+            }
+        }
+    }
+    axes(svg, SHARES, "offered load", "requests in SLO");
+    axes(svg, TIMES, "offered load", "p99 time to first token");
+}
+
 fn height_of((top, bottom): (f64, f64), share: f64) -> f64 {
     bottom - share.clamp(0.0, 1.0) * (bottom - top)
 }
 
-fn draw(svg: &mut String, line: &Line<'_>, place: impl Fn(&Point) -> (f64, f64)) {
+fn draw_line(svg: &mut String, line: &Line<'_>, place: impl Fn(&Point) -> (f64, f64)) {
     let (colour, dash) = style(line.style);
     let places: Vec<(f64, f64)> = line.points.iter().map(place).collect();
     let path: Vec<String> = places

@@ -7,6 +7,8 @@ use crate::{Change, Churn, Group, Scenario, Source};
 
 /// Most endpoints, those of later included; a table holds as many.
 const MOST_ENDPOINTS: u64 = 10_000;
+/// Most endpoints times deciders: each decider has rows and books of its own.
+const MOST_ROWS: u64 = 10_000_000;
 /// Most tokens of KV cache of the fleet: a simulated block takes about 80 bytes once it is used.
 const MOST_KV_TOKENS: u64 = 2_500_000_000;
 /// Most groups, and most changes.
@@ -189,7 +191,7 @@ fn overrides(s: &Settings<'_>, profile: &mut Profile) {
     }
 }
 
-/// What fleet, changes and workload say together.
+/// Holds fleet, changes and workload against each other and against what a machine can do.
 pub(super) fn fits(s: &Settings<'_>, scenario: &Scenario) {
     let added = scenario
         .churn
@@ -199,20 +201,35 @@ pub(super) fn fits(s: &Settings<'_>, scenario: &Scenario) {
             Change::Drain { .. } | Change::Kill { .. } => None,
         });
     let groups: Vec<&Group> = scenario.fleet.iter().chain(added).collect();
+    machine_holds(s, &groups, scenario.deciders.count);
+    classes_exist(s, scenario, &groups);
+    requests_fit(s, &scenario.traffic.source, &groups);
+}
+
+fn machine_holds(s: &Settings<'_>, groups: &[&Group], deciders: u32) {
     let sum = |of: fn(&Group) -> u64| groups.iter().map(|group| of(group)).sum::<u64>();
     let endpoints = sum(|group| u64::from(group.count));
     if endpoints > MOST_ENDPOINTS {
         let reason = format!("the fleet has {endpoints} endpoints");
         s.problem(reason, format!("at most {MOST_ENDPOINTS}"));
     }
+    let rows = endpoints * u64::from(deciders);
+    if rows > MOST_ROWS {
+        let reason = format!("{deciders} deciders know {endpoints} endpoints each");
+        let fix =
+            format!("at most {MOST_ROWS} in all: fewer endpoints, or a smaller deciders.count");
+        s.problem(reason, fix);
+    }
     let kv_tokens = sum(|group| u64::from(group.count) * group.profile.kv_tokens());
     if kv_tokens > MOST_KV_TOKENS {
         let reason = format!("the fleet's KV caches hold {kv_tokens} tokens");
-        s.problem(
-            reason,
-            format!("at most {MOST_KV_TOKENS}: fewer endpoints, or a smaller kv_tokens"),
-        );
+        let fix = format!("at most {MOST_KV_TOKENS}: fewer endpoints, or a smaller kv_tokens");
+        s.problem(reason, fix);
     }
+}
+
+/// Changes concern classes that there are.
+fn classes_exist(s: &Settings<'_>, scenario: &Scenario, groups: &[&Group]) {
     for churn in &scenario.churn {
         if let Change::Drain { class, .. } | Change::Kill { class, .. } = &churn.change
             && !groups.iter().any(|group| group.class == *class)
@@ -226,7 +243,11 @@ pub(super) fn fits(s: &Settings<'_>, scenario: &Scenario) {
             s.problem(reason, format!("known are {}", known.join(", ")));
         }
     }
-    let (context, adapters) = match &scenario.traffic.source {
+}
+
+/// Every endpoint can take every request.
+fn requests_fit(s: &Settings<'_>, source: &Source, groups: &[&Group]) {
+    let (context, adapters) = match source {
         Source::Trace(_) => (TRACE_CONTEXT_TOKENS, false),
         Source::Drawn(workload) => (
             workload.limits.context_tokens,

@@ -207,6 +207,13 @@ fn what_is_too_much_for_a_machine_is_refused() {
         let told = problems(&format!("{SMALLEST}{text}"));
         assert!(told.contains(wanted), "{wanted:?} is not in:\n{told}");
     }
+    let told = problems(&format!(
+        "{SMALLEST}[deciders]\ncount = 10000\n[[fleet]]\ncount = 5000\n"
+    ));
+    assert!(
+        told.contains("10000 deciders know 5000 endpoints"),
+        "{told}"
+    );
     let told = problems(&format!("seeds = 1000\nloads = [0.5, 0.6]\n{SMALLEST}"));
     assert!(told.contains("12000 runs"), "{told}");
     let long = "#".repeat(MOST_TEXT_BYTES + 1);

@@ -63,6 +63,7 @@ fn row(cell: &Summary) -> [String; 12] {
         ttft_p90,
         ttft_p99,
         cell.p99_ratio
+            .filter(|ratio| ratio.is_finite())
             .map_or_else(dash, |ratio| format!("{ratio:.2}")),
         tpot_p50,
         tpot_p99,
