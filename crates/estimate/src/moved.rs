@@ -70,7 +70,10 @@ mod tests {
         list.add(7, 10, 1);
         list.add(7, 11, 2);
         list.add(8, 99, 2);
-        let expected = [Moved { key: 7, endpoint: 1 }];
+        let expected = [Moved {
+            key: 7,
+            endpoint: 1,
+        }];
         for sequence in 3..=10 {
             list.expire(sequence);
             assert_eq!(list.list(&rows), expected, "{sequence}");

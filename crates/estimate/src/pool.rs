@@ -257,8 +257,12 @@ impl Pool {
     /// Brings the backlogs to what the table says, with the speeds that it assumes.
     fn settle(&mut self, now: Duration, table: &Table) {
         for (endpoint, row) in self.endpoints.values_mut().zip(&table.endpoints) {
-            let class = row.class.and_then(|class| table.classes.get(usize::from(class)));
-            let speed = class.and_then(|class| class.prefill_tokens_per_s).unwrap_or(0.0);
+            let class = row
+                .class
+                .and_then(|class| table.classes.get(usize::from(class)));
+            let speed = class
+                .and_then(|class| class.prefill_tokens_per_s)
+                .unwrap_or(0.0);
             let pending = row.pending_tokens.map_or(f64::INFINITY, f64::from);
             endpoint.backlog.settle(now, f64::from(speed), pending);
         }

@@ -183,12 +183,17 @@ impl Reports {
             .reduce(|a, b| a + b)
     }
 
-    /// Age of the oldest report that still counts; rows moved forward are true up to then.
-    pub(crate) fn oldest_age(&self, now: Duration) -> Option<Duration> {
-        self.proxies
-            .values()
-            .map(|proxy| now.saturating_sub(proxy.at))
-            .max()
+    /// Mean age of the reports, weighted by what the proxies decide: on average a request was sent so long before its sender's
+    /// next report.
+    pub(crate) fn mean_age(&self, now: Duration) -> Option<Duration> {
+        let aged = |proxy: &Proxy| {
+            // A proxy that decides nothing hides nothing.
+            let weight = proxy.decisions.per_s().unwrap_or(1.0).max(1e-3);
+            (weight, weight * now.saturating_sub(proxy.at).as_secs_f64())
+        };
+        let ages = self.proxies.values().map(aged);
+        let (weight, aged) = ages.reduce(|a, b| (a.0 + b.0, a.1 + b.1))?;
+        Some(Duration::from_secs_f64(aged / weight))
     }
 
     /// What is in flight per endpoint id, over all proxies, each claim bounded.
@@ -248,7 +253,9 @@ impl Claim {
     ) {
         let most = bound(endpoint.in_engine());
         let tokens = self.sent_tokens.saturating_sub(before.sent_tokens) as f64;
-        endpoint.backlog.add(now, tokens.min(most * MAX_PROMPT_TOKENS));
+        endpoint
+            .backlog
+            .add(now, tokens.min(most * MAX_PROMPT_TOKENS));
         let Some((scraped_at, _)) = endpoint.sample else {
             return;
         };

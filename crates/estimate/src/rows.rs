@@ -7,6 +7,7 @@ use crate::heat::Heat;
 use crate::moved::MovedList;
 use crate::prior::Prior;
 use crate::reports::{Flight, Reports};
+use crate::sample::Sample;
 use crate::speed::Speed;
 use crate::work;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -227,6 +228,7 @@ impl<'a> Build<'a> {
             running: count(running),
             kv_used: sample.and_then(|s| s.kv_used).map(|used| used as f32),
             prefill_busy: endpoint.busy,
+            adapter_room: sample.and_then(adapter_room),
             in_flight: None,
             pending_tokens: None,
             kv_blocks: count(sample.and_then(|s| s.kv_blocks)),
@@ -290,7 +292,7 @@ impl<'a> Build<'a> {
             return scraped;
         }
         self.reports
-            .oldest_age(self.now)
+            .mean_age(self.now)
             .map_or(scraped, |reported| scraped.min(reported))
     }
 }
@@ -307,6 +309,12 @@ fn indices(endpoint: &Endpoint, adapters: &[&str]) -> Option<Vec<u16>> {
     list.sort_unstable();
     list.dedup();
     Some(list)
+}
+
+/// Whether fewer adapters run than there are slots; absent: the server does not say how many there are.
+fn adapter_room(sample: &Sample) -> Option<bool> {
+    let adapters = sample.adapters.as_ref()?;
+    Some(adapters.running.len() < adapters.slots? as usize)
 }
 
 /// Rounded, within what a row can hold; `as` saturates and makes 0 of NaN.

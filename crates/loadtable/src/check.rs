@@ -201,7 +201,12 @@ fn check_moved(moved: &[Moved], endpoints: usize) -> Result<(), DecodeError> {
     match moved.iter().enumerate().find(outside) {
         Some((row, moved)) => {
             let index = f64::from(moved.endpoint);
-            Err(number("moved", row, index, "an index into the list of endpoints"))
+            Err(number(
+                "moved",
+                row,
+                index,
+                "an index into the list of endpoints",
+            ))
         }
         None => Ok(()),
     }

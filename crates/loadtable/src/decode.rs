@@ -7,8 +7,8 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 
 use crate::columns::{Column, read_ratio, read_strings};
 use crate::{
-    Class, DecodeError, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table, Version,
-    limits, wire,
+    Class, DecodeError, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role,
+    State, Table, Version, limits, wire,
 };
 
 impl Table {
@@ -43,8 +43,8 @@ impl Table {
                 limits::ADAPTERS,
             )?),
             endpoints: endpoints(fleet, load)?,
-            heat: message.heat.as_ref().map(heat).transpose()?,
-            moved: message.moved.as_ref().map(moved).transpose()?,
+            heat: load.heat.as_ref().map(heat).transpose()?,
+            moved: load.moved.as_ref().map(moved).transpose()?,
             pool: message.pool,
         };
         table.check()?;
@@ -63,10 +63,7 @@ impl Report {
             .map_err(|error| DecodeError::Malformed(error.to_string()))?;
         let report = Self {
             endpoints: reported(&message)?,
-            prefixes: message
-                .prefixes
-                .as_ref()
-                .map_or(Ok(Vec::new()), prefixes)?,
+            prefixes: message.prefixes.as_ref().map_or(Ok(Vec::new()), prefixes)?,
             moved: message.moved.as_ref().map_or(Ok(Vec::new()), moved)?,
             pool: message.pool,
             proxy: message.proxy,
@@ -191,7 +188,8 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
             waiting: waiting.optional(row),
             running: running.optional(row),
             kv_used: read_ratio(kv_used.get(row)),
-            prefill_busy: prefill_busy(row, bits)?,
+            prefill_busy: answer(row, bits, 2, "bits 2-3: prefill busy: 0, 1 or 2")?,
+            adapter_room: answer(row, bits, 4, "bits 4-5: room for an adapter: 0, 1 or 2")?,
             in_flight: in_flight.optional(row),
             pending_tokens: pending_tokens.optional(row),
             kv_blocks: kv_blocks.optional(row),
@@ -317,7 +315,9 @@ fn keyed<'a>(
 
 fn heat(message: &wire::Keyed) -> Result<Vec<Hot>, DecodeError> {
     let keyed = keyed("heat", message, limits::HOT_PREFIXES)?;
-    Ok(keyed.map(|(key, share_ppm)| Hot { key, share_ppm }).collect())
+    Ok(keyed
+        .map(|(key, share_ppm)| Hot { key, share_ppm })
+        .collect())
 }
 
 fn moved(message: &wire::Keyed) -> Result<Vec<Moved>, DecodeError> {
@@ -332,7 +332,9 @@ fn moved(message: &wire::Keyed) -> Result<Vec<Moved>, DecodeError> {
 
 fn prefixes(message: &wire::Keyed) -> Result<Vec<PrefixCount>, DecodeError> {
     let keyed = keyed("prefixes", message, limits::REPORTED_PREFIXES)?;
-    Ok(keyed.map(|(key, count)| PrefixCount { key, count }).collect())
+    Ok(keyed
+        .map(|(key, count)| PrefixCount { key, count })
+        .collect())
 }
 
 /// An error, made out of line so that the checks are small enough to be inlined into the loop over rows.
@@ -364,7 +366,7 @@ fn role(row: usize, byte: u8) -> Result<Role, DecodeError> {
     }
 }
 
-/// Bits 0-1 of the flags. Bits 4-7 are not read, so that a later writer may use them.
+/// Bits 0-1 of the flags. Bits 6-7 are not read, so that a later writer may use them.
 fn state(row: usize, bits: u8) -> Result<State, DecodeError> {
     match bits & 3 {
         0 => Ok(State::Ready),
@@ -379,17 +381,18 @@ fn state(row: usize, bits: u8) -> Result<State, DecodeError> {
     }
 }
 
-fn prefill_busy(row: usize, bits: u8) -> Result<Option<bool>, DecodeError> {
-    match bits >> 2 & 3 {
+/// A yes or no at bits `shift` and `shift + 1` of the flags.
+fn answer(
+    row: usize,
+    bits: u8,
+    shift: u32,
+    expected: &'static str,
+) -> Result<Option<bool>, DecodeError> {
+    match bits >> shift & 3 {
         0 => Ok(None),
         1 => Ok(Some(false)),
         2 => Ok(Some(true)),
-        _ => Err(range(
-            "flags",
-            row,
-            u32::from(bits),
-            "bits 2-3: 0 (absent), 1 (not busy) or 2 (busy)",
-        )),
+        _ => Err(range("flags", row, u32::from(bits), expected)),
     }
 }
 

@@ -26,12 +26,7 @@ impl Table {
             classes: Some(classes(&self.classes)),
             adapters: Some(write_strings(self.adapters.iter().map(String::as_str))),
             fleet: Some(fleet(&self.endpoints)),
-            load: Some(load(&self.endpoints)),
-            heat: self.heat.as_deref().map(|heat| wire::Keyed {
-                keys: heat.iter().map(|hot| hot.key).collect(),
-                values: heat.iter().map(|hot| hot.share_ppm).collect(),
-            }),
-            moved: self.moved.as_deref().map(moved),
+            load: Some(load(self)),
         };
         message.encode_to_vec()
     }
@@ -139,7 +134,8 @@ fn fleet(rows: &[Endpoint]) -> wire::Fleet {
     }
 }
 
-fn load(rows: &[Endpoint]) -> wire::Load {
+fn load(table: &Table) -> wire::Load {
+    let rows = &table.endpoints;
     let resident = |row: &Endpoint| {
         row.adapters
             .as_ref()
@@ -160,6 +156,11 @@ fn load(rows: &[Endpoint]) -> wire::Load {
             .flat_map(|row| row.adapters.iter().flatten())
             .map(|index| u32::from(*index))
             .collect(),
+        heat: table.heat.as_deref().map(|heat| wire::Keyed {
+            keys: heat.iter().map(|hot| hot.key).collect(),
+            values: heat.iter().map(|hot| hot.share_ppm).collect(),
+        }),
+        moved: table.moved.as_deref().map(moved),
     }
 }
 
@@ -171,17 +172,17 @@ fn role(role: Role) -> u8 {
     }
 }
 
-/// Bits 0-1: state; bits 2-3: prefill busy (0 absent, 1 no, 2 yes).
+/// Bits 0-1: state; bits 2-3: prefill busy, bits 4-5: room for an adapter (0 absent, 1 no, 2 yes).
 fn flags(row: &Endpoint) -> u8 {
     let state = match row.state {
         State::Ready => 0,
         State::Draining => 1,
         State::Suspect => 2,
     };
-    let busy = match row.prefill_busy {
+    let answer = |value: Option<bool>| match value {
         None => 0,
         Some(false) => 1,
         Some(true) => 2,
     };
-    state | busy << 2
+    state | answer(row.prefill_busy) << 2 | answer(row.adapter_room) << 4
 }

@@ -3,7 +3,10 @@
 //!
 //! After a deliberate addition: `TRIMTAB_BLESS=1 cargo test -p trimtab-loadtable --lib golden`, and read the diff.
 
-use crate::{Class, Demand, Endpoint, EndpointReport, Report, Role, State, Table, Version};
+use crate::{
+    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table,
+    Version,
+};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -52,6 +55,7 @@ pub(crate) fn table() -> Table {
                 running: Some(57),
                 kv_used: Some(127.0 / 254.0),
                 prefill_busy: Some(true),
+                adapter_room: Some(false),
                 in_flight: Some(61),
                 pending_tokens: Some(5_200),
                 kv_blocks: Some(25_000),

@@ -95,6 +95,9 @@ pub struct EndpointView<'a> {
     /// Whether the last interval ran full prefill budgets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefill_busy: Option<bool>,
+    /// Whether an adapter that is not resident could be loaded at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter_room: Option<bool>,
     /// Requests in flight over all proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u32>,
@@ -215,6 +218,7 @@ fn endpoint_view<'a>(table: &'a Table, endpoint: &'a Endpoint) -> EndpointView<'
             .kv_used
             .map(|ratio| (ratio * 1_000.0).round() / 10.0),
         prefill_busy: endpoint.prefill_busy,
+        adapter_room: endpoint.adapter_room,
         in_flight: endpoint.in_flight,
         pending_tokens: endpoint.pending_tokens,
         kv_tokens: blocks.map(|(blocks, tokens)| u64::from(blocks) * u64::from(tokens)),

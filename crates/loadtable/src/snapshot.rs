@@ -29,7 +29,7 @@ pub fn snapshot_after(table: &Table, arrived_at: Millis, previous: Option<&Snaps
         arrival_rate: table.demand.arrival_rate,
         uncached_tokens: table.demand.uncached_tokens,
         adapter_load_s: table.demand.adapter_load_s,
-        tells_moved: table.moved.is_some(),
+        reported: table.moved.is_some(),
     };
     let snapshot = Snapshot::with_previous(rows, pool, arrived_at, previous);
     let share = |hot: &Hot| (hot.key, hot.share_ppm as f32 / limits::WHOLE_PPM as f32);
@@ -67,6 +67,7 @@ fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
         decode_s_per_sequence: class.and_then(|class| class.decode_s_per_sequence),
         speed: class.and_then(|class| class.speed),
         adapters: endpoint.adapters.clone(),
+        adapter_room: endpoint.adapter_room,
         age_ms: table.age_ms.saturating_add(endpoint.age_ms),
     }
 }

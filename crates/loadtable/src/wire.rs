@@ -38,10 +38,6 @@ pub(crate) struct Table {
     pub(crate) fleet: Option<Fleet>,
     #[prost(message, optional, tag = "12")]
     pub(crate) load: Option<Load>,
-    #[prost(message, optional, tag = "13")]
-    pub(crate) heat: Option<Keyed>,
-    #[prost(message, optional, tag = "14")]
-    pub(crate) moved: Option<Keyed>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -120,6 +116,10 @@ pub(crate) struct Load {
     pub(crate) adapter_counts: Vec<u32>,
     #[prost(uint32, repeated, tag = "10")]
     pub(crate) adapters: Vec<u32>,
+    #[prost(message, optional, tag = "11")]
+    pub(crate) heat: Option<Keyed>,
+    #[prost(message, optional, tag = "12")]
+    pub(crate) moved: Option<Keyed>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -155,12 +155,12 @@ proptest! {
 #[test]
 fn flags_ratios_and_resident_adapters_are_as_the_comments_of_the_proto_file_say() {
     let message = read("Table", include_bytes!("golden/table-1.pb"));
-    // Ready and busy; draining and not busy; suspect and silent.
+    // Ready, busy, no room; draining and not busy; suspect and silent.
     assert_eq!(
         at(&message, &["load", "flags"])
             .as_bytes()
             .map(|bytes| bytes.to_vec()),
-        Some(vec![0b10_00, 0b01_01, 0b00_10])
+        Some(vec![0b01_10_00, 0b01_01, 0b00_10])
     );
     // Half, empty, absent.
     assert_eq!(

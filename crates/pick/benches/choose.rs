@@ -24,6 +24,7 @@ fn rows(count: u64) -> Vec<EndpointLoad> {
         decode_s_per_sequence: Some(0.005),
         speed: Some(1.0),
         adapters: Some(vec![0, 3, 7]),
+        adapter_room: None,
         age_ms: 100,
     };
     (0..count).map(row).collect()
@@ -52,11 +53,10 @@ fn requests() -> Vec<Request> {
 
 fn picker(count: u64) -> Picker {
     let mut picker = Picker::new(Config::default());
-    picker.on_table(Rc::new(Snapshot::new(
-        rows(count),
-        PoolFacts::default(),
-        Millis(0),
-    )), None);
+    picker.on_table(
+        Rc::new(Snapshot::new(rows(count), PoolFacts::default(), Millis(0))),
+        None,
+    );
     picker
 }
 

@@ -51,19 +51,28 @@ impl Candidates {
         let mut candidates = Self::default();
         candidates.add_home(request, home);
         candidates.add_prefix_ranks(request, snapshot, rng);
-        candidates.add_adapter_ranks(request, snapshot);
+        candidates.add_adapter_ranks(request, snapshot, rng);
         candidates
     }
 
-    /// Adds [`SAMPLES`] endpoints drawn from the `under` ones with the shortest waits. A draw may repeat one that is there.
+    /// Adds the `under` endpoints with the shortest waits, or [`SAMPLES`] drawn from them when they are more; a draw may repeat
+    /// one that is there.
     pub(crate) fn add_samples(&mut self, under: usize, snapshot: &Snapshot, rng: &mut Rng) {
-        for _ in 0..SAMPLES {
-            if let Some(index) = snapshot.level().draw(under, rng) {
+        let level = snapshot.level();
+        let mut add = |index: Option<u32>| {
+            if let Some(index) = index {
                 self.add(Candidate {
                     index,
                     ..Candidate::default()
                 });
             }
+        };
+        if under <= SAMPLES {
+            // Of equals the one that was drawn is taken.
+            add(level.draw(under, rng));
+            (0..under).for_each(|nth| add(level.nth(nth)));
+        } else {
+            (0..SAMPLES).for_each(|_| add(level.draw(under, rng)));
         }
     }
 
@@ -79,49 +88,47 @@ impl Candidates {
         });
     }
 
-    /// The first ranks of a shared beginning; of a hot one, some of many (3.3).
+    /// The first ranks of a shared beginning.
     fn add_prefix_ranks(&mut self, request: &Request, snapshot: &Snapshot, rng: &mut Rng) {
-        let Some((prefix, key)) = request.prefix.zip(placement_key(request)) else {
+        let Some((prefix, key)) = request.prefix.zip(prefix_key(request)) else {
             return;
         };
-        let ranks = ranks(key, snapshot);
-        for nth in 0..ranks.min(FEW_RANKS) {
-            let rank = match ranks <= FEW_RANKS {
-                true => nth,
-                false => (rng.unit() * f64::from(ranks)) as u32,
-            };
-            let Some(index) = snapshot.rank(key, rank) else {
-                continue;
-            };
-            let share = match rank == 0 || ranks > FEW_RANKS {
-                true => 0.0,
-                false => RANK_PENALTY,
-            };
+        each_rank(key, snapshot, rng, |index, penalty_rank| {
             self.add(Candidate {
                 index,
                 origin: Origin::Prefix,
                 hit_tokens: prefix.tokens,
-                penalty_tokens: share * f64::from(prefix.tokens),
+                penalty_tokens: RANK_PENALTY * f64::from(penalty_rank) * f64::from(prefix.tokens),
                 ..Candidate::default()
             });
-        }
+        });
     }
 
-    fn add_adapter_ranks(&mut self, request: &Request, snapshot: &Snapshot) {
+    fn add_adapter_ranks(&mut self, request: &Request, snapshot: &Snapshot, rng: &mut Rng) {
         let Some(adapter) = request.adapter else {
             return;
         };
-        for rank in 0..PREFIX_RANKS {
-            let Some(index) = snapshot.rank(adapter.key, rank) else {
-                continue;
-            };
+        // The table says who has it now; the ranks, who is meant to.
+        let holders = adapter
+            .index
+            .map_or(&[][..], |index| snapshot.holders(index));
+        let first = (rng.unit() * holders.len() as f64) as usize;
+        let from_first = holders.iter().cycle().skip(first);
+        for index in from_first.take(holders.len().min(FEW_RANKS as usize)) {
             self.add(Candidate {
-                index,
+                index: *index,
                 origin: Origin::Adapter,
-                adapter_rank: Some(rank),
                 ..Candidate::default()
             });
         }
+        each_rank(adapter.key, snapshot, rng, |index, penalty_rank| {
+            self.add(Candidate {
+                index,
+                origin: Origin::Adapter,
+                adapter_rank: Some(penalty_rank),
+                ..Candidate::default()
+            });
+        });
     }
 
     /// Adds a candidate, or improves the one for the same endpoint. What finds no room is left out.
@@ -162,27 +169,48 @@ pub(crate) fn expected_hit(
         .conversation
         .filter(|_| home == Some(index))
         .map_or(0, |conversation| conversation.history_tokens);
-    let Some((prefix, key)) = request.prefix.zip(placement_key(request)) else {
+    let Some((prefix, key)) = request.prefix.zip(prefix_key(request)) else {
         return history;
     };
     let ranks = ranks(key, snapshot);
     // A beginning that is spread this wide is nearly everywhere.
-    let lives_there = ranks > HOT_RANKS_KNOWN
-        || (0..ranks).any(|rank| snapshot.rank(key, rank) == Some(index));
+    let lives_there =
+        ranks > HOT_RANKS_KNOWN || (0..ranks).any(|rank| snapshot.rank(key, rank) == Some(index));
     history.max(if lives_there { prefix.tokens } else { 0 })
 }
 
-/// Over how many ranks the requests of a shared beginning are spread.
+/// Calls `each` with the endpoints of the first ranks of a key, and what each of them counts as for the wish to stay on the
+/// first: of a hot key some of its many ranks, which are all alike (3.3).
+fn each_rank(key: u64, snapshot: &Snapshot, rng: &mut Rng, mut each: impl FnMut(u32, u32)) {
+    let ranks = ranks(key, snapshot);
+    for nth in 0..ranks.min(FEW_RANKS) {
+        let (rank, penalty_rank) = match ranks <= FEW_RANKS {
+            true => (nth, nth),
+            false => ((rng.unit() * f64::from(ranks)) as u32, 0),
+        };
+        if let Some(index) = snapshot.rank(key, rank) {
+            each(index, penalty_rank);
+        }
+    }
+}
+
+/// Over how many ranks the requests of a shared beginning, or of an adapter, are spread.
 fn ranks(key: u64, snapshot: &Snapshot) -> u32 {
     let endpoints = snapshot.choosable().len() as f64;
     let wanted = libm::ceil(RANKS_PER_SHARE * snapshot.share(key).unwrap_or(0.0) * endpoints);
     (wanted.min(endpoints) as u32).max(PREFIX_RANKS)
 }
 
-/// The placement key of the request's prefix, which is what reports count and the heat list names; absent: it has none.
-/// Servers keep the cache of each adapter apart, so a prefix under another adapter is another prefix.
-#[must_use]
-pub fn placement_key(request: &Request) -> Option<u64> {
+/// The keys by which a request is placed and that many requests share: of its shared beginning and of its adapter. Reports
+/// count these, and the heat list names them.
+pub fn shared_keys(request: &Request) -> impl Iterator<Item = u64> {
+    let adapter = request.adapter.map(|adapter| adapter.key);
+    prefix_key(request).into_iter().chain(adapter)
+}
+
+/// The placement key of the request's prefix. Servers keep the cache of each adapter apart, so a prefix under another
+/// adapter is another prefix.
+pub(crate) fn prefix_key(request: &Request) -> Option<u64> {
     let prefix = request.prefix?;
     Some(
         request

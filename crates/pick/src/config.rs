@@ -20,7 +20,7 @@ impl Default for Config {
 }
 
 /// Endpoints drawn from under the water level per request (3.4: 4 to 16 alike).
-pub(crate) const SAMPLES: u32 = 8;
+pub(crate) const SAMPLES: usize = 8;
 /// Fixed ranks weighed for a shared prefix (3.6); for an adapter likewise.
 pub(crate) const PREFIX_RANKS: u32 = 2;
 /// Endpoints that a prefix is spread over per endpoint that its share of the traffic keeps busy (3.4: 1.5 to 6).
@@ -41,6 +41,13 @@ pub(crate) const NOISE: f64 = 0.5;
 /// Unseen requests of others with which half of that noise is used. It keeps deciders from agreeing on one endpoint between
 /// two tables; with a table that shows everything there is nothing to agree on, and noise only misplaces.
 pub(crate) const NOISE_HALF_REQUESTS: f64 = 4.0;
+/// Seconds of prefill that one placement brings from which it is news: reported at once and not with the next poll.
+pub(crate) const NEWS_S: f64 = 0.02;
+/// Seconds that news take from the decider that makes them to the others.
+pub(crate) const NEWS_DELAY_S: f64 = 0.015;
+/// Requests that are poured in at least before endpoints are drawn from under the surface, so that more than the least busy
+/// one is looked at.
+pub(crate) const LEAST_POURED: f64 = 4.0;
 /// Share of requests that continue a conversation from which first turns are worth remembering.
 pub(crate) const WORTH_TELLING: f64 = 0.05;
 /// Ranks tried for a key when there is no fresh table (3.5).
@@ -54,5 +61,7 @@ pub(crate) const BOUNDED_LOAD: f64 = 1.25;
 pub(crate) const PREFILL_TOKENS_PER_S: f64 = 10_000.0;
 /// Uncached prompt tokens of a request when the table does not say; as the aggregator assumes.
 pub(crate) const UNCACHED_TOKENS: f64 = 512.0;
+/// Seconds until a slot for an adapter is free where running requests use all: the length of a long answer.
+pub(crate) const NO_ROOM_S: f64 = 10.0;
 /// Seconds that loading an adapter blocks an endpoint when nobody has measured it (2, lora workload).
 pub(crate) const ADAPTER_LOAD_S: f64 = 0.15;

@@ -1,7 +1,9 @@
 //! What a request would cost on an endpoint, in seconds: one small function per term. Section numbers are those of the
 //! algorithm notes.
 
-use crate::config::{ADAPTER_LOAD_S, MISS_PRICE, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY};
+use crate::config::{
+    ADAPTER_LOAD_S, MISS_PRICE, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY,
+};
 use crate::inflight::InFlight;
 use crate::snapshot::Row;
 use crate::{Adapter, EndpointLoad, PoolFacts, Request};
@@ -75,10 +77,10 @@ pub(crate) fn noise_s(work_s: f64, unseen: f64, others: f64) -> f64 {
     NOISE * others * work_s * unseen / (unseen + NOISE_HALF_REQUESTS)
 }
 
-/// What leaving home costs when nobody will know: the next turn looks at home for what this one adds. `return_share`: the
-/// chance that there is a next turn and that it does not know.
-pub(crate) fn stay_s(row: &Row, demand: &Demand, hit_tokens: u32, return_share: f64) -> f64 {
-    return_share * demand.uncached_tokens(hit_tokens) * row.prefill_s_per_token
+/// What leaving home costs when nobody will know: the next turn looks at home for what this one adds to the `history_tokens`
+/// there. `return_share`: the chance that there is a next turn and that it does not know.
+pub(crate) fn stay_s(row: &Row, demand: &Demand, history_tokens: u32, return_share: f64) -> f64 {
+    return_share * demand.uncached_tokens(history_tokens) * row.prefill_s_per_token
 }
 
 /// What the uncached part of the prompt delays this request and the others (3.3, 3.4).
@@ -94,7 +96,8 @@ pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
 /// What it takes to have the adapter resident: nothing where it is; where it is meant to live (`rank`) one load, because
 /// the endpoint will need it anyway, and a little more on later ranks, so that a cold adapter has one copy; elsewhere
 /// the price of a miss, because the load also turns out another adapter. A server that does not say what it holds
-/// counts as not holding it.
+/// counts as not holding it. Where running requests use all slots, none is loaded before the last of those of one
+/// adapter has ended.
 ///
 /// Departs from 3.3, which charges every endpoint alike that does not have it: then the first requests load the adapter
 /// wherever it is quiet, and later ones, which look at the ranks, do not find it.
@@ -106,6 +109,9 @@ pub(crate) fn adapter_s(endpoint: &EndpointLoad, demand: &Demand, rank: Option<u
     let resident = adapter
         .index
         .is_some_and(|index| list.binary_search(&index).is_ok());
+    if !resident && endpoint.adapter_room == Some(false) {
+        return demand.adapter_load_s + NO_ROOM_S;
+    }
     match (resident, rank) {
         (true, _) => 0.0,
         (false, Some(rank)) => demand.adapter_load_s * (1.0 + RANK_PENALTY * f64::from(rank)),
@@ -242,6 +248,7 @@ mod tests {
             decode_s_per_sequence: None,
             speed: None,
             adapters: Some(vec![1, 4]),
+            adapter_room: None,
             age_ms: 0,
         };
         let wanting = |index| {
@@ -263,6 +270,13 @@ mod tests {
         close(adapter_s(&endpoint, &wanting(Some(3)), Some(1)), 0.325);
         close(adapter_s(&endpoint, &wanting(Some(3)), None), 1.25);
         close(adapter_s(&endpoint, &wanting(None), None), 1.25);
+        endpoint.adapter_room = Some(false);
+        close(
+            adapter_s(&endpoint, &wanting(Some(3)), Some(0)),
+            0.25 + NO_ROOM_S,
+        );
+        close(adapter_s(&endpoint, &wanting(Some(4)), None), 0.0);
+        endpoint.adapter_room = Some(true);
         endpoint.adapters = None;
         close(adapter_s(&endpoint, &wanting(Some(4)), None), 1.25);
         close(

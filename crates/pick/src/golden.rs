@@ -52,7 +52,26 @@ fn endpoint(rng: &mut Rng, number: u64) -> EndpointLoad {
         decode_s_per_sequence: maybe(rng, 0.006),
         speed: maybe(rng, if fast { 2.1 } else { 1.0 }),
         adapters: maybe(rng, resident),
+        adapter_room: None,
         age_ms: below(rng, 250) as u32,
+    }
+}
+
+/// An endpoint about which nothing is known.
+pub(crate) fn idle(number: u64) -> EndpointLoad {
+    EndpointLoad {
+        id: EndpointId(mix(number)),
+        state: State::Ready,
+        wait_s: None,
+        waiting: None,
+        running: None,
+        kv_used: None,
+        prefill_tokens_per_s: None,
+        decode_s_per_sequence: None,
+        speed: None,
+        adapters: None,
+        adapter_room: None,
+        age_ms: 0,
     }
 }
 
@@ -72,7 +91,7 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
         arrival_rate: None,
         uncached_tokens: Some(700.0),
         adapter_load_s: Some(0.2),
-        tells_moved: below(rng, 2) == 0,
+        reported: below(rng, 2) == 0,
     };
     Rc::new(Snapshot::new(rows, pool, now))
 }

@@ -16,6 +16,7 @@ pub struct Ticket {
     endpoint: EndpointId,
     pending: Pending,
     started: bool,
+    is_news: bool,
 }
 
 impl Ticket {
@@ -29,6 +30,12 @@ impl Ticket {
     #[must_use]
     pub fn uncached_tokens(&self) -> u64 {
         self.pending.tokens
+    }
+
+    /// Whether the request brings so much prefill to its endpoint that the others should know at once.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.is_news
     }
 
     /// Whether the first byte has not come.
@@ -49,6 +56,15 @@ pub struct Sends(pub(crate) u64);
 pub(crate) struct Pending {
     pub(crate) tokens: u64,
     pub(crate) prefill_us: u64,
+}
+
+/// What a request brings to its endpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sent {
+    pub(crate) pending: Pending,
+    /// What it adds to the wait of those behind it, prefill and decode together.
+    pub(crate) work_us: u64,
+    pub(crate) is_news: bool,
 }
 
 /// This decider's requests on one endpoint.
@@ -98,6 +114,8 @@ pub(crate) struct InFlight {
     sends: VecDeque<Send>,
     /// Sum of `in_flight` over `own`.
     total: u64,
+    /// Sum over `own` of what no row has seen and of pending prefill.
+    ahead_us: u64,
     sent: u64,
 }
 
@@ -121,19 +139,24 @@ impl InFlight {
         }
         self.own.clear();
         self.own.resize(new.endpoints().len(), Own::default());
-        self.total = 0;
-        let (own, total) = (&mut self.own, &mut self.total);
+        (self.total, self.ahead_us) = (0, 0);
+        let (own, total, ahead_us) = (&mut self.own, &mut self.total, &mut self.ahead_us);
         self.elsewhere.retain(|id, count| {
             let Some(slot) = slot(own, new, *id) else {
                 return true;
             };
             slot.count = *count;
             *total += u64::from(count.in_flight);
+            *ahead_us = ahead_us.saturating_add(count.pending.prefill_us);
             false
         });
         match reported {
             Some(Sends(reported)) => {
-                while self.sends.front().is_some_and(|send| send.number < reported) {
+                while self
+                    .sends
+                    .front()
+                    .is_some_and(|send| send.number < reported)
+                {
                     self.sends.pop_front();
                 }
                 self.recount_unseen(new, true);
@@ -171,24 +194,33 @@ impl InFlight {
             if let Some(own) = self.own.get_mut(index as usize).filter(|_| unseen) {
                 own.unseen_us = own.unseen_us.saturating_add(send.work_us);
                 own.unseen = own.unseen.saturating_add(1);
+                self.ahead_us = self.ahead_us.saturating_add(send.work_us);
             }
         }
     }
 
-    /// A request went to `endpoint`. `work_us`: what it adds to the endpoint's wait, prefill and decode together.
+    /// A request went to `endpoint`.
     pub(crate) fn on_sent(
         &mut self,
         snapshot: Option<&Snapshot>,
         now: Millis,
         endpoint: EndpointId,
-        pending: Pending,
-        work_us: u64,
+        sent: Sent,
     ) -> Ticket {
+        let Sent {
+            pending,
+            work_us,
+            is_news,
+        } = sent;
         let count = match snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, endpoint)) {
             Some(own) => {
                 own.unseen_us = own.unseen_us.saturating_add(work_us);
                 own.unseen = own.unseen.saturating_add(1);
                 self.total += 1;
+                self.ahead_us = self
+                    .ahead_us
+                    .saturating_add(work_us)
+                    .saturating_add(pending.prefill_us);
                 &mut own.count
             }
             None => self.elsewhere.entry(endpoint).or_default(),
@@ -210,6 +242,7 @@ impl InFlight {
             endpoint,
             pending,
             started: false,
+            is_news,
         }
     }
 
@@ -222,6 +255,9 @@ impl InFlight {
     pub(crate) fn on_first_byte(&mut self, snapshot: Option<&Snapshot>, ticket: &mut Ticket) {
         ticket.started = true;
         let pending = core::mem::take(&mut ticket.pending);
+        if snapshot.is_some_and(|snapshot| snapshot.index_of(ticket.endpoint).is_some()) {
+            self.ahead_us = self.ahead_us.saturating_sub(pending.prefill_us);
+        }
         if let Some(count) = self.count(snapshot, ticket.endpoint) {
             count.pending.tokens = count.pending.tokens.saturating_sub(pending.tokens);
             count.pending.prefill_us = count.pending.prefill_us.saturating_sub(pending.prefill_us);
@@ -260,6 +296,12 @@ impl InFlight {
     /// Own requests in flight on all endpoints of the table.
     pub(crate) fn total(&self) -> u64 {
         self.total
+    }
+
+    /// Seconds of own work on all endpoints of the table that no row has seen, and of prefill that has shown no first byte; what
+    /// is both counts twice.
+    pub(crate) fn ahead_s(&self) -> f64 {
+        self.ahead_us as f64 / 1e6
     }
 
     /// Seconds of own work that the row at `index` has not seen.

@@ -25,7 +25,10 @@ const MIN_WORK_S: f64 = 1e-6;
 
 impl Level {
     /// `rows` with their positions; `work_s`: what an average request adds to each. O(n log n).
-    pub(crate) fn new(rows: impl Iterator<Item = (u32, Row)>, work_s: impl Fn(&Row) -> f64) -> Self {
+    pub(crate) fn new(
+        rows: impl Iterator<Item = (u32, Row)>,
+        work_s: impl Fn(&Row) -> f64,
+    ) -> Self {
         let mut sorted: Vec<(f64, u32, f64)> = rows
             .map(|(index, row)| (row.wait_s, index, 1.0 / work_s(&row).max(MIN_WORK_S)))
             .collect();
@@ -66,12 +69,23 @@ impl Level {
         ((requests + filled) / rates, under)
     }
 
+    /// Average requests per second of work of an average endpoint.
+    pub(crate) fn requests_per_s(&self) -> f64 {
+        let rates = self.rates.last().copied().unwrap_or(0.0);
+        rates / (self.order.len() as f64).max(1.0)
+    }
+
     /// Requests that bring all endpoints before `position` up to its wait.
     fn poured_until(&self, position: usize) -> f64 {
         let wait_s = self.waits_s.get(position).copied().unwrap_or(0.0);
         let before = position.checked_sub(1);
         let at = |sums: &[f64]| before.and_then(|at| sums.get(at)).copied().unwrap_or(0.0);
         wait_s * at(&self.rates) - at(&self.filled)
+    }
+
+    /// The endpoint with the `nth` shortest wait, from 0.
+    pub(crate) fn nth(&self, nth: usize) -> Option<u32> {
+        self.order.get(nth).copied()
     }
 
     /// One of the `under` endpoints with the shortest waits, in proportion to `1 / s`. O(log n).
@@ -116,7 +130,10 @@ mod tests {
                 .expect("some");
             lowest.0 += step * lowest.1;
         }
-        waits.iter().map(|wait| wait.0).fold(f64::INFINITY, f64::min)
+        waits
+            .iter()
+            .map(|wait| wait.0)
+            .fold(f64::INFINITY, f64::min)
     }
 
     #[test]
@@ -129,9 +146,15 @@ mod tests {
             for requests in [0.5, 3.0, 50.0] {
                 let (found, under) = level(&pool).surface(requests);
                 let expected = poured(&pool, requests);
-                assert!((found - expected).abs() < 0.01, "{size}: {found} and not {expected}");
+                assert!(
+                    (found - expected).abs() < 0.01,
+                    "{size}: {found} and not {expected}"
+                );
                 let below = pool.iter().filter(|row| row.0 < found).count();
-                assert!(under == below || found == pool[0].0, "{under} and not {below}");
+                assert!(
+                    under == below || found == pool[0].0,
+                    "{under} and not {below}"
+                );
             }
         }
     }

@@ -24,6 +24,7 @@
 //!     decode_s_per_sequence: None,
 //!     speed: Some(1.0),
 //!     adapters: None,
+//!     adapter_room: None,
 //!     age_ms: 0,
 //! };
 //! let mut picker = Picker::new(Config::default());
@@ -52,6 +53,7 @@ mod decision;
 mod fallback;
 #[cfg(test)]
 mod golden;
+mod holders;
 mod inflight;
 mod level;
 mod own_traffic;
@@ -66,7 +68,7 @@ mod water_level;
 mod weighing;
 mod whereabouts;
 
-pub use candidates::placement_key;
+pub use candidates::shared_keys;
 pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
 pub use inflight::{OwnWork, Sends, Ticket};

@@ -7,6 +7,9 @@ const RATE_TAU_S: f64 = 5.0;
 /// The share of later turns is a property of the traffic: it may take longer, and has to be steady.
 const LATER_TAU_S: f64 = 60.0;
 
+/// Sends over which the share of news is taken.
+const NEWS_SENDS: f64 = 50.0;
+
 /// Decayed counts of decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct OwnTraffic {
@@ -16,6 +19,8 @@ pub(crate) struct OwnTraffic {
     /// Decisions, and those on requests with a past, with [`LATER_TAU_S`].
     all: f64,
     later: f64,
+    /// Sends that were news, decayed per send.
+    news: f64,
 }
 
 impl OwnTraffic {
@@ -29,6 +34,16 @@ impl OwnTraffic {
             .is_some_and(|conversation| conversation.history_tokens > 0);
         self.all = self.all * keep + 1.0;
         self.later = self.later * keep + f64::from(u8::from(has_past));
+    }
+
+    /// A request was sent. `is_news`: it brings much prefill.
+    pub(crate) fn on_sent(&mut self, is_news: bool) {
+        self.news += (f64::from(u8::from(is_news)) - self.news) / NEWS_SENDS;
+    }
+
+    /// Share of the sends that are news, 0 to 1.
+    pub(crate) fn news_share(&self) -> f64 {
+        self.news
     }
 
     /// Decisions per second.
@@ -71,7 +86,11 @@ mod tests {
             own.on_request(Millis(number * 25), &request);
         }
         assert!((own.per_s() - 40.0).abs() < 0.5, "{}", own.per_s());
-        assert!((own.later_share() - 0.75).abs() < 0.01, "{}", own.later_share());
+        assert!(
+            (own.later_share() - 0.75).abs() < 0.01,
+            "{}",
+            own.later_share()
+        );
         // A clock that steps back is no time at all.
         own.on_request(Millis(0), &Request::default());
         assert!(own.per_s().is_finite());

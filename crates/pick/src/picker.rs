@@ -2,9 +2,10 @@
 
 use alloc::rc::Rc;
 
+use crate::config::NEWS_S;
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
-use crate::inflight::{InFlight, OwnWork, Pending, Sends, Ticket};
+use crate::inflight::{InFlight, OwnWork, Pending, Sends, Sent, Ticket};
 use crate::policy::{Policy, View};
 use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, WaterLevel};
 
@@ -76,13 +77,14 @@ impl<P: Policy> Picker<P> {
     /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself).
     pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
         let snapshot = self.snapshot.as_deref();
-        let (mut pending, mut work_us) = Default::default();
+        let work = snapshot
+            .and_then(|snapshot| work(&self.policy, now, snapshot, endpoint, request))
+            .unwrap_or_default();
         if let Some(snapshot) = snapshot {
-            (pending, work_us) = work(&self.policy, now, snapshot, endpoint, request);
-            self.policy.on_sent(now, snapshot, endpoint, request);
+            self.policy
+                .on_sent(now, snapshot, endpoint, request, work.is_news);
         }
-        self.inflight
-            .on_sent(snapshot, now, endpoint, pending, work_us)
+        self.inflight.on_sent(snapshot, now, endpoint, work)
     }
 
     /// The first byte of the answer's body came. Calling it again does nothing.
@@ -121,21 +123,17 @@ impl<P: Policy> Picker<P> {
     }
 }
 
-/// What `request` adds to `endpoint`: the prefill that its first byte will end, and microseconds of work in all.
+/// What `request` adds to `endpoint`; absent: the table does not have it.
 fn work(
     policy: &impl Policy,
     now: Millis,
     snapshot: &Snapshot,
     endpoint: EndpointId,
     request: &Request,
-) -> (Pending, u64) {
+) -> Option<Sent> {
     let demand = Demand::new(request, snapshot.pool());
-    let Some((index, row)) = snapshot
-        .index_of(endpoint)
-        .and_then(|index| Some((index, snapshot.row(index)?)))
-    else {
-        return (Pending::default(), 0);
-    };
+    let index = snapshot.index_of(endpoint)?;
+    let row = snapshot.row(index)?;
     let uncached = demand.uncached_tokens(policy.expected_hit(now, snapshot, request, index));
     // `as` from float saturates, and neither value is negative.
     let pending = Pending {
@@ -146,7 +144,11 @@ fn work(
             _ => 0,
         },
     };
-    (pending, (cost::work_s(row, uncached) * 1e6) as u64)
+    Some(Sent {
+        pending,
+        work_us: (cost::work_s(row, uncached) * 1e6) as u64,
+        is_news: uncached * row.prefill_s_per_token >= NEWS_S,
+    })
 }
 
 /// Fills the list up with endpoints drawn by speed, so that a retry has somewhere to go.

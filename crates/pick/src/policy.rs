@@ -23,9 +23,16 @@ pub trait Policy: Debug {
         let _ = (now, key, endpoint);
     }
 
-    /// The request was sent to `endpoint`; for rules with a memory of their own.
-    fn on_sent(&mut self, now: Millis, snapshot: &Snapshot, endpoint: EndpointId, request: &Request) {
-        let _ = (now, snapshot, endpoint, request);
+    /// The request was sent to `endpoint`; for rules with a memory of their own. `is_news`: it brings much prefill there.
+    fn on_sent(
+        &mut self,
+        now: Millis,
+        snapshot: &Snapshot,
+        endpoint: EndpointId,
+        request: &Request,
+        is_news: bool,
+    ) {
+        let _ = (now, snapshot, endpoint, request, is_news);
     }
 
     /// Hands over the conversations whose turns went where their keys do not say, each once; for reports.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::config::{PREFILL_TOKENS_PER_S, UNCACHED_TOKENS};
 use crate::cost::work_s;
+use crate::holders::Holders;
 use crate::level::Level;
 use crate::placement::{Member, Placement};
 use crate::{Millis, Rng};
@@ -49,6 +50,8 @@ pub struct EndpointLoad {
     pub speed: Option<f32>,
     /// Resident adapters, ascending indices of the table's list; `None`: not known, counts as not resident.
     pub adapters: Option<Vec<u16>>,
+    /// Whether an adapter that is not resident could be loaded at once; absent: taken to be so.
+    pub adapter_room: Option<bool>,
     /// Age of this row when the table arrived, in milliseconds.
     pub age_ms: u32,
 }
@@ -62,8 +65,9 @@ pub struct PoolFacts {
     pub uncached_tokens: Option<f32>,
     /// Seconds an endpoint is blocked when it loads an adapter.
     pub adapter_load_s: Option<f32>,
-    /// Whether deciders hear from each other where conversations went ([`Picker::on_told`](crate::Picker::on_told)).
-    pub tells_moved: bool,
+    /// Whether the deciders report and so hear from each other: of large placements at once, and where conversations went
+    /// ([`Picker::on_told`](crate::Picker::on_told)).
+    pub reported: bool,
 }
 
 /// An immutable, indexed view of one table. Indices of [`EndpointLoad`] are positions in the list it was made from.
@@ -85,6 +89,7 @@ pub struct Snapshot {
     mean_age_ms: f64,
     /// Uncached tokens of a mean request.
     mean_uncached_tokens: f64,
+    holders: Holders,
     /// Shares of the pool's requests by shared beginning, ascending by key; absent: the publisher does not know.
     heat: Option<Vec<(u64, f32)>>,
     placement: Rc<Placement>,
@@ -161,6 +166,7 @@ impl Snapshot {
             level,
             mean_age_ms,
             mean_uncached_tokens,
+            holders: Holders::new(&endpoints, &choosable),
             heat: None,
             pool,
             arrived_at,
@@ -227,6 +233,11 @@ impl Snapshot {
         let found = heat.binary_search_by_key(&key, |(key, _)| *key).ok();
         let share = found.and_then(|at| heat.get(at)).map(|(_, share)| *share);
         Some(f64::from(share.unwrap_or(0.0)).clamp(0.0, 1.0))
+    }
+
+    /// The endpoints that may be chosen and hold the adapter of this index.
+    pub(crate) fn holders(&self, adapter: u16) -> &[u32] {
+        self.holders.of(adapter)
     }
 
     /// The index of an endpoint; `None` when this table does not have it. O(log n).

@@ -1,7 +1,7 @@
 //! The rule that ships.
 
 use crate::candidates::{self, Candidate, Candidates, Origin};
-use crate::config::WORTH_TELLING;
+use crate::config::{LEAST_POURED, NEWS_DELAY_S, WORTH_TELLING};
 use crate::cost::{self, Demand};
 use crate::own_traffic::OwnTraffic;
 use crate::policy::{Policy, View};
@@ -48,8 +48,11 @@ impl Policy for WaterLevel {
             view,
             demand: Demand::new(request, view.snapshot.pool()),
             unseen: Unseen::new(view, &self.own),
+            history_tokens: request
+                .conversation
+                .map_or(0, |conversation| conversation.history_tokens),
             // Who is told of moves need not avoid them.
-            return_share: match view.snapshot.pool().tells_moved {
+            return_share: match view.snapshot.pool().reported {
                 true => 0.0,
                 false => self.own.later_share(),
             },
@@ -70,12 +73,19 @@ impl Policy for WaterLevel {
         self.whereabouts.on_told(now, key, endpoint);
     }
 
-    fn on_sent(&mut self, now: Millis, snapshot: &Snapshot, endpoint: EndpointId, request: &Request) {
+    fn on_sent(
+        &mut self,
+        now: Millis,
+        snapshot: &Snapshot,
+        endpoint: EndpointId,
+        request: &Request,
+        is_news: bool,
+    ) {
+        self.own.on_sent(is_news);
         let Some(conversation) = request.conversation else {
             return;
         };
-        let continues =
-            conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;
+        let continues = conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;
         let place = snapshot.rank(conversation.key, 0);
         let place = place.and_then(|index| Some(snapshot.endpoint(index)?.id));
         let key = conversation.key;
@@ -111,9 +121,18 @@ impl Unseen {
             true => (own.per_s() / pool_per_s).min(1.0),
             false => 1.0,
         };
-        let arrived = pool_per_s.max(0.0) * view.snapshot.mean_age_s(view.now);
-        // At least one, so that more than the least busy endpoint is looked at.
-        let (surface_s, under) = view.snapshot.level().surface(arrived.max(1.0));
+        let age_s = view.snapshot.mean_age_s(view.now);
+        // Large placements are news, and news would have come: their absence says that there were none but the very last.
+        let news = match view.snapshot.pool().reported {
+            true => own.news_share(),
+            false => 0.0,
+        };
+        let arrived = pool_per_s.max(0.0) * (age_s * (1.0 - news) + age_s.min(NEWS_DELAY_S) * news);
+        let level = view.snapshot.level();
+        let (surface_s, _) = level.surface(arrived);
+        // Own work lies on top of the table's waits: as far up as it reaches, others may be cheaper.
+        let own_requests = view.inflight.ahead_s() * level.requests_per_s();
+        let (_, under) = level.surface(arrived + own_requests + LEAST_POURED);
         Self {
             others: 1.0 - own_share,
             surface_s,
@@ -129,6 +148,8 @@ struct Weigh<'a> {
     view: &'a View<'a>,
     demand: Demand,
     unseen: Unseen,
+    /// Prompt tokens that are cached where the request's conversation is.
+    history_tokens: u32,
     /// Share of the requests that will be followed by another of their conversation, which looks for them at home.
     return_share: f64,
 }
@@ -147,7 +168,7 @@ impl Weigh<'_> {
         let noise_s = cost::noise_s(work_s, unseen.requests, unseen.others) * gumbel(rng);
         let stay_s = match candidate.origin {
             Origin::Conversation => 0.0,
-            _ => cost::stay_s(row, demand, candidate.hit_tokens, self.return_share),
+            _ => cost::stay_s(row, demand, self.history_tokens, self.return_share),
         };
         cost::start_s(row, self.view.inflight, candidate.index)
             + cost::level_s(row, unseen.surface_s, unseen.others)

@@ -159,7 +159,11 @@ mod tests {
         assert_eq!(map.find(at(500), 7), Some(EndpointId(2)));
         map.on_told(at(10 + OWN_MS), 7, EndpointId(4));
         assert_eq!(map.find(at(2_000), 7), Some(EndpointId(4)));
-        assert_eq!(map.take_untold().count(), 1, "what others say is not repeated");
+        assert_eq!(
+            map.take_untold().count(),
+            1,
+            "what others say is not repeated"
+        );
     }
 
     #[test]
@@ -171,7 +175,9 @@ mod tests {
         }
         let now = at(count);
         let found = |range: core::ops::Range<u64>| {
-            range.filter(|key| map.find(now, *key) == Some(EndpointId(*key))).count()
+            range
+                .filter(|key| map.find(now, *key) == Some(EndpointId(*key)))
+                .count()
         };
         let newest = SLOTS as u64 / 4;
         assert!(found(count - newest..count) as u64 > newest * 98 / 100);

@@ -19,6 +19,7 @@ fn snapshot(endpoints: u64) -> Rc<Snapshot> {
         decode_s_per_sequence: Some(0.01),
         speed: Some(1.0),
         adapters: Some(vec![(number % 4) as u16]),
+        adapter_room: None,
         age_ms: 0,
     };
     Rc::new(Snapshot::new(

@@ -52,17 +52,18 @@ fn endpoint() -> impl Strategy<Value = EndpointLoad> {
             decode_s_per_sequence: signals.2,
             speed: signals.3,
             adapters: who.2,
+            adapter_room: None,
             age_ms: who.3,
         })
 }
 
 fn pool_facts() -> impl Strategy<Value = PoolFacts> {
     (wild(), wild(), wild(), any::<bool>()).prop_map(
-        |(arrival_rate, uncached_tokens, adapter_load_s, tells_moved)| PoolFacts {
+        |(arrival_rate, uncached_tokens, adapter_load_s, reported)| PoolFacts {
             arrival_rate,
             uncached_tokens,
             adapter_load_s,
-            tells_moved,
+            reported,
         },
     )
 }
@@ -147,7 +148,7 @@ proptest! {
         let rule = WaterLevel::new(Config::default());
         let at = (Millis(now), Millis(arrived), seed);
         for decision in decide(rule, &endpoints, facts, &requests, at)? {
-            prop_assert!(decision.candidates <= 16);
+            prop_assert!(decision.candidates <= 24);
         }
     }
 
@@ -261,6 +262,7 @@ proptest! {
                     let row = |n: u64| EndpointLoad {
                         id: EndpointId(n), state: State::Ready, wait_s: None, waiting: None, running: None, kv_used: None,
                         prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,
+                        adapter_room: None,
                     };
                     let rows = (number / 2..number).map(row).collect();
                     picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(number))), None);

@@ -34,7 +34,10 @@ pub(crate) struct Aggregator {
 
 impl Aggregator {
     pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
-        let load_s = scenario.fleet.first().map(|group| group.profile.adapter_load_s as f32);
+        let load_s = scenario
+            .fleet
+            .first()
+            .map(|group| group.profile.adapter_load_s as f32);
         let config = PoolConfig {
             adapter_load_s: load_s,
             ..PoolConfig::new(POOL, seed, PLACEMENT_KEY)

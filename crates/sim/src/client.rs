@@ -2,7 +2,7 @@
 
 use trimtab_loadtable::Table;
 use trimtab_pick::{Adapter, Conversation, Prefix, Request};
-use trimtab_workload::{Role, Rng, Turn};
+use trimtab_workload::{Rng, Role, Turn};
 
 /// Shared beginnings shorter than this are not worth a placement; as in the filter.
 const MIN_PREFIX_TOKENS: u32 = 256;
@@ -29,7 +29,11 @@ pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Ta
         .sum();
     let newest = parts.last().map_or(0, |part| part.segment.tokens);
     let past = parts.iter().any(|part| part.role == Role::Assistant);
-    let history = if past { turn.prompt.tokens() - newest } else { 0 };
+    let history = if past {
+        turn.prompt.tokens() - newest
+    } else {
+        0
+    };
     let beginning = parts.first().map_or(0, |part| part.segment.id);
     Request {
         prompt_tokens: Some(judged(turn.prompt.tokens())),

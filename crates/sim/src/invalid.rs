@@ -10,7 +10,9 @@ pub enum Invalid {
     #[error("workload: {0}")]
     Workload(#[from] trimtab_workload::Invalid),
     /// The offered load comes to no requests at all.
-    #[error("load: {load} of the fleet's capacity is no traffic; give a larger load or an endpoint")]
+    #[error(
+        "load: {load} of the fleet's capacity is no traffic; give a larger load or an endpoint"
+    )]
     Idle {
         /// Share of capacity.
         load: f64,

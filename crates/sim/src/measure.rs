@@ -57,8 +57,7 @@ impl Measure {
     ) -> Run {
         let ended = self.ttft_s.len() as u64;
         let missing = self.requests.saturating_sub(ended);
-        self.ttft_s
-            .extend((0..missing).map(|_| f32::INFINITY));
+        self.ttft_s.extend((0..missing).map(|_| f32::INFINITY));
         self.ttft_s.sort_unstable_by(f32::total_cmp);
         self.tpot_s.sort_unstable_by(f32::total_cmp);
         let share = |part: u64, whole: u64| part as f64 / (whole as f64).max(1.0);

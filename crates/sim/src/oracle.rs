@@ -57,9 +57,7 @@ pub(crate) fn choose(
         (at, cost)
     };
     let costs = serving.map(cost);
-    costs
-        .min_by(|a, b| a.1.total_cmp(&b.1))
-        .map(|(at, _)| at)
+    costs.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
 }
 
 fn cost_s(server: &Server, tokens: u32, chain: &[u64], weights: Weights) -> f64 {
@@ -72,7 +70,9 @@ fn cost_s(server: &Server, tokens: u32, chain: &[u64], weights: Weights) -> f64 
     let steps = ((backlog + uncached) / f64::from(profile.max_batched_tokens)).ceil();
     let prefill = |tokens: f64| tokens * profile.prefill_s_per_token;
     let decode = DECODE_WEIGHT * OUTPUT_TOKENS * per_sequence * running;
-    (prefill(backlog) + weights.miss_price * prefill(uncached) + steps * step_s
+    (prefill(backlog)
+        + weights.miss_price * prefill(uncached)
+        + steps * step_s
         + weights.decode * decode)
         / profile.speed
 }

@@ -6,15 +6,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use trimtab_loadtable::limits::REPORTED_PREFIXES;
-use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
+use trimtab_loadtable::{
+    EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
 };
 use trimtab_pick::{
     Decision, EndpointId, Millis, Picker, Policy, Request, Rng, Sends, Snapshot, Ticket,
-    placement_key,
+    shared_keys,
 };
 
-use crate::{PLACEMENT_KEY, POOL};
 use crate::clock::{Nanos, millis};
+use crate::{PLACEMENT_KEY, POOL};
 
 /// A [`Picker`] of any rule.
 pub(crate) trait Decider: Debug {
@@ -161,10 +162,10 @@ impl Proxy {
     /// The endpoint for `request`; absent: no opinion.
     pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Option<EndpointId> {
         self.decided += 1;
-        if let Some(key) = placement_key(request)
-            && (self.prefixes.len() < REPORTED_PREFIXES || self.prefixes.contains_key(&key))
-        {
-            *self.prefixes.entry(key).or_default() += 1;
+        for key in shared_keys(request) {
+            if self.prefixes.len() < REPORTED_PREFIXES || self.prefixes.contains_key(&key) {
+                *self.prefixes.entry(key).or_default() += 1;
+            }
         }
         self.changed = true;
         let decision = self.decider.choose(millis(now), &mut self.rng, request);

@@ -182,8 +182,13 @@ impl<'a> World<'a> {
             table_age_s: 0.0,
         };
         let per_endpoint = self.servers.iter().map(|server| server.got).collect();
-        self.measure
-            .finish(self.scenario, self.rule, (load, seed), per_endpoint, traffic)
+        self.measure.finish(
+            self.scenario,
+            self.rule,
+            (load, seed),
+            per_endpoint,
+            traffic,
+        )
     }
 
     fn begin(&mut self) {

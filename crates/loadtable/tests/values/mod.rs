@@ -4,8 +4,8 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use trimtab_loadtable::{
-    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table, Version,
-    limits,
+    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table,
+    Version, limits,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -80,6 +80,7 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
         of(any::<bool>()),
         count(),
         count(),
+        of(any::<bool>()),
     );
     let resident = of(btree_set(0..adapters.max(1) as u16, 0..5)).prop_map(move |set| {
         set.map(|set| {
@@ -99,6 +100,7 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
         running: load.3,
         kv_used: load.4.map(|steps| f32::from(steps) / 254.0),
         prefill_busy: load.5,
+        adapter_room: load.8,
         in_flight: load.6,
         pending_tokens: load.7,
         kv_blocks: fixed.4.0,
@@ -119,7 +121,9 @@ fn within(moved: &[Moved], endpoints: usize) -> Vec<Moved> {
         endpoint: (usize::from(moved.endpoint) % endpoints.max(1)) as u16,
         ..*moved
     };
-    let some = moved.iter().take(if endpoints > 0 { moved.len() } else { 0 });
+    let some = moved
+        .iter()
+        .take(if endpoints > 0 { moved.len() } else { 0 });
     some.map(place).collect()
 }
 
@@ -148,30 +152,32 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
         of(heat()),
         of(vec(moved(), 0..5)),
     );
-    parts.prop_flat_map(|(header, demand, classes, adapters, addresses, heat, moved)| {
-        let addresses_count = addresses.len();
-        let (of_classes, of_adapters) = (classes.len(), adapters.len());
-        let rows: Vec<_> = addresses
-            .into_iter()
-            .map(|a| endpoint(a, of_classes, of_adapters))
-            .collect();
-        rows.prop_map(move |endpoints| Table {
-            pool: header.0.clone(),
-            version: Version {
-                epoch: header.1,
-                sequence: header.2,
-            },
-            age_ms: header.3,
-            deciders: header.4,
-            placement_key: header.5,
-            demand,
-            classes: classes.clone(),
-            adapters: adapters.iter().cloned().collect(),
-            endpoints,
-            heat: heat.clone(),
-            moved: moved.as_deref().map(|moved| within(moved, addresses_count)),
-        })
-    })
+    parts.prop_flat_map(
+        |(header, demand, classes, adapters, addresses, heat, moved)| {
+            let addresses_count = addresses.len();
+            let (of_classes, of_adapters) = (classes.len(), adapters.len());
+            let rows: Vec<_> = addresses
+                .into_iter()
+                .map(|a| endpoint(a, of_classes, of_adapters))
+                .collect();
+            rows.prop_map(move |endpoints| Table {
+                pool: header.0.clone(),
+                version: Version {
+                    epoch: header.1,
+                    sequence: header.2,
+                },
+                age_ms: header.3,
+                deciders: header.4,
+                placement_key: header.5,
+                demand,
+                classes: classes.clone(),
+                adapters: adapters.iter().cloned().collect(),
+                endpoints,
+                heat: heat.clone(),
+                moved: moved.as_deref().map(|moved| within(moved, addresses_count)),
+            })
+        },
+    )
 }
 
 pub(crate) fn report() -> impl Strategy<Value = Report> {
@@ -181,8 +187,8 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
             0..=limits::REPORTED_TOKENS,
             0..=limits::REPORTED_IN_FLIGHT,
         );
-        (bounded, any::<[u64; 5]>()).prop_map(move |((in_flight, pending_tokens, pending), totals)| {
-            EndpointReport {
+        (bounded, any::<[u64; 5]>()).prop_map(
+            move |((in_flight, pending_tokens, pending), totals)| EndpointReport {
                 address: address.clone(),
                 in_flight,
                 pending_tokens,
@@ -192,8 +198,8 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
                 failed: totals[3],
                 sent_tokens: totals[4],
                 pending,
-            }
-        })
+            },
+        )
     };
     let version = any::<(u64, u64)>().prop_map(|(epoch, sequence)| Version { epoch, sequence });
     let header = (

@@ -81,7 +81,14 @@ impl Policy for Epp {
         })
     }
 
-    fn on_sent(&mut self, _: Millis, _: &Snapshot, endpoint: EndpointId, request: &Request) {
+    fn on_sent(
+        &mut self,
+        _: Millis,
+        _: &Snapshot,
+        endpoint: EndpointId,
+        request: &Request,
+        _: bool,
+    ) {
         self.prefixes.on_sent(endpoint, &Prompt::of(request));
     }
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::candidates::{Candidate, Candidates, Origin, placement_key};
+use crate::candidates::{Candidate, Candidates, Origin, prefix_key};
 use crate::cost::{self, Demand};
 use crate::policy::{Policy, View};
 use crate::{Config, Decision, Millis, Request, Rng, Snapshot, fallback, weighing};
@@ -50,9 +50,13 @@ impl Policy for P0 {
     fn expected_hit(&self, _: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
         let history = request.conversation.map_or(0, |conversation| {
             let lives_there = snapshot.rank(conversation.key, 0) == Some(index);
-            if lives_there { conversation.history_tokens } else { 0 }
+            if lives_there {
+                conversation.history_tokens
+            } else {
+                0
+            }
         });
-        let prefix = request.prefix.zip(placement_key(request));
+        let prefix = request.prefix.zip(prefix_key(request));
         let beginning = prefix.map_or(0, |(prefix, key)| {
             let lives_there = (0..RANKS).any(|rank| snapshot.rank(key, rank) == Some(index));
             if lives_there { prefix.tokens } else { 0 }
@@ -93,7 +97,7 @@ fn gather(request: &Request, snapshot: &Snapshot, rng: &mut Rng) -> Candidates {
             },
         );
     }
-    if let Some((prefix, key)) = request.prefix.zip(placement_key(request)) {
+    if let Some((prefix, key)) = request.prefix.zip(prefix_key(request)) {
         (0..RANKS).for_each(|rank| {
             add(
                 key,

@@ -22,6 +22,7 @@ pub(crate) fn endpoint(number: u64) -> EndpointLoad {
         decode_s_per_sequence: Some(0.0),
         speed: Some(1.0),
         adapters: None,
+        adapter_room: None,
         age_ms: 0,
     }
 }

@@ -1,6 +1,8 @@
 //! Conversations, prefixes and adapters.
 
-use trimtab_pick::{Adapter, Reason, Request, Rng};
+use std::rc::Rc;
+
+use trimtab_pick::{Adapter, Config, Picker, PoolFacts, Reason, Request, Rng, Snapshot};
 
 use crate::pool::{NOW, conversation, first, home, picker, plain, pool, prefix, shares};
 
@@ -9,16 +11,30 @@ fn a_conversation_stays_home_exactly_as_long_as_its_history_is_worth_the_wait() 
     let endpoints = pool(&[0.0; 12]);
     for key in 0..20 {
         let home = home(&endpoints, key);
-        // 2,000 cached tokens save 5 x 0.2 s.
-        for (wait_s, stays) in [(0.99, true), (1.01, false)] {
+        // 2,000 cached tokens save 5 x 0.2 s. Where deciders do not tell each other, leaving also costs the next turn the 1,000
+        // tokens that this one adds.
+        for (reported, wait_s, stays) in [
+            (true, 0.99, true),
+            (true, 1.01, false),
+            (false, 1.09, true),
+            (false, 1.11, false),
+        ] {
             let mut endpoints = endpoints.clone();
             endpoints[home].wait_s = Some(wait_s);
-            let mut picker = picker(endpoints);
+            let mut picker = Picker::new(Config::default());
+            let facts = PoolFacts {
+                reported,
+                ..PoolFacts::default()
+            };
+            picker.on_table(Rc::new(Snapshot::new(endpoints, facts, NOW)), None);
             for seed in 0..20 {
                 let decision =
                     picker.choose(NOW, &mut Rng::new(seed), &conversation(key, 3_000, 2_000));
-                assert_eq!(decision.candidates, 3);
-                assert_eq!(first(&decision) == home, stays, "waits {wait_s} s");
+                assert_eq!(
+                    first(&decision) == home,
+                    stays,
+                    "{reported}, waits {wait_s} s"
+                );
                 let expected = if stays {
                     Reason::Conversation
                 } else {
@@ -28,6 +44,51 @@ fn a_conversation_stays_home_exactly_as_long_as_its_history_is_worth_the_wait() 
             }
         }
     }
+}
+
+#[test]
+fn a_conversation_is_looked_for_where_it_went_and_others_are_told_of_it() {
+    let endpoints = pool(&[0.0; 12]);
+    let (home, elsewhere) = (home(&endpoints, 7), (home(&endpoints, 7) + 5) % 12);
+    let turn = conversation(7, 3_000, 2_000);
+    let (mut one, mut other) = (picker(endpoints.clone()), picker(endpoints.clone()));
+    let choose = |picker: &mut Picker| first(&picker.choose(NOW, &mut Rng::new(1), &turn));
+    assert_eq!((choose(&mut one), choose(&mut other)), (home, home));
+
+    let ticket = one.on_sent(NOW, endpoints[elsewhere].id, &turn);
+    one.on_done(NOW, ticket);
+    let mut told = Vec::new();
+    one.take_moved(|key, endpoint| told.push((key, endpoint)));
+    assert_eq!(told, [(7, endpoints[elsewhere].id)]);
+    assert_eq!(choose(&mut other), home);
+    other.on_told(NOW, 7, endpoints[elsewhere].id);
+    assert_eq!(choose(&mut other), elsewhere);
+
+    // Where it went is gone: its place is as good as any.
+    let rest = endpoints.iter().filter(|e| e.id != endpoints[elsewhere].id);
+    let rest: Vec<_> = rest.cloned().collect();
+    other.on_table(
+        Rc::new(Snapshot::new(rest.clone(), PoolFacts::default(), NOW)),
+        None,
+    );
+    assert_eq!(rest[choose(&mut other)].id, endpoints[home].id);
+}
+
+#[test]
+fn a_hot_prefix_is_spread_over_three_times_its_share_of_the_endpoints() {
+    let endpoints = pool(&[0.0; 64]);
+    let request = prefix(77, 3_000, 2_000);
+    let places = |share: f32| {
+        let snapshot = Snapshot::new(endpoints.clone(), PoolFacts::default(), NOW);
+        let mut picker = Picker::new(Config::default());
+        picker.on_table(Rc::new(snapshot.with_heat(vec![(77, share)])), None);
+        let shares = shares(&mut picker, &request, 4_000);
+        shares.iter().filter(|share| **share > 0.0).count()
+    };
+    assert_eq!(places(0.0), 1);
+    // 3 x 12.5 % of 64 are 24 ranks; several may be the same endpoint.
+    let spread = places(0.125);
+    assert!((17..=24).contains(&spread), "{spread}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(crate) fn endpoint(number: u64, wait_s: f32) -> EndpointLoad {
         decode_s_per_sequence: Some(0.0),
         speed: Some(1.0),
         adapters: Some(Vec::new()),
+        adapter_room: None,
         age_ms: 0,
     }
 }
@@ -37,7 +38,10 @@ pub(crate) fn pool(waits: &[f32]) -> Vec<EndpointLoad> {
 /// A picker whose table came just now.
 pub(crate) fn picker(endpoints: Vec<EndpointLoad>) -> Picker {
     let mut picker = Picker::new(Config::default());
-    picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), NOW)), None);
+    picker.on_table(
+        Rc::new(Snapshot::new(endpoints, PoolFacts::default(), NOW)),
+        None,
+    );
     picker
 }
 

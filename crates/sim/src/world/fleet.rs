@@ -50,9 +50,8 @@ impl World<'_> {
     }
 
     fn newest(&self, class: &str, count: u32) -> Vec<usize> {
-        let of_class = |(_, server): &(usize, &Server)| {
-            server.class == class && server.life == Life::Serving
-        };
+        let of_class =
+            |(_, server): &(usize, &Server)| server.class == class && server.life == Life::Serving;
         let servers = self.servers.iter().enumerate().rev();
         servers
             .filter(of_class)

@@ -11,9 +11,6 @@ use crate::oracle;
 use crate::server::Life;
 use crate::{Deciders, client};
 
-/// Seconds of prefill in one placement from which it is news, as in the filter.
-const NEWS_S: f64 = 0.02;
-
 /// Upper ends of the deciders' shares of the requests.
 pub(super) fn shares(deciders: &Deciders) -> Vec<f64> {
     let mut sum = 0.0;
@@ -41,8 +38,7 @@ impl World<'_> {
         self.upcoming = self.sessions.next();
         match &self.upcoming {
             Some(session) if nanos(session.start_s()) < self.measured.1 => {
-                self.agenda
-                    .plan(nanos(session.start_s()), Event::Session);
+                self.agenda.plan(nanos(session.start_s()), Event::Session);
             }
             _ => self.arrivals_over = true,
         }
@@ -112,8 +108,7 @@ impl World<'_> {
         let tokens = turn.prompt.tokens();
         let (server, request) = match self.oracle {
             Some(weights) => {
-                let chosen =
-                    oracle::choose(&self.servers, tokens, &chain, turn.adapter, weights);
+                let chosen = oracle::choose(&self.servers, tokens, &chain, turn.adapter, weights);
                 (chosen, None)
             }
             None => {
@@ -184,9 +179,7 @@ impl World<'_> {
         let ticket = decider.on_sent(now, (to.id, server), &to.address, request);
         let reports = &self.scenario.reports;
         if let Some(gap_s) = reports.news_gap_s.filter(|_| reports.enabled) {
-            let profile = to.engine.profile();
-            let prefill_s = ticket.uncached_tokens() as f64 * profile.prefill_s_per_token / profile.speed;
-            if prefill_s >= NEWS_S
+            if ticket.is_news()
                 && let Some(at) = decider.plan_news(now, nanos(gap_s))
             {
                 self.agenda.plan(at, Event::News(proxy));

@@ -123,9 +123,7 @@ impl World<'_> {
             }
             return;
         }
-        let sooner = self
-            .aggregator
-            .on_letter(self.agenda.now(), proxy, letter);
+        let sooner = self.aggregator.on_letter(self.agenda.now(), proxy, letter);
         if let Some(at) = sooner {
             self.plan_publish(at);
         }

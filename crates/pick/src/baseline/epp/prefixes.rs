@@ -12,7 +12,7 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::candidates::placement_key;
+use crate::candidates::prefix_key;
 use crate::{EndpointId, Request, Snapshot};
 
 /// 64 characters, at 4 per token.
@@ -45,7 +45,7 @@ impl Prompt {
         let history = request.conversation.map_or(0, |of| of.history_tokens);
         let tokens = request.prompt_tokens;
         let blocks = blocks(tokens.unwrap_or_else(|| prefix_tokens.max(history)));
-        let prefix = placement_key(request).map(Key::Prefix);
+        let prefix = prefix_key(request).map(Key::Prefix);
         Self {
             blocks,
             prefix: prefix.map(|key| (key, self::blocks(prefix_tokens).min(blocks))),

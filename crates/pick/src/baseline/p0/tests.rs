@@ -20,7 +20,7 @@ const FACTS: PoolFacts = PoolFacts {
     arrival_rate: None,
     uncached_tokens: Some(700.0),
     adapter_load_s: Some(0.2),
-    tells_moved: false,
+    reported: false,
 };
 
 fn below(rng: &mut Rng, bound: u64) -> u64 {
@@ -39,6 +39,7 @@ fn pool(rng: &mut Rng, size: u64) -> Vec<EndpointLoad> {
         decode_s_per_sequence: Some(0.01),
         speed: Some(1.0),
         adapters: Some((0..6).filter(|_| below(rng, 3) == 0).collect()),
+        adapter_room: None,
         age_ms: 0,
     };
     (0..size).map(row).collect()
