@@ -14,6 +14,7 @@ pub mod batch;
 pub mod capacity;
 mod client;
 mod clock;
+mod decider;
 mod invalid;
 mod measure;
 mod oracle;

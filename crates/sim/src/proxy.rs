@@ -1,7 +1,6 @@
 //! One decider: a picker, what it reports, and its side of the sync.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,58 +8,11 @@ use trimtab_loadtable::limits::REPORTED_PREFIXES;
 use trimtab_loadtable::{
     EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
 };
-use trimtab_pick::{
-    Decision, EndpointId, Millis, Picker, Policy, Request, Rng, Sends, Snapshot, Ticket,
-    shared_keys,
-};
+use trimtab_pick::{EndpointId, Request, Rng, Sends, Ticket, shared_keys};
 
 use crate::clock::{Nanos, millis};
+use crate::decider::Decider;
 use crate::{PLACEMENT_KEY, POOL};
-
-/// A [`Picker`] of any rule.
-pub(crate) trait Decider: Debug {
-    fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>);
-    fn snapshot(&self) -> Option<&Rc<Snapshot>>;
-    fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision;
-    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket;
-    fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket);
-    fn on_done(&mut self, now: Millis, ticket: Ticket);
-    fn sends(&self) -> Sends;
-    fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId);
-    fn take_moved(&mut self) -> Vec<(u64, EndpointId)>;
-}
-
-impl<P: Policy> Decider for Picker<P> {
-    fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>) {
-        self.on_table(snapshot, reported);
-    }
-    fn snapshot(&self) -> Option<&Rc<Snapshot>> {
-        self.snapshot()
-    }
-    fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
-        self.choose(now, rng, request)
-    }
-    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
-        self.on_sent(now, endpoint, request)
-    }
-    fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
-        self.on_first_byte(now, ticket);
-    }
-    fn on_done(&mut self, now: Millis, ticket: Ticket) {
-        self.on_done(now, ticket);
-    }
-    fn sends(&self) -> Sends {
-        self.sends()
-    }
-    fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
-        self.on_told(now, key, endpoint);
-    }
-    fn take_moved(&mut self) -> Vec<(u64, EndpointId)> {
-        let mut moved = Vec::new();
-        self.take_moved(|key, endpoint| moved.push((key, endpoint)));
-        moved
-    }
-}
 
 /// A table that came and was not indexed yet.
 #[derive(Debug)]
@@ -189,49 +141,53 @@ impl Proxy {
     ) -> Ticket {
         let ticket = self.decider.on_sent(millis(now), id, request);
         let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
-        let line = self.line(at);
-        if line.address.is_empty() {
-            address.clone_into(&mut line.address);
-        }
-        line.sent += 1;
-        line.in_flight += 1;
-        line.pending += 1;
-        line.sent_tokens += u64::from(tokens);
-        line.pending_tokens += tokens;
-        self.changed = true;
+        self.tell(at, |line| {
+            if line.address.is_empty() {
+                address.clone_into(&mut line.address);
+            }
+            line.sent += 1;
+            line.in_flight += 1;
+            line.pending += 1;
+            line.sent_tokens += u64::from(tokens);
+            line.pending_tokens += tokens;
+        });
         ticket
     }
 
     pub(crate) fn on_first_byte(&mut self, now: Nanos, at: usize, ticket: &mut Ticket) {
         let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
         self.decider.on_first_byte(millis(now), ticket);
-        let line = self.line(at);
-        line.started += 1;
-        line.pending = line.pending.saturating_sub(1);
-        line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
-        self.changed = true;
+        self.tell(at, |line| {
+            line.started += 1;
+            line.pending = line.pending.saturating_sub(1);
+            line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
+        });
     }
 
     pub(crate) fn on_done(&mut self, now: Nanos, at: usize, ticket: Ticket, failed: bool) {
         let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
         let pending = ticket.is_pending();
         self.decider.on_done(millis(now), ticket);
-        let line = self.line(at);
-        line.finished += 1;
-        line.failed += u64::from(failed);
-        line.in_flight = line.in_flight.saturating_sub(1);
-        if pending {
-            line.pending = line.pending.saturating_sub(1);
-            line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
-        }
-        self.changed = true;
+        self.tell(at, |line| {
+            line.finished += 1;
+            line.failed += u64::from(failed);
+            line.in_flight = line.in_flight.saturating_sub(1);
+            if pending {
+                line.pending = line.pending.saturating_sub(1);
+                line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
+            }
+        });
     }
 
-    fn line(&mut self, at: usize) -> &mut EndpointReport {
+    /// Changes what is said of the `at`-th endpoint.
+    fn tell(&mut self, at: usize, change: impl FnOnce(&mut EndpointReport)) {
         if self.tally.len() <= at {
             self.tally.resize_with(at + 1, EndpointReport::default);
         }
-        &mut self.tally[at]
+        if let Some(line) = self.tally.get_mut(at) {
+            change(line);
+        }
+        self.changed = true;
     }
 
     /// What goes to the aggregator now.

@@ -3,7 +3,7 @@
 use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
 use trimtab_pick::{Config, Picker};
 
-use crate::proxy::Decider;
+use crate::decider::Decider;
 use crate::{Rule, Scenario};
 
 /// The scenario as the rule sees it: a central picker is one decider with metrics of its own, every 50 ms and at hand at once.

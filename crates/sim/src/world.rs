@@ -1,6 +1,7 @@
 //! One run: the loop over what is due.
 
 mod fleet;
+mod jobs;
 mod requests;
 mod sync;
 

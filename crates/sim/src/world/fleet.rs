@@ -36,17 +36,23 @@ impl World<'_> {
             }
             Change::Drain { class, count } => {
                 for server in self.newest(class, *count) {
-                    self.servers[server].life = Life::Draining;
+                    self.set_life(server, Life::Draining);
                 }
             }
             Change::Kill { class, count } => {
                 for server in self.newest(class, *count) {
-                    self.servers[server].life = Life::Dead;
+                    self.set_life(server, Life::Dead);
                     self.fail_all(server);
                 }
             }
         }
         self.aggregator.list(self.agenda.now(), &self.servers);
+    }
+
+    fn set_life(&mut self, server: usize, life: Life) {
+        if let Some(server) = self.servers.get_mut(server) {
+            server.life = life;
+        }
     }
 
     fn newest(&self, class: &str, count: u32) -> Vec<usize> {

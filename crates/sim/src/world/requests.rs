@@ -1,12 +1,11 @@
-//! Sessions, the requests that they send, and what becomes of these.
+//! Sessions and the requests that they send.
 
-use trimtab_engine::{BLOCK_TOKENS, Event as EngineEvent, Request as EngineRequest};
-use trimtab_pick::Request;
+use trimtab_engine::BLOCK_TOKENS;
+use trimtab_pick::{Request, Ticket};
 use trimtab_workload::{Part, Role, Turn, block_hashes};
 
 use super::{Event, Job, Live, World};
-use crate::clock::{nanos, seconds};
-use crate::measure::Ended;
+use crate::clock::nanos;
 use crate::oracle;
 use crate::server::Life;
 use crate::{Deciders, client};
@@ -66,7 +65,7 @@ impl World<'_> {
     }
 
     /// Plans the session's next turn, or ends it.
-    fn advance(&mut self, live: usize) {
+    pub(super) fn advance(&mut self, live: usize) {
         let Some(slot) = self.lives.get_mut(live) else {
             return;
         };
@@ -122,7 +121,7 @@ impl World<'_> {
             self.end_unsent(live, measured);
             return;
         };
-        let ticket = request.map(|request| self.book(server, proxy, &request));
+        let ticket = request.and_then(|request| self.book(server, proxy, &request));
         let job = Job {
             live,
             proxy,
@@ -173,163 +172,19 @@ impl World<'_> {
         (at, request)
     }
 
-    fn book(&mut self, server: usize, proxy: usize, request: &Request) -> trimtab_pick::Ticket {
+    /// The proxy sends the request to the endpoint; large placements are news. Absent: there is no such proxy or endpoint.
+    fn book(&mut self, server: usize, proxy: usize, request: &Request) -> Option<Ticket> {
         let now = self.agenda.now();
-        let (decider, to) = (&mut self.proxies[proxy], &self.servers[server]);
+        let decider = self.proxies.get_mut(proxy)?;
+        let to = self.servers.get(server)?;
         let ticket = decider.on_sent(now, (to.id, server), &to.address, request);
         let reports = &self.scenario.reports;
-        if let Some(gap_s) = reports.news_gap_s.filter(|_| reports.enabled) {
-            if ticket.is_news()
-                && let Some(at) = decider.plan_news(now, nanos(gap_s))
-            {
-                self.agenda.plan(at, Event::News(proxy));
-            }
+        let gap_s = reports.news_gap_s.filter(|_| reports.enabled);
+        if let Some(gap_s) = gap_s.filter(|_| ticket.is_news())
+            && let Some(at) = decider.plan_news(now, nanos(gap_s))
+        {
+            self.agenda.plan(at, Event::News(proxy));
         }
-        ticket
-    }
-
-    fn submit(&mut self, mut job: Job, turn: &Turn, chain: Vec<u64>) {
-        let id = self.jobs.len() as u64;
-        let server = job.server;
-        let to = &mut self.servers[server];
-        job.queued_tokens = oracle::uncached(to, job.prompt_tokens, &chain);
-        let request = EngineRequest {
-            id,
-            prompt_tokens: job.prompt_tokens,
-            output_tokens: job.output_tokens,
-            chain,
-            adapter: turn.adapter,
-        };
-        to.got += 1;
-        if to.engine.submit(request).is_err() {
-            // Too long for the endpoint: it answers with an error.
-            self.jobs.push(Some(job));
-            self.end(id, false);
-            return;
-        }
-        to.queued_tokens += u64::from(job.queued_tokens);
-        self.jobs.push(Some(job));
-        self.begin_step(server);
-    }
-
-    fn begin_step(&mut self, server: usize) {
-        let mut events = Vec::new();
-        let Some(to) = self.servers.get_mut(server) else {
-            return;
-        };
-        if let Some(plan) = to.begin_step(&mut events) {
-            let at = self.agenda.now() + nanos(plan.duration_s).max(1);
-            self.agenda.plan(at, Event::StepEnds(server));
-        }
-        for event in events {
-            if let EngineEvent::Admitted { id, cached_tokens } = event {
-                self.on_admitted(id, cached_tokens);
-            }
-        }
-    }
-
-    fn on_admitted(&mut self, id: u64, cached_tokens: u32) {
-        let Some(Some(job)) = self.jobs.get_mut(id as usize) else {
-            return;
-        };
-        if std::mem::replace(&mut job.admitted, true) {
-            return;
-        }
-        job.cached_tokens = cached_tokens;
-        let left = u64::from(std::mem::take(&mut job.queued_tokens));
-        let server = &mut self.servers[job.server];
-        server.queued_tokens = server.queued_tokens.saturating_sub(left);
-        if job.measured {
-            self.measure.prompt_tokens += u64::from(job.prompt_tokens);
-            self.measure.cached_tokens += u64::from(cached_tokens);
-        }
-    }
-
-    pub(super) fn on_step_end(&mut self, server: usize) {
-        let mut events = Vec::new();
-        let Some(from) = self.servers.get_mut(server) else {
-            return;
-        };
-        from.stepping = false;
-        if from.life == Life::Dead {
-            return;
-        }
-        from.engine.finish_step(&mut events);
-        for event in events {
-            if let EngineEvent::Token { id, finished, .. } = event {
-                self.on_token(id);
-                if finished {
-                    self.end(id, true);
-                }
-            }
-        }
-        self.begin_step(server);
-    }
-
-    fn on_token(&mut self, id: u64) {
-        let now = self.agenda.now();
-        let Some(Some(job)) = self.jobs.get_mut(id as usize) else {
-            return;
-        };
-        let server = &mut self.servers[job.server];
-        if job.first_at.is_none() {
-            job.first_at = Some(now);
-            server.on_first_token(seconds(now - job.sent_at), job.cached_tokens);
-            if let Some(ticket) = &mut job.ticket {
-                self.proxies[job.proxy].on_first_byte(now, job.server, ticket);
-            }
-        } else {
-            server.on_token(seconds(now - job.last_at));
-        }
-        job.last_at = now;
-    }
-
-    /// A request ended; `complete`: with all of its tokens.
-    pub(super) fn end(&mut self, id: u64, complete: bool) {
-        let Some(job) = self.jobs.get_mut(id as usize).and_then(Option::take) else {
-            return;
-        };
-        let now = self.agenda.now();
-        if let Some(ticket) = job.ticket {
-            self.proxies[job.proxy].on_done(now, job.server, ticket, !complete);
-        }
-        if job.measured {
-            self.open -= 1;
-            let slo = &self.scenario.slo;
-            let gaps = job.output_tokens.saturating_sub(1);
-            let decoded_s = job.first_at.map(|first| seconds(job.last_at - first));
-            let ended = Ended {
-                ttft_s: job.first_at.map(|first| seconds(first - job.sent_at)),
-                tpot_s: decoded_s
-                    .filter(|_| complete && gaps > 0)
-                    .map(|span| span / f64::from(gaps)),
-                complete,
-                allowed_s: slo.ttft_s + slo.prefill_factor * self.idle_ttft_s(job.prompt_tokens),
-            };
-            self.measure.on_end(&ended, slo);
-        }
-        self.advance(job.live);
-    }
-
-    fn end_unsent(&mut self, live: usize, measured: bool) {
-        if measured {
-            self.open -= 1;
-            let ended = Ended {
-                ttft_s: None,
-                tpot_s: None,
-                complete: false,
-                allowed_s: 0.0,
-            };
-            self.measure.on_end(&ended, &self.scenario.slo);
-        }
-        self.advance(live);
-    }
-
-    /// The prompt's own prefill time on the fastest class of the fleet.
-    fn idle_ttft_s(&self, tokens: u32) -> f64 {
-        let groups = self.scenario.fleet.iter();
-        groups
-            .map(|group| oracle::idle_ttft_s(&group.profile, tokens))
-            .fold(f64::INFINITY, f64::min)
+        Some(ticket)
     }
 }
