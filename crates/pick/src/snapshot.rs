@@ -22,7 +22,7 @@ pub enum State {
     Ready,
     /// Never chosen.
     Draining,
-    /// Chosen only when no endpoint is ready.
+    /// Chosen only when more endpoints are suspect than ready.
     Suspect,
 }
 
@@ -78,7 +78,7 @@ pub struct Snapshot {
     arrived_at: Millis,
     age_ms: u64,
     rows: Vec<Row>,
-    /// Indices of the endpoints that may be chosen: the ready ones, or the suspect ones when none is ready.
+    /// Indices of the endpoints that may be chosen: the ready ones, and the suspect ones too when these are more.
     choosable: Vec<u32>,
     /// Sum of the speeds of `choosable` up to and including each position.
     cumulative_speed: Vec<f64>,
@@ -127,20 +127,18 @@ impl Snapshot {
         arrived_at: Millis,
         previous: Option<&Self>,
     ) -> Self {
-        let only_suspects = !endpoints
-            .iter()
-            .any(|endpoint| endpoint.state == State::Ready);
-        let wanted = if only_suspects {
-            State::Suspect
-        } else {
-            State::Ready
-        };
+        let count = |state| endpoints.iter().filter(|one| one.state == state).count();
+        let (ready, suspect) = (count(State::Ready), count(State::Suspect));
+        // Where most are suspect it is the scraping that fails and not they: all are used, as Envoy does below its panic
+        // threshold of one half, before the few that are left are overrun.
+        let panics = ready < suspect;
+        let only_suspects = ready == 0;
         let rows = rows(&endpoints);
         let (mut choosable, mut members) = (Vec::new(), Vec::new());
         let mut cumulative_speed = Vec::new();
         let mut sum = 0.0;
         for (index, (endpoint, row)) in (0..).zip(endpoints.iter().zip(&rows)) {
-            if endpoint.state == wanted {
+            if endpoint.state == State::Ready || (panics && endpoint.state == State::Suspect) {
                 choosable.push(index);
                 members.push(Member {
                     id: endpoint.id,

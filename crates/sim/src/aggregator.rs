@@ -1,6 +1,7 @@
 //! The aggregator's side: what it knows, the newest table, who waits for the next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use trimtab_estimate::{EndpointSpec, Pace, Pool, PoolConfig, Sample};
 use trimtab_loadtable::{Moved, Table, endpoint_id};
@@ -10,6 +11,9 @@ use crate::clock::{Nanos, duration, nanos};
 use crate::proxy::{Arrived, Letter};
 use crate::server::{Life, Server};
 use crate::{PLACEMENT_KEY, POOL, Scenario};
+
+/// As the aggregator's default; scrapes that come seldom have three tries.
+const SUSPECT_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct Aggregator {
@@ -40,6 +44,7 @@ impl Aggregator {
             .map(|group| group.profile.adapter_load_s as f32);
         let config = PoolConfig {
             adapter_load_s: load_s,
+            suspect_after: duration(nanos(3.0 * scenario.tables.scrape_s)).max(SUSPECT_AFTER),
             ..PoolConfig::new(POOL, seed, PLACEMENT_KEY)
         };
         let proxies = scenario.deciders.count as usize;

@@ -29,7 +29,7 @@ fn without_a_table_or_without_endpoints_there_is_no_opinion() {
 }
 
 #[test]
-fn a_suspect_endpoint_is_used_only_when_none_is_ready() {
+fn suspect_endpoints_are_used_only_when_they_are_more_than_the_ready_ones() {
     let mut endpoints = pool(&[0.0, 3.0]);
     endpoints[0].state = State::Suspect;
     let decision = picker(endpoints.clone()).choose(NOW, &mut Rng::new(1), &plain());
@@ -37,6 +37,17 @@ fn a_suspect_endpoint_is_used_only_when_none_is_ready() {
         (decision.choices.as_slice(), decision.reason),
         (&[1][..], Reason::Single)
     );
+    // Of three two: more likely the scraping fails than both of them.
+    endpoints.push(EndpointLoad {
+        state: State::Suspect,
+        ..endpoint(2, 0.0)
+    });
+    let decision = picker(endpoints.clone()).choose(NOW, &mut Rng::new(1), &plain());
+    assert_eq!(
+        (decision.choices.as_slice().len(), decision.reason),
+        (3, Reason::Load)
+    );
+    endpoints.pop();
     endpoints[1].state = State::Suspect;
     let decision = picker(endpoints).choose(NOW, &mut Rng::new(1), &plain());
     assert_eq!(
