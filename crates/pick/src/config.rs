@@ -50,6 +50,8 @@ pub(crate) const NEWS_DELAY_S: f64 = 0.015;
 pub(crate) const LEAST_POURED: f64 = 4.0;
 /// Share of requests that continue a conversation from which first turns are worth remembering.
 pub(crate) const WORTH_TELLING: f64 = 0.05;
+/// Seconds charged for a turn away from home where there are only conversations (simulated: 0 to 0.2 s alike in a pool of 32).
+pub(crate) const TELL_S: f64 = 0.2;
 /// Ranks tried for a key when there is no fresh table (3.5).
 pub(crate) const STALE_RANKS: u32 = 16;
 /// How far above the speed-weighted mean of the own in-flight requests a rank may be without a fresh table (3.5):

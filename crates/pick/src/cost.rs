@@ -2,7 +2,7 @@
 //! algorithm notes.
 
 use crate::config::{
-    ADAPTER_LOAD_S, MISS_PRICE, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY,
+    ADAPTER_LOAD_S, MISS_PRICE, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY, TELL_S,
 };
 use crate::inflight::InFlight;
 use crate::snapshot::Row;
@@ -78,9 +78,14 @@ pub(crate) fn noise_s(work_s: f64, unseen: f64, others: f64) -> f64 {
 }
 
 /// What leaving home costs when nobody will know: the next turn looks at home for what this one adds to the `history_tokens`
-/// there. `return_share`: the chance that there is a next turn and that it does not know.
-pub(crate) fn stay_s(row: &Row, demand: &Demand, history_tokens: u32, return_share: f64) -> f64 {
-    return_share * demand.uncached_tokens(history_tokens) * row.prefill_s_per_token
+/// there. `later_share`: the chance that there is a next turn.
+pub(crate) fn stay_s(row: &Row, demand: &Demand, history_tokens: u32, later_share: f64) -> f64 {
+    later_share * demand.uncached_tokens(history_tokens) * row.prefill_s_per_token
+}
+
+/// What leaving home costs when the others are told: a line in the next tables and a place in each one's memory.
+pub(crate) fn tell_s(later_share: f64) -> f64 {
+    later_share * TELL_S
 }
 
 /// What the uncached part of the prompt delays this request and the others (3.3, 3.4).

@@ -51,11 +51,7 @@ impl Policy for WaterLevel {
             history_tokens: request
                 .conversation
                 .map_or(0, |conversation| conversation.history_tokens),
-            // Who is told of moves need not avoid them.
-            return_share: match view.snapshot.pool().reported {
-                true => 0.0,
-                false => self.own.later_share(),
-            },
+            later_share: self.own.later_share(),
         };
         let mut candidates = Candidates::affine(request, home, view.snapshot, rng);
         candidates.add_samples(weigh.unseen.under, view.snapshot, rng);
@@ -150,8 +146,8 @@ struct Weigh<'a> {
     unseen: Unseen,
     /// Prompt tokens that are cached where the request's conversation is.
     history_tokens: u32,
-    /// Share of the requests that will be followed by another of their conversation, which looks for them at home.
-    return_share: f64,
+    /// Share of the requests that continue a conversation, and so the chance that this one is followed by another.
+    later_share: f64,
 }
 
 impl Weigh<'_> {
@@ -168,7 +164,8 @@ impl Weigh<'_> {
         let noise_s = cost::noise_s(work_s, unseen.requests, unseen.others) * gumbel(rng);
         let stay_s = match candidate.origin {
             Origin::Conversation => 0.0,
-            _ => cost::stay_s(row, demand, self.history_tokens, self.return_share),
+            _ if snapshot.pool().reported => cost::tell_s(self.later_share),
+            _ => cost::stay_s(row, demand, self.history_tokens, self.later_share),
         };
         cost::start_s(row, self.view.inflight, candidate.index)
             + cost::level_s(row, unseen.surface_s, unseen.others)

@@ -10,8 +10,10 @@ use alloc::vec::Vec;
 use crate::rng::mix;
 use crate::{EndpointId, Millis};
 
-/// Conversations remembered, 24 bytes each. At 500 moves per second they cover half a minute.
-const SLOTS: usize = 1 << 14;
+/// Conversations remembered, 24 bytes each: the memory begins small, and doubles while what it would forget is still of use.
+const FIRST_SLOTS: usize = 1 << 12;
+/// At 1,500 moves per second they cover 40 s.
+const MOST_SLOTS: usize = 1 << 16;
 /// Places that one conversation may take.
 const WAYS: usize = 8;
 /// What a cache holds longer than this after a turn is rare.
@@ -19,7 +21,7 @@ const TTL_MS: u64 = 300_000;
 /// A table repeats what it said before; so long it may be older than what this decider did itself.
 const OWN_MS: u64 = 1_000;
 /// A conversation that stays where it went is told again after this, so that it is not forgotten.
-const RETELL_MS: u64 = 20_000;
+const RETELL_MS: u64 = 40_000;
 /// Changes kept for the next report; further ones are not told.
 const UNTOLD: usize = 64;
 
@@ -28,6 +30,8 @@ const UNTOLD: usize = 64;
 pub(crate) struct Whereabouts {
     /// Empty until something is to be remembered.
     slots: Vec<Slot>,
+    /// Slots that are not free.
+    used: usize,
     untold: Vec<(u64, EndpointId)>,
 }
 
@@ -63,7 +67,7 @@ impl Whereabouts {
     }
 
     fn slot(&self, key: u64) -> Option<&Slot> {
-        let ways = self.slots.get(bucket(key)..)?.get(..WAYS)?;
+        let ways = self.slots.get(self.bucket(key)..)?.get(..WAYS)?;
         ways.iter().find(|slot| slot.key == key && slot.at != 0)
     }
 
@@ -99,26 +103,56 @@ impl Whereabouts {
 
     fn put(&mut self, key: u64, endpoint: EndpointId, at: u64) {
         if self.slots.is_empty() {
-            self.slots = vec![FREE; SLOTS];
+            self.slots = vec![FREE; FIRST_SLOTS];
             self.untold.reserve_exact(UNTOLD);
         }
-        let ways = self.slots.iter_mut().skip(bucket(key)).take(WAYS);
-        // The conversation's own slot, else the oldest; a free one is older than all.
-        let slot = ways.min_by_key(|slot| if slot.key == key { 0 } else { slot.at + 1 });
-        if let Some(slot) = slot {
-            *slot = Slot { key, endpoint, at };
+        let new = Slot { key, endpoint, at };
+        let now = Millis(at >> 1);
+        // One full bucket is chance while more than half of the slots are free.
+        let full = 2 * self.used >= self.slots.len();
+        if full && self.slots.len() < MOST_SLOTS && self.would_forget(key, now) {
+            let old = core::mem::take(&mut self.slots);
+            self.slots = vec![FREE; 2 * old.len()];
+            self.used = 0;
+            old.into_iter()
+                .filter(|slot| slot.at != 0)
+                .for_each(|slot| self.replace(slot));
         }
+        self.replace(new);
+    }
+
+    /// Whether there is no room for `key` but that of a conversation that may still go on.
+    fn would_forget(&self, key: u64, now: Millis) -> bool {
+        let ways = self.slots.iter().skip(self.bucket(key)).take(WAYS);
+        let mut ways = ways.map(|slot| (slot.key, slot.at, slot.age_ms(now)));
+        ways.all(|(other, at, age_ms)| other != key && at != 0 && age_ms <= 2 * RETELL_MS)
+    }
+
+    /// Takes the conversation's own slot, else the oldest of its bucket; a free one is older than all.
+    fn replace(&mut self, new: Slot) {
+        let first = self.bucket(new.key);
+        let ways = self.slots.iter_mut().skip(first).take(WAYS);
+        let slot = ways.min_by_key(|slot| match slot.key == new.key {
+            true => 0,
+            false => slot.at.saturating_add(1),
+        });
+        if let Some(slot) = slot {
+            self.used += usize::from(slot.at == 0);
+            *slot = new;
+        }
+    }
+
+    /// The first slot of the key's bucket.
+    fn bucket(&self, key: u64) -> usize {
+        let buckets = (self.slots.len() / WAYS).max(1) as u64;
+        // Less than the number of slots.
+        (mix(key) % buckets) as usize * WAYS
     }
 
     /// What was not told yet, and is now.
     pub(crate) fn take_untold(&mut self) -> impl Iterator<Item = (u64, EndpointId)> + '_ {
         self.untold.drain(..)
     }
-}
-
-/// The first slot of the key's bucket.
-fn bucket(key: u64) -> usize {
-    (mix(key) as usize % (SLOTS / WAYS)) * WAYS
 }
 
 #[cfg(test)]
@@ -166,22 +200,39 @@ mod tests {
         );
     }
 
+    fn found(map: &Whereabouts, now: Millis, keys: core::ops::Range<u64>) -> u64 {
+        let known = |key: &u64| map.find(now, *key) == Some(EndpointId(*key));
+        keys.filter(known).count() as u64
+    }
+
+    #[test]
+    fn it_grows_while_what_it_would_forget_is_of_use() {
+        let mut map = Whereabouts::default();
+        for key in 0..12_000 {
+            map.on_told(at(key), key, EndpointId(key));
+        }
+        let known = found(&map, at(12_000), 0..12_000);
+        assert!(known > 11_800, "{known}");
+        assert_eq!(map.slots.len(), MOST_SLOTS / 2);
+        // Slow traffic needs no more than it began with: what is forgotten is old.
+        let mut map = Whereabouts::default();
+        for key in 0..20_000 {
+            map.on_told(at(100 * key), key, EndpointId(key));
+        }
+        assert_eq!(map.slots.len(), FIRST_SLOTS);
+    }
+
     #[test]
     fn the_newest_stay_when_there_is_no_room() {
         let mut map = Whereabouts::default();
-        let count = 4 * SLOTS as u64;
+        let count = 4 * MOST_SLOTS as u64;
         for key in 0..count {
-            map.on_told(at(key), key, EndpointId(key));
+            map.on_told(at(key / 10), key, EndpointId(key));
         }
-        let now = at(count);
-        let found = |range: core::ops::Range<u64>| {
-            range
-                .filter(|key| map.find(now, *key) == Some(EndpointId(*key)))
-                .count()
-        };
-        let newest = SLOTS as u64 / 4;
-        assert!(found(count - newest..count) as u64 > newest * 98 / 100);
-        assert!(found(0..count) <= SLOTS);
-        assert_eq!(map.slots.len(), SLOTS);
+        let now = at(count / 10);
+        let newest = MOST_SLOTS as u64 / 4;
+        assert!(found(&map, now, count - newest..count) > newest * 98 / 100);
+        assert!(found(&map, now, 0..count) <= MOST_SLOTS as u64);
+        assert_eq!(map.slots.len(), MOST_SLOTS);
     }
 }

@@ -130,7 +130,10 @@ fn may_be_chosen(endpoint: &EndpointLoad, endpoints: &[EndpointLoad]) -> bool {
 }
 
 fn check(decision: &Decision, endpoints: &[EndpointLoad]) -> Result<(), TestCaseError> {
-    let choosable = endpoints.iter().filter(|e| may_be_chosen(e, endpoints)).count();
+    let choosable = endpoints
+        .iter()
+        .filter(|e| may_be_chosen(e, endpoints))
+        .count();
     let choices = decision.choices.as_slice();
     prop_assert_eq!(
         choices.len(),
