@@ -10,19 +10,8 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Fake, Running, Scenario, request};
+use support::{Fake, Running, Scenario, beyond, eventually, report, request};
 use trimtab_loadtable::{EndpointReport, Report, State, Table};
-
-fn report(sequence: u64) -> Report {
-    Report {
-        pool: "chat".into(),
-        proxy: 1,
-        sequence,
-        workers: 2,
-        wait_ms: 10_000,
-        ..Report::default()
-    }
-}
 
 #[tokio::test]
 async fn a_server_that_selects_is_asked_for_the_whole_page_once() {
@@ -139,11 +128,7 @@ async fn a_dead_address_is_suspect_and_does_not_keep_the_pool_from_being_ready()
     .await;
     let _ = app.row(fine.address, |row| row.state == State::Ready).await;
     assert_eq!(app.row(dead, |_| true).await.state, State::Suspect);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while app.get("/readyz").await.0 != 200 {
-        assert!(Instant::now() < deadline, "{:?}", app.get("/readyz").await);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("ready", async || app.get("/readyz").await.0 == 200).await;
     assert!(
         app.metric("scrapes_total{pool=\"chat\",result=\"connect\"}")
             .await
@@ -193,13 +178,9 @@ async fn a_proxy_without_a_table_is_answered_at_once_and_one_with_the_newest_wai
         200
     );
     // No news within the wait.
-    let future = trimtab_loadtable::Version {
-        sequence: u64::MAX,
-        ..first.version
-    };
     let (status, body) = app
         .sync(&Report {
-            have: Some(future),
+            have: Some(beyond(first.version)),
             wait_ms: 50,
             ..report(4)
         })

@@ -10,7 +10,39 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use trimtab_aggregator::{App, Config};
-use trimtab_loadtable::{Endpoint, Report, Table};
+use trimtab_loadtable::{Endpoint, Report, Table, Version};
+
+/// The aggregator's metric of syncs that wait for news.
+pub(crate) const WAITING: &str = "waiting_syncs{pool=\"chat\"}";
+
+/// A report of pool `chat`, with nothing in flight.
+pub(crate) fn report(sequence: u64) -> Report {
+    Report {
+        pool: "chat".into(),
+        proxy: 1,
+        sequence,
+        workers: 2,
+        wait_ms: 10_000,
+        ..Report::default()
+    }
+}
+
+/// A version of the same epoch that nothing is newer than.
+pub(crate) fn beyond(version: Version) -> Version {
+    Version {
+        sequence: u64::MAX,
+        ..version
+    }
+}
+
+/// Polls until `look` says so. Fails with `what` after 20 s, which bounds a broken run only.
+pub(crate) async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !look().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 /// How a model server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,6 +254,23 @@ impl Running {
             &report.encode(),
         )
         .await
+    }
+
+    /// A sync that waits for news which never come; it is waiting when this returns. Gives status and body.
+    pub(crate) async fn waiting_sync(&self) -> JoinHandle<(u16, Vec<u8>)> {
+        let have = beyond(self.table("chat").await.unwrap().version);
+        let body = Report {
+            have: Some(have),
+            wait_ms: 60_000,
+            ..report(1)
+        }
+        .encode();
+        let address = self.address;
+        let waiting = tokio::spawn(async move {
+            request(address, "POST", "/v1/pools/chat/sync", "", &body).await
+        });
+        eventually("the sync waits", async || self.metric(WAITING).await >= 1.0).await;
+        waiting
     }
 
     pub(crate) async fn table(&self, pool: &str) -> Option<Table> {
