@@ -46,8 +46,9 @@ impl Default for Options {
 
 /// A running filter. Lives on one thread.
 ///
-/// A trap makes the VM *failed*: it is never entered again and every stream callback answers `Continue`, which is
-/// Envoy's `FAIL_OPEN`. The owner sees it by [`Self::failure`] and makes a new VM.
+/// A trap makes the VM *failed*: it is never entered again. As with Envoy's `FAIL_OPEN` the stream whose callback trapped is answered with
+/// 503, or cut where its answer has begun, and every later stream callback answers `Continue`. The owner sees it by [`Self::failure`] and
+/// makes a new VM.
 #[derive(Debug)]
 pub struct Vm {
     store: Store<Host>,
