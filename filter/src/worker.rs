@@ -1,6 +1,5 @@
 //! One plugin in one VM: its decider, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
@@ -85,12 +84,7 @@ impl Worker {
         let loaded = Loaded::new(table, arrived_at);
         let previous = self.picker.snapshot().map(Rc::as_ref);
         let snapshot = Rc::new(loaded.snapshot(previous));
-        let known: BTreeSet<EndpointId> = snapshot
-            .endpoints()
-            .iter()
-            .map(|endpoint| endpoint.id)
-            .collect();
-        self.tally.retain(&known);
+        self.tally.retain(|id| snapshot.index_of(id).is_some());
         self.picker.on_table(snapshot);
         self.loaded = Some(loaded);
     }
@@ -225,6 +219,7 @@ mod tests {
     use super::*;
     use crate::facts::{Body, Plan};
     use crate::table::tests::table;
+    use std::collections::BTreeSet;
 
     const NOW: Millis = Millis(10_000);
 
