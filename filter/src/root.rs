@@ -17,6 +17,7 @@ use crate::host::{self, Buffer, HostError, Level};
 use crate::lease::When;
 use crate::poll;
 use crate::shared::{Keys, Stamp};
+use crate::watch::Watch;
 use crate::worker::Worker;
 
 thread_local! {
@@ -53,6 +54,8 @@ pub(crate) struct Root {
     pub(crate) seen_stamp: Cell<Option<Stamp>>,
     /// When this worker's report was last written.
     pub(crate) published_ns: Cell<u64>,
+    /// Whether to ask what became of requests.
+    pub(crate) watch: Watch,
     worker: RefCell<Worker>,
     last_now_ns: Cell<u64>,
     warned: Cell<bool>,
@@ -72,6 +75,7 @@ impl Root {
                 &config,
                 config.seed.unwrap_or_else(|| rng.next_u64()),
             )),
+            watch: Watch::default(),
             last_now_ns: Cell::new(0),
             warned: Cell::new(false),
             hinted: Cell::new(false),

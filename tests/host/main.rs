@@ -16,6 +16,7 @@ mod headers;
 mod in_flight;
 mod lease;
 mod live;
+mod moved;
 mod placement;
 mod support;
 mod tables;
