@@ -3,7 +3,7 @@
 use trimtab_loadtable::Report;
 use trimtab_pick::Millis;
 
-use crate::host::{self, HostError};
+use crate::host::{self, HostError, Over};
 use crate::lease::{self, Step, When};
 use crate::metrics::{Counter, Gauge};
 use crate::poll;
@@ -32,7 +32,7 @@ pub(crate) fn tick(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), 
 }
 
 /// Takes the table that another worker has stored, if it is another one than ours.
-fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), HostError> {
+pub(crate) fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), HostError> {
     let Some(stamp) =
         host::shared(&root.keys.stamp)?.and_then(|shared| Stamp::decode(&shared.value))
     else {
@@ -86,7 +86,7 @@ fn publish_report(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), H
     host::set_shared(
         &root.keys.report(root.worker_number),
         &shared::timed(now_ns, &report.encode()),
-        None,
+        Over::Anything,
     )?;
     root.published_ns.set(now_ns);
     Ok(())
@@ -107,7 +107,7 @@ fn register(root: &Root) -> Result<(), HostError> {
         if host::set_shared(
             &root.keys.workers,
             &shared::encode_workers(&workers),
-            stored.map(|stored| stored.cas),
+            Over::Read(stored.map(|stored| stored.cas)),
         )? {
             return Ok(());
         }
@@ -126,20 +126,12 @@ pub(crate) fn hold_lease(root: &Root, now_ns: u64, when: When) -> Result<Option<
         Step::Leave => return Ok(None),
         Step::Write(lease) => lease,
     };
-    let first = stored.is_none();
-    if !host::set_shared(
+    let written = host::set_shared(
         &root.keys.lease,
         &write.encode(),
-        stored.map(|stored| stored.cas),
-    )? {
-        return Ok(None);
-    }
-    if first {
-        // A value that nobody has written yet can not be swapped, only written: the last of several writers has it.
-        let read = host::shared(&root.keys.lease)?.and_then(|stored| Lease::decode(&stored.value));
-        return Ok(read.filter(|lease| lease.holder == root.worker_number));
-    }
-    Ok(Some(write))
+        Over::Read(stored.map(|stored| stored.cas)),
+    )?;
+    Ok(written.then_some(write))
 }
 
 fn set_gauges(worker: &mut Worker, now_ns: u64) {
@@ -179,15 +171,16 @@ pub(crate) fn merged_report(
                 reports.push(report);
             }
             // An empty value frees the memory; shared data has no removal.
-            None => _ = host::set_shared(&key, b"", None)?,
+            None => _ = host::set_shared(&key, b"", Over::Anything)?,
         }
     }
+    worker.awake.clone_from(&live);
     if live.len() < known.len() {
         // Lost to a worker that registers at this moment, this is done again with the next call.
         host::set_shared(
             &root.keys.workers,
             &shared::encode_workers(&live),
-            stored.map(|stored| stored.cas),
+            Over::Read(stored.map(|stored| stored.cas)),
         )?;
     }
     let in_flight = reports

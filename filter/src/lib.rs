@@ -34,6 +34,7 @@ mod shared;
 mod sync;
 mod table;
 mod tally;
+mod wake;
 mod watch;
 mod worker;
 

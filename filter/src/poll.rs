@@ -3,13 +3,14 @@
 use trimtab_loadtable::limits;
 
 use crate::exchange::{hold_lease, merged_report, millis};
-use crate::host::{self, Buffer, HostError, HttpCall, Level, Map};
+use crate::host::{self, Buffer, HostError, HttpCall, Level, Map, Over};
 use crate::lease::When;
 use crate::metrics::Counter;
 use crate::root::Root;
 use crate::shared::{self, Lease, Stamp};
 use crate::sync::{Answer, Due, Sync};
 use crate::table;
+use crate::wake;
 use crate::worker::Worker;
 
 /// Calls the aggregator unless a call is under way.
@@ -36,7 +37,7 @@ pub(crate) fn call_if_due(
         claims: 0,
         ..lease
     };
-    host::set_shared(&root.keys.lease, &lease.encode(), None)?;
+    host::set_shared(&root.keys.lease, &lease.encode(), Over::Anything)?;
     let report = merged_report(root, worker, now_ns, lease)?;
     let config = &root.config;
     let path = format!("/v1/pools/{}/sync", config.pool);
@@ -136,9 +137,11 @@ fn take_answer(
             worker.sync.on_answered();
             worker.metrics.count(Counter::Syncs, "table");
             root.on_good_sync();
-            host::set_shared(&root.keys.table, &shared::timed(now_ns, &bytes), None)?;
-            host::set_shared(&root.keys.stamp, &stamp.encode(), None)?;
+            let timed = shared::timed(now_ns, &bytes);
+            host::set_shared(&root.keys.table, &timed, Over::Anything)?;
+            host::set_shared(&root.keys.stamp, &stamp.encode(), Over::Anything)?;
             root.seen_stamp.set(Some(stamp));
+            wake::others(root, worker);
         }
         Err(refusal) => {
             worker

@@ -17,6 +17,7 @@ use crate::host::{self, Buffer, HostError, Level};
 use crate::lease::When;
 use crate::poll;
 use crate::shared::{Keys, Stamp};
+use crate::wake;
 use crate::watch::Watch;
 use crate::worker::Worker;
 
@@ -63,11 +64,12 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    pub(crate) fn new(config: Config, entropy: u64) -> Self {
-        let mut rng = Rng::new(entropy);
+    /// `worker_number`: one that no other worker has. `entropy`: what no other proxy has.
+    pub(crate) fn new(config: Config, keys: Keys, worker_number: u64, entropy: u64) -> Self {
+        let mut rng = Rng::new(entropy ^ worker_number);
         Self {
-            keys: Keys::new(&config.pool),
-            worker_number: rng.next_u64(),
+            keys,
+            worker_number,
             proxy_number: rng.next_u64(),
             seen_stamp: Cell::new(None),
             published_ns: Cell::new(0),
@@ -184,7 +186,15 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
             .join("\n")
     })?;
     let tick_ms = config.tick_ms;
-    let root = Rc::new(Root::new(config, entropy(root_id)));
+    let (keys, entropy) = (Keys::new(&config.pool), entropy(root_id));
+    let (number, error) = match wake::number(&keys, entropy) {
+        Ok(number) => (number, None),
+        Err(error) => (wake::number_by_chance(entropy), Some(error)),
+    };
+    let root = Rc::new(Root::new(config, keys, number, entropy));
+    if let Some(error) = error {
+        root.count_error(error);
+    }
     host::set_tick_period(tick_ms)
         .map_err(|error| format!("no ticks, so no table would ever come: {error}"))?;
     // Only a head start for the right VM; the next tick asks again.
@@ -193,7 +203,7 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// What no other worker has: the time in nanoseconds, the context, the proxy's name.
+/// What no other proxy has: the time in nanoseconds, the context, the proxy's name.
 fn entropy(context_id: u32) -> u64 {
     let now_ns = host::now_ns().unwrap_or(0);
     let node = host::property("node\0id")
@@ -209,6 +219,16 @@ pub(crate) fn on_tick(root_id: u32) {
     if let Some(root) = find(root_id) {
         root.on_tick();
     }
+}
+
+/// Another worker has put something into a queue that this VM registered.
+pub(crate) fn on_queue_ready(root_id: u32, queue: u32) {
+    let Some(root) = find(root_id) else { return };
+    root.with(|worker| {
+        if let Err(error) = wake::answer(&root, worker, queue) {
+            worker.metrics.count_error(error);
+        }
+    });
 }
 
 /// The end of a call-out that this VM made.

@@ -14,7 +14,10 @@ pub(crate) struct Keys {
     pub(crate) table: String,
     /// Numbers of all workers.
     pub(crate) workers: String,
+    /// How many workers there have been.
+    pub(crate) count: String,
     report: String,
+    wake: String,
 }
 
 impl Keys {
@@ -25,13 +28,20 @@ impl Keys {
             stamp: key("stamp"),
             table: key("table"),
             workers: key("workers"),
+            count: key("count"),
             report: key("report/"),
+            wake: key("wake/"),
         }
     }
 
     /// A worker's report: when it was written, and its bytes.
     pub(crate) fn report(&self, worker: u64) -> String {
         format!("{}{worker:016x}", self.report)
+    }
+
+    /// The queue by which the worker of that count is woken.
+    pub(crate) fn wake(&self, count: u32) -> String {
+        format!("{}{count}", self.wake)
     }
 }
 
@@ -121,6 +131,15 @@ pub(crate) fn timed(at_ns: u64, bytes: &[u8]) -> Vec<u8> {
 pub(crate) fn split_timed(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (at, rest) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*at), rest))
+}
+
+/// How many workers there have been.
+pub(crate) fn decode_count(bytes: &[u8]) -> Option<u64> {
+    numbers(bytes).map(|[count]| count)
+}
+
+pub(crate) fn encode_count(count: u64) -> Vec<u8> {
+    words([count])
 }
 
 /// The numbers of workers.

@@ -20,6 +20,8 @@ pub(crate) struct Worker {
     pub(crate) tally: Tally,
     pub(crate) sync: Sync,
     pub(crate) rng: Rng,
+    /// Numbers of the workers that gave a sign of life lately; only the holder of the lease keeps them.
+    pub(crate) awake: Vec<u64>,
     loaded: Option<Loaded>,
     picker: Picker,
 }
@@ -61,6 +63,7 @@ impl Worker {
             tally: Tally::default(),
             sync: Sync::new(),
             rng: Rng::new(seed),
+            awake: Vec::new(),
             loaded: None,
             picker: Picker::new(decision),
         }

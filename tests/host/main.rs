@@ -20,3 +20,4 @@ mod moved;
 mod placement;
 mod support;
 mod tables;
+mod workers;
