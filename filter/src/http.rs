@@ -61,7 +61,7 @@ impl HttpFilter {
             return;
         };
         let set = host::set_header(
-            Map::HttpRequestHeaders,
+            Map::Request,
             &root.config.destination_header,
             &placement.hosts,
         );
@@ -91,11 +91,9 @@ impl Reading {
         let limit = root.config.decide_after_bytes;
         let wanted = buffered_bytes.min(limit).saturating_sub(self.seen_bytes);
         if wanted > 0 {
-            let Some(Some(chunk)) = root.checked(host::buffer(
-                Buffer::HttpRequestBody,
-                self.seen_bytes,
-                wanted,
-            )) else {
+            let Some(Some(chunk)) =
+                root.checked(host::buffer(Buffer::RequestBody, self.seen_bytes, wanted))
+            else {
                 return true;
             };
             self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
@@ -116,10 +114,10 @@ impl HttpFilter {
             return Action::Continue;
         };
         let config = &root.config;
-        let Some(headers) = root.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
+        let Some(headers) = root.checked(host::header_pairs(Map::Request)) else {
             // Without the headers nothing can be placed, but a forged destination must not get through.
             for name in config.own_headers() {
-                root.checked(host::remove_header(Map::HttpRequestHeaders, name));
+                root.checked(host::remove_header(Map::Request, name));
             }
             return Action::Continue;
         };
@@ -128,7 +126,7 @@ impl HttpFilter {
             if head.forged >> place & 1 == 1 {
                 let label = if place == 0 { "destination" } else { "explain" };
                 root.with(|worker| worker.metrics.count(Counter::ForgedHeaders, label));
-                root.checked(host::remove_header(Map::HttpRequestHeaders, name));
+                root.checked(host::remove_header(Map::Request, name));
             }
         }
         match head.plan {
@@ -187,7 +185,7 @@ impl HttpFilter {
             in_flight.on_response_headers(end_of_stream);
         }
         if let (Some(name), Some(text)) = (&root.config.explain_header, self.explain.take()) {
-            root.checked(host::set_header(Map::HttpResponseHeaders, name, &text));
+            root.checked(host::set_header(Map::Response, name, &text));
         }
         Action::Continue
     }

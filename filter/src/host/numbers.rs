@@ -26,8 +26,8 @@ pub(crate) enum Level {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Buffer {
-    HttpRequestBody = 0,
-    HttpCallResponseBody = 4,
+    RequestBody = 0,
+    CallBody = 4,
     PluginConfiguration = 7,
 }
 
@@ -35,9 +35,9 @@ pub(crate) enum Buffer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Map {
-    HttpRequestHeaders = 0,
-    HttpResponseHeaders = 2,
-    HttpCallResponseHeaders = 6,
+    Request = 0,
+    Response = 2,
+    Call = 6,
 }
 
 /// A kind of metric.
