@@ -11,12 +11,13 @@ mod abi;
 #[cfg(target_arch = "wasm32")]
 mod exports;
 mod headers;
-mod numbers;
 
 use std::fmt;
 
 pub(crate) use headers::HeaderPairs;
-pub(crate) use numbers::{Action, Buffer, Level, Map, MetricKind};
+pub(crate) use proxy_wasm::types::{
+    Action, BufferType as Buffer, LogLevel as Level, MapType as Map, MetricType as MetricKind,
+};
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
@@ -275,7 +276,7 @@ pub(crate) fn record_metric(id: u32, value: u64) -> Result<(), HostError> {
     check("proxy_record_metric", status)
 }
 
-/// Starts a call-out and gives its token; the answer comes to `proxy_on_http_call_response`.
+/// Starts a call-out and gives its token; the answer comes to `trimtab_on_http_call_response`.
 pub(crate) fn http_call(call: &HttpCall<'_>) -> Result<u32, HostError> {
     let headers = headers::serialize(call.headers);
     let trailers = headers::serialize(&[]);

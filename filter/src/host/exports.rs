@@ -1,59 +1,46 @@
-//! What the proxy finds in the module: the callbacks of proxy-wasm 0.2.1, entry point and allocator. Only in a VM; `abi.json` lists them.
+//! The callbacks of proxy-wasm 0.2.1: what the proxy finds in the module. Only in a VM; `abi.json` lists them.
 //!
-//! Written out and not taken from the Rust SDK: its dispatcher panics, and so traps the VM, on a context or call-out that it does not know
-//! and on any status it does not expect; its callbacks are always exported, and kept 30 KB and 13 imports in the module that nothing
-//! called. Here an unknown number is ignored: the request goes on.
+//! The SDK gives the allocator, the entry point and the numbers of the ABI; its dispatcher is not used. It panics, and so traps the VM,
+//! on a context or call-out that it does not know and on any status it does not expect, and it can not be told of a call-out that it did
+//! not make itself. Rust can not leave out or replace its exported callbacks, so ours have names of their own and the build gives them
+//! the ABI's names in their place (`rename_exports`). Here an unknown number is ignored: the request goes on.
 //!
-//! A callback that is not exported is not called, and costs nothing; each one that is costs a request a microsecond or two. That is why
-//! there is none for response trailers, for logs or for the deletion of a context: a stream is done exactly once, however it ended.
-
-use std::mem::MaybeUninit;
+//! A callback that is not exported is not called, and costs nothing; each one that is costs a request a few microseconds. That is why there
+//! is none for response trailers, for logs or for the deletion of a context: a stream is done exactly once, however it ended.
 
 use crate::{contexts, root};
 
-/// The version is the name.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_abi_version_0_2_1() {}
-
-/// The first that the proxy calls. Should there be a panic after all, the operator reads where.
-#[unsafe(no_mangle)]
-extern "C" fn _initialize() {
+proxy_wasm::main! {{
+    // Should there be a panic after all, the operator reads where.
     std::panic::set_hook(Box::new(|panic| {
         super::log(super::Level::Critical, &format!("trimtab: {panic}"));
     }));
-}
-
-/// Memory for what a hostcall returns: a boxed slice of exactly `size` bytes, which the proxy fills and `super::bytes` takes.
-#[unsafe(no_mangle)]
-extern "C" fn malloc(size: usize) -> *mut u8 {
-    let bytes: Box<[MaybeUninit<u8>]> = Box::new_uninit_slice(size);
-    Box::into_raw(bytes).cast()
-}
+}}
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_context_create(context_id: u32, root_id: u32) {
+extern "C" fn trimtab_on_context_create(context_id: u32, root_id: u32) {
     if root_id != 0 {
         contexts::create(context_id, root_id);
     }
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_configure(root_id: u32, config_bytes: usize) -> u32 {
+extern "C" fn trimtab_on_configure(root_id: u32, config_bytes: usize) -> u32 {
     u32::from(root::on_configure(root_id, config_bytes))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_tick(root_id: u32) {
+extern "C" fn trimtab_on_tick(root_id: u32) {
     root::on_tick(root_id);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_queue_ready(root_id: u32, queue: u32) {
+extern "C" fn trimtab_on_queue_ready(root_id: u32, queue: u32) {
     root::on_queue_ready(root_id, queue);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_http_call_response(
+extern "C" fn trimtab_on_http_call_response(
     root_id: u32,
     token: u32,
     _headers: usize,
@@ -64,14 +51,18 @@ extern "C" fn proxy_on_http_call_response(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(context_id: u32, _count: usize, end_of_stream: u32) -> u32 {
+extern "C" fn trimtab_on_request_headers(
+    context_id: u32,
+    _count: usize,
+    end_of_stream: u32,
+) -> u32 {
     contexts::action(context_id, |request| {
         request.on_request_headers(end_of_stream != 0)
     }) as u32
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_body(
+extern "C" fn trimtab_on_request_body(
     context_id: u32,
     buffered_bytes: usize,
     end_of_stream: u32,
@@ -82,26 +73,30 @@ extern "C" fn proxy_on_request_body(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_trailers(context_id: u32, _count: usize) -> u32 {
+extern "C" fn trimtab_on_request_trailers(context_id: u32, _count: usize) -> u32 {
     contexts::action(context_id, |request| request.on_request_trailers()) as u32
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(context_id: u32, _count: usize, end_of_stream: u32) -> u32 {
+extern "C" fn trimtab_on_response_headers(
+    context_id: u32,
+    _count: usize,
+    end_of_stream: u32,
+) -> u32 {
     contexts::action(context_id, |request| {
         request.on_response_headers(end_of_stream != 0)
     }) as u32
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_body(context_id: u32, bytes: usize, end_of_stream: u32) -> u32 {
+extern "C" fn trimtab_on_response_body(context_id: u32, bytes: usize, end_of_stream: u32) -> u32 {
     contexts::action(context_id, |request| {
         request.on_response_body(bytes, end_of_stream != 0)
     }) as u32
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(context_id: u32) -> u32 {
+extern "C" fn trimtab_on_done(context_id: u32) -> u32 {
     contexts::on_done(context_id);
     root::on_done(context_id);
     1

@@ -6,11 +6,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// The committed list. Envoy calls every callback that a module exports, used or not, so the list says which ones there are.
+/// The committed list. Envoy calls every callback that a module exports, used or not (about 10 us per request for the
+/// response callbacks), and the SDK exports all of them; so the list says which ones stay.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Abi {
     /// Exports of the finished module, by their final names: exactly these, each of them there.
     pub(crate) exports: BTreeSet<String>,
+    /// Exports that take another's name, which is dropped: `(from, to)`.
+    pub(crate) renames: Vec<(String, String)>,
     /// Functions that the module may import, from whatever module the ABI version names them in (`env`, `wasi_...`).
     pub(crate) imports: BTreeSet<String>,
 }
@@ -26,12 +29,26 @@ impl Abi {
         let value: Value = serde_json::from_str(text)?;
         let object = value.as_object().context("want an object")?;
         for key in object.keys() {
-            if !["exports", "imports"].contains(&key.as_str()) {
-                bail!("unknown field {key:?}; known are exports and imports");
+            if !["exports", "rename_exports", "imports"].contains(&key.as_str()) {
+                bail!("unknown field {key:?}; known are exports, rename_exports, imports");
             }
         }
+        let renames = value["rename_exports"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let renames = renames.iter().map(|rename| {
+            let text = |key: &str| {
+                rename[key]
+                    .as_str()
+                    .map(str::to_owned)
+                    .with_context(|| format!("rename_exports: {rename} has no text {key:?}"))
+            };
+            Ok((text("from")?, text("to")?))
+        });
         Ok(Self {
             exports: names(&value, "exports")?,
+            renames: renames.collect::<Result<_>>()?,
             imports: names(&value, "imports")?,
         })
     }
@@ -55,12 +72,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_read() {
-        let abi = Abi::parse(r#"{"exports": ["memory", "b"], "imports": ["proxy_log"]}"#).unwrap();
+    fn the_list_is_read_with_its_renames() {
+        let abi = Abi::parse(r#"{"exports": ["memory", "b"], "rename_exports": [{"from": "a", "to": "b"}], "imports": ["proxy_log"]}"#).unwrap();
         assert_eq!(
             abi.exports,
             BTreeSet::from(["b".to_owned(), "memory".to_owned()])
         );
+        assert_eq!(abi.renames, [("a".to_owned(), "b".to_owned())]);
         assert_eq!(abi.imports, BTreeSet::from(["proxy_log".to_owned()]));
     }
 
@@ -71,8 +89,8 @@ mod tests {
             (r#"{"exports": []}"#, "imports"),
             (r#"{"exports": [1], "imports": []}"#, "exports"),
             (
-                r#"{"exports": [], "imports": [], "rename_exports": []}"#,
-                "rename_exports",
+                r#"{"exports": [], "imports": [], "rename_exports": [{"from": "a"}]}"#,
+                "to",
             ),
         ] {
             let error = format!("{:#}", Abi::parse(text).unwrap_err());

@@ -1,8 +1,8 @@
-//! The step after the linker: exports pruned, then everything that only they kept alive is collected.
+//! The step after the linker: exports renamed and pruned, then everything that only they kept alive is collected.
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use walrus::Module;
 
 use super::abi::Abi;
@@ -11,6 +11,9 @@ use super::abi::Abi;
 pub(crate) fn prune(bytes: &[u8], abi: &Abi) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(bytes)
         .map_err(|error| anyhow::anyhow!("not a wasm module: {error:#}"))?;
+    for (from, to) in &abi.renames {
+        rename(&mut module, from, to)?;
+    }
     let dropped: Vec<_> = module
         .exports
         .iter()
@@ -24,6 +27,24 @@ pub(crate) fn prune(bytes: &[u8], abi: &Abi) -> Result<Vec<u8>> {
     walrus::passes::gc::run(&mut module);
     check_imports(&module, abi)?;
     Ok(module.emit_wasm())
+}
+
+fn rename(module: &mut Module, from: &str, to: &str) -> Result<()> {
+    let find = |module: &Module, name: &str| {
+        module
+            .exports
+            .iter()
+            .find(|export| export.name == name)
+            .map(|export| export.id())
+    };
+    let source = find(module, from).with_context(|| {
+        format!("the module does not export {from:?}, which is to become {to:?}")
+    })?;
+    if let Some(replaced) = find(module, to) {
+        module.exports.delete(replaced);
+    }
+    to.clone_into(&mut module.exports.get_mut(source).name);
+    Ok(())
 }
 
 fn check_exports(module: &Module, abi: &Abi) -> Result<()> {
@@ -63,7 +84,7 @@ mod tests {
     use super::*;
     use walrus::{FunctionBuilder, ModuleConfig};
 
-    /// A module with one import, used only by the export `spare`, and functions `old` and `new`.
+    /// A module with one import, used only by the export `spare`, and functions `old` and `new` that return 1 and 2.
     fn sample() -> Vec<u8> {
         let mut module = Module::with_config(ModuleConfig::new());
         let status = module.types.add(&[], &[walrus::ValType::I32]);
@@ -82,17 +103,43 @@ mod tests {
         module.emit_wasm()
     }
 
-    fn abi(exports: &[&str], imports: &[&str]) -> Abi {
+    fn abi(exports: &[&str], imports: &[&str], renames: &[(&str, &str)]) -> Abi {
         let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let renames = renames
+            .iter()
+            .map(|&(from, to)| (from.to_owned(), to.to_owned()))
+            .collect();
         Abi {
             exports: set(exports),
             imports: set(imports),
+            renames,
+        }
+    }
+
+    /// The constant that the exported function returns.
+    fn constant(bytes: &[u8], export: &str) -> i32 {
+        let module = Module::from_buffer(bytes).unwrap();
+        let function = module.exports.get_func(export).unwrap();
+        let local = module.funcs.get(function).kind.unwrap_local();
+        match &local.block(local.entry_block()).instrs[0].0 {
+            walrus::ir::Instr::Const(constant) => match constant.value {
+                walrus::ir::Value::I32(value) => value,
+                _ => panic!("not an i32"),
+            },
+            other => panic!("not a constant: {other:?}"),
         }
     }
 
     #[test]
+    fn a_renamed_export_takes_the_place_of_the_one_it_replaces() {
+        let pruned = prune(&sample(), &abi(&["old"], &[], &[("new", "old")])).unwrap();
+        assert_eq!(constant(&sample(), "old"), 1);
+        assert_eq!(constant(&pruned, "old"), 2);
+    }
+
+    #[test]
     fn what_only_a_dropped_export_used_is_gone_with_its_import() {
-        let pruned = prune(&sample(), &abi(&["old", "new"], &[])).unwrap();
+        let pruned = prune(&sample(), &abi(&["old", "new"], &[], &[])).unwrap();
         let module = Module::from_buffer(&pruned).unwrap();
         assert_eq!(module.imports.iter().count(), 0);
         assert_eq!(module.funcs.iter().count(), 2);
@@ -100,15 +147,19 @@ mod tests {
 
     #[test]
     fn a_foreign_import_and_a_missing_export_are_refused_by_name() {
-        let kept = prune(&sample(), &abi(&["spare"], &["proxy_spare"]));
+        let kept = prune(&sample(), &abi(&["spare"], &["proxy_spare"], &[]));
         assert!(kept.is_ok());
-        let foreign = prune(&sample(), &abi(&["spare"], &["proxy_log"]))
+        let foreign = prune(&sample(), &abi(&["spare"], &["proxy_log"], &[]))
             .unwrap_err()
             .to_string();
         assert!(foreign.contains("env.proxy_spare"), "{foreign}");
-        let missing = prune(&sample(), &abi(&["old", "proxy_on_tick"], &[]))
+        let missing = prune(&sample(), &abi(&["old", "proxy_on_tick"], &[], &[]))
             .unwrap_err()
             .to_string();
         assert!(missing.contains("proxy_on_tick"), "{missing}");
+        let rename = prune(&sample(), &abi(&["old"], &[], &[("none", "old")]))
+            .unwrap_err()
+            .to_string();
+        assert!(rename.contains("none"), "{rename}");
     }
 }
