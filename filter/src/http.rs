@@ -61,7 +61,7 @@ impl HttpFilter {
             return;
         };
         let set = host::set_header(
-            Map::Request,
+            Map::HttpRequestHeaders,
             &root.config.destination_header,
             &placement.hosts,
         );
@@ -91,9 +91,11 @@ impl Reading {
         let limit = root.config.decide_after_bytes;
         let wanted = buffered_bytes.min(limit).saturating_sub(self.seen_bytes);
         if wanted > 0 {
-            let Some(Some(chunk)) =
-                root.checked(host::buffer(Buffer::RequestBody, self.seen_bytes, wanted))
-            else {
+            let Some(Some(chunk)) = root.checked(host::buffer(
+                Buffer::HttpRequestBody,
+                self.seen_bytes,
+                wanted,
+            )) else {
                 return true;
             };
             self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
@@ -114,10 +116,10 @@ impl HttpFilter {
             return Action::Continue;
         };
         let config = &root.config;
-        let Some(headers) = root.checked(host::header_pairs(Map::Request)) else {
+        let Some(headers) = root.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
             // Without the headers nothing can be placed, but a forged destination must not get through.
             for name in config.own_headers() {
-                root.checked(host::remove_header(Map::Request, name));
+                root.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
             return Action::Continue;
         };
@@ -126,7 +128,7 @@ impl HttpFilter {
             if head.forged >> place & 1 == 1 {
                 let label = if place == 0 { "destination" } else { "explain" };
                 root.with(|worker| worker.metrics.count(Counter::ForgedHeaders, label));
-                root.checked(host::remove_header(Map::Request, name));
+                root.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
         }
         match head.plan {
@@ -185,7 +187,7 @@ impl HttpFilter {
             in_flight.on_response_headers(end_of_stream);
         }
         if let (Some(name), Some(text)) = (&root.config.explain_header, self.explain.take()) {
-            root.checked(host::set_header(Map::Response, name, &text));
+            root.checked(host::set_header(Map::HttpResponseHeaders, name, &text));
         }
         Action::Continue
     }

@@ -62,7 +62,7 @@ impl InFlight {
         self.complete = end_of_stream;
         if self.root.watch.samples(self.now()) {
             // The proxy's own `response.code` is known only when the headers have passed all filters.
-            let status = host::header(Map::Response, ":status");
+            let status = host::header(Map::HttpResponseHeaders, ":status");
             let status = self.root.checked(status).flatten();
             self.ask(status.is_some_and(|status| status.first() == Some(&b'5')));
         }

@@ -92,7 +92,7 @@ pub(crate) fn answered(
     let now = millis(now_ns);
     // Whatever happens below, the call is over: it must not stay under way because of a failing hostcall.
     worker.sync.on_failed(now, &mut worker.rng);
-    let status = match host::header(Map::Call, ":status") {
+    let status = match host::header(Map::HttpCallResponseHeaders, ":status") {
         // A call that was reset has no headers at all, and asking for one of them is then a bad argument.
         Err(error) if error.status == HostError::BAD_ARGUMENT => None,
         status => status?,
@@ -125,7 +125,7 @@ fn take_answer(
 ) -> Result<(), HostError> {
     // One byte more than any table has, so that a longer answer is seen to be too long.
     let wanted = body_bytes.min(limits::TABLE_BYTES + 1);
-    let bytes = host::buffer(Buffer::CallBody, 0, wanted)?.unwrap_or_default();
+    let bytes = host::buffer(Buffer::HttpCallResponseBody, 0, wanted)?.unwrap_or_default();
     match table::accept(&bytes, &root.config.pool, worker.version()) {
         Ok(table) => {
             let stamp = Stamp {
