@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod demo;
 pub mod load;
+mod plot;
 pub mod process;
 pub mod proxy;

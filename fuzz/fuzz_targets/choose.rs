@@ -52,6 +52,7 @@ fn endpoint(row: Row) -> EndpointLoad {
         wait_s: row.wait_s,
         waiting: None,
         running: None,
+        kv_used: None,
         prefill_tokens_per_s: row.prefill_tokens_per_s,
         decode_s_per_sequence: row.decode_s_per_sequence,
         speed: row.speed,
@@ -76,8 +77,9 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     arrival_rate,
                     uncached_tokens,
                     adapter_load_s,
+                    tells_moved: true,
                 };
-                picker.on_table(Rc::new(Snapshot::new(rows, facts, Millis(at))));
+                picker.on_table(Rc::new(Snapshot::new(rows, facts, Millis(at))), None);
             }
             Step::Send {
                 now,

@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert_eq!(Table::decode(&table.encode()).as_ref(), Ok(&table));
     let mut picker = Picker::new(Config::default());
-    picker.on_table(std::rc::Rc::new(snapshot(&table, Millis(0))));
+    picker.on_table(std::rc::Rc::new(snapshot(&table, Millis(0))), None);
     let decision = picker.choose(Millis(0), &mut Rng::new(0), &Request::default());
     assert!(
         decision

@@ -2,6 +2,7 @@
 
 mod check;
 mod fetch;
+mod sim;
 mod table;
 
 use std::ffi::OsString;
@@ -12,7 +13,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-/// Exit status of a command that ran and found something wrong (`check`) or failed.
+/// Exit status of a command that ran and found something wrong (`check`, `sim --expect`) or failed.
 const FAILED: u8 = 1;
 
 /// Inference-aware load balancing inside stock Envoy and Istio proxies.
@@ -31,11 +32,12 @@ Examples:
   trimtab demo                              three load balancers side by side on simulated servers
   trimtab table http://127.0.0.1:9190       what an aggregator publishes now
   trimtab check deploy/envoy/envoy.yaml     every problem of configurations, before they are applied
+  trimtab sim benches/scenarios/rag.toml    rules of choice against each other, in virtual time
 
 Environment:
   RUST_LOG    what is logged to standard error, e.g. debug or trimtab=debug (the aggregator has --log)
 
-Exit status: 0 done; 1 failed, or check found problems; 2 wrong usage.";
+Exit status: 0 done; 1 failed, or check or sim found problems; 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -43,6 +45,7 @@ enum Command {
     Proxy(crate::proxy::Args),
     Table(table::Args),
     Check(check::Args),
+    Sim(Box<sim::Args>),
     Aggregator(trimtab_aggregator::cli::Args),
     ModelServer(trimtab_modelserver::cli::Args),
 }
@@ -76,6 +79,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Proxy(args) => on_runtime(crate::proxy::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Aggregator(args) => trimtab_aggregator::cli::run(args).map(|()| ExitCode::SUCCESS),
         Command::ModelServer(args) => {
             on_runtime(async { Ok(trimtab_modelserver::cli::run(args).await?) })

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
-use super::plot::duration;
+use crate::plot::duration;
 
 /// One lane as it is now.
 #[derive(Debug, Clone, Default)]

@@ -4,13 +4,11 @@
 //! differently from the others: same servers, same requests at the same moments, same client.
 
 mod args;
-mod capacity;
 mod control;
 mod envoy;
 mod fleet;
 mod lanes;
 mod live;
-mod plot;
 mod report;
 mod scenario;
 mod stats;

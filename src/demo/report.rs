@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::plot::{self, Curve, duration};
-use super::stats::{LaneFigures, Percentiles};
+use super::stats::{LaneFigures, Percentiles, percentile};
+use crate::plot::{self, Curve, duration};
 
 /// `report.json`.
 #[derive(Debug, Serialize)]
@@ -137,9 +137,13 @@ impl Report {
         let json = serde_json::to_string_pretty(self).context("the report does not fit JSON")?;
         let curves: Vec<Curve<'_>> = self
             .lanes()
-            .map(|(name, lane)| Curve {
+            .enumerate()
+            .map(|(style, (name, lane))| Curve {
                 name,
+                style,
                 sorted_s: &lane.ttft_s,
+                p50_s: percentile(&lane.ttft_s, 0.5),
+                p99_s: percentile(&lane.ttft_s, 0.99),
             })
             .collect();
         let load = self

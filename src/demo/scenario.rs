@@ -1,12 +1,13 @@
 //! What the demo sends and to what it sends it.
 
 use trimtab_modelserver::{Profile, Spec};
+use trimtab_sim::capacity;
 use trimtab_workload::{
     Adapters, Arrivals, Component, Demand, Dist, Limits, Role, Session, Shape, SystemPrompts,
     Workload,
 };
 
-use super::capacity;
+use super::stats::SLO_TPOT_S;
 
 /// Names of the adapters, by the index that the workload uses.
 pub(crate) const ADAPTERS: [&str; 2] = ["support-de", "legal-en"];
@@ -153,7 +154,7 @@ pub(crate) fn plan(load: f64) -> anyhow::Result<Plan> {
 pub(crate) fn fleet_capacity_rps(demand: &Demand) -> f64 {
     fleet()
         .iter()
-        .map(|spec| capacity::requests_per_s(&spec.effective_profile(), demand))
+        .map(|spec| capacity::requests_per_s(&spec.effective_profile(), demand, SLO_TPOT_S))
         .sum()
 }
 

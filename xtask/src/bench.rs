@@ -1,11 +1,19 @@
 //! `cargo xtask bench`: the benchmarks, with what they need at hand.
 
+pub(crate) mod sim;
+
 use anyhow::Result;
 
 use crate::{project, run, tools, wasm};
 
-/// Runs `cargo bench` over the workspace. Filter and Envoy are there for the ones that measure the real thing.
+/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead. Filter and Envoy
+/// are there for the ones that measure the real thing.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
+    if let Some((first, rest)) = args.split_first()
+        && first == "sim"
+    {
+        return sim::bench(rest);
+    }
     wasm::build()?;
     let envoy = tools::envoy::obtain()?;
     run::step("bench", "measure, optimised", || {

@@ -33,15 +33,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Every tier: lint, wasm, unit and property, wasm in Node, wasm host, real Envoy, clients
+    /// Every tier: lint, wasm, unit and property, wasm in Node, simulated scenarios, wasm host, real Envoy, clients
     Test(test::Args),
     /// Build, prune and check the filter: target/trimtab/filter.wasm
     Wasm,
     /// Formatting, clippy, documentation, file sizes, licences
     Lint,
-    /// Benchmarks, against an optimised build
+    /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of benches/scenarios
     Bench {
-        /// Arguments of `cargo bench`
+        /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

@@ -35,6 +35,11 @@ impl AdapterSlots {
         }
     }
 
+    /// Whether `adapter` is in a slot.
+    pub(crate) fn holds(&self, adapter: u32) -> bool {
+        self.slots.iter().any(|slot| slot.adapter == adapter)
+    }
+
     /// Whether `take` would succeed.
     pub(crate) fn can_take(&self, adapter: u32) -> bool {
         self.slots.len() < self.limit

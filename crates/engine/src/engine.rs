@@ -228,6 +228,20 @@ impl Engine {
         self.counters
     }
 
+    /// Tokens of a prompt with this chain whose KV is cached now: what an admission in this moment would find, but for the
+    /// last token, which is always computed. Cost: O(cached blocks).
+    #[must_use]
+    pub fn cached_tokens(&self, chain: &[u64]) -> u32 {
+        self.pool.lookup(chain).0 * BLOCK_TOKENS
+    }
+
+    /// Tokens that running requests have still to prefill, those of the step under way included. Cost: O(running).
+    #[must_use]
+    pub fn prefill_left(&self) -> u64 {
+        let left = |slot: &SlotId| self.slots.get(*slot).map_or(0, Sequence::prefill_left);
+        self.running.iter().map(left).sum()
+    }
+
     /// Adapters that running requests use, in slot order, each once.
     pub fn running_adapters(&self) -> impl Iterator<Item = u32> {
         self.adapters.in_use()
@@ -238,6 +252,12 @@ impl Engine {
         self.waiting
             .iter()
             .filter_map(|slot| self.slots.get(*slot)?.request.adapter)
+    }
+
+    /// Whether using the adapter now would load nothing.
+    #[must_use]
+    pub fn holds_adapter(&self, adapter: u32) -> bool {
+        self.adapters.holds(adapter)
     }
 
     /// Drops an adapter that no running request uses from its slot, so that its next use loads it again.

@@ -55,6 +55,14 @@ impl Sequence {
         self.tokens() - self.computed
     }
 
+    /// The part of `remaining` that is prefill: all of it before the first token, and after a preemption.
+    pub(crate) fn prefill_left(&self) -> u64 {
+        match self.remaining() {
+            1 if self.produced > 0 => 0,
+            left => u64::from(left),
+        }
+    }
+
     /// Blocks that `tokens` tokens need.
     pub(crate) fn blocks_for(tokens: u32) -> u32 {
         tokens.div_ceil(BLOCK_TOKENS)

@@ -31,13 +31,8 @@ pub fn residual_s(mean_tokens: f64, mean_square: Option<f64>, prefill_tokens_per
 
 /// Seconds until a new request's prefill starts: `w = waiting * s_pre + busy * resid + g * running`.
 ///
-/// `queued_s`: prefill seconds in the queue, `waiting * s_pre` or better where the engine counts queued tokens.
+/// `prefill_s`: prefill seconds ahead; `waiting * s_pre + busy * resid`, or better where tokens are known.
 #[must_use]
-pub fn wait_s(
-    queued_s: f64,
-    busy_residual_s: f64,
-    decode_s_per_sequence: f64,
-    running: f64,
-) -> f64 {
-    queued_s + busy_residual_s + decode_s_per_sequence * running
+pub fn wait_s(prefill_s: f64, decode_s_per_sequence: f64, running: f64) -> f64 {
+    prefill_s + decode_s_per_sequence * running
 }

@@ -1,5 +1,6 @@
 //! What is remembered of one endpoint.
 
+use crate::backlog::Backlog;
 use crate::config::EndpointSpec;
 use crate::interval::Interval;
 use crate::sample::{Adapters, Sample};
@@ -33,6 +34,7 @@ pub(crate) struct Endpoint {
     pub(crate) work: Work,
     pub(crate) busy: Option<bool>,
     pub(crate) since: Since,
+    pub(crate) backlog: Backlog,
     pub(crate) run: Run,
     /// Adapters by last use, newest first; `None`: the server never named any.
     pub(crate) resident: Option<Vec<String>>,
@@ -49,6 +51,7 @@ impl Endpoint {
             work: Work::default(),
             busy: None,
             since: Since::default(),
+            backlog: Backlog::default(),
             run: Run::default(),
             resident: None,
         }

@@ -18,11 +18,15 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::indexing_slicing)]
 
+mod backlog;
 mod config;
 pub mod cost;
 mod endpoint;
 mod fit;
+mod heat;
 mod interval;
+mod moved;
+mod pace;
 mod pool;
 mod prior;
 mod reports;
@@ -34,6 +38,7 @@ mod tests;
 mod work;
 
 pub use config::{EndpointSpec, PoolConfig};
+pub use pace::Pace;
 pub use pool::Pool;
 pub use prior::Prior;
 pub use reports::{Accepted, Refusal};

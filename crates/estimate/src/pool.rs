@@ -2,6 +2,8 @@
 
 use crate::config::{EndpointSpec, PoolConfig};
 use crate::endpoint::Endpoint;
+use crate::heat::Heat;
+use crate::moved::MovedList;
 use crate::prior::Prior;
 use crate::reports::{Accepted, Claim, Refusal, Reports};
 use crate::rows;
@@ -38,6 +40,8 @@ pub struct Pool {
     classes: BTreeMap<String, Speed>,
     reports: Reports,
     demand: rows::Means,
+    heat: Heat,
+    moved: MovedList,
 }
 
 impl Pool {
@@ -52,6 +56,8 @@ impl Pool {
             classes: BTreeMap::new(),
             reports: Reports::default(),
             demand: rows::Means::default(),
+            heat: Heat::default(),
+            moved: MovedList::default(),
         }
     }
 
@@ -149,6 +155,11 @@ impl Pool {
     /// [`Refusal`]; nothing changed.
     pub fn on_report(&mut self, now: Duration, report: &Report) -> Result<Accepted, Refusal> {
         self.admit(now, report)?;
+        if let Some(decided) = self.reports.decided(report.proxy) {
+            let requests = report.decided.saturating_sub(decided);
+            self.heat.add(now, requests, &report.prefixes);
+            self.on_moved(requests, report);
+        }
         // The rows in the order of the report, so that a claim finds its endpoint again.
         let mut rows: Vec<&mut Endpoint> = Vec::with_capacity(report.endpoints.len());
         let mut claims = Vec::with_capacity(report.endpoints.len());
@@ -171,9 +182,14 @@ impl Pool {
         self.reports
             .replace(now, report, claims, |claim, before, before_at| {
                 let Some(endpoint) = rows.next() else { return };
-                let Some((before, before_at)) = before.zip(before_at) else {
+                let Some(before_at) = before_at else {
+                    // What a proxy that is new to us has sent so far was sent at times that nobody knows.
+                    claim.begin(now, endpoint);
                     return;
                 };
+                // A proxy has nothing to say on an endpoint until it sends something there.
+                let nothing = Claim::default();
+                let before = before.unwrap_or(&nothing);
                 claim.forward(before, before_at, now, endpoint);
                 let more = f64::from(claim.pending_tokens.saturating_sub(before.pending_tokens));
                 let prior = rows::prior(config, &endpoint.spec.class);
@@ -182,6 +198,18 @@ impl Pool {
                     && more >= URGENT_PREFILL_S * prior.prefill_tokens_per_s;
             });
         Ok(Accepted { urgent })
+    }
+
+    /// A proxy can not have moved more conversations than it decided requests.
+    fn on_moved(&mut self, requests: u64, report: &Report) {
+        let most = usize::try_from(requests).unwrap_or(usize::MAX);
+        for moved in report.moved.iter().take(most) {
+            let row = report.endpoints.get(usize::from(moved.endpoint));
+            let endpoint = row.and_then(|row| self.endpoints.get(&row.address));
+            if let Some(endpoint) = endpoint {
+                self.moved.add(moved.key, endpoint.id, self.sequence);
+            }
+        }
     }
 
     /// Tables forget silent proxies; a report only does when there is no room, because looking at all of them costs.
@@ -200,6 +228,7 @@ impl Pool {
     pub fn table(&mut self, now: Duration) -> Table {
         self.reports.expire(now, self.config.report_ttl);
         self.sequence = self.sequence.saturating_add(1);
+        self.moved.expire(self.sequence);
         let version = Version {
             epoch: self.config.epoch,
             sequence: self.sequence,
@@ -210,15 +239,29 @@ impl Pool {
             suspect,
             self.reports.decided_per_s(),
         );
-        rows::Build {
+        let table = rows::Build {
             now,
             config: &self.config,
             endpoints: &self.endpoints,
             speeds: &self.classes,
             reports: &self.reports,
             means: &self.demand,
+            heat: &self.heat,
+            moved: &self.moved,
         }
-        .table(version)
+        .table(version);
+        self.settle(now, &table);
+        table
+    }
+
+    /// Brings the backlogs to what the table says, with the speeds that it assumes.
+    fn settle(&mut self, now: Duration, table: &Table) {
+        for (endpoint, row) in self.endpoints.values_mut().zip(&table.endpoints) {
+            let class = row.class.and_then(|class| table.classes.get(usize::from(class)));
+            let speed = class.and_then(|class| class.prefill_tokens_per_s).unwrap_or(0.0);
+            let pending = row.pending_tokens.map_or(f64::INFINITY, f64::from);
+            endpoint.backlog.settle(now, f64::from(speed), pending);
+        }
     }
 
     /// The speed assumed for `class` until it is measured.

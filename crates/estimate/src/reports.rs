@@ -48,14 +48,25 @@ impl Refusal {
 }
 
 /// One proxy's newest words on one endpoint.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Claim {
     pub(crate) id: u32,
     pub(crate) in_flight: u32,
     pub(crate) pending_tokens: u32,
+    pending: u32,
     sent: u64,
+    sent_tokens: u64,
     started: u64,
     finished: u64,
+}
+
+/// What proxies together have in flight on one endpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Flight {
+    pub(crate) requests: f64,
+    /// Of these, without a first byte; and their uncached prompt tokens.
+    pub(crate) pending: f64,
+    pub(crate) pending_tokens: f64,
 }
 
 #[derive(Debug)]
@@ -148,6 +159,11 @@ impl Reports {
         self.proxies.insert(report.proxy, proxy);
     }
 
+    /// Requests that this proxy had decided when it last reported; absent: it has not.
+    pub(crate) fn decided(&self, proxy: u64) -> Option<u64> {
+        self.proxies.get(&proxy).map(|proxy| proxy.decided)
+    }
+
     /// Number of proxies.
     pub(crate) fn len(&self) -> usize {
         self.proxies.len()
@@ -175,17 +191,18 @@ impl Reports {
             .max()
     }
 
-    /// (requests in flight, pending tokens) per endpoint id, over all proxies, each claim bounded.
+    /// What is in flight per endpoint id, over all proxies, each claim bounded.
     ///
     /// `in_engine`: what the server says it holds. A proxy that is wrong can claim no more than a small multiple of it.
-    pub(crate) fn sums(&self, in_engine: impl Fn(u32) -> Option<f64>) -> HashMap<u32, (f64, f64)> {
-        let mut sums: HashMap<u32, (f64, f64)> = HashMap::new();
+    pub(crate) fn sums(&self, in_engine: impl Fn(u32) -> Option<f64>) -> HashMap<u32, Flight> {
+        let mut sums: HashMap<u32, Flight> = HashMap::new();
         for claim in self.proxies.values().flat_map(|proxy| &proxy.claims) {
             let in_flight = f64::from(claim.in_flight).min(bound(in_engine(claim.id)));
             let tokens = f64::from(claim.pending_tokens).min(in_flight * MAX_PROMPT_TOKENS);
             let sum = sums.entry(claim.id).or_default();
-            sum.0 += in_flight;
-            sum.1 += tokens;
+            sum.requests += in_flight;
+            sum.pending += f64::from(claim.pending).min(in_flight);
+            sum.pending_tokens += tokens;
         }
         sums
     }
@@ -204,10 +221,20 @@ impl Claim {
             id,
             in_flight: report.in_flight,
             pending_tokens: report.pending_tokens,
+            pending: report.pending,
             sent: report.sent,
+            sent_tokens: report.sent_tokens,
             started: report.started,
             finished: report.finished,
         }
+    }
+
+    /// The first words of a proxy: what it waits for is ahead of others.
+    pub(crate) fn begin(&self, now: Duration, endpoint: &mut Endpoint) {
+        let most = bound(endpoint.in_engine()) * MAX_PROMPT_TOKENS;
+        endpoint
+            .backlog
+            .add(now, f64::from(self.pending_tokens).min(most));
     }
 
     /// Adds what happened since `before` to the endpoint, as far as it falls after its last scrape: a report's differences are
@@ -219,13 +246,15 @@ impl Claim {
         now: Duration,
         endpoint: &mut Endpoint,
     ) {
+        let most = bound(endpoint.in_engine());
+        let tokens = self.sent_tokens.saturating_sub(before.sent_tokens) as f64;
+        endpoint.backlog.add(now, tokens.min(most * MAX_PROMPT_TOKENS));
         let Some((scraped_at, _)) = endpoint.sample else {
             return;
         };
         let span = now.saturating_sub(before_at).as_secs_f64();
         let after_scrape = now.saturating_sub(scraped_at.max(before_at)).as_secs_f64();
         let share = if span > 0.0 { after_scrape / span } else { 1.0 };
-        let most = bound(endpoint.in_engine());
         let part = |old: u64, new: u64| (new.saturating_sub(old) as f64).min(most) * share;
         let Since {
             sent,

@@ -3,8 +3,10 @@
 use crate::config::PoolConfig;
 use crate::cost;
 use crate::endpoint::Endpoint;
+use crate::heat::Heat;
+use crate::moved::MovedList;
 use crate::prior::Prior;
-use crate::reports::Reports;
+use crate::reports::{Flight, Reports};
 use crate::speed::Speed;
 use crate::work;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -78,6 +80,8 @@ pub(crate) struct Build<'a> {
     pub(crate) speeds: &'a BTreeMap<String, Speed>,
     pub(crate) reports: &'a Reports,
     pub(crate) means: &'a Means,
+    pub(crate) heat: &'a Heat,
+    pub(crate) moved: &'a MovedList,
 }
 
 impl<'a> Build<'a> {
@@ -93,11 +97,10 @@ impl<'a> Build<'a> {
         let heard = self.reports.deciders();
         let mut resident_left = limits::RESIDENT_ADAPTERS;
         let rows = self.endpoints.values().map(|endpoint| {
-            let mut row = self.row(endpoint, costs.get(endpoint.spec.class.as_str()));
-            if heard.is_some() {
-                let (in_flight, tokens) = sums.get(&endpoint.id).copied().unwrap_or_default();
-                (row.in_flight, row.pending_tokens) = (Some(whole(in_flight)), Some(whole(tokens)));
-            }
+            let flight = heard.map(|_| sums.get(&endpoint.id).copied().unwrap_or_default());
+            let mut row = self.row(endpoint, costs.get(endpoint.spec.class.as_str()), flight);
+            row.in_flight = flight.map(|flight| whole(flight.requests));
+            row.pending_tokens = flight.map(|flight| whole(flight.pending_tokens));
             row.adapters = indices(endpoint, &adapters).filter(|list| list.len() <= resident_left);
             resident_left -= row.adapters.as_ref().map_or(0, Vec::len);
             row
@@ -112,7 +115,16 @@ impl<'a> Build<'a> {
             endpoints: rows.collect(),
             classes,
             adapters: adapters.into_iter().map(str::to_owned).collect(),
+            // Without reports nothing is known of it.
+            heat: heard.map(|_| self.heat.list(self.endpoints.len())),
+            moved: heard.map(|_| self.moved.list(&self.places())),
         }
+    }
+
+    /// The rows of the endpoints by their ids.
+    fn places(&self) -> HashMap<u32, u16> {
+        let ids = self.endpoints.values().map(|endpoint| endpoint.id);
+        ids.zip(0..).collect()
     }
 
     fn demand(&self) -> Demand {
@@ -185,7 +197,7 @@ impl<'a> Build<'a> {
         names.into_iter().take(limits::ADAPTERS).collect()
     }
 
-    fn row(&self, endpoint: &Endpoint, costs: Option<&Costs>) -> Row {
+    fn row(&self, endpoint: &Endpoint, costs: Option<&Costs>, flight: Option<Flight>) -> Row {
         let (waiting, running) = endpoint.forwarded();
         let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
         let state = match endpoint.spec.draining {
@@ -197,16 +209,11 @@ impl<'a> Build<'a> {
             .zip(running)
             .zip(costs)
             .map(|((waiting, running), costs)| {
-                let queued_s = self.queued_s(endpoint, waiting, costs);
-                let mean = self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS);
-                let square = self.means.square_ratio.map(|ratio| ratio * mean * mean);
-                let residual_s = cost::residual_s(mean, square, costs.prefill_tokens_per_s);
-                let busy = if endpoint.busy == Some(true) {
-                    residual_s
-                } else {
-                    0.0
+                let prefill_s = match flight {
+                    Some(flight) => self.reported_s(endpoint, waiting, &flight, costs),
+                    None => self.queued_s(endpoint, waiting, costs) + self.busy_s(endpoint, costs),
                 };
-                cost::wait_s(queued_s, busy, costs.decode_s, running)
+                cost::wait_s(prefill_s, costs.decode_s, running)
             });
         let count = |value: Option<f64>| value.map(whole);
         Row {
@@ -227,6 +234,25 @@ impl<'a> Build<'a> {
             batch_limit: count(sample.and_then(|s| s.batch_limit)).or(endpoint.spec.batch_limit),
             adapters: None,
             zone: endpoint.spec.zone.as_str().into(),
+        }
+    }
+
+    /// Prefill seconds ahead, of what proxies have sent and of what they do not know: requests that wait and are none of theirs
+    /// came by other ways, or their reports were lost.
+    fn reported_s(&self, endpoint: &Endpoint, waiting: f64, flight: &Flight, costs: &Costs) -> f64 {
+        let tokens = endpoint.backlog.left(self.now, flight.pending_tokens);
+        let strangers = (waiting - flight.pending).max(0.0);
+        cost::prefill_s(tokens, costs.prefill_tokens_per_s)
+            + self.queued_s(endpoint, strangers, costs)
+    }
+
+    /// What is left of the prompt that is being prefilled, on average.
+    fn busy_s(&self, endpoint: &Endpoint, costs: &Costs) -> f64 {
+        let mean = self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS);
+        let square = self.means.square_ratio.map(|ratio| ratio * mean * mean);
+        match endpoint.busy {
+            Some(true) => cost::residual_s(mean, square, costs.prefill_tokens_per_s),
+            _ => 0.0,
         }
     }
 

@@ -4,7 +4,7 @@
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::{Class, DecodeError, Endpoint, Report, Table, limits};
+use crate::{Class, DecodeError, Endpoint, Hot, Moved, Report, Table, limits};
 
 const NAME: &str = "1 to 253 bytes without control characters";
 const OPTIONAL_NAME: &str = "at most 253 bytes without control characters";
@@ -56,7 +56,10 @@ impl Table {
             }
             zone = Some(&endpoint.zone);
         }
-        ascending("address", &self.endpoints, |endpoint| &endpoint.address)
+        ascending("address", &self.endpoints, |endpoint| &endpoint.address)?;
+        self.heat.as_deref().map_or(Ok(()), check_heat)?;
+        let moved = self.moved.as_deref().unwrap_or_default();
+        check_moved(moved, self.endpoints.len())
     }
 
     fn check_demand(&self) -> Result<(), DecodeError> {
@@ -178,8 +181,50 @@ impl Report {
                 limits::REPORTED_TOKENS,
                 "at most 1000000000 tokens",
             )?;
+            bounded(
+                "pending",
+                row,
+                endpoint.pending,
+                limits::REPORTED_IN_FLIGHT,
+                "at most 1000000 requests",
+            )?;
         }
-        ascending("address", &self.endpoints, |endpoint| &endpoint.address)
+        at_most("prefixes", self.prefixes.len(), limits::REPORTED_PREFIXES)?;
+        ascending("address", &self.endpoints, |endpoint| &endpoint.address)?;
+        check_moved(&self.moved, self.endpoints.len())
+    }
+}
+
+fn check_moved(moved: &[Moved], endpoints: usize) -> Result<(), DecodeError> {
+    at_most("moved", moved.len(), limits::MOVED)?;
+    let outside = |(_, moved): &(usize, &Moved)| usize::from(moved.endpoint) >= endpoints;
+    match moved.iter().enumerate().find(outside) {
+        Some((row, moved)) => {
+            let index = f64::from(moved.endpoint);
+            Err(number("moved", row, index, "an index into the list of endpoints"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_heat(heat: &[Hot]) -> Result<(), DecodeError> {
+    at_most("heat", heat.len(), limits::HOT_PREFIXES)?;
+    for (row, hot) in heat.iter().enumerate() {
+        if !(1..=limits::WHOLE_PPM).contains(&hot.share_ppm) {
+            let share = f64::from(hot.share_ppm);
+            return Err(number("heat", row, share, "1 to 1000000 parts per million"));
+        }
+    }
+    let unordered = heat.windows(2).position(|pair| match pair {
+        [before, after] => before.key >= after.key,
+        _ => false,
+    });
+    match unordered {
+        Some(row) => Err(DecodeError::Order {
+            field: "heat",
+            row: row + 1,
+        }),
+        None => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 
 use crate::columns::{Column, read_ratio, read_strings};
 use crate::{
-    Class, DecodeError, Demand, Endpoint, EndpointReport, Report, Role, State, Table, Version,
+    Class, DecodeError, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table, Version,
     limits, wire,
 };
 
@@ -43,6 +43,8 @@ impl Table {
                 limits::ADAPTERS,
             )?),
             endpoints: endpoints(fleet, load)?,
+            heat: message.heat.as_ref().map(heat).transpose()?,
+            moved: message.moved.as_ref().map(moved).transpose()?,
             pool: message.pool,
         };
         table.check()?;
@@ -61,6 +63,11 @@ impl Report {
             .map_err(|error| DecodeError::Malformed(error.to_string()))?;
         let report = Self {
             endpoints: reported(&message)?,
+            prefixes: message
+                .prefixes
+                .as_ref()
+                .map_or(Ok(Vec::new()), prefixes)?,
+            moved: message.moved.as_ref().map_or(Ok(Vec::new()), moved)?,
             pool: message.pool,
             proxy: message.proxy,
             sequence: message.sequence,
@@ -268,6 +275,8 @@ fn reported(message: &wire::Report) -> Result<Vec<EndpointReport>, DecodeError> 
     let started = Column::new("started", &message.started, rows)?;
     let finished = Column::new("finished", &message.finished, rows)?;
     let failed = Column::new("failed", &message.failed, rows)?;
+    let sent_tokens = Column::new("sent_tokens", &message.sent_tokens, rows)?;
+    let pending = Column::new("pending", &message.pending, rows)?;
     let row = |(row, address): (usize, &str)| EndpointReport {
         address: address.to_owned(),
         in_flight: in_flight.get(row),
@@ -276,8 +285,54 @@ fn reported(message: &wire::Report) -> Result<Vec<EndpointReport>, DecodeError> 
         started: started.get(row),
         finished: finished.get(row),
         failed: failed.get(row),
+        sent_tokens: sent_tokens.get(row),
+        pending: pending.get(row),
     };
     Ok(addresses.into_iter().enumerate().map(row).collect())
+}
+
+/// Keys with their values, one each; not more than `limit`.
+fn keyed<'a>(
+    field: &'static str,
+    message: &'a wire::Keyed,
+    limit: usize,
+) -> Result<impl Iterator<Item = (u64, u32)> + 'a, DecodeError> {
+    let (keys, values) = (&message.keys, &message.values);
+    if keys.len() > limit {
+        return Err(DecodeError::TooMany {
+            field,
+            found: keys.len(),
+            limit,
+        });
+    }
+    if keys.len() != values.len() {
+        return Err(DecodeError::Column {
+            field,
+            found: values.len(),
+            expected: keys.len(),
+        });
+    }
+    Ok(keys.iter().copied().zip(values.iter().copied()))
+}
+
+fn heat(message: &wire::Keyed) -> Result<Vec<Hot>, DecodeError> {
+    let keyed = keyed("heat", message, limits::HOT_PREFIXES)?;
+    Ok(keyed.map(|(key, share_ppm)| Hot { key, share_ppm }).collect())
+}
+
+fn moved(message: &wire::Keyed) -> Result<Vec<Moved>, DecodeError> {
+    keyed("moved", message, limits::MOVED)?
+        .enumerate()
+        .map(|(row, (key, endpoint))| {
+            let endpoint = narrow("moved", row, endpoint)?;
+            Ok(Moved { key, endpoint })
+        })
+        .collect()
+}
+
+fn prefixes(message: &wire::Keyed) -> Result<Vec<PrefixCount>, DecodeError> {
+    let keyed = keyed("prefixes", message, limits::REPORTED_PREFIXES)?;
+    Ok(keyed.map(|(key, count)| PrefixCount { key, count }).collect())
 }
 
 /// An error, made out of line so that the checks are small enough to be inlined into the loop over rows.

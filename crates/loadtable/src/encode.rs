@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::check::{valid_cost_s, valid_rate, valid_speed};
 use crate::columns::{write_floats, write_optional, write_plain, write_ratio, write_strings};
-use crate::{Class, Demand, Endpoint, Report, Role, State, Table, limits, wire};
+use crate::{Class, Demand, Endpoint, Moved, Report, Role, State, Table, limits, wire};
 
 impl Table {
     /// The bytes of this table.
@@ -27,6 +27,11 @@ impl Table {
             adapters: Some(write_strings(self.adapters.iter().map(String::as_str))),
             fleet: Some(fleet(&self.endpoints)),
             load: Some(load(&self.endpoints)),
+            heat: self.heat.as_deref().map(|heat| wire::Keyed {
+                keys: heat.iter().map(|hot| hot.key).collect(),
+                values: heat.iter().map(|hot| hot.share_ppm).collect(),
+            }),
+            moved: self.moved.as_deref().map(moved),
         };
         message.encode_to_vec()
     }
@@ -62,8 +67,25 @@ impl Report {
             started: write_plain(rows.iter().map(|row| row.started)),
             finished: write_plain(rows.iter().map(|row| row.finished)),
             failed: write_plain(rows.iter().map(|row| row.failed)),
+            sent_tokens: write_plain(rows.iter().map(|row| row.sent_tokens)),
+            pending: write_plain(
+                rows.iter()
+                    .map(|row| row.pending.min(limits::REPORTED_IN_FLIGHT)),
+            ),
+            prefixes: (!self.prefixes.is_empty()).then(|| wire::Keyed {
+                keys: self.prefixes.iter().map(|prefix| prefix.key).collect(),
+                values: self.prefixes.iter().map(|prefix| prefix.count).collect(),
+            }),
+            moved: (!self.moved.is_empty()).then(|| moved(&self.moved)),
         };
         message.encode_to_vec()
+    }
+}
+
+fn moved(moved: &[Moved]) -> wire::Keyed {
+    wire::Keyed {
+        keys: moved.iter().map(|moved| moved.key).collect(),
+        values: moved.iter().map(|moved| moved.endpoint.into()).collect(),
     }
 }
 

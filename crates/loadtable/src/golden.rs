@@ -83,6 +83,20 @@ pub(crate) fn table() -> Table {
                 ..Endpoint::default()
             },
         ],
+        heat: Some(vec![
+            Hot {
+                key: 0x0102_0304_0506_0708,
+                share_ppm: 31_250,
+            },
+            Hot {
+                key: u64::MAX,
+                share_ppm: 1_000_000,
+            },
+        ]),
+        moved: Some(vec![Moved {
+            key: 0x1111_2222_3333_4444,
+            endpoint: 1,
+        }]),
     }
 }
 
@@ -103,7 +117,9 @@ pub(crate) fn report() -> Report {
                 address: "10.1.0.10:8000".to_owned(),
                 in_flight: 5,
                 pending_tokens: 900,
+                pending: 3,
                 sent: 700,
+                sent_tokens: 350_000,
                 started: 697,
                 finished: 695,
                 failed: 1,
@@ -115,6 +131,14 @@ pub(crate) fn report() -> Report {
                 ..EndpointReport::default()
             },
         ],
+        prefixes: vec![PrefixCount {
+            key: 0xfedc_ba98_7654_3210,
+            count: 17,
+        }],
+        moved: vec![Moved {
+            key: 0x5555_6666_7777_8888,
+            endpoint: 0,
+        }],
     }
 }
 
@@ -206,6 +230,9 @@ fn row_i_of_the_table_is_index_i_of_the_snapshot() {
         panic!("three rows")
     };
     assert_eq!((first.wait_s, first.age_ms), (Some(0.34), 135));
+    let columns = (first.waiting, first.running, first.kv_used);
+    assert_eq!(columns, (Some(2), Some(57), Some(0.5)));
+    assert_eq!((draining.kv_used, suspect.kv_used), (Some(0.0), None));
     assert_eq!(
         (first.prefill_tokens_per_s, first.speed),
         (Some(11_000.0), Some(1.0))

@@ -28,6 +28,8 @@
 //!     classes: vec![],
 //!     adapters: vec![],
 //!     endpoints: vec![Endpoint { address: "10.0.0.1:8000".into(), wait_ms: Some(40), ..Endpoint::default() }],
+//!     heat: None,
+//!     moved: None,
 //! };
 //! let bytes = table.encode();
 //! assert_eq!(Table::decode(&bytes)?, table);
@@ -58,7 +60,7 @@ mod wire;
 
 pub use age::with_age;
 pub use error::DecodeError;
-pub use report::{EndpointReport, Report};
+pub use report::{EndpointReport, PrefixCount, Report};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{endpoint_id, snapshot, snapshot_after};
-pub use table::{Class, Demand, Endpoint, Role, State, Table, Version};
+pub use table::{Class, Demand, Endpoint, Hot, Moved, Role, State, Table, Version};

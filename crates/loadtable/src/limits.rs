@@ -27,6 +27,14 @@ pub const ROW_VALUE: u32 = u32::MAX - 1;
 pub const RATE: f32 = 1e9;
 /// Largest cost per sequence or adapter load, in seconds.
 pub const COST_S: f32 = 3_600.0;
+/// Most shared beginnings in a table's heat list.
+pub const HOT_PREFIXES: usize = 256;
+/// The whole, in parts per million.
+pub const WHOLE_PPM: u32 = 1_000_000;
+/// Most shared beginnings that one report counts.
+pub const REPORTED_PREFIXES: usize = 64;
+/// Most conversations that a table or a report says the place of.
+pub const MOVED: usize = 512;
 /// Longest time a proxy may ask the aggregator to hold its answer, in milliseconds.
 pub const WAIT_MS: u32 = 60_000;
 /// Most workers of one proxy.

@@ -1,6 +1,6 @@
 //! What a proxy tells the aggregator.
 
-use crate::Version;
+use crate::{Moved, Version};
 
 /// One proxy's view of a pool, all of its workers together. Counters are totals since the proxy's start.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,6 +21,20 @@ pub struct Report {
     pub decided: u64,
     /// Endpoints on which this proxy has something to say, sorted by address, unique.
     pub endpoints: Vec<EndpointReport>,
+    /// How often shared beginnings of prompts were asked for since the report before, most often first or in any order,
+    /// each once. Counts and not totals: one that is lost is lost, and the heat list is a statistic.
+    pub prefixes: Vec<PrefixCount>,
+    /// Conversations whose newest turns went where their keys do not say, since the report before.
+    pub moved: Vec<Moved>,
+}
+
+/// How often a shared beginning of prompts was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PrefixCount {
+    /// Keyed hash of the beginning.
+    pub key: u64,
+    /// Requests.
+    pub count: u32,
 }
 
 /// One proxy's traffic on one endpoint.
@@ -32,8 +46,12 @@ pub struct EndpointReport {
     pub in_flight: u32,
     /// Uncached prompt tokens sent and not yet answered by a first body byte.
     pub pending_tokens: u32,
+    /// Requests that these tokens belong to.
+    pub pending: u32,
     /// Requests sent since the proxy's start.
     pub sent: u64,
+    /// Uncached prompt tokens of those requests, as expected when they were sent.
+    pub sent_tokens: u64,
     /// Requests that got a first body byte.
     pub started: u64,
     /// Requests that ended, in whatever way.

@@ -5,7 +5,7 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use trimtab_pick::{EndpointId, EndpointLoad, Millis, PoolFacts, Snapshot, State as PickState};
 
-use crate::{Class, Endpoint, State, Table};
+use crate::{Class, Endpoint, Hot, State, Table, limits};
 
 /// Indexes `table` for decisions. Index `i` of the snapshot is row `i` of the table.
 ///
@@ -29,8 +29,14 @@ pub fn snapshot_after(table: &Table, arrived_at: Millis, previous: Option<&Snaps
         arrival_rate: table.demand.arrival_rate,
         uncached_tokens: table.demand.uncached_tokens,
         adapter_load_s: table.demand.adapter_load_s,
+        tells_moved: table.moved.is_some(),
     };
-    Snapshot::with_previous(rows, pool, arrived_at, previous)
+    let snapshot = Snapshot::with_previous(rows, pool, arrived_at, previous);
+    let share = |hot: &Hot| (hot.key, hot.share_ppm as f32 / limits::WHOLE_PPM as f32);
+    match &table.heat {
+        Some(heat) => snapshot.with_heat(heat.iter().map(share).collect()),
+        None => snapshot,
+    }
 }
 
 /// The identity of the endpoint at `address` under a pool's placement key: SipHash-1-3, so that a client who can
@@ -56,6 +62,7 @@ fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
         wait_s: endpoint.wait_ms.map(|wait_ms| wait_ms as f32 / 1_000.0),
         waiting: endpoint.waiting,
         running: endpoint.running,
+        kv_used: endpoint.kv_used,
         prefill_tokens_per_s: class.and_then(|class| class.prefill_tokens_per_s),
         decode_s_per_sequence: class.and_then(|class| class.decode_s_per_sequence),
         speed: class.and_then(|class| class.speed),

@@ -23,6 +23,29 @@ pub struct Table {
     pub adapters: Vec<String>,
     /// Endpoints, sorted by address, unique.
     pub endpoints: Vec<Endpoint>,
+    /// Shared beginnings of prompts with much of the traffic, sorted by key, unique. Absent: the publisher does not know.
+    pub heat: Option<Vec<Hot>>,
+    /// Conversations whose newest turns went where their keys do not say, as proxies reported over the last few tables, each
+    /// once. Absent: the publisher passes nothing on.
+    pub moved: Option<Vec<Moved>>,
+}
+
+/// A conversation and where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// Keyed hash of the conversation.
+    pub key: u64,
+    /// Index into [`Table::endpoints`], or into [`Report::endpoints`](crate::Report::endpoints).
+    pub endpoint: u16,
+}
+
+/// A shared beginning of prompts with much of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hot {
+    /// Keyed hash of the beginning.
+    pub key: u64,
+    /// Its share of the pool's requests, in parts per million, 1 to 1,000,000.
+    pub share_ppm: u32,
 }
 
 /// Identity of a table.

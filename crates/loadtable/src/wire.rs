@@ -38,6 +38,10 @@ pub(crate) struct Table {
     pub(crate) fleet: Option<Fleet>,
     #[prost(message, optional, tag = "12")]
     pub(crate) load: Option<Load>,
+    #[prost(message, optional, tag = "13")]
+    pub(crate) heat: Option<Keyed>,
+    #[prost(message, optional, tag = "14")]
+    pub(crate) moved: Option<Keyed>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -158,4 +162,21 @@ pub(crate) struct Report {
     pub(crate) finished: Vec<u64>,
     #[prost(uint64, repeated, tag = "15")]
     pub(crate) failed: Vec<u64>,
+    #[prost(uint64, repeated, tag = "16")]
+    pub(crate) sent_tokens: Vec<u64>,
+    #[prost(uint32, repeated, tag = "17")]
+    pub(crate) pending: Vec<u32>,
+    #[prost(message, optional, tag = "18")]
+    pub(crate) prefixes: Option<Keyed>,
+    #[prost(message, optional, tag = "19")]
+    pub(crate) moved: Option<Keyed>,
+}
+
+/// Numbers by placement key.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Keyed {
+    #[prost(fixed64, repeated, tag = "1")]
+    pub(crate) keys: Vec<u64>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) values: Vec<u32>,
 }

@@ -19,6 +19,7 @@ fn rows(count: u64) -> Vec<EndpointLoad> {
         wait_s: Some((rng.unit() * 0.5) as f32),
         waiting: Some(2),
         running: Some(40),
+        kv_used: Some(0.6),
         prefill_tokens_per_s: Some(11_000.0),
         decode_s_per_sequence: Some(0.005),
         speed: Some(1.0),
@@ -55,7 +56,7 @@ fn picker(count: u64) -> Picker {
         rows(count),
         PoolFacts::default(),
         Millis(0),
-    )));
+    )), None);
     picker
 }
 

@@ -1,6 +1,8 @@
-//! Which endpoints are weighed: where the request's keys belong, and a few drawn at random.
+//! Which endpoints are weighed: where the request's keys belong, and a few from under the water level.
 
-use crate::config::{PREFIX_RANKS, RANK_PENALTY, SAMPLES};
+use crate::config::{
+    FEW_RANKS, HOT_RANKS_KNOWN, PREFIX_RANKS, RANK_PENALTY, RANKS_PER_SHARE, SAMPLES,
+};
 use crate::rng::mix;
 use crate::{Request, Rng, Snapshot};
 
@@ -35,76 +37,95 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Room for candidates: 1 + 2 + 2 ranks and 2 samples, with space for more ranks of hot prefixes. On the stack, so
+    /// Room for candidates: 1 + 3 + 2 ranks and 8 samples, with some to spare for ranks that a walk adds. On the stack, so
     /// that a decision allocates nothing.
-    pub(crate) const ROOM: usize = 16;
+    pub(crate) const ROOM: usize = 24;
 
-    /// The candidates of a decision with a fresh table (3.6): first those of the keys, then the drawn ones in the
-    /// order of the draws. A pool that has no more endpoints than this is weighed in full.
-    pub(crate) fn gather(request: &Request, snapshot: &Snapshot, rng: &mut Rng) -> Self {
-        let mut candidates = Self::affine(request, snapshot);
+    /// The endpoints where the request's keys belong. `home`: where its conversation is.
+    pub(crate) fn affine(
+        request: &Request,
+        home: Option<u32>,
+        snapshot: &Snapshot,
+        rng: &mut Rng,
+    ) -> Self {
+        let mut candidates = Self::default();
+        candidates.add_home(request, home);
+        candidates.add_prefix_ranks(request, snapshot, rng);
+        candidates.add_adapter_ranks(request, snapshot);
+        candidates
+    }
+
+    /// Adds [`SAMPLES`] endpoints drawn from the `under` ones with the shortest waits. A draw may repeat one that is there.
+    pub(crate) fn add_samples(&mut self, under: usize, snapshot: &Snapshot, rng: &mut Rng) {
         for _ in 0..SAMPLES {
-            // Always endpoints that are not weighed yet: a draw that repeats one tells nothing, and in a small pool it
-            // would now and then leave only a busy endpoint to choose.
-            if let Some(index) = snapshot.sample(rng, candidates.indices(&mut [0; Self::ROOM])) {
-                candidates.add(Candidate {
+            if let Some(index) = snapshot.level().draw(under, rng) {
+                self.add(Candidate {
                     index,
                     ..Candidate::default()
                 });
             }
         }
-        candidates
     }
 
-    /// The endpoints where the request's keys belong.
-    pub(crate) fn affine(request: &Request, snapshot: &Snapshot) -> Self {
-        let mut candidates = Self::default();
-        if let Some(conversation) = request.conversation
-            && let Some(index) = snapshot.rank(conversation.key, 0)
-        {
-            let hit_tokens = conversation.history_tokens;
-            candidates.add(Candidate {
+    fn add_home(&mut self, request: &Request, home: Option<u32>) {
+        let Some((conversation, index)) = request.conversation.zip(home) else {
+            return;
+        };
+        self.add(Candidate {
+            index,
+            origin: Origin::Conversation,
+            hit_tokens: conversation.history_tokens,
+            ..Candidate::default()
+        });
+    }
+
+    /// The first ranks of a shared beginning; of a hot one, some of many (3.3).
+    fn add_prefix_ranks(&mut self, request: &Request, snapshot: &Snapshot, rng: &mut Rng) {
+        let Some((prefix, key)) = request.prefix.zip(placement_key(request)) else {
+            return;
+        };
+        let ranks = ranks(key, snapshot);
+        for nth in 0..ranks.min(FEW_RANKS) {
+            let rank = match ranks <= FEW_RANKS {
+                true => nth,
+                false => (rng.unit() * f64::from(ranks)) as u32,
+            };
+            let Some(index) = snapshot.rank(key, rank) else {
+                continue;
+            };
+            let share = match rank == 0 || ranks > FEW_RANKS {
+                true => 0.0,
+                false => RANK_PENALTY,
+            };
+            self.add(Candidate {
                 index,
-                origin: Origin::Conversation,
-                hit_tokens,
+                origin: Origin::Prefix,
+                hit_tokens: prefix.tokens,
+                penalty_tokens: share * f64::from(prefix.tokens),
                 ..Candidate::default()
             });
         }
-        if let Some((prefix, key)) = request.prefix.zip(prefix_key(request)) {
-            for rank in 0..PREFIX_RANKS {
-                let Some(index) = snapshot.rank(key, rank) else {
-                    continue;
-                };
-                let (origin, hit_tokens) = (Origin::Prefix, prefix.tokens);
-                let penalty_tokens = RANK_PENALTY * f64::from(rank) * f64::from(prefix.tokens);
-                candidates.add(Candidate {
-                    index,
-                    origin,
-                    hit_tokens,
-                    penalty_tokens,
-                    ..Candidate::default()
-                });
-            }
+    }
+
+    fn add_adapter_ranks(&mut self, request: &Request, snapshot: &Snapshot) {
+        let Some(adapter) = request.adapter else {
+            return;
+        };
+        for rank in 0..PREFIX_RANKS {
+            let Some(index) = snapshot.rank(adapter.key, rank) else {
+                continue;
+            };
+            self.add(Candidate {
+                index,
+                origin: Origin::Adapter,
+                adapter_rank: Some(rank),
+                ..Candidate::default()
+            });
         }
-        if let Some(adapter) = request.adapter {
-            for rank in 0..PREFIX_RANKS {
-                let Some(index) = snapshot.rank(adapter.key, rank) else {
-                    continue;
-                };
-                let (origin, adapter_rank) = (Origin::Adapter, Some(rank));
-                candidates.add(Candidate {
-                    index,
-                    origin,
-                    adapter_rank,
-                    ..Candidate::default()
-                });
-            }
-        }
-        candidates
     }
 
     /// Adds a candidate, or improves the one for the same endpoint. What finds no room is left out.
-    fn add(&mut self, new: Candidate) {
+    pub(crate) fn add(&mut self, new: Candidate) {
         let known = self
             .list
             .iter_mut()
@@ -127,26 +148,41 @@ impl Candidates {
     pub(crate) fn as_slice(&self) -> &[Candidate] {
         self.list.get(..self.len).unwrap_or(&[])
     }
-
-    /// The endpoints of all candidates, written to `room`.
-    fn indices<'a>(&self, room: &'a mut [u32; Self::ROOM]) -> &'a mut [u32] {
-        for (slot, candidate) in room.iter_mut().zip(self.as_slice()) {
-            *slot = candidate.index;
-        }
-        room.get_mut(..self.len).unwrap_or_default()
-    }
-
-    /// The candidate for the endpoint at `index`.
-    pub(crate) fn find(&self, index: u32) -> Option<&Candidate> {
-        self.as_slice()
-            .iter()
-            .find(|candidate| candidate.index == index)
-    }
 }
 
-/// The placement key of the request's prefix. Servers keep the cache of each adapter apart, so a prefix under another
-/// adapter is another prefix.
-pub(crate) fn prefix_key(request: &Request) -> Option<u64> {
+/// Prompt tokens of the request that the endpoint at `index` is expected to have cached, by where its keys belong. `home`:
+/// where its conversation is. O(ranks of the prefix), bounded.
+pub(crate) fn expected_hit(
+    request: &Request,
+    home: Option<u32>,
+    snapshot: &Snapshot,
+    index: u32,
+) -> u32 {
+    let history = request
+        .conversation
+        .filter(|_| home == Some(index))
+        .map_or(0, |conversation| conversation.history_tokens);
+    let Some((prefix, key)) = request.prefix.zip(placement_key(request)) else {
+        return history;
+    };
+    let ranks = ranks(key, snapshot);
+    // A beginning that is spread this wide is nearly everywhere.
+    let lives_there = ranks > HOT_RANKS_KNOWN
+        || (0..ranks).any(|rank| snapshot.rank(key, rank) == Some(index));
+    history.max(if lives_there { prefix.tokens } else { 0 })
+}
+
+/// Over how many ranks the requests of a shared beginning are spread.
+fn ranks(key: u64, snapshot: &Snapshot) -> u32 {
+    let endpoints = snapshot.choosable().len() as f64;
+    let wanted = libm::ceil(RANKS_PER_SHARE * snapshot.share(key).unwrap_or(0.0) * endpoints);
+    (wanted.min(endpoints) as u32).max(PREFIX_RANKS)
+}
+
+/// The placement key of the request's prefix, which is what reports count and the heat list names; absent: it has none.
+/// Servers keep the cache of each adapter apart, so a prefix under another adapter is another prefix.
+#[must_use]
+pub fn placement_key(request: &Request) -> Option<u64> {
     let prefix = request.prefix?;
     Some(
         request

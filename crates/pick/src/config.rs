@@ -19,10 +19,16 @@ impl Default for Config {
     }
 }
 
-/// Random endpoints weighed per request (3.6), different from each other and from those of the request's keys. Two suffice: power of two choices; more herd on a stale table (4.5).
-pub(crate) const SAMPLES: u32 = 2;
+/// Endpoints drawn from under the water level per request (3.4: 4 to 16 alike).
+pub(crate) const SAMPLES: u32 = 8;
 /// Fixed ranks weighed for a shared prefix (3.6); for an adapter likewise.
 pub(crate) const PREFIX_RANKS: u32 = 2;
+/// Endpoints that a prefix is spread over per endpoint that its share of the traffic keeps busy (3.4: 1.5 to 6).
+pub(crate) const RANKS_PER_SHARE: f64 = 3.0;
+/// Ranks of a hot prefix that are weighed per request, drawn from all of its ranks; with no more than these all are (3.3).
+pub(crate) const FEW_RANKS: u32 = 3;
+/// A prefix with more ranks than this is taken to be cached everywhere when work is booked.
+pub(crate) const HOT_RANKS_KNOWN: u32 = 64;
 /// What a rank after the first costs, as a share of the prefix (3.4: 0 to 0.6 equal). It makes requests gather on the
 /// first rank while load allows, so that one copy of the prefix is enough for a cold one.
 pub(crate) const RANK_PENALTY: f64 = 0.3;
@@ -30,6 +36,13 @@ pub(crate) const RANK_PENALTY: f64 = 0.3;
 /// behind it; charged only once, a small overload moves requests to cold endpoints, which makes more work, and the
 /// cache collapses (4.5).
 pub(crate) const MISS_PRICE: f64 = 5.0;
+/// Noise of a cost, as a share of what a mean request adds (3.4: 0.25 to 1), where many requests of others are unseen.
+pub(crate) const NOISE: f64 = 0.5;
+/// Unseen requests of others with which half of that noise is used. It keeps deciders from agreeing on one endpoint between
+/// two tables; with a table that shows everything there is nothing to agree on, and noise only misplaces.
+pub(crate) const NOISE_HALF_REQUESTS: f64 = 4.0;
+/// Share of requests that continue a conversation from which first turns are worth remembering.
+pub(crate) const WORTH_TELLING: f64 = 0.05;
 /// Ranks tried for a key when there is no fresh table (3.5).
 pub(crate) const STALE_RANKS: u32 = 16;
 /// How far above the speed-weighted mean of the own in-flight requests a rank may be without a fresh table (3.5):
@@ -39,5 +52,7 @@ pub(crate) const BOUNDED_LOAD: f64 = 1.25;
 /// Prompt tokens per second when no class of the pool has a measured speed: an 8 B model on an A100 does 11,000 (2).
 /// Too low only raises the price of a miss, the harmless direction.
 pub(crate) const PREFILL_TOKENS_PER_S: f64 = 10_000.0;
+/// Uncached prompt tokens of a request when the table does not say; as the aggregator assumes.
+pub(crate) const UNCACHED_TOKENS: f64 = 512.0;
 /// Seconds that loading an adapter blocks an endpoint when nobody has measured it (2, lora workload).
 pub(crate) const ADAPTER_LOAD_S: f64 = 0.15;

@@ -1,7 +1,7 @@
 //! What a request would cost on an endpoint, in seconds: one small function per term. Section numbers are those of the
 //! algorithm notes.
 
-use crate::config::{ADAPTER_LOAD_S, MISS_PRICE, RANK_PENALTY};
+use crate::config::{ADAPTER_LOAD_S, MISS_PRICE, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY};
 use crate::inflight::InFlight;
 use crate::snapshot::Row;
 use crate::{Adapter, EndpointLoad, PoolFacts, Request};
@@ -59,6 +59,26 @@ fn usable(value: Option<f32>) -> Option<f64> {
 pub(crate) fn start_s(row: &Row, inflight: &InFlight, index: u32) -> f64 {
     let told_s = row.wait_s + inflight.unseen_s(index);
     told_s.max(inflight.pending_s(index))
+}
+
+/// What the others are assumed to have sent there since the table was made: it brought every wait up to the surface (3.3).
+/// `others`: their share of the pool's traffic.
+pub(crate) fn level_s(row: &Row, surface_s: f64, others: f64) -> f64 {
+    others * (surface_s - row.wait_s).max(0.0)
+}
+
+/// The width of the noise that keeps deciders from agreeing on one endpoint (3.3). `work_s`: what a mean request adds;
+/// `unseen`: requests of the others that the table does not show.
+///
+/// 3.3 has the same noise whatever the table's age; tables of 20 ms show nearly all there is.
+pub(crate) fn noise_s(work_s: f64, unseen: f64, others: f64) -> f64 {
+    NOISE * others * work_s * unseen / (unseen + NOISE_HALF_REQUESTS)
+}
+
+/// What leaving home costs when nobody will know: the next turn looks at home for what this one adds. `return_share`: the
+/// chance that there is a next turn and that it does not know.
+pub(crate) fn stay_s(row: &Row, demand: &Demand, hit_tokens: u32, return_share: f64) -> f64 {
+    return_share * demand.uncached_tokens(hit_tokens) * row.prefill_s_per_token
 }
 
 /// What the uncached part of the prompt delays this request and the others (3.3, 3.4).
@@ -159,6 +179,35 @@ mod tests {
     }
 
     #[test]
+    fn others_fill_what_lies_under_the_surface_and_only_their_share_counts() {
+        close(level_s(&row(), 0.5, 1.0), 0.1);
+        close(level_s(&row(), 0.5, 0.25), 0.025);
+        close(level_s(&row(), 0.3, 1.0), 0.0);
+        close(level_s(&row(), 0.5, 0.0), 0.0);
+    }
+
+    #[test]
+    fn noise_is_half_a_request_with_many_unseen_and_none_with_none() {
+        close(noise_s(0.3, 1e12, 1.0), 0.15);
+        close(noise_s(0.3, 4.0, 1.0), 0.075);
+        close(noise_s(0.3, 0.0, 1.0), 0.0);
+        close(noise_s(0.3, 1e12, 0.0), 0.0);
+    }
+
+    #[test]
+    fn leaving_home_costs_what_the_next_turn_will_miss() {
+        let demand = demand(
+            &Request {
+                prompt_tokens: Some(3_000),
+                ..Request::default()
+            },
+            None,
+        );
+        close(stay_s(&row(), &demand, 2_000, 0.8), 0.08);
+        close(stay_s(&row(), &demand, 2_000, 0.0), 0.0);
+    }
+
+    #[test]
     fn an_unknown_prompt_is_what_is_known_of_it_and_the_pools_mean() {
         let prefix = Some(Prefix {
             key: 1,
@@ -188,6 +237,7 @@ mod tests {
             wait_s: None,
             waiting: None,
             running: None,
+            kv_used: None,
             prefill_tokens_per_s: None,
             decode_s_per_sequence: None,
             speed: None,

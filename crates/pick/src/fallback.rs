@@ -1,7 +1,7 @@
 //! Choosing without a fresh table, by this decider's own requests alone (3.5 of the algorithm notes). No cliff: it is
 //! as good as the proxy's own least-request, and keeps caches warm where there is a key.
 
-use crate::candidates::prefix_key;
+use crate::candidates::placement_key;
 use crate::config::{BOUNDED_LOAD, STALE_RANKS};
 use crate::decision::{Choices, Decision, Reason};
 use crate::inflight::InFlight;
@@ -40,7 +40,7 @@ fn key(request: &Request) -> Option<u64> {
     let past = conversation.filter(|conversation| conversation.history_tokens > 0);
     let past = past.map(|conversation| conversation.key);
     let adapter = request.adapter.map(|adapter| adapter.key);
-    past.or_else(|| prefix_key(request))
+    past.or_else(|| placement_key(request))
         .or(adapter)
         .or_else(|| conversation.map(|conversation| conversation.key))
 }

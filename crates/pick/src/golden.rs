@@ -47,6 +47,7 @@ fn endpoint(rng: &mut Rng, number: u64) -> EndpointLoad {
         wait_s: maybe(rng, wait_s),
         waiting: None,
         running: None,
+        kv_used: None,
         prefill_tokens_per_s: maybe(rng, if fast { 23_000.0 } else { 11_000.0 }),
         decode_s_per_sequence: maybe(rng, 0.006),
         speed: maybe(rng, if fast { 2.1 } else { 1.0 }),
@@ -71,6 +72,7 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
         arrival_rate: None,
         uncached_tokens: Some(700.0),
         adapter_load_s: Some(0.2),
+        tells_moved: below(rng, 2) == 0,
     };
     Rc::new(Snapshot::new(rows, pool, now))
 }
@@ -117,7 +119,7 @@ fn run() -> (String, Vec<Reason>) {
         now.0 += below(&mut script, 40);
         // Now and then the table stays away until it is stale; the clock steps back once in a while.
         if below(&mut script, 60) == 0 {
-            picker.on_table(table(&mut script, now));
+            picker.on_table(table(&mut script, now), None);
         }
         if below(&mut script, 500) == 0 {
             now.0 -= 100;

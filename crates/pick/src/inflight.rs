@@ -15,6 +15,7 @@ const SENDS_KEPT: usize = 4_096;
 pub struct Ticket {
     endpoint: EndpointId,
     pending: Pending,
+    started: bool,
 }
 
 impl Ticket {
@@ -23,7 +24,24 @@ impl Ticket {
     pub fn endpoint(&self) -> EndpointId {
         self.endpoint
     }
+
+    /// Prompt tokens that the endpoint is expected to prefill for the request; 0 once its first byte came.
+    #[must_use]
+    pub fn uncached_tokens(&self) -> u64 {
+        self.pending.tokens
+    }
+
+    /// Whether the first byte has not come.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !self.started
+    }
 }
+
+/// How much a decider has sent: a mark between two of its requests. What was sent before it is in the report that was
+/// written at that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Sends(pub(crate) u64);
 
 /// Prefill that was sent and has not shown a first byte; its time only where the first byte will tell. Whole microseconds, because sums of floats would drift when
 /// parts are taken out again.
@@ -58,10 +76,14 @@ struct Own {
     count: Count,
     /// Work sent since the endpoint's row was taken.
     unseen_us: u64,
+    /// How many requests that was.
+    unseen: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Send {
+    /// Which of all sends it was, from 0.
+    number: u64,
     at: Millis,
     endpoint: EndpointId,
     work_us: u64,
@@ -76,11 +98,18 @@ pub(crate) struct InFlight {
     sends: VecDeque<Send>,
     /// Sum of `in_flight` over `own`.
     total: u64,
+    sent: u64,
 }
 
 impl InFlight {
-    /// Moves everything over to a new table. `old`: the table that indices meant so far.
-    pub(crate) fn on_table(&mut self, old: Option<&Snapshot>, new: &Snapshot) {
+    /// Moves everything over to a new table. `old`: the table that indices meant so far. `reported`: the sends that the
+    /// table has taken in from this decider's own report; absent: judged by the age of its rows.
+    pub(crate) fn on_table(
+        &mut self,
+        old: Option<&Snapshot>,
+        new: &Snapshot,
+        reported: Option<Sends>,
+    ) {
         let old_ids = old
             .map_or(&[][..], Snapshot::endpoints)
             .iter()
@@ -102,31 +131,46 @@ impl InFlight {
             *total += u64::from(count.in_flight);
             false
         });
-        self.recount_unseen(new);
+        match reported {
+            Some(Sends(reported)) => {
+                while self.sends.front().is_some_and(|send| send.number < reported) {
+                    self.sends.pop_front();
+                }
+                self.recount_unseen(new, true);
+            }
+            None => {
+                self.forget_seen(new);
+                self.recount_unseen(new, false);
+            }
+        }
     }
 
-    /// The table's rows are older than the table's arrival: what was sent in between is in no row.
-    fn recount_unseen(&mut self, new: &Snapshot) {
-        let oldest = new
+    /// Drops what every row has seen.
+    fn forget_seen(&mut self, new: &Snapshot) {
+        let taken = new
             .endpoints()
             .iter()
-            .map(|endpoint| taken_at(new, endpoint.age_ms))
-            .min()
-            .unwrap_or_default();
+            .map(|endpoint| taken_at(new, endpoint.age_ms));
+        let oldest = taken.min().unwrap_or_default();
         while self.sends.front().is_some_and(|send| send.at < oldest) {
             self.sends.pop_front();
         }
+    }
+
+    /// Adds up what the rows have not seen. The rows are older than the table's arrival, and what was sent in between is
+    /// in no row; where a report was taken in, all that is left in the list is in no row.
+    fn recount_unseen(&mut self, new: &Snapshot, reported: bool) {
         for send in &self.sends {
             let Some(index) = new.index_of(send.endpoint) else {
                 continue;
             };
-            let taken = new
-                .endpoint(index)
-                .map(|endpoint| taken_at(new, endpoint.age_ms));
-            if let Some(own) = self.own.get_mut(index as usize)
-                && taken.is_some_and(|taken| send.at >= taken)
-            {
+            let unseen = reported
+                || new
+                    .endpoint(index)
+                    .is_some_and(|endpoint| send.at >= taken_at(new, endpoint.age_ms));
+            if let Some(own) = self.own.get_mut(index as usize).filter(|_| unseen) {
                 own.unseen_us = own.unseen_us.saturating_add(send.work_us);
+                own.unseen = own.unseen.saturating_add(1);
             }
         }
     }
@@ -143,6 +187,7 @@ impl InFlight {
         let count = match snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, endpoint)) {
             Some(own) => {
                 own.unseen_us = own.unseen_us.saturating_add(work_us);
+                own.unseen = own.unseen.saturating_add(1);
                 self.total += 1;
                 &mut own.count
             }
@@ -155,15 +200,27 @@ impl InFlight {
             self.sends.pop_front();
         }
         self.sends.push_back(Send {
+            number: self.sent,
             at: now,
             endpoint,
             work_us,
         });
-        Ticket { endpoint, pending }
+        self.sent += 1;
+        Ticket {
+            endpoint,
+            pending,
+            started: false,
+        }
+    }
+
+    /// What was sent so far.
+    pub(crate) fn sends(&self) -> Sends {
+        Sends(self.sent)
     }
 
     /// The prefill of the ticket's request is over. Does nothing the second time.
     pub(crate) fn on_first_byte(&mut self, snapshot: Option<&Snapshot>, ticket: &mut Ticket) {
+        ticket.started = true;
         let pending = core::mem::take(&mut ticket.pending);
         if let Some(count) = self.count(snapshot, ticket.endpoint) {
             count.pending.tokens = count.pending.tokens.saturating_sub(pending.tokens);
@@ -210,6 +267,11 @@ impl InFlight {
         self.own
             .get(index as usize)
             .map_or(0.0, |own| own.unseen_us as f64 / 1e6)
+    }
+
+    /// Own requests sent that the row at `index` has not seen, also those that ended since.
+    pub(crate) fn unseen_requests(&self, index: u32) -> u32 {
+        self.own.get(index as usize).map_or(0, |own| own.unseen)
     }
 
     /// Seconds of own prefill at `index` that was sent and has shown no first byte.

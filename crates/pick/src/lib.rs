@@ -19,6 +19,7 @@
 //!     wait_s: Some(wait_s),
 //!     waiting: None,
 //!     running: None,
+//!     kv_used: None,
 //!     prefill_tokens_per_s: Some(11_000.0),
 //!     decode_s_per_sequence: None,
 //!     speed: Some(1.0),
@@ -27,7 +28,7 @@
 //! };
 //! let mut picker = Picker::new(Config::default());
 //! let rows = vec![endpoint(1, 0.2), endpoint(2, 0.0)];
-//! picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(1_000))));
+//! picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(1_000))), None);
 //!
 //! let request = Request { prompt_tokens: Some(400), ..Request::default() };
 //! let decision = picker.choose(Millis(1_040), &mut Rng::new(7), &request);
@@ -43,6 +44,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod baseline;
 mod candidates;
 mod config;
 mod cost;
@@ -51,18 +53,27 @@ mod fallback;
 #[cfg(test)]
 mod golden;
 mod inflight;
+mod level;
+mod own_traffic;
 mod picker;
 mod placement;
+mod policy;
 mod request;
 mod rng;
 mod snapshot;
 mod time;
+mod water_level;
+mod weighing;
+mod whereabouts;
 
+pub use candidates::placement_key;
 pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
-pub use inflight::{OwnWork, Ticket};
+pub use inflight::{OwnWork, Sends, Ticket};
 pub use picker::Picker;
+pub use policy::{Policy, View};
 pub use request::{Adapter, Conversation, Prefix, Request};
 pub use rng::Rng;
 pub use snapshot::{EndpointId, EndpointLoad, PoolFacts, Snapshot, State};
 pub use time::Millis;
+pub use water_level::WaterLevel;

@@ -1,18 +1,19 @@
-//! One decider: the newest snapshot and its own work in flight.
+//! One decider: the newest snapshot, its own work in flight, and the rule that chooses.
 
 use alloc::rc::Rc;
 
-use crate::candidates::{Candidate, Candidates, Origin};
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
-use crate::inflight::{InFlight, OwnWork, Pending, Ticket};
-use crate::snapshot::Row;
-use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, fallback};
+use crate::inflight::{InFlight, OwnWork, Pending, Sends, Ticket};
+use crate::policy::{Policy, View};
+use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, WaterLevel};
 
-/// One decider. Methods: [`choose`](Self::choose) decides and changes nothing; `on_*` say that something happened.
+/// One decider. Methods: [`choose`](Self::choose) decides and books nothing; `on_*` say that something happened.
+///
+/// The rule of choice is [`WaterLevel`] unless another is named: those of [`baseline`](crate::baseline) are for comparison.
 #[derive(Debug)]
-pub struct Picker {
-    config: Config,
+pub struct Picker<P = WaterLevel> {
+    policy: P,
     snapshot: Option<Rc<Snapshot>>,
     inflight: InFlight,
 }
@@ -21,8 +22,16 @@ impl Picker {
     /// A decider without a table.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::with_policy(WaterLevel::new(config))
+    }
+}
+
+impl<P: Policy> Picker<P> {
+    /// A decider with another rule, and without a table.
+    #[must_use]
+    pub fn with_policy(policy: P) -> Self {
         Self {
-            config,
+            policy,
             snapshot: None,
             inflight: InFlight::default(),
         }
@@ -30,8 +39,12 @@ impl Picker {
 
     /// A new table came. Requests in flight are carried over by endpoint identity, also those on endpoints that the
     /// table no longer has. O(endpoints).
-    pub fn on_table(&mut self, snapshot: Rc<Snapshot>) {
-        self.inflight.on_table(self.snapshot.as_deref(), &snapshot);
+    ///
+    /// `reported`: what [`sends`](Self::sends) was when this decider wrote the newest of its reports that the table has
+    /// taken in, so that nothing is counted twice or missed. Absent: judged by the age of the rows.
+    pub fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>) {
+        self.inflight
+            .on_table(self.snapshot.as_deref(), &snapshot, reported);
         self.snapshot = Some(snapshot);
     }
 
@@ -41,8 +54,8 @@ impl Picker {
         self.snapshot.as_ref()
     }
 
-    /// Chooses where `request` should go. Total: it cannot fail, only have no opinion. Takes a bounded number of steps
-    /// that does not grow with the pool (but for the logarithm in drawing), and allocates nothing.
+    /// Chooses where `request` should go. Total: it cannot fail, only have no opinion. With [`WaterLevel`] it takes a
+    /// bounded number of steps that does not grow with the pool (but for the logarithm in drawing), and allocates nothing.
     pub fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
         let Some(snapshot) = self.snapshot.as_deref() else {
             return Decision::no_opinion(Reason::NoTable);
@@ -50,12 +63,12 @@ impl Picker {
         if snapshot.choosable().is_empty() {
             return Decision::no_opinion(Reason::NoEndpoints);
         }
-        let fresh = snapshot.age_ms(now) <= self.config.table_max_age_ms;
-        let mut decision = if fresh {
-            cheapest(request, snapshot, &self.inflight, rng)
-        } else {
-            fallback::choose(request, snapshot, &self.inflight, rng)
+        let view = View {
+            now,
+            snapshot,
+            inflight: &self.inflight,
         };
+        let mut decision = self.policy.choose(&view, rng, request);
         fill(&mut decision.choices, snapshot, rng);
         decision
     }
@@ -63,9 +76,11 @@ impl Picker {
     /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself).
     pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
         let snapshot = self.snapshot.as_deref();
-        let (pending, work_us) = snapshot
-            .map(|snapshot| work(snapshot, endpoint, request))
-            .unwrap_or_default();
+        let (mut pending, mut work_us) = Default::default();
+        if let Some(snapshot) = snapshot {
+            (pending, work_us) = work(&self.policy, now, snapshot, endpoint, request);
+            self.policy.on_sent(now, snapshot, endpoint, request);
+        }
         self.inflight
             .on_sent(snapshot, now, endpoint, pending, work_us)
     }
@@ -83,99 +98,37 @@ impl Picker {
         self.inflight.on_done(self.snapshot.as_deref(), ticket);
     }
 
+    /// What was sent so far; to be kept with each report.
+    #[must_use]
+    pub fn sends(&self) -> Sends {
+        self.inflight.sends()
+    }
+
+    /// Another decider sent a turn of the conversation `key` to `endpoint`, as the table's list says. Hearing it again does
+    /// no harm.
+    pub fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
+        self.policy.on_told(now, key, endpoint);
+    }
+
+    /// Hands over the conversations whose turns went where their keys do not say, each once, with where they went; for reports.
+    pub fn take_moved(&mut self, mut each: impl FnMut(u64, EndpointId)) {
+        self.policy.take_moved(&mut each);
+    }
+
     /// This decider's requests in flight, per endpoint that has any; for reports.
     pub fn own_work(&self) -> impl Iterator<Item = OwnWork> + '_ {
         self.inflight.work(self.snapshot.as_deref())
     }
 }
 
-/// A candidate with its cost. `tie` breaks ties: between keys and draws at random, else equal endpoints would all be taken
-/// in list order; among draws by their order, so that equally busy endpoints get requests in proportion to speed.
-#[derive(Debug, Clone, Copy, Default)]
-struct Weighed {
-    candidate: Candidate,
-    cost_s: f64,
-    tie: (u64, usize),
-}
-
-/// The policy P0 (3.6): the cheapest of a few candidates; the others follow in the order of their costs.
-fn cheapest(
-    request: &Request,
-    snapshot: &Snapshot,
-    inflight: &InFlight,
-    rng: &mut Rng,
-) -> Decision {
-    let demand = Demand::new(request, snapshot.pool());
-    let candidates = Candidates::gather(request, snapshot, rng);
-    let mut weighed = [Weighed::default(); Candidates::ROOM];
-    let count = candidates.as_slice().len();
-    let draws = rng.next_u64();
-    let numbered = weighed.iter_mut().zip(candidates.as_slice()).enumerate();
-    for (number, (slot, candidate)) in numbered {
-        let tie = match candidate.origin {
-            Origin::Sample => draws,
-            _ => rng.next_u64(),
-        };
-        *slot = Weighed {
-            candidate: *candidate,
-            cost_s: cost_s(candidate, &demand, snapshot, inflight),
-            tie: (tie, number),
-        };
-    }
-    let weighed = weighed.get_mut(..count).unwrap_or_default();
-    weighed.sort_unstable_by(|a, b| a.cost_s.total_cmp(&b.cost_s).then(a.tie.cmp(&b.tie)));
-    let mut choices = Choices::default();
-    weighed
-        .iter()
-        .for_each(|weighed| choices.push(weighed.candidate.index));
-    let best = weighed
-        .first()
-        .map(|weighed| weighed.candidate)
-        .unwrap_or_default();
-    Decision {
-        choices,
-        reason: reason(&best, &candidates, snapshot),
-        wait_s: wait_s(best.index, snapshot, inflight),
-        candidates: u32::try_from(count).unwrap_or(u32::MAX),
-    }
-}
-
-fn cost_s(candidate: &Candidate, demand: &Demand, snapshot: &Snapshot, inflight: &InFlight) -> f64 {
-    let (Some(row), Some(endpoint)) = (
-        snapshot.row(candidate.index),
-        snapshot.endpoint(candidate.index),
-    ) else {
-        return f64::INFINITY;
-    };
-    cost::start_s(row, inflight, candidate.index)
-        + cost::miss_s(row, demand, candidate.hit_tokens)
-        + cost::rank_penalty_s(row, candidate.penalty_tokens)
-        + cost::adapter_s(endpoint, demand, candidate.adapter_rank)
-}
-
-fn reason(best: &Candidate, candidates: &Candidates, snapshot: &Snapshot) -> Reason {
-    let cached_elsewhere = candidates
-        .as_slice()
-        .iter()
-        .any(|candidate| candidate.hit_tokens > 0);
-    match best.origin {
-        _ if snapshot.choosable().len() == 1 => Reason::Single,
-        _ if snapshot.only_suspects() => Reason::Suspect,
-        Origin::Conversation => Reason::Conversation,
-        Origin::Prefix => Reason::Prefix,
-        Origin::Adapter => Reason::Adapter,
-        Origin::Sample if cached_elsewhere => Reason::Spill,
-        Origin::Sample => Reason::Load,
-    }
-}
-
-fn wait_s(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> Option<f64> {
-    let row: &Row = snapshot.row(index)?;
-    row.wait_known.then(|| cost::start_s(row, inflight, index))
-}
-
 /// What `request` adds to `endpoint`: the prefill that its first byte will end, and microseconds of work in all.
-fn work(snapshot: &Snapshot, endpoint: EndpointId, request: &Request) -> (Pending, u64) {
+fn work(
+    policy: &impl Policy,
+    now: Millis,
+    snapshot: &Snapshot,
+    endpoint: EndpointId,
+    request: &Request,
+) -> (Pending, u64) {
     let demand = Demand::new(request, snapshot.pool());
     let Some((index, row)) = snapshot
         .index_of(endpoint)
@@ -183,10 +136,7 @@ fn work(snapshot: &Snapshot, endpoint: EndpointId, request: &Request) -> (Pendin
     else {
         return (Pending::default(), 0);
     };
-    let hit_tokens = Candidates::affine(request, snapshot)
-        .find(index)
-        .map_or(0, |candidate| candidate.hit_tokens);
-    let uncached = demand.uncached_tokens(hit_tokens);
+    let uncached = demand.uncached_tokens(policy.expected_hit(now, snapshot, request, index));
     // `as` from float saturates, and neither value is negative.
     let pending = Pending {
         tokens: uncached as u64,

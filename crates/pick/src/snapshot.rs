@@ -3,7 +3,9 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::config::PREFILL_TOKENS_PER_S;
+use crate::config::{PREFILL_TOKENS_PER_S, UNCACHED_TOKENS};
+use crate::cost::work_s;
+use crate::level::Level;
 use crate::placement::{Member, Placement};
 use crate::{Millis, Rng};
 
@@ -37,6 +39,8 @@ pub struct EndpointLoad {
     pub waiting: Option<u32>,
     /// Requests in the running batch.
     pub running: Option<u32>,
+    /// Share of the KV cache that live requests use, 0 to 1. Read by rules of [`baseline`](crate::baseline) alone.
+    pub kv_used: Option<f32>,
     /// Prompt tokens per second (`R_p`). Absent: counts as the lowest of the pool.
     pub prefill_tokens_per_s: Option<f32>,
     /// Seconds one more sequence costs the others (`g`). Absent: counts as the highest of the pool.
@@ -58,6 +62,8 @@ pub struct PoolFacts {
     pub uncached_tokens: Option<f32>,
     /// Seconds an endpoint is blocked when it loads an adapter.
     pub adapter_load_s: Option<f32>,
+    /// Whether deciders hear from each other where conversations went ([`Picker::on_told`](crate::Picker::on_told)).
+    pub tells_moved: bool,
 }
 
 /// An immutable, indexed view of one table. Indices of [`EndpointLoad`] are positions in the list it was made from.
@@ -73,6 +79,14 @@ pub struct Snapshot {
     /// Sum of the speeds of `choosable` up to and including each position.
     cumulative_speed: Vec<f64>,
     only_suspects: bool,
+    /// The waits of `choosable`, for a given mean request.
+    level: Level,
+    /// Mean age of the rows of `choosable` when the table arrived, in milliseconds.
+    mean_age_ms: f64,
+    /// Uncached tokens of a mean request.
+    mean_uncached_tokens: f64,
+    /// Shares of the pool's requests by shared beginning, ascending by key; absent: the publisher does not know.
+    heat: Option<Vec<(u64, f32)>>,
     placement: Rc<Placement>,
     by_id: Rc<[(EndpointId, u32)]>,
 }
@@ -132,7 +146,22 @@ impl Snapshot {
             }
         }
         let youngest = endpoints.iter().map(|endpoint| endpoint.age_ms).min();
+        let ages = choosable.iter().filter_map(|index| {
+            let endpoint = endpoints.get(usize::try_from(*index).ok()?)?;
+            Some(f64::from(endpoint.age_ms))
+        });
+        let mean_age_ms = ages.sum::<f64>() / (choosable.len() as f64).max(1.0);
+        let mean_uncached_tokens = cost(pool.uncached_tokens).unwrap_or(UNCACHED_TOKENS);
+        let choosable_rows = choosable.iter().filter_map(|index| {
+            let row = rows.get(usize::try_from(*index).ok()?)?;
+            Some((*index, *row))
+        });
+        let level = Level::new(choosable_rows, |row| work_s(row, mean_uncached_tokens));
         Self {
+            level,
+            mean_age_ms,
+            mean_uncached_tokens,
+            heat: None,
             pool,
             arrived_at,
             age_ms: u64::from(youngest.unwrap_or(0)),
@@ -144,6 +173,14 @@ impl Snapshot {
             by_id: by_id(&endpoints, previous),
             endpoints,
         }
+    }
+
+    /// Adds the heat list: shared beginnings of prompts with their shares of the pool's requests, 0 to 1, ascending by key.
+    /// One that is not listed has next to none.
+    #[must_use]
+    pub fn with_heat(mut self, heat: Vec<(u64, f32)>) -> Self {
+        self.heat = Some(heat);
+        self
     }
 
     /// The endpoints, in the caller's order.
@@ -168,6 +205,28 @@ impl Snapshot {
     #[must_use]
     pub fn age_ms(&self, now: Millis) -> u64 {
         now.since(self.arrived_at).saturating_add(self.age_ms)
+    }
+
+    /// Mean age of the rows at `now`, in seconds: how long ago what they say was true.
+    pub(crate) fn mean_age_s(&self, now: Millis) -> f64 {
+        (now.since(self.arrived_at) as f64 + self.mean_age_ms) / 1e3
+    }
+
+    pub(crate) fn level(&self) -> &Level {
+        &self.level
+    }
+
+    /// Uncached tokens of a mean request.
+    pub(crate) fn mean_uncached_tokens(&self) -> f64 {
+        self.mean_uncached_tokens
+    }
+
+    /// The share of the pool's requests that begin with `key`, 0 to 1; absent: there is no heat list.
+    pub(crate) fn share(&self, key: u64) -> Option<f64> {
+        let heat = self.heat.as_deref()?;
+        let found = heat.binary_search_by_key(&key, |(key, _)| *key).ok();
+        let share = found.and_then(|at| heat.get(at)).map(|(_, share)| *share);
+        Some(f64::from(share.unwrap_or(0.0)).clamp(0.0, 1.0))
     }
 
     /// The index of an endpoint; `None` when this table does not have it. O(log n).

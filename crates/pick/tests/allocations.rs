@@ -14,6 +14,7 @@ fn snapshot(endpoints: u64) -> Rc<Snapshot> {
         wait_s: Some((number % 7) as f32 / 10.0),
         waiting: None,
         running: None,
+        kv_used: None,
         prefill_tokens_per_s: Some(10_000.0),
         decode_s_per_sequence: Some(0.01),
         speed: Some(1.0),
@@ -46,7 +47,7 @@ fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
     let mut rng = Rng::new(1);
     for endpoints in [None, Some(1), Some(100), Some(5_000)] {
         if let Some(endpoints) = endpoints {
-            picker.on_table(snapshot(endpoints));
+            picker.on_table(snapshot(endpoints), None);
         }
         let counted = allocation_counter::measure(|| {
             for key in 0..2_000 {
@@ -63,7 +64,7 @@ fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
 #[test]
 fn sending_and_ending_allocate_nothing_after_warm_up() {
     let mut picker = Picker::new(Config::default());
-    picker.on_table(snapshot(100));
+    picker.on_table(snapshot(100), None);
     let ids: Vec<EndpointId> = snapshot(100)
         .endpoints()
         .iter()

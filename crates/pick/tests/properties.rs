@@ -6,9 +6,10 @@ use std::rc::Rc;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
+use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
 use trimtab_pick::{
-    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
-    Reason, Request, Rng, Snapshot, State,
+    Adapter, Config, Conversation, Decision, EndpointId, EndpointLoad, Millis, Picker, Policy,
+    PoolFacts, Prefix, Reason, Request, Rng, Snapshot, State, WaterLevel,
 };
 
 /// Numbers of every kind, NaN and infinities among them.
@@ -35,28 +36,33 @@ fn endpoint() -> impl Strategy<Value = EndpointLoad> {
         of(vec(any::<u16>(), 0..4)),
         prop_oneof![Just(0), any::<u32>()],
     );
-    (who, (wild(), wild(), wild(), wild()), of(any::<u32>())).prop_map(|(who, signals, count)| {
-        EndpointLoad {
+    (
+        who,
+        (wild(), wild(), wild(), wild(), wild()),
+        of(any::<u32>()),
+    )
+        .prop_map(|(who, signals, count)| EndpointLoad {
             id: EndpointId(who.0),
             state: who.1,
             wait_s: signals.0,
             waiting: count,
             running: count,
+            kv_used: signals.4,
             prefill_tokens_per_s: signals.1,
             decode_s_per_sequence: signals.2,
             speed: signals.3,
             adapters: who.2,
             age_ms: who.3,
-        }
-    })
+        })
 }
 
 fn pool_facts() -> impl Strategy<Value = PoolFacts> {
-    (wild(), wild(), wild()).prop_map(
-        |(arrival_rate, uncached_tokens, adapter_load_s)| PoolFacts {
+    (wild(), wild(), wild(), any::<bool>()).prop_map(
+        |(arrival_rate, uncached_tokens, adapter_load_s, tells_moved)| PoolFacts {
             arrival_rate,
             uncached_tokens,
             adapter_load_s,
+            tells_moved,
         },
     )
 }
@@ -87,33 +93,80 @@ fn request() -> impl Strategy<Value = Request> {
         )
 }
 
+/// One run of `policy` over one table: what it decided, after checking that each decision can be followed.
+fn decide<P: Policy>(
+    policy: P,
+    endpoints: &[EndpointLoad],
+    facts: PoolFacts,
+    requests: &[Request],
+    (now, arrived, seed): (Millis, Millis, u64),
+) -> Result<Vec<Decision>, TestCaseError> {
+    let mut picker = Picker::with_policy(policy);
+    let snapshot = Snapshot::new(endpoints.to_vec(), facts, arrived);
+    picker.on_table(Rc::new(snapshot), None);
+    let mut rng = Rng::new(seed);
+    let mut decisions = Vec::new();
+    for request in requests {
+        let decision = picker.choose(now, &mut rng, request);
+        check(&decision, endpoints)?;
+        if let Some(index) = decision.choices.as_slice().first() {
+            let ticket = picker.on_sent(now, endpoints[*index as usize].id, request);
+            picker.on_done(now, ticket);
+        }
+        decisions.push(decision);
+    }
+    Ok(decisions)
+}
+
+fn check(decision: &Decision, endpoints: &[EndpointLoad]) -> Result<(), TestCaseError> {
+    let ready = endpoints.iter().any(|e| e.state == State::Ready);
+    let wanted = if ready { State::Ready } else { State::Suspect };
+    let choosable = endpoints.iter().filter(|e| e.state == wanted).count();
+    let choices = decision.choices.as_slice();
+    prop_assert_eq!(
+        choices.len(),
+        choosable.min(3),
+        "as many as there are, at most three"
+    );
+    prop_assert_eq!(choices.is_empty(), decision.reason == Reason::NoEndpoints);
+    for (at, index) in choices.iter().enumerate() {
+        prop_assert_eq!(endpoints[*index as usize].state, wanted);
+        prop_assert!(!choices[..at].contains(index), "{:?}", choices);
+    }
+    let wait_s = decision.wait_s.unwrap_or(0.0);
+    prop_assert!(wait_s.is_finite() && wait_s >= 0.0, "{}", wait_s);
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn any_decision_is_well_formed(
         endpoints in vec(endpoint(), 0..30), facts in pool_facts(), requests in vec(request(), 1..20),
         now in any::<u64>(), arrived in any::<u64>(), seed in any::<u64>(),
     ) {
-        let wanted = if endpoints.iter().any(|e| e.state == State::Ready) { State::Ready } else { State::Suspect };
-        let choosable = endpoints.iter().filter(|e| e.state == wanted).count();
-        let mut picker = Picker::new(Config::default());
-        picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), facts, Millis(arrived))));
-        let mut rng = Rng::new(seed);
-        for request in &requests {
-            let decision = picker.choose(Millis(now), &mut rng, request);
-            let choices = decision.choices.as_slice();
-            prop_assert_eq!(choices.len(), choosable.min(3), "as many as there are, at most three");
-            prop_assert_eq!(choices.is_empty(), decision.reason == Reason::NoEndpoints);
-            for (at, index) in choices.iter().enumerate() {
-                prop_assert_eq!(endpoints[*index as usize].state, wanted);
-                prop_assert!(!choices[..at].contains(index), "{:?}", choices);
-            }
-            prop_assert!(decision.wait_s.is_none_or(|wait_s| wait_s.is_finite() && wait_s >= 0.0));
+        let rule = WaterLevel::new(Config::default());
+        let at = (Millis(now), Millis(arrived), seed);
+        for decision in decide(rule, &endpoints, facts, &requests, at)? {
             prop_assert!(decision.candidates <= 16);
-            if let Some(index) = choices.first() {
-                let ticket = picker.on_sent(Millis(now), endpoints[*index as usize].id, request);
-                picker.on_done(Millis(now), ticket);
-            }
         }
+    }
+
+    #[test]
+    fn any_decision_of_a_baseline_is_well_formed_and_the_same_for_the_same_seed(
+        endpoints in vec(endpoint(), 0..30), facts in pool_facts(), requests in vec(request(), 1..20),
+        at in (any::<u64>(), any::<u64>(), any::<u64>()), count_in_flight in any::<bool>(),
+    ) {
+        let at = (Millis(at.0), Millis(at.1), at.2);
+        macro_rules! twice {
+            ($($rule:expr),*) => {$(
+                let once = decide($rule, &endpoints, facts, &requests, at)?;
+                prop_assert_eq!(once, decide($rule, &endpoints, facts, &requests, at)?);
+            )*};
+        }
+        twice!(
+            RoundRobin::default(), Random, LeastRequest, PowerOfTwo, P0::new(Config::default()),
+            Epp::new(count_in_flight)
+        );
     }
 
     #[test]
@@ -148,7 +201,7 @@ proptest! {
         });
         let first = |endpoints: Vec<EndpointLoad>| {
             let mut picker = Picker::new(Config { table_max_age_ms: u64::MAX });
-            picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), Millis(0))));
+            picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), Millis(0))), None);
             picker.choose(Millis(0), &mut Rng::new(seed), &request).choices.as_slice().first().copied()
         };
         let missing = u32::try_from(missing).unwrap();
@@ -163,7 +216,7 @@ proptest! {
     ) {
         let run = || {
             let mut picker = Picker::new(Config::default());
-            picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), PoolFacts::default(), Millis(0))));
+            picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), PoolFacts::default(), Millis(0))), None);
             let mut rng = Rng::new(seed);
             requests.iter().map(|request| picker.choose(Millis(0), &mut rng, request)).collect::<Vec<_>>()
         };
@@ -186,7 +239,7 @@ proptest! {
             let snapshot = Snapshot::with_previous(after.clone(), facts, Millis(9), previous);
             let found: Vec<_> = after.iter().map(|row| snapshot.index_of(row.id)).collect();
             let mut picker = Picker::new(Config::default());
-            picker.on_table(Rc::new(snapshot));
+            picker.on_table(Rc::new(snapshot), None);
             let mut rng = Rng::new(seed);
             let choose = |request| picker.choose(Millis(9), &mut rng, request);
             (found, requests.iter().map(choose).collect::<Vec<_>>())
@@ -206,11 +259,11 @@ proptest! {
                 0 => {
                     // Tables come and go with a part of the endpoints.
                     let row = |n: u64| EndpointLoad {
-                        id: EndpointId(n), state: State::Ready, wait_s: None, waiting: None, running: None,
+                        id: EndpointId(n), state: State::Ready, wait_s: None, waiting: None, running: None, kv_used: None,
                         prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,
                     };
                     let rows = (number / 2..number).map(row).collect();
-                    picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(number))));
+                    picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(number))), None);
                 }
                 1 | 2 => open.push(picker.on_sent(Millis(number), EndpointId(number), &request)),
                 3 if !open.is_empty() => {

@@ -20,7 +20,7 @@ struct Package {
 }
 
 /// Every package of the workspace. The aggregator has no `trimtab-pick`, so it cannot choose.
-const PACKAGES: [Package; 12] = [
+const PACKAGES: [Package; 13] = [
     pure("trimtab-pick", &[], &["libm"]),
     pure(
         "trimtab-loadtable",
@@ -35,6 +35,19 @@ const PACKAGES: [Package; 12] = [
         &["libm", "serde", "serde_json", "thiserror"],
     ),
     pure("trimtab-settings", &[], &["serde_json"]),
+    // It judges the code that ships, so it has to know it; nobody of what ships but the command line knows it.
+    pure(
+        "trimtab-sim",
+        &[
+            "trimtab-engine",
+            "trimtab-estimate",
+            "trimtab-loadtable",
+            "trimtab-pick",
+            "trimtab-settings",
+            "trimtab-workload",
+        ],
+        &["libm", "serde_json", "thiserror", "toml"],
+    ),
     shell("trimtab-wasmhost", &[]),
     shell("trimtab-modelserver", &["trimtab-engine"]),
     shell(
@@ -53,6 +66,7 @@ const PACKAGES: [Package; 12] = [
             "trimtab-loadtable",
             "trimtab-modelserver",
             "trimtab-settings",
+            "trimtab-sim",
             "trimtab-wasmhost",
             "trimtab-workload",
         ],
@@ -62,7 +76,7 @@ const PACKAGES: [Package; 12] = [
 
 /// Only with this feature does the table crate know `trimtab-pick`; only who decides may ask for it.
 const SNAPSHOT: (&str, &str) = ("trimtab-loadtable", "snapshot");
-const DECIDERS: [&str; 1] = ["trimtab-filter"];
+const DECIDERS: [&str; 2] = ["trimtab-filter", "trimtab-sim"];
 
 /// What no shipped line of a pure package says: clocks, files, sockets, threads, the environment.
 const SYSTEM: [&str; 10] = [

@@ -3,6 +3,7 @@
 mod binaries;
 mod node;
 mod outcome;
+mod sim;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use outcome::Outcome;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only these tiers, while working on one (the filter is built for all but lint and node)
+    /// Run only these tiers, while working on one (the filter is built for all but lint, node and sim)
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Tier>,
     /// Run only tests whose name contains this
@@ -39,6 +40,8 @@ pub(crate) enum Tier {
     Unit,
     /// The pure crates as wasm32 in Node
     Node,
+    /// Scenarios in virtual time, in short, against their bands
+    Sim,
     /// filter.wasm in the wasm host
     Host,
     /// filter.wasm in a real Envoy
@@ -89,6 +92,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     for tier in [
         Tier::Unit,
         Tier::Node,
+        Tier::Sim,
         Tier::Host,
         Tier::Envoy,
         Tier::Clients,
@@ -113,6 +117,9 @@ fn obtain_tools(envoy_version: Option<&str>) -> Result<(PathBuf, PathBuf)> {
 fn run_tier(tier: Tier, prepared: &Prepared, filter: Option<&str>) -> Result<Outcome> {
     if tier == Tier::Node {
         return node::run(filter);
+    }
+    if tier == Tier::Sim {
+        return sim::scenarios(filter);
     }
     let mut total = Outcome::default();
     for binary in prepared

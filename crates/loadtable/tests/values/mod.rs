@@ -1,10 +1,11 @@
 //! Tables and reports of every kind that a writer may hold.
 
-use proptest::collection::{btree_set, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use trimtab_loadtable::{
-    Class, Demand, Endpoint, EndpointReport, Report, Role, State, Table, Version, limits,
+    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table, Version,
+    limits,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -108,6 +109,27 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
     })
 }
 
+fn moved() -> impl Strategy<Value = Moved> {
+    any::<(u64, u16)>().prop_map(|(key, endpoint)| Moved { key, endpoint })
+}
+
+/// With indices into a list of `endpoints`.
+fn within(moved: &[Moved], endpoints: usize) -> Vec<Moved> {
+    let place = |moved: &Moved| Moved {
+        endpoint: (usize::from(moved.endpoint) % endpoints.max(1)) as u16,
+        ..*moved
+    };
+    let some = moved.iter().take(if endpoints > 0 { moved.len() } else { 0 });
+    some.map(place).collect()
+}
+
+fn heat() -> impl Strategy<Value = Vec<Hot>> {
+    btree_map(any::<u64>(), 1..=limits::WHOLE_PPM, 0..5).prop_map(|heat| {
+        let hot = |(key, share_ppm)| Hot { key, share_ppm };
+        heat.into_iter().map(hot).collect()
+    })
+}
+
 pub(crate) fn table() -> impl Strategy<Value = Table> {
     let header = (
         name(),
@@ -123,8 +145,11 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
         vec(class(), 0..4),
         btree_set(name(), 0..6),
         btree_set(address(), 0..20),
+        of(heat()),
+        of(vec(moved(), 0..5)),
     );
-    parts.prop_flat_map(|(header, demand, classes, adapters, addresses)| {
+    parts.prop_flat_map(|(header, demand, classes, adapters, addresses, heat, moved)| {
+        let addresses_count = addresses.len();
         let (of_classes, of_adapters) = (classes.len(), adapters.len());
         let rows: Vec<_> = addresses
             .into_iter()
@@ -143,14 +168,20 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
             classes: classes.clone(),
             adapters: adapters.iter().cloned().collect(),
             endpoints,
+            heat: heat.clone(),
+            moved: moved.as_deref().map(|moved| within(moved, addresses_count)),
         })
     })
 }
 
 pub(crate) fn report() -> impl Strategy<Value = Report> {
     let row = |address: String| {
-        let bounded = (0..=limits::REPORTED_IN_FLIGHT, 0..=limits::REPORTED_TOKENS);
-        (bounded, any::<[u64; 4]>()).prop_map(move |((in_flight, pending_tokens), totals)| {
+        let bounded = (
+            0..=limits::REPORTED_IN_FLIGHT,
+            0..=limits::REPORTED_TOKENS,
+            0..=limits::REPORTED_IN_FLIGHT,
+        );
+        (bounded, any::<[u64; 5]>()).prop_map(move |((in_flight, pending_tokens, pending), totals)| {
             EndpointReport {
                 address: address.clone(),
                 in_flight,
@@ -159,6 +190,8 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
                 started: totals[1],
                 finished: totals[2],
                 failed: totals[3],
+                sent_tokens: totals[4],
+                pending,
             }
         })
     };
@@ -173,7 +206,12 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
     );
     let rows = btree_set(address(), 0..20)
         .prop_flat_map(move |set| set.into_iter().map(row).collect::<Vec<_>>());
-    (header, any::<u64>(), rows).prop_map(|(header, decided, endpoints)| Report {
+    let prefix = any::<(u64, u32)>().prop_map(|(key, count)| PrefixCount { key, count });
+    let prefixes = vec(prefix, 0..10);
+    let parts = (header, any::<u64>(), rows, prefixes, vec(moved(), 0..5));
+    parts.prop_map(|(header, decided, endpoints, prefixes, moved)| Report {
+        prefixes,
+        moved: within(&moved, endpoints.len()),
         pool: header.0,
         proxy: header.1,
         sequence: header.2,

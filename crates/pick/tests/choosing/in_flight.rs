@@ -29,7 +29,7 @@ fn own_requests_count_until_a_table_has_seen_them() {
             rows,
             PoolFacts::default(),
             Millis(NOW.0 + 100),
-        )));
+        )), None);
         let share = shares(&mut picker, &plain(), 500);
         assert_eq!(share, expected, "rows of {age_ms} ms");
     }
@@ -68,7 +68,7 @@ fn requests_in_flight_survive_tables_without_their_endpoint_and_leave_nothing_be
         pool(&[0.0; 3]),
         PoolFacts::default(),
         NOW,
-    )));
+    )), None);
     let mut after = picker.on_sent(NOW, here, &plain());
     let work: Vec<_> = picker
         .own_work()
@@ -81,7 +81,7 @@ fn requests_in_flight_survive_tables_without_their_endpoint_and_leave_nothing_be
         Vec::new(),
         PoolFacts::default(),
         NOW,
-    )));
+    )), None);
     let work: Vec<_> = picker
         .own_work()
         .map(|work| (work.in_flight, work.pending_tokens))
@@ -111,7 +111,7 @@ fn own_prefill_that_has_not_shown_a_byte_lies_ahead_whatever_a_newer_table_says(
     // The engine has it in its running batch, so the next table sees no queue; 0.8 s of prefill are still ahead.
     let later = Millis(NOW.0 + 1_000);
     let rows = pool(&[0.0, 0.4]);
-    picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), later)));
+    picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), later)), None);
     assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 1);
     picker.on_first_byte(later, &mut ticket);
     assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 0);
@@ -132,7 +132,7 @@ fn a_whole_answers_first_byte_comes_too_late_to_tell_of_its_prefill() {
         let ticket = picker.on_sent(NOW, first_row, &request);
         let later = Millis(NOW.0 + 1_000);
         let rows = pool(&[0.0, 0.4]);
-        picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), later)));
+        picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), later)), None);
         assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 0);
         picker.on_done(later, ticket);
     }

@@ -18,6 +18,7 @@ pub(crate) fn endpoint(number: u64, wait_s: f32) -> EndpointLoad {
         wait_s: Some(wait_s),
         waiting: None,
         running: None,
+        kv_used: None,
         prefill_tokens_per_s: Some(SPEED),
         decode_s_per_sequence: Some(0.0),
         speed: Some(1.0),
@@ -36,7 +37,7 @@ pub(crate) fn pool(waits: &[f32]) -> Vec<EndpointLoad> {
 /// A picker whose table came just now.
 pub(crate) fn picker(endpoints: Vec<EndpointLoad>) -> Picker {
     let mut picker = Picker::new(Config::default());
-    picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), NOW)));
+    picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), NOW)), None);
     picker
 }
 

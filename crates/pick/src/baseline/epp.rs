@@ -1,0 +1,119 @@
+//! What the reference endpoint picker does by default.
+
+mod prefixes;
+
+use super::decision;
+use crate::policy::{Policy, View};
+use crate::{Decision, EndpointId, EndpointLoad, Millis, Request, Rng, Snapshot};
+use prefixes::{Prefixes, Prompt};
+
+const QUEUE_WEIGHT: f64 = 2.0;
+const KV_WEIGHT: f64 = 2.0;
+const PREFIX_WEIGHT: f64 = 3.0;
+
+/// The default scorers of the Gateway API Inference Extension's endpoint picker, v1.5.0 (llm-d-router, where it lives on,
+/// has the same scorers and weights, and cuts prompts into larger blocks): the highest sum of
+///
+/// - 2 x queue: `(max - q) / (max - min)` over the pool, 1 when all are equal (`queue-scorer`),
+/// - 2 x KV cache: `1 - used` (`kv-cache-utilization-scorer`),
+/// - 3 x prefix: matched / all blocks of the prompt, by its own memory of what it sent where (`prefix-cache-scorer`),
+///
+/// ties at random (`max-score-picker` shuffles before it sorts). Speeds and lengths of prompts count for nothing, an
+/// adapter makes another prompt and no more (`lora-affinity-scorer` is no default). A signal that is absent scores 0; the
+/// original keeps the last value instead, which a table does not have. O(endpoints) per decision, as there.
+#[derive(Debug)]
+pub struct Epp {
+    count_in_flight: bool,
+    prefixes: Prefixes,
+}
+
+impl Epp {
+    /// The scorers with an empty memory. `count_in_flight`: a queue is what the table says and what this decider has
+    /// sent there since. The original does not do that: it is an idealised variant, which does not herd.
+    #[must_use]
+    pub fn new(count_in_flight: bool) -> Self {
+        Self {
+            count_in_flight,
+            prefixes: Prefixes::default(),
+        }
+    }
+
+    fn queue(&self, view: &View<'_>, index: u32) -> Option<u64> {
+        let waiting = view.snapshot.endpoint(index)?.waiting?;
+        let sent = match self.count_in_flight {
+            true => view.inflight.unseen_requests(index),
+            false => 0,
+        };
+        Some(u64::from(waiting) + u64::from(sent))
+    }
+
+    /// `queues`: the shortest and the longest of the pool.
+    fn score(&self, view: &View<'_>, index: u32, queues: (u64, u64), prompt: &Prompt) -> f64 {
+        let Some(endpoint) = view.snapshot.endpoint(index) else {
+            return 0.0;
+        };
+        let queue = self.queue(view, index);
+        QUEUE_WEIGHT * queue.map_or(0.0, |queue| queue_score(queue, queues))
+            + KV_WEIGHT * kv_score(endpoint)
+            + PREFIX_WEIGHT * self.prefixes.score(endpoint.id, prompt)
+    }
+}
+
+impl Policy for Epp {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
+        self.prefixes.forget_those_not_in(view.snapshot);
+        let all = view.snapshot.choosable();
+        let queues = all.iter().filter_map(|index| self.queue(view, *index));
+        let queues = queues.fold((u64::MAX, 0), |(shortest, longest), queue| {
+            (shortest.min(queue), longest.max(queue))
+        });
+        let prompt = Prompt::of(request);
+        let scores = all
+            .iter()
+            .map(|index| (*index, self.score(view, *index, queues, &prompt)));
+        decision(highest(scores, rng), all.len())
+    }
+
+    fn expected_hit(&self, _: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
+        snapshot.endpoint(index).map_or(0, |endpoint| {
+            self.prefixes
+                .matched_tokens(endpoint.id, &Prompt::of(request))
+        })
+    }
+
+    fn on_sent(&mut self, _: Millis, _: &Snapshot, endpoint: EndpointId, request: &Request) {
+        self.prefixes.on_sent(endpoint, &Prompt::of(request));
+    }
+}
+
+/// The one with the highest score; of equals each with the same chance.
+fn highest(scores: impl Iterator<Item = (u32, f64)>, rng: &mut Rng) -> Option<u32> {
+    let (mut best, mut equals) = (None, 0_u64);
+    for (index, score) in scores {
+        match best {
+            Some((_, highest)) if score < highest => continue,
+            Some((_, highest)) if score == highest => equals += 1,
+            _ => equals = 1,
+        }
+        // The n-th of equals takes the place with a chance of 1/n, so that in the end all have had the same.
+        if rng.next_u64().is_multiple_of(equals) {
+            best = Some((index, score));
+        }
+    }
+    best.map(|(index, _)| index)
+}
+
+/// `queue` is one of those that `shortest` and `longest` are of.
+fn queue_score(queue: u64, (shortest, longest): (u64, u64)) -> f64 {
+    if shortest == longest {
+        return 1.0;
+    }
+    longest.saturating_sub(queue) as f64 / longest.saturating_sub(shortest) as f64
+}
+
+fn kv_score(endpoint: &EndpointLoad) -> f64 {
+    let used = endpoint
+        .kv_used
+        .filter(|used| used.is_finite() && *used >= 0.0);
+    used.map_or(0.0, |used| 1.0 - f64::from(used.min(1.0)))
+}

@@ -1,0 +1,53 @@
+//! Rules that others use, for comparison: in simulation, and beside the real one in production.
+//!
+//! | rule | whose | looks at |
+//! |---|---|---|
+//! | [`RoundRobin`] | Envoy's ROUND_ROBIN | nothing |
+//! | [`Random`] | Envoy's RANDOM | nothing |
+//! | [`LeastRequest`] | Envoy's LEAST_REQUEST | own requests in flight |
+//! | [`PowerOfTwo`] | the literature | predicted waits, own unseen work |
+//! | [`P0`] | ours, the simple version | the same, keys, adapters |
+//! | [`Epp`] | the reference endpoint picker | queues, KV caches, what it sent where |
+//!
+//! A [`Reason`] is a metric label of the filter, so there is none for baselines: all but [`P0`], which is our own rule,
+//! say [`Reason::Load`], whatever they went by. None but [`P0`] asks how old the table is, because none of theirs does.
+//! Nothing here is reached from the filter, so the linker leaves it out.
+
+mod epp;
+mod least_request;
+mod p0;
+mod power_of_two;
+mod random;
+mod round_robin;
+
+pub use epp::Epp;
+pub use least_request::LeastRequest;
+pub use p0::P0;
+pub use power_of_two::PowerOfTwo;
+pub use random::Random;
+pub use round_robin::RoundRobin;
+
+use crate::decision::Choices;
+use crate::{Decision, Reason, Rng, Snapshot};
+
+/// The decision for `best`, of `candidates` that were weighed.
+fn decision(best: Option<u32>, candidates: usize) -> Decision {
+    let Some(best) = best else {
+        return Decision::no_opinion(Reason::NoEndpoints);
+    };
+    let mut choices = Choices::default();
+    choices.push(best);
+    Decision {
+        choices,
+        reason: Reason::Load,
+        wait_s: None,
+        candidates: u32::try_from(candidates).unwrap_or(u32::MAX),
+    }
+}
+
+/// One of the endpoints that may be chosen, all alike; as in Envoy, 64 random bits modulo their number.
+fn draw(snapshot: &Snapshot, rng: &mut Rng) -> Option<u32> {
+    let choosable = snapshot.choosable();
+    let at = rng.next_u64().checked_rem(choosable.len() as u64)?;
+    choosable.get(usize::try_from(at).ok()?).copied()
+}

@@ -1,0 +1,140 @@
+//! The simple version of the rule that ships.
+
+#[cfg(test)]
+mod tests;
+
+use crate::candidates::{Candidate, Candidates, Origin, placement_key};
+use crate::cost::{self, Demand};
+use crate::policy::{Policy, View};
+use crate::{Config, Decision, Millis, Request, Rng, Snapshot, fallback, weighing};
+
+/// Endpoints drawn per request, different from each other and from those of the keys.
+const DRAWS: u32 = 2;
+/// Ranks weighed for a shared prefix; for an adapter likewise.
+const RANKS: u32 = 2;
+/// What a rank after the first costs, as a share of the prefix.
+const RANK_PENALTY: f64 = 0.3;
+
+/// P0 (3.6 of the algorithm notes): the cheapest of the conversation's first rank, two of the prefix, two of the adapter,
+/// and two drawn by speed; with an old table own requests alone (3.5). No level over the pool, no noise, no share
+/// of traffic, no heat list.
+///
+/// What [`WaterLevel`](crate::WaterLevel) was before it had those, to measure what each adds. Constants and gathering are
+/// therefore its own; the terms of the cost are the same in both.
+#[derive(Debug)]
+pub struct P0 {
+    config: Config,
+}
+
+impl P0 {
+    /// The rule with its settings, of which it reads the age of the table alone.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+}
+
+impl Policy for P0 {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
+        if view.snapshot.age_ms(view.now) <= self.config.table_max_age_ms {
+            let demand = Demand::new(request, view.snapshot.pool());
+            let candidates = gather(request, view.snapshot, rng);
+            weighing::cheapest(&candidates, view, rng, |candidate, _| {
+                cost_s(candidate, &demand, view)
+            })
+        } else {
+            fallback::choose(request, view.snapshot, view.inflight, rng)
+        }
+    }
+
+    fn expected_hit(&self, _: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
+        let history = request.conversation.map_or(0, |conversation| {
+            let lives_there = snapshot.rank(conversation.key, 0) == Some(index);
+            if lives_there { conversation.history_tokens } else { 0 }
+        });
+        let prefix = request.prefix.zip(placement_key(request));
+        let beginning = prefix.map_or(0, |(prefix, key)| {
+            let lives_there = (0..RANKS).any(|rank| snapshot.rank(key, rank) == Some(index));
+            if lives_there { prefix.tokens } else { 0 }
+        });
+        history.max(beginning)
+    }
+}
+
+fn cost_s(candidate: &Candidate, demand: &Demand, view: &View<'_>) -> f64 {
+    let (Some(row), Some(endpoint)) = (
+        view.snapshot.row(candidate.index),
+        view.snapshot.endpoint(candidate.index),
+    ) else {
+        return f64::INFINITY;
+    };
+    cost::start_s(row, view.inflight, candidate.index)
+        + cost::miss_s(row, demand, candidate.hit_tokens)
+        + cost::rank_penalty_s(row, candidate.penalty_tokens)
+        + cost::adapter_s(endpoint, demand, candidate.adapter_rank)
+}
+
+/// The endpoints where the request's keys belong, then the drawn ones in the order of the draws.
+fn gather(request: &Request, snapshot: &Snapshot, rng: &mut Rng) -> Candidates {
+    let mut candidates = Candidates::default();
+    let mut add = |key, rank, candidate| {
+        if let Some(index) = snapshot.rank(key, rank) {
+            candidates.add(Candidate { index, ..candidate });
+        }
+    };
+    if let Some(conversation) = request.conversation {
+        add(
+            conversation.key,
+            0,
+            Candidate {
+                origin: Origin::Conversation,
+                hit_tokens: conversation.history_tokens,
+                ..Candidate::default()
+            },
+        );
+    }
+    if let Some((prefix, key)) = request.prefix.zip(placement_key(request)) {
+        (0..RANKS).for_each(|rank| {
+            add(
+                key,
+                rank,
+                Candidate {
+                    origin: Origin::Prefix,
+                    hit_tokens: prefix.tokens,
+                    penalty_tokens: RANK_PENALTY * f64::from(rank) * f64::from(prefix.tokens),
+                    ..Candidate::default()
+                },
+            );
+        });
+    }
+    if let Some(adapter) = request.adapter {
+        (0..RANKS).for_each(|rank| {
+            add(
+                adapter.key,
+                rank,
+                Candidate {
+                    origin: Origin::Adapter,
+                    adapter_rank: Some(rank),
+                    ..Candidate::default()
+                },
+            );
+        });
+    }
+    for _ in 0..DRAWS {
+        // Always endpoints that are not weighed yet: a draw that repeats one tells nothing, and in a small pool it
+        // would now and then leave only a busy endpoint to choose.
+        let mut room = [0; Candidates::ROOM];
+        let taken = room.get_mut(..candidates.as_slice().len());
+        let taken = taken.unwrap_or_default();
+        for (slot, candidate) in taken.iter_mut().zip(candidates.as_slice()) {
+            *slot = candidate.index;
+        }
+        if let Some(index) = snapshot.sample(rng, taken) {
+            candidates.add(Candidate {
+                index,
+                ..Candidate::default()
+            });
+        }
+    }
+    candidates
+}

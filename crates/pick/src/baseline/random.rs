@@ -1,0 +1,18 @@
+//! Independent of everything.
+
+use super::{decision, draw};
+use crate::policy::{Policy, View};
+use crate::{Decision, Request, Rng};
+
+/// Envoy's RANDOM: one of the endpoints that may be chosen, each with the same chance.
+///
+/// Uniform and not in proportion to speed, because Envoy knows no speeds; what a table adds to a random choice is
+/// [`PowerOfTwo`](super::PowerOfTwo)'s part.
+#[derive(Debug, Default)]
+pub struct Random;
+
+impl Policy for Random {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Request) -> Decision {
+        decision(draw(view.snapshot, rng), 1)
+    }
+}

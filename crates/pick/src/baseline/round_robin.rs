@@ -1,0 +1,56 @@
+//! One after the other.
+
+use super::{decision, draw};
+use crate::policy::{Policy, View};
+use crate::{Decision, EndpointId, Request, Rng};
+
+/// Envoy's ROUND_ROBIN with equal weights: the endpoints that may be chosen in the order of the list, from a random one on,
+/// so that proxies do not go in lock step (`RoundRobinLoadBalancer`, whose counter starts at a random seed).
+///
+/// Departs from Envoy where the list changes: Envoy's counter is taken modulo the new length, which jumps anywhere. Here
+/// the turn goes on behind the endpoint that had the last one, or from its place when it is gone, so that comparisons
+/// do not depend on how often a table comes with another membership.
+#[derive(Debug, Default)]
+pub struct RoundRobin {
+    last: Option<Turn>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    endpoint: EndpointId,
+    index: u32,
+}
+
+impl Policy for RoundRobin {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Request) -> Decision {
+        let choosable = view.snapshot.choosable();
+        let next = match self.last {
+            None => draw(view.snapshot, rng),
+            Some(last) => {
+                let from = last.following(view);
+                let at = choosable.partition_point(|index| *index < from);
+                choosable.get(at).or_else(|| choosable.first()).copied()
+            }
+        };
+        let id = |index| view.snapshot.endpoint(index).map(|endpoint| endpoint.id);
+        self.last = next
+            .zip(next.and_then(id))
+            .map(|(index, endpoint)| Turn { endpoint, index });
+        decision(next, 1)
+    }
+}
+
+impl Turn {
+    /// The index that is next in the newest table.
+    fn following(&self, view: &View<'_>) -> u32 {
+        let there = view.snapshot.endpoint(self.index);
+        if there.is_some_and(|endpoint| endpoint.id == self.endpoint) {
+            return self.index.saturating_add(1);
+        }
+        match view.snapshot.index_of(self.endpoint) {
+            Some(moved) => moved.saturating_add(1),
+            // Those behind it have moved up into its place.
+            None => self.index,
+        }
+    }
+}

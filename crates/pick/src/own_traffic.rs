@@ -1,0 +1,79 @@
+//! What this decider's own stream of requests is like.
+
+use crate::{Millis, Request};
+
+/// Rates follow over about this long (3.3).
+const RATE_TAU_S: f64 = 5.0;
+/// The share of later turns is a property of the traffic: it may take longer, and has to be steady.
+const LATER_TAU_S: f64 = 60.0;
+
+/// Decayed counts of decisions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OwnTraffic {
+    at: Millis,
+    /// Decisions, with [`RATE_TAU_S`].
+    recent: f64,
+    /// Decisions, and those on requests with a past, with [`LATER_TAU_S`].
+    all: f64,
+    later: f64,
+}
+
+impl OwnTraffic {
+    pub(crate) fn on_request(&mut self, now: Millis, request: &Request) {
+        let seconds = now.since(self.at) as f64 / 1e3;
+        self.at = now;
+        self.recent = self.recent * libm::exp(-seconds / RATE_TAU_S) + 1.0;
+        let keep = libm::exp(-seconds / LATER_TAU_S);
+        let has_past = request
+            .conversation
+            .is_some_and(|conversation| conversation.history_tokens > 0);
+        self.all = self.all * keep + 1.0;
+        self.later = self.later * keep + f64::from(u8::from(has_past));
+    }
+
+    /// Decisions per second.
+    pub(crate) fn per_s(&self) -> f64 {
+        self.recent / RATE_TAU_S
+    }
+
+    /// Share of the requests that continue a conversation, 0 to 1. Where the number of turns is geometric that is also
+    /// the chance that a request is followed by another of the same conversation.
+    pub(crate) fn later_share(&self) -> f64 {
+        if self.all > 0.0 {
+            self.later / self.all
+        } else {
+            0.0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Conversation;
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn the_rate_and_the_share_of_later_turns_are_found() {
+        let mut own = OwnTraffic::default();
+        assert_eq!((own.per_s(), own.later_share()), (0.0, 0.0));
+        for number in 0..4_000_u64 {
+            let conversation = Some(Conversation {
+                key: 1,
+                history_tokens: u32::from(number % 4 != 0) * 100,
+            });
+            let request = Request {
+                conversation,
+                ..Request::default()
+            };
+            own.on_request(Millis(number * 25), &request);
+        }
+        assert!((own.per_s() - 40.0).abs() < 0.5, "{}", own.per_s());
+        assert!((own.later_share() - 0.75).abs() < 0.01, "{}", own.later_share());
+        // A clock that steps back is no time at all.
+        own.on_request(Millis(0), &Request::default());
+        assert!(own.per_s().is_finite());
+    }
+}

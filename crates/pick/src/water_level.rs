@@ -1,0 +1,167 @@
+//! The rule that ships.
+
+use crate::candidates::{self, Candidate, Candidates, Origin};
+use crate::config::WORTH_TELLING;
+use crate::cost::{self, Demand};
+use crate::own_traffic::OwnTraffic;
+use crate::policy::{Policy, View};
+use crate::whereabouts::Whereabouts;
+use crate::{Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, weighing};
+
+/// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table the
+/// [fallback](crate::fallback).
+#[derive(Debug)]
+pub struct WaterLevel {
+    config: Config,
+    own: OwnTraffic,
+    whereabouts: Whereabouts,
+}
+
+impl WaterLevel {
+    /// The rule with its settings.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            own: OwnTraffic::default(),
+            whereabouts: Whereabouts::default(),
+        }
+    }
+
+    /// Where the request's conversation is: where its newest turn went, else its place.
+    fn home(&self, now: Millis, snapshot: &Snapshot, request: &Request) -> Option<u32> {
+        let key = request.conversation?.key;
+        let seen = self.whereabouts.find(now, key);
+        seen.and_then(|id| snapshot.index_of(id))
+            .or_else(|| snapshot.rank(key, 0))
+    }
+}
+
+impl Policy for WaterLevel {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
+        self.own.on_request(view.now, request);
+        if view.snapshot.age_ms(view.now) > self.config.table_max_age_ms {
+            return fallback::choose(request, view.snapshot, view.inflight, rng);
+        }
+        let home = self.home(view.now, view.snapshot, request);
+        let weigh = Weigh {
+            view,
+            demand: Demand::new(request, view.snapshot.pool()),
+            unseen: Unseen::new(view, &self.own),
+            // Who is told of moves need not avoid them.
+            return_share: match view.snapshot.pool().tells_moved {
+                true => 0.0,
+                false => self.own.later_share(),
+            },
+        };
+        let mut candidates = Candidates::affine(request, home, view.snapshot, rng);
+        candidates.add_samples(weigh.unseen.under, view.snapshot, rng);
+        weighing::cheapest(&candidates, view, rng, |candidate, rng| {
+            weigh.cost_s(candidate, rng)
+        })
+    }
+
+    fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
+        let home = self.home(now, snapshot, request);
+        candidates::expected_hit(request, home, snapshot, index)
+    }
+
+    fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
+        self.whereabouts.on_told(now, key, endpoint);
+    }
+
+    fn on_sent(&mut self, now: Millis, snapshot: &Snapshot, endpoint: EndpointId, request: &Request) {
+        let Some(conversation) = request.conversation else {
+            return;
+        };
+        let continues =
+            conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;
+        let place = snapshot.rank(conversation.key, 0);
+        let place = place.and_then(|index| Some(snapshot.endpoint(index)?.id));
+        let key = conversation.key;
+        if continues && self.whereabouts.is_news(now, key, endpoint, place) {
+            self.whereabouts.on_moved(now, key, endpoint);
+        }
+    }
+
+    fn take_moved(&mut self, each: &mut dyn FnMut(u64, EndpointId)) {
+        let untold = self.whereabouts.take_untold();
+        untold.for_each(|(key, endpoint)| each(key, endpoint));
+    }
+}
+
+/// What the others are assumed to have sent that the table does not show.
+#[derive(Debug, Clone, Copy)]
+struct Unseen {
+    /// The share of the pool's traffic that is not this decider's, 0 to 1.
+    others: f64,
+    /// Waits below this have been filled up to it by now, in seconds.
+    surface_s: f64,
+    /// How many endpoints lie below.
+    under: usize,
+    /// Requests of the others.
+    requests: f64,
+}
+
+impl Unseen {
+    /// Without an arrival rate in the table everything that arrives is taken to be one's own.
+    fn new(view: &View<'_>, own: &OwnTraffic) -> Self {
+        let pool_per_s = view.snapshot.pool().arrival_rate.map_or(0.0, f64::from);
+        let own_share = match pool_per_s > 0.0 {
+            true => (own.per_s() / pool_per_s).min(1.0),
+            false => 1.0,
+        };
+        let arrived = pool_per_s.max(0.0) * view.snapshot.mean_age_s(view.now);
+        // At least one, so that more than the least busy endpoint is looked at.
+        let (surface_s, under) = view.snapshot.level().surface(arrived.max(1.0));
+        Self {
+            others: 1.0 - own_share,
+            surface_s,
+            under,
+            requests: arrived * (1.0 - own_share),
+        }
+    }
+}
+
+/// One decision.
+#[derive(Debug)]
+struct Weigh<'a> {
+    view: &'a View<'a>,
+    demand: Demand,
+    unseen: Unseen,
+    /// Share of the requests that will be followed by another of their conversation, which looks for them at home.
+    return_share: f64,
+}
+
+impl Weigh<'_> {
+    fn cost_s(&self, candidate: &Candidate, rng: &mut Rng) -> f64 {
+        let snapshot = self.view.snapshot;
+        let (Some(row), Some(endpoint)) = (
+            snapshot.row(candidate.index),
+            snapshot.endpoint(candidate.index),
+        ) else {
+            return f64::INFINITY;
+        };
+        let (unseen, demand) = (&self.unseen, &self.demand);
+        let work_s = cost::work_s(row, snapshot.mean_uncached_tokens());
+        let noise_s = cost::noise_s(work_s, unseen.requests, unseen.others) * gumbel(rng);
+        let stay_s = match candidate.origin {
+            Origin::Conversation => 0.0,
+            _ => cost::stay_s(row, demand, candidate.hit_tokens, self.return_share),
+        };
+        cost::start_s(row, self.view.inflight, candidate.index)
+            + cost::level_s(row, unseen.surface_s, unseen.others)
+            + cost::miss_s(row, demand, candidate.hit_tokens)
+            + cost::rank_penalty_s(row, candidate.penalty_tokens)
+            + cost::adapter_s(endpoint, demand, candidate.adapter_rank)
+            + stay_s
+            - noise_s
+    }
+}
+
+/// A draw from the standard Gumbel distribution: the cheapest of costs with such noise is a choice by weights.
+fn gumbel(rng: &mut Rng) -> f64 {
+    // `unit` is below 1 and may be 0: the bounds keep both logarithms finite.
+    let unit = rng.unit().max(1e-12);
+    -libm::log((-libm::log(unit)).max(1e-12))
+}

@@ -1,0 +1,130 @@
+//! The aggregator's side: what it knows, the newest table, who waits for the next.
+
+use std::sync::Arc;
+
+use trimtab_estimate::{EndpointSpec, Pace, Pool, PoolConfig, Sample};
+use trimtab_loadtable::{Moved, Table, endpoint_id};
+use trimtab_pick::{EndpointId, Sends};
+
+use crate::clock::{Nanos, duration, nanos};
+use crate::proxy::{Arrived, Letter};
+use crate::server::{Life, Server};
+use crate::{PLACEMENT_KEY, POOL, Scenario};
+
+#[derive(Debug)]
+pub(crate) struct Aggregator {
+    pool: Pool,
+    pace: Pace,
+    pub(crate) newest: Option<Arc<Table>>,
+    /// Its list of conversations that went elsewhere.
+    moved: Arc<[(u64, EndpointId)]>,
+    /// Proxies whose polls wait for a newer table.
+    pub(crate) waiting: Vec<usize>,
+    /// Per proxy, its sends that are in what the pool knows; absent: it has not reported.
+    heard: Vec<Option<Sends>>,
+    /// The same, of the newest table.
+    included: Vec<Option<Sends>>,
+    /// The only publication that counts; one that was brought forward leaves its older plan behind.
+    pub(crate) planned: (u64, Nanos),
+    reporters: usize,
+    pub(crate) tables: u64,
+    pub(crate) table_bytes: u64,
+    pub(crate) reports: u64,
+}
+
+impl Aggregator {
+    pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let load_s = scenario.fleet.first().map(|group| group.profile.adapter_load_s as f32);
+        let config = PoolConfig {
+            adapter_load_s: load_s,
+            ..PoolConfig::new(POOL, seed, PLACEMENT_KEY)
+        };
+        let proxies = scenario.deciders.count as usize;
+        Self {
+            pool: Pool::new(config),
+            pace: Pace::new(duration(nanos(scenario.tables.publish_s))),
+            newest: None,
+            moved: Arc::new([]),
+            waiting: Vec::new(),
+            heard: vec![None; proxies],
+            included: vec![None; proxies],
+            planned: (0, 0),
+            reporters: proxies,
+            tables: 0,
+            table_bytes: 0,
+            reports: 0,
+        }
+    }
+
+    /// The list of endpoints as discovery gives it.
+    pub(crate) fn list(&mut self, now: Nanos, servers: &[Server]) {
+        let listed = servers.iter().filter(|server| server.life != Life::Gone);
+        let spec = |server: &Server| EndpointSpec {
+            address: server.address.clone(),
+            class: server.class.clone(),
+            draining: server.life == Life::Draining,
+            ..EndpointSpec::default()
+        };
+        self.pool
+            .set_endpoints(duration(now), listed.map(spec).collect());
+    }
+
+    pub(crate) fn on_sample(&mut self, now: Nanos, address: &str, sample: Sample) {
+        self.pool.on_sample(duration(now), address, sample);
+    }
+
+    pub(crate) fn on_scrape_failed(&mut self, address: &str) {
+        self.pool.on_scrape_failed(address);
+    }
+
+    /// Takes in what a proxy says. Gives the time of a table that this brings forward.
+    pub(crate) fn on_letter(&mut self, now: Nanos, proxy: usize, letter: &Letter) -> Option<Nanos> {
+        if let Some(heard) = self.heard.get_mut(proxy) {
+            *heard = Some(letter.sends);
+        }
+        let report = letter.report.as_ref()?;
+        self.reports += 1;
+        let accepted = self.pool.on_report(duration(now), report).ok()?;
+        if !accepted.urgent {
+            return None;
+        }
+        let due = (self.pace.due_with_news().as_nanos() as Nanos).max(now);
+        (due < self.planned.1).then_some(due)
+    }
+
+    /// The newest table as it will be with the proxy `at` that time.
+    pub(crate) fn answer(&self, proxy: usize, at: Nanos) -> Option<Arrived> {
+        Some(Arrived {
+            table: Arc::clone(self.newest.as_ref()?),
+            moved: Arc::clone(&self.moved),
+            at,
+            reported: self.included.get(proxy).copied().flatten(),
+        })
+    }
+
+    /// Makes the next table, from its bytes as a proxy reads them. Gives the time of the one after.
+    pub(crate) fn publish(&mut self, now: Nanos) -> Nanos {
+        let bytes = self.pool.table(duration(now)).encode();
+        self.tables += 1;
+        self.table_bytes += bytes.len() as u64;
+        self.pace
+            .on_published(duration(now), bytes.len(), self.reporters);
+        // A table that does not decode would be refused by every proxy; they keep the last one.
+        if let Ok(table) = Table::decode(&bytes) {
+            self.moved = moved(&table);
+            self.newest = Some(Arc::new(table));
+            self.included.clone_from(&self.heard);
+        }
+        self.pace.due().as_nanos() as Nanos
+    }
+}
+
+/// The conversations of a table's list and the identities of the endpoints where they went.
+fn moved(table: &Table) -> Arc<[(u64, EndpointId)]> {
+    let id = |moved: &Moved| {
+        let row = table.endpoints.get(usize::from(moved.endpoint))?;
+        Some((moved.key, endpoint_id(&table.placement_key, &row.address)))
+    };
+    let list = table.moved.as_deref().unwrap_or_default();
+    list.iter().filter_map(id).collect()
+}

@@ -1,0 +1,60 @@
+//! What a filter would know of a request.
+
+use trimtab_loadtable::Table;
+use trimtab_pick::{Adapter, Conversation, Prefix, Request};
+use trimtab_workload::{Role, Rng, Turn};
+
+/// Shared beginnings shorter than this are not worth a placement; as in the filter.
+const MIN_PREFIX_TOKENS: u32 = 256;
+/// Different kinds of keys from the same numbers.
+const CONVERSATION: u64 = 0x636f_6e76;
+const PREFIX: u64 = 0x7072_6566;
+const ADAPTER: u64 = 0x6164_6170;
+
+/// The name of an adapter.
+pub(crate) fn adapter_name(index: u32) -> String {
+    format!("adapter-{index:05}")
+}
+
+/// What the filter makes of a turn: keys, sizes, the adapter as far as the newest table knows it. `stretch`: the factor by
+/// which it misjudges lengths.
+pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Table>) -> Request {
+    // `as` saturates, and neither factor is negative.
+    let judged = |tokens: u32| (f64::from(tokens) * stretch) as u32;
+    let parts = &turn.prompt.parts;
+    let system: u32 = parts
+        .iter()
+        .take_while(|part| part.role == Role::System)
+        .map(|part| part.segment.tokens)
+        .sum();
+    let newest = parts.last().map_or(0, |part| part.segment.tokens);
+    let past = parts.iter().any(|part| part.role == Role::Assistant);
+    let history = if past { turn.prompt.tokens() - newest } else { 0 };
+    let beginning = parts.first().map_or(0, |part| part.segment.id);
+    Request {
+        prompt_tokens: Some(judged(turn.prompt.tokens())),
+        prefix: (system >= MIN_PREFIX_TOKENS).then(|| Prefix {
+            key: key(PREFIX, beginning),
+            tokens: judged(system),
+        }),
+        conversation: Some(Conversation {
+            key: key(CONVERSATION, session),
+            history_tokens: judged(history),
+        }),
+        streams: Some(true),
+        adapter: turn.adapter.map(|index| adapter(index, table)),
+    }
+}
+
+fn adapter(index: u32, table: Option<&Table>) -> Adapter {
+    let name = adapter_name(index);
+    let found = table.and_then(|table| table.adapters.binary_search(&name).ok());
+    Adapter {
+        key: key(ADAPTER, u64::from(index)),
+        index: found.and_then(|index| u16::try_from(index).ok()),
+    }
+}
+
+fn key(kind: u64, id: u64) -> u64 {
+    Rng::derive(kind, id).next_u64()
+}

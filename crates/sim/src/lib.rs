@@ -1,0 +1,42 @@
+//! Fleet, workload and seed become latencies, in virtual time.
+//!
+//! Comes in: a [`Scenario`], a [`Rule`], a load and a seed. Goes out: a [`Run`], the same to the bit whenever and wherever
+//! it is computed. Never: a wall clock, entropy, I/O (a trace is handed in).
+//!
+//! Nothing of what is judged is modelled: servers are [`trimtab_engine::Engine`]s, rows come from
+//! [`trimtab_estimate::Pool`], tables travel as the bytes of [`trimtab_loadtable`], and proxies decide by
+//! [`trimtab_pick::Picker`].
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod aggregator;
+pub mod batch;
+pub mod capacity;
+mod client;
+mod clock;
+mod invalid;
+mod measure;
+mod oracle;
+mod outcome;
+pub mod parse;
+mod proxy;
+pub mod report;
+mod rule;
+mod rules;
+mod scenario;
+mod server;
+mod traffic;
+mod world;
+
+pub use invalid::Invalid;
+pub use outcome::{Run, TrafficCounts, percentile};
+pub use rule::Rule;
+pub use scenario::{
+    Change, Churn, Deciders, Errors, Group, Reports, Scenario, Slo, Source, Tables, Traffic,
+};
+pub use world::run;
+
+/// The name of the only pool.
+const POOL: &str = "sim";
+/// The pool's secret; nobody aims at a simulated endpoint.
+const PLACEMENT_KEY: [u8; 16] = *b"trimtab simulate";

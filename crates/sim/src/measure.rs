@@ -1,0 +1,84 @@
+//! What is counted while a run goes on.
+
+use crate::outcome::TrafficCounts;
+use crate::{Rule, Run, Scenario, Slo};
+
+/// One request that ended, with all tokens or without.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    /// Absent: never came.
+    pub(crate) ttft_s: Option<f64>,
+    /// Absent: one token or none.
+    pub(crate) tpot_s: Option<f64>,
+    pub(crate) complete: bool,
+    /// What the SLO allows.
+    pub(crate) allowed_s: f64,
+}
+
+/// Sums over the measured requests.
+#[derive(Debug, Default)]
+pub(crate) struct Measure {
+    pub(crate) requests: u64,
+    failed: u64,
+    within: u64,
+    ttft_s: Vec<f32>,
+    tpot_s: Vec<f32>,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) cached_tokens: u64,
+    pub(crate) ages: (f64, u64),
+}
+
+impl Measure {
+    pub(crate) fn on_end(&mut self, ended: &Ended, slo: &Slo) {
+        self.failed += u64::from(!ended.complete);
+        self.ttft_s
+            .push(ended.ttft_s.map_or(f32::INFINITY, |ttft| ttft as f32));
+        self.tpot_s.extend(ended.tpot_s.map(|tpot| tpot as f32));
+        let in_time = ended.ttft_s.is_some_and(|ttft| ttft <= ended.allowed_s);
+        let flowing = ended.tpot_s.is_none_or(|tpot| tpot <= slo.tpot_s);
+        self.within += u64::from(ended.complete && in_time && flowing);
+    }
+
+    pub(crate) fn on_age(&mut self, age_s: Option<f64>) {
+        if let Some(age_s) = age_s {
+            self.ages.0 += age_s;
+            self.ages.1 += 1;
+        }
+    }
+
+    /// The outcome. Requests that have not ended failed.
+    pub(crate) fn finish(
+        mut self,
+        scenario: &Scenario,
+        rule: Rule,
+        (load, seed): (f64, u64),
+        per_endpoint: Vec<u64>,
+        traffic: TrafficCounts,
+    ) -> Run {
+        let ended = self.ttft_s.len() as u64;
+        let missing = self.requests.saturating_sub(ended);
+        self.ttft_s
+            .extend((0..missing).map(|_| f32::INFINITY));
+        self.ttft_s.sort_unstable_by(f32::total_cmp);
+        self.tpot_s.sort_unstable_by(f32::total_cmp);
+        let share = |part: u64, whole: u64| part as f64 / (whole as f64).max(1.0);
+        Run {
+            scenario: scenario.name.clone(),
+            rule,
+            seed,
+            deciders: scenario.deciders.count,
+            load,
+            requests: self.requests,
+            failed: self.failed + missing,
+            slo_share: share(self.within, self.requests),
+            hit_ratio: share(self.cached_tokens, self.prompt_tokens),
+            ttft_s: self.ttft_s,
+            tpot_s: self.tpot_s,
+            per_endpoint,
+            traffic: TrafficCounts {
+                table_age_s: self.ages.0 / (self.ages.1 as f64).max(1.0),
+                ..traffic
+            },
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The bound: one decider that sees everything as it is now.
+
+use trimtab_engine::Profile;
+
+use crate::server::{Life, Server};
+
+/// How the oracle weighs. It is greedy, so no weight is best everywhere: a run is made with each, and the best counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Weights {
+    /// Seconds per second of this request's own uncached prefill.
+    pub(crate) miss_price: f64,
+    /// Share of the time that one more running sequence costs the others.
+    pub(crate) decode: f64,
+}
+
+impl Weights {
+    /// Time to first token alone; with the running sequences; with what a miss costs the others too.
+    pub(crate) const ALL: [Self; 3] = [
+        Self {
+            miss_price: 1.0,
+            decode: 0.0,
+        },
+        Self {
+            miss_price: 1.0,
+            decode: 1.0,
+        },
+        Self {
+            miss_price: 5.0,
+            decode: 1.0,
+        },
+    ];
+}
+
+/// Mean tokens of an answer that the oracle reckons with, and of the context that one is made in.
+const OUTPUT_TOKENS: f64 = 200.0;
+const CONTEXT_TOKENS: f64 = 500.0;
+/// As in the shipped cost: share of an answer's decode time that counts.
+const DECODE_WEIGHT: f64 = 0.4;
+
+/// The endpoint where a prompt of `tokens` tokens with this chain would be cheapest. `adapter`: the one it needs.
+pub(crate) fn choose(
+    servers: &[Server],
+    tokens: u32,
+    chain: &[u64],
+    adapter: Option<u32>,
+    weights: Weights,
+) -> Option<usize> {
+    let serving = servers
+        .iter()
+        .enumerate()
+        .filter(|(_, server)| server.life == Life::Serving);
+    let cost = |(at, server): (usize, &Server)| {
+        let mut cost = cost_s(server, tokens, chain, weights);
+        if adapter.is_some_and(|adapter| !server.engine.holds_adapter(adapter)) {
+            cost += weights.miss_price * server.engine.profile().adapter_load_s;
+        }
+        (at, cost)
+    };
+    let costs = serving.map(cost);
+    costs
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(at, _)| at)
+}
+
+fn cost_s(server: &Server, tokens: u32, chain: &[u64], weights: Weights) -> f64 {
+    let profile = server.engine.profile();
+    let running = f64::from(server.engine.gauges().running);
+    let uncached = f64::from(uncached(server, tokens, chain));
+    let backlog = server.engine.prefill_left() as f64 + server.queued_tokens as f64;
+    let per_sequence = profile.decode_s_per_sequence + profile.context_s_per_token * CONTEXT_TOKENS;
+    let step_s = profile.step_base_s + running * per_sequence;
+    let steps = ((backlog + uncached) / f64::from(profile.max_batched_tokens)).ceil();
+    let prefill = |tokens: f64| tokens * profile.prefill_s_per_token;
+    let decode = DECODE_WEIGHT * OUTPUT_TOKENS * per_sequence * running;
+    (prefill(backlog) + weights.miss_price * prefill(uncached) + steps * step_s
+        + weights.decode * decode)
+        / profile.speed
+}
+
+/// Prompt tokens that the endpoint would have to prefill.
+pub(crate) fn uncached(server: &Server, tokens: u32, chain: &[u64]) -> u32 {
+    let cached = server.engine.cached_tokens(chain);
+    tokens.saturating_sub(cached).max(1)
+}
+
+/// Seconds from submission to the first token of a prompt on an idle endpoint with nothing cached.
+pub(crate) fn idle_ttft_s(profile: &Profile, tokens: u32) -> f64 {
+    let steps = f64::from(tokens.div_ceil(profile.max_batched_tokens));
+    let tokens = f64::from(tokens);
+    let weighted = tokens * (1.0 + tokens / 2.0 / profile.attention_half_tokens);
+    (steps * profile.step_base_s + weighted * profile.prefill_s_per_token) / profile.speed
+}

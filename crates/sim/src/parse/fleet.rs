@@ -1,0 +1,259 @@
+//! `[[fleet]]` and `[[churn]]`: the endpoints, and how they come and go.
+
+use trimtab_engine::{BLOCK_TOKENS, Profile};
+use trimtab_settings::Settings;
+
+use crate::{Change, Churn, Group, Scenario, Source};
+
+/// Most endpoints, those of later included; a table holds as many.
+const MOST_ENDPOINTS: u64 = 10_000;
+/// Most tokens of KV cache of the fleet: a simulated block takes about 80 bytes once it is used.
+const MOST_KV_TOKENS: u64 = 2_500_000_000;
+/// Most groups, and most changes.
+const MOST_ENTRIES: usize = 1_000;
+/// Accelerator of a group that names none, and endpoints of a file without a fleet.
+const USUAL: (&str, u32) = ("a100", 32);
+/// Context window of a replayed trace.
+const TRACE_CONTEXT_TOKENS: u32 = 32_000;
+
+/// The fleet at the start.
+pub(super) fn groups(s: &Settings<'_>) -> Vec<Group> {
+    let entries = s
+        .objects("fleet")
+        .hint("write one [[fleet]] per kind of endpoints")
+        .check(|entries| match entries.len() {
+            1..=MOST_ENTRIES => Ok(()),
+            count => Err(format!("has {count} entries, not 1 to {MOST_ENTRIES}")),
+        })
+        .optional();
+    match entries {
+        Some(entries) => entries.iter().filter_map(group).collect(),
+        None => Profile::named(USUAL.0)
+            .map(|profile| Group {
+                class: USUAL.0.to_owned(),
+                count: USUAL.1,
+                profile,
+            })
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// The changes, in the order of time.
+pub(super) fn churn(s: &Settings<'_>) -> Vec<Churn> {
+    let entries = s
+        .objects("churn")
+        .hint("write one [[churn]] per change")
+        .check(|entries| match entries.len() {
+            0..=MOST_ENTRIES => Ok(()),
+            count => Err(format!("has {count} entries, not 0 to {MOST_ENTRIES}")),
+        })
+        .default(Vec::new());
+    let mut churn: Vec<Churn> = entries.iter().filter_map(one_change).collect();
+    churn.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    churn
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Add,
+    Drain,
+    Kill,
+}
+
+/// `None`: a problem, which is recorded.
+fn one_change(s: &Settings<'_>) -> Option<Churn> {
+    let at_s = s
+        .f64("at_s")
+        .range(0.0..=172_800.0)
+        .hint("write seconds after the start of the run, warm-up included")
+        .required();
+    let kinds = [
+        ("add", Kind::Add),
+        ("drain", Kind::Drain),
+        ("kill", Kind::Kill),
+    ];
+    let kind = s
+        .string("change")
+        .hint("write add, drain or kill")
+        .one_of(&kinds)
+        .required_or(Kind::Kill);
+    let change = match kind {
+        Kind::Add => Change::Add(group(s)?),
+        Kind::Drain => {
+            let (class, count) = some_of_a_class(s);
+            Change::Drain { class, count }
+        }
+        Kind::Kill => {
+            let (class, count) = some_of_a_class(s);
+            Change::Kill { class, count }
+        }
+    };
+    Some(Churn { at_s, change })
+}
+
+fn some_of_a_class(s: &Settings<'_>) -> (String, u32) {
+    let class = s
+        .string("class")
+        .hint("name a class of the fleet")
+        .max_bytes(64)
+        .required();
+    (class, count(s))
+}
+
+fn count(s: &Settings<'_>) -> u32 {
+    s.u64("count")
+        .range(1..=MOST_ENDPOINTS)
+        .hint("write how many endpoints")
+        .required_or(1) as u32
+}
+
+/// `None`: a problem, which is recorded.
+fn group(s: &Settings<'_>) -> Option<Group> {
+    let names: Vec<&str> = Profile::names().collect();
+    let named = s
+        .string("profile")
+        .hint(format!("known are {}", names.join(", ")))
+        .map(|name| Profile::named(&name).ok_or("is no accelerator"))
+        .optional()
+        .or_else(|| Profile::named(USUAL.0));
+    let count = count(s);
+    let class = s.string("class").max_bytes(64).optional();
+    let Some(mut profile) = named else {
+        s.problem("has no profile", format!("use {}", names.join(", ")));
+        return None;
+    };
+    overrides(s, &mut profile);
+    if let Err(error) = profile.check() {
+        s.problem(error.to_string(), "");
+    }
+    let usual = || match profile.speed {
+        1.0 => profile.name.to_owned(),
+        speed => format!("{}-x{speed}", profile.name),
+    };
+    Some(Group {
+        class: class.unwrap_or_else(usual),
+        count,
+        profile,
+    })
+}
+
+/// Fields of the profile that the group has otherwise.
+fn overrides(s: &Settings<'_>, profile: &mut Profile) {
+    let float = |name, least, most, field: &mut f64| {
+        *field = s.f64(name).range(least..=most).default(*field);
+    };
+    float("speed", 0.01, 100.0, &mut profile.speed);
+    float("step_base_s", 1e-6, 10.0, &mut profile.step_base_s);
+    float(
+        "prefill_s_per_token",
+        1e-9,
+        1.0,
+        &mut profile.prefill_s_per_token,
+    );
+    float(
+        "decode_s_per_sequence",
+        0.0,
+        1.0,
+        &mut profile.decode_s_per_sequence,
+    );
+    float(
+        "context_s_per_token",
+        0.0,
+        1.0,
+        &mut profile.context_s_per_token,
+    );
+    float(
+        "attention_half_tokens",
+        1.0,
+        1e9,
+        &mut profile.attention_half_tokens,
+    );
+    float("watermark_ratio", 0.0, 0.5, &mut profile.watermark_ratio);
+    float("adapter_load_s", 0.0, 60.0, &mut profile.adapter_load_s);
+    let whole = |name, least: u64, most: u64, field: &mut u32| {
+        // In range of the field: `most` is.
+        *field = s.u64(name).range(least..=most).default(u64::from(*field)) as u32;
+    };
+    whole("max_num_seqs", 1, 4_096, &mut profile.max_num_seqs);
+    whole(
+        "max_batched_tokens",
+        1,
+        1_000_000,
+        &mut profile.max_batched_tokens,
+    );
+    whole("adapter_slots", 0, 1_024, &mut profile.adapter_slots);
+    let kv_tokens = s.u64("kv_tokens").range(1_024..=100_000_000).optional();
+    if let Some(tokens) = kv_tokens {
+        profile.kv_blocks = (tokens / u64::from(BLOCK_TOKENS)) as u32;
+    }
+}
+
+/// What fleet, changes and workload say together.
+pub(super) fn fits(s: &Settings<'_>, scenario: &Scenario) {
+    let added = scenario
+        .churn
+        .iter()
+        .filter_map(|churn| match &churn.change {
+            Change::Add(group) => Some(group),
+            Change::Drain { .. } | Change::Kill { .. } => None,
+        });
+    let groups: Vec<&Group> = scenario.fleet.iter().chain(added).collect();
+    let sum = |of: fn(&Group) -> u64| groups.iter().map(|group| of(group)).sum::<u64>();
+    let endpoints = sum(|group| u64::from(group.count));
+    if endpoints > MOST_ENDPOINTS {
+        let reason = format!("the fleet has {endpoints} endpoints");
+        s.problem(reason, format!("at most {MOST_ENDPOINTS}"));
+    }
+    let kv_tokens = sum(|group| u64::from(group.count) * group.profile.kv_tokens());
+    if kv_tokens > MOST_KV_TOKENS {
+        let reason = format!("the fleet's KV caches hold {kv_tokens} tokens");
+        s.problem(
+            reason,
+            format!("at most {MOST_KV_TOKENS}: fewer endpoints, or a smaller kv_tokens"),
+        );
+    }
+    for churn in &scenario.churn {
+        if let Change::Drain { class, .. } | Change::Kill { class, .. } = &churn.change
+            && !groups.iter().any(|group| group.class == *class)
+        {
+            let reason = format!("churn: {class:.64?} is no class of the fleet");
+            let known: Vec<&str> = groups
+                .iter()
+                .map(|group| group.class.as_str())
+                .take(8)
+                .collect();
+            s.problem(reason, format!("known are {}", known.join(", ")));
+        }
+    }
+    let (context, adapters) = match &scenario.traffic.source {
+        Source::Trace(_) => (TRACE_CONTEXT_TOKENS, false),
+        Source::Drawn(workload) => (
+            workload.limits.context_tokens,
+            workload
+                .mix
+                .iter()
+                .any(|part| part.shape.adapters.is_some()),
+        ),
+    };
+    for group in groups {
+        let (class, profile) = (&group.class, &group.profile);
+        // What an admission leaves free is not for a prompt.
+        let usable = profile.kv_tokens() as f64 * (1.0 - profile.watermark_ratio);
+        if usable < f64::from(context) {
+            let reason = format!(
+                "class {class:.64?} can hold {usable:.0} tokens, a request may have {context}"
+            );
+            s.problem(
+                reason,
+                "raise its kv_tokens, or lower workload.context_tokens",
+            );
+        }
+        if adapters && profile.adapter_slots == 0 {
+            let reason = format!(
+                "class {class:.64?} has no adapter_slots, and the workload asks for adapters"
+            );
+            s.problem(reason, "give it at least 1");
+        }
+    }
+}

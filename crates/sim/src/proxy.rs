@@ -1,0 +1,304 @@
+//! One decider: a picker, what it reports, and its side of the sync.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use trimtab_loadtable::limits::REPORTED_PREFIXES;
+use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
+};
+use trimtab_pick::{
+    Decision, EndpointId, Millis, Picker, Policy, Request, Rng, Sends, Snapshot, Ticket,
+    placement_key,
+};
+
+use crate::{PLACEMENT_KEY, POOL};
+use crate::clock::{Nanos, millis};
+
+/// A [`Picker`] of any rule.
+pub(crate) trait Decider: Debug {
+    fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>);
+    fn snapshot(&self) -> Option<&Rc<Snapshot>>;
+    fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision;
+    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket;
+    fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket);
+    fn on_done(&mut self, now: Millis, ticket: Ticket);
+    fn sends(&self) -> Sends;
+    fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId);
+    fn take_moved(&mut self) -> Vec<(u64, EndpointId)>;
+}
+
+impl<P: Policy> Decider for Picker<P> {
+    fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>) {
+        self.on_table(snapshot, reported);
+    }
+    fn snapshot(&self) -> Option<&Rc<Snapshot>> {
+        self.snapshot()
+    }
+    fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
+        self.choose(now, rng, request)
+    }
+    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
+        self.on_sent(now, endpoint, request)
+    }
+    fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
+        self.on_first_byte(now, ticket);
+    }
+    fn on_done(&mut self, now: Millis, ticket: Ticket) {
+        self.on_done(now, ticket);
+    }
+    fn sends(&self) -> Sends {
+        self.sends()
+    }
+    fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
+        self.on_told(now, key, endpoint);
+    }
+    fn take_moved(&mut self) -> Vec<(u64, EndpointId)> {
+        let mut moved = Vec::new();
+        self.take_moved(|key, endpoint| moved.push((key, endpoint)));
+        moved
+    }
+}
+
+/// A table that came and was not indexed yet.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) table: Arc<Table>,
+    /// The table's list of conversations, with the identities of the endpoints.
+    pub(crate) moved: Arc<[(u64, EndpointId)]>,
+    pub(crate) at: Nanos,
+    pub(crate) reported: Option<Sends>,
+}
+
+/// A report on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Letter {
+    /// Absent: nothing changed since the last one.
+    pub(crate) report: Option<Report>,
+    pub(crate) sends: Sends,
+}
+
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    number: u64,
+    decider: Box<dyn Decider>,
+    rng: Rng,
+    table: Option<Arc<Table>>,
+    inbox: Option<Arrived>,
+    /// When the table that decisions are made with came.
+    adopted_at: Nanos,
+    /// Per endpoint of the fleet, in its order.
+    tally: Vec<EndpointReport>,
+    sequence: u64,
+    decided: u64,
+    /// Requests per shared beginning since the last report.
+    prefixes: BTreeMap<u64, u32>,
+    changed: bool,
+    pub(crate) called_at: Nanos,
+    news_at: Option<Nanos>,
+    news_planned: bool,
+    pub(crate) delay: Nanos,
+}
+
+impl Proxy {
+    pub(crate) fn new(number: u64, decider: Box<dyn Decider>, seed: u64, delay: Nanos) -> Self {
+        Self {
+            number,
+            decider,
+            rng: Rng::new(seed),
+            table: None,
+            inbox: None,
+            adopted_at: 0,
+            tally: Vec::new(),
+            sequence: 0,
+            prefixes: BTreeMap::new(),
+            decided: 0,
+            changed: true,
+            called_at: 0,
+            news_at: None,
+            news_planned: false,
+            delay,
+        }
+    }
+
+    pub(crate) fn on_table(&mut self, arrived: Arrived) {
+        for (key, endpoint) in arrived.moved.iter() {
+            self.decider.on_told(millis(arrived.at), *key, *endpoint);
+        }
+        self.inbox = Some(arrived);
+    }
+
+    /// The newest table that came.
+    pub(crate) fn version(&self) -> Option<Version> {
+        let newest = self.inbox.as_ref().map(|arrived| &arrived.table);
+        newest.or(self.table.as_ref()).map(|table| table.version)
+    }
+
+    pub(crate) fn table(&self) -> Option<&Table> {
+        self.table.as_deref()
+    }
+
+    /// Indexes the newest table. Done before a decision and not on arrival: the outcome is the same, and most tables of most
+    /// deciders are never asked.
+    pub(crate) fn catch_up(&mut self) {
+        let Some(arrived) = self.inbox.take() else {
+            return;
+        };
+        let before = self.decider.snapshot().cloned();
+        let snapshot = snapshot_after(&arrived.table, millis(arrived.at), before.as_deref());
+        self.decider.on_table(Rc::new(snapshot), arrived.reported);
+        self.adopted_at = arrived.at;
+        self.table = Some(arrived.table);
+    }
+
+    /// Seconds since the table in use came; absent: none came.
+    pub(crate) fn table_age_s(&self, now: Nanos) -> Option<f64> {
+        self.table.as_ref()?;
+        Some((now - self.adopted_at) as f64 / 1e9)
+    }
+
+    /// The endpoint for `request`; absent: no opinion.
+    pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Option<EndpointId> {
+        self.decided += 1;
+        if let Some(key) = placement_key(request)
+            && (self.prefixes.len() < REPORTED_PREFIXES || self.prefixes.contains_key(&key))
+        {
+            *self.prefixes.entry(key).or_default() += 1;
+        }
+        self.changed = true;
+        let decision = self.decider.choose(millis(now), &mut self.rng, request);
+        let index = *decision.choices.as_slice().first()?;
+        let endpoints = self.decider.snapshot()?.endpoints();
+        Some(endpoints.get(index as usize)?.id)
+    }
+
+    /// One of `count`, for when there is no opinion.
+    pub(crate) fn any_of(&mut self, count: usize) -> usize {
+        (self.rng.unit() * count as f64) as usize
+    }
+
+    /// The request goes to the endpoint `id`, which is the `at`-th of the fleet.
+    pub(crate) fn on_sent(
+        &mut self,
+        now: Nanos,
+        (id, at): (EndpointId, usize),
+        address: &str,
+        request: &Request,
+    ) -> Ticket {
+        let ticket = self.decider.on_sent(millis(now), id, request);
+        let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
+        let line = self.line(at);
+        if line.address.is_empty() {
+            address.clone_into(&mut line.address);
+        }
+        line.sent += 1;
+        line.in_flight += 1;
+        line.pending += 1;
+        line.sent_tokens += u64::from(tokens);
+        line.pending_tokens += tokens;
+        self.changed = true;
+        ticket
+    }
+
+    pub(crate) fn on_first_byte(&mut self, now: Nanos, at: usize, ticket: &mut Ticket) {
+        let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
+        self.decider.on_first_byte(millis(now), ticket);
+        let line = self.line(at);
+        line.started += 1;
+        line.pending = line.pending.saturating_sub(1);
+        line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
+        self.changed = true;
+    }
+
+    pub(crate) fn on_done(&mut self, now: Nanos, at: usize, ticket: Ticket, failed: bool) {
+        let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
+        let pending = ticket.is_pending();
+        self.decider.on_done(millis(now), ticket);
+        let line = self.line(at);
+        line.finished += 1;
+        line.failed += u64::from(failed);
+        line.in_flight = line.in_flight.saturating_sub(1);
+        if pending {
+            line.pending = line.pending.saturating_sub(1);
+            line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
+        }
+        self.changed = true;
+    }
+
+    fn line(&mut self, at: usize) -> &mut EndpointReport {
+        if self.tally.len() <= at {
+            self.tally.resize_with(at + 1, EndpointReport::default);
+        }
+        &mut self.tally[at]
+    }
+
+    /// What goes to the aggregator now.
+    pub(crate) fn letter(&mut self) -> Letter {
+        let changed = std::mem::take(&mut self.changed);
+        Letter {
+            report: changed.then(|| self.report()),
+            sends: self.decider.sends(),
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        self.sequence += 1;
+        let endpoints: Vec<EndpointReport> = self
+            .tally
+            .iter()
+            .filter(|line| line.sent > 0)
+            .cloned()
+            .collect();
+        Report {
+            moved: self.moved(&endpoints),
+            pool: POOL.to_owned(),
+            proxy: self.number,
+            sequence: self.sequence,
+            have: self.version(),
+            wait_ms: 1_000,
+            workers: 1,
+            decided: self.decided,
+            endpoints,
+            prefixes: std::mem::take(&mut self.prefixes)
+                .into_iter()
+                .map(|(key, count)| PrefixCount { key, count })
+                .collect(),
+        }
+    }
+
+    fn moved(&mut self, endpoints: &[EndpointReport]) -> Vec<Moved> {
+        let moved = |(key, id): (u64, EndpointId)| {
+            let row = endpoints
+                .iter()
+                .position(|line| endpoint_id(&PLACEMENT_KEY, &line.address) == id)?;
+            Some(Moved {
+                key,
+                endpoint: u16::try_from(row).ok()?,
+            })
+        };
+        let all = self.decider.take_moved();
+        all.into_iter().filter_map(moved).collect()
+    }
+
+    /// When news of a large placement go out: at once, or `gap` after the news before. Absent: news are planned already.
+    pub(crate) fn plan_news(&mut self, now: Nanos, gap: Nanos) -> Option<Nanos> {
+        if self.news_planned {
+            return None;
+        }
+        self.news_planned = true;
+        Some(self.news_at.map_or(now, |at| now.max(at + gap)))
+    }
+
+    /// The news.
+    pub(crate) fn news(&mut self, now: Nanos) -> Letter {
+        self.news_planned = false;
+        self.news_at = Some(now);
+        self.letter()
+    }
+
+    /// A report that was lost has to be said again.
+    pub(crate) fn on_lost(&mut self) {
+        self.changed = true;
+    }
+}

@@ -1,0 +1,88 @@
+//! Results for other programs: one row, or one object, per run.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json as object};
+
+use super::{Digest, Percentiles};
+
+const COLUMNS: &str = "scenario,policy,load,seed,deciders,requests,failed,ttft_p50_s,ttft_p90_s,ttft_p99_s,tpot_p50_s,tpot_p90_s,tpot_p99_s,slo_share,hit_ratio,busiest_ratio,tables_per_s,table_bytes,reports_per_s,table_age_s\n";
+
+/// A header line and one row per run. What is absent is empty, what never came is `inf`.
+#[must_use]
+pub fn csv(digests: &[Digest]) -> String {
+    let mut out = COLUMNS.to_owned();
+    for run in digests {
+        // Names hold no comma: the reader of scenarios sees to it. Writing to a String cannot fail.
+        let _ = write!(
+            out,
+            "{},{},{},{},{},{},{}",
+            run.scenario,
+            run.rule.as_str(),
+            run.load,
+            run.seed,
+            run.deciders,
+            run.requests,
+            run.failed
+        );
+        for Percentiles { p50, p90, p99 } in [run.ttft_s, run.tpot_s] {
+            for value in [p50, p90, p99] {
+                let _ = match value {
+                    Some(value) => write!(out, ",{}", rounded(value)),
+                    None => write!(out, ","),
+                };
+            }
+        }
+        let traffic = run.traffic;
+        for value in [
+            run.slo_share,
+            run.hit_ratio,
+            run.busiest_ratio,
+            traffic.tables_per_s,
+            traffic.table_bytes,
+            traffic.reports_per_s,
+            traffic.table_age_s,
+        ] {
+            let _ = write!(out, ",{}", rounded(value));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// `{"runs": [..]}`, one object per line. What is absent or never came is null.
+#[must_use]
+pub fn json(digests: &[Digest]) -> String {
+    let runs: Vec<String> = digests.iter().map(|run| one(run).to_string()).collect();
+    format!("{{\"runs\": [\n{}\n]}}\n", runs.join(",\n"))
+}
+
+fn one(run: &Digest) -> Value {
+    let percentiles = |of: Percentiles| {
+        let value = |value: Option<f64>| value.map(rounded);
+        object!({"p50": value(of.p50), "p90": value(of.p90), "p99": value(of.p99)})
+    };
+    object!({
+        "scenario": run.scenario,
+        "policy": run.rule.as_str(),
+        "seed": run.seed,
+        "deciders": run.deciders,
+        "load": run.load,
+        "ttft_s": percentiles(run.ttft_s),
+        "tpot_s": percentiles(run.tpot_s),
+        "slo_share": rounded(run.slo_share),
+        "hit_ratio": rounded(run.hit_ratio),
+        "requests": run.requests,
+        "failed": run.failed,
+        "busiest_ratio": rounded(run.busiest_ratio),
+        "tables_per_s": rounded(run.traffic.tables_per_s),
+        "table_bytes": rounded(run.traffic.table_bytes),
+        "reports_per_s": rounded(run.traffic.reports_per_s),
+        "table_age_s": rounded(run.traffic.table_age_s),
+    })
+}
+
+/// To the microsecond, so that a float of single precision does not show its tail.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}

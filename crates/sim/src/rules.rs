@@ -1,0 +1,36 @@
+//! From the name of a rule to the deciders that follow it.
+
+use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
+use trimtab_pick::{Config, Picker};
+
+use crate::proxy::Decider;
+use crate::{Rule, Scenario};
+
+/// The scenario as the rule sees it: a central picker is one decider with metrics of its own, every 50 ms and at hand at once.
+pub(crate) fn setting(scenario: &Scenario, rule: Rule) -> Scenario {
+    let mut scenario = scenario.clone();
+    if matches!(rule, Rule::EppCentral | Rule::EppCentralInFlight) {
+        scenario.deciders.count = 1;
+        scenario.tables.scrape_s = 0.05;
+        scenario.tables.publish_s = 0.01;
+        scenario.tables.delay_s = 0.0;
+        scenario.tables.delay_spread_s = 0.0;
+        scenario.reports.enabled = false;
+    }
+    scenario
+}
+
+/// A decider that follows the rule.
+pub(crate) fn decider(rule: Rule) -> Box<dyn Decider> {
+    match rule {
+        // The oracle decides by itself; its proxies are never asked.
+        Rule::Oracle | Rule::Trimtab => Box::new(Picker::new(Config::default())),
+        Rule::P0 => Box::new(Picker::with_policy(P0::new(Config::default()))),
+        Rule::RoundRobin => Box::new(Picker::with_policy(RoundRobin::default())),
+        Rule::Random => Box::new(Picker::with_policy(Random)),
+        Rule::LeastRequest => Box::new(Picker::with_policy(LeastRequest)),
+        Rule::PowerOfTwo => Box::new(Picker::with_policy(PowerOfTwo)),
+        Rule::EppCentral | Rule::EppEach => Box::new(Picker::with_policy(Epp::new(false))),
+        Rule::EppCentralInFlight => Box::new(Picker::with_policy(Epp::new(true))),
+    }
+}

@@ -1,0 +1,124 @@
+//! One endpoint: an engine, and what its metrics page would say.
+
+use trimtab_engine::{Engine, Event, Profile, ProfileError, StepPlan};
+use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
+use trimtab_loadtable::endpoint_id;
+use trimtab_pick::EndpointId;
+
+use crate::PLACEMENT_KEY;
+
+/// Whether an endpoint is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Serving,
+    /// Listed as draining.
+    Draining,
+    /// Killed: does nothing, answers no scrape.
+    Dead,
+    /// No longer listed.
+    Gone,
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: String,
+    pub(crate) id: EndpointId,
+    pub(crate) class: String,
+    pub(crate) engine: Engine,
+    pub(crate) life: Life,
+    /// A step is under way.
+    pub(crate) stepping: bool,
+    /// Requests sent to it.
+    pub(crate) got: u64,
+    /// Uncached prompt tokens of requests that are queued, as known when they were sent: for the oracle.
+    pub(crate) queued_tokens: u64,
+    /// Cached prompt tokens of the requests that got their first token.
+    cached_tokens: u64,
+    ttft_s: SumCount,
+    itl_s: SumCount,
+    step_tokens: SumCount,
+}
+
+impl Server {
+    /// The `index`-th endpoint of the run.
+    pub(crate) fn new(index: u32, class: &str, profile: Profile) -> Result<Self, ProfileError> {
+        let (a, b, c) = (index / 10_000, index / 100 % 100, index % 100);
+        // Three digits each, so that addresses sort as their endpoints do.
+        let address = format!("10.{}.{}.{}:8000", 100 + a, 100 + b, 100 + c);
+        Ok(Self {
+            id: endpoint_id(&PLACEMENT_KEY, &address),
+            address,
+            class: class.to_owned(),
+            engine: Engine::new(profile)?,
+            life: Life::Serving,
+            stepping: false,
+            got: 0,
+            queued_tokens: 0,
+            cached_tokens: 0,
+            ttft_s: SumCount::default(),
+            itl_s: SumCount::default(),
+            step_tokens: SumCount::default(),
+        })
+    }
+
+    /// Begins a step when there is something to do and none is under way.
+    pub(crate) fn begin_step(&mut self, events: &mut Vec<Event>) -> Option<StepPlan> {
+        if self.stepping || self.life == Life::Dead {
+            return None;
+        }
+        let plan = self.engine.begin_step(events)?;
+        self.stepping = true;
+        add(
+            &mut self.step_tokens,
+            f64::from(plan.prefill_tokens + plan.decode_sequences),
+        );
+        Some(plan)
+    }
+
+    /// `cached_tokens`: of the request's prompt, as its admission found.
+    pub(crate) fn on_first_token(&mut self, ttft_s: f64, cached_tokens: u32) {
+        self.cached_tokens += u64::from(cached_tokens);
+        add(&mut self.ttft_s, ttft_s);
+    }
+
+    pub(crate) fn on_token(&mut self, gap_s: f64) {
+        add(&mut self.itl_s, gap_s);
+    }
+
+    /// What a scrape would find, as vLLM says it: queue tokens are not among it.
+    pub(crate) fn sample(&self, adapters: bool) -> Sample {
+        let (gauges, totals) = (self.engine.gauges(), self.engine.counters());
+        let count = |value: u64| Some(value as f64);
+        let name = |index: u32| crate::client::adapter_name(index);
+        Sample {
+            waiting: Some(f64::from(gauges.waiting)),
+            running: Some(f64::from(gauges.running)),
+            kv_used: Some(gauges.kv_used_ratio),
+            kv_blocks: Some(f64::from(self.engine.profile().kv_blocks)),
+            kv_block_tokens: Some(f64::from(trimtab_engine::BLOCK_TOKENS)),
+            counters: Counters {
+                prompt_tokens: count(totals.prompt_tokens),
+                cached_tokens: count(self.cached_tokens),
+                prefix_queries: count(totals.prefix_query_tokens),
+                prefix_hits: count(totals.prefix_hit_tokens),
+                generation_tokens: count(totals.generation_tokens),
+                finished: count(totals.finished),
+                step_tokens: Some(self.step_tokens),
+                ttft_s: Some(self.ttft_s),
+                itl_s: Some(self.itl_s),
+                ..Counters::default()
+            },
+            adapters: adapters.then(|| Adapters {
+                running: self.engine.running_adapters().map(name).collect(),
+                waiting: self.engine.waiting_adapters().map(name).collect(),
+                slots: Some(self.engine.profile().adapter_slots),
+            }),
+            ..Sample::default()
+        }
+    }
+}
+
+fn add(total: &mut SumCount, value: f64) {
+    total.sum += value;
+    total.count += 1.0;
+}

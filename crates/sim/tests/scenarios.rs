@@ -1,0 +1,97 @@
+//! Every scenario of benches/scenarios in short: trimtab against the oracle, held against the file's bands.
+//!
+//! Minutes without optimisation, which is why a plain `cargo test` leaves it out; `cargo xtask test` has it as its tier `sim`,
+//! `cargo test --release -p trimtab-sim --test scenarios` runs it alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use trimtab_sim::parse::{Document, Draft};
+use trimtab_sim::report::{Digest, Verdict, table, verdicts};
+use trimtab_sim::{Rule, batch};
+
+/// Two seeds of 20 s hold few slow requests: bands are this much wider.
+const SLACK: f64 = 0.6;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../benches/scenarios")
+}
+
+/// Runs a scenario and fails with everything that it came to when a band is missed, or there is none.
+fn hold(name: &str) {
+    let text = std::fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
+    let draft = Draft::parse(&text).unwrap();
+    let document =
+        draft.check(&mut |name| std::fs::read(folder().join(name)).map_err(|e| e.to_string()));
+    let Document {
+        mut scenario,
+        expected,
+    } = document.unwrap_or_else(|problems| panic!("{name}:\n{problems}"));
+    batch::shorten(&mut scenario);
+    scenario.rules = vec![Rule::Oracle, Rule::Trimtab];
+    let digests: Vec<Digest> = batch::jobs(&scenario)
+        .into_iter()
+        .map(|job| {
+            let run = trimtab_sim::run(&scenario, job.rule, job.load, job.seed);
+            Digest::of(&run.unwrap_or_else(|invalid| panic!("{name}: {invalid}")))
+        })
+        .collect();
+    let expected: Vec<_> = expected
+        .into_iter()
+        .filter(|band| scenario.rules.contains(&band.rule))
+        .collect();
+    let findings = verdicts(&expected, &digests, SLACK);
+    let held = findings
+        .iter()
+        .all(|finding| finding.verdict == Verdict::Held);
+    let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    println!("{}\n{}", table(&digests), told.join("\n"));
+    assert!(held && !findings.is_empty(), "{name}: {}", told.join("; "));
+}
+
+macro_rules! scenarios {
+    ($($test:ident $name:literal,)*) => {
+        const NAMES: &[&str] = &[$($name),*];
+        $(
+            #[test]
+            fn $test() {
+                hold($name);
+            }
+        )*
+    };
+}
+
+scenarios! {
+    agent "agent",
+    chat "chat",
+    chat_burst "chat-burst",
+    chat_het "chat-het",
+    longmix "longmix",
+    longmix_burst "longmix-burst",
+    lora "lora",
+    multi "multi",
+    rag "rag",
+    rag_burst "rag-burst",
+    rag_het "rag-het",
+    sysg "sysg",
+    sysg50 "sysg50",
+    sysg500 "sysg500",
+    sysg_het "sysg-het",
+}
+
+#[test]
+fn no_scenario_is_left_out() {
+    let found: BTreeSet<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let named: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(found, named);
+}

@@ -1,0 +1,127 @@
+//! `cargo xtask bench sim`: every scenario of benches/scenarios, rule against rule, with a dated record.
+
+mod markdown;
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{project, run};
+
+/// Runs `trimtab sim --expect` over every scenario, records what came out and prints the comparison for README.md.
+/// `args` are passed on; with any, the record goes to target/sim, because it is not what others would compare with.
+pub(crate) fn bench(args: &[String]) -> Result<()> {
+    let scenarios = scenarios()?;
+    run::step("trimtab", "build the command line, optimised", build)?;
+    let folder = if args.is_empty() {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .context("the clock stands before 1970")?;
+        project::root()
+            .join("benches/record")
+            .join(date(now.as_secs()))
+    } else {
+        project::root().join("target/sim")
+    };
+    let json = folder.join("sim.json");
+    // What an interrupted run left is not this one's result.
+    if json.exists() {
+        std::fs::remove_file(&json).with_context(|| format!("cannot remove {}", json.display()))?;
+    }
+    let result = run::step("sim", "simulate every scenario", || {
+        let mut command = trimtab();
+        command.args(["sim", "--expect", "--json"]).arg(&json);
+        command.arg("--csv").arg(folder.join("sim.csv"));
+        command.arg("--svg").arg(folder.join("sim"));
+        run::run(command.args(args).args(&scenarios))
+    });
+    let text = match std::fs::read_to_string(&json) {
+        Ok(text) => text,
+        // It did not come that far.
+        Err(_) if result.is_err() => return result,
+        Err(error) => return Err(error).context(format!("cannot read {}", json.display())),
+    };
+    println!("\n{}", markdown::comparison(&text)?);
+    println!("recorded in {}", folder.display());
+    result
+}
+
+/// Every scenario, by name. At least one.
+pub(crate) fn scenarios() -> Result<Vec<PathBuf>> {
+    let folder = project::root().join("benches/scenarios");
+    let entries =
+        std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut files = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
+    files.sort();
+    if files.is_empty() {
+        bail!("{} has no scenario", folder.display());
+    }
+    Ok(files)
+}
+
+/// Builds what [`trimtab`] runs.
+pub(crate) fn build() -> Result<()> {
+    run::run(run::cargo("build").args(["--release", "--package", "trimtab", "--bins"]))
+}
+
+/// The optimised command line, to which arguments can be added; by way of cargo, which knows where it is.
+pub(crate) fn trimtab() -> std::process::Command {
+    let mut command = run::cargo("run");
+    command.args(["--release", "--quiet", "--package", "trimtab", "--"]);
+    command
+}
+
+/// The day in UTC of a time in seconds after 1970, as `2026-11-23`.
+fn date(seconds: u64) -> String {
+    // Years begin in March, so that the leap day is the last of its year (Howard Hinnant, "chrono-compatible low-level
+    // date algorithms").
+    let days = seconds / 86_400 + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_match_known_ones() {
+        for (seconds, day) in [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (951_868_800, "2000-03-01"),
+            (1_704_067_199, "2023-12-31"),
+            (1_704_067_200, "2024-01-01"),
+            (1_795_392_000, "2026-11-23"),
+        ] {
+            assert_eq!(date(seconds), day);
+        }
+    }
+
+    #[test]
+    fn the_scenarios_are_those_of_the_study() {
+        let names: Vec<_> = scenarios()
+            .unwrap()
+            .iter()
+            .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        assert_eq!(names.len(), 15, "{names:?}");
+        for name in ["rag", "rag-het", "longmix-burst", "lora"] {
+            assert!(names.iter().any(|found| found == name), "{name}");
+        }
+    }
+}
