@@ -58,6 +58,8 @@ fn table(endpoints: u32) -> Table {
         classes: vec![class],
         adapters: Vec::new(),
         endpoints: rows,
+        heat: None,
+        moved: None,
     }
 }
 
