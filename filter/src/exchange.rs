@@ -205,6 +205,7 @@ pub(crate) fn merged_report(
             .map(|report| report.decided)
             .fold(0, u64::saturating_add),
         endpoints: tally::merge(reports.into_iter().flat_map(|report| report.endpoints)),
+        ..Report::default()
     })
 }
 

@@ -122,6 +122,8 @@ pub(crate) mod tests {
             classes: vec![],
             adapters: vec!["poet".into()],
             endpoints,
+            heat: None,
+            moved: None,
         }
     }
 

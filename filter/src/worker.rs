@@ -88,7 +88,7 @@ impl Worker {
         let previous = self.picker.snapshot().map(Rc::as_ref);
         let snapshot = Rc::new(loaded.snapshot(previous));
         self.tally.retain(|id| snapshot.index_of(id).is_some());
-        self.picker.on_table(snapshot);
+        self.picker.on_table(snapshot, None);
         self.loaded = Some(loaded);
     }
 

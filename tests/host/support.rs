@@ -76,6 +76,8 @@ pub(crate) fn table_with(sequence: u64, waits_ms: &[u32]) -> Table {
         }],
         adapters: vec!["poet".into()],
         endpoints,
+        heat: None,
+        moved: None,
     }
 }
 

@@ -166,6 +166,8 @@ pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
         }],
         adapters: Vec::new(),
         endpoints,
+        heat: None,
+        moved: None,
     }
 }
 
