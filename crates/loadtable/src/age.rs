@@ -40,6 +40,8 @@ mod tests {
             classes: Vec::new(),
             adapters: Vec::new(),
             endpoints: Vec::new(),
+            heat: None,
+            moved: None,
         };
         for age_ms in [0, 1, 127, 128, u32::MAX] {
             let aged = Table::decode(&with_age(&table.encode(), age_ms));

@@ -3,7 +3,10 @@
 //!
 //! After a deliberate addition: `TRIMTAB_BLESS=1 cargo test -p trimtab-loadtable --lib golden`, and read the diff.
 
-use crate::{Class, Demand, Endpoint, EndpointReport, Report, Role, State, Table, Version};
+use crate::{
+    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table,
+    Version,
+};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -58,7 +58,7 @@ fn says(address: &str, sent: u64, started: u64, finished: u64) -> EndpointReport
         sent,
         started,
         finished,
-        failed: 0,
+        ..EndpointReport::default()
     }
 }
 
@@ -193,7 +193,7 @@ fn a_proxy_that_claims_the_world_is_held_to_a_multiple_of_what_the_server_says()
         sent: n,
         started: 0,
         finished: 0,
-        failed: 0,
+        ..EndpointReport::default()
     };
     let _ = pool.on_report(ms(0), &report(9, 1, vec![huge(0)])).unwrap();
     let _ = pool
