@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use trimtab_pick::{Millis, Request};
 
-use crate::exchange::millis;
+use crate::exchange::{self, millis};
 use crate::host::{self, Map};
 use crate::root::Root;
 use crate::worker::{Placement, Sent};
@@ -40,7 +40,13 @@ pub(crate) struct InFlight {
 impl InFlight {
     /// The destination header is set; the request goes out now.
     pub(crate) fn new(root: &Rc<Root>, now: Millis, placement: &Placement) -> Option<Self> {
-        let sent = root.with(|worker| worker.on_sent(now, placement))?;
+        let sent = root.with(|worker| {
+            let (sent, is_news) = worker.on_sent(now, placement);
+            if is_news {
+                exchange::on_news(root, worker);
+            }
+            sent
+        })?;
         Some(Self {
             root: Rc::clone(root),
             sent: Some(sent),

@@ -53,8 +53,6 @@ pub(crate) struct Root {
     pub(crate) proxy_number: u64,
     /// The shared table last looked at, whether it was taken or not.
     pub(crate) seen_stamp: Cell<Option<Stamp>>,
-    /// When this worker's report was last written.
-    pub(crate) published_ns: Cell<u64>,
     /// Whether to ask what became of requests.
     pub(crate) watch: Watch,
     worker: RefCell<Worker>,
@@ -72,7 +70,6 @@ impl Root {
             worker_number,
             proxy_number: rng.next_u64(),
             seen_stamp: Cell::new(None),
-            published_ns: Cell::new(0),
             worker: RefCell::new(Worker::new(
                 &config,
                 config.seed.unwrap_or_else(|| rng.next_u64()),
@@ -236,7 +233,11 @@ pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
     let Some(root) = find(root_id) else { return };
     let now_ns = root.now_ns();
     root.with(|worker| {
-        if let Err(error) = poll::answered(&root, worker, token, body_bytes, now_ns) {
+        let answered = match worker.news.is_over(token) {
+            true => poll::news_answered(&root, worker, now_ns),
+            false => poll::answered(&root, worker, token, body_bytes, now_ns),
+        };
+        if let Err(error) = answered {
             worker.metrics.count_error(error);
         }
     });

@@ -1,20 +1,26 @@
-//! A worker's number, and the queue by which it is woken when there is a new table.
+//! A worker's number, and the queue by which it is woken: when there is a new table, or when it leads and there is news.
 //!
 //! The number tells the workers of a proxy apart, so it has to be unique: it is counted in shared data. (It was drawn from time and names
 //! before; two VMs configured at the same instant got the same one, and one's report took the place of the other's.) In its lower half
 //! stands the worker's queue, so that whoever knows the worker can wake it.
 //!
 //! The queues are bounded although a proxy's are not: a message is one byte, one per table, and only for workers that gave a sign of life
-//! within 10 s. What a canary registers is never read; nobody wakes it after that time.
+//! within 10 s; or one per 10 ms and worker with news, and only for a leader whose lease has not run out. What a canary registers is never
+//! read; nobody wakes it after that time.
 
 use crate::exchange;
 use crate::host::{self, HostError, Over};
+use crate::lease;
 use crate::root::Root;
-use crate::shared::{self, Keys};
+use crate::shared::{self, Keys, Lease};
 use crate::worker::Worker;
 
 /// Tries to count; each one that fails has let another worker count, and a proxy has at most hundreds.
 const TRIES: usize = 1_000;
+/// There is a new table.
+const TABLE: &[u8] = b"t";
+/// Some worker has written a report that should not wait.
+const NEWS: &[u8] = b"n";
 /// Most messages read at once; more than any queue holds.
 const MAX_MESSAGES: usize = 1_000;
 
@@ -66,24 +72,44 @@ pub(crate) fn others(root: &Root, worker: &mut Worker) {
         let Some(queue) = queue_of(*number) else {
             continue;
         };
-        if let Err(error) = host::enqueue(queue, b"t") {
+        if let Err(error) = host::enqueue(queue, TABLE) {
             worker.metrics.count_error(error);
         }
     }
     worker.awake = awake;
 }
 
-/// Something lies in a queue of this worker. Every message says the same, so all are taken out and the table is looked at once. Envoy
-/// tells of each message, also of those that are out by then.
+/// This worker has written a report that should not wait: wakes the holder of the lease, which may be this worker itself. (That one
+/// could do without its queue, but a call-out that is made while a request is being placed belongs to that request, and ends with it.)
+pub(crate) fn leader(root: &Root, now_ns: u64) -> Result<(), HostError> {
+    let stored = host::shared(&root.keys.lease)?;
+    let lease = stored.and_then(|stored| Lease::decode(&stored.value));
+    let holder = lease.filter(|lease| lease::is_current(lease, now_ns));
+    match holder.and_then(|lease| queue_of(lease.holder)) {
+        Some(queue) => host::enqueue(queue, NEWS).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Something lies in a queue of this worker. Messages of a kind say the same, so all are taken out and each kind is answered once. The
+/// proxy tells of each message, also of those that are out by then.
 pub(crate) fn answer(root: &Root, worker: &mut Worker, queue: u32) -> Result<(), HostError> {
-    let mut messages = 0;
-    while messages < MAX_MESSAGES && host::dequeue(queue)?.is_some() {
-        messages += 1;
+    let (mut table, mut news) = (false, false);
+    for _ in 0..MAX_MESSAGES {
+        match host::dequeue(queue)? {
+            Some(message) if message == NEWS => news = true,
+            Some(_) => table = true,
+            None => break,
+        }
     }
-    if messages == 0 {
-        return Ok(());
+    if table {
+        exchange::take_shared_table(root, worker)?;
     }
-    exchange::take_shared_table(root, worker)
+    if news {
+        worker.news.want();
+        exchange::lead(root, worker, root.now_ns())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
