@@ -174,7 +174,7 @@ impl PoolConfig {
                 .required(),
             discovery: Discovery::read(s),
             scrape: Scrape::read(&s.section("scrape")),
-            publish_interval: publish.default(Duration::from_millis(100)),
+            publish_interval: publish.default(Duration::from_millis(50)),
             suspect_after: s
                 .duration("suspect_after")
                 .range(Duration::from_millis(100)..=seconds(600))

@@ -322,7 +322,7 @@ impl Running {
     }
 }
 
-/// One request on a connection of its own.
+/// One request on a connection of its own: status and body of the answer.
 pub(crate) async fn request(
     address: SocketAddr,
     method: &str,
@@ -330,6 +330,18 @@ pub(crate) async fn request(
     headers: &str,
     body: &[u8],
 ) -> (u16, Vec<u8>) {
+    let (head, body) = exchange(address, method, path, headers, body).await;
+    (head.get(9..12).unwrap().parse().unwrap(), body)
+}
+
+/// The same with the whole head of the answer.
+pub(crate) async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
@@ -345,6 +357,6 @@ pub(crate) async fn request(
         .position(|four| four == b"\r\n\r\n")
         .expect("a head")
         + 4;
-    let status = String::from_utf8_lossy(&answer[9..12]).parse().unwrap();
-    (status, answer.split_off(end))
+    let body = answer.split_off(end);
+    (String::from_utf8(answer).unwrap(), body)
 }
