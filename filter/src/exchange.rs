@@ -107,7 +107,8 @@ fn write_if_changed(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(),
         register(root)?;
         worker.reporter.registered_ns = now_ns;
     }
-    if worker.tally.is_changed() || is_over(worker.reporter.written_ns) {
+    let (tally, reporter) = (&worker.tally, &worker.reporter);
+    if tally.is_changed() || reporter.has_more() || is_over(reporter.written_ns) {
         write_report(root, worker, now_ns)?;
     }
     Ok(())

@@ -18,6 +18,8 @@ pub(crate) struct Outbox {
     number: u64,
     shown: Lists<EndpointId>,
     counts: BTreeMap<u64, u32>,
+    /// What came since may have been held back.
+    more: bool,
 }
 
 /// Both lists. `E`: how an endpoint is named.
@@ -86,13 +88,19 @@ impl Outbox {
         !self.shown.is_empty()
     }
 
+    /// Whether there is reason to write again although nothing has happened since.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more
+    }
+
     /// The number of the lists to write now, and the lists. `taken`: the number that the leader took last. `moved`: what was not told yet.
     pub(crate) fn show(
         &mut self,
         taken: u64,
         moved: impl FnOnce() -> BTreeMap<u64, EndpointId>,
     ) -> (u64, &Lists<EndpointId>) {
-        if !self.waits() || taken >= self.number {
+        self.more = self.waits() && taken < self.number;
+        if !self.more {
             self.shown = Lists {
                 prefixes: std::mem::take(&mut self.counts),
                 moved: moved(),
@@ -152,10 +160,11 @@ mod tests {
         outbox.count(7);
         outbox.count(8);
         assert_eq!(told(&mut outbox, 0, &[(2, 1)]), (1, 1, 1), "not taken yet");
+        assert!(outbox.has_more());
         assert_eq!(told(&mut outbox, 1, &[(2, 1), (3, 1)]), (2, 2, 2));
         assert!(outbox.waits());
         assert_eq!(told(&mut outbox, 2, &[]), (2, 0, 0));
-        assert!(!outbox.waits(), "nothing to be taken");
+        assert!(!outbox.waits() && !outbox.has_more(), "all is taken");
         outbox.count(9);
         assert_eq!(told(&mut outbox, 0, &[]), (3, 1, 0), "at once");
     }

@@ -40,6 +40,11 @@ impl Reporter {
         self.outbox.waits()
     }
 
+    /// Whether there is reason to write again although nothing has happened since.
+    pub(crate) fn has_more(&self) -> bool {
+        self.outbox.has_more()
+    }
+
     /// The report to write now, and the number of its lists. `me`: this worker. `taken`: number of the lists that the leader took last.
     pub(crate) fn write(
         &mut self,

@@ -44,6 +44,41 @@ async fn four_workers_share_one_sync_and_report_as_one_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_prompt_is_reported_at_once_beside_the_poll_that_waits() {
+    let a = Backend::start().await;
+    let (stage, aggregator) = Stage::with_waits(&[(&a, 0)]).await;
+    let (news, polls) = (aggregator.news().len(), aggregator.reports().len());
+    a.hold();
+    let address = stage.address;
+    let prompt = "a long story ".repeat(4_000);
+    let request = tokio::spawn(async move { chat(address, &prompt).await.unwrap().ok() });
+    eventually("the prompt is reported", async || {
+        let reports = aggregator.news();
+        let rows = reports
+            .iter()
+            .skip(news)
+            .flat_map(|report| &report.endpoints);
+        rows.into_iter()
+            .any(|row| row.pending_tokens > 10_000 && row.pending > 0)
+            .then_some(())
+    })
+    .await;
+    // No table has come since, and no poll has ended: nothing but news can have said it.
+    let polled = aggregator.reports().len() - polls;
+    assert!(polled <= 1, "{polled} polls");
+    assert_eq!(aggregator.refused(), 0);
+    a.release();
+    request.await.unwrap();
+    let sent = async || {
+        let sent = stage
+            .metric("trimtab_news_total.pool.default.result.sent")
+            .await;
+        (sent > 0).then_some(())
+    };
+    eventually("it is counted", sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_idle_proxy_waits_in_its_long_poll_instead_of_asking_again() {
     let a = Backend::start().await;
     let (stage, aggregator) = Stage::with_waits(&[(&a, 0)]).await;
