@@ -146,8 +146,11 @@ impl Config {
         }
         let config = Self {
             listen: listen.default(SocketAddr::from(([0, 0, 0, 0], 9190))),
-            max_proxies: size(&s, "max_proxies", 1..=100_000, 10_000),
-            max_connections: size(&s, "max_connections", 1..=1_000_000, 20_000),
+            max_proxies: s.usize("max_proxies").range(1..=100_000).default(10_000),
+            max_connections: s
+                .usize("max_connections")
+                .range(1..=1_000_000)
+                .default(20_000),
             pools,
         };
         s.finish(config)
@@ -171,7 +174,7 @@ impl PoolConfig {
                 .required(),
             discovery: Discovery::read(s),
             scrape: Scrape::read(&s.section("scrape")),
-            publish_interval: publish.default(Duration::from_millis(100)),
+            publish_interval: publish.default(Duration::from_millis(50)),
             suspect_after: s
                 .duration("suspect_after")
                 .range(Duration::from_millis(100)..=seconds(600))
@@ -283,13 +286,14 @@ impl Scrape {
                 .hint("write a path like /metrics")
                 .default(default.path),
             engine: s.string("engine").one_of(&engines).default(None),
-            max_page_bytes: size(
-                s,
-                "max_page_bytes",
-                1024..=64 * 1024 * 1024,
-                default.max_page_bytes,
-            ),
-            concurrency: size(s, "concurrency", 1..=10_000, default.concurrency),
+            max_page_bytes: s
+                .usize("max_page_bytes")
+                .range(1024..=64 * 1024 * 1024)
+                .default(default.max_page_bytes),
+            concurrency: s
+                .usize("concurrency")
+                .range(1..=10_000)
+                .default(default.concurrency),
             select: s.bool("select").default(default.select),
         }
     }
@@ -309,19 +313,6 @@ fn class(s: &Settings<'_>) -> (String, Prior) {
             .default(assumed.itl_s_per_sequence),
     };
     (name, prior)
-}
-
-/// A whole number that counts things in memory.
-fn size(
-    s: &Settings<'_>,
-    name: &'static str,
-    range: std::ops::RangeInclusive<u64>,
-    default: usize,
-) -> usize {
-    s.u64(name)
-        .range(range)
-        .map(usize::try_from)
-        .default(default)
 }
 
 /// A pool's name stands in a path and in metric labels.

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod discovery;
 pub mod exposition;
+mod heard;
 mod listen;
 mod metrics;
 mod scrape;

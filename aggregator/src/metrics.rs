@@ -69,6 +69,7 @@ pub(crate) struct PoolMetrics {
     scrape_buckets: [Number; SCRAPE_BOUNDS_S.len()],
     scrape_count: Number,
     pub(crate) discovery_errors: Number,
+    pub(crate) reports: Labelled<2>,
     pub(crate) reports_refused: Labelled<6>,
     pub(crate) syncs: Labelled<4>,
     pub(crate) waiting_syncs: Number,
@@ -100,6 +101,7 @@ impl PoolMetrics {
             scrape_buckets: Default::default(),
             scrape_count: Number::default(),
             discovery_errors: Number::default(),
+            reports: Labelled::new(["sync", "news"]),
             reports_refused: Labelled::new([
                 "invalid",
                 "too_large",
@@ -217,6 +219,13 @@ pub(crate) fn render(pools: &[(Arc<PoolMetrics>, Option<Duration>)]) -> String {
         "gauge",
         "Calls of proxies that wait for news.",
         |m| m.waiting_syncs.get(),
+    );
+    page.labelled(
+        "reports_total",
+        "counter",
+        "Reports that were taken in, by how they came.",
+        "kind",
+        |m| &m.reports.values,
     );
     page.labelled(
         "reports_refused_total",

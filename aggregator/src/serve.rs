@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use trimtab_loadtable::{Report, Version, limits};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
+/// Says which report of the asking proxy the table has taken in.
+const REPORT: &str = "x-trimtab-report";
 
 /// What all handlers see.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/pools", get(pools))
         .route("/v1/pools/{pool}/sync", post(sync))
+        .route("/v1/pools/{pool}/report", post(news_of_a_proxy))
         .route("/v1/pools/{pool}/table", get(table))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -75,20 +78,49 @@ async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body:
             return refused.into_response();
         }
     };
-    if let Err(refusal) = pool.on_report(&report) {
-        // A report too many or out of turn says nothing, but its sender still does better with a table than without.
-        pool.metrics.reports_refused.count(refusal.as_str());
-    }
+    // A report too many or out of turn says nothing, but its sender still does better with a table than without.
+    take_in(pool, &report, "sync");
     let wait = Duration::from_millis(report.wait_ms.min(limits::WAIT_MS).into());
     match news(&shared, pool, report.have, wait).await {
         Some(published) => {
             pool.metrics.syncs.count("table");
-            protobuf(&published)
+            let mut response = protobuf(&published);
+            if let Some(sequence) = published.included.get(&report.proxy) {
+                let headers = response.headers_mut();
+                headers.insert(REPORT, HeaderValue::from(*sequence));
+            }
+            response
         }
         None => {
             pool.metrics.syncs.count("no_news");
             StatusCode::NO_CONTENT.into_response()
         }
+    }
+}
+
+/// Takes a proxy's report that does not wait for its next sync; the sync under way brings the table.
+async fn news_of_a_proxy(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Response {
+    let pool = match shared.pool(&name) {
+        Ok(pool) => pool,
+        Err(refused) => return refused.into_response(),
+    };
+    match report(pool, body).await {
+        Ok(report) => {
+            take_in(pool, &report, "news");
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(refused) => refused.into_response(),
+    }
+}
+
+fn take_in(pool: &PoolState, report: &Report, kind: &str) {
+    match pool.on_report(report) {
+        Ok(()) => pool.metrics.reports.count(kind),
+        Err(refusal) => pool.metrics.reports_refused.count(refusal.as_str()),
     }
 }
 

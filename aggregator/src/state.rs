@@ -2,22 +2,19 @@
 
 use crate::config::PoolConfig;
 use crate::discovery::{Target, Targets};
+use crate::heard::Heard;
 use crate::metrics::PoolMetrics;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use trimtab_estimate::{Accepted, Pool, Refusal, Sample};
+use trimtab_estimate::{Accepted, Pace, Pool, Refusal, Sample};
 use trimtab_loadtable::{Report, State as RowState, Table, Version, limits};
 
-/// Reports of one burst become one table.
-const COALESCE: Duration = Duration::from_millis(15);
-/// Bytes of tables per second and pool that all proxies together are sent; beyond it tables come less often.
-const TRAFFIC_BYTES_PER_S: f64 = 32.0 * 1024.0 * 1024.0;
-/// However many proxies there are, a table is this fresh.
-const MAX_GAP: Duration = Duration::from_secs(2);
+/// After a table that could not be published.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// A table as it goes out. Encoded once, shared by every waiting proxy.
 #[derive(Debug)]
@@ -26,6 +23,8 @@ pub(crate) struct Published {
     pub(crate) bytes: Bytes,
     pub(crate) table: Table,
     pub(crate) at: Instant,
+    /// By proxy, the sequence of its newest report that the table has taken in.
+    pub(crate) included: HashMap<u64, u64>,
 }
 
 /// One pool.
@@ -44,6 +43,7 @@ pub(crate) struct PoolState {
 #[derive(Debug)]
 struct Inner {
     estimate: Pool,
+    heard: Heard,
     /// Endpoints of the first list that have not been scraped yet, with or without success; absent: there was no list.
     untried: Option<BTreeSet<String>>,
     discovery_error: Option<String>,
@@ -51,6 +51,7 @@ struct Inner {
 
 impl PoolState {
     pub(crate) fn new(config: &PoolConfig, estimate: Pool, metrics: Arc<PoolMetrics>) -> Arc<Self> {
+        let heard = Heard::new(estimate.config().report_ttl, estimate.config().max_proxies);
         Arc::new(Self {
             name: config.name.clone(),
             metrics,
@@ -58,6 +59,7 @@ impl PoolState {
             interval: config.publish_interval,
             inner: Mutex::new(Inner {
                 estimate,
+                heard,
                 untried: None,
                 discovery_error: None,
             }),
@@ -124,7 +126,9 @@ impl PoolState {
         let Accepted { urgent } = {
             let mut inner = self.lock();
             let now = self.now();
-            inner.estimate.on_report(now, report)?
+            let accepted = inner.estimate.on_report(now, report)?;
+            inner.heard.on_report(now, report.proxy, report.sequence);
+            accepted
         };
         if urgent {
             self.urgent.notify_one();
@@ -166,48 +170,54 @@ impl PoolState {
 
     /// Publishes tables until the task is dropped.
     pub(crate) async fn publish_forever(self: Arc<Self>) {
+        let mut pace = Pace::new(self.interval);
         loop {
-            let gap = self.publish();
-            tokio::select! {
-                () = tokio::time::sleep(gap) => {}
-                // Where traffic already slows tables down, news waits with the rest.
-                () = self.urgent.notified(), if gap <= self.interval => self.coalesce().await,
+            match self.publish() {
+                Outcome::Published { bytes, proxies } => {
+                    pace.on_published(self.now(), bytes, proxies);
+                    self.wait(&pace).await;
+                }
+                Outcome::NoList => tokio::time::sleep(self.interval).await,
+                Outcome::Failed => tokio::time::sleep(RETRY).await,
             }
         }
     }
 
-    /// Waits for the rest of a burst; what it brings is in the next table and needs none of its own.
-    async fn coalesce(&self) {
-        tokio::time::sleep(COALESCE).await;
+    /// Waits until the next table is due.
+    async fn wait(&self, pace: &Pace) {
+        let until = |due: Duration| tokio::time::sleep_until(self.origin + due);
         tokio::select! {
-            biased;
-            () = self.urgent.notified() => {}
-            () = std::future::ready(()) => {}
+            () = until(pace.due()) => {}
+            () = self.urgent.notified() => {
+                until(pace.due_with_news()).await;
+                // More that came by now is in the next table and needs none of its own.
+                tokio::select! {
+                    biased;
+                    () = self.urgent.notified() => {}
+                    () = std::future::ready(()) => {}
+                }
+            }
         }
     }
 
-    /// Builds and publishes a table; gives the time until the next.
-    fn publish(&self) -> Duration {
+    /// Builds and publishes a table.
+    fn publish(&self) -> Outcome {
         let began = Instant::now();
-        let (table, proxies) = {
+        let (table, proxies, included) = {
             let mut inner = self.lock();
             if inner.untried.is_none() {
-                return self.interval;
+                return Outcome::NoList;
             }
             let now = self.now();
-            (inner.estimate.table(now), inner.estimate.proxy_count())
+            let table = inner.estimate.table(now);
+            (
+                table,
+                inner.estimate.proxy_count(),
+                inner.heard.included(now),
+            )
         };
         let bytes = Bytes::from(table.encode());
-        let checked = table
-            .check()
-            .map_err(|error| error.to_string())
-            .and_then(|()| match bytes.len() {
-                len if len > limits::TABLE_BYTES => Err(format!(
-                    "{len} bytes are more than the {} of a table; split the pool",
-                    limits::TABLE_BYTES
-                )),
-                _ => Ok(()),
-            });
+        let checked = check(&table, bytes.len());
         self.metrics
             .build_us
             .add(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
@@ -219,20 +229,22 @@ impl PoolState {
                 error,
                 "table not published, the last one stays"
             );
-            return MAX_GAP;
+            return Outcome::Failed;
         }
         self.count(&table, bytes.len());
-        let gap = Duration::from_secs_f64(
-            (bytes.len() as f64 * proxies as f64 / TRAFFIC_BYTES_PER_S).min(MAX_GAP.as_secs_f64()),
-        );
+        let outcome = Outcome::Published {
+            bytes: bytes.len(),
+            proxies,
+        };
         let published = Published {
             version: table.version,
             bytes,
             table,
             at: Instant::now(),
+            included,
         };
         self.published.send_replace(Some(Arc::new(published)));
-        gap.max(self.interval)
+        outcome
     }
 
     fn count(&self, table: &Table, bytes: usize) {
@@ -253,128 +265,27 @@ impl PoolState {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use trimtab_loadtable::EndpointReport;
-
-    fn pool(interval: &str) -> Arc<PoolState> {
-        let text = format!(
-            "pools: [{{name: chat, discovery: {{endpoints: [{{address: '10.0.0.1:80'}}]}}, publish_interval: {interval}}}]"
-        );
-        let config = Config::from_yaml(&text).expect("valid").pools.remove(0);
-        let estimate = Pool::new(trimtab_estimate::PoolConfig::new("chat", 1, [0; 16]));
-        let pool = PoolState::new(&config, estimate, PoolMetrics::new("chat"));
-        let crate::config::Discovery::Static(list) = config.discovery else {
-            panic!("a list")
-        };
-        pool.set_targets(&Targets {
-            listed: Some(Arc::new(list)),
-            error: None,
-        });
-        pool.on_scrape(
-            "10.0.0.1:80",
-            Some(Sample {
-                waiting: Some(0.0),
-                running: Some(0.0),
-                ..Sample::default()
-            }),
-        );
-        pool
-    }
-
-    fn report(proxy: u64, sequence: u64, pending_tokens: u32) -> Report {
-        let address = "10.0.0.1:80".to_owned();
-        let endpoints = vec![EndpointReport {
-            address,
-            in_flight: 1,
-            pending_tokens,
-            ..EndpointReport::default()
-        }];
-        Report {
-            pool: "chat".into(),
-            proxy,
-            sequence,
-            workers: 1,
-            endpoints,
-            ..Report::default()
-        }
-    }
-
-    fn sequence(pool: &PoolState) -> u64 {
-        pool.newest()
-            .map_or(0, |published| published.version.sequence)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_table_comes_every_interval() {
-        let pool = pool("100ms");
-        let task = tokio::spawn(Arc::clone(&pool).publish_forever());
-        tokio::time::sleep(Duration::from_millis(1_050)).await;
-        assert_eq!(sequence(&pool), 11, "one at once and one each 100 ms");
-        task.abort();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn large_news_of_one_burst_makes_one_table_within_a_moment() {
-        let pool = pool("10s");
-        let task = tokio::spawn(Arc::clone(&pool).publish_forever());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        for proxy in 0..10 {
-            pool.on_report(&report(proxy, 1, 0)).expect("taken in");
-        }
-        assert_eq!(sequence(&pool), 1);
-        for proxy in 0..10 {
-            pool.on_report(&report(proxy, 2, 50_000)).expect("taken in");
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_eq!(sequence(&pool), 2);
-        let newest = pool.newest().expect("published");
-        assert_eq!(
-            newest
-                .table
-                .endpoints
-                .first()
-                .and_then(|row| row.pending_tokens),
-            Some(500_000)
-        );
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(sequence(&pool), 2, "no news, no table before its time");
-        task.abort();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_proxies_get_fewer_tables_so_that_traffic_is_bounded() {
-        let pool = pool("10ms");
-        for proxy in 0..9_000 {
-            pool.on_report(&Report {
-                endpoints: Vec::new(),
-                ..report(proxy, 1, 0)
-            })
-            .expect("taken in");
-        }
-        let gap = pool.publish();
-        let bytes = pool.newest().expect("published").bytes.len() as f64;
-        let expected_s = bytes * 9_000.0 / TRAFFIC_BYTES_PER_S;
-        assert!(
-            expected_s > 0.02,
-            "the test needs enough proxies: {expected_s}"
-        );
-        assert!(
-            (gap.as_secs_f64() - expected_s).abs() < 1e-6,
-            "{gap:?}, expected {expected_s} s"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pool_says_what_it_lacks() {
-        let pool = pool("100ms");
-        assert_eq!(
-            pool.missing().as_deref(),
-            Some("pool chat: no table published yet")
-        );
-        let _ = pool.publish();
-        assert_eq!(pool.missing(), None);
-    }
+/// What became of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It has so many bytes and goes to so many proxies.
+    Published { bytes: usize, proxies: usize },
+    /// No endpoints were listed yet.
+    NoList,
+    /// It breaks the format's limits.
+    Failed,
 }
+
+fn check(table: &Table, bytes: usize) -> Result<(), String> {
+    table.check().map_err(|error| error.to_string())?;
+    if bytes > limits::TABLE_BYTES {
+        return Err(format!(
+            "{bytes} bytes are more than the {} of a table; split the pool",
+            limits::TABLE_BYTES
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

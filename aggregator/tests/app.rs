@@ -10,19 +10,8 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Fake, Running, Scenario, request};
+use support::{Fake, Running, Scenario, beyond, eventually, exchange, report, request};
 use trimtab_loadtable::{EndpointReport, Report, State, Table};
-
-fn report(sequence: u64) -> Report {
-    Report {
-        pool: "chat".into(),
-        proxy: 1,
-        sequence,
-        workers: 2,
-        wait_ms: 10_000,
-        ..Report::default()
-    }
-}
 
 #[tokio::test]
 async fn a_server_that_selects_is_asked_for_the_whole_page_once() {
@@ -139,11 +128,7 @@ async fn a_dead_address_is_suspect_and_does_not_keep_the_pool_from_being_ready()
     .await;
     let _ = app.row(fine.address, |row| row.state == State::Ready).await;
     assert_eq!(app.row(dead, |_| true).await.state, State::Suspect);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while app.get("/readyz").await.0 != 200 {
-        assert!(Instant::now() < deadline, "{:?}", app.get("/readyz").await);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("ready", async || app.get("/readyz").await.0 == 200).await;
     assert!(
         app.metric("scrapes_total{pool=\"chat\",result=\"connect\"}")
             .await
@@ -193,13 +178,9 @@ async fn a_proxy_without_a_table_is_answered_at_once_and_one_with_the_newest_wai
         200
     );
     // No news within the wait.
-    let future = trimtab_loadtable::Version {
-        sequence: u64::MAX,
-        ..first.version
-    };
     let (status, body) = app
         .sync(&Report {
-            have: Some(future),
+            have: Some(beyond(first.version)),
             wait_ms: 50,
             ..report(4)
         })
@@ -308,4 +289,76 @@ async fn people_get_json_and_a_late_answer_says_how_late() {
     let (_, pools) = app.get("/v1/pools").await;
     assert!(pools.contains("\"name\":\"chat\""), "{pools}");
     assert_eq!(app.get("/healthz").await, (200, "ok\n".into()));
+}
+
+#[tokio::test]
+async fn an_answer_says_which_report_of_the_asking_proxy_its_table_has_taken_in() {
+    let fake = Fake::start(Scenario::Selecting).await;
+    let app = Running::with(&[&fake]).await;
+    let _ = app.row(fake.address, |row| row.state == State::Ready).await;
+    let included = async |report: &Report| {
+        let (body, path) = (report.encode(), "/v1/pools/chat/sync");
+        let (head, _) = exchange(app.address, "POST", path, "", &body).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let header = head
+            .lines()
+            .find_map(|line| line.strip_prefix("x-trimtab-report: "));
+        header.map(|value| value.parse::<u64>().unwrap())
+    };
+    // A table that was there before the report has not taken it in, and says nothing of a proxy that it never heard of.
+    assert_eq!(included(&report(5)).await, None);
+    let version = app.table("chat").await.unwrap().version;
+    let have = |sequence| Report {
+        have: Some(version),
+        ..report(sequence)
+    };
+    assert!(included(&have(6)).await >= Some(5));
+    let stranger = Report {
+        proxy: 2,
+        ..report(1)
+    };
+    assert_eq!(included(&stranger).await, None);
+    eventually("the newest report is in a table", async || {
+        included(&report(6)).await == Some(6)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn news_are_taken_in_at_once_and_answered_without_a_table() {
+    let fake = Fake::start(Scenario::Selecting).await;
+    let app = Running::with(&[&fake]).await;
+    let _ = app.row(fake.address, |row| row.state == State::Ready).await;
+    let post = async |path: &'static str, report: &Report| {
+        request(app.address, "POST", path, "", &report.encode()).await
+    };
+    let entry = EndpointReport {
+        address: fake.address.to_string(),
+        in_flight: 2,
+        ..EndpointReport::default()
+    };
+    let news = |sequence| Report {
+        endpoints: vec![entry.clone()],
+        ..report(sequence)
+    };
+    let (status, body) = post("/v1/pools/chat/report", &news(1)).await;
+    assert_eq!((status, body.len()), (204, 0));
+    let _ = app.row(fake.address, |row| row.in_flight == Some(2)).await;
+    // Overtaken on its way by a later one.
+    assert_eq!(post("/v1/pools/chat/report", &news(1)).await.0, 204);
+    let counted = async |line: &str| app.metric(line).await.round() as i64;
+    assert_eq!(
+        counted("reports_total{pool=\"chat\",kind=\"news\"}").await,
+        1
+    );
+    let refused = "reports_refused_total{pool=\"chat\",reason=\"old\"}";
+    assert_eq!(counted(refused).await, 1);
+    let other = Report {
+        pool: "other".into(),
+        ..news(2)
+    };
+    assert_eq!(post("/v1/pools/chat/report", &other).await.0, 400);
+    assert_eq!(post("/v1/pools/chta/report", &news(2)).await.0, 404);
+    let (status, _) = request(app.address, "GET", "/v1/pools/chat/report", "", &[]).await;
+    assert_eq!(status, 405);
 }

@@ -10,19 +10,8 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Fake, Running, Scenario, request};
-use trimtab_loadtable::{Report, State};
-
-fn report(sequence: u64) -> Report {
-    Report {
-        pool: "chat".into(),
-        proxy: 1,
-        sequence,
-        workers: 2,
-        wait_ms: 10_000,
-        ..Report::default()
-    }
-}
+use support::{Fake, Running, Scenario, WAITING, eventually};
+use trimtab_loadtable::State;
 
 #[tokio::test]
 async fn two_pools_do_not_mix() {
@@ -95,9 +84,10 @@ async fn a_file_is_followed_and_a_broken_one_changes_nothing_and_is_told() {
     ] {
         let before = app.metric("discovery_errors_total{pool=\"chat\"}").await;
         write(broken);
-        while app.metric("discovery_errors_total{pool=\"chat\"}").await <= before {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        eventually("the broken list is told", async || {
+            app.metric("discovery_errors_total{pool=\"chat\"}").await > before
+        })
+        .await;
         assert_eq!(
             app.table("chat").await.unwrap().endpoints.len(),
             2,
@@ -113,9 +103,10 @@ async fn a_file_is_followed_and_a_broken_one_changes_nothing_and_is_told() {
     );
 
     write(&format!("endpoints: [{{address: '{}'}}]", b.address));
-    while app.table("chat").await.unwrap().endpoints.len() != 1 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("one is left", async || {
+        app.table("chat").await.unwrap().endpoints.len() == 1
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let asked = a.asked().len();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -173,27 +164,7 @@ async fn stopping_answers_waiting_proxies_at_once_and_frees_the_address() {
     let fake = Fake::start(Scenario::Selecting).await;
     let mut app = Running::with(&[&fake]).await;
     let _ = app.row(fake.address, |row| row.state == State::Ready).await;
-    let have = app.table("chat").await.unwrap().version;
-    let have = trimtab_loadtable::Version {
-        sequence: u64::MAX,
-        ..have
-    };
-    let (address, body) = (
-        app.address,
-        Report {
-            have: Some(have),
-            wait_ms: 60_000,
-            ..report(1)
-        }
-        .encode(),
-    );
-    let waiting =
-        tokio::spawn(
-            async move { request(address, "POST", "/v1/pools/chat/sync", "", &body).await },
-        );
-    while app.metric("waiting_syncs{pool=\"chat\"}").await < 1.0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let (address, waiting) = (app.address, app.waiting_sync().await);
     let began = Instant::now();
     drop(app.stop.take());
     assert_eq!(waiting.await.unwrap().0, 204);
@@ -211,30 +182,7 @@ async fn a_proxy_that_hangs_up_leaves_its_place() {
     let fake = Fake::start(Scenario::Selecting).await;
     let app = Running::with(&[&fake]).await;
     let _ = app.row(fake.address, |row| row.state == State::Ready).await;
-    let have = trimtab_loadtable::Version {
-        sequence: u64::MAX,
-        ..app.table("chat").await.unwrap().version
-    };
-    let (address, body) = (
-        app.address,
-        Report {
-            have: Some(have),
-            wait_ms: 60_000,
-            ..report(1)
-        }
-        .encode(),
-    );
-    let waiting =
-        tokio::spawn(
-            async move { request(address, "POST", "/v1/pools/chat/sync", "", &body).await },
-        );
-    while app.metric("waiting_syncs{pool=\"chat\"}").await < 1.0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let waiting = app.waiting_sync().await;
     waiting.abort();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while app.metric("waiting_syncs{pool=\"chat\"}").await > 0.0 {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("nobody waits", async || app.metric(WAITING).await < 1.0).await;
 }

@@ -18,20 +18,20 @@ pub(crate) fn percentile(values: &mut [f64], share: f64) -> f64 {
 
 /// Median and quartiles of the per-round ratio of `other` to `base`.
 pub(crate) fn ratio(base: &[f64], other: &[f64]) -> [f64; 3] {
-    let mut ratios: Vec<f64> = base
-        .iter()
-        .zip(other)
-        .map(|(base, other)| other / base)
-        .collect();
-    [0.25, 0.5, 0.75].map(|share| percentile(&mut ratios, share))
+    paired(base, other, |base, other| other / base)
 }
 
-/// Median of the per-round difference of `other` to `base`.
-pub(crate) fn difference(base: &[f64], other: &[f64]) -> f64 {
-    median(
-        base.iter()
-            .zip(other)
-            .map(|(base, other)| other - base)
-            .collect(),
-    )
+/// Median and quartiles of the per-round difference of `other` to `base`.
+pub(crate) fn difference(base: &[f64], other: &[f64]) -> [f64; 3] {
+    paired(base, other, |base, other| other - base)
+}
+
+/// Lower quartile, median, upper quartile.
+fn paired(base: &[f64], other: &[f64], compare: impl Fn(f64, f64) -> f64) -> [f64; 3] {
+    let mut pairs: Vec<f64> = base
+        .iter()
+        .zip(other)
+        .map(|(base, other)| compare(*base, *other))
+        .collect();
+    [0.25, 0.5, 0.75].map(|share| percentile(&mut pairs, share))
 }

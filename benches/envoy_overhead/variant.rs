@@ -9,17 +9,23 @@ use serde_json::{Value, json};
 use trimtab::process::envoy::{Envoy, Options};
 use trimtab::process::find_envoy;
 
+const DESTINATION: &str = "x-gateway-destination-endpoint";
+
 /// One proxy under test.
 pub(crate) struct Variant {
     pub(crate) name: String,
     pub(crate) envoy: Envoy,
     pub(crate) address: SocketAddr,
+    /// Whether it has the filter, and so has to decide before it is measured.
+    pub(crate) decides: bool,
 }
 
 /// What a proxy is to do.
 pub(crate) enum Kind {
     /// Envoy's own least-request balancing.
     Plain,
+    /// Envoy following a destination that the route sets, without any filter: what the policy costs that Trimtab works through.
+    Policy,
     /// Trimtab in its single form, holding the headers until it has decided.
     Single {
         /// Name for the printed rows.
@@ -37,6 +43,7 @@ impl Kind {
             .context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")?;
         let mut all = vec![
             Self::Plain,
+            Self::Policy,
             Self::Single {
                 name: "trimtab".to_owned(),
                 filter: filter.into(),
@@ -58,6 +65,7 @@ impl Kind {
     fn name(&self) -> &str {
         match self {
             Self::Plain => "plain",
+            Self::Policy => "policy",
             Self::Single { name, .. } => name,
         }
     }
@@ -82,6 +90,7 @@ pub(crate) async fn start(
         name: kind.name().to_owned(),
         envoy,
         address,
+        decides: matches!(kind, Kind::Single { name, .. } if !name.starts_with("bare")),
     })
 }
 
@@ -94,20 +103,25 @@ fn bootstrap(kind: &Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Va
     let least_request = policy("least_request", "LeastRequest", json!({}));
     let balancing = match kind {
         Kind::Plain => least_request,
-        Kind::Single { .. } => policy(
+        Kind::Policy | Kind::Single { .. } => policy(
             "override_host",
             "OverrideHost",
             json!({
-                "override_host_sources": [{"header": "x-gateway-destination-endpoint"}],
+                "override_host_sources": [{"header": DESTINATION}],
                 "fallback_policy": {"policies": [least_request]},
             }),
         ),
     };
+    let mut hosts = Vec::new();
+    if matches!(kind, Kind::Policy) {
+        let names: Vec<String> = backends.iter().take(3).map(SocketAddr::to_string).collect();
+        hosts.push(json!({"header": {"key": DESTINATION, "value": names.join(",")}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}));
+    }
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "completions",
         "http_filters": filters,
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model_servers", "timeout": "0s"}}]}]},
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "request_headers_to_add": hosts, "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model_servers", "timeout": "0s"}}]}]},
     });
     json!({
         "admin": {"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))},

@@ -124,8 +124,11 @@ impl Config {
                 .as_ms()
                 .range(100..=60_000)
                 .default(3_000),
-            decide_after_bytes: size(&s, "decide_after_bytes", 1_024..=1_048_576, 16_384),
-            max_hosts: size(&s, "max_hosts", 1..=3, 3),
+            decide_after_bytes: s
+                .usize("decide_after_bytes")
+                .range(1_024..=1_048_576)
+                .default(16_384),
+            max_hosts: s.usize("max_hosts").range(1..=3).default(3),
             destination_header: header(&s, "destination_header")
                 .unwrap_or_else(|| "x-gateway-destination-endpoint".into()),
             explain_header: header(&s, "explain_header"),
@@ -164,18 +167,6 @@ impl Config {
             .map(|(place, own)| matches(own) << place)
             .sum()
     }
-}
-
-fn size(
-    s: &Settings<'_>,
-    name: &'static str,
-    range: std::ops::RangeInclusive<u64>,
-    default: usize,
-) -> usize {
-    s.u64(name)
-        .range(range)
-        .map(usize::try_from)
-        .default(default)
 }
 
 fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {

@@ -1,38 +1,72 @@
-//! The exchange with the other workers, through shared data. Runs on ticks and answers, never on a request.
+//! The exchange with the other workers, through shared data. Runs on ticks and answers; on a request only when it brings so much prefill
+//! that the others should know at once, and then at most each 10 ms.
 
-use trimtab_loadtable::Report;
 use trimtab_pick::Millis;
 
-use crate::host::{self, HostError};
+use crate::host::{self, HostError, Over};
 use crate::lease::{self, Step, When};
 use crate::metrics::{Counter, Gauge};
+use crate::news;
 use crate::poll;
 use crate::root::Root;
-use crate::shared::{self, Lease, Stamp};
+use crate::shared::{self, Lease, Stamp, StoredReport, StoredTable};
 use crate::table;
-use crate::tally;
+use crate::wake;
 use crate::worker::Worker;
 
-/// A worker's report is written at least this often, in milliseconds.
-const HEARTBEAT_MS: u64 = 1_000;
-/// A worker that has not written for so long is gone.
-const WORKER_EXPIRES_NS: u64 = 10_000_000_000;
+/// A worker's report is written at least this often, and its number is in the list of workers.
+const HEARTBEAT_NS: u64 = 1_000_000_000;
+/// Least time between two reports that go out at once.
+const NEWS_GAP_NS: u64 = news::GAP_MS * 1_000_000;
 /// Most workers of one proxy. Envoy has one per core.
-const MAX_WORKERS: usize = 512;
+pub(crate) const MAX_WORKERS: usize = 512;
 
 /// What one tick does. An error ends this tick; the next one begins anew.
 pub(crate) fn tick(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), HostError> {
     take_shared_table(root, worker)?;
-    publish_report(root, worker, now_ns)?;
+    write_if_changed(root, worker, now_ns)?;
+    if std::mem::take(&mut worker.reporter.untold) {
+        worker.reporter.told_ns = now_ns;
+        wake::leader(root, now_ns)?;
+    }
     let Some(lease) = hold_lease(root, now_ns, When::Tick)? else {
+        worker.news.forget();
         return Ok(());
     };
     set_gauges(worker, now_ns);
     poll::call_if_due(root, worker, now_ns, lease)
 }
 
+/// There may be something to send: sends it, if this worker has the lease.
+pub(crate) fn lead(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), HostError> {
+    match hold_lease(root, now_ns, When::Tick)? {
+        Some(lease) => poll::call_if_due(root, worker, now_ns, lease),
+        None => {
+            worker.news.forget();
+            Ok(())
+        }
+    }
+}
+
+/// A request was placed that brings much prefill. The report is written and the leader told at once, or, soon after the last time, with
+/// the next one or on the tick.
+pub(crate) fn on_news(root: &Root, worker: &mut Worker) {
+    let now_ns = root.recent_ns();
+    let reporter = &mut worker.reporter;
+    if now_ns.abs_diff(reporter.told_ns) < NEWS_GAP_NS {
+        reporter.untold = true;
+        return;
+    }
+    reporter.told_ns = now_ns;
+    reporter.untold = false;
+    let told = write_report(root, worker, now_ns).and_then(|()| wake::leader(root, now_ns));
+    if let Err(error) = told {
+        worker.metrics.count_error(error);
+    }
+}
+
 /// Takes the table that another worker has stored, if it is another one than ours.
-fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), HostError> {
+pub(crate) fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), HostError> {
     let Some(stamp) =
         host::shared(&root.keys.stamp)?.and_then(|shared| Stamp::decode(&shared.value))
     else {
@@ -47,12 +81,16 @@ fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), HostError> 
     let Some(stored) = host::shared(&root.keys.table)? else {
         return Ok(());
     };
-    let Some((arrived_ns, bytes)) = shared::split_timed(&stored.value) else {
+    let Some(stored) = StoredTable::decode(&stored.value) else {
         return Ok(());
     };
     // Checked again although its writer has checked it: it may have been another version of this filter.
-    match table::accept(bytes, &root.config.pool, have) {
-        Ok(table) => worker.adopt(table, millis(arrived_ns)),
+    match table::accept(stored.bytes, &root.config.pool, have) {
+        Ok(table) => worker.adopt(
+            table,
+            millis(stored.arrived_ns),
+            stored.report_of(root.worker_number),
+        ),
         // The table was replaced between the two reads.
         Err(table::Refusal::NotNewer { .. }) => {}
         Err(refusal) => worker
@@ -62,33 +100,38 @@ fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), HostError> 
     Ok(())
 }
 
-/// Writes this worker's totals where the leader finds them.
-fn publish_report(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), HostError> {
-    let since_ms = now_ns.abs_diff(root.published_ns.get()) / 1_000_000;
-    let heartbeat = since_ms >= HEARTBEAT_MS;
-    let endpoints = match worker.tally.take_changes() {
-        Some(endpoints) => endpoints,
-        None if heartbeat => worker.tally.report(),
-        None => return Ok(()),
-    };
-    if heartbeat {
+/// Writes this worker's report if there is something new, and now and then as a sign of life.
+fn write_if_changed(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), HostError> {
+    let is_over = |since_ns: u64| now_ns.abs_diff(since_ns) >= HEARTBEAT_NS;
+    if is_over(worker.reporter.registered_ns) {
         register(root)?;
+        worker.reporter.registered_ns = now_ns;
     }
-    let report = Report {
-        pool: root.config.pool.clone(),
-        proxy: root.worker_number,
-        sequence: 1,
-        workers: u32::from(worker.tally.decided > 0),
-        decided: worker.tally.decided,
-        endpoints,
-        ..Report::default()
+    let (tally, reporter) = (&worker.tally, &worker.reporter);
+    if tally.is_changed() || reporter.has_more() || is_over(reporter.written_ns) {
+        write_report(root, worker, now_ns)?;
+    }
+    Ok(())
+}
+
+/// Writes this worker's report where the leader finds it.
+fn write_report(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), HostError> {
+    let me = root.worker_number;
+    let mut taken = 0;
+    if worker.reporter.waits() {
+        let stored = host::shared(&root.keys.taken)?;
+        let all = stored.map(|stored| shared::decode_pairs(&stored.value));
+        let own = all.iter().flatten().find(|(worker, _)| *worker == me);
+        taken = own.map_or(0, |(_, number)| *number);
+    }
+    let (lists, report) = worker.report(&root.config.pool, me, taken);
+    let stored = StoredReport {
+        at_ns: now_ns,
+        lists,
+        bytes: &report.encode(),
     };
-    host::set_shared(
-        &root.keys.report(root.worker_number),
-        &shared::timed(now_ns, &report.encode()),
-        None,
-    )?;
-    root.published_ns.set(now_ns);
+    host::set_shared(&root.keys.report(me), &stored.encode(), Over::Anything)?;
+    worker.reporter.written_ns = now_ns;
     Ok(())
 }
 
@@ -107,7 +150,7 @@ fn register(root: &Root) -> Result<(), HostError> {
         if host::set_shared(
             &root.keys.workers,
             &shared::encode_workers(&workers),
-            stored.map(|stored| stored.cas),
+            Over::Read(stored.map(|stored| stored.cas)),
         )? {
             return Ok(());
         }
@@ -126,20 +169,12 @@ pub(crate) fn hold_lease(root: &Root, now_ns: u64, when: When) -> Result<Option<
         Step::Leave => return Ok(None),
         Step::Write(lease) => lease,
     };
-    let first = stored.is_none();
-    if !host::set_shared(
+    let written = host::set_shared(
         &root.keys.lease,
         &write.encode(),
-        stored.map(|stored| stored.cas),
-    )? {
-        return Ok(None);
-    }
-    if first {
-        // A value that nobody has written yet can not be swapped, only written: the last of several writers has it.
-        let read = host::shared(&root.keys.lease)?.and_then(|stored| Lease::decode(&stored.value));
-        return Ok(read.filter(|lease| lease.holder == root.worker_number));
-    }
-    Ok(Some(write))
+        Over::Read(stored.map(|stored| stored.cas)),
+    )?;
+    Ok(written.then_some(write))
 }
 
 fn set_gauges(worker: &mut Worker, now_ns: u64) {
@@ -150,69 +185,6 @@ fn set_gauges(worker: &mut Worker, now_ns: u64) {
     let endpoints = loaded.table.endpoints.len() as u64;
     worker.metrics.set(Gauge::TableAgeMs, age_ms);
     worker.metrics.set(Gauge::TableEndpoints, endpoints);
-}
-
-/// The reports of all live workers in one. Workers that are gone are forgotten.
-pub(crate) fn merged_report(
-    root: &Root,
-    worker: &mut Worker,
-    now_ns: u64,
-    lease: Lease,
-) -> Result<Report, HostError> {
-    let stored = host::shared(&root.keys.workers)?;
-    let known = stored
-        .as_ref()
-        .map(|stored| shared::decode_workers(&stored.value))
-        .unwrap_or_default();
-    let mut live = Vec::with_capacity(known.len());
-    let mut reports = Vec::with_capacity(known.len());
-    for number in known.iter().copied().take(MAX_WORKERS) {
-        let key = root.keys.report(number);
-        let Some(stored) = host::shared(&key)? else {
-            continue;
-        };
-        let timed = shared::split_timed(&stored.value)
-            .filter(|(at_ns, _)| at_ns.abs_diff(now_ns) < WORKER_EXPIRES_NS);
-        match timed.and_then(|(_, bytes)| Report::decode(bytes).ok()) {
-            Some(report) => {
-                live.push(number);
-                reports.push(report);
-            }
-            // An empty value frees the memory; shared data has no removal.
-            None => _ = host::set_shared(&key, b"", None)?,
-        }
-    }
-    if live.len() < known.len() {
-        // Lost to a worker that registers at this moment, this is done again with the next call.
-        host::set_shared(
-            &root.keys.workers,
-            &shared::encode_workers(&live),
-            stored.map(|stored| stored.cas),
-        )?;
-    }
-    let in_flight = reports
-        .iter()
-        .flat_map(|report| &report.endpoints)
-        .map(|line| u64::from(line.in_flight))
-        .sum();
-    worker.metrics.set(Gauge::InFlight, in_flight);
-    Ok(Report {
-        pool: root.config.pool.clone(),
-        proxy: lease.proxy,
-        sequence: lease.sequence,
-        have: worker.version(),
-        wait_ms: root.config.wait_ms,
-        workers: reports
-            .iter()
-            .map(|report| report.workers)
-            .sum::<u32>()
-            .max(1),
-        decided: reports
-            .iter()
-            .map(|report| report.decided)
-            .fold(0, u64::saturating_add),
-        endpoints: tally::merge(reports.into_iter().flat_map(|report| report.endpoints)),
-    })
 }
 
 pub(crate) fn millis(ns: u64) -> Millis {

@@ -199,22 +199,57 @@ pub(crate) fn shared(key: &str) -> Result<Option<Shared>, HostError> {
     Ok(value.map(|value| Shared { value, cas }))
 }
 
-/// Stores a shared value. `cas`: only if nobody has written since it was read; absent: in any case. `Ok(false)`: somebody has.
-pub(crate) fn set_shared(key: &str, value: &[u8], cas: Option<u32>) -> Result<bool, HostError> {
+/// What a shared value is to be stored over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// Whatever is there.
+    Anything,
+    /// What was read: its [`Shared::cas`]; absent: nothing was there.
+    Read(Option<u32>),
+}
+
+/// Stores a shared value. `Ok(false)`: somebody has written since it was read.
+pub(crate) fn set_shared(key: &str, value: &[u8], over: Over) -> Result<bool, HostError> {
+    let cas = match over {
+        Over::Anything => 0,
+        Over::Read(Some(cas)) => cas,
+        // A proxy takes any number for a key that it does not have. Once it has it the number is another: they count up from 1.
+        Over::Read(None) => u32::MAX,
+    };
     // SAFETY: the host reads two live slices.
     let status = unsafe {
-        abi::proxy_set_shared_data(
-            key.as_ptr(),
-            key.len(),
-            value.as_ptr(),
-            value.len(),
-            cas.unwrap_or(0),
-        )
+        abi::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas)
     };
     match status {
         CAS_MISMATCH => Ok(false),
         status => check("proxy_set_shared_data", status).map(|()| true),
     }
+}
+
+/// Registers a queue of this VM and gives its number, by which any VM of the proxy can enqueue; this one is then told.
+pub(crate) fn register_queue(name: &str) -> Result<u32, HostError> {
+    let mut id = 0_u32;
+    // SAFETY: the host reads a live string and writes 4 bytes to a live u32.
+    let status =
+        unsafe { abi::proxy_register_shared_queue(name.as_ptr(), name.len(), &raw mut id) };
+    check("proxy_register_shared_queue", status).map(|()| id)
+}
+
+/// Puts a message into a queue. `Ok(false)`: there is no such queue.
+pub(crate) fn enqueue(id: u32, message: &[u8]) -> Result<bool, HostError> {
+    // SAFETY: the host reads a live slice.
+    match unsafe { abi::proxy_enqueue_shared_queue(id, message.as_ptr(), message.len()) } {
+        NOT_FOUND => Ok(false),
+        status => check("proxy_enqueue_shared_queue", status).map(|()| true),
+    }
+}
+
+/// Takes the oldest message out of a queue; absent: there is none.
+pub(crate) fn dequeue(id: u32) -> Result<Option<Vec<u8>>, HostError> {
+    bytes("proxy_dequeue_shared_queue", |data, size| {
+        // SAFETY: the host writes an address and a size to live places.
+        unsafe { abi::proxy_dequeue_shared_queue(id, data, size) }
+    })
 }
 
 /// Defines a metric and gives its number. The same name gives the same metric in every VM.

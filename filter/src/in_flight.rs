@@ -2,12 +2,15 @@
 //!
 //! The books are kept exact by ownership: what [`InFlight`] holds is handed back when it is dropped, and Envoy ends the context of
 //! every stream, whether it ended by an answer, a reset, a timeout, a local reply or the client's departure.
+//!
+//! Where a request really went is asked of the proxy for some answers only ([`Watch`](crate::watch::Watch)): the answer's headers are the
+//! first moment at which it is known, a later chunk or the end the second chance.
 
 use std::rc::Rc;
 
 use trimtab_pick::{Millis, Request};
 
-use crate::exchange::millis;
+use crate::exchange::{self, millis};
 use crate::host::{self, Map};
 use crate::root::Root;
 use crate::worker::{Placement, Sent};
@@ -15,6 +18,8 @@ use crate::worker::{Placement, Sent};
 /// Envoy's response flags for an upstream that failed the request: timeout 0x4, remote reset 0x10, connect failure 0x20,
 /// connection lost 0x40.
 const UPSTREAM_FAILED: u64 = 0x74;
+/// A completion takes more bytes than that, in any API; an error, the proxy's own above all, seldom does.
+const SHORT_ANSWER_BYTES: usize = 192;
 
 /// A request on its way.
 #[derive(Debug)]
@@ -24,6 +29,9 @@ pub(crate) struct InFlight {
     sent: Option<Sent>,
     request: Request,
     started: bool,
+    /// The proxy was asked what became of it.
+    asked: bool,
+    answer_bytes: usize,
     /// The answer is complete.
     complete: bool,
     failed: bool,
@@ -32,80 +40,130 @@ pub(crate) struct InFlight {
 impl InFlight {
     /// The destination header is set; the request goes out now.
     pub(crate) fn new(root: &Rc<Root>, now: Millis, placement: &Placement) -> Option<Self> {
-        let sent = root.with(|worker| worker.on_sent(now, placement))?;
+        let sent = root.with(|worker| {
+            let (sent, is_news) = worker.on_sent(now, placement);
+            if is_news {
+                exchange::on_news(root, worker);
+            }
+            sent
+        })?;
         Some(Self {
             root: Rc::clone(root),
             sent: Some(sent),
             request: placement.request,
             started: false,
+            asked: false,
+            answer_bytes: 0,
             complete: false,
             failed: false,
         })
     }
 
-    /// The answer's headers came, from an endpoint or from the proxy itself.
-    pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) {
-        let root = Rc::clone(&self.root);
-        let status = root
-            .checked(host::header(Map::HttpResponseHeaders, ":status"))
-            .flatten();
-        self.failed = status.is_some_and(|status| status.first() == Some(&b'5'));
-        self.complete = end_of_stream;
-        let Some(upstream) = root.checked(host::property("upstream\0address")) else {
-            return;
-        };
-        match (upstream, self.sent.take()) {
-            // The proxy answered by itself without asking an endpoint.
-            (None, Some(sent)) => self.end(sent, false),
-            (Some(upstream), Some(sent)) => self.sent = self.attributed(sent, &upstream),
-            (_, None) => {}
-        }
+    fn now(&self) -> Millis {
+        millis(self.root.recent_ns())
     }
 
-    /// Books the request where it really went: a retry or the proxy's own balancing may have sent it elsewhere.
-    fn attributed(&self, sent: Sent, upstream: &[u8]) -> Option<Sent> {
-        if sent
-            .address()
-            .is_none_or(|address| address.as_bytes() == upstream)
-        {
-            return Some(sent);
+    /// The answer's headers came, from an endpoint or from the proxy itself.
+    pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) {
+        self.complete = end_of_stream;
+        if self.root.watch.samples(self.now()) {
+            // The proxy's own `response.code` is known only when the headers have passed all filters.
+            let status = host::header(Map::HttpResponseHeaders, ":status");
+            let status = self.root.checked(status).flatten();
+            self.ask(status.is_some_and(|status| status.first() == Some(&b'5')));
         }
-        let now = millis(self.root.recent_ns());
-        let address = String::from_utf8_lossy(upstream);
-        self.root
-            .with(|worker| worker.on_moved(now, sent, &address, &self.request))
-            .flatten()
     }
 
     /// A part of the answer's body came. The first one means that prefill is finished; servers send headers before that.
     pub(crate) fn on_response_body(&mut self, bytes: usize, end_of_stream: bool) {
         self.complete |= end_of_stream;
-        if self.started || bytes == 0 {
-            return;
+        self.answer_bytes = self.answer_bytes.saturating_add(bytes);
+        if !self.asked && self.root.watch.doubts(self.now()) {
+            self.ask_late();
         }
-        self.started = true;
+        if !self.started && bytes > 0 {
+            self.started = true;
+            self.on_first_byte();
+        }
+    }
+
+    fn on_first_byte(&mut self) {
+        let now = self.now();
         if let Some(sent) = &mut self.sent {
-            let now = millis(self.root.recent_ns());
             self.root.with(|worker| worker.on_first_byte(now, sent));
         }
     }
 
-    /// The stream ended. Asks the proxy why if the answer was not complete.
+    /// The stream ended. What does not look like a completion is asked about, and everything while there is doubt.
     pub(crate) fn on_done(mut self) {
+        let suspicious = !self.complete || self.answer_bytes < SHORT_ANSWER_BYTES;
+        if !self.asked && (suspicious || self.root.watch.doubts(self.now())) {
+            self.ask_late();
+        }
         if !self.complete && self.sent.is_some() {
-            let flags = self
-                .root
-                .checked(host::property("response\0flags"))
-                .flatten();
-            let flags = flags
-                .and_then(|bytes| bytes.first_chunk::<8>().copied())
-                .map_or(0, u64::from_le_bytes);
-            self.failed |= flags & UPSTREAM_FAILED != 0;
+            let flags = self.number("response\0flags").unwrap_or(0);
+            self.on_outcome(flags & UPSTREAM_FAILED != 0);
         }
     }
 
+    /// Asks when the answer's headers are gone.
+    fn ask_late(&mut self) {
+        let status = self.number("response\0code");
+        self.ask(status.is_some_and(|status| status / 100 == 5));
+    }
+
+    /// Asks where the request went. `failed`: the answer's status is an error of the server, or of the proxy.
+    fn ask(&mut self, failed: bool) {
+        self.asked = true;
+        self.on_outcome(failed);
+        let upstream = host::property("upstream\0address");
+        let Some(upstream) = self.root.checked(upstream) else {
+            return;
+        };
+        match (upstream, self.sent.take()) {
+            // The proxy answered by itself without asking an endpoint.
+            (None, Some(sent)) => self.end(sent, false),
+            (Some(upstream), Some(sent)) => self.attribute(sent, &upstream),
+            (_, None) => {}
+        }
+    }
+
+    fn on_outcome(&mut self, failed: bool) {
+        if failed {
+            self.failed = true;
+            self.root.watch.on_wrong(self.now());
+        }
+    }
+
+    /// Books the request where it really went: a retry or the proxy's own balancing may have sent it elsewhere.
+    fn attribute(&mut self, sent: Sent, upstream: &[u8]) {
+        if sent
+            .address()
+            .is_none_or(|address| address.as_bytes() == upstream)
+        {
+            self.sent = Some(sent);
+            return;
+        }
+        let now = self.now();
+        self.root.watch.on_wrong(now);
+        let address = String::from_utf8_lossy(upstream);
+        let moved = self
+            .root
+            .with(|worker| worker.on_moved(now, sent, &address, &self.request));
+        self.sent = moved.flatten();
+        if self.started {
+            self.on_first_byte();
+        }
+    }
+
+    /// A property that is a whole number.
+    fn number(&self, path: &str) -> Option<u64> {
+        let bytes = self.root.checked(host::property(path)).flatten()?;
+        bytes.first_chunk::<8>().copied().map(u64::from_le_bytes)
+    }
+
     fn end(&self, sent: Sent, failed: bool) {
-        let now = millis(self.root.recent_ns());
+        let now = self.now();
         self.root.with(|worker| worker.on_done(now, sent, failed));
     }
 }

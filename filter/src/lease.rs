@@ -35,6 +35,13 @@ pub(crate) enum When {
     Tick,
 }
 
+/// Whether the lease holds.
+pub(crate) fn is_current(lease: &Lease, now_ns: u64) -> bool {
+    // A time beyond what anybody may have written: the clock has stepped back.
+    let latest_ns = now_ns.saturating_add(LEASE_NS);
+    lease.expires_ns > now_ns && lease.expires_ns <= latest_ns
+}
+
 /// `me`: this worker's number. `current`: the lease as it stands. `fresh_proxy`: a number for this proxy if it has none yet.
 pub(crate) fn step(
     current: Option<Lease>,
@@ -53,8 +60,7 @@ pub(crate) fn step(
             claims: u64::from(when == When::Configure),
         });
     };
-    // A time beyond what anybody may have written: the clock has stepped back.
-    let expired = lease.expires_ns <= now_ns || lease.expires_ns > expires_ns;
+    let expired = !is_current(&lease, now_ns);
     if lease.holder == me && !expired {
         let used_half = lease.expires_ns - now_ns < LEASE_NS / 2;
         return if used_half {

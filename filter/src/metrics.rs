@@ -21,6 +21,8 @@ pub(crate) enum Counter {
     BodiesNotJson,
     /// Answers of the aggregator by kind.
     Syncs,
+    /// Calls with a report alone, by how they ended.
+    News,
     /// Sync calls that brought neither a table nor "no news".
     SyncErrors,
     /// Tables that were not taken.
@@ -36,6 +38,7 @@ impl Counter {
             Self::ForgedHeaders => ("trimtab_forged_headers_total", "header"),
             Self::BodiesNotJson => ("trimtab_bodies_not_json_total", "kind"),
             Self::Syncs => ("trimtab_syncs_total", "answer"),
+            Self::News => ("trimtab_news_total", "result"),
             Self::SyncErrors => ("trimtab_sync_errors_total", "reason"),
             Self::TableRefusals => ("trimtab_table_refusals_total", "reason"),
             Self::HostErrors => ("trimtab_host_errors_total", "call"),

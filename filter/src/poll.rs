@@ -1,18 +1,24 @@
-//! The long poll to the aggregator: report out, table in. The shell around [`crate::sync`].
+//! The calls to the aggregator: the long poll (report out, table in), and beside it reports with news. The shell around [`crate::sync`]
+//! and [`crate::news`].
 
 use trimtab_loadtable::limits;
 
-use crate::exchange::{hold_lease, merged_report, millis};
-use crate::host::{self, Buffer, HostError, HttpCall, Level, Map};
-use crate::lease::When;
+use crate::exchange::{lead, millis};
+use crate::host::{self, Buffer, HostError, HttpCall, Level, Map, Over};
+use crate::merge::merged_report;
 use crate::metrics::Counter;
+use crate::news;
 use crate::root::Root;
-use crate::shared::{self, Lease, Stamp};
+use crate::shared::{Lease, Stamp, StoredTable};
 use crate::sync::{Answer, Due, Sync};
 use crate::table;
+use crate::wake;
 use crate::worker::Worker;
 
-/// Calls the aggregator unless a call is under way.
+/// The header by which an answer says which of the proxy's reports its table has taken in.
+const REPORT_HEADER: &str = "x-trimtab-report";
+
+/// Calls the aggregator if there is a reason to and no such call is under way: the poll, which also says what is new, else news.
 pub(crate) fn call_if_due(
     root: &Root,
     worker: &mut Worker,
@@ -24,36 +30,25 @@ pub(crate) fn call_if_due(
         .sync
         .is_due(now, root.config.wait_ms, &mut worker.rng)
     {
-        Due::No => return Ok(()),
-        Due::Lost => {
-            worker.metrics.count(Counter::SyncErrors, "lost");
-            return Ok(());
-        }
-        Due::Now => {}
+        Due::Now => return poll(root, worker, now_ns, lease),
+        Due::Lost => worker.metrics.count(Counter::SyncErrors, "lost"),
+        Due::No => {}
     }
-    let lease = Lease {
-        sequence: lease.sequence.saturating_add(1),
-        claims: 0,
-        ..lease
-    };
-    host::set_shared(&root.keys.lease, &lease.encode(), None)?;
-    let report = merged_report(root, worker, now_ns, lease)?;
-    let config = &root.config;
-    let path = format!("/v1/pools/{}/sync", config.pool);
-    let call = HttpCall {
-        cluster: &config.cluster,
-        headers: &[
-            (":method", "POST"),
-            (":path", &path),
-            (":authority", &config.authority),
-            ("content-type", "application/x-protobuf"),
-            ("accept", "application/x-protobuf"),
-        ],
-        body: &report.encode(),
-        timeout_ms: Sync::timeout_ms(config.wait_ms),
-    };
-    match host::http_call(&call) {
-        Ok(token) => worker.sync.on_called(now, token),
+    if worker.news.is_due(now) {
+        send_news(root, worker, now_ns, lease)?;
+    }
+    Ok(())
+}
+
+/// Sends a report and asks for a table.
+fn poll(root: &Root, worker: &mut Worker, now_ns: u64, lease: Lease) -> Result<(), HostError> {
+    let now = millis(now_ns);
+    let timeout_ms = Sync::timeout_ms(root.config.wait_ms);
+    match call(root, worker, now_ns, lease, "sync", timeout_ms)? {
+        Ok(token) => {
+            worker.sync.on_called(now, token);
+            worker.news.forget();
+        }
         Err(error) => {
             let missing = error.status == HostError::BAD_ARGUMENT;
             worker.metrics.count(
@@ -69,12 +64,78 @@ pub(crate) fn call_if_due(
                 Level::Error,
                 &format!(
                     "aggregator.cluster: `{}`: the proxy refuses the call ({error}); define that cluster, or, in a mesh, let this proxy see the aggregator's namespace",
-                    config.cluster
+                    root.config.cluster
                 ),
             );
         }
     }
     Ok(())
+}
+
+/// Sends a report that does not wait for an answer.
+fn send_news(root: &Root, worker: &mut Worker, now_ns: u64, lease: Lease) -> Result<(), HostError> {
+    let now = millis(now_ns);
+    match call(root, worker, now_ns, lease, "report", news::TIMEOUT_MS)? {
+        Ok(token) => worker.news.on_called(now, token),
+        Err(_) => {
+            worker.metrics.count(Counter::News, "call_refused");
+            worker.news.on_failed(now);
+        }
+    }
+    Ok(())
+}
+
+/// Makes a call with the report of all workers. Outer error: there is no report; inner: the proxy refuses the call.
+fn call(
+    root: &Root,
+    worker: &mut Worker,
+    now_ns: u64,
+    lease: Lease,
+    route: &str,
+    timeout_ms: u32,
+) -> Result<Result<u32, HostError>, HostError> {
+    let lease = Lease {
+        sequence: lease.sequence.saturating_add(1),
+        claims: 0,
+        ..lease
+    };
+    host::set_shared(&root.keys.lease, &lease.encode(), Over::Anything)?;
+    let report = merged_report(root, worker, now_ns, lease)?;
+    let config = &root.config;
+    let path = ["/v1/pools/", &config.pool, "/", route].concat();
+    Ok(host::http_call(&HttpCall {
+        cluster: &config.cluster,
+        headers: &[
+            (":method", "POST"),
+            (":path", &path),
+            (":authority", &config.authority),
+            ("content-type", "application/x-protobuf"),
+            ("accept", "application/x-protobuf"),
+        ],
+        body: &report.encode(),
+        timeout_ms,
+    }))
+}
+
+/// The end of a call with news.
+pub(crate) fn news_answered(
+    root: &Root,
+    worker: &mut Worker,
+    now_ns: u64,
+) -> Result<(), HostError> {
+    let heard = match answer_status() {
+        Ok(status) => status.as_deref() == Some(b"204"),
+        Err(error) => {
+            worker.metrics.count_error(error);
+            false
+        }
+    };
+    let result = if heard { "sent" } else { "failed" };
+    worker.metrics.count(Counter::News, result);
+    if !heard {
+        worker.news.on_failed(millis(now_ns));
+    }
+    lead(root, worker, now_ns)
 }
 
 /// The end of a call-out.
@@ -91,11 +152,7 @@ pub(crate) fn answered(
     let now = millis(now_ns);
     // Whatever happens below, the call is over: it must not stay under way because of a failing hostcall.
     worker.sync.on_failed(now, &mut worker.rng);
-    let status = match host::header(Map::HttpCallResponseHeaders, ":status") {
-        // A call that was reset has no headers at all, and asking for one of them is then a bad argument.
-        Err(error) if error.status == HostError::BAD_ARGUMENT => None,
-        status => status?,
-    };
+    let status = answer_status()?;
     match Answer::of(status.as_deref()) {
         Answer::Table => take_answer(root, worker, body_bytes, now_ns)?,
         Answer::NoNews => {
@@ -109,10 +166,30 @@ pub(crate) fn answered(
         }
     }
     // The next poll follows at once where the minimal gap allows, else with the next tick.
-    match hold_lease(root, now_ns, When::Tick)? {
-        Some(lease) => call_if_due(root, worker, now_ns, lease),
-        None => Ok(()),
+    lead(root, worker, now_ns)
+}
+
+/// The status of the answer that has come; absent: the call was reset.
+fn answer_status() -> Result<Option<Vec<u8>>, HostError> {
+    match host::header(Map::HttpCallResponseHeaders, ":status") {
+        // Such a call has no headers at all, and asking for one of them is then a bad argument.
+        Err(error) if error.status == HostError::BAD_ARGUMENT => Ok(None),
+        status => status,
     }
+}
+
+/// The workers' reports that the table of the answer has taken in, by number; empty: not known.
+fn included(worker: &mut Worker) -> Vec<(u64, u64)> {
+    let header =
+        host::header(Map::HttpCallResponseHeaders, REPORT_HEADER).unwrap_or_else(|error| {
+            // It costs a little exactness, never the table.
+            worker.metrics.count_error(error);
+            None
+        });
+    let text = header.and_then(|value| String::from_utf8(value).ok());
+    let sequence = text.and_then(|text| text.parse().ok());
+    let merged = sequence.and_then(|sequence| worker.merged.find(sequence));
+    merged.cloned().unwrap_or_default()
 }
 
 /// A table came: check it, use it, store it for the others.
@@ -132,13 +209,19 @@ fn take_answer(
                 sequence: table.version.sequence,
                 arrived_ns: now_ns,
             };
-            worker.adopt(table, millis(now_ns));
+            let included = included(worker);
+            let stored = StoredTable::encode(now_ns, &included, &bytes);
+            let own = included
+                .iter()
+                .find(|(number, _)| *number == root.worker_number);
+            worker.adopt(table, millis(now_ns), own.map(|(_, report)| *report));
             worker.sync.on_answered();
             worker.metrics.count(Counter::Syncs, "table");
             root.on_good_sync();
-            host::set_shared(&root.keys.table, &shared::timed(now_ns, &bytes), None)?;
-            host::set_shared(&root.keys.stamp, &stamp.encode(), None)?;
+            host::set_shared(&root.keys.table, &stored, Over::Anything)?;
+            host::set_shared(&root.keys.stamp, &stamp.encode(), Over::Anything)?;
             root.seen_stamp.set(Some(stamp));
+            wake::others(root, worker);
         }
         Err(refusal) => {
             worker

@@ -17,6 +17,8 @@ use crate::host::{self, Buffer, HostError, Level};
 use crate::lease::When;
 use crate::poll;
 use crate::shared::{Keys, Stamp};
+use crate::wake;
+use crate::watch::Watch;
 use crate::worker::Worker;
 
 thread_local! {
@@ -51,8 +53,8 @@ pub(crate) struct Root {
     pub(crate) proxy_number: u64,
     /// The shared table last looked at, whether it was taken or not.
     pub(crate) seen_stamp: Cell<Option<Stamp>>,
-    /// When this worker's report was last written.
-    pub(crate) published_ns: Cell<u64>,
+    /// Whether to ask what became of requests.
+    pub(crate) watch: Watch,
     worker: RefCell<Worker>,
     last_now_ns: Cell<u64>,
     warned: Cell<bool>,
@@ -60,18 +62,19 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    pub(crate) fn new(config: Config, entropy: u64) -> Self {
-        let mut rng = Rng::new(entropy);
+    /// `worker_number`: one that no other worker has. `entropy`: what no other proxy has.
+    pub(crate) fn new(config: Config, keys: Keys, worker_number: u64, entropy: u64) -> Self {
+        let mut rng = Rng::new(entropy ^ worker_number);
         Self {
-            keys: Keys::new(&config.pool),
-            worker_number: rng.next_u64(),
+            keys,
+            worker_number,
             proxy_number: rng.next_u64(),
             seen_stamp: Cell::new(None),
-            published_ns: Cell::new(0),
             worker: RefCell::new(Worker::new(
                 &config,
                 config.seed.unwrap_or_else(|| rng.next_u64()),
             )),
+            watch: Watch::default(),
             last_now_ns: Cell::new(0),
             warned: Cell::new(false),
             hinted: Cell::new(false),
@@ -180,7 +183,15 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
             .join("\n")
     })?;
     let tick_ms = config.tick_ms;
-    let root = Rc::new(Root::new(config, entropy(root_id)));
+    let (keys, entropy) = (Keys::new(&config.pool), entropy(root_id));
+    let (number, error) = match wake::number(&keys, entropy) {
+        Ok(number) => (number, None),
+        Err(error) => (wake::number_by_chance(entropy), Some(error)),
+    };
+    let root = Rc::new(Root::new(config, keys, number, entropy));
+    if let Some(error) = error {
+        root.count_error(error);
+    }
     host::set_tick_period(tick_ms)
         .map_err(|error| format!("no ticks, so no table would ever come: {error}"))?;
     // Only a head start for the right VM; the next tick asks again.
@@ -189,7 +200,7 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// What no other worker has: the time in nanoseconds, the context, the proxy's name.
+/// What no other proxy has: the time in nanoseconds, the context, the proxy's name.
 fn entropy(context_id: u32) -> u64 {
     let now_ns = host::now_ns().unwrap_or(0);
     let node = host::property("node\0id")
@@ -207,12 +218,26 @@ pub(crate) fn on_tick(root_id: u32) {
     }
 }
 
+/// Another worker has put something into a queue that this VM registered.
+pub(crate) fn on_queue_ready(root_id: u32, queue: u32) {
+    let Some(root) = find(root_id) else { return };
+    root.with(|worker| {
+        if let Err(error) = wake::answer(&root, worker, queue) {
+            worker.metrics.count_error(error);
+        }
+    });
+}
+
 /// The end of a call-out that this VM made.
 pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
     let Some(root) = find(root_id) else { return };
     let now_ns = root.now_ns();
     root.with(|worker| {
-        if let Err(error) = poll::answered(&root, worker, token, body_bytes, now_ns) {
+        let answered = match worker.news.is_over(token) {
+            true => poll::news_answered(&root, worker, now_ns),
+            false => poll::answered(&root, worker, token, body_bytes, now_ns),
+        };
+        if let Err(error) = answered {
             worker.metrics.count_error(error);
         }
     });

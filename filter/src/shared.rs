@@ -10,11 +10,16 @@ pub(crate) struct Keys {
     pub(crate) lease: String,
     /// [`Stamp`] of the table; small, read on every tick.
     pub(crate) stamp: String,
-    /// The table: when it arrived, and its bytes.
+    /// The table: [`StoredTable`].
     pub(crate) table: String,
+    /// Per worker the number of its lists that the holder of the lease took last.
+    pub(crate) taken: String,
     /// Numbers of all workers.
     pub(crate) workers: String,
+    /// How many workers there have been.
+    pub(crate) count: String,
     report: String,
+    wake: String,
 }
 
 impl Keys {
@@ -24,14 +29,22 @@ impl Keys {
             lease: key("lease"),
             stamp: key("stamp"),
             table: key("table"),
+            taken: key("taken"),
             workers: key("workers"),
+            count: key("count"),
             report: key("report/"),
+            wake: key("wake/"),
         }
     }
 
-    /// A worker's report: when it was written, and its bytes.
+    /// A worker's report: [`StoredReport`].
     pub(crate) fn report(&self, worker: u64) -> String {
         format!("{}{worker:016x}", self.report)
+    }
+
+    /// The queue by which the worker of that count is woken.
+    pub(crate) fn wake(&self, count: u32) -> String {
+        format!("{}{count}", self.wake)
     }
 }
 
@@ -109,18 +122,97 @@ impl Stamp {
     }
 }
 
-/// Bytes with the time they are from.
-pub(crate) fn timed(at_ns: u64, bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(8 + bytes.len());
-    out.extend(at_ns.to_le_bytes());
-    out.extend(bytes);
-    out
+/// A table as it is stored: when it arrived, which reports of the workers it has taken in, and its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoredTable<'a> {
+    pub(crate) arrived_ns: u64,
+    /// Pairs of a worker's number and the number of its report.
+    included: &'a [[u8; 8]],
+    pub(crate) bytes: &'a [u8],
 }
 
-/// Takes [`timed`] bytes apart.
-pub(crate) fn split_timed(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (at, rest) = bytes.split_first_chunk::<8>()?;
-    Some((u64::from_le_bytes(*at), rest))
+impl<'a> StoredTable<'a> {
+    /// The bytes to store.
+    pub(crate) fn encode(arrived_ns: u64, included: &[(u64, u64)], bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + 16 * included.len() + bytes.len());
+        out.extend(words([arrived_ns, included.len() as u64]));
+        out.extend(encode_pairs(included));
+        out.extend(bytes);
+        out
+    }
+
+    pub(crate) fn decode(stored: &'a [u8]) -> Option<Self> {
+        let (arrived_ns, rest) = stored.split_first_chunk::<8>()?;
+        let (count, rest) = rest.split_first_chunk::<8>()?;
+        let pairs = usize::try_from(u64::from_le_bytes(*count)).ok()?;
+        let (included, bytes) = rest.split_at_checked(pairs.checked_mul(16)?)?;
+        Some(Self {
+            arrived_ns: u64::from_le_bytes(*arrived_ns),
+            included: included.as_chunks().0,
+            bytes,
+        })
+    }
+
+    /// The newest report of this worker that the table has taken in; absent: not known.
+    pub(crate) fn report_of(&self, worker: u64) -> Option<u64> {
+        let (pairs, _) = self.included.as_chunks::<2>();
+        pairs
+            .iter()
+            .map(|pair| pair.map(u64::from_le_bytes))
+            .find_map(|[number, report]| (number == worker).then_some(report))
+    }
+}
+
+/// A worker's report as it is stored: when it was written, the number of its lists, and the report's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoredReport<'a> {
+    pub(crate) at_ns: u64,
+    pub(crate) lists: u64,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> StoredReport<'a> {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + self.bytes.len());
+        out.extend(words([self.at_ns, self.lists]));
+        out.extend(self.bytes);
+        out
+    }
+
+    pub(crate) fn decode(stored: &'a [u8]) -> Option<Self> {
+        let (at_ns, rest) = stored.split_first_chunk::<8>()?;
+        let (lists, bytes) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            at_ns: u64::from_le_bytes(*at_ns),
+            lists: u64::from_le_bytes(*lists),
+            bytes,
+        })
+    }
+}
+
+/// Numbers by worker.
+pub(crate) fn encode_pairs(pairs: &[(u64, u64)]) -> Vec<u8> {
+    let each = |(a, b): &(u64, u64)| words([*a, *b]);
+    pairs.iter().flat_map(each).collect()
+}
+
+/// Takes [`encode_pairs`] apart.
+pub(crate) fn decode_pairs(bytes: &[u8]) -> Vec<(u64, u64)> {
+    let (words, _) = bytes.as_chunks::<8>();
+    let (pairs, _) = words.as_chunks::<2>();
+    pairs
+        .iter()
+        .map(|[a, b]| (u64::from_le_bytes(*a), u64::from_le_bytes(*b)))
+        .collect()
+}
+
+/// How many workers there have been.
+pub(crate) fn decode_count(bytes: &[u8]) -> Option<u64> {
+    numbers(bytes).map(|[count]| count)
+}
+
+pub(crate) fn encode_count(count: u64) -> Vec<u8> {
+    words([count])
 }
 
 /// The numbers of workers.
@@ -153,7 +245,19 @@ mod tests {
             arrived_ns: 3,
         };
         assert_eq!(Stamp::decode(&stamp.encode()), Some(stamp));
-        assert_eq!(split_timed(&timed(7, b"table")), Some((7, &b"table"[..])));
+        let included = [(7, 70), (8, 80)];
+        let stored = StoredTable::encode(5, &included, b"table");
+        let table = StoredTable::decode(&stored).unwrap();
+        assert_eq!((table.arrived_ns, table.bytes), (5, &b"table"[..]));
+        let reports = [7, 8, 9].map(|worker| table.report_of(worker));
+        assert_eq!(reports, [Some(70), Some(80), None]);
+        assert_eq!(decode_pairs(&encode_pairs(&included)), included);
+        let report = StoredReport {
+            at_ns: 1,
+            lists: 2,
+            bytes: b"report",
+        };
+        assert_eq!(StoredReport::decode(&report.encode()), Some(report));
         assert_eq!(decode_workers(&encode_workers(&[1, 2])), [1, 2]);
     }
 
@@ -163,7 +267,11 @@ mod tests {
         assert_eq!(Lease::decode(&lease[1..]), None);
         assert_eq!(Lease::decode(b""), None);
         assert_eq!(Stamp::decode(&lease), None);
-        assert_eq!(split_timed(b"short"), None);
+        assert_eq!(StoredReport::decode(b"longer than one"), None);
+        // A table of an earlier version of this filter, which begins with its arrival alone.
+        let earlier = [&words([5])[..], b"\x08\x01\x12\x04chat and so on"].concat();
+        assert_eq!(StoredTable::decode(&earlier), None);
+        assert_eq!(StoredTable::decode(&words([5, u64::MAX])), None);
         assert_eq!(decode_workers(b"odd"), [0_u64; 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! The last good table, and why others were refused.
 
-use trimtab_loadtable::{DecodeError, Table, Version, snapshot_after};
+use trimtab_loadtable::{DecodeError, Endpoint, Table, Version, snapshot_after};
 use trimtab_pick::{Millis, Snapshot};
 
 use crate::facts::HashKey;
@@ -27,6 +27,12 @@ impl Loaded {
     /// The table as the decision needs it. `previous`: that of the table before, to save work.
     pub(crate) fn snapshot(&self, previous: Option<&Snapshot>) -> Snapshot {
         snapshot_after(&self.table, self.arrived_at, previous)
+    }
+
+    /// Prefill speed of the endpoint's class in tokens per second; absent: the table does not say.
+    pub(crate) fn prefill_tokens_per_s(&self, row: &Endpoint) -> Option<f32> {
+        let class = self.table.classes.get(usize::from(row.class?))?;
+        class.prefill_tokens_per_s
     }
 
     /// Age of the table's contents in milliseconds.
@@ -122,6 +128,8 @@ pub(crate) mod tests {
             classes: vec![],
             adapters: vec!["poet".into()],
             endpoints,
+            heat: None,
+            moved: None,
         }
     }
 

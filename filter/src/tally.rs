@@ -2,7 +2,7 @@
 //!
 //! Bounded: an endpoint that left the table stays only while requests on it are in flight.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use trimtab_loadtable::{EndpointReport, limits};
@@ -49,12 +49,13 @@ impl Tally {
         self.changed = true;
     }
 
-    /// A request was sent to an endpoint of the table. `None`: no more endpoints can be kept; the request is then not reported.
+    /// A request was sent to an endpoint of the table. `tokens`: uncached ones of its prompt, as expected. `None`: no more endpoints can
+    /// be kept; the request is then not reported.
     pub(crate) fn on_sent(
         &mut self,
         endpoint: EndpointId,
         address: &str,
-        pending_tokens: u32,
+        tokens: u64,
     ) -> Option<Entry> {
         if !self.lines.contains_key(&endpoint) && self.lines.len() >= limits::ENDPOINTS {
             return None;
@@ -65,13 +66,16 @@ impl Tally {
         });
         let counts = &mut line.counts;
         counts.sent = counts.sent.saturating_add(1);
+        counts.sent_tokens = counts.sent_tokens.saturating_add(tokens);
         counts.in_flight = counts.in_flight.saturating_add(1);
-        counts.pending_tokens = counts.pending_tokens.saturating_add(pending_tokens);
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        counts.pending = counts.pending.saturating_add(1);
+        counts.pending_tokens = counts.pending_tokens.saturating_add(tokens);
         self.changed = true;
         Some(Entry {
             endpoint,
             address: Rc::clone(&line.address),
-            pending_tokens,
+            pending_tokens: tokens,
             started: false,
         })
     }
@@ -80,9 +84,11 @@ impl Tally {
     pub(crate) fn on_first_byte(&mut self, entry: &mut Entry) {
         let pending_tokens = std::mem::take(&mut entry.pending_tokens);
         let first = !std::mem::replace(&mut entry.started, true);
-        if let Some(line) = self.lines.get_mut(&entry.endpoint) {
-            line.counts.pending_tokens = line.counts.pending_tokens.saturating_sub(pending_tokens);
-            line.counts.started = line.counts.started.saturating_add(u64::from(first));
+        if let Some(line) = self.lines.get_mut(&entry.endpoint).filter(|_| first) {
+            let counts = &mut line.counts;
+            counts.pending = counts.pending.saturating_sub(1);
+            counts.pending_tokens = counts.pending_tokens.saturating_sub(pending_tokens);
+            counts.started = counts.started.saturating_add(1);
         }
         self.changed = true;
     }
@@ -96,11 +102,13 @@ impl Tally {
         let Entry {
             endpoint,
             pending_tokens,
+            started,
             ..
         } = entry;
         if let Some(line) = self.lines.get_mut(&endpoint) {
             let counts = &mut line.counts;
             counts.in_flight = counts.in_flight.saturating_sub(1);
+            counts.pending = counts.pending.saturating_sub(u32::from(!started));
             counts.pending_tokens = counts.pending_tokens.saturating_sub(pending_tokens);
             counts.finished = counts.finished.saturating_add(1);
             counts.failed = counts.failed.saturating_add(u64::from(failed));
@@ -109,14 +117,25 @@ impl Tally {
     }
 
     /// A table came. Endpoints that it does not have are forgotten once nothing is in flight on them.
-    pub(crate) fn retain(&mut self, known: &BTreeSet<EndpointId>) {
+    pub(crate) fn retain(&mut self, knows: impl Fn(EndpointId) -> bool) {
         self.lines
-            .retain(|id, line| line.counts.in_flight > 0 || known.contains(id));
+            .retain(|id, line| line.counts.in_flight > 0 || knows(*id));
     }
 
-    /// The totals if they changed since the last time, sorted by address as a report wants them.
-    pub(crate) fn take_changes(&mut self) -> Option<Vec<EndpointReport>> {
-        std::mem::take(&mut self.changed).then(|| self.report())
+    /// Whether anything changed since the last report.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The totals for a report.
+    pub(crate) fn take(&mut self) -> Vec<EndpointReport> {
+        self.changed = false;
+        self.report()
+    }
+
+    /// The address of an endpoint that the totals have.
+    pub(crate) fn address(&self, endpoint: EndpointId) -> Option<&str> {
+        Some(&self.lines.get(&endpoint)?.address)
     }
 
     /// The totals, sorted by address.
@@ -153,11 +172,16 @@ pub(crate) fn merge(reports: impl IntoIterator<Item = EndpointReport>) -> Vec<En
             .in_flight
             .saturating_add(report.in_flight)
             .min(limits::REPORTED_IN_FLIGHT);
+        sum.pending = sum
+            .pending
+            .saturating_add(report.pending)
+            .min(limits::REPORTED_IN_FLIGHT);
         sum.pending_tokens = sum
             .pending_tokens
             .saturating_add(report.pending_tokens)
             .min(limits::REPORTED_TOKENS);
         sum.sent = sum.sent.saturating_add(report.sent);
+        sum.sent_tokens = sum.sent_tokens.saturating_add(report.sent_tokens);
         sum.started = sum.started.saturating_add(report.started);
         sum.finished = sum.finished.saturating_add(report.finished);
         sum.failed = sum.failed.saturating_add(report.failed);
@@ -200,22 +224,22 @@ mod tests {
                         tally.on_first_byte(&mut live[at]);
                     }
                     Event::Done(at, failed) if !live.is_empty() => tally.on_done(live.swap_remove(at % live.len()), failed),
-                    Event::Table(set) => tally.retain(&(0..6).filter(|bit| set >> bit & 1 == 1).map(EndpointId).collect()),
+                    Event::Table(set) => tally.retain(|id| set >> id.0 & 1 == 1),
                     _ => {}
                 }
                 for id in 0..6 {
                     let on = live.iter().filter(|entry| entry.endpoint == EndpointId(id));
-                    let pending = on.clone().filter(|entry| !entry.started).count() * 10;
+                    let pending = on.clone().filter(|entry| !entry.started).count();
                     let line = tally.lines.get(&EndpointId(id)).map(|line| &line.counts);
                     prop_assert_eq!(line.map_or(0, |c| c.in_flight as usize), on.count());
-                    prop_assert_eq!(line.map_or(0, |c| c.pending_tokens as usize), pending);
-                    prop_assert!(line.is_none_or(|c| c.started <= c.sent && c.finished <= c.sent && c.failed <= c.finished));
+                    prop_assert_eq!(line.map_or((0, 0), |c| (c.pending as usize, c.pending_tokens as usize)), (pending, 10 * pending));
+                    prop_assert!(line.is_none_or(|c| c.sent_tokens == 10 * c.sent && c.started <= c.sent && c.finished <= c.sent && c.failed <= c.finished));
                 }
             }
             for entry in live {
                 tally.on_done(entry, false);
             }
-            tally.retain(&BTreeSet::new());
+            tally.retain(|_| false);
             prop_assert!(tally.lines.is_empty());
         }
     }
@@ -225,24 +249,35 @@ mod tests {
         let line = |address: &str, n: u64| EndpointReport {
             address: address.into(),
             in_flight: 1,
+            pending: 1,
             sent: n,
+            sent_tokens: 100 * n,
             finished: n - 1,
             ..Default::default()
         };
         let merged = merge([line("b:1", 2), line("a:1", 1), line("b:1", 5)]);
         let flat: Vec<_> = merged
             .iter()
-            .map(|r| (r.address.as_str(), r.in_flight, r.sent, r.finished))
+            .map(|r| {
+                (
+                    r.address.as_str(),
+                    r.in_flight + r.pending,
+                    r.sent,
+                    r.sent_tokens,
+                    r.finished,
+                )
+            })
             .collect();
-        assert_eq!(flat, [("a:1", 1, 1, 0), ("b:1", 2, 7, 5)]);
+        assert_eq!(flat, [("a:1", 2, 1, 100, 0), ("b:1", 4, 7, 700, 5)]);
     }
 
     #[test]
     fn changes_are_reported_once() {
         let mut tally = Tally::default();
-        assert!(tally.take_changes().is_none());
+        assert!(!tally.is_changed());
         tally.on_decided();
-        assert!(tally.take_changes().is_some());
-        assert!(tally.take_changes().is_none());
+        assert!(tally.is_changed());
+        tally.take();
+        assert!(!tally.is_changed());
     }
 }

@@ -1,15 +1,17 @@
 //! One plugin in one VM: its decider, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use trimtab_loadtable::{Table, Version};
+use trimtab_loadtable::{Endpoint, Report, Table, Version};
 use trimtab_pick::{Decision, EndpointId, Millis, Picker, Reason, Request, Rng, Ticket};
 
 use crate::config::Config;
 use crate::facts::{self, BodyFacts, HashKey, Head};
+use crate::marks::Marks;
 use crate::metrics::{Counter, Metrics};
+use crate::news::{self, News};
+use crate::reporter::Reporter;
 use crate::sync::Sync;
 use crate::table::Loaded;
 use crate::tally::{Entry, Tally};
@@ -19,8 +21,14 @@ use crate::tally::{Entry, Tally};
 pub(crate) struct Worker {
     pub(crate) metrics: Metrics,
     pub(crate) tally: Tally,
+    pub(crate) reporter: Reporter,
     pub(crate) sync: Sync,
+    pub(crate) news: News,
+    /// Which reports of the workers the proxy's last reports were made of; only the holder of the lease knows.
+    pub(crate) merged: Marks<Vec<(u64, u64)>>,
     pub(crate) rng: Rng,
+    /// Numbers of the workers that gave a sign of life lately; only the holder of the lease keeps them.
+    pub(crate) awake: Vec<u64>,
     loaded: Option<Loaded>,
     picker: Picker,
 }
@@ -35,7 +43,8 @@ pub(crate) struct Placement {
     pub(crate) request: Request,
     endpoint: EndpointId,
     address: Rc<str>,
-    pending_tokens: u32,
+    /// Uncached prompt tokens from which the others should know of it at once; absent: they need not.
+    news_tokens: Option<u64>,
 }
 
 /// A request that is on its way, in the picker's books and in ours.
@@ -60,8 +69,12 @@ impl Worker {
         Self {
             metrics: Metrics::new(&config.pool),
             tally: Tally::default(),
+            reporter: Reporter::default(),
             sync: Sync::new(),
+            news: News::default(),
+            merged: Marks::default(),
             rng: Rng::new(seed),
+            awake: Vec::new(),
             loaded: None,
             picker: Picker::new(decision),
         }
@@ -80,18 +93,19 @@ impl Worker {
         self.loaded.as_ref().map(|loaded| loaded.key)
     }
 
-    /// Takes a table into use.
-    pub(crate) fn adopt(&mut self, table: Table, arrived_at: Millis) {
+    /// Takes a table into use. `report`: this worker's newest report that the table has taken in; absent: not known.
+    pub(crate) fn adopt(&mut self, table: Table, arrived_at: Millis, report: Option<u64>) {
         let loaded = Loaded::new(table, arrived_at);
         let previous = self.picker.snapshot().map(Rc::as_ref);
         let snapshot = Rc::new(loaded.snapshot(previous));
-        let known: BTreeSet<EndpointId> = snapshot
-            .endpoints()
-            .iter()
-            .map(|endpoint| endpoint.id)
-            .collect();
-        self.tally.retain(&known);
-        self.picker.on_table(snapshot);
+        self.tally.retain(|id| snapshot.index_of(id).is_some());
+        for moved in loaded.table.moved.iter().flatten() {
+            if let Some(row) = snapshot.endpoints().get(usize::from(moved.endpoint)) {
+                self.picker.on_told(arrived_at, moved.key, row.id);
+            }
+        }
+        let reported = report.and_then(|number| self.reporter.sends(number));
+        self.picker.on_table(snapshot, reported);
         self.loaded = Some(loaded);
     }
 
@@ -114,43 +128,55 @@ impl Worker {
             .filter(|(_, key)| *key == loaded.key)
             .map(|(facts, _)| facts);
         let request = facts::request(head, body, loaded.key, &loaded.table);
+        self.reporter.on_decided(&request);
         let decision = self.picker.choose(now, &mut self.rng, &request);
         self.metrics
             .count(Counter::Decisions, decision.reason.as_str());
-        let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
-        let hosts: Vec<&str> = decision
+        let rows: Vec<&Endpoint> = decision
             .choices
             .as_slice()
             .iter()
             .take(config.max_hosts)
-            .filter_map(row)
-            .map(|row| row.address.as_str())
+            .filter_map(|index| loaded.table.endpoints.get(usize::try_from(*index).ok()?))
             .collect();
+        let hosts: Vec<&str> = rows.iter().map(|row| row.address.as_str()).collect();
         let first = *hosts.first()?;
         Some(Placement {
             hosts: hosts.join(","),
+            news_tokens: rows
+                .first()
+                .and_then(|row| news::least_tokens(loaded.prefill_tokens_per_s(row))),
             explain: config
                 .explain_header
                 .is_some()
                 .then(|| explain(&decision, first, loaded.age_ms(now))),
             endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
             address: first.into(),
-            pending_tokens: uncached_tokens(&request, decision.reason),
             request,
         })
     }
 
-    /// The request goes to the first of its hosts.
-    pub(crate) fn on_sent(&mut self, now: Millis, placement: &Placement) -> Sent {
+    /// The request goes to the first of its hosts. Says besides whether the others should know of it at once.
+    pub(crate) fn on_sent(&mut self, now: Millis, placement: &Placement) -> (Sent, bool) {
+        let (endpoint, address) = (placement.endpoint, &placement.address);
+        let sent = self.book(now, endpoint, address, &placement.request);
+        let tokens = sent.ticket.uncached_tokens();
+        let is_news = placement.news_tokens.is_some_and(|least| tokens >= least);
+        (sent, is_news)
+    }
+
+    fn book(
+        &mut self,
+        now: Millis,
+        endpoint: EndpointId,
+        address: &str,
+        request: &Request,
+    ) -> Sent {
+        let ticket = self.picker.on_sent(now, endpoint, request);
+        let tokens = ticket.uncached_tokens();
         Sent {
-            ticket: self
-                .picker
-                .on_sent(now, placement.endpoint, &placement.request),
-            entry: self.tally.on_sent(
-                placement.endpoint,
-                &placement.address,
-                placement.pending_tokens,
-            ),
+            ticket,
+            entry: self.tally.on_sent(endpoint, address, tokens),
         }
     }
 
@@ -163,17 +189,13 @@ impl Worker {
         address: &str,
         request: &Request,
     ) -> Option<Sent> {
-        let pending_tokens = request.prompt_tokens.unwrap_or(0);
         self.on_done(now, sent, true);
         let loaded = self.loaded.as_ref()?;
         let rows = &loaded.table.endpoints;
         rows.binary_search_by(|row| row.address.as_str().cmp(address))
             .ok()?;
         let endpoint = trimtab_loadtable::endpoint_id(&loaded.table.placement_key, address);
-        Some(Sent {
-            ticket: self.picker.on_sent(now, endpoint, request),
-            entry: self.tally.on_sent(endpoint, address, pending_tokens),
-        })
+        Some(self.book(now, endpoint, address, request))
     }
 
     /// The first byte of the answer's body came, so prefill is finished.
@@ -191,19 +213,12 @@ impl Worker {
             self.tally.on_done(entry, failed);
         }
     }
-}
 
-/// Prompt tokens that the chosen endpoint is expected to prefill.
-fn uncached_tokens(request: &Request, reason: Reason) -> u32 {
-    let prompt = request.prompt_tokens.unwrap_or(0);
-    let cached = match reason {
-        Reason::Conversation => request
-            .conversation
-            .map_or(0, |conversation| conversation.history_tokens),
-        Reason::Prefix => request.prefix.map_or(0, |prefix| prefix.tokens),
-        _ => 0,
-    };
-    prompt.saturating_sub(cached)
+    /// This worker's report as of now, and the number of its lists. `me`, `taken`: see [`Reporter::write`].
+    pub(crate) fn report(&mut self, pool: &str, me: u64, taken: u64) -> (u64, Report) {
+        let (tally, picker) = (&mut self.tally, &mut self.picker);
+        self.reporter.write(pool, me, taken, tally, picker)
+    }
 }
 
 fn explain(decision: &Decision, endpoint: &str, table_age_ms: u64) -> String {
@@ -225,6 +240,7 @@ mod tests {
     use super::*;
     use crate::facts::{Body, Plan};
     use crate::table::tests::table;
+    use std::collections::BTreeSet;
 
     const NOW: Millis = Millis(10_000);
 
@@ -242,7 +258,7 @@ mod tests {
         let mut config = Config::example();
         config.explain_header = Some("x-why".into());
         let mut worker = Worker::new(&config, 1);
-        worker.adopt(table(1, 1, addresses), NOW);
+        worker.adopt(table(1, 1, addresses), NOW, None);
         (config, worker)
     }
 
@@ -328,7 +344,7 @@ mod tests {
                 .find(|line| line.address == address)
                 .map_or((0, 0), |line| (line.in_flight, line.failed))
         };
-        let sent = worker.on_sent(NOW, &placement);
+        let (sent, _) = worker.on_sent(NOW, &placement);
         assert_eq!(sent.address(), Some(first.as_str()));
         assert_eq!(on(&worker, &first), (1, 0));
 
@@ -338,10 +354,10 @@ mod tests {
         assert_eq!((on(&worker, &first), on(&worker, other)), ((0, 1), (1, 0)));
         worker.on_first_byte(NOW, &mut sent);
         // A table without either of them comes while the request is under way.
-        worker.adopt(table(1, 2, &["10.0.0.9:80"]), NOW);
+        worker.adopt(table(1, 2, &["10.0.0.9:80"]), NOW, None);
         assert_eq!(on(&worker, other), (1, 0));
         worker.on_done(NOW, sent, false);
-        worker.adopt(table(1, 3, &["10.0.0.9:80"]), NOW);
+        worker.adopt(table(1, 3, &["10.0.0.9:80"]), NOW, None);
         assert!(worker.tally.report().is_empty());
     }
 
@@ -349,7 +365,7 @@ mod tests {
     fn a_request_that_went_to_a_stranger_is_not_booked() {
         let (config, mut worker) = worker(&["10.0.0.1:80"]);
         let placement = worker.place(NOW, &config, &head(), None).unwrap();
-        let sent = worker.on_sent(NOW, &placement);
+        let (sent, _) = worker.on_sent(NOW, &placement);
         assert!(
             worker
                 .on_moved(NOW, sent, "10.9.9.9:1", &placement.request)

@@ -270,6 +270,8 @@ mod tests {
                 ..Class::default()
             }],
             adapters: Vec::new(),
+            heat: None,
+            moved: None,
             endpoints: vec![
                 Endpoint {
                     class: Some(0),

@@ -7,10 +7,10 @@ use crate::support::{
     started,
 };
 
-type End = fn(Exchange, &mut Vm);
+pub(crate) type End = fn(Exchange, &mut Vm);
 
 /// Every way in which a placed request can end.
-const ENDS: [(&str, End); 11] = [
+pub(crate) const ENDS: [(&str, End); 11] = [
     ("a whole answer", |exchange, vm| {
         route(vm, &exchange);
         exchange.finish(vm);
@@ -115,43 +115,6 @@ fn an_endpoint_with_more_in_flight_gets_less() {
         report.endpoints.iter().map(|own| own.sent).sum::<u64>(),
         100
     );
-}
-
-#[test]
-fn a_retry_moves_the_request_to_where_it_went() {
-    let mut proxy = ready_with(&config(), &only(1, &[0]));
-    let mut exchange = ask(proxy.vm());
-    assert_eq!(first_host(&exchange).as_deref(), Some(ENDPOINTS[0]));
-    proxy
-        .vm()
-        .set_attribute(exchange.stream, "upstream.address", ENDPOINTS[1]);
-    exchange.response(proxy.vm(), 200);
-    let report = reported(&mut proxy);
-    let on = |address: &str| {
-        report
-            .endpoints
-            .iter()
-            .find(|own| own.address == address)
-            .map_or(0, |own| own.in_flight)
-    };
-    assert_eq!((on(ENDPOINTS[0]), on(ENDPOINTS[1])), (0, 1), "{report:?}");
-    exchange.response_chunk(proxy.vm(), b"x", true);
-    exchange.close(proxy.vm());
-    assert_eq!(in_flight(&reported(&mut proxy)), 0);
-}
-
-#[test]
-fn an_upstream_outside_of_the_table_leaves_nothing_behind() {
-    for address in ["9.9.9.9:9", "nonsense", "", "\u{fffd}\u{0}"] {
-        let mut proxy = ready();
-        let exchange = ask(proxy.vm());
-        proxy
-            .vm()
-            .set_attribute(exchange.stream, "upstream.address", address);
-        exchange.finish(proxy.vm());
-        assert_eq!(in_flight(&reported(&mut proxy)), 0, "{address:?}");
-        assert!(proxy.failures().is_empty());
-    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use trimtab_loadtable::{Class, Demand, Endpoint, Report, State, Table, Version};
 use trimtab_wasmhost::{
-    CallAnswer, Exchange, Limits, Module, Options, ScriptedProxy, Vm, ready_filter,
+    CallAnswer, Exchange, HttpCall, Limits, Module, Options, ScriptedProxy, Vm, ready_filter,
 };
 
 /// Where the filter writes the hosts.
@@ -76,6 +76,8 @@ pub(crate) fn table_with(sequence: u64, waits_ms: &[u32]) -> Table {
         }],
         adapters: vec!["poet".into()],
         endpoints,
+        heat: None,
+        moved: None,
     }
 }
 
@@ -165,12 +167,18 @@ pub(crate) fn reported(proxy: &mut ScriptedProxy) -> Report {
                 proxy.answer(number, token, Some(CallAnswer::new(204, "")));
             }
         }
-        if let Some((_, call)) = proxy.take_calls().into_iter().next_back() {
+        let mut calls = proxy.take_calls().into_iter();
+        if let Some((_, call)) = calls.rfind(|(_, call)| is_poll(call)) {
             return Report::decode(&call.body).expect("a report");
         }
         proxy.run_for(Duration::from_millis(100));
     }
     panic!("no sync within 20 s: {:?}", proxy.main.script.logs());
+}
+
+/// Whether a call asks for a table; the others bring news.
+pub(crate) fn is_poll(call: &HttpCall) -> bool {
+    call.headers.text(":path") == Some("/v1/pools/chat/sync")
 }
 
 /// In flight over all endpoints of a report.

@@ -10,7 +10,39 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use trimtab_aggregator::{App, Config};
-use trimtab_loadtable::{Endpoint, Report, Table};
+use trimtab_loadtable::{Endpoint, Report, Table, Version};
+
+/// The aggregator's metric of syncs that wait for news.
+pub(crate) const WAITING: &str = "waiting_syncs{pool=\"chat\"}";
+
+/// A report of pool `chat`, with nothing in flight.
+pub(crate) fn report(sequence: u64) -> Report {
+    Report {
+        pool: "chat".into(),
+        proxy: 1,
+        sequence,
+        workers: 2,
+        wait_ms: 10_000,
+        ..Report::default()
+    }
+}
+
+/// A version of the same epoch that nothing is newer than.
+pub(crate) fn beyond(version: Version) -> Version {
+    Version {
+        sequence: u64::MAX,
+        ..version
+    }
+}
+
+/// Polls until `look` says so. Fails with `what` after 20 s, which bounds a broken run only.
+pub(crate) async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !look().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 /// How a model server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +256,23 @@ impl Running {
         .await
     }
 
+    /// A sync that waits for news which never come; it is waiting when this returns. Gives status and body.
+    pub(crate) async fn waiting_sync(&self) -> JoinHandle<(u16, Vec<u8>)> {
+        let have = beyond(self.table("chat").await.unwrap().version);
+        let body = Report {
+            have: Some(have),
+            wait_ms: 60_000,
+            ..report(1)
+        }
+        .encode();
+        let address = self.address;
+        let waiting = tokio::spawn(async move {
+            request(address, "POST", "/v1/pools/chat/sync", "", &body).await
+        });
+        eventually("the sync waits", async || self.metric(WAITING).await >= 1.0).await;
+        waiting
+    }
+
     pub(crate) async fn table(&self, pool: &str) -> Option<Table> {
         let (status, body) = request(
             self.address,
@@ -273,7 +322,7 @@ impl Running {
     }
 }
 
-/// One request on a connection of its own.
+/// One request on a connection of its own: status and body of the answer.
 pub(crate) async fn request(
     address: SocketAddr,
     method: &str,
@@ -281,6 +330,18 @@ pub(crate) async fn request(
     headers: &str,
     body: &[u8],
 ) -> (u16, Vec<u8>) {
+    let (head, body) = exchange(address, method, path, headers, body).await;
+    (head.get(9..12).unwrap().parse().unwrap(), body)
+}
+
+/// The same with the whole head of the answer.
+pub(crate) async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
@@ -296,6 +357,6 @@ pub(crate) async fn request(
         .position(|four| four == b"\r\n\r\n")
         .expect("a head")
         + 4;
-    let status = String::from_utf8_lossy(&answer[9..12]).parse().unwrap();
-    (status, answer.split_off(end))
+    let body = answer.split_off(end);
+    (String::from_utf8(answer).unwrap(), body)
 }

@@ -217,7 +217,7 @@ mod tests {
         // Slow traffic needs no more than it began with: what is forgotten is old.
         let mut map = Whereabouts::default();
         for key in 0..20_000 {
-            map.on_told(at(100 * key), key, EndpointId(key));
+            map.on_told(at(1_000 * key), key, EndpointId(key));
         }
         assert_eq!(map.slots.len(), FIRST_SLOTS);
     }

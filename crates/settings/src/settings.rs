@@ -96,6 +96,14 @@ impl<'v> Settings<'v> {
         self.field(name, "a whole number, 0 or more", Value::as_u64)
     }
 
+    /// A whole number that counts things in memory. One that this machine can not count reads as the largest, for a range to refuse.
+    pub fn usize(&self, name: &'static str) -> Field<usize> {
+        self.field(name, "a whole number, 0 or more", |value| {
+            let number = value.as_u64()?;
+            Some(usize::try_from(number).unwrap_or(usize::MAX))
+        })
+    }
+
     /// A finite number.
     pub fn f64(&self, name: &'static str) -> Field<f64> {
         self.field(name, "a number", |value| {

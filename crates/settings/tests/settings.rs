@@ -19,6 +19,7 @@ fn fields_are_read_by_type() {
     assert_eq!(s.string("name").required(), "chat");
     assert!(s.bool("on").required());
     assert_eq!(s.u64("count").range(1..=10).required(), 7);
+    assert_eq!(s.usize("count").range(1..=10).required(), 7);
     assert_eq!(s.f64("ratio").default(0.0).to_bits(), 0.5f64.to_bits());
     assert_eq!(s.duration("every").required(), Duration::from_millis(200));
     assert_eq!(s.strings("tags").required(), ["a", "b"]);

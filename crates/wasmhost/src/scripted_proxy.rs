@@ -144,13 +144,17 @@ impl ScriptedProxy {
             .is_some_and(|worker| worker.vm.answer_call(token, answer))
     }
 
-    /// Runs until some VM calls out and answers its call with `table`; then lets the others take it up.
+    /// Runs until some VM asks for a table (a path that ends in `/sync`) and answers its call with `table`; then lets the others take it up.
     /// `false`: nobody called within two minutes of virtual time.
     pub fn deliver(&mut self, table: &[u8]) -> bool {
         let mut waited = Duration::ZERO;
         while waited < PATIENCE {
             let newest = self.take_calls().into_iter().rev();
-            for (number, call) in newest {
+            let asks = |call: &HttpCall| {
+                let path = call.headers.text(":path");
+                path.is_some_and(|path| path.ends_with("/sync"))
+            };
+            for (number, call) in newest.filter(|(_, call)| asks(call)) {
                 if self.answer(number, call.token, Some(CallAnswer::new(200, table))) {
                     self.run_for(Duration::from_secs(1));
                     return true;

@@ -64,6 +64,12 @@ impl Shared {
         self.data().keys()
     }
 
+    /// Messages that lie in queues.
+    #[must_use]
+    pub fn queued_messages(&self) -> usize {
+        self.queues().messages()
+    }
+
     /// The metric of that name.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<Metric> {

@@ -293,6 +293,17 @@ pub(crate) struct LocalReply {
     pub(crate) body: Vec<u8>,
 }
 
+impl LocalReply {
+    /// A status and nothing else.
+    pub(crate) const fn bare(status: u32) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+        }
+    }
+}
+
 /// Both directions and what belongs to the whole exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {

@@ -46,8 +46,9 @@ impl Default for Options {
 
 /// A running filter. Lives on one thread.
 ///
-/// A trap makes the VM *failed*: it is never entered again and every stream callback answers `Continue`, which is
-/// Envoy's `FAIL_OPEN`. The owner sees it by [`Self::failure`] and makes a new VM.
+/// A trap makes the VM *failed*: it is never entered again. As with Envoy's `FAIL_OPEN` the stream whose callback trapped is answered with
+/// 503, or cut where its answer has begun, and every later stream callback answers `Continue`. The owner sees it by [`Self::failure`] and
+/// makes a new VM.
 #[derive(Debug)]
 pub struct Vm {
     store: Store<Host>,
@@ -163,15 +164,24 @@ impl Vm {
         let mut told = 0;
         let vm = self.store.data().vm;
         while let Some((context, queue)) = next_ready(&self.store, vm) {
-            self.enter(
-                context,
-                |callbacks| callbacks.queue_ready.clone(),
-                (context, queue),
-            );
-            self.settle();
+            self.tell_queue(context, queue);
             told += 1;
         }
         told
+    }
+
+    /// Runs `proxy_on_queue_ready` for a queue that may not be this VM's, or hold nothing. The guest must live with it.
+    pub fn queue_ready(&mut self, queue: u32) {
+        self.tell_queue(ROOT, queue);
+    }
+
+    fn tell_queue(&mut self, context: u32, queue: u32) {
+        self.enter(
+            context,
+            |callbacks| callbacks.queue_ready.clone(),
+            (context, queue),
+        );
+        self.settle();
     }
 
     /// Tells the guest how the call-out `token` ended; `None`: reset or timed out. A token that is not open (answered

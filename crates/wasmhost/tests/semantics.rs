@@ -131,29 +131,60 @@ fn a_body_held_beyond_the_limit_is_answered_413_through_the_filter() {
     assert_eq!(script.count("proxy_log"), 1);
 }
 
+fn status(exchange: &trimtab_wasmhost::Exchange) -> Option<&str> {
+    exchange.response_headers.as_ref()?.text(":status")
+}
+
 #[test]
-fn a_trap_opens_the_way_and_the_guest_is_never_entered_again() {
-    let guest = Guest::new()
-        .on_request_headers("(i32.const 1)")
-        .on_request_body("(unreachable)");
-    let (mut vm, script) = vm(&guest, STOP_HEADERS);
-    let exchange = vm.request().body("body");
-    assert!(
-        vm.failure()
-            .is_some_and(|failure| failure.contains("unreachable")),
-        "{:?}",
-        vm.failure()
+fn a_trap_is_a_503_for_its_request_and_later_ones_pass_without_the_guest() {
+    let stopped = |guest: Guest| guest.on_request_headers("(i32.const 1)");
+    for guest in [
+        Guest::new().on_request_headers("(unreachable)"),
+        stopped(Guest::new()).on_request_body("(unreachable)"),
+    ] {
+        let (mut vm, script) = vm(&guest, STOP_HEADERS);
+        let exchange = vm.request().body("body");
+        assert!(
+            vm.failure()
+                .is_some_and(|failure| failure.contains("unreachable")),
+            "{:?}",
+            vm.failure()
+        );
+        assert_eq!(
+            (exchange.local_reply, status(&exchange)),
+            (true, Some("503"))
+        );
+        assert_eq!(
+            exchange.request_headers, None,
+            "nothing of it went upstream"
+        );
+        assert!(exchange.request_body.is_empty());
+        exchange.close(&mut vm);
+        let calls = script.count_all();
+        let next = vm.request().body("more").finish(&mut vm);
+        assert_eq!(
+            (
+                next.request_body.as_slice(),
+                next.response_body.as_slice(),
+                script.count_all()
+            ),
+            (&b"more"[..], &b"firstlast"[..], calls)
+        );
+    }
+}
+
+#[test]
+fn a_trap_in_the_answer_cuts_the_stream_once_its_headers_are_gone() {
+    let guest = Guest::new().callback(
+        "proxy_on_response_body",
+        "(param i32 i32 i32) (result i32)",
+        "(unreachable)",
     );
-    assert_eq!(
-        (exchange.request_body.as_slice(), exchange.request_ended),
-        (&b"body"[..], true)
-    );
-    let calls = script.count_all();
-    let next = vm.request().body("more").finish(&mut vm);
-    assert_eq!(
-        (next.request_body.as_slice(), script.count_all()),
-        (&b"more"[..], calls)
-    );
+    let (mut vm, _) = vm(&guest, STOP_HEADERS);
+    let mut exchange = vm.request().end();
+    exchange.response(&mut vm, 200);
+    exchange.response_chunk(&mut vm, b"x", false);
+    assert!(exchange.reset && exchange.response_body.is_empty());
 }
 
 #[test]
@@ -171,7 +202,7 @@ fn a_callback_that_never_returns_runs_out_of_fuel() {
         "{:?}",
         vm.failure()
     );
-    assert!(exchange.request_ended);
+    assert_eq!(status(&exchange), Some("503"));
 }
 
 #[test]

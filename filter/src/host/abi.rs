@@ -42,6 +42,9 @@ hostcalls! {
     proxy_get_property(path: *const u8, path_size: usize, data: Out<*mut u8>, size: Out<usize>);
     proxy_get_shared_data(key: *const u8, key_size: usize, data: Out<*mut u8>, size: Out<usize>, cas: Out<u32>);
     proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32);
+    proxy_register_shared_queue(name: *const u8, name_size: usize, id: Out<u32>);
+    proxy_enqueue_shared_queue(id: u32, message: *const u8, size: usize);
+    proxy_dequeue_shared_queue(id: u32, data: Out<*mut u8>, size: Out<usize>);
     proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: Out<u32>);
     proxy_increment_metric(id: u32, offset: i64);
     proxy_record_metric(id: u32, value: u64);

@@ -35,6 +35,11 @@ extern "C" fn trimtab_on_tick(root_id: u32) {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn trimtab_on_queue_ready(root_id: u32, queue: u32) {
+    root::on_queue_ready(root_id, queue);
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn trimtab_on_http_call_response(
     root_id: u32,
     token: u32,

@@ -32,6 +32,8 @@ pub(crate) enum Answer {
 struct Shared {
     answer: watch::Sender<Answer>,
     reports: Mutex<Vec<Report>>,
+    /// Reports that came beside the polls.
+    news: Mutex<Vec<Report>>,
     refused: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
@@ -50,12 +52,14 @@ impl ScriptedAggregator {
         let shared = Arc::new(Shared {
             answer: watch::channel(answer).0,
             reports: Mutex::default(),
+            news: Mutex::default(),
             refused: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
         });
         let router = Router::new()
             .route("/v1/pools/default/sync", post(sync))
+            .route("/v1/pools/default/report", post(take_news))
             .with_state(Arc::clone(&shared));
         let server = Server::start(router).await;
         Self {
@@ -79,12 +83,17 @@ impl ScriptedAggregator {
         });
     }
 
-    /// Every report that could be read, in the order of arrival.
+    /// Every report that could be read and came with a poll, in the order of arrival.
     pub(crate) fn reports(&self) -> Vec<Report> {
         self.shared.reports.lock().unwrap().clone()
     }
 
-    /// The newest report.
+    /// Every report that came beside the polls.
+    pub(crate) fn news(&self) -> Vec<Report> {
+        self.shared.news.lock().unwrap().clone()
+    }
+
+    /// The newest report that came with a poll.
     pub(crate) fn last_report(&self) -> Option<Report> {
         self.shared.reports.lock().unwrap().last().cloned()
     }
@@ -145,6 +154,15 @@ async fn sync(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     }
 }
 
+async fn take_news(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
+    let Ok(report) = Report::decode(&body) else {
+        shared.refused.fetch_add(1, Ordering::SeqCst);
+        return StatusCode::BAD_REQUEST;
+    };
+    shared.news.lock().unwrap().push(report);
+    StatusCode::NO_CONTENT
+}
+
 /// A table of ready endpoints that differ only in what `row` gives them.
 pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
     endpoints.sort_by(|a, b| a.address.cmp(&b.address));
@@ -166,6 +184,8 @@ pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
         }],
         adapters: Vec::new(),
         endpoints,
+        heat: None,
+        moved: None,
     }
 }
 

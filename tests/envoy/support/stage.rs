@@ -117,6 +117,21 @@ impl Stage {
         to_a > 2 * to_b
     }
 
+    /// Whether a run of requests that no worker is left out of all went to `a` and none to `b`.
+    pub(crate) async fn all_on(&self, a: &Backend, b: &Backend) -> bool {
+        let before = (a.count(), b.count());
+        for n in 0..RUN {
+            super::chat(self.address, &format!("question {n}"))
+                .await
+                .unwrap()
+                .ok();
+            if b.count() > before.1 {
+                return false;
+            }
+        }
+        a.count() == before.0 + RUN
+    }
+
     /// Waits until every worker places requests by a table.
     pub(crate) async fn placing(&self) {
         eventually("every worker has a table", async || {

@@ -1,6 +1,6 @@
 //! Call-outs over HTTP. Call-outs over gRPC are refused as if their cluster did not exist.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use super::Guest;
 use crate::abi::Status;
@@ -57,51 +57,27 @@ pub(super) fn register(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     register_grpc(linker)
 }
 
+/// gRPC call-outs by name, with what each takes (all of them numbers) and how it ends. The results are those of a cluster that does not
+/// exist, and of a call that was never made.
 fn register_grpc(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    const CALL: &str = "proxy_grpc_call";
-    linker.func_wrap(
-        "env",
-        CALL,
-        |caller: Caller<'_, Host>,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32| { Guest::enter(caller, CALL, |_| Err(Status::BAD_ARGUMENT.into())) },
-    )?;
-    const STREAM: &str = "proxy_grpc_stream";
-    linker.func_wrap(
-        "env",
-        STREAM,
-        |caller: Caller<'_, Host>,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32| { Guest::enter(caller, STREAM, |_| Err(Status::BAD_ARGUMENT.into())) },
-    )?;
-    const SEND: &str = "proxy_grpc_send";
-    linker.func_wrap(
-        "env",
-        SEND,
-        |caller: Caller<'_, Host>, _: u32, _: u32, _: u32, _: u32| {
-            Guest::enter(caller, SEND, |_| Err(Status::BAD_ARGUMENT.into()))
-        },
-    )?;
-    for name in ["proxy_grpc_cancel", "proxy_grpc_close"] {
-        linker.func_wrap("env", name, move |caller: Caller<'_, Host>, _: u32| {
-            Guest::enter(caller, name, |_| Err(Status::NOT_FOUND.into()))
+    for (name, arguments, status) in [
+        ("proxy_grpc_call", 12, Status::BAD_ARGUMENT),
+        ("proxy_grpc_stream", 9, Status::BAD_ARGUMENT),
+        ("proxy_grpc_send", 4, Status::BAD_ARGUMENT),
+        ("proxy_grpc_cancel", 1, Status::NOT_FOUND),
+        ("proxy_grpc_close", 1, Status::NOT_FOUND),
+    ] {
+        let kind = FuncType::new(
+            linker.engine(),
+            std::iter::repeat_n(ValType::I32, arguments),
+            [ValType::I32],
+        );
+        linker.func_new("env", name, kind, move |caller, _, results| {
+            let status = Guest::enter(caller, name, |_| Err(status.into()))?;
+            if let Some(result) = results.first_mut() {
+                *result = Val::I32(status.cast_signed());
+            }
+            Ok(())
         })?;
     }
     Ok(())

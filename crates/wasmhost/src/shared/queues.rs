@@ -65,6 +65,11 @@ impl Queues {
         Ok(message)
     }
 
+    /// Messages of all queues.
+    pub(crate) fn messages(&self) -> usize {
+        self.queues.values().map(|queue| queue.messages.len()).sum()
+    }
+
     /// The next `(root context, queue)` that `vm` has to be told of; once for each message.
     pub(crate) fn next_ready(&mut self, vm: VmNumber) -> Option<(u32, u32)> {
         let mut own = self

@@ -1,10 +1,25 @@
 //! HTTP streams through the guest: callbacks, what they hold back and what goes on.
 
+use wasmtime::{TypedFunc, WasmParams, WasmResults};
+
+use super::callbacks::Callbacks;
 use super::{Vm, size};
 use crate::abi::{Action, Direction};
 use crate::headers::HeaderMap;
 use crate::host::Deferred;
 use crate::stream::{Effect, Half, LocalReply, Part, Stream, Verdict};
+
+/// How a callback of a stream went.
+enum Called<R> {
+    /// It is not exported, or the VM has failed before.
+    No,
+    Returned(R),
+    /// The VM failed in it. The stream's end is on its way.
+    Trapped,
+}
+
+/// What Envoy answers a request with at which the VM traps.
+const TRAPPED: u32 = 503;
 
 impl Vm {
     /// A new stream's number. The guest learns of it with its headers.
@@ -49,7 +64,7 @@ impl Vm {
             _ => return Action::Continue,
         }
         self.create(stream);
-        let result = self.enter(
+        let called = self.call(
             stream,
             |callbacks| match direction {
                 Direction::Request => callbacks.request_headers.clone(),
@@ -57,10 +72,12 @@ impl Vm {
             },
             (stream, count, u32::from(end)),
         );
-        let verdict = match result {
-            None | Some(0) => Verdict::Continue,
-            Some(1) if self.options.allow_on_headers_stop_iteration => Verdict::StopHeaders,
-            Some(_) => Verdict::StopAll,
+        let verdict = match called {
+            Called::No | Called::Returned(0) => Verdict::Continue,
+            Called::Returned(1) if self.options.allow_on_headers_stop_iteration => {
+                Verdict::StopHeaders
+            }
+            Called::Returned(_) | Called::Trapped => Verdict::StopAll,
         };
         self.apply(stream, direction, |half, out| {
             half.after_headers(verdict, out)
@@ -183,7 +200,7 @@ impl Vm {
         len: usize,
         end: bool,
     ) -> Action {
-        let result = self.enter(
+        let called = self.call(
             stream,
             |callbacks| match direction {
                 Direction::Request => callbacks.request_body.clone(),
@@ -191,11 +208,11 @@ impl Vm {
             },
             (stream, size(len), u32::from(end)),
         );
-        let verdict = match result {
-            None | Some(0) => Verdict::Continue,
-            Some(1) => Verdict::HoldBody,
-            Some(2) => Verdict::HoldBodyAndWait,
-            Some(_) => Verdict::DropBody,
+        let verdict = match called {
+            Called::No | Called::Returned(0) => Verdict::Continue,
+            Called::Returned(1) => Verdict::HoldBody,
+            Called::Returned(2) | Called::Trapped => Verdict::HoldBodyAndWait,
+            Called::Returned(_) => Verdict::DropBody,
         };
         let limit = self.options.buffer_limit_bytes;
         let mut within = true;
@@ -208,20 +225,13 @@ impl Vm {
             } else {
                 500
             };
-            self.reply(
-                stream,
-                LocalReply {
-                    status,
-                    headers: HeaderMap::new(),
-                    body: Vec::new(),
-                },
-            );
+            self.reply(stream, LocalReply::bare(status));
         }
         action(verdict)
     }
 
     fn trailers_callback(&mut self, stream: u32, direction: Direction, count: u32) -> Action {
-        let result = self.enter(
+        let called = self.call(
             stream,
             |callbacks| match direction {
                 Direction::Request => callbacks.request_trailers.clone(),
@@ -229,7 +239,7 @@ impl Vm {
             },
             (stream, count),
         );
-        let verdict = if matches!(result, None | Some(0)) {
+        let verdict = if matches!(called, Called::No | Called::Returned(0)) {
             Verdict::Continue
         } else {
             Verdict::StopAll
@@ -238,6 +248,28 @@ impl Vm {
             half.after_trailers(verdict, out)
         });
         action(verdict)
+    }
+
+    /// Enters the guest for a stream; where that traps, the stream's end follows when the callback's result has been applied.
+    fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        stream: u32,
+        callback: impl FnOnce(&Callbacks) -> Option<TypedFunc<P, R>>,
+        arguments: P,
+    ) -> Called<R> {
+        let failed_before = self.failure.is_some();
+        match self.enter(stream, callback, arguments) {
+            Some(result) => Called::Returned(result),
+            None if failed_before || self.failure.is_none() => Called::No,
+            None => {
+                let reply = LocalReply::bare(TRAPPED);
+                self.store
+                    .data_mut()
+                    .deferred
+                    .push(Deferred::LocalReply(stream, reply));
+                Called::Trapped
+            }
+        }
     }
 
     fn apply(

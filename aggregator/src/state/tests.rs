@@ -1,0 +1,117 @@
+//! Tables in time.
+
+use super::*;
+use crate::config::Config;
+use trimtab_loadtable::EndpointReport;
+
+fn pool(interval: &str) -> Arc<PoolState> {
+    let text = format!(
+        "pools: [{{name: chat, discovery: {{endpoints: [{{address: '10.0.0.1:80'}}]}}, publish_interval: {interval}}}]"
+    );
+    let config = Config::from_yaml(&text).expect("valid").pools.remove(0);
+    let estimate = Pool::new(trimtab_estimate::PoolConfig::new("chat", 1, [0; 16]));
+    let pool = PoolState::new(&config, estimate, PoolMetrics::new("chat"));
+    let crate::config::Discovery::Static(list) = config.discovery else {
+        panic!("a list")
+    };
+    pool.set_targets(&Targets {
+        listed: Some(Arc::new(list)),
+        error: None,
+    });
+    pool.on_scrape(
+        "10.0.0.1:80",
+        Some(Sample {
+            waiting: Some(0.0),
+            running: Some(0.0),
+            ..Sample::default()
+        }),
+    );
+    pool
+}
+
+fn report(proxy: u64, sequence: u64, pending_tokens: u32) -> Report {
+    let address = "10.0.0.1:80".to_owned();
+    let endpoints = vec![EndpointReport {
+        address,
+        in_flight: 1,
+        pending_tokens,
+        ..EndpointReport::default()
+    }];
+    Report {
+        pool: "chat".into(),
+        proxy,
+        sequence,
+        workers: 1,
+        endpoints,
+        ..Report::default()
+    }
+}
+
+fn sequence(pool: &PoolState) -> u64 {
+    pool.newest()
+        .map_or(0, |published| published.version.sequence)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_comes_every_interval() {
+    let pool = pool("100ms");
+    let task = tokio::spawn(Arc::clone(&pool).publish_forever());
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(sequence(&pool), 11, "one at once and one each 100 ms");
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_news_of_one_burst_makes_one_table_within_a_moment() {
+    let pool = pool("10s");
+    let task = tokio::spawn(Arc::clone(&pool).publish_forever());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for proxy in 0..10 {
+        pool.on_report(&report(proxy, 1, 0)).expect("taken in");
+    }
+    assert_eq!(sequence(&pool), 1);
+    for proxy in 0..10 {
+        pool.on_report(&report(proxy, 2, 50_000)).expect("taken in");
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(sequence(&pool), 2);
+    let newest = pool.newest().expect("published");
+    assert_eq!(
+        newest
+            .table
+            .endpoints
+            .first()
+            .and_then(|row| row.pending_tokens),
+        Some(500_000)
+    );
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(sequence(&pool), 2, "no news, no table before its time");
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_says_which_report_of_each_proxy_it_has_taken_in() {
+    let pool = pool("1s");
+    for (proxy, sequence) in [(7, 1), (7, 5), (8, 2)] {
+        pool.on_report(&report(proxy, sequence, 0)).expect("new");
+    }
+    assert_eq!(pool.on_report(&report(7, 3, 0)), Err(Refusal::Old));
+    let _ = pool.publish();
+    let first = pool.newest().expect("published");
+    pool.on_report(&report(7, 6, 0)).expect("new");
+    assert_eq!(first.included, HashMap::from([(7, 5), (8, 2)]));
+    let _ = pool.publish();
+    let second = pool.newest().expect("published");
+    assert_eq!(second.included, HashMap::from([(7, 6), (8, 2)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_says_what_it_lacks() {
+    let pool = pool("100ms");
+    assert_eq!(
+        pool.missing().as_deref(),
+        Some("pool chat: no table published yet")
+    );
+    let _ = pool.publish();
+    assert_eq!(pool.missing(), None);
+}

@@ -1,0 +1,217 @@
+//! What is told once and not as a total: requests per shared beginning of prompts, and conversations that went elsewhere.
+//!
+//! A worker writes its lists with every report under a number of their own, the same lists until the leader says that it has taken
+//! them; what comes in between waits in the worker. So nothing is lost when a report is written over before it was read, and nothing
+//! counts twice when one is read twice.
+
+use std::collections::BTreeMap;
+
+use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, limits};
+use trimtab_pick::EndpointId;
+
+/// Beginnings that the leader counts before it keeps those with the most requests; bounds its memory.
+const MERGED_PREFIXES: usize = 16 * limits::REPORTED_PREFIXES;
+
+/// One worker's lists on their way to the leader.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    number: u64,
+    shown: Lists<EndpointId>,
+    counts: BTreeMap<u64, u32>,
+    /// What came since may have been held back.
+    more: bool,
+}
+
+/// Both lists. `E`: how an endpoint is named.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Lists<E> {
+    /// Requests by placement key.
+    pub(crate) prefixes: BTreeMap<u64, u32>,
+    /// Conversations and where they went.
+    pub(crate) moved: BTreeMap<u64, E>,
+}
+
+impl<E> Default for Lists<E> {
+    fn default() -> Self {
+        Self {
+            prefixes: BTreeMap::new(),
+            moved: BTreeMap::new(),
+        }
+    }
+}
+
+impl<E> Lists<E> {
+    fn is_empty(&self) -> bool {
+        self.prefixes.is_empty() && self.moved.is_empty()
+    }
+
+    /// The counts as a report has them.
+    pub(crate) fn prefixes(&self) -> Vec<PrefixCount> {
+        let count = |(key, count): (&u64, &u32)| PrefixCount {
+            key: *key,
+            count: *count,
+        };
+        let mut all: Vec<PrefixCount> = self.prefixes.iter().map(count).collect();
+        if all.len() > limits::REPORTED_PREFIXES {
+            all.sort_unstable_by_key(|prefix| std::cmp::Reverse(prefix.count));
+            all.truncate(limits::REPORTED_PREFIXES);
+        }
+        all
+    }
+
+    /// The conversations as a report has them. `row`: an endpoint's place in the report, if it is there.
+    pub(crate) fn moved(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
+        let moved = |(key, endpoint): (&u64, &E)| {
+            Some(Moved {
+                key: *key,
+                endpoint: u16::try_from(row(endpoint)?).ok()?,
+            })
+        };
+        let all = self.moved.iter().filter_map(moved);
+        all.take(limits::MOVED).collect()
+    }
+}
+
+impl Outbox {
+    /// A request with this shared beginning was decided.
+    pub(crate) fn count(&mut self, key: u64) {
+        let full = self.counts.len() >= limits::REPORTED_PREFIXES;
+        match self.counts.get_mut(&key) {
+            Some(count) => *count = count.saturating_add(1),
+            None if full => {}
+            None => _ = self.counts.insert(key, 1),
+        }
+    }
+
+    /// Whether there are lists that the leader may not have taken.
+    pub(crate) fn waits(&self) -> bool {
+        !self.shown.is_empty()
+    }
+
+    /// Whether there is reason to write again although nothing has happened since.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// The number of the lists to write now, and the lists. `taken`: the number that the leader took last. `moved`: what was not told yet.
+    pub(crate) fn show(
+        &mut self,
+        taken: u64,
+        moved: impl FnOnce() -> BTreeMap<u64, EndpointId>,
+    ) -> (u64, &Lists<EndpointId>) {
+        self.more = self.waits() && taken < self.number;
+        if !self.more {
+            self.shown = Lists {
+                prefixes: std::mem::take(&mut self.counts),
+                moved: moved(),
+            };
+            self.number = self.number.saturating_add(u64::from(self.waits()));
+        }
+        (self.number, &self.shown)
+    }
+}
+
+impl Lists<String> {
+    /// Adds one worker's lists, as its report has them.
+    pub(crate) fn add(
+        &mut self,
+        prefixes: &[PrefixCount],
+        moved: &[Moved],
+        endpoints: &[EndpointReport],
+    ) {
+        for prefix in prefixes {
+            let full = self.prefixes.len() >= MERGED_PREFIXES;
+            match self.prefixes.get_mut(&prefix.key) {
+                Some(count) => *count = count.saturating_add(prefix.count),
+                None if full => {}
+                None => _ = self.prefixes.insert(prefix.key, prefix.count),
+            }
+        }
+        for moved in moved {
+            let row = endpoints.get(usize::from(moved.endpoint));
+            if let Some(row) = row.filter(|_| self.moved.len() < limits::MOVED) {
+                self.moved.insert(moved.key, row.address.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(outbox: &mut Outbox, taken: u64, moved: &[(u64, u64)]) -> (u64, u32, usize) {
+        let moved = || {
+            let moved = moved.iter();
+            moved
+                .map(|(key, endpoint)| (*key, EndpointId(*endpoint)))
+                .collect()
+        };
+        let (number, lists) = outbox.show(taken, moved);
+        let requests = lists.prefixes().iter().map(|prefix| prefix.count).sum();
+        (number, requests, lists.moved.len())
+    }
+
+    #[test]
+    fn lists_stay_until_they_are_taken_and_what_comes_in_between_is_in_the_next() {
+        let mut outbox = Outbox::default();
+        outbox.count(7);
+        assert_eq!(told(&mut outbox, 0, &[(1, 1)]), (1, 1, 1));
+        outbox.count(7);
+        outbox.count(8);
+        assert_eq!(told(&mut outbox, 0, &[(2, 1)]), (1, 1, 1), "not taken yet");
+        assert!(outbox.has_more());
+        assert_eq!(told(&mut outbox, 1, &[(2, 1), (3, 1)]), (2, 2, 2));
+        assert!(outbox.waits());
+        assert_eq!(told(&mut outbox, 2, &[]), (2, 0, 0));
+        assert!(!outbox.waits() && !outbox.has_more(), "all is taken");
+        outbox.count(9);
+        assert_eq!(told(&mut outbox, 0, &[]), (3, 1, 0), "at once");
+    }
+
+    #[test]
+    fn a_worker_counts_no_more_beginnings_than_a_report_may_have() {
+        let mut outbox = Outbox::default();
+        (0..1_000).for_each(|key| outbox.count(key));
+        outbox.count(0);
+        let (_, requests, _) = told(&mut outbox, 0, &[]);
+        assert_eq!(requests as usize, limits::REPORTED_PREFIXES + 1);
+    }
+
+    #[test]
+    fn the_leader_keeps_the_beginnings_with_the_most_requests_and_a_bounded_number() {
+        let mut lists = Lists::default();
+        for worker in 0..100 {
+            let prefix = |key| PrefixCount {
+                key: worker * 1_000 + key,
+                count: 1 + u32::from(key == 3),
+            };
+            let prefixes: Vec<PrefixCount> = (0..50).map(prefix).collect();
+            let moved: Vec<Moved> = (0..50)
+                .map(|key| Moved {
+                    key: worker * 1_000 + key,
+                    endpoint: 0,
+                })
+                .collect();
+            let endpoints = [EndpointReport {
+                address: "10.0.0.1:80".into(),
+                ..EndpointReport::default()
+            }];
+            lists.add(&prefixes, &moved, &endpoints);
+            lists.add(
+                &[],
+                &[Moved {
+                    key: 0,
+                    endpoint: 9,
+                }],
+                &endpoints,
+            );
+        }
+        assert!(lists.prefixes.len() <= MERGED_PREFIXES);
+        let told = lists.prefixes();
+        assert_eq!(told.len(), limits::REPORTED_PREFIXES);
+        assert!(told.iter().filter(|prefix| prefix.count == 2).count() >= 20);
+        assert_eq!(lists.moved(|_| Some(0)).len(), limits::MOVED);
+        assert_eq!(lists.moved(|_| None), []);
+    }
+}

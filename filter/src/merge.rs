@@ -1,0 +1,130 @@
+//! The reports of all workers in one: what the holder of the lease sends.
+
+use trimtab_loadtable::Report;
+
+use crate::exchange::MAX_WORKERS;
+use crate::host::{self, HostError, Over};
+use crate::lists::Lists;
+use crate::metrics::Gauge;
+use crate::root::Root;
+use crate::shared::{self, Lease, StoredReport};
+use crate::tally;
+use crate::worker::Worker;
+
+/// A worker that has not written for so long is gone.
+const WORKER_EXPIRES_NS: u64 = 10_000_000_000;
+
+/// A worker's newest report.
+#[derive(Debug)]
+struct Written {
+    worker: u64,
+    /// Number of its lists.
+    lists: u64,
+    report: Report,
+}
+
+/// The proxy's report under the sequence of `lease`. Remembers which reports of the workers it was made of.
+pub(crate) fn merged_report(
+    root: &Root,
+    worker: &mut Worker,
+    now_ns: u64,
+    lease: Lease,
+) -> Result<Report, HostError> {
+    let written = live_reports(root, now_ns)?;
+    worker.awake.clear();
+    worker.awake.extend(written.iter().map(|own| own.worker));
+    let included = written.iter().map(|own| (own.worker, own.report.sequence));
+    worker.merged.push(lease.sequence, included.collect());
+    let lists = take_lists(root, &written)?;
+    let reports = || written.iter().map(|own| &own.report);
+    let workers = reports().map(|report| report.workers).sum::<u32>().max(1);
+    let decided = reports().fold(0_u64, |sum, report| sum.saturating_add(report.decided));
+    let endpoints = tally::merge(written.into_iter().flat_map(|own| own.report.endpoints));
+    let in_flight = endpoints.iter().map(|row| u64::from(row.in_flight)).sum();
+    worker.metrics.set(Gauge::InFlight, in_flight);
+    Ok(Report {
+        pool: root.config.pool.clone(),
+        proxy: lease.proxy,
+        sequence: lease.sequence,
+        have: worker.version(),
+        wait_ms: root.config.wait_ms,
+        workers,
+        decided,
+        prefixes: lists.prefixes(),
+        moved: lists.moved(|address| {
+            endpoints
+                .binary_search_by(|row| row.address.cmp(address))
+                .ok()
+        }),
+        endpoints,
+    })
+}
+
+/// The newest report of each live worker. Workers that are gone are forgotten.
+fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
+    let stored = host::shared(&root.keys.workers)?;
+    let known = stored
+        .as_ref()
+        .map(|stored| shared::decode_workers(&stored.value))
+        .unwrap_or_default();
+    let mut live = Vec::with_capacity(known.len().min(MAX_WORKERS));
+    for worker in known.iter().copied().take(MAX_WORKERS) {
+        let key = root.keys.report(worker);
+        let Some(stored) = host::shared(&key)? else {
+            continue;
+        };
+        let stored = StoredReport::decode(&stored.value)
+            .filter(|stored| stored.at_ns.abs_diff(now_ns) < WORKER_EXPIRES_NS);
+        let read = stored.and_then(|stored| {
+            Some(Written {
+                worker,
+                lists: stored.lists,
+                report: Report::decode(stored.bytes).ok()?,
+            })
+        });
+        match read {
+            Some(written) => live.push(written),
+            // An empty value frees the memory; shared data has no removal.
+            None => _ = host::set_shared(&key, b"", Over::Anything)?,
+        }
+    }
+    if live.len() < known.len() {
+        let workers: Vec<u64> = live.iter().map(|own| own.worker).collect();
+        // Lost to a worker that registers at this moment, this is done again with the next call.
+        host::set_shared(
+            &root.keys.workers,
+            &shared::encode_workers(&workers),
+            Over::Read(stored.map(|stored| stored.cas)),
+        )?;
+    }
+    Ok(live)
+}
+
+/// The lists of all workers that were not taken before, together. They count as taken from now on, whether or not the aggregator hears
+/// of them: said twice they would count twice, and what is lost is a part of a statistic.
+fn take_lists(root: &Root, written: &[Written]) -> Result<Lists<String>, HostError> {
+    let mut lists = Lists::default();
+    let stored = host::shared(&root.keys.taken)?;
+    let before = stored
+        .as_ref()
+        .map(|stored| shared::decode_pairs(&stored.value))
+        .unwrap_or_default();
+    let numbers: Vec<(u64, u64)> = written.iter().map(|own| (own.worker, own.lists)).collect();
+    if numbers == before {
+        return Ok(lists);
+    }
+    for own in written {
+        let last = before.iter().find(|(worker, _)| *worker == own.worker);
+        if last.is_none_or(|(_, number)| own.lists > *number) {
+            let report = &own.report;
+            lists.add(&report.prefixes, &report.moved, &report.endpoints);
+        }
+    }
+    let over = Over::Read(stored.map(|stored| stored.cas));
+    let taken = host::set_shared(&root.keys.taken, &shared::encode_pairs(&numbers), over)?;
+    // Another worker, whose lease has just run out, took them.
+    Ok(match taken {
+        true => lists,
+        false => Lists::default(),
+    })
+}

@@ -1,0 +1,134 @@
+//! Reports that do not wait for the next poll, as a state machine.
+//!
+//! Comes in: that there is news, time, tokens of call-outs, how they ended. Goes out: whether to call now. Never: more than one call
+//! under way, or one sooner than [`GAP_MS`] after the one before; what comes in between goes out with the next.
+
+use trimtab_pick::Millis;
+
+/// Seconds of prefill in one placement from which it is news: as long as a table is on its way.
+const NEWS_S: f64 = 0.02;
+/// Least time between two calls, in milliseconds.
+pub(crate) const GAP_MS: u64 = 10;
+/// Rest after a call that failed, in milliseconds. The poll says the same within its wait.
+const PAUSE_MS: u64 = 1_000;
+/// What a call may take, in milliseconds.
+pub(crate) const TIMEOUT_MS: u32 = 2_000;
+/// A call of which the proxy has not said how it ended is given up after this, in milliseconds.
+const LOST_MS: u64 = 2 * TIMEOUT_MS as u64;
+
+/// Uncached prompt tokens from which a placement on an endpoint of this speed is news; absent: not known, and nothing is.
+pub(crate) fn least_tokens(prefill_tokens_per_s: Option<f32>) -> Option<u64> {
+    // `as` from float saturates.
+    prefill_tokens_per_s.map(|speed| (f64::from(speed) * NEWS_S) as u64)
+}
+
+/// The holder's calls with news.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    wanted: bool,
+    under_way: Option<u32>,
+    called_at: Millis,
+    rests_until: Millis,
+}
+
+impl News {
+    /// Some worker has news.
+    pub(crate) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// A report went out another way, or another worker has the lease.
+    pub(crate) fn forget(&mut self) {
+        self.wanted = false;
+    }
+
+    /// Whether to call now.
+    pub(crate) fn is_due(&mut self, now: Millis) -> bool {
+        if self.under_way.is_some() {
+            if now.since(self.called_at) < LOST_MS && now >= self.called_at {
+                return false;
+            }
+            self.under_way = None;
+        }
+        // A rest that is longer than any: the clock has stepped back.
+        self.wanted && (now >= self.rests_until || self.rests_until.since(now) > PAUSE_MS)
+    }
+
+    /// The call is under way.
+    pub(crate) fn on_called(&mut self, now: Millis, token: u32) {
+        self.wanted = false;
+        self.under_way = Some(token);
+        self.called_at = now;
+        self.rests_until = Millis(now.0.saturating_add(GAP_MS));
+    }
+
+    /// Whether the call that ended is the one under way. It is not any longer.
+    pub(crate) fn is_over(&mut self, token: u32) -> bool {
+        let mine = self.under_way == Some(token);
+        if mine {
+            self.under_way = None;
+        }
+        mine
+    }
+
+    /// The call failed, or could not be made: nobody heard the news.
+    pub(crate) fn on_failed(&mut self, now: Millis) {
+        self.wanted = true;
+        self.rests_until = Millis(now.0.saturating_add(PAUSE_MS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_go_one_at_a_time_and_what_comes_in_between_goes_with_the_next() {
+        let mut news = News::default();
+        assert!(!news.is_due(Millis(1_000)), "there is none");
+        news.want();
+        assert!(news.is_due(Millis(1_000)));
+        news.on_called(Millis(1_000), 7);
+        news.want();
+        news.want();
+        assert!(!news.is_due(Millis(1_020)), "one is under way");
+        assert!(!news.is_over(6) && news.is_over(7) && !news.is_over(7));
+        assert!(!news.is_due(Millis(1_009)), "too soon");
+        assert!(news.is_due(Millis(1_010)));
+        news.on_called(Millis(1_010), 8);
+        assert!(news.is_over(8));
+        assert!(!news.is_due(Millis(1_030)), "all is said");
+    }
+
+    #[test]
+    fn failed_news_are_said_again_after_a_rest_unless_a_poll_said_them() {
+        let mut news = News::default();
+        news.want();
+        news.on_called(Millis(0), 1);
+        assert!(news.is_over(1));
+        news.on_failed(Millis(5));
+        assert!(!news.is_due(Millis(1_004)));
+        assert!(news.is_due(Millis(1_005)));
+        news.forget();
+        assert!(!news.is_due(Millis(9_000)));
+    }
+
+    #[test]
+    fn a_call_that_never_ends_and_a_clock_that_steps_back_do_not_stop_the_news() {
+        let mut news = News::default();
+        news.on_called(Millis(100_000), 1);
+        news.want();
+        assert!(!news.is_due(Millis(103_999)));
+        assert!(news.is_due(Millis(104_000)) && !news.is_over(1));
+        news.on_called(Millis(104_000), 2);
+        news.want();
+        assert!(news.is_due(Millis(5)));
+    }
+
+    #[test]
+    fn a_placement_is_news_from_twenty_milliseconds_of_prefill() {
+        assert_eq!(least_tokens(Some(10_000.0)), Some(200));
+        assert_eq!(least_tokens(None), None);
+        assert_eq!(least_tokens(Some(f32::INFINITY)), Some(u64::MAX));
+    }
+}

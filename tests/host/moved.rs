@@ -1,0 +1,138 @@
+//! What the filter asks about answers: where the request went, how it ended. Few are asked about, and the books are right all the same.
+
+use trimtab_loadtable::{EndpointReport, Report};
+use trimtab_wasmhost::{Exchange, Vm};
+
+use crate::in_flight::ENDS;
+use crate::support::{
+    ENDPOINTS, ask, config, first_host, in_flight, only, ready, ready_with, reported, route,
+};
+
+/// In flight on the first two endpoints.
+fn both(report: &Report) -> (u32, u32) {
+    let on = |address: &str| {
+        let row = report.endpoints.iter().find(|own| own.address == address);
+        row.map_or(0, |own| own.in_flight)
+    };
+    (on(ENDPOINTS[0]), on(ENDPOINTS[1]))
+}
+
+/// One count of every endpoint.
+fn rows(report: &Report, count: fn(&EndpointReport) -> u64) -> Vec<u64> {
+    report.endpoints.iter().map(count).collect()
+}
+
+/// A request that the proxy sent to the second endpoint although the first was asked for, with the headers of its answer.
+fn moved(vm: &mut Vm) -> Exchange {
+    let mut exchange = ask(vm);
+    assert_eq!(first_host(&exchange).as_deref(), Some(ENDPOINTS[0]));
+    vm.set_attribute(exchange.stream, "upstream.address", ENDPOINTS[1]);
+    exchange.response(vm, 200);
+    exchange
+}
+
+#[test]
+fn a_retry_moves_the_request_to_where_it_went() {
+    let mut proxy = ready_with(&config(), &only(1, &[0]));
+    let mut exchange = ask(proxy.vm());
+    assert_eq!(first_host(&exchange).as_deref(), Some(ENDPOINTS[0]));
+    proxy
+        .vm()
+        .set_attribute(exchange.stream, "upstream.address", ENDPOINTS[1]);
+    exchange.response(proxy.vm(), 200);
+    let report = reported(&mut proxy);
+    assert_eq!(both(&report), (0, 1), "{report:?}");
+    exchange.response_chunk(proxy.vm(), b"x", true);
+    exchange.close(proxy.vm());
+    assert_eq!(in_flight(&reported(&mut proxy)), 0);
+}
+
+#[test]
+fn an_upstream_outside_of_the_table_leaves_nothing_behind() {
+    for address in ["9.9.9.9:9", "nonsense", "", "\u{fffd}\u{0}"] {
+        let mut proxy = ready();
+        let exchange = ask(proxy.vm());
+        proxy
+            .vm()
+            .set_attribute(exchange.stream, "upstream.address", address);
+        exchange.finish(proxy.vm());
+        assert_eq!(in_flight(&reported(&mut proxy)), 0, "{address:?}");
+        assert!(proxy.failures().is_empty());
+    }
+}
+
+#[test]
+fn seven_of_eight_whole_answers_cost_no_hostcall() {
+    let mut proxy = ready();
+    let answer = [b'x'; 300];
+    let mut calls = Vec::new();
+    for _ in 0..16 {
+        let mut exchange = ask(proxy.vm());
+        route(proxy.vm(), &exchange);
+        // The explain header is a call of its own.
+        let before = proxy.workers[0].script.count("proxy_get_property");
+        exchange.response(proxy.vm(), 200);
+        exchange.response_chunk(proxy.vm(), answer, true);
+        exchange.close(proxy.vm());
+        calls.push(proxy.workers[0].script.count("proxy_get_property") - before);
+    }
+    let expected: Vec<usize> = (0..16).map(|n| usize::from(n % 8 == 0)).collect();
+    assert_eq!(calls, expected);
+}
+
+#[test]
+fn moved_requests_that_were_not_asked_about_are_booked_right_once_one_is_noticed_and_at_their_end()
+{
+    let mut proxy = ready_with(&config(), &only(1, &[0]));
+    ask(proxy.vm()).finish(proxy.vm());
+    // The second to the eighth answer are not asked about; the ninth is.
+    let mut unnoticed: Vec<Exchange> = (0..7).map(|_| moved(proxy.vm())).collect();
+    let report = reported(&mut proxy);
+    assert_eq!(both(&report), (7, 0));
+    let noticed = moved(proxy.vm());
+    let report = reported(&mut proxy);
+    assert_eq!(both(&report), (7, 1));
+    for exchange in unnoticed.iter_mut().take(4) {
+        exchange.response_chunk(proxy.vm(), [b'x'; 300], false);
+    }
+    let report = reported(&mut proxy);
+    assert_eq!(both(&report), (3, 5));
+    assert_eq!(rows(&report, |own| own.started), [0, 4], "{report:?}");
+    for exchange in unnoticed.drain(..).chain([noticed]) {
+        exchange.close(proxy.vm());
+    }
+    let report = reported(&mut proxy);
+    assert_eq!(in_flight(&report), 0);
+    // Those that moved count as failed where they were sent, and were sent again.
+    assert_eq!(rows(&report, |own| own.sent), [9, 8], "{report:?}");
+    assert_eq!(rows(&report, |own| own.finished), [9, 8], "{report:?}");
+    assert_eq!(rows(&report, |own| own.failed), [8, 0], "{report:?}");
+}
+
+#[test]
+fn a_failure_is_noticed_whether_or_not_its_answer_was_asked_about() {
+    for (failure, run) in [
+        ("the server says 500", ENDS[2].1),
+        ("reset in the middle of the answer", ENDS[5].1),
+        ("a timeout", ENDS[6].1),
+    ] {
+        let mut proxy = ready_with(&config(), &only(1, &[0]));
+        ask(proxy.vm()).finish(proxy.vm());
+        let exchange = ask(proxy.vm());
+        let code = if failure.starts_with("reset") {
+            200_u64
+        } else {
+            500
+        };
+        proxy
+            .vm()
+            .set_attribute(exchange.stream, "response.code", code.to_le_bytes());
+        run(exchange, proxy.vm());
+        let report = reported(&mut proxy);
+        let failed: u64 = report.endpoints.iter().map(|own| own.failed).sum();
+        assert_eq!(failed, 1, "{failure}: {report:?}");
+        // From now on every answer is asked about.
+        let _moved = moved(proxy.vm());
+        assert_eq!(both(&reported(&mut proxy)).1, 1, "{failure}");
+    }
+}
