@@ -5,8 +5,6 @@
 
 use trimtab_pick::Millis;
 
-/// Seconds of prefill in one placement from which it is news: as long as a table is on its way.
-const NEWS_S: f64 = 0.02;
 /// Least time between two calls, in milliseconds.
 pub(crate) const GAP_MS: u64 = 10;
 /// Rest after a call that failed, in milliseconds. The poll says the same within its wait.
@@ -15,12 +13,6 @@ const PAUSE_MS: u64 = 1_000;
 pub(crate) const TIMEOUT_MS: u32 = 2_000;
 /// A call of which the proxy has not said how it ended is given up after this, in milliseconds.
 const LOST_MS: u64 = 2 * TIMEOUT_MS as u64;
-
-/// Uncached prompt tokens from which a placement on an endpoint of this speed is news; absent: not known, and nothing is.
-pub(crate) fn least_tokens(prefill_tokens_per_s: Option<f32>) -> Option<u64> {
-    // `as` from float saturates.
-    prefill_tokens_per_s.map(|speed| (f64::from(speed) * NEWS_S) as u64)
-}
 
 /// The holder's calls with news.
 #[derive(Debug, Default)]
@@ -123,12 +115,5 @@ mod tests {
         news.on_called(Millis(104_000), 2);
         news.want();
         assert!(news.is_due(Millis(5)));
-    }
-
-    #[test]
-    fn a_placement_is_news_from_twenty_milliseconds_of_prefill() {
-        assert_eq!(least_tokens(Some(10_000.0)), Some(200));
-        assert_eq!(least_tokens(None), None);
-        assert_eq!(least_tokens(Some(f32::INFINITY)), Some(u64::MAX));
     }
 }

@@ -29,12 +29,6 @@ impl Loaded {
         snapshot_after(&self.table, self.arrived_at, previous)
     }
 
-    /// Prefill speed of the endpoint's class in tokens per second; absent: the table does not say.
-    pub(crate) fn prefill_tokens_per_s(&self, row: &Endpoint) -> Option<f32> {
-        let class = self.table.classes.get(usize::from(row.class?))?;
-        class.prefill_tokens_per_s
-    }
-
     /// Age of the table's contents in milliseconds.
     pub(crate) fn age_ms(&self, now: Millis) -> u64 {
         now.since(self.arrived_at)

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use trimtab_loadtable::{Endpoint, Report, Table, Version};
+use trimtab_loadtable::{Report, Table, Version};
 use trimtab_pick::{Decision, EndpointId, Millis, Picker, Reason, Request, Rng, Ticket};
 
 use crate::config::Config;
 use crate::facts::{self, BodyFacts, HashKey, Head};
 use crate::marks::Marks;
 use crate::metrics::{Counter, Metrics};
-use crate::news::{self, News};
+use crate::news::News;
 use crate::reporter::Reporter;
 use crate::sync::Sync;
 use crate::table::Loaded;
@@ -43,8 +43,6 @@ pub(crate) struct Placement {
     pub(crate) request: Request,
     endpoint: EndpointId,
     address: Rc<str>,
-    /// Uncached prompt tokens from which the others should know of it at once; absent: they need not.
-    news_tokens: Option<u64>,
 }
 
 /// A request that is on its way, in the picker's books and in ours.
@@ -132,20 +130,18 @@ impl Worker {
         let decision = self.picker.choose(now, &mut self.rng, &request);
         self.metrics
             .count(Counter::Decisions, decision.reason.as_str());
-        let rows: Vec<&Endpoint> = decision
+        let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
+        let hosts: Vec<&str> = decision
             .choices
             .as_slice()
             .iter()
             .take(config.max_hosts)
-            .filter_map(|index| loaded.table.endpoints.get(usize::try_from(*index).ok()?))
+            .filter_map(row)
+            .map(|row| row.address.as_str())
             .collect();
-        let hosts: Vec<&str> = rows.iter().map(|row| row.address.as_str()).collect();
         let first = *hosts.first()?;
         Some(Placement {
             hosts: hosts.join(","),
-            news_tokens: rows
-                .first()
-                .and_then(|row| news::least_tokens(loaded.prefill_tokens_per_s(row))),
             explain: config
                 .explain_header
                 .is_some()
@@ -160,8 +156,7 @@ impl Worker {
     pub(crate) fn on_sent(&mut self, now: Millis, placement: &Placement) -> (Sent, bool) {
         let (endpoint, address) = (placement.endpoint, &placement.address);
         let sent = self.book(now, endpoint, address, &placement.request);
-        let tokens = sent.ticket.uncached_tokens();
-        let is_news = placement.news_tokens.is_some_and(|least| tokens >= least);
+        let is_news = sent.ticket.is_news();
         (sent, is_news)
     }
 
