@@ -20,3 +20,4 @@ mod protocol;
 mod support;
 mod sync;
 mod tables;
+mod two_proxies;

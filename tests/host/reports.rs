@@ -224,8 +224,9 @@ fn a_conversation_is_looked_for_where_the_table_says_that_it_went() {
     let mut found = None;
     for conversation in 0..30 {
         turn(proxy.vm(), conversation).finish(proxy.vm());
-        let moved = moves(&reports(&mut proxy, 3)).pop();
-        found = found.or(moved.map(|moved| (conversation, moved)));
+        if let Some(moved) = moves(&reports(&mut proxy, 3)).pop() {
+            found = Some((conversation, moved));
+        }
     }
     let (conversation, (key, address)) = found.expect("one that moved");
     let row = ENDPOINTS.iter().position(|own| *own == address);

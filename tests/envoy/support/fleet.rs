@@ -4,9 +4,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
+use hyper::Method;
 use tempfile::TempDir;
 use trimtab::process::Child;
 
+use super::client::bare;
 use super::config;
 use super::stage::{Stage, StageOptions};
 use super::wait::eventually;
@@ -48,12 +50,18 @@ pub(crate) struct Fleet {
     pub(crate) servers: Vec<ModelServer>,
     pub(crate) stage: Stage,
     pub(crate) aggregator: Option<Child>,
+    aggregator_address: SocketAddr,
     dir: TempDir,
 }
 
 impl Fleet {
     /// Starts everything and waits until requests are placed.
     pub(crate) async fn start(speeds: &[f64]) -> Self {
+        Self::start_with(speeds, "", StageOptions::default()).await
+    }
+
+    /// The same with further settings of the aggregator's pool, as lines of YAML, and of the proxy.
+    pub(crate) async fn start_with(speeds: &[f64], pool: &str, proxy: StageOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut servers = Vec::new();
         for (n, speed) in speeds.iter().enumerate() {
@@ -65,18 +73,40 @@ impl Fleet {
             .unwrap()
             .local_addr()
             .unwrap();
-        let text = config::aggregator(aggregator_address, &dir.path().join("pool.yaml"));
+        let mut text = config::aggregator(aggregator_address, &dir.path().join("pool.yaml"));
+        text.push('\n');
+        text.push_str(pool);
         std::fs::write(dir.path().join("aggregator.yaml"), text).unwrap();
         write_pool(dir.path(), &addresses);
         let aggregator = Some(start_aggregator(dir.path()));
-        let stage = Stage::start(&addresses, aggregator_address, StageOptions::default()).await;
+        let stage = Stage::start(&addresses, aggregator_address, proxy).await;
         stage.placing().await;
         Self {
             servers,
             stage,
             aggregator,
+            aggregator_address,
             dir,
         }
+    }
+
+    /// Another proxy of the same pool, which has a table.
+    pub(crate) async fn another_proxy(&self, options: StageOptions) -> Stage {
+        let stage = Stage::start(&self.addresses(), self.aggregator_address, options).await;
+        stage.placing().await;
+        stage
+    }
+
+    /// A server's row of the newest table, in the form for people.
+    pub(crate) async fn row(&self, address: SocketAddr) -> serde_json::Value {
+        let json = [("accept", "application/json")];
+        let path = "/v1/pools/default/table";
+        let answer = bare(self.aggregator_address, Method::GET, path, &json).await;
+        let table: serde_json::Value = serde_json::from_slice(&answer.unwrap().ok().body).unwrap();
+        let rows = table["endpoints"].as_array().unwrap();
+        let name = address.to_string();
+        let row = rows.iter().find(|row| row["address"] == name.as_str());
+        row.unwrap().clone()
     }
 
     /// Kills the aggregator, as a crash would.

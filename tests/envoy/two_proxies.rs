@@ -1,0 +1,122 @@
+//! What one proxy does is known to the other within a moment. Nothing scripted: two Envoys, aggregator, model servers.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::support::client::ask;
+use crate::support::fleet::Fleet;
+use crate::support::{Stage, StageOptions, chat, eventually, post};
+
+/// The server that a proxy's decision named, by the header that explains it.
+fn named(decision: &str) -> String {
+    let (_, rest) = decision.split_once("endpoint=").unwrap();
+    rest.split(';').next().unwrap().to_owned()
+}
+
+/// Where each of a run of short questions went. They have nothing in common that ties them to a server.
+async fn run(stage: &Stage) -> Vec<String> {
+    let mut servers = Vec::new();
+    for n in 0..12 {
+        let question = format!("question {n}");
+        let answer = ask(stage.address, &question).await.unwrap().ok();
+        servers.push(named(answer.header("x-trimtab-decision")));
+    }
+    servers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_prompt_sent_through_one_proxy_is_in_the_table_of_the_other_within_a_moment() {
+    // No poll ends before there is a table, and no table comes before its time but with news.
+    let pool = "  publish_interval: 10s\n  suspect_after: 600s\n  scrape: {interval: 3s, idle_interval: 3s}\n";
+    let proxy = || StageOptions {
+        plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
+        ..StageOptions::default()
+    };
+    let fleet = Fleet::start_with(&[1.0, 1.0], pool, proxy()).await;
+    let other = fleet.another_proxy(proxy()).await;
+    let tables = async || {
+        let name = "trimtab_syncs_total.pool.default.answer.table";
+        other.metric(name).await
+    };
+    let before = tables().await;
+
+    // Seconds of work, which the table tells of until the next one is made.
+    let (address, prompt) = (fleet.stage.address, "a long story ".repeat(10_000));
+    let started = Instant::now();
+    let request = tokio::spawn(async move { chat(address, &prompt).await.map(drop) });
+    let pending = async |server: SocketAddr| fleet.row(server).await["pending_tokens"].as_u64();
+    let busy = eventually("the aggregator's table has it", async || {
+        for server in &fleet.servers {
+            if pending(server.address).await > Some(10_000) {
+                return Some(server.address.to_string());
+            }
+        }
+        None
+    })
+    .await;
+    eventually("the other proxy has a new table", async || {
+        (tables().await > before).then_some(())
+    })
+    .await;
+    eventually("and goes by it", async || {
+        let after = run(&other).await;
+        after.iter().all(|server| *server != busy).then_some(())
+    })
+    .await;
+    // By the next poll it would be known only to the aggregator, and by the table after that to the proxy.
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+    request.abort();
+}
+
+/// A turn of a conversation with a past; where it went and why.
+async fn turn(stage: &Stage) -> (String, String) {
+    let past = "as I said before ".repeat(80);
+    let messages = serde_json::json!([
+        {"role": "user", "content": "tell me a long story"}, {"role": "assistant", "content": past},
+        {"role": "user", "content": "and then?"}]);
+    let body = serde_json::json!({"messages": messages, "model": "m", "max_tokens": 8});
+    let json = [("content-type", "application/json")];
+    let path = "/v1/chat/completions";
+    let answer = post(stage.address, path, &json, body.to_string()).await;
+    let answer = answer.unwrap().ok();
+    let decision = answer.header("x-trimtab-decision").to_owned();
+    (named(&decision), decision)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_one_proxy_had_to_send_elsewhere_is_found_there_by_the_other() {
+    let fleet = Fleet::start(&[1.0, 1.0]).await;
+    let other = fleet.another_proxy(StageOptions::default()).await;
+    let (home, why) = turn(&fleet.stage).await;
+    assert_eq!(turn(&other).await.0, home, "both look at one place: {why}");
+
+    // Work of which only the server itself tells.
+    let busy: SocketAddr = home.parse().unwrap();
+    let mut backlog = tokio::task::JoinSet::new();
+    for n in 0..300 {
+        let prompt = format!("{n} words ").repeat(750);
+        backlog.spawn(async move { chat(busy, &prompt).await.map(drop) });
+    }
+    let wait_ms = async || fleet.row(busy).await["wait_ms"].as_u64();
+    eventually("the table says so", async || {
+        (wait_ms().await > Some(500)).then_some(())
+    })
+    .await;
+    let (elsewhere, why) = turn(&fleet.stage).await;
+    assert_ne!(elsewhere, home, "{why}");
+    backlog.abort_all();
+    eventually("the server is idle again", async || {
+        (wait_ms().await < Some(50)).then_some(())
+    })
+    .await;
+    // Its place is as good as ever; that the other one knows better it has from the table.
+    eventually("the other proxy has heard of it", async || {
+        let (found, why) = turn(&other).await;
+        (found == elsewhere && why.contains("reason=conversation")).then_some(())
+    })
+    .await;
+}
