@@ -1,6 +1,6 @@
 //! The last good table, and why others were refused.
 
-use trimtab_loadtable::{DecodeError, Endpoint, Table, Version, snapshot_after};
+use trimtab_loadtable::{DecodeError, Table, Version, snapshot_after};
 use trimtab_pick::{Millis, Snapshot};
 
 use crate::facts::HashKey;

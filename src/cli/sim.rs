@@ -76,7 +76,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
 
-    /// Hold the results against the files' [expected] bands; exit status 1 when one is missed
+    /// Hold the results against the files' `expected` bands; exit status 1 when one is missed
     #[arg(long)]
     expect: bool,
 

@@ -1,14 +1,16 @@
 //! What a table and a report must satisfy. One place for both sides: a writer can ask before it publishes, a reader
 //! always does.
 
-use core::net::SocketAddr;
+mod address;
+
 use std::sync::Arc;
+
+use address::address;
 
 use crate::{Class, DecodeError, Endpoint, Hot, Moved, Report, Table, limits};
 
 const NAME: &str = "1 to 253 bytes without control characters";
 const OPTIONAL_NAME: &str = "at most 253 bytes without control characters";
-const ADDRESS: &str = "ip:port or [ipv6]:port with a port other than 0";
 
 /// A rate or a mean: finite and not negative.
 pub(crate) fn valid_rate(value: f32) -> bool {
@@ -324,41 +326,6 @@ fn name(
     }
 }
 
-fn address(row: usize, text: &str) -> Result<(), DecodeError> {
-    if is_plain_ipv4(text) {
-        return Ok(());
-    }
-    let parsed = if text.len() <= limits::ADDRESS_BYTES {
-        text.parse::<SocketAddr>().ok()
-    } else {
-        None
-    };
-    match parsed {
-        Some(socket) if socket.port() != 0 => Ok(()),
-        _ => Err(DecodeError::text("address", row, text, ADDRESS)),
-    }
-}
-
-/// Whether `text` is `a.b.c.d:port` without superfluous zeros, as nearly all addresses are. Four times as fast as the
-/// general parser, which decides on the others; it takes all that this takes.
-fn is_plain_ipv4(text: &str) -> bool {
-    let (mut number, mut digits, mut numbers) = (0_u32, 0, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'0'..=b'9' if digits < 5 && (digits == 0 || number > 0) => {
-                number = number * 10 + u32::from(byte - b'0');
-                digits += 1;
-            }
-            b'.' | b':' if digits > 0 && number <= 255 && (byte == b':') == (numbers == 3) => {
-                numbers += 1;
-                (number, digits) = (0, 0);
-            }
-            _ => return false,
-        }
-    }
-    numbers == 4 && (1..=65_535).contains(&number)
-}
-
 fn ascending<T>(
     field: &'static str,
     rows: &[T],
@@ -375,58 +342,4 @@ fn ascending<T>(
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    /// What the general parser says.
-    fn parses(text: &str) -> bool {
-        text.parse::<SocketAddr>()
-            .is_ok_and(|socket| socket.port() != 0)
-    }
-
-    #[test]
-    fn the_short_way_takes_nothing_that_the_general_parser_refuses() {
-        // Two plain addresses with up to two insertions and one deletion.
-        let alphabet = [
-            "", "0", "1", "25", "256", ".", ":", "[", " ", "-", "+1", "65535", "65536", "ä",
-        ];
-        let mut plain = 0;
-        for start in ["10.1.0.25:8000", "255.255.255.255:65535"] {
-            let places = 0..=start.len();
-            for (a, b) in places
-                .clone()
-                .flat_map(|a| places.clone().map(move |b| (a, b.max(a))))
-            {
-                for (x, y) in alphabet
-                    .iter()
-                    .flat_map(|x| alphabet.iter().map(move |y| (x, y)))
-                {
-                    for cut in 0..2 {
-                        let end = (b + cut).min(start.len());
-                        let text =
-                            format!("{}{x}{}{y}{}", &start[..a], &start[a..b], &start[end..]);
-                        plain += u32::from(is_plain_ipv4(&text));
-                        assert!(!is_plain_ipv4(&text) || parses(&text), "{text:?}");
-                    }
-                }
-            }
-        }
-        assert!(plain > 1_000, "{plain} are plain");
-    }
-
-    #[test]
-    fn the_short_way_takes_every_address_that_is_written_plainly() {
-        for number in 0..100_000_u32 {
-            let ip = core::net::Ipv4Addr::from(number.wrapping_mul(0x9e37_79b9));
-            let text = format!("{ip}:{}", number % 65_535 + 1);
-            assert!(is_plain_ipv4(&text) && parses(&text), "{text}");
-        }
-        assert!(!is_plain_ipv4("10.0.0.1:0"));
-    }
 }

@@ -1,14 +1,18 @@
 //! Bytes to checked values.
 
+mod keyed;
+
 use std::sync::Arc;
 
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
+use keyed::{heat, moved, prefixes};
+
 use crate::columns::{Column, read_ratio, read_strings};
 use crate::{
-    Class, DecodeError, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role,
-    State, Table, Version, limits, wire,
+    Class, DecodeError, Demand, Endpoint, EndpointReport, Report, Role, State, Table, Version,
+    limits, wire,
 };
 
 impl Table {
@@ -287,54 +291,6 @@ fn reported(message: &wire::Report) -> Result<Vec<EndpointReport>, DecodeError> 
         pending: pending.get(row),
     };
     Ok(addresses.into_iter().enumerate().map(row).collect())
-}
-
-/// Keys with their values, one each; not more than `limit`.
-fn keyed<'a>(
-    field: &'static str,
-    message: &'a wire::Keyed,
-    limit: usize,
-) -> Result<impl Iterator<Item = (u64, u32)> + 'a, DecodeError> {
-    let (keys, values) = (&message.keys, &message.values);
-    if keys.len() > limit {
-        return Err(DecodeError::TooMany {
-            field,
-            found: keys.len(),
-            limit,
-        });
-    }
-    if keys.len() != values.len() {
-        return Err(DecodeError::Column {
-            field,
-            found: values.len(),
-            expected: keys.len(),
-        });
-    }
-    Ok(keys.iter().copied().zip(values.iter().copied()))
-}
-
-fn heat(message: &wire::Keyed) -> Result<Vec<Hot>, DecodeError> {
-    let keyed = keyed("heat", message, limits::HOT_PREFIXES)?;
-    Ok(keyed
-        .map(|(key, share_ppm)| Hot { key, share_ppm })
-        .collect())
-}
-
-fn moved(message: &wire::Keyed) -> Result<Vec<Moved>, DecodeError> {
-    keyed("moved", message, limits::MOVED)?
-        .enumerate()
-        .map(|(row, (key, endpoint))| {
-            let endpoint = narrow("moved", row, endpoint)?;
-            Ok(Moved { key, endpoint })
-        })
-        .collect()
-}
-
-fn prefixes(message: &wire::Keyed) -> Result<Vec<PrefixCount>, DecodeError> {
-    let keyed = keyed("prefixes", message, limits::REPORTED_PREFIXES)?;
-    Ok(keyed
-        .map(|(key, count)| PrefixCount { key, count })
-        .collect())
 }
 
 /// An error, made out of line so that the checks are small enough to be inlined into the loop over rows.

@@ -8,8 +8,8 @@ use crate::policy::{Policy, View};
 use crate::whereabouts::Whereabouts;
 use crate::{Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, weighing};
 
-/// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table the
-/// [fallback](crate::fallback).
+/// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table by own
+/// requests alone.
 #[derive(Debug)]
 pub struct WaterLevel {
     config: Config,
