@@ -56,6 +56,7 @@ fn endpoint(row: Row) -> EndpointLoad {
         prefill_tokens_per_s: row.prefill_tokens_per_s,
         decode_s_per_sequence: row.decode_s_per_sequence,
         speed: row.speed,
+        adapter_room: row.adapters.as_ref().map(|list| list.len() % 2 == 0),
         adapters: row.adapters,
         age_ms: row.age_ms,
     }
@@ -79,7 +80,11 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     adapter_load_s,
                     reported: true,
                 };
-                picker.on_table(Rc::new(Snapshot::new(rows, facts, Millis(at))), None);
+                let snapshot = Snapshot::new(rows, facts, Millis(at));
+                let heat = vec![(at, arrival_rate.unwrap_or(0.5))];
+                picker.on_told(Millis(at), at, EndpointId(at % 7));
+                let reported = (at % 2 == 0).then(|| picker.sends());
+                picker.on_table(Rc::new(snapshot.with_heat(heat)), reported);
             }
             Step::Send {
                 now,

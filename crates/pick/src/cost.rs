@@ -134,7 +134,8 @@ mod tests {
     use alloc::vec;
 
     use super::*;
-    use crate::{Conversation, EndpointId, Prefix, State};
+    use crate::golden::idle;
+    use crate::{Conversation, Prefix};
 
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -243,18 +244,8 @@ mod tests {
     #[test]
     fn an_adapter_costs_nothing_where_it_is_one_load_at_home_and_five_elsewhere() {
         let mut endpoint = EndpointLoad {
-            id: EndpointId(1),
-            state: State::Ready,
-            wait_s: None,
-            waiting: None,
-            running: None,
-            kv_used: None,
-            prefill_tokens_per_s: None,
-            decode_s_per_sequence: None,
-            speed: None,
             adapters: Some(vec![1, 4]),
-            adapter_room: None,
-            age_ms: 0,
+            ..idle(1)
         };
         let wanting = |index| {
             let adapter = Some(Adapter { key: 7, index });
