@@ -97,12 +97,17 @@ impl Fleet {
         stage
     }
 
-    /// A server's row of the newest table, in the form for people.
-    pub(crate) async fn row(&self, address: SocketAddr) -> serde_json::Value {
+    /// The newest table, in the form for people.
+    pub(crate) async fn table(&self) -> serde_json::Value {
         let json = [("accept", "application/json")];
         let path = "/v1/pools/default/table";
         let answer = bare(self.aggregator_address, Method::GET, path, &json).await;
-        let table: serde_json::Value = serde_json::from_slice(&answer.unwrap().ok().body).unwrap();
+        serde_json::from_slice(&answer.unwrap().ok().body).unwrap()
+    }
+
+    /// A server's row of it.
+    pub(crate) async fn row(&self, address: SocketAddr) -> serde_json::Value {
+        let table = self.table().await;
         let rows = table["endpoints"].as_array().unwrap();
         let name = address.to_string();
         let row = rows.iter().find(|row| row["address"] == name.as_str());
