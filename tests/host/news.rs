@@ -191,10 +191,10 @@ fn without_queues_or_calls_the_poll_says_what_is_new() {
 }
 
 #[test]
-fn a_table_that_does_not_say_how_fast_endpoints_are_makes_no_news() {
+fn a_table_that_does_not_say_how_fast_endpoints_are_makes_news_as_if_they_were_middling() {
     let mut unknown = table();
     unknown.classes[0].prefill_tokens_per_s = None;
     let mut proxy = crate::support::ready_with(&crate::support::config(), &unknown);
     let _ = long(proxy.vm());
-    assert_eq!(proxy.shared.queued_messages(), 0);
+    assert_eq!(proxy.shared.queued_messages(), 1);
 }

@@ -13,7 +13,12 @@ pub(crate) struct Backlog {
     at: Duration,
     /// Tokens per second.
     rate: f64,
+    /// When a request last got its first byte, or none was waiting.
+    progress_at: Duration,
 }
+
+/// A queue may be so much later than twice what its tokens take before it counts as stuck, in seconds.
+const STUCK_AFTER_S: f64 = 0.5;
 
 impl Backlog {
     /// Brings it to `now`, with the speed at which it drains from here on and what there can be left at the most.
@@ -21,12 +26,30 @@ impl Backlog {
         self.tokens = self.left(now, pending);
         self.at = self.at.max(now);
         self.rate = tokens_per_s;
+        if pending <= 0.0 {
+            self.on_progress(now);
+        }
     }
 
     /// Proxies say that so many tokens were sent.
     pub(crate) fn add(&mut self, now: Duration, tokens: f64) {
         self.tokens = self.left(now, f64::INFINITY) + tokens;
         self.at = self.at.max(now);
+    }
+
+    /// Some request got its first byte, or none is waiting.
+    pub(crate) fn on_progress(&mut self, now: Duration) {
+        self.progress_at = self.progress_at.max(now);
+    }
+
+    /// Seconds by which the endpoint is late: it has work that nobody told us of, or is slower than we think. What is late already
+    /// takes as long again. `pending`: as below.
+    pub(crate) fn late_s(&self, now: Duration, pending: f64) -> f64 {
+        if pending <= 0.0 {
+            return 0.0;
+        }
+        let silent_s = now.saturating_sub(self.progress_at).as_secs_f64();
+        (silent_s - 2.0 * pending / self.rate.max(1.0) - STUCK_AFTER_S).max(0.0)
     }
 
     /// Tokens that are left at `now`. `pending`: tokens of requests without a first byte, over all proxies; no more than these
@@ -40,6 +63,20 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_that_starts_nothing_for_long_is_late() {
+        let at = Duration::from_millis;
+        let mut backlog = Backlog::default();
+        backlog.settle(at(1_000), 10_000.0, 0.0);
+        backlog.on_progress(at(1_000));
+        // 1,000 tokens take 0.1 s; late from 0.7 s on.
+        assert_eq!(backlog.late_s(at(1_650), 1_000.0), 0.0);
+        assert!((backlog.late_s(at(2_700), 1_000.0) - 1.0).abs() < 1e-9);
+        assert_eq!(backlog.late_s(at(2_700), 0.0), 0.0);
+        backlog.on_progress(at(2_700));
+        assert_eq!(backlog.late_s(at(2_800), 1_000.0), 0.0);
+    }
 
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -256,6 +256,9 @@ impl Claim {
         endpoint
             .backlog
             .add(now, tokens.min(most * MAX_PROMPT_TOKENS));
+        if self.started > before.started {
+            endpoint.backlog.on_progress(now);
+        }
         let Some((scraped_at, _)) = endpoint.sample else {
             return;
         };

@@ -244,8 +244,16 @@ impl<'a> Build<'a> {
     fn reported_s(&self, endpoint: &Endpoint, waiting: f64, flight: &Flight, costs: &Costs) -> f64 {
         let tokens = endpoint.backlog.left(self.now, flight.pending_tokens);
         let strangers = (waiting - flight.pending).max(0.0);
+        let late_s = match &endpoint.sample {
+            // Only where the server has a queue: a whole answer's first byte comes late without one.
+            Some((_, sample)) if sample.waiting > Some(0.0) => {
+                endpoint.backlog.late_s(self.now, flight.pending_tokens)
+            }
+            _ => 0.0,
+        };
         cost::prefill_s(tokens, costs.prefill_tokens_per_s)
             + self.queued_s(endpoint, strangers, costs)
+            + late_s
     }
 
     /// What is left of the prompt that is being prefilled, on average.
