@@ -18,6 +18,12 @@ use trimtab_loadtable::{Class, Demand, Endpoint as Row, State, Table, Version, l
 const UNKNOWN_PROMPT_TOKENS: f64 = 512.0;
 const UNKNOWN_OUTPUT_TOKENS: f64 = 256.0;
 
+/// From this share of KV blocks in use on, requests that wait most likely wait for blocks.
+const KV_TIGHT: f64 = 0.85;
+/// Requests per second that end at a busy endpoint at least, and the longest wait for blocks that is reckoned with.
+const LEAST_ENDED_PER_S: f64 = 0.2;
+const MAX_MEMORY_S: f64 = 60.0;
+
 /// The pool's means, kept through quiet times in which nothing can be measured.
 #[derive(Debug, Default)]
 pub(crate) struct Means {
@@ -214,7 +220,8 @@ impl<'a> Build<'a> {
                     Some(flight) => self.reported_s(endpoint, waiting, &flight, costs),
                     None => self.queued_s(endpoint, waiting, costs) + self.busy_s(endpoint, costs),
                 };
-                cost::wait_s(prefill_s, costs.decode_s, running)
+                let start_s = prefill_s.max(memory_s(endpoint, waiting));
+                cost::wait_s(start_s, costs.decode_s, running)
             });
         let count = |value: Option<f64>| value.map(whole);
         Row {
@@ -317,6 +324,20 @@ fn indices(endpoint: &Endpoint, adapters: &[&str]) -> Option<Vec<u16>> {
     list.sort_unstable();
     list.dedup();
     Some(list)
+}
+
+/// Seconds that a queue takes where requests wait for KV blocks and not for compute: it moves as requests end.
+fn memory_s(endpoint: &Endpoint, waiting: f64) -> f64 {
+    let tight = endpoint
+        .sample
+        .as_ref()
+        .is_some_and(|(_, sample)| sample.waiting > Some(0.0) && sample.kv_used >= Some(KV_TIGHT));
+    // In a queue that neither grows nor shrinks for long as many end as arrive.
+    let ended_per_s = endpoint.work.arrivals.per_s().unwrap_or(0.0);
+    match tight {
+        true => (waiting / ended_per_s.max(LEAST_ENDED_PER_S)).min(MAX_MEMORY_S),
+        false => 0.0,
+    }
 }
 
 /// Whether fewer adapters run than there are slots; absent: the server does not say how many there are.

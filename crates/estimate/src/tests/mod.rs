@@ -12,5 +12,6 @@
 )]
 
 mod learning;
+mod memory;
 mod reports;
 mod rows;
