@@ -27,9 +27,23 @@ const PATHS: [&str; 10] = [
     "/inference/v1/generate",
 ];
 
+/// How a plugin takes part in placing a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// All by itself; needs `allow_on_headers_stop_iteration` in the proxy's plugin configuration.
+    #[default]
+    Single,
+    /// The first of two: sees the body and decides.
+    Tap,
+    /// The second of two, behind it in the chain: holds the headers meanwhile and sets the destination.
+    Pick,
+}
+
 /// Checked configuration of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// `role`: `single` (the default), `tap` or `pick`. The two of a pair have the same configuration but for this.
+    pub role: Role,
     /// `pool`: name of the pool at the aggregator.
     pub pool: String,
     /// `aggregator.cluster`: the proxy's cluster that leads to the aggregator.
@@ -45,6 +59,9 @@ pub struct Config {
     /// `decide_after_bytes`: how much of a body is held back and read at most. 16 KiB by default, which fits below the 32 KiB buffer
     /// limit of hardened listeners; more only where the listener is known to allow it.
     pub decide_after_bytes: usize,
+    /// `decide_within`: how long a request waits at most for the rest of its body, from a slow client for instance, before it is placed by
+    /// what has come. 100 ms to 60 s, 1 s by default.
+    pub decide_within_ms: u64,
     /// `max_hosts`: hosts in the destination header; the later ones serve retries. 1 to 3, 3 by default.
     pub max_hosts: usize,
     /// `destination_header`: where the chosen hosts go. Lower case.
@@ -112,7 +129,13 @@ impl Config {
             .as_ms()
             .range(1_000..=60_000)
             .default(10_000);
+        let role = s
+            .string("role")
+            .map(|name| role(&name))
+            .hint("write single, tap or pick")
+            .default(Role::Single);
         let config = Self {
+            role,
             authority: authority.unwrap_or_else(|| "trimtab-aggregator".into()),
             pool,
             cluster,
@@ -128,6 +151,11 @@ impl Config {
                 .usize("decide_after_bytes")
                 .range(1_024..=1_048_576)
                 .default(16_384),
+            decide_within_ms: s
+                .duration("decide_within")
+                .as_ms()
+                .range(100..=60_000)
+                .default(1_000),
             max_hosts: s.usize("max_hosts").range(1..=3).default(3),
             destination_header: header(&s, "destination_header")
                 .unwrap_or_else(|| "x-gateway-destination-endpoint".into()),
@@ -149,6 +177,16 @@ impl Config {
         self.paths.iter().any(|end| path.ends_with(end.as_bytes()))
     }
 
+    /// Whether a POST to this target of a request is a completion request.
+    pub(crate) fn is_completion_target(&self, target: &[u8]) -> bool {
+        self.is_completion_path(crate::facts::path_of(target))
+    }
+
+    /// The pools as tap and pick compare them.
+    pub(crate) fn pools_mark(&self) -> String {
+        self.pool.clone()
+    }
+
     /// Headers that only this filter may set, so that nothing a client sends reaches the load balancer or the access log.
     pub(crate) fn own_headers(&self) -> impl Iterator<Item = &str> {
         [
@@ -166,6 +204,15 @@ impl Config {
             .enumerate()
             .map(|(place, own)| matches(own) << place)
             .sum()
+    }
+}
+
+fn role(name: &str) -> Result<Role, &'static str> {
+    match name {
+        "single" => Ok(Role::Single),
+        "tap" => Ok(Role::Tap),
+        "pick" => Ok(Role::Pick),
+        _ => Err("is none of single, tap and pick"),
     }
 }
 

@@ -20,7 +20,7 @@ use trimtab_pick::{Adapter, Conversation, Prefix, Request};
 
 pub(crate) use body::{Body, BodyFacts};
 pub(crate) use hash::{HashKey, Purpose};
-pub(crate) use head::{Head, Plan};
+pub(crate) use head::{Head, Plan, path_of};
 
 /// Puts together what head and body told. `body`: absent when it was not read or is not JSON.
 pub(crate) fn request(

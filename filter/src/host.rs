@@ -189,6 +189,30 @@ pub(crate) fn property(path: &str) -> Result<Option<Vec<u8>>, HostError> {
     })
 }
 
+/// Sets a property of the stream at hand, which later plugins of its chain and access logs can read. `name`: one segment.
+pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), HostError> {
+    // SAFETY: the host reads a live string and a live slice.
+    let status =
+        unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    check("proxy_set_property", status)
+}
+
+/// Makes the calls that follow, up to the end of this callback, speak of another stream, or of the plugin itself. Fails for a stream
+/// that is gone.
+pub(crate) fn set_effective_context(context_id: u32) -> Result<(), HostError> {
+    // SAFETY: no memory is passed.
+    let status = unsafe { abi::proxy_set_effective_context(context_id) };
+    check("proxy_set_effective_context", status)
+}
+
+/// Lets the held request of the stream at hand go on, once this callback has returned.
+pub(crate) fn continue_request() -> Result<(), HostError> {
+    const REQUEST: u32 = 0;
+    // SAFETY: no memory is passed.
+    let status = unsafe { abi::proxy_continue_stream(REQUEST) };
+    check("proxy_continue_stream", status)
+}
+
 /// A value that all VMs of this proxy share; absent: nobody has set it.
 pub(crate) fn shared(key: &str) -> Result<Option<Shared>, HostError> {
     let mut cas = 0_u32;

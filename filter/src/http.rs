@@ -1,7 +1,7 @@
 //! One request: headers -> body -> destination header, and what becomes of it.
 //!
-//! Every path ends in `Continue`. The one `Pause` is given while a completion request's body is being read, and the body callback, the
-//! trailers or the end of the body end it.
+//! Every path ends in `Continue`. The one `Pause` is given at headers while the body of a completion request is being read, and the body
+//! callback, the trailers, the end of the body or a tick ends it. With the role tap there is none: pick holds the headers.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -9,23 +9,29 @@
 
 use std::rc::Rc;
 
+use crate::config::Role;
 use crate::exchange::millis;
 use crate::facts::{Body, HashKey, Head, Plan};
 use crate::host::{self, Action, Buffer, Map};
 use crate::in_flight::InFlight;
 use crate::metrics::Counter;
-use crate::root::{self, Root};
+use crate::naming::{self, Way};
+use crate::pairing::{self, Fault, Mark};
+use crate::root::Root;
 
 /// One request.
 #[derive(Debug)]
 pub(crate) struct HttpFilter {
-    root: Option<Rc<Root>>,
+    root: Rc<Root>,
+    context_id: u32,
     reading: Option<Box<Reading>>,
+    /// The tick at which the headers were let go although nothing of the body had come.
+    let_go_at: Option<u64>,
     in_flight: Option<InFlight>,
     explain: Option<String>,
 }
 
-/// A request whose headers are held back.
+/// A request whose body is being read, and whose headers are held back meanwhile.
 #[derive(Debug)]
 struct Reading {
     head: Head,
@@ -33,20 +39,29 @@ struct Reading {
     body: Body,
     seen_bytes: usize,
     is_json: bool,
+    /// The tick at which it began.
+    since: u64,
 }
 
 impl HttpFilter {
-    pub(crate) fn new(root_id: u32) -> Self {
+    pub(crate) fn new(root: Rc<Root>, context_id: u32) -> Self {
         Self {
-            root: root::find(root_id),
+            root,
+            context_id,
             reading: None,
+            let_go_at: None,
             in_flight: None,
             explain: None,
         }
     }
 
+    fn is_tap(&self) -> bool {
+        self.root.config.role == Role::Tap
+    }
+
     /// Decides, and names the destination.
-    fn place(&mut self, root: &Rc<Root>, head: &Head, body: Option<(&Body, HashKey)>) {
+    fn place(&mut self, head: &Head, body: Option<(&Body, HashKey)>, way: Way) {
+        let root = Rc::clone(&self.root);
         let facts = body.map(|(body, key)| (body.facts(head.content_length), key));
         let now = millis(root.now_ns());
         let placed = root.with(|worker| {
@@ -57,45 +72,50 @@ impl HttpFilter {
                 facts.as_ref().map(|(facts, key)| (facts, *key)),
             )
         });
-        let Some(placement) = placed.flatten() else {
-            return;
-        };
-        let set = host::set_header(
-            Map::HttpRequestHeaders,
-            &root.config.destination_header,
-            &placement.hosts,
-        );
-        if root.checked(set).is_some() {
-            self.in_flight = InFlight::new(root, now, &placement);
+        let placement = placed.flatten();
+        let hosts = placement.as_ref().map_or("", |placement| &placement.hosts);
+        let named = naming::name(&root, hosts, way);
+        if let Some(placement) = placement.filter(|_| named) {
+            self.in_flight = InFlight::new(&root, now, &placement);
             self.explain = placement.explain;
         }
     }
 
-    /// Ends the reading and decides on what was read.
-    fn finish_reading(&mut self, root: &Rc<Root>, reading: &Reading) -> Action {
+    /// Decides on what was read.
+    fn place_read(&mut self, reading: &Reading) {
         if !reading.is_json {
-            root.with(|worker| worker.metrics.count(Counter::BodiesNotJson, "json"));
+            self.root
+                .with(|worker| worker.metrics.count(Counter::BodiesNotJson, "json"));
         }
-        self.place(
-            root,
-            &reading.head,
-            reading.is_json.then_some((&reading.body, reading.key)),
-        );
-        Action::Continue
+        let way = if self.is_tap() {
+            Way::ByPick
+        } else {
+            Way::Here
+        };
+        let body = (reading.is_json && reading.seen_bytes > 0).then_some(&reading.body);
+        self.place(&reading.head, body.map(|body| (body, reading.key)), way);
+    }
+
+    /// Tells pick what to expect. `false`: it will not know, so nothing may wait for it.
+    fn mark(&self, follows: bool) -> bool {
+        let pools = self.root.pools_mark.as_bytes();
+        let mark = Mark { follows, pools }.encode();
+        let told = host::set_property(pairing::MARK, &mark);
+        self.root.checked(told).is_some()
     }
 }
 
 impl Reading {
-    /// Reads what is new of the `buffered_bytes` that the proxy holds. `true`: enough was seen.
-    fn read(&mut self, root: &Root, buffered_bytes: usize) -> bool {
+    /// Reads what is new of the body. `bytes`: what can be seen of it now. `from_start`: all that has come, not only the new part.
+    /// `true`: enough was seen.
+    fn read(&mut self, root: &Root, bytes: usize, from_start: bool) -> bool {
         let limit = root.config.decide_after_bytes;
-        let wanted = buffered_bytes.min(limit).saturating_sub(self.seen_bytes);
+        let start = if from_start { self.seen_bytes } else { 0 };
+        let room = limit.saturating_sub(self.seen_bytes);
+        let wanted = bytes.saturating_sub(start).min(room);
         if wanted > 0 {
-            let Some(Some(chunk)) = root.checked(host::buffer(
-                Buffer::HttpRequestBody,
-                self.seen_bytes,
-                wanted,
-            )) else {
+            let chunk = root.checked(host::buffer(Buffer::HttpRequestBody, start, wanted));
+            let Some(Some(chunk)) = chunk else {
                 return true;
             };
             self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
@@ -105,16 +125,14 @@ impl Reading {
             .head
             .content_length
             .is_some_and(|length| self.seen_bytes as u64 >= length);
-        !self.is_json || whole || self.seen_bytes >= limit || buffered_bytes >= limit
+        !self.is_json || whole || self.seen_bytes >= limit
     }
 }
 
 impl HttpFilter {
     /// The request's headers came. `end_of_stream`: there is no body.
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
-        let Some(root) = self.root.clone() else {
-            return Action::Continue;
-        };
+        let root = Rc::clone(&self.root);
         let config = &root.config;
         let Some(headers) = root.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
             // Without the headers nothing can be placed, but a forged destination must not get through.
@@ -133,61 +151,106 @@ impl HttpFilter {
         }
         match head.plan {
             Plan::Pass => Action::Continue,
-            Plan::PlaceNow => {
-                self.place(&root, &head, None);
-                Action::Continue
-            }
+            Plan::PlaceNow => self.place_now(&head),
             Plan::Read => match root.with(|worker| worker.hash_key()).flatten() {
-                Some(key) => {
-                    let body = Body::new(key);
-                    self.reading = Some(Box::new(Reading {
-                        head,
-                        key,
-                        body,
-                        seen_bytes: 0,
-                        is_json: true,
-                    }));
-                    Action::Pause
-                }
+                Some(key) if root.holding.may_hold() => self.hold(head, key),
                 // Without a table the body would be held for nothing.
-                None => {
-                    self.place(&root, &head, None);
-                    Action::Continue
-                }
+                _ => self.place_now(&head),
             },
         }
     }
 
-    /// A part of the body came. `buffered_bytes`: all that the proxy holds, not only the new part.
-    pub(crate) fn on_request_body(&mut self, buffered_bytes: usize, end_of_stream: bool) -> Action {
-        let (Some(root), Some(mut reading)) = (self.root.clone(), self.reading.take()) else {
+    /// Decides by the headers alone.
+    fn place_now(&mut self, head: &Head) -> Action {
+        if self.is_tap() {
+            self.mark(false);
+        }
+        self.place(head, None, Way::Here);
+        Action::Continue
+    }
+
+    /// Begins to read the body, for which the headers have to be held.
+    fn hold(&mut self, head: Head, key: HashKey) -> Action {
+        let action = match self.is_tap() {
+            true if !self.mark(true) => return self.place_now(&head),
+            true => Action::Continue,
+            false => Action::Pause,
+        };
+        self.reading = Some(Box::new(Reading {
+            head,
+            key,
+            body: Body::new(key),
+            seen_bytes: 0,
+            is_json: true,
+            since: self.root.holding.ticks(),
+        }));
+        action
+    }
+
+    /// A part of the body came. `bytes`: while the body is held, all of it that has come, else the new part.
+    pub(crate) fn on_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
+        if let Some(let_go_at) = self.let_go_at.take_if(|_| bytes > 0)
+            && self.root.holding.on_late_body(let_go_at)
+        {
+            self.root.fault(Fault::NoStopIteration);
+        }
+        let Some(mut reading) = self.reading.take() else {
             return Action::Continue;
         };
-        if reading.read(&root, buffered_bytes) || end_of_stream {
-            return self.finish_reading(&root, &reading);
+        let held = !self.is_tap();
+        if bytes > 0 && held {
+            self.root.holding.on_body();
+        }
+        if reading.read(&self.root, bytes, held) || end_of_stream {
+            self.place_read(&reading);
+            return Action::Continue;
         }
         self.reading = Some(reading);
-        Action::Pause
+        if held {
+            Action::Pause
+        } else {
+            Action::Continue
+        }
     }
 
     /// Trailers came, so the body is complete.
     pub(crate) fn on_request_trailers(&mut self) -> Action {
-        match (self.root.clone(), self.reading.take()) {
-            (Some(root), Some(reading)) => self.finish_reading(&root, &reading),
-            _ => Action::Continue,
+        if let Some(reading) = self.reading.take() {
+            self.place_read(&reading);
         }
+        Action::Continue
+    }
+
+    /// A tick. A request that has waited too long for the rest of its body goes on with what is known. `true`: it did, and calls speak of
+    /// it from here on.
+    pub(crate) fn on_tick(&mut self) -> bool {
+        let holding = &self.root.holding;
+        let overdue =
+            |reading: &mut Box<Reading>| holding.is_overdue(reading.since, reading.seen_bytes > 0);
+        let Some(reading) = self.reading.take_if(overdue) else {
+            return false;
+        };
+        let speaks = host::set_effective_context(self.context_id);
+        if self.root.checked(speaks).is_none() {
+            return false;
+        }
+        self.place_read(&reading);
+        if !self.is_tap() {
+            let now = self.root.holding.ticks();
+            self.let_go_at = (reading.seen_bytes == 0).then_some(now);
+            self.root.checked(host::continue_request());
+        }
+        true
     }
 
     /// The answer's headers came.
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
-        let Some(root) = &self.root else {
-            return Action::Continue;
-        };
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.on_response_headers(end_of_stream);
         }
-        if let (Some(name), Some(text)) = (&root.config.explain_header, self.explain.take()) {
-            root.checked(host::set_header(Map::HttpResponseHeaders, name, &text));
+        if let (Some(name), Some(text)) = (&self.root.config.explain_header, self.explain.take()) {
+            self.root
+                .checked(host::set_header(Map::HttpResponseHeaders, name, &text));
         }
         Action::Continue
     }
@@ -204,11 +267,6 @@ impl HttpFilter {
     pub(crate) fn on_done(&mut self) {
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.on_done();
-        }
-        if let (Some(root), Some(reading)) = (&self.root, self.reading.take())
-            && reading.seen_bytes == 0
-        {
-            root.hint_stop_iteration();
         }
     }
 }

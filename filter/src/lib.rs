@@ -10,7 +10,7 @@
 //! left to Envoy's own balancing, except that a destination header from the client is removed from *every* request.
 //!
 //! Where to read on: `http` (one request) -> `facts` (what the decision may know) -> `worker` (decide, keep books);
-//! `root` (configuration, ticks) -> `exchange` (the other workers) -> `poll` (the aggregator).
+//! `plugin` (configuration) -> `root` (ticks) -> `exchange` (the other workers) -> `poll` (the aggregator).
 #![deny(
     missing_docs,
     clippy::unwrap_used,
@@ -23,6 +23,8 @@ mod config;
 mod contexts;
 mod exchange;
 mod facts;
+mod gate;
+mod holding;
 mod host;
 mod http;
 mod in_flight;
@@ -31,7 +33,10 @@ mod lists;
 mod marks;
 mod merge;
 mod metrics;
+mod naming;
 mod news;
+mod pairing;
+mod plugin;
 mod poll;
 mod reporter;
 mod root;

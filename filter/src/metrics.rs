@@ -27,6 +27,8 @@ pub(crate) enum Counter {
     SyncErrors,
     /// Tables that were not taken.
     TableRefusals,
+    /// Requests whose headers could not be held as the configuration means it.
+    HoldErrors,
     /// Hostcalls that failed.
     HostErrors,
 }
@@ -41,6 +43,7 @@ impl Counter {
             Self::News => ("trimtab_news_total", "result"),
             Self::SyncErrors => ("trimtab_sync_errors_total", "reason"),
             Self::TableRefusals => ("trimtab_table_refusals_total", "reason"),
+            Self::HoldErrors => ("trimtab_hold_errors_total", "reason"),
             Self::HostErrors => ("trimtab_host_errors_total", "call"),
         }
     }

@@ -1,51 +1,33 @@
-//! The plugin in one VM: configuration, ticks, answers of the aggregator.
+//! The plugin with the role of a decider in one VM: its worker, and what it knows of the proxy.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
 )]
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use trimtab_pick::Rng;
 
 use crate::config::Config;
+use crate::contexts;
 use crate::exchange;
-use crate::facts::{HashKey, Purpose};
-use crate::host::{self, Buffer, HostError, Level};
-use crate::lease::When;
+use crate::holding::Holding;
+use crate::host::{self, HostError, Level};
+use crate::metrics::Counter;
+use crate::pairing::{Fault, Reported};
 use crate::poll;
 use crate::shared::{Keys, Stamp};
 use crate::wake;
 use crate::watch::Watch;
 use crate::worker::Worker;
 
-thread_local! {
-    /// The configured plugins of this VM. Envoy puts plugins whose code and VM settings are equal into one VM.
-    static ROOTS: RefCell<BTreeMap<u32, Rc<Root>>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// The plugin of a root context; absent: not configured.
-pub(crate) fn find(root_id: u32) -> Option<Rc<Root>> {
-    ROOTS.with(|roots| roots.try_borrow().ok()?.get(&root_id).cloned())
-}
-
-fn register(root_id: u32, root: Option<Rc<Root>>) {
-    ROOTS.with(|roots| {
-        if let Ok(mut roots) = roots.try_borrow_mut() {
-            match root {
-                Some(root) => roots.insert(root_id, root),
-                None => roots.remove(&root_id),
-            };
-        }
-    });
-}
-
 /// One configured plugin in one VM.
 #[derive(Debug)]
 pub(crate) struct Root {
-    pub(crate) config: Config,
+    pub(crate) config: Rc<Config>,
+    /// The pools, as the mark for pick has them.
+    pub(crate) pools_mark: String,
     pub(crate) keys: Keys,
     /// Tells this worker from the others of the proxy.
     pub(crate) worker_number: u64,
@@ -55,15 +37,24 @@ pub(crate) struct Root {
     pub(crate) seen_stamp: Cell<Option<Stamp>>,
     /// Whether to ask what became of requests.
     pub(crate) watch: Watch,
+    /// Whether headers may be held.
+    pub(crate) holding: Holding,
+    root_id: u32,
     worker: RefCell<Worker>,
     last_now_ns: Cell<u64>,
     warned: Cell<bool>,
-    hinted: Cell<bool>,
+    reported: Reported,
 }
 
 impl Root {
     /// `worker_number`: one that no other worker has. `entropy`: what no other proxy has.
-    pub(crate) fn new(config: Config, keys: Keys, worker_number: u64, entropy: u64) -> Self {
+    pub(crate) fn new(
+        config: Rc<Config>,
+        root_id: u32,
+        keys: Keys,
+        worker_number: u64,
+        entropy: u64,
+    ) -> Self {
         let mut rng = Rng::new(entropy ^ worker_number);
         Self {
             keys,
@@ -75,9 +66,12 @@ impl Root {
                 config.seed.unwrap_or_else(|| rng.next_u64()),
             )),
             watch: Watch::default(),
+            holding: Holding::new(config.tick_ms, config.decide_within_ms),
+            root_id,
             last_now_ns: Cell::new(0),
             warned: Cell::new(false),
-            hinted: Cell::new(false),
+            reported: Reported::default(),
+            pools_mark: config.pools_mark(),
             config,
         }
     }
@@ -128,13 +122,11 @@ impl Root {
         }
     }
 
-    /// Says once what is most likely wrong when a held request never got a body.
-    pub(crate) fn hint_stop_iteration(&self) {
-        if !self.hinted.replace(true) {
-            self.log(
-                Level::Warn,
-                "a request ended while its headers were held back and no byte of its body had come; if this is every request, set allow_on_headers_stop_iteration: true in the plugin's configuration",
-            );
+    /// Headers could not be held as the configuration means it: counts it, and says so once.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.with(|worker| worker.metrics.count(Counter::HoldErrors, fault.label()));
+        if self.reported.is_first(fault) {
+            self.log(Level::Warn, &fault.to_string());
         }
     }
 
@@ -142,8 +134,13 @@ impl Root {
         host::log(level, &format!("trimtab {}: {message}", self.config.pool));
     }
 
-    fn on_tick(&self) {
+    /// Time to look for news.
+    pub(crate) fn on_tick(&self) {
         let now_ns = self.now_ns();
+        self.holding.on_tick();
+        if contexts::on_tick() {
+            self.checked(host::set_effective_context(self.root_id));
+        }
         self.with(|worker| {
             let ticked = exchange::tick(self, worker, now_ns);
             // After a failed step too: it is in the counters that the operator sees it.
@@ -155,95 +152,27 @@ impl Root {
             }
         });
     }
-}
 
-/// A configuration came. One with problems is refused: Envoy then rejects the listener at start, and keeps the old one on an update,
-/// instead of serving with a filter that silently does nothing.
-pub(crate) fn on_configure(root_id: u32, config_bytes: usize) -> bool {
-    match configure(root_id, config_bytes) {
-        Ok(()) => true,
-        Err(problems) => {
-            for problem in problems.lines() {
-                host::log(Level::Error, &format!("trimtab: {problem}"));
+    /// Another worker has put something into a queue that this VM registered.
+    pub(crate) fn on_queue_ready(&self, queue: u32) {
+        self.with(|worker| {
+            if let Err(error) = wake::answer(self, worker, queue) {
+                worker.metrics.count_error(error);
             }
-            false
-        }
+        });
     }
-}
 
-fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
-    let json = host::buffer(Buffer::PluginConfiguration, 0, config_bytes)
-        .map_err(|error| format!("the proxy does not hand over the configuration: {error}"))?
-        .unwrap_or_default();
-    let config = Config::parse(&json).map_err(|problems| {
-        problems
-            .iter()
-            .map(|problem| format!("configuration: {problem}"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    })?;
-    let tick_ms = config.tick_ms;
-    let (keys, entropy) = (Keys::new(&config.pool), entropy(root_id));
-    let (number, error) = match wake::number(&keys, entropy) {
-        Ok(number) => (number, None),
-        Err(error) => (wake::number_by_chance(entropy), Some(error)),
-    };
-    let root = Rc::new(Root::new(config, keys, number, entropy));
-    if let Some(error) = error {
-        root.count_error(error);
+    /// The end of a call-out that this VM made.
+    pub(crate) fn on_call_response(&self, token: u32, body_bytes: usize) {
+        let now_ns = self.now_ns();
+        self.with(|worker| {
+            let answered = match worker.news.is_over(token) {
+                true => poll::news_answered(self, worker, now_ns),
+                false => poll::answered(self, worker, token, body_bytes, now_ns),
+            };
+            if let Err(error) = answered {
+                worker.metrics.count_error(error);
+            }
+        });
     }
-    host::set_tick_period(tick_ms)
-        .map_err(|error| format!("no ticks, so no table would ever come: {error}"))?;
-    // Only a head start for the right VM; the next tick asks again.
-    root.checked(exchange::hold_lease(&root, root.now_ns(), When::Configure));
-    register(root_id, Some(root));
-    Ok(())
-}
-
-/// What no other proxy has: the time in nanoseconds, the context, the proxy's name.
-fn entropy(context_id: u32) -> u64 {
-    let now_ns = host::now_ns().unwrap_or(0);
-    let node = host::property("node\0id")
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let name = HashKey::default().hash(Purpose::Session, &node);
-    Rng::new(now_ns ^ u64::from(context_id).rotate_left(32) ^ name).next_u64()
-}
-
-/// Time to look for news.
-pub(crate) fn on_tick(root_id: u32) {
-    if let Some(root) = find(root_id) {
-        root.on_tick();
-    }
-}
-
-/// Another worker has put something into a queue that this VM registered.
-pub(crate) fn on_queue_ready(root_id: u32, queue: u32) {
-    let Some(root) = find(root_id) else { return };
-    root.with(|worker| {
-        if let Err(error) = wake::answer(&root, worker, queue) {
-            worker.metrics.count_error(error);
-        }
-    });
-}
-
-/// The end of a call-out that this VM made.
-pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
-    let Some(root) = find(root_id) else { return };
-    let now_ns = root.now_ns();
-    root.with(|worker| {
-        let answered = match worker.news.is_over(token) {
-            true => poll::news_answered(&root, worker, now_ns),
-            false => poll::answered(&root, worker, token, body_bytes, now_ns),
-        };
-        if let Err(error) = answered {
-            worker.metrics.count_error(error);
-        }
-    });
-}
-
-/// The plugin is going; requests that are still under way keep what they need.
-pub(crate) fn on_done(root_id: u32) {
-    register(root_id, None);
 }

@@ -34,6 +34,16 @@ pub(crate) fn number(keys: &Keys, chance: u64) -> Result<u64, HostError> {
     Ok(compose(u64::from(count) << 32, queue))
 }
 
+/// A queue that belongs to no worker of a pool but to a VM with the role pick; absent: others were always faster to count, or the proxy
+/// gives none. `chance`: tells its name apart from those of an earlier run of the count.
+pub(crate) fn own_queue(chance: u64) -> Result<Option<u32>, HostError> {
+    let keys = Keys::new("pick");
+    let Some(count) = count(&keys)? else {
+        return Ok(None);
+    };
+    host::register_queue(&format!("{}/{chance:016x}", keys.wake(count))).map(Some)
+}
+
 /// A number for a proxy whose shared data does not work. It has no queue.
 pub(crate) fn number_by_chance(chance: u64) -> u64 {
     compose(chance, None)

@@ -161,23 +161,3 @@ fn trailers_end_a_held_request() {
     exchange.collect(proxy.vm());
     assert!(exchange.request_ended && first_host(&exchange).is_some());
 }
-
-#[test]
-fn without_allow_on_headers_stop_iteration_the_log_says_what_to_set() {
-    let stop_all = Options {
-        allow_on_headers_stop_iteration: false,
-        ..Options::default()
-    };
-    let mut proxy = ScriptedProxy::start(module(), &config(), 1, stop_all).expect("starts");
-    assert!(proxy.deliver(&table().encode()));
-    let exchange = ask(proxy.vm());
-    assert_eq!(
-        exchange.request_headers, None,
-        "this is how Envoy hangs without the option"
-    );
-    exchange.close(proxy.vm());
-    let log = proxy.workers[0]
-        .script
-        .log_text(trimtab_wasmhost::LogLevel::Warn);
-    assert!(log.contains("allow_on_headers_stop_iteration"), "{log}");
-}

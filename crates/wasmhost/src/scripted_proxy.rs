@@ -47,8 +47,38 @@ impl ScriptedProxy {
         workers: usize,
         options: Options,
     ) -> Result<Self, HostError> {
-        let shared = Shared::new();
-        let clock = Script::new();
+        Self::start_in(
+            Shared::new(),
+            &Script::new(),
+            module,
+            config,
+            workers,
+            options,
+        )
+    }
+
+    /// Another plugin in the same proxy: VMs of its own that share data, queues and clock with this one's.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_beside(
+        &self,
+        module: &Module,
+        config: &str,
+        options: Options,
+    ) -> Result<Self, HostError> {
+        let (shared, clock) = (self.shared.clone(), &self.main.script);
+        Self::start_in(shared, clock, module, config, self.workers.len(), options)
+    }
+
+    fn start_in(
+        shared: Shared,
+        clock: &Script,
+        module: &Module,
+        config: &str,
+        workers: usize,
+        options: Options,
+    ) -> Result<Self, HostError> {
         let make = || -> Result<Worker, HostError> {
             // Each VM is made a little later than the one before, as in a real proxy: a filter may tell itself
             // from the others by the time at which it was configured.

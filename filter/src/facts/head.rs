@@ -98,7 +98,7 @@ fn kept(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The path without query and fragment.
-fn path_of(target: &[u8]) -> &[u8] {
+pub(crate) fn path_of(target: &[u8]) -> &[u8] {
     let end = target
         .iter()
         .position(|byte| matches!(byte, b'?' | b'#'))

@@ -40,6 +40,9 @@ hostcalls! {
     proxy_replace_header_map_value(map: u32, key: *const u8, key_size: usize, value: *const u8, value_size: usize);
     proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize);
     proxy_get_property(path: *const u8, path_size: usize, data: Out<*mut u8>, size: Out<usize>);
+    proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize);
+    proxy_set_effective_context(context: u32);
+    proxy_continue_stream(stream: u32);
     proxy_get_shared_data(key: *const u8, key_size: usize, data: Out<*mut u8>, size: Out<usize>, cas: Out<u32>);
     proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32);
     proxy_register_shared_queue(name: *const u8, name_size: usize, id: Out<u32>);

@@ -8,7 +8,7 @@
 //! A callback that is not exported is not called, and costs nothing; each one that is costs a request a few microseconds. That is why there
 //! is none for response trailers, for logs or for the deletion of a context: a stream is done exactly once, however it ended.
 
-use crate::{contexts, root};
+use crate::{contexts, plugin};
 
 proxy_wasm::main! {{
     // Should there be a panic after all, the operator reads where.
@@ -26,17 +26,17 @@ extern "C" fn trimtab_on_context_create(context_id: u32, root_id: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_configure(root_id: u32, config_bytes: usize) -> u32 {
-    u32::from(root::on_configure(root_id, config_bytes))
+    u32::from(plugin::on_configure(root_id, config_bytes))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_tick(root_id: u32) {
-    root::on_tick(root_id);
+    plugin::on_tick(root_id);
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_queue_ready(root_id: u32, queue: u32) {
-    root::on_queue_ready(root_id, queue);
+    plugin::on_queue_ready(root_id, queue);
 }
 
 #[unsafe(no_mangle)]
@@ -47,7 +47,7 @@ extern "C" fn trimtab_on_http_call_response(
     body_bytes: usize,
     _trailers: usize,
 ) {
-    root::on_call_response(root_id, token, body_bytes);
+    plugin::on_call_response(root_id, token, body_bytes);
 }
 
 #[unsafe(no_mangle)]
@@ -56,9 +56,7 @@ extern "C" fn trimtab_on_request_headers(
     _count: usize,
     end_of_stream: u32,
 ) -> u32 {
-    contexts::action(context_id, |request| {
-        request.on_request_headers(end_of_stream != 0)
-    }) as u32
+    contexts::on_request_headers(context_id, end_of_stream != 0) as u32
 }
 
 #[unsafe(no_mangle)]
@@ -67,14 +65,14 @@ extern "C" fn trimtab_on_request_body(
     buffered_bytes: usize,
     end_of_stream: u32,
 ) -> u32 {
-    contexts::action(context_id, |request| {
+    contexts::placed(context_id, |request| {
         request.on_request_body(buffered_bytes, end_of_stream != 0)
     }) as u32
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_request_trailers(context_id: u32, _count: usize) -> u32 {
-    contexts::action(context_id, |request| request.on_request_trailers()) as u32
+    contexts::placed(context_id, |request| request.on_request_trailers()) as u32
 }
 
 #[unsafe(no_mangle)]
@@ -83,14 +81,14 @@ extern "C" fn trimtab_on_response_headers(
     _count: usize,
     end_of_stream: u32,
 ) -> u32 {
-    contexts::action(context_id, |request| {
+    contexts::placed(context_id, |request| {
         request.on_response_headers(end_of_stream != 0)
     }) as u32
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_response_body(context_id: u32, bytes: usize, end_of_stream: u32) -> u32 {
-    contexts::action(context_id, |request| {
+    contexts::placed(context_id, |request| {
         request.on_response_body(bytes, end_of_stream != 0)
     }) as u32
 }
@@ -98,6 +96,6 @@ extern "C" fn trimtab_on_response_body(context_id: u32, bytes: usize, end_of_str
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_done(context_id: u32) -> u32 {
     contexts::on_done(context_id);
-    root::on_done(context_id);
+    plugin::on_done(context_id);
     1
 }

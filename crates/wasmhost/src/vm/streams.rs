@@ -1,5 +1,7 @@
 //! HTTP streams through the guest: callbacks, what they hold back and what goes on.
 
+use std::collections::BTreeMap;
+
 use wasmtime::{TypedFunc, WasmParams, WasmResults};
 
 use super::callbacks::Callbacks;
@@ -47,6 +49,22 @@ impl Vm {
                 path.replace('.', "\0").into_bytes(),
                 value.as_ref().to_vec(),
             );
+        }
+    }
+
+    /// The stream's filter state: what the guest has set with `proxy_set_property`, by path. In a chain all filters share it.
+    #[must_use]
+    pub fn filter_state(&self, stream: u32) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let stream = self.store.data().streams.get(&stream);
+        stream
+            .map(|stream| stream.state.clone())
+            .unwrap_or_default()
+    }
+
+    /// Replaces the stream's filter state by that of another filter of its chain.
+    pub fn set_filter_state(&mut self, stream: u32, state: BTreeMap<Vec<u8>, Vec<u8>>) {
+        if let Some(stream) = self.store.data_mut().streams.get_mut(&stream) {
+            stream.state = state;
         }
     }
 

@@ -1,0 +1,153 @@
+//! Whether a worker may hold headers back until it has seen a body: what it knows of the proxy's `allow_on_headers_stop_iteration`.
+//!
+//! Without that option `Pause` at headers stops the body too, and the request would wait for ever. A filter cannot read the option, but
+//! it can try: a held request whose body has not come after [`PROBE_MS`] is let go, and if its body follows within the same tick it had
+//! been there all along. From then on this worker places requests by their headers alone, and now and then tries again.
+//!
+//! Comes in: ticks, and when bodies came. Goes out: whether to hold, and for how long. Never: a hostcall.
+
+use std::cell::Cell;
+
+/// How long the first requests of a worker wait for their bodies, in milliseconds.
+const PROBE_MS: u64 = 200;
+/// How long requests are placed by headers alone before one is held again, in milliseconds.
+const RETRY_MS: u64 = 60_000;
+
+/// What is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// A body came while its headers were held.
+    Works,
+    /// It did not. `tried`: the tick at which a request was last held.
+    Fails {
+        tried: u64,
+    },
+}
+
+/// One worker's knowledge. Times are counts of ticks, because the time itself costs a hostcall.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    known: Cell<Known>,
+    ticks: Cell<u64>,
+    tick_ms: u64,
+    decide_within_ms: u64,
+}
+
+impl Holding {
+    /// `tick_ms`: time between two ticks. `decide_within_ms`: how long a request may wait for the rest of its body.
+    pub(crate) fn new(tick_ms: u32, decide_within_ms: u64) -> Self {
+        Self {
+            known: Cell::new(Known::Nothing),
+            ticks: Cell::new(0),
+            tick_ms: u64::from(tick_ms.max(1)),
+            decide_within_ms,
+        }
+    }
+
+    /// Ticks so far.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.ticks.get()
+    }
+
+    /// Time has passed.
+    pub(crate) fn on_tick(&self) {
+        self.ticks.set(self.ticks().saturating_add(1));
+    }
+
+    /// Whether to hold the headers of the request that begins now.
+    pub(crate) fn may_hold(&self) -> bool {
+        match self.known.get() {
+            Known::Nothing | Known::Works => true,
+            Known::Fails { tried } => {
+                let again = self.ticks().saturating_sub(tried) * self.tick_ms >= RETRY_MS;
+                if again {
+                    let tried = self.ticks();
+                    self.known.set(Known::Fails { tried });
+                }
+                again
+            }
+        }
+    }
+
+    /// Whether a request that is held since that tick has to go on. `body_came`: some of its body has been seen.
+    pub(crate) fn is_overdue(&self, since: u64, body_came: bool) -> bool {
+        let patience_ms = match self.known.get() {
+            Known::Nothing | Known::Fails { .. } if !body_came => {
+                PROBE_MS.min(self.decide_within_ms)
+            }
+            _ => self.decide_within_ms,
+        };
+        // The first tick may have come at once.
+        self.ticks().saturating_sub(since) > patience_ms.div_ceil(self.tick_ms)
+    }
+
+    /// A body came while its headers were held.
+    pub(crate) fn on_body(&self) {
+        self.known.set(Known::Works);
+    }
+
+    /// A body came after its headers had been let go at that tick without any of it. `true`: so the option is missing, which was not
+    /// known.
+    pub(crate) fn on_late_body(&self, let_go_at: u64) -> bool {
+        let at_once = let_go_at == self.ticks();
+        let news = self.known.get() == Known::Nothing && at_once;
+        if news {
+            let tried = let_go_at;
+            self.known.set(Known::Fails { tried });
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(ticks: u64) -> Holding {
+        let holding = Holding::new(100, 1_000);
+        (0..ticks).for_each(|_| holding.on_tick());
+        holding
+    }
+
+    #[test]
+    fn the_first_requests_wait_briefly_and_later_ones_for_the_rest_of_their_bodies() {
+        let holding = after(3);
+        assert!(holding.is_overdue(0, false) && !holding.is_overdue(1, false));
+        assert!(!holding.is_overdue(0, true));
+        holding.on_body();
+        assert!(!holding.is_overdue(0, false));
+        let holding = after(11);
+        holding.on_body();
+        assert!(holding.is_overdue(0, false) && !holding.is_overdue(1, true));
+    }
+
+    #[test]
+    fn a_body_that_was_only_waiting_for_its_headers_shows_that_the_option_is_missing() {
+        let holding = after(3);
+        assert!(holding.on_late_body(3) && !holding.on_late_body(3), "once");
+        assert!(!holding.may_hold());
+        (0..600).for_each(|_| holding.on_tick());
+        assert!(
+            holding.may_hold() && !holding.may_hold(),
+            "one tries again after a minute"
+        );
+        holding.on_body();
+        assert!(holding.may_hold() && holding.may_hold());
+    }
+
+    #[test]
+    fn a_slow_client_does_not_look_like_a_missing_option() {
+        let holding = after(3);
+        holding.on_tick();
+        assert!(
+            !holding.on_late_body(3) && holding.may_hold(),
+            "a tick later"
+        );
+        holding.on_body();
+        assert!(
+            !holding.on_late_body(4) && holding.may_hold(),
+            "it has worked"
+        );
+    }
+}

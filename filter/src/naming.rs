@@ -1,0 +1,50 @@
+//! Tells the proxy where a request shall go.
+
+use crate::config::Config;
+use crate::host::{self, HostError, Map};
+use crate::metrics::Counter;
+use crate::pairing::{self, Fault, Message, Seat};
+use crate::root::Root;
+
+/// How the destination of a request gets into its headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// They are at hand.
+    Here,
+    /// The plugin with the role pick holds them.
+    ByPick,
+}
+
+/// Names the destinations of the request at hand. `hosts`: `ip:port[,ip:port]`, best first; empty: none. `false`: the proxy does not know
+/// of them.
+pub(crate) fn name(root: &Root, hosts: &str, way: Way) -> bool {
+    match way {
+        Way::Here => !hosts.is_empty() && root.checked(set_header(&root.config, hosts)).is_some(),
+        // Without hosts too: pick waits for a word.
+        Way::ByPick => tell_pick(root, hosts) && !hosts.is_empty(),
+    }
+}
+
+/// Sets the destination header of the request at hand.
+pub(crate) fn set_header(config: &Config, hosts: &str) -> Result<(), HostError> {
+    host::set_header(Map::HttpRequestHeaders, &config.destination_header, hosts)
+}
+
+fn tell_pick(root: &Root, hosts: &str) -> bool {
+    let seat = root.checked(host::property(pairing::SEAT)).flatten();
+    match seat.as_deref().and_then(Seat::decode) {
+        Some(Seat::Waits { queue, context_id }) => {
+            let message = Message { context_id, hosts }.encode();
+            let sent = root.checked(host::enqueue(queue, &message));
+            if sent == Some(false) {
+                root.with(|worker| worker.metrics.count(Counter::HoldErrors, "no_queue"));
+            }
+            sent == Some(true)
+        }
+        Some(Seat::Refused) => false,
+        None => {
+            root.fault(Fault::NoPick);
+            false
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Requests whose headers are held back: bodies that are slow, and proxies that never show them.
+
+use std::time::Duration;
+
+use trimtab_wasmhost::{LogLevel, Options, ScriptedProxy};
+
+use crate::support::{
+    ask, chat, config, config_with, counter, first_host, module, ready, ready_with, reported, table,
+};
+
+fn without_the_option() -> ScriptedProxy {
+    let stop_all = Options {
+        allow_on_headers_stop_iteration: false,
+        ..Options::default()
+    };
+    let mut proxy = ScriptedProxy::start(module(), &config(), 1, stop_all).expect("starts");
+    assert!(proxy.deliver(&table().encode()));
+    proxy
+}
+
+#[test]
+fn without_allow_on_headers_stop_iteration_one_request_waits_and_those_after_it_do_not() {
+    let mut proxy = without_the_option();
+    let mut first = ask(proxy.vm());
+    assert_eq!(first.request_headers, None, "the headers are held");
+    proxy.run_for(Duration::from_millis(400));
+    first.collect(proxy.vm());
+    assert!(first.request_ended && first_host(&first).is_some());
+    assert_eq!(first.request_body, chat(500).into_bytes());
+    first.finish(proxy.vm());
+
+    for _ in 0..50 {
+        let next = ask(proxy.vm());
+        assert!(next.request_ended && first_host(&next).is_some());
+        next.finish(proxy.vm());
+    }
+    let log = proxy.worker(0).script.log_text(LogLevel::Warn);
+    let said = log.matches("allow_on_headers_stop_iteration: true").count();
+    assert_eq!(said, 1, "{log}");
+    proxy.run_for(Duration::from_millis(200));
+    let faults = counter(
+        &proxy,
+        "trimtab_hold_errors_total",
+        "reason",
+        "no_stop_iteration",
+    );
+    assert_eq!(faults, 1);
+    let report = reported(&mut proxy);
+    assert_eq!(crate::support::in_flight(&report), 0);
+}
+
+#[test]
+fn a_proxy_without_the_option_is_tried_again_after_a_minute() {
+    let mut proxy = without_the_option();
+    let first = ask(proxy.vm());
+    proxy.run_for(Duration::from_millis(400));
+    first.close(proxy.vm());
+    proxy.run_for(Duration::from_secs(61));
+    assert!(proxy.deliver(&crate::support::table_with(2, &[0, 0, 0]).encode()));
+    let again = ask(proxy.vm());
+    assert_eq!(again.request_headers, None, "one is held again");
+    let beside = ask(proxy.vm());
+    assert!(beside.request_ended, "others are not");
+    proxy.run_for(Duration::from_millis(400));
+    let mut again = again;
+    again.collect(proxy.vm());
+    assert!(again.request_ended);
+}
+
+#[test]
+fn a_slow_body_is_placed_by_what_has_come_of_it() {
+    let mut proxy = ready();
+    // One whole request shows the worker that bodies do come.
+    ask(proxy.vm()).finish(proxy.vm());
+    let mut slow = proxy
+        .vm()
+        .request()
+        .body_chunk(r#"{"model": "m", "#)
+        .leave_open();
+    let mut silent = proxy.vm().request().leave_open();
+    proxy.run_for(Duration::from_millis(900));
+    for exchange in [&mut slow, &mut silent] {
+        exchange.collect(proxy.vm());
+        assert_eq!(exchange.request_headers, None, "still held");
+    }
+    proxy.run_for(Duration::from_millis(400));
+    for exchange in [&mut slow, &mut silent] {
+        exchange.collect(proxy.vm());
+        assert!(first_host(exchange).is_some(), "placed after decide_within");
+    }
+    for mut exchange in [slow, silent] {
+        exchange.body(proxy.vm(), "rest}", true);
+        assert!(exchange.request_ended);
+        exchange.finish(proxy.vm());
+    }
+    assert!(proxy.failures().is_empty());
+    assert_eq!(proxy.worker(0).script.log_text(LogLevel::Warn), "");
+    // A body that came late does not make later ones be placed unread.
+    let held = proxy.vm().request().leave_open();
+    assert_eq!(held.request_headers, None);
+}
+
+#[test]
+fn decide_within_is_heard() {
+    let config = config_with(r#""decide_within": "5s""#);
+    let mut proxy = ready_with(&config, &table());
+    ask(proxy.vm()).finish(proxy.vm());
+    let mut slow = proxy.vm().request().body_chunk("{").leave_open();
+    proxy.run_for(Duration::from_millis(4_900));
+    slow.collect(proxy.vm());
+    assert_eq!(slow.request_headers, None);
+    proxy.run_for(Duration::from_millis(400));
+    slow.collect(proxy.vm());
+    assert!(slow.request_headers.is_some());
+}
