@@ -221,23 +221,25 @@ impl HttpFilter {
         Action::Continue
     }
 
-    /// A tick. A request that has waited too long for the rest of its body goes on with what is known. `true`: it did, and calls speak of
-    /// it from here on.
+    /// A tick. A request that has waited too long for its body goes on with what is known. `true`: it did, and calls speak of it from here
+    /// on.
     pub(crate) fn on_tick(&mut self) -> bool {
-        let holding = &self.root.holding;
-        let overdue =
-            |reading: &mut Box<Reading>| holding.is_overdue(reading.since, reading.seen_bytes > 0);
-        let Some(reading) = self.reading.take_if(overdue) else {
+        let (is_tap, holding) = (self.is_tap(), &self.root.holding);
+        let is_over = |reading: &mut Box<Reading>| match is_tap {
+            true => holding.reading_is_over(reading.since),
+            false => reading.seen_bytes == 0 && holding.probe_is_over(reading.since),
+        };
+        let Some(reading) = self.reading.take_if(is_over) else {
             return false;
         };
         let speaks = host::set_effective_context(self.context_id);
         if self.root.checked(speaks).is_none() {
+            self.reading = Some(reading);
             return false;
         }
         self.place_read(&reading);
-        if !self.is_tap() {
-            let now = self.root.holding.ticks();
-            self.let_go_at = (reading.seen_bytes == 0).then_some(now);
+        if !is_tap {
+            self.let_go_at = Some(self.root.holding.ticks());
             self.root.checked(host::continue_request());
         }
         true

@@ -1,8 +1,8 @@
 //! Bodies of every shape, cut everywhere.
 
-use trimtab_wasmhost::{Action, Options, ScriptedProxy};
+use trimtab_wasmhost::Action;
 
-use crate::support::{ask, chat, config, first_host, module, ready, reason, table};
+use crate::support::{chat, first_host, ready, reason};
 
 #[test]
 fn a_body_cut_at_any_byte_is_placed_like_the_whole_one() {

@@ -3,6 +3,22 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+/// Which form of the filter stands in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Form {
+    /// One plugin, as deployed.
+    #[default]
+    Single,
+    /// Tap and pick, each in VMs of its own, as Istio sets them up: without `allow_on_headers_stop_iteration`.
+    Pair,
+    /// Tap and pick in the same VMs, which Envoy does with plugins whose code and VM settings are equal.
+    PairInOneVm,
+    /// Only tap, or only pick: a mistake.
+    Alone(&'static str),
+    /// One plugin without `allow_on_headers_stop_iteration`: a mistake.
+    SingleWithoutOption,
+}
+
 /// Values that take the place of the documented ones.
 #[derive(Debug, Clone)]
 pub(crate) struct Values {
@@ -11,6 +27,7 @@ pub(crate) struct Values {
     pub(crate) aggregator: SocketAddr,
     /// Further settings of the plugin, as JSON members: `"seed": 7`.
     pub(crate) plugin: Option<String>,
+    pub(crate) form: Form,
 }
 
 /// deploy/envoy/envoy.yaml as users copy it.
@@ -62,7 +79,46 @@ pub(crate) fn with_values(values: &Values) -> String {
             &format!("\"pool\": \"default\", {plugin},"),
         );
     }
-    text
+    in_form(&text, values.form)
+}
+
+/// The same with another form of the filter.
+fn in_form(text: &str, form: Form) -> String {
+    const NEXT: &str = "          - name: envoy.filters.http.router\n";
+    let start = text.find("          - name: trimtab\n").unwrap();
+    let end = start + text[start..].find(NEXT).unwrap();
+    let (before, single, after) = (&text[..start], &text[start..end], &text[end..]);
+    let mut stop_all = single.to_owned();
+    replace_once(&mut stop_all, "allow_on_headers_stop_iteration: true", "");
+    let role = |role: &str, vm: &str| {
+        let mut plugin = stop_all.clone();
+        replace_once(
+            &mut plugin,
+            "- name: trimtab",
+            &format!("- name: trimtab_{role}"),
+        );
+        replace_once(
+            &mut plugin,
+            "    name: trimtab",
+            &format!("    name: trimtab_{role}"),
+        );
+        let runtime = "runtime: envoy.wasm.runtime.v8";
+        let variables = format!(
+            "{runtime}\n                  environment_variables: {{ key_values: {{ VM: {vm} }} }}"
+        );
+        replace_once(&mut plugin, runtime, &variables);
+        let pool = "\"pool\": \"default\"";
+        replace_once(&mut plugin, pool, &format!("\"role\": \"{role}\", {pool}"));
+        plugin + "\n"
+    };
+    let plugins = match form {
+        Form::Single => return text.to_owned(),
+        Form::SingleWithoutOption => stop_all + "\n",
+        Form::Pair => role("tap", "a") + &role("pick", "b"),
+        Form::PairInOneVm => role("tap", "a") + &role("pick", "a"),
+        Form::Alone(only) => role(only, "a"),
+    };
+    [before, &plugins, after].concat()
 }
 
 /// Replaces a value that stands exactly once outside of comments, as the head of the file promises.

@@ -9,7 +9,7 @@ use trimtab::process::{Envoy, envoy::Options, find_envoy};
 
 use super::aggregator::{Answer, ScriptedAggregator, row, table};
 use super::backend::Backend;
-use super::config::{self, Values};
+use super::config::{self, Form, Values};
 use super::wait::eventually;
 
 /// How a stage differs from the deployed configuration.
@@ -19,6 +19,8 @@ pub(crate) struct StageOptions {
     pub(crate) plugin: Option<String>,
     /// Envoy's workers.
     pub(crate) workers: u32,
+    /// The form of the filter.
+    pub(crate) form: Form,
 }
 
 impl Default for StageOptions {
@@ -26,6 +28,7 @@ impl Default for StageOptions {
         Self {
             plugin: None,
             workers: 2,
+            form: Form::Single,
         }
     }
 }
@@ -63,6 +66,7 @@ impl Stage {
             endpoints: endpoints.display().to_string(),
             aggregator,
             plugin: options.plugin,
+            form: options.form,
         };
         let path = dir.path().join("envoy.yaml");
         std::fs::write(&path, config::with_values(&values)).unwrap();
@@ -83,6 +87,14 @@ impl Stage {
 
     /// A stage whose workers all have a table in which the backends wait as long as given.
     pub(crate) async fn with_waits(waits: &[(&Backend, u32)]) -> (Self, ScriptedAggregator) {
+        Self::in_form(Form::Single, waits).await
+    }
+
+    /// [`Self::with_waits`] with another form of the filter.
+    pub(crate) async fn in_form(
+        form: Form,
+        waits: &[(&Backend, u32)],
+    ) -> (Self, ScriptedAggregator) {
         let rows = waits
             .iter()
             .map(|(backend, wait_ms)| row(&backend.name(), *wait_ms))
@@ -92,6 +104,7 @@ impl Stage {
         // A real aggregator publishes many times per second; this one only when a test says so.
         let options = StageOptions {
             plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
+            form,
             ..StageOptions::default()
         };
         let stage = Self::start(&addresses, aggregator.address, options).await;

@@ -1,4 +1,5 @@
-//! `cargo xtask wasm`: target/trimtab/filter.wasm, optimised, pruned and checked against `filter/abi.json`.
+//! `cargo xtask wasm`: target/trimtab/filter.wasm, optimised, pruned and checked against `filter/abi.json`; beside it the same with
+//! the names of its functions, to find out where one trapped.
 
 mod abi;
 mod prune;
@@ -11,6 +12,7 @@ use crate::tools::wasm_target;
 use crate::{project, run};
 
 use abi::Abi;
+use prune::Names;
 
 /// Largest module that is let through. Every proxy of a mesh fetches and compiles it.
 const SIZE_MAX_BYTES: usize = 450 * 1024;
@@ -47,7 +49,7 @@ pub(crate) fn build() -> Result<PathBuf> {
             let abi = Abi::read(&project::root().join("filter/abi.json"))?;
             let before = std::fs::read(&built)
                 .with_context(|| format!("cannot read {}", built.display()))?;
-            let after = prune::prune(&before, &abi)?;
+            let after = prune::prune(&before, &abi, Names::Dropped)?;
             eprintln!(
                 "    {} bytes as built, {} bytes pruned: {}",
                 before.len(),
@@ -60,6 +62,8 @@ pub(crate) fn build() -> Result<PathBuf> {
                     after.len()
                 );
             }
+            let named = prune::prune(&before, &abi, Names::Kept)?;
+            write(&filter.with_file_name("filter.names.wasm"), &named)?;
             write(&filter, &after)
         },
     )?;

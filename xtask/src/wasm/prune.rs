@@ -3,13 +3,23 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail};
-use walrus::Module;
+use walrus::{Module, ModuleConfig};
 
 use super::abi::Abi;
 
+/// Whether functions keep their names, a tenth of the module, by which the proxy's log says where a trap was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    Kept,
+    Dropped,
+}
+
 /// Rewrites a module to have exactly the exports of the list. Fails when one is missing, or an import is not on the list.
-pub(crate) fn prune(bytes: &[u8], abi: &Abi) -> Result<Vec<u8>> {
-    let mut module = Module::from_buffer(bytes)
+pub(crate) fn prune(bytes: &[u8], abi: &Abi, names: Names) -> Result<Vec<u8>> {
+    let mut config = ModuleConfig::new();
+    config.generate_name_section(names == Names::Kept);
+    let mut module = config
+        .parse(bytes)
         .map_err(|error| anyhow::anyhow!("not a wasm module: {error:#}"))?;
     for (from, to) in &abi.renames {
         rename(&mut module, from, to)?;
@@ -132,14 +142,19 @@ mod tests {
 
     #[test]
     fn a_renamed_export_takes_the_place_of_the_one_it_replaces() {
-        let pruned = prune(&sample(), &abi(&["old"], &[], &[("new", "old")])).unwrap();
+        let pruned = prune(
+            &sample(),
+            &abi(&["old"], &[], &[("new", "old")]),
+            Names::Dropped,
+        )
+        .unwrap();
         assert_eq!(constant(&sample(), "old"), 1);
         assert_eq!(constant(&pruned, "old"), 2);
     }
 
     #[test]
     fn what_only_a_dropped_export_used_is_gone_with_its_import() {
-        let pruned = prune(&sample(), &abi(&["old", "new"], &[], &[])).unwrap();
+        let pruned = prune(&sample(), &abi(&["old", "new"], &[], &[]), Names::Dropped).unwrap();
         let module = Module::from_buffer(&pruned).unwrap();
         assert_eq!(module.imports.iter().count(), 0);
         assert_eq!(module.funcs.iter().count(), 2);
@@ -147,19 +162,35 @@ mod tests {
 
     #[test]
     fn a_foreign_import_and_a_missing_export_are_refused_by_name() {
-        let kept = prune(&sample(), &abi(&["spare"], &["proxy_spare"], &[]));
+        let kept = prune(
+            &sample(),
+            &abi(&["spare"], &["proxy_spare"], &[]),
+            Names::Dropped,
+        );
         assert!(kept.is_ok());
-        let foreign = prune(&sample(), &abi(&["spare"], &["proxy_log"], &[]))
-            .unwrap_err()
-            .to_string();
+        let foreign = prune(
+            &sample(),
+            &abi(&["spare"], &["proxy_log"], &[]),
+            Names::Dropped,
+        )
+        .unwrap_err()
+        .to_string();
         assert!(foreign.contains("env.proxy_spare"), "{foreign}");
-        let missing = prune(&sample(), &abi(&["old", "proxy_on_tick"], &[], &[]))
-            .unwrap_err()
-            .to_string();
+        let missing = prune(
+            &sample(),
+            &abi(&["old", "proxy_on_tick"], &[], &[]),
+            Names::Dropped,
+        )
+        .unwrap_err()
+        .to_string();
         assert!(missing.contains("proxy_on_tick"), "{missing}");
-        let rename = prune(&sample(), &abi(&["old"], &[], &[("none", "old")]))
-            .unwrap_err()
-            .to_string();
+        let rename = prune(
+            &sample(),
+            &abi(&["old"], &[], &[("none", "old")]),
+            Names::Dropped,
+        )
+        .unwrap_err()
+        .to_string();
         assert!(rename.contains("none"), "{rename}");
     }
 }
