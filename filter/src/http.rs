@@ -10,7 +10,7 @@
 use std::rc::Rc;
 
 use crate::exchange::millis;
-use crate::facts::{Body, HashKey, Head, Plan};
+use crate::facts::{Body, Head, Plan};
 use crate::host::{self, Action, Buffer, Map};
 use crate::in_flight::InFlight;
 use crate::metrics::Counter;
@@ -29,7 +29,6 @@ pub(crate) struct HttpFilter {
 #[derive(Debug)]
 struct Reading {
     head: Head,
-    key: HashKey,
     body: Body,
     seen_bytes: usize,
     is_json: bool,
@@ -46,17 +45,10 @@ impl HttpFilter {
     }
 
     /// Decides, and names the destination.
-    fn place(&mut self, root: &Rc<Root>, head: &Head, body: Option<(&Body, HashKey)>) {
-        let facts = body.map(|(body, key)| (body.facts(head.content_length), key));
+    fn place(&mut self, root: &Rc<Root>, head: &Head, body: Option<&Body>) {
+        let facts = body.map(|body| body.facts(head.content_length));
         let now = millis(root.now_ns());
-        let placed = root.with(|worker| {
-            worker.place(
-                now,
-                &root.config,
-                head,
-                facts.as_ref().map(|(facts, key)| (facts, *key)),
-            )
-        });
+        let placed = root.with(|worker| worker.place(now, &root.config, head, facts.as_ref()));
         let Some(placement) = placed.flatten() else {
             return;
         };
@@ -79,7 +71,7 @@ impl HttpFilter {
         self.place(
             root,
             &reading.head,
-            reading.is_json.then_some((&reading.body, reading.key)),
+            reading.is_json.then_some(&reading.body),
         );
         Action::Continue
     }
@@ -137,24 +129,20 @@ impl HttpFilter {
                 self.place(&root, &head, None);
                 Action::Continue
             }
-            Plan::Read => match root.with(|worker| worker.hash_key()).flatten() {
-                Some(key) => {
-                    let body = Body::new(key);
-                    self.reading = Some(Box::new(Reading {
-                        head,
-                        key,
-                        body,
-                        seen_bytes: 0,
-                        is_json: true,
-                    }));
-                    Action::Pause
-                }
-                // Without a table the body would be held for nothing.
-                None => {
-                    self.place(&root, &head, None);
-                    Action::Continue
-                }
-            },
+            // Without a table the body would be held for nothing.
+            Plan::Read if root.with(|worker| worker.version()).flatten().is_none() => {
+                self.place(&root, &head, None);
+                Action::Continue
+            }
+            Plan::Read => {
+                self.reading = Some(Box::new(Reading {
+                    head,
+                    body: Body::new(),
+                    seen_bytes: 0,
+                    is_json: true,
+                }));
+                Action::Pause
+            }
         }
     }
 
