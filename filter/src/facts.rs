@@ -1,7 +1,7 @@
 //! Request -> what the decision may know of it.
 //!
 //! Comes in: headers and the first bytes of the body. Goes out: a [`pick::Request`](trimtab_pick::Request). Never: prompt text that
-//! outlives the reading (only keyed hashes and counts do), a guess (what was not seen is absent), memory that grows with the body.
+//! outlives the reading (only digests and counts do), a guess (what was not seen is absent), memory that grows with the body.
 
 mod body;
 mod hash;
@@ -19,10 +19,10 @@ use trimtab_loadtable::Table;
 use trimtab_pick::{Adapter, Conversation, Prefix, Request};
 
 pub(crate) use body::{Body, BodyFacts};
-pub(crate) use hash::{HashKey, Purpose};
+pub(crate) use hash::{Digest, HashKey, Purpose};
 pub(crate) use head::{Head, Plan, path_of};
 
-/// Puts together what head and body told. `body`: absent when it was not read or is not JSON.
+/// Puts together what head and body told, under the key of `table`'s pool. `body`: absent when it was not read or is not JSON.
 pub(crate) fn request(
     head: &Head,
     body: Option<&BodyFacts>,
@@ -32,7 +32,7 @@ pub(crate) fn request(
     let session = head
         .session
         .as_deref()
-        .map(|name| key.hash(Purpose::Session, name));
+        .map(|name| Digest::of(Purpose::Session, name));
     let history_tokens = body.map_or(0, |body| body.history_tokens);
     let model = head
         .model
@@ -42,14 +42,14 @@ pub(crate) fn request(
         prompt_tokens: body.map(|body| saturating(body.prompt_tokens)),
         prefix: body
             .and_then(|body| body.prefix)
-            .map(|(key, tokens)| Prefix {
-                key,
+            .map(|(digest, tokens)| Prefix {
+                key: key.seal(digest),
                 tokens: saturating(tokens),
             }),
         conversation: session
             .or_else(|| body.and_then(|body| body.conversation))
-            .map(|key| Conversation {
-                key,
+            .map(|digest| Conversation {
+                key: key.seal(digest),
                 history_tokens: saturating(history_tokens),
             }),
         streams: body.and_then(|body| body.stream),
@@ -64,7 +64,7 @@ fn adapter(name: &[u8], key: HashKey, table: &Table) -> Option<Adapter> {
         .binary_search_by(|adapter| adapter.as_bytes().cmp(name))
         .ok()?;
     Some(Adapter {
-        key: key.hash(Purpose::Adapter, name),
+        key: key.seal(Digest::of(Purpose::Adapter, name)),
         index: u16::try_from(index).ok(),
     })
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::config::Role;
 use crate::exchange::millis;
-use crate::facts::{Body, HashKey, Head, Plan};
+use crate::facts::{Body, Head, Plan};
 use crate::host::{self, Action, Buffer, Map};
 use crate::in_flight::InFlight;
 use crate::metrics::Counter;
@@ -35,7 +35,6 @@ pub(crate) struct HttpFilter {
 #[derive(Debug)]
 struct Reading {
     head: Head,
-    key: HashKey,
     body: Body,
     seen_bytes: usize,
     is_json: bool,
@@ -60,18 +59,11 @@ impl HttpFilter {
     }
 
     /// Decides, and names the destination.
-    fn place(&mut self, head: &Head, body: Option<(&Body, HashKey)>, way: Way) {
+    fn place(&mut self, head: &Head, body: Option<&Body>, way: Way) {
         let root = Rc::clone(&self.root);
-        let facts = body.map(|(body, key)| (body.facts(head.content_length), key));
+        let facts = body.map(|body| body.facts(head.content_length));
         let now = millis(root.now_ns());
-        let placed = root.with(|worker| {
-            worker.place(
-                now,
-                &root.config,
-                head,
-                facts.as_ref().map(|(facts, key)| (facts, *key)),
-            )
-        });
+        let placed = root.with(|worker| worker.place(now, &root.config, head, facts.as_ref()));
         let placement = placed.flatten();
         let hosts = placement.as_ref().map_or("", |placement| &placement.hosts);
         let named = naming::name(&root, hosts, way);
@@ -93,7 +85,7 @@ impl HttpFilter {
             Way::Here
         };
         let body = (reading.is_json && reading.seen_bytes > 0).then_some(&reading.body);
-        self.place(&reading.head, body.map(|body| (body, reading.key)), way);
+        self.place(&reading.head, body, way);
     }
 
     /// Tells pick what to expect. `false`: it will not know, so nothing may wait for it.
@@ -152,11 +144,12 @@ impl HttpFilter {
         match head.plan {
             Plan::Pass => Action::Continue,
             Plan::PlaceNow => self.place_now(&head),
-            Plan::Read => match root.with(|worker| worker.hash_key()).flatten() {
-                Some(key) if root.holding.may_hold() => self.hold(head, key),
-                // Without a table the body would be held for nothing.
-                _ => self.place_now(&head),
-            },
+            // Without a table the body would be held for nothing.
+            Plan::Read if root.with(|worker| worker.version()).flatten().is_none() => {
+                self.place_now(&head)
+            }
+            Plan::Read if root.holding.may_hold() => self.hold(head),
+            Plan::Read => self.place_now(&head),
         }
     }
 
@@ -170,7 +163,7 @@ impl HttpFilter {
     }
 
     /// Begins to read the body, for which the headers have to be held.
-    fn hold(&mut self, head: Head, key: HashKey) -> Action {
+    fn hold(&mut self, head: Head) -> Action {
         let action = match self.is_tap() {
             true if !self.mark(true) => return self.place_now(&head),
             true => Action::Continue,
@@ -178,8 +171,7 @@ impl HttpFilter {
         };
         self.reading = Some(Box::new(Reading {
             head,
-            key,
-            body: Body::new(key),
+            body: Body::new(),
             seen_bytes: 0,
             is_json: true,
             since: self.root.holding.ticks(),

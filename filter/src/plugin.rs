@@ -12,7 +12,7 @@ use trimtab_pick::Rng;
 
 use crate::config::{Config, Role};
 use crate::exchange;
-use crate::facts::{HashKey, Purpose};
+use crate::facts::{Digest, HashKey, Purpose};
 use crate::gate::Gate;
 use crate::host::{self, Buffer, Level};
 use crate::lease::When;
@@ -121,7 +121,7 @@ fn entropy(context_id: u32) -> u64 {
         .ok()
         .flatten()
         .unwrap_or_default();
-    let name = HashKey::default().hash(Purpose::Session, &node);
+    let name = HashKey::default().seal(Digest::of(Purpose::Session, &node));
     Rng::new(now_ns ^ u64::from(context_id).rotate_left(32) ^ name).next_u64()
 }
 

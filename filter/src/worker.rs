@@ -7,7 +7,7 @@ use trimtab_loadtable::{Report, Table, Version};
 use trimtab_pick::{Decision, EndpointId, Millis, Picker, Reason, Request, Rng, Ticket};
 
 use crate::config::Config;
-use crate::facts::{self, BodyFacts, HashKey, Head};
+use crate::facts::{self, BodyFacts, Head};
 use crate::marks::Marks;
 use crate::metrics::{Counter, Metrics};
 use crate::news::News;
@@ -86,11 +86,6 @@ impl Worker {
         self.loaded.as_ref().map(|loaded| loaded.table.version)
     }
 
-    /// The key that facts are hashed with now; absent: there is no table, so facts are of no use.
-    pub(crate) fn hash_key(&self) -> Option<HashKey> {
-        self.loaded.as_ref().map(|loaded| loaded.key)
-    }
-
     /// Takes a table into use. `report`: this worker's newest report that the table has taken in; absent: not known.
     pub(crate) fn adopt(&mut self, table: Table, arrived_at: Millis, report: Option<u64>) {
         let loaded = Loaded::new(table, arrived_at);
@@ -107,13 +102,13 @@ impl Worker {
         self.loaded = Some(loaded);
     }
 
-    /// Decides on one request. `body`: what was read of it, and under which key. Absent: no opinion, the proxy balances by itself.
+    /// Decides on one request. `body`: what was read of it. Absent: no opinion, the proxy balances by itself.
     pub(crate) fn place(
         &mut self,
         now: Millis,
         config: &Config,
         head: &Head,
-        body: Option<(&BodyFacts, HashKey)>,
+        body: Option<&BodyFacts>,
     ) -> Option<Placement> {
         self.tally.on_decided();
         let Some(loaded) = &self.loaded else {
@@ -121,10 +116,6 @@ impl Worker {
                 .count(Counter::Decisions, Reason::NoTable.as_str());
             return None;
         };
-        // Hashes made under the key of an earlier table would point anywhere.
-        let body = body
-            .filter(|(_, key)| *key == loaded.key)
-            .map(|(facts, _)| facts);
         let request = facts::request(head, body, loaded.key, &loaded.table);
         self.reporter.on_decided(&request);
         let decision = self.picker.choose(now, &mut self.rng, &request);
@@ -262,7 +253,6 @@ mod tests {
         let config = Config::example();
         let mut worker = Worker::new(&config, 1);
         assert!(worker.place(NOW, &config, &head(), None).is_none());
-        assert_eq!(worker.hash_key(), None);
         assert_eq!(worker.tally.decided, 1);
     }
 
@@ -305,20 +295,22 @@ mod tests {
     }
 
     #[test]
-    fn hashes_of_another_key_are_not_used() {
+    fn a_body_that_was_read_under_one_table_is_placed_under_the_key_of_the_next() {
         let (config, mut worker) = worker(&["10.0.0.1:80", "10.0.0.2:80"]);
+        let mut body = Body::new();
         let json = format!(r#"{{"prompt": "{}"}}"#, "word ".repeat(1_000));
-        let placed = |worker: &mut Worker, key: HashKey| {
-            let mut body = Body::new(key);
-            body.feed(json.as_bytes()).unwrap();
-            worker
-                .place(NOW, &config, &head(), Some((&body.facts(None), key)))
-                .unwrap()
-                .request
+        body.feed(json.as_bytes()).unwrap();
+        let facts = body.facts(None);
+        let prefix = |worker: &mut Worker| {
+            let placement = worker.place(NOW, &config, &head(), Some(&facts));
+            placement.unwrap().request.prefix.unwrap().key
         };
-        let key = worker.hash_key().unwrap();
-        assert!(placed(&mut worker, key).prefix.is_some());
-        assert_eq!(placed(&mut worker, HashKey::new([9; 16])).prefix, None);
+        let before = prefix(&mut worker);
+        assert_eq!(prefix(&mut worker), before);
+        let mut next = table(1, 2, &["10.0.0.1:80", "10.0.0.2:80"]);
+        next.placement_key = [9; 16];
+        worker.adopt(next, NOW, None);
+        assert_ne!(prefix(&mut worker), before);
     }
 
     #[test]

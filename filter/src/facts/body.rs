@@ -6,7 +6,7 @@
 //! the end of the first user message: later turns of a conversation repeat that beginning, while fields behind the messages move
 //! out of sight as it grows.
 
-use super::hash::{HashKey, Purpose};
+use super::hash::{Digest, Purpose};
 use super::json::{Container, Malformed, Place, Sink, Tokenizer};
 use super::keys::{Field, Part};
 use super::message::Message;
@@ -22,10 +22,10 @@ pub(crate) struct BodyFacts {
     pub(crate) stream: Option<bool>,
     /// Tokens of the prompt: what was seen, and what `Content-Length` says is still to come.
     pub(crate) prompt_tokens: u64,
-    /// Hash and tokens of the shared beginning.
-    pub(crate) prefix: Option<(u64, u64)>,
-    /// Hash of the conversation.
-    pub(crate) conversation: Option<u64>,
+    /// Digest and tokens of the shared beginning.
+    pub(crate) prefix: Option<(Digest, u64)>,
+    /// Digest of the conversation.
+    pub(crate) conversation: Option<Digest>,
     /// Tokens up to the last answer of the assistant that was seen; 0 on the first turn.
     pub(crate) history_tokens: u64,
 }
@@ -39,11 +39,11 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Before the first byte. `key`: of the pool's table.
-    pub(crate) fn new(key: HashKey) -> Self {
+    /// Before the first byte.
+    pub(crate) fn new() -> Self {
         Self {
             tokenizer: Tokenizer::new(),
-            reader: Reader::new(key),
+            reader: Reader::new(),
             seen_bytes: 0,
         }
     }
@@ -74,7 +74,6 @@ impl Body {
 /// Walks the document and hands its parts to where they belong.
 #[derive(Debug, Clone)]
 struct Reader {
-    key: HashKey,
     depth: u32,
     field: Field,
     not_an_object: bool,
@@ -86,15 +85,14 @@ struct Reader {
     in_media: bool,
     model: Option<Vec<u8>>,
     stream: Option<bool>,
-    session: Option<(u8, u64)>,
+    session: Option<(u8, Digest)>,
     message: Option<Message>,
     prompt: Prompt,
 }
 
 impl Reader {
-    fn new(key: HashKey) -> Self {
+    fn new() -> Self {
         Self {
-            key,
             depth: 0,
             field: Field::Ignored,
             not_an_object: false,
@@ -106,7 +104,7 @@ impl Reader {
             stream: None,
             session: None,
             message: None,
-            prompt: Prompt::new(key),
+            prompt: Prompt::new(),
         }
     }
 
@@ -119,7 +117,7 @@ impl Reader {
             conversation: self
                 .prompt
                 .conversation()
-                .or_else(|| self.session.map(|(_, hash)| hash)),
+                .or_else(|| self.session.map(|(_, digest)| digest)),
             history_tokens: self.prompt.history_tokens(),
         }
     }
@@ -150,7 +148,7 @@ impl Reader {
                 if let Some(name) =
                     name.filter(|_| self.session.is_none_or(|(other, _)| rank < other))
                 {
-                    self.session = Some((rank, self.key.hash(Purpose::Session, name)));
+                    self.session = Some((rank, Digest::of(Purpose::Session, name)));
                 }
             }
             Field::Turns | Field::Stream | Field::Ignored => {}
@@ -196,7 +194,7 @@ impl Sink for Reader {
             // `text` and `prompt` are objects in some APIs, where they hold no prompt.
             (2, Field::Turns) if is_object => self.field = Field::Ignored,
             (2, Field::Model | Field::Stream | Field::Session(_)) => self.field = Field::Ignored,
-            (3, Field::Turns) if is_object => self.message = Some(Message::new(self.key)),
+            (3, Field::Turns) if is_object => self.message = Some(Message::new()),
             (_, Field::Tools) => self.prompt.tools(if is_object { b"{" } else { b"[" }),
             _ => {}
         }

@@ -1,4 +1,12 @@
-//! Keyed hashes of what prompts share.
+//! Hashes of what prompts share: a digest while reading, a keyed hash when placing.
+//!
+//! Reading comes before the choice of a pool, and a table may change the key in between. So contents are digested under a constant, and
+//! only [`HashKey::seal`] brings in the pool's key. Only sealed digests are placed by or leave the proxy.
+//!
+//! A client knows the constant, so it can make two texts with one digest: at the latest after 2^32 tries, and SipHash promises nothing to those
+//! who know its key. That gains nothing. Such texts are taken for one, as if it had sent the same text twice; claiming a beginning that no
+//! server has costs less, for instance by a session of its own. To meet the digest of somebody else's text it must know that text, and then it can send
+//! it. Where a digest is placed follows from the seal, and that needs the pool's key.
 
 use core::hash::Hasher as _;
 
@@ -16,15 +24,28 @@ impl HashKey {
         Self(both as u64, (both >> 64) as u64)
     }
 
-    /// Hash of one text for one purpose.
-    pub(crate) fn hash(self, purpose: Purpose, text: &[u8]) -> u64 {
-        let mut hasher = Hasher::new(self, purpose);
-        hasher.write(text);
+    /// What the pool's placement goes by. Digests of different purposes give unrelated numbers, as do different keys.
+    pub(crate) fn seal(self, digest: Digest) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(&digest.0.to_le_bytes());
         hasher.finish()
     }
 }
 
-/// What a hash is for. The same text hashed for two purposes gives two unrelated numbers.
+/// Stands for a text, under no secret: not to be placed by, shown or sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    /// Of one text for one purpose.
+    pub(crate) fn of(purpose: Purpose, text: &[u8]) -> Self {
+        let mut hasher = Hasher::new(purpose);
+        hasher.write(text);
+        hasher.digest()
+    }
+}
+
+/// What a digest is for. The same text digested for two purposes gives two unrelated digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     System = 1,
@@ -37,15 +58,13 @@ pub(crate) enum Purpose {
     Prefix = 8,
 }
 
-/// A running hash. SipHash-1-3 and not 2-4: the hashes are never shown to those who choose the text, and it is twice as fast.
+/// A running digest. SipHash-1-3 and not 2-4: it is twice as fast, and the digests are never shown to those who choose the text.
 #[derive(Debug, Clone)]
 pub(crate) struct Hasher(SipHasher13);
 
 impl Hasher {
-    pub(crate) fn new(key: HashKey, purpose: Purpose) -> Self {
-        let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
-        hasher.write(&[purpose as u8]);
-        Self(hasher)
+    pub(crate) fn new(purpose: Purpose) -> Self {
+        Self(SipHasher13::new_with_keys(purpose as u64, 0))
     }
 
     /// Adds bytes; how they are cut into calls makes no difference.
@@ -53,13 +72,30 @@ impl Hasher {
         self.0.write(bytes);
     }
 
-    /// Adds another hash.
-    pub(crate) fn mix(mut self, hash: u64) -> Self {
-        self.0.write(&hash.to_le_bytes());
+    /// Adds another digest.
+    pub(crate) fn mix(mut self, digest: Digest) -> Self {
+        self.0.write(&digest.0.to_le_bytes());
         self
     }
 
-    pub(crate) fn finish(&self) -> u64 {
-        self.0.finish()
+    pub(crate) fn digest(&self) -> Digest {
+        Digest(self.0.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Digest, HashKey, Purpose};
+
+    #[test]
+    fn another_text_purpose_or_key_gives_another_number() {
+        let seal = |key: u8, purpose, text: &str| {
+            HashKey::new([key; 16]).seal(Digest::of(purpose, text.as_bytes()))
+        };
+        let one = seal(7, Purpose::Session, "ann");
+        assert_eq!(one, seal(7, Purpose::Session, "ann"));
+        assert_ne!(one, seal(7, Purpose::Session, "bob"));
+        assert_ne!(one, seal(7, Purpose::Adapter, "ann"));
+        assert_ne!(one, seal(8, Purpose::Session, "ann"));
     }
 }

@@ -1,6 +1,6 @@
 //! One message of a chat while it is read.
 
-use super::hash::{HashKey, Hasher, Purpose};
+use super::hash::{Digest, Hasher, Purpose};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Author {
@@ -23,9 +23,9 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn new(key: HashKey) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            content: Hasher::new(key, Purpose::Message),
+            content: Hasher::new(Purpose::Message),
             bytes: 0,
             author: Author::Other,
             author_next: false,
@@ -61,8 +61,8 @@ impl Message {
         self.bytes = self.bytes.saturating_add(part.len() as u64);
     }
 
-    pub(super) fn finish(&self) -> u64 {
-        self.content.finish()
+    pub(super) fn digest(&self) -> Digest {
+        self.content.digest()
     }
 
     pub(super) fn bytes(&self) -> u64 {

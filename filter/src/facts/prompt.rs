@@ -1,6 +1,6 @@
 //! The parts of a prompt while they are read: sizes and running hashes, never text.
 
-use super::hash::{HashKey, Hasher, Purpose};
+use super::hash::{Digest, Hasher, Purpose};
 use super::message::Message;
 
 /// Bytes of text that make one token, on average over languages and tokenizers.
@@ -35,9 +35,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(key: HashKey, purpose: Purpose) -> Self {
+    fn new(purpose: Purpose) -> Self {
         Self {
-            hash: Hasher::new(key, purpose),
+            hash: Hasher::new(purpose),
             bytes: 0,
             complete: false,
         }
@@ -52,16 +52,15 @@ impl Shared {
         self.complete |= self.bytes > 0;
     }
 
-    /// Hash and bytes; absent: not seen to its end.
-    fn complete(&self) -> Option<(u64, u64)> {
-        self.complete.then(|| (self.hash.finish(), self.bytes))
+    /// Digest and bytes; absent: not seen to its end.
+    fn complete(&self) -> Option<(Digest, u64)> {
+        self.complete.then(|| (self.hash.digest(), self.bytes))
     }
 }
 
 /// What is known of a prompt so far.
 #[derive(Debug, Clone)]
 pub(super) struct Prompt {
-    key: HashKey,
     system: Shared,
     tools: Shared,
     /// The first 256 tokens of system prompt and turns.
@@ -69,16 +68,15 @@ pub(super) struct Prompt {
     turns: Size,
     /// The turns up to the last answer of the assistant.
     history: Size,
-    first_user: Option<u64>,
+    first_user: Option<Digest>,
 }
 
 impl Prompt {
-    pub(super) fn new(key: HashKey) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            key,
-            system: Shared::new(key, Purpose::System),
-            tools: Shared::new(key, Purpose::Tools),
-            head: Shared::new(key, Purpose::Head),
+            system: Shared::new(Purpose::System),
+            tools: Shared::new(Purpose::Tools),
+            head: Shared::new(Purpose::Head),
             turns: Size::default(),
             history: Size::default(),
             first_user: None,
@@ -137,18 +135,18 @@ impl Prompt {
     pub(super) fn end_message(&mut self, message: &Message) {
         if message.is_system() && self.first_user.is_none() {
             // Belongs to the shared beginning, wherever the API puts it.
-            self.system.hash = self.system.hash.clone().mix(message.finish());
+            self.system.hash = self.system.hash.clone().mix(message.digest());
             self.system.bytes = self.system.bytes.saturating_add(message.bytes());
             self.turns.bytes = self.turns.bytes.saturating_sub(message.bytes());
             self.system.end();
         } else if message.is_assistant() {
             self.history = self.turns;
         } else if message.is_user() && self.first_user.is_none() {
-            let mut hash = Hasher::new(self.key, Purpose::Conversation);
+            let mut hash = Hasher::new(Purpose::Conversation);
             if let Some((system, _)) = self.system.complete() {
                 hash = hash.mix(system);
             }
-            self.first_user = Some(hash.mix(message.finish()).finish());
+            self.first_user = Some(hash.mix(message.digest()).digest());
         }
     }
 
@@ -170,27 +168,27 @@ impl Prompt {
         self.system.bytes.saturating_add(self.tools.bytes)
     }
 
-    /// Hash of the system prompt and the first user message, as far as they stand before that message's end.
-    pub(super) fn conversation(&self) -> Option<u64> {
+    /// Digest of the system prompt and the first user message, as far as they stand before that message's end.
+    pub(super) fn conversation(&self) -> Option<Digest> {
         self.first_user
     }
 
-    /// Hash and tokens of system prompt and tools when they are long enough, else of the first 256 tokens.
-    pub(super) fn prefix(&self) -> Option<(u64, u64)> {
+    /// Digest and tokens of system prompt and tools when they are long enough, else of the first 256 tokens.
+    pub(super) fn prefix(&self) -> Option<(Digest, u64)> {
         let parts = [self.system.complete(), self.tools.complete()];
         let bytes = parts
             .iter()
             .flatten()
             .fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes));
         if bytes >= MIN_PREFIX_BYTES {
-            let whole = Hasher::new(self.key, Purpose::Prefix);
+            let whole = Hasher::new(Purpose::Prefix);
             let whole = parts
                 .iter()
                 .flatten()
                 .fold(whole, |whole, (part, _)| whole.mix(*part));
-            return Some((whole.finish(), bytes / BYTES_PER_TOKEN));
+            return Some((whole.digest(), bytes / BYTES_PER_TOKEN));
         }
         (self.head.bytes >= MIN_PREFIX_BYTES)
-            .then(|| (self.head.hash.finish(), MIN_PREFIX_BYTES / BYTES_PER_TOKEN))
+            .then(|| (self.head.hash.digest(), MIN_PREFIX_BYTES / BYTES_PER_TOKEN))
     }
 }

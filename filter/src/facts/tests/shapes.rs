@@ -3,12 +3,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::facts::{Body, BodyFacts, HashKey};
-
-const KEY: [u8; 16] = [7; 16];
+use crate::facts::{Body, BodyFacts};
 
 fn facts_in_pieces(json: &[u8], seen: usize, piece: usize) -> BodyFacts {
-    let mut body = Body::new(HashKey::new(KEY));
+    let mut body = Body::new();
     for chunk in json[..seen.min(json.len())].chunks(piece) {
         body.feed(chunk).unwrap();
     }
@@ -277,21 +275,7 @@ fn fields_of_another_type_than_expected_are_absent() {
         );
         assert!(found.prompt_tokens < 10, "{value}");
     }
-    assert!(Body::new(HashKey::default()).feed(b"[1, 2]").is_err());
-}
-
-#[test]
-fn another_pools_key_gives_other_hashes() {
-    let body = chat(&words(1, 3_000), &["hi"]).to_string();
-    let mut other = Body::new(HashKey::new([8; 16]));
-    other.feed(body.as_bytes()).unwrap();
-    let (here, there) = (
-        facts_in_pieces(body.as_bytes(), body.len(), 999),
-        other.facts(None),
-    );
-    assert_ne!(here.prefix.unwrap().0, there.prefix.unwrap().0);
-    assert_ne!(here.conversation, there.conversation);
-    assert_eq!(here.prompt_tokens, there.prompt_tokens);
+    assert!(Body::new().feed(b"[1, 2]").is_err());
 }
 
 proptest! {
