@@ -8,8 +8,17 @@
 //! assert_eq!(config.decide_after_bytes, 16 * 1024);
 //! ```
 
+mod mode;
+mod pools;
+mod text;
+
 use serde_json::Value;
 use trimtab_settings::{Problems, Settings};
+
+pub use mode::Mode;
+pub use pools::Pool;
+pub(crate) use pools::{PoolSet, candidates, choose};
+use text::{header, paths, visible_ascii};
 
 /// Larger configurations are refused unread.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -44,8 +53,12 @@ pub enum Role {
 pub struct Config {
     /// `role`: `single` (the default), `tap` or `pick`. The two of a pair have the same configuration but for this.
     pub role: Role,
-    /// `pool`: name of the pool at the aggregator.
-    pub pool: String,
+    /// `pool`, or `pools` when there are several: whose requests are whose. At least one.
+    pub pools: Vec<Pool>,
+    /// `mode`: how much of the traffic is placed. All of it by default.
+    pub mode: Mode,
+    /// `per_route`: whether the route's metadata `trimtab` may name pool and mode. Off by default.
+    pub per_route: bool,
     /// `aggregator.cluster`: the proxy's cluster that leads to the aggregator.
     pub cluster: String,
     /// `aggregator.authority`: the Host header of sync calls. `trimtab-aggregator` by default: a cluster's name is not always one.
@@ -68,6 +81,10 @@ pub struct Config {
     pub destination_header: String,
     /// `explain_header`: a response header that says where a request went and why; absent (the default): none. Lower case.
     pub explain_header: Option<String>,
+    /// `explain_request_header`: a request header without which `explain_header` is not set; absent (the default): it always is.
+    pub explain_request_header: Option<String>,
+    /// `explain_log`: whether the same text is left in the stream's filter state `wasm.trimtab_decision`, for access logs. Off by default.
+    pub explain_log: bool,
     /// `model_header`: a request header that names the model and goes before the body's `model`.
     pub model_header: Option<String>,
     /// `session_header`: a request header that names the conversation.
@@ -107,12 +124,7 @@ impl Config {
     /// Every problem of the value.
     pub fn read(value: &Value) -> Result<Self, Problems> {
         let s = Settings::new(value);
-        let pool = s
-            .string("pool")
-            .max_bytes(253)
-            .check(|name| path_segment(name))
-            .hint("name a pool of the aggregator")
-            .required();
+        let pools = Pool::read_all(&s);
         let aggregator = s.required_section("aggregator", r#"write {"cluster": "NAME"}"#);
         let cluster = aggregator
             .string("cluster")
@@ -137,7 +149,9 @@ impl Config {
         let config = Self {
             role,
             authority: authority.unwrap_or_else(|| "trimtab-aggregator".into()),
-            pool,
+            pools,
+            mode: Mode::read(&s).unwrap_or_default(),
+            per_route: s.bool("per_route").default(false),
             cluster,
             wait_ms: u32::try_from(wait_ms).unwrap_or(10_000),
             tick_ms: u32::try_from(s.duration("tick").as_ms().range(10..=1_000).default(100))
@@ -160,11 +174,13 @@ impl Config {
             destination_header: header(&s, "destination_header")
                 .unwrap_or_else(|| "x-gateway-destination-endpoint".into()),
             explain_header: header(&s, "explain_header"),
+            explain_request_header: header(&s, "explain_request_header"),
+            explain_log: s.bool("explain_log").default(false),
             model_header: header(&s, "model_header"),
             session_header: header(&s, "session_header"),
             paths: s
                 .strings("paths")
-                .check(|paths| all_paths(paths))
+                .check(|list| paths(list))
                 .hint("list ends of paths, such as \"/v1/completions\"")
                 .default(PATHS.map(str::to_owned).to_vec()),
             seed: s.u64("seed").optional(),
@@ -184,7 +200,13 @@ impl Config {
 
     /// The pools as tap and pick compare them.
     pub(crate) fn pools_mark(&self) -> String {
-        self.pool.clone()
+        let names: Vec<&str> = self.pools.iter().map(|pool| pool.name.as_str()).collect();
+        names.join(",")
+    }
+
+    /// Whether anybody may want to read why a request went where it went.
+    pub(crate) fn explains(&self) -> bool {
+        self.explain_header.is_some() || self.explain_log
     }
 
     /// Headers that only this filter may set, so that nothing a client sends reaches the load balancer or the access log.
@@ -216,53 +238,6 @@ fn role(name: &str) -> Result<Role, &'static str> {
     }
 }
 
-fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
-    s.string(name)
-        .max_bytes(128)
-        .map(|name| {
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            if !name.bytes().all(token) {
-                return Err("is not a header name");
-            }
-            Ok(name.to_ascii_lowercase())
-        })
-        .hint("use letters, digits and dashes, such as x-session-id")
-        .optional()
-}
-
-/// The pool's name stands in a URL and in metric names.
-fn path_segment(name: &str) -> Result<(), &'static str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.bytes().all(plain) {
-        Ok(())
-    } else {
-        Err("has characters other than letters, digits, '-', '_' and '.'")
-    }
-}
-
-fn visible_ascii(text: &str) -> Result<(), &'static str> {
-    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(())
-    } else {
-        Err("has spaces or characters that are not ASCII")
-    }
-}
-
-fn all_paths(paths: &[String]) -> Result<(), String> {
-    match paths
-        .iter()
-        .find(|path| !path.starts_with('/') || path.len() > 256)
-    {
-        None if paths.is_empty() => Err("is empty: no request would ever be placed".into()),
-        None if paths.len() > 64 => Err(format!("has {} entries, more than 64", paths.len())),
-        None => Ok(()),
-        Some(path) => Err(format!(
-            "has `{}`, which does not begin with `/` or is longer than 256 bytes",
-            path.chars().take(40).collect::<String>()
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Config;
@@ -277,7 +252,7 @@ mod tests {
     fn two_names_are_enough() {
         let config = Config::example();
         assert_eq!(
-            (config.pool.as_str(), config.cluster.as_str()),
+            (config.pools[0].name.as_str(), config.cluster.as_str()),
             ("chat", "agg")
         );
         assert_eq!(

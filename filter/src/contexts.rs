@@ -36,7 +36,9 @@ fn with<R>(run: impl FnOnce(&mut BTreeMap<u32, Context>) -> R) -> Option<R> {
 /// A new request of a plugin. Of one that is not configured nothing is kept: its requests go on.
 pub(crate) fn create(context_id: u32, root_id: u32) {
     let context = match plugin::find(root_id) {
-        Some(Plugin::Decides(root)) => Context::Placed(Box::new(HttpFilter::new(root, context_id))),
+        Some(Plugin::Decides(decider)) => {
+            Context::Placed(Box::new(HttpFilter::new(decider, context_id)))
+        }
         Some(Plugin::Gates(gate)) => Context::Gated(Gated::new(gate, context_id)),
         None => return,
     };

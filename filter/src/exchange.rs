@@ -85,7 +85,7 @@ pub(crate) fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), 
         return Ok(());
     };
     // Checked again although its writer has checked it: it may have been another version of this filter.
-    match table::accept(stored.bytes, &root.config.pool, have) {
+    match table::accept(stored.bytes, &root.pool, have) {
         Ok(table) => worker.adopt(
             table,
             millis(stored.arrived_ns),
@@ -124,7 +124,7 @@ fn write_report(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), Hos
         let own = all.iter().flatten().find(|(worker, _)| *worker == me);
         taken = own.map_or(0, |(_, number)| *number);
     }
-    let (lists, report) = worker.report(&root.config.pool, me, taken);
+    let (lists, report) = worker.report(&root.pool, me, taken);
     let stored = StoredReport {
         at_ns: now_ns,
         lists,

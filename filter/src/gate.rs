@@ -42,7 +42,7 @@ impl Gate {
     pub(crate) fn new(config: Rc<Config>, root_id: u32, queue: Option<u32>) -> Self {
         Self {
             pools: config.pools_mark(),
-            metrics: RefCell::new(Metrics::new(&config.pool)),
+            metrics: RefCell::new(Metrics::new(config.pools.first().map_or("", |pool| &pool.name))),
             config,
             root_id,
             queue,
@@ -66,7 +66,7 @@ impl Gate {
     }
 
     fn fault(&self, fault: Fault) {
-        self.count(Counter::HoldErrors, fault.label());
+        self.count(Counter::SetupErrors, fault.label());
         if self.reported.is_first(fault) {
             host::log(Level::Warn, &format!("trimtab {}: {fault}", self.pools));
         }

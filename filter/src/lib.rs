@@ -10,7 +10,7 @@
 //! left to Envoy's own balancing, except that a destination header from the client is removed from *every* request.
 //!
 //! Where to read on: `http` (one request) -> `facts` (what the decision may know) -> `worker` (decide, keep books);
-//! `plugin` (configuration) -> `root` (ticks) -> `exchange` (the other workers) -> `poll` (the aggregator).
+//! `plugin` (configuration) -> `decider` (pools) -> `root` (one pool) -> `exchange` (the other workers) -> `poll` (the aggregator).
 #![deny(
     missing_docs,
     clippy::unwrap_used,
@@ -21,7 +21,9 @@
 
 mod config;
 mod contexts;
+mod decider;
 mod exchange;
+mod explain;
 mod facts;
 mod gate;
 mod holding;
@@ -40,6 +42,7 @@ mod plugin;
 mod poll;
 mod reporter;
 mod root;
+mod route;
 mod shared;
 mod sync;
 mod table;
@@ -48,4 +51,4 @@ mod wake;
 mod watch;
 mod worker;
 
-pub use config::Config;
+pub use config::{Config, Mode, Pool, Role};

@@ -43,7 +43,7 @@ pub(crate) fn merged_report(
     let in_flight = endpoints.iter().map(|row| u64::from(row.in_flight)).sum();
     worker.metrics.set(Gauge::InFlight, in_flight);
     Ok(Report {
-        pool: root.config.pool.clone(),
+        pool: root.pool.to_string(),
         proxy: lease.proxy,
         sequence: lease.sequence,
         have: worker.version(),

@@ -27,8 +27,14 @@ pub(crate) enum Counter {
     SyncErrors,
     /// Tables that were not taken.
     TableRefusals,
-    /// Requests whose headers could not be held as the configuration means it.
-    HoldErrors,
+    /// Requests by what is wrong with the setup that they met.
+    SetupErrors,
+    /// Completion requests that belong to no pool.
+    Unmatched,
+    /// Requests that were observed only, by whether the proxy chose the same endpoint.
+    Observed,
+    /// Predicted waits of observed requests, summed up in milliseconds: of the filter's choice and of the proxy's.
+    ObservedWaits,
     /// Hostcalls that failed.
     HostErrors,
 }
@@ -43,7 +49,10 @@ impl Counter {
             Self::News => ("trimtab_news_total", "result"),
             Self::SyncErrors => ("trimtab_sync_errors_total", "reason"),
             Self::TableRefusals => ("trimtab_table_refusals_total", "reason"),
-            Self::HoldErrors => ("trimtab_hold_errors_total", "reason"),
+            Self::SetupErrors => ("trimtab_setup_errors_total", "reason"),
+            Self::Unmatched => ("trimtab_unmatched_total", "kind"),
+            Self::Observed => ("trimtab_observed_total", "choice"),
+            Self::ObservedWaits => ("trimtab_observed_wait_ms_total", "choice"),
             Self::HostErrors => ("trimtab_host_errors_total", "call"),
         }
     }
@@ -95,8 +104,13 @@ impl Metrics {
 
     /// Counts one event. `label`: the tag's value, a constant of this program, so that the number of metrics is bounded.
     pub(crate) fn count(&mut self, counter: Counter, label: &'static str) {
+        self.add(counter, label, 1);
+    }
+
+    /// As [`Self::count`], for several events or for an amount.
+    pub(crate) fn add(&mut self, counter: Counter, label: &'static str, by: u64) {
         let count = self.counters.entry((counter, label)).or_default();
-        count.pending = count.pending.saturating_add(1);
+        count.pending = count.pending.saturating_add(by);
     }
 
     /// Counts a hostcall that failed.

@@ -37,7 +37,7 @@ fn tell_pick(root: &Root, hosts: &str) -> bool {
             let message = Message { context_id, hosts }.encode();
             let sent = root.checked(host::enqueue(queue, &message));
             if sent == Some(false) {
-                root.with(|worker| worker.metrics.count(Counter::HoldErrors, "no_queue"));
+                root.with(|worker| worker.metrics.count(Counter::SetupErrors, "no_queue"));
             }
             sent == Some(true)
         }

@@ -98,7 +98,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Why headers could not be held as the configuration means it.
+/// A mistake of the setup that shows only at run time, with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Single: a held request gets no body before its headers are let go.
@@ -113,6 +113,10 @@ pub(crate) enum Fault {
     NoQueue,
     /// Tap did not send a destination in time.
     Late,
+    /// A route names a pool that the plugin does not have.
+    RoutePool,
+    /// A route names no mode that there is.
+    RouteMode,
 }
 
 impl Fault {
@@ -125,6 +129,8 @@ impl Fault {
             Self::OtherPools => "other_pools",
             Self::NoQueue => "no_queue",
             Self::Late => "late",
+            Self::RoutePool => "route_pool",
+            Self::RouteMode => "route_mode",
         }
     }
 }
@@ -150,13 +156,19 @@ impl fmt::Display for Fault {
             Self::Late => {
                 "role pick: no destination came from the plugin with role tap in time; the request goes on without"
             }
+            Self::RoutePool => {
+                "a route's metadata trimtab.pool names a pool that this plugin does not have, so its requests are not placed"
+            }
+            Self::RouteMode => {
+                "a route's metadata trimtab.mode is none of enforce, observe and a percentage, so it is not heard"
+            }
         })
     }
 }
 
 /// Which faults have been logged; each is logged once.
 #[derive(Debug, Default)]
-pub(crate) struct Reported(Cell<u8>);
+pub(crate) struct Reported(Cell<u16>);
 
 impl Reported {
     /// Whether this one has not been logged before. It counts as logged now.

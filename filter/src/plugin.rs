@@ -11,6 +11,7 @@ use std::rc::Rc;
 use trimtab_pick::Rng;
 
 use crate::config::{Config, Role};
+use crate::decider::Decider;
 use crate::exchange;
 use crate::facts::{Digest, HashKey, Purpose};
 use crate::gate::Gate;
@@ -24,7 +25,7 @@ use crate::wake;
 #[derive(Debug, Clone)]
 pub(crate) enum Plugin {
     /// Reads requests and decides: roles single and tap.
-    Decides(Rc<Root>),
+    Decides(Rc<Decider>),
     /// Holds headers: role pick.
     Gates(Rc<Gate>),
 }
@@ -79,20 +80,29 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
         .map_err(|error| format!("no ticks, so no table would ever come: {error}"))?;
     let config = Rc::new(config);
     let plugin = match config.role {
-        Role::Single | Role::Tap => Plugin::Decides(decider(root_id, config)),
+        Role::Single | Role::Tap => Plugin::Decides(Rc::new(decider(root_id, config))),
         Role::Pick => Plugin::Gates(gate(root_id, config)),
     };
     register(root_id, Some(plugin));
     Ok(())
 }
 
-fn decider(root_id: u32, config: Rc<Config>) -> Rc<Root> {
-    let (keys, entropy) = (Keys::new(&config.pool), entropy(root_id));
+fn decider(root_id: u32, config: Rc<Config>) -> Decider {
+    let mut entropy = Rng::new(entropy(root_id));
+    let pools = config.pools.iter();
+    let pools = pools.map(|pool| Rc::new(decider_of(&pool.name, &config, entropy.next_u64())));
+    let pools = pools.collect();
+    Decider::new(config, root_id, pools)
+}
+
+/// `entropy`: what no other proxy, and no other pool, has.
+fn decider_of(pool: &str, config: &Rc<Config>, entropy: u64) -> Root {
+    let keys = Keys::new(pool);
     let (number, error) = match wake::number(&keys, entropy) {
         Ok(number) => (number, None),
         Err(error) => (wake::number_by_chance(entropy), Some(error)),
     };
-    let root = Rc::new(Root::new(config, root_id, keys, number, entropy));
+    let root = Root::new(Rc::clone(config), pool, keys, number, entropy);
     if let Some(error) = error {
         root.count_error(error);
     }
@@ -128,7 +138,7 @@ fn entropy(context_id: u32) -> u64 {
 /// Time to look for news.
 pub(crate) fn on_tick(root_id: u32) {
     match find(root_id) {
-        Some(Plugin::Decides(root)) => root.on_tick(),
+        Some(Plugin::Decides(decider)) => decider.on_tick(),
         Some(Plugin::Gates(gate)) => gate.on_tick(),
         None => {}
     }
@@ -137,7 +147,7 @@ pub(crate) fn on_tick(root_id: u32) {
 /// Another VM has put something into a queue that this VM registered.
 pub(crate) fn on_queue_ready(root_id: u32, queue: u32) {
     match find(root_id) {
-        Some(Plugin::Decides(root)) => root.on_queue_ready(queue),
+        Some(Plugin::Decides(decider)) => decider.on_queue_ready(queue),
         Some(Plugin::Gates(gate)) => gate.on_queue_ready(queue),
         None => {}
     }
@@ -145,8 +155,8 @@ pub(crate) fn on_queue_ready(root_id: u32, queue: u32) {
 
 /// The end of a call-out that this VM made.
 pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
-    if let Some(Plugin::Decides(root)) = find(root_id) {
-        root.on_call_response(token, body_bytes);
+    if let Some(Plugin::Decides(decider)) = find(root_id) {
+        decider.on_call_response(token, body_bytes);
     }
 }
 

@@ -102,7 +102,7 @@ fn call(
     host::set_shared(&root.keys.lease, &lease.encode(), Over::Anything)?;
     let report = merged_report(root, worker, now_ns, lease)?;
     let config = &root.config;
-    let path = ["/v1/pools/", &config.pool, "/", route].concat();
+    let path = ["/v1/pools/", &root.pool, "/", route].concat();
     Ok(host::http_call(&HttpCall {
         cluster: &config.cluster,
         headers: &[
@@ -202,7 +202,7 @@ fn take_answer(
     // One byte more than any table has, so that a longer answer is seen to be too long.
     let wanted = body_bytes.min(limits::TABLE_BYTES + 1);
     let bytes = host::buffer(Buffer::HttpCallResponseBody, 0, wanted)?.unwrap_or_default();
-    match table::accept(&bytes, &root.config.pool, worker.version()) {
+    match table::accept(&bytes, &root.pool, worker.version()) {
         Ok(table) => {
             let stamp = Stamp {
                 epoch: table.version.epoch,

@@ -1,4 +1,4 @@
-//! The plugin with the role of a decider in one VM: its worker, and what it knows of the proxy.
+//! One pool of a plugin in one VM: its worker, and what it knows of the proxy.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -10,12 +10,8 @@ use std::rc::Rc;
 use trimtab_pick::Rng;
 
 use crate::config::Config;
-use crate::contexts;
 use crate::exchange;
-use crate::holding::Holding;
 use crate::host::{self, HostError, Level};
-use crate::metrics::Counter;
-use crate::pairing::{Fault, Reported};
 use crate::poll;
 use crate::shared::{Keys, Stamp};
 use crate::wake;
@@ -26,8 +22,8 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(crate) struct Root {
     pub(crate) config: Rc<Config>,
-    /// The pools, as the mark for pick has them.
-    pub(crate) pools_mark: String,
+    /// The pool's name.
+    pub(crate) pool: Rc<str>,
     pub(crate) keys: Keys,
     /// Tells this worker from the others of the proxy.
     pub(crate) worker_number: u64,
@@ -37,20 +33,16 @@ pub(crate) struct Root {
     pub(crate) seen_stamp: Cell<Option<Stamp>>,
     /// Whether to ask what became of requests.
     pub(crate) watch: Watch,
-    /// Whether headers may be held.
-    pub(crate) holding: Holding,
-    root_id: u32,
     worker: RefCell<Worker>,
     last_now_ns: Cell<u64>,
     warned: Cell<bool>,
-    reported: Reported,
 }
 
 impl Root {
     /// `worker_number`: one that no other worker has. `entropy`: what no other proxy has.
     pub(crate) fn new(
         config: Rc<Config>,
-        root_id: u32,
+        pool: &str,
         keys: Keys,
         worker_number: u64,
         entropy: u64,
@@ -63,15 +55,13 @@ impl Root {
             seen_stamp: Cell::new(None),
             worker: RefCell::new(Worker::new(
                 &config,
+                pool,
                 config.seed.unwrap_or_else(|| rng.next_u64()),
             )),
             watch: Watch::default(),
-            holding: Holding::new(config.tick_ms, config.decide_within_ms),
-            root_id,
             last_now_ns: Cell::new(0),
             warned: Cell::new(false),
-            reported: Reported::default(),
-            pools_mark: config.pools_mark(),
+            pool: pool.into(),
             config,
         }
     }
@@ -122,25 +112,13 @@ impl Root {
         }
     }
 
-    /// Headers could not be held as the configuration means it: counts it, and says so once.
-    pub(crate) fn fault(&self, fault: Fault) {
-        self.with(|worker| worker.metrics.count(Counter::HoldErrors, fault.label()));
-        if self.reported.is_first(fault) {
-            self.log(Level::Warn, &fault.to_string());
-        }
-    }
-
     fn log(&self, level: Level, message: &str) {
-        host::log(level, &format!("trimtab {}: {message}", self.config.pool));
+        host::log(level, &format!("trimtab {}: {message}", self.pool));
     }
 
     /// Time to look for news.
     pub(crate) fn on_tick(&self) {
         let now_ns = self.now_ns();
-        self.holding.on_tick();
-        if contexts::on_tick() {
-            self.checked(host::set_effective_context(self.root_id));
-        }
         self.with(|worker| {
             let ticked = exchange::tick(self, worker, now_ns);
             // After a failed step too: it is in the counters that the operator sees it.
@@ -151,6 +129,11 @@ impl Root {
                 worker.metrics.count_error(error);
             }
         });
+    }
+
+    /// Whether this is the worker's own queue.
+    pub(crate) fn has_queue(&self, queue: u32) -> bool {
+        wake::queue_of(self.worker_number) == Some(queue)
     }
 
     /// Another worker has put something into a queue that this VM registered.

@@ -70,7 +70,7 @@ fn compose(upper: u64, queue: Option<u32>) -> u64 {
 }
 
 /// The queue of the worker of that number; absent: it has none. Envoy counts them from 1.
-fn queue_of(number: u64) -> Option<u32> {
+pub(crate) fn queue_of(number: u64) -> Option<u32> {
     let lower = number & u64::from(u32::MAX);
     u32::try_from(lower).ok().filter(|queue| *queue != 0)
 }

@@ -1,6 +1,6 @@
 //! What the headers tell: whether to place the request at all, and whether its body is worth reading.
 
-use crate::config::Config;
+use crate::config::{Config, Mode, PoolSet, candidates};
 use crate::host::HeaderPairs;
 
 /// What to do with a request, from its headers alone.
@@ -27,6 +27,12 @@ pub(crate) struct Head {
     pub(crate) model: Option<Vec<u8>>,
     /// Session, from the configured header.
     pub(crate) session: Option<Vec<u8>>,
+    /// Pools that the request may belong to.
+    pub(crate) pools: PoolSet,
+    /// What its route says about how much is placed; absent: nothing.
+    pub(crate) mode: Option<Mode>,
+    /// Whether the client asks why the request goes where it goes, or is told anyway.
+    pub(crate) explain: bool,
 }
 
 /// Longest model or session name that is taken from a header.

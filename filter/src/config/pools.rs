@@ -1,0 +1,193 @@
+//! Which requests belong to which pool.
+
+use trimtab_settings::Settings;
+
+use super::Mode;
+use super::text::{path_segment, prefixes, words};
+
+/// Most pools of one plugin: a request's candidates are a set of bits.
+const MAX_POOLS: usize = 64;
+
+/// One pool and its requests. A condition that is empty holds for every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// `pool`: its name at the aggregator.
+    pub name: String,
+    /// `mode`: absent: the plugin's.
+    pub mode: Option<Mode>,
+    /// `models`: the request's model is one of these. One that ends with `*` stands for all that begin so.
+    pub models: Vec<String>,
+    /// `authorities`: the request's authority (Host header), without its port, is one of these; any case.
+    pub authorities: Vec<String>,
+    /// `path_prefixes`: the request's path begins with one of these.
+    pub path_prefixes: Vec<String>,
+}
+
+/// A set of pools, by their places in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PoolSet(u64);
+
+impl PoolSet {
+    pub(crate) fn one(place: usize) -> Self {
+        let bit = u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place));
+        Self(bit.unwrap_or(0))
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn places(self) -> impl Iterator<Item = usize> {
+        (0..MAX_POOLS).filter(move |place| self.0 >> place & 1 == 1)
+    }
+}
+
+impl Pool {
+    /// Reads `pools`, or `pool` when there is but one. Problems are recorded; the list is never empty but for them.
+    pub(super) fn read_all(s: &Settings<'_>) -> Vec<Self> {
+        let Some(sections) = s.objects("pools").optional() else {
+            return vec![Self::read(s, Self::named(s), None)];
+        };
+        if s.value("pool").optional().is_some() {
+            s.problem("has `pool` beside `pools`", "write the one or the other");
+        }
+        if sections.is_empty() || sections.len() > MAX_POOLS {
+            s.problem(
+                format!("pools: has {} entries, not 1 to {MAX_POOLS}", sections.len()),
+                r#"write [{"pool": "chat", "models": ["m-*"]}, {"pool": "other"}]"#,
+            );
+        }
+        let pools: Vec<Self> = sections
+            .iter()
+            .map(|section| Self::read(section, Self::named(section), Mode::read(section)))
+            .collect();
+        let mut names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+            s.problem("pools: has the same pool twice", "put its conditions into one entry");
+        }
+        pools
+    }
+
+    fn named(s: &Settings<'_>) -> String {
+        s.string("pool")
+            .max_bytes(253)
+            .check(|name| path_segment(name))
+            .hint("name a pool of the aggregator")
+            .required()
+    }
+
+    fn read(s: &Settings<'_>, name: String, mode: Option<Mode>) -> Self {
+        let list = |field| s.strings(field).check(|list| words(list)).default(Vec::new());
+        Self {
+            name,
+            mode,
+            models: list("models"),
+            authorities: list("authorities"),
+            path_prefixes: s
+                .strings("path_prefixes")
+                .check(|list| prefixes(list))
+                .default(Vec::new()),
+        }
+    }
+
+    /// Whether authority and path allow it.
+    fn may_be(&self, authority: &[u8], path: &[u8]) -> bool {
+        let host = without_port(authority);
+        let is_host = |own: &String| own.as_bytes().eq_ignore_ascii_case(host);
+        let leads = |prefix: &String| path.starts_with(prefix.as_bytes());
+        (self.authorities.is_empty() || self.authorities.iter().any(is_host))
+            && (self.path_prefixes.is_empty() || self.path_prefixes.iter().any(leads))
+    }
+
+    /// Whether the model allows it. `model`: absent: not known.
+    fn has_model(&self, model: Option<&[u8]>) -> bool {
+        let fits = |pattern: &String| {
+            model.is_some_and(|model| match pattern.strip_suffix('*') {
+                Some(prefix) => model.starts_with(prefix.as_bytes()),
+                None => model == pattern.as_bytes(),
+            })
+        };
+        self.models.is_empty() || self.models.iter().any(fits)
+    }
+}
+
+/// The pools that a request may belong to, from what its headers tell.
+pub(crate) fn candidates(pools: &[Pool], authority: &[u8], path: &[u8]) -> PoolSet {
+    let mine = |(place, pool): (usize, &Pool)| {
+        if pool.may_be(authority, path) {
+            PoolSet::one(place).0
+        } else {
+            0
+        }
+    };
+    PoolSet(pools.iter().enumerate().map(mine).sum())
+}
+
+/// The first of `candidates` that the model belongs to. `model`: absent: not known.
+pub(crate) fn choose(pools: &[Pool], candidates: PoolSet, model: Option<&[u8]>) -> Option<usize> {
+    candidates
+        .places()
+        .find(|place| pools.get(*place).is_some_and(|pool| pool.has_model(model)))
+}
+
+/// `[::1]:80` and `a:80` without the port.
+fn without_port(authority: &[u8]) -> &[u8] {
+    let colon = authority.iter().rposition(|byte| *byte == b':');
+    match colon.and_then(|colon| authority.split_at_checked(colon)) {
+        Some((host, port)) if !port.contains(&b']') => host,
+        _ => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn pools(json: &str) -> Vec<Pool> {
+        let json = format!(r#"{{"aggregator": {{"cluster": "agg"}}, "pools": {json}}}"#);
+        Config::parse(json.as_bytes()).unwrap().pools
+    }
+
+    fn chosen(pools: &[Pool], authority: &str, path: &str, model: Option<&str>) -> Option<String> {
+        let candidates = candidates(pools, authority.as_bytes(), path.as_bytes());
+        let place = choose(pools, candidates, model.map(str::as_bytes))?;
+        Some(pools[place].name.clone())
+    }
+
+    #[test]
+    fn the_first_pool_whose_conditions_all_hold_is_chosen() {
+        let pools = pools(
+            r#"[{"pool": "code", "models": ["coder", "code-*"], "path_prefixes": ["/v1/"]},
+                {"pool": "team", "authorities": ["team.example", "[::1]"]},
+                {"pool": "rest", "models": ["m"]}]"#,
+        );
+        let chosen = |authority, path, model| chosen(&pools, authority, path, model);
+        for model in ["coder", "code-", "code-7b"] {
+            assert_eq!(chosen("x", "/v1/completions", Some(model)).as_deref(), Some("code"));
+        }
+        assert_eq!(chosen("x", "/v2/completions", Some("coder")), None);
+        assert_eq!(chosen("Team.Example:8080", "/", None).as_deref(), Some("team"));
+        assert_eq!(chosen("[::1]:80", "/", Some("x")).as_deref(), Some("team"));
+        assert_eq!(chosen("x", "/", Some("m")).as_deref(), Some("rest"));
+        assert_eq!(chosen("x", "/", None), None, "a model that is not known is nobody's");
+    }
+
+    #[test]
+    fn every_problem_of_the_list_is_told() {
+        let told = |pools: &str, mention: &str| {
+            let json = format!(r#"{{"aggregator": {{"cluster": "agg"}}, {pools}}}"#);
+            let problems = Config::parse(json.as_bytes()).unwrap_err();
+            let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            assert!(text.iter().any(|line| line.contains(mention)), "{pools}: {text:?}");
+        };
+        told(r#""pools": []"#, "not 1 to 64");
+        told(r#""pools": [{"pool": "a"}, {"pool": "a"}]"#, "same pool twice");
+        told(r#""pool": "a", "pools": [{"pool": "b"}]"#, "beside");
+        told(r#""pools": [{"models": ["m"]}]"#, "pools[0].pool");
+        told(r#""pools": [{"pool": "a", "path_prefixes": ["v1"]}]"#, "path_prefixes");
+        told(r#""pools": [{"pool": "a", "models": [""]}]"#, "models");
+        told(r#""pools": [{"pool": "a", "mode": "off"}]"#, "percent");
+    }
+}

@@ -1,0 +1,76 @@
+//! What texts of the configuration may look like.
+
+use trimtab_settings::Settings;
+
+/// Most entries of a list of conditions.
+const MAX_ENTRIES: usize = 256;
+
+/// A header's name, in lower case.
+pub(super) fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
+    s.string(name)
+        .max_bytes(128)
+        .map(|name| {
+            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            if !name.bytes().all(token) {
+                return Err("is not a header name");
+            }
+            Ok(name.to_ascii_lowercase())
+        })
+        .hint("use letters, digits and dashes, such as x-session-id")
+        .optional()
+}
+
+/// A pool's name stands in a URL and in metric names.
+pub(super) fn path_segment(name: &str) -> Result<(), &'static str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.bytes().all(plain) {
+        Ok(())
+    } else {
+        Err("has characters other than letters, digits, '-', '_' and '.'")
+    }
+}
+
+pub(super) fn visible_ascii(text: &str) -> Result<(), &'static str> {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err("has spaces or characters that are not ASCII")
+    }
+}
+
+/// Ends of paths; at least one.
+pub(super) fn paths(paths: &[String]) -> Result<(), String> {
+    if paths.is_empty() {
+        return Err("is empty: no request would ever be placed".into());
+    }
+    prefixes(paths)
+}
+
+/// Parts of paths, which begin with a slash.
+pub(super) fn prefixes(paths: &[String]) -> Result<(), String> {
+    list(paths, 64, |path| path.starts_with('/'), "does not begin with `/`")
+}
+
+/// Names of models or hosts.
+pub(super) fn words(words: &[String]) -> Result<(), String> {
+    list(words, MAX_ENTRIES, |word| !word.is_empty(), "is empty")
+}
+
+fn list(
+    entries: &[String],
+    most: usize,
+    is_good: impl Fn(&str) -> bool,
+    fault: &str,
+) -> Result<(), String> {
+    let bad = entries.iter().find(|entry| !is_good(entry) || entry.len() > 256);
+    match bad {
+        None if entries.len() > most => {
+            Err(format!("has {} entries, more than {most}", entries.len()))
+        }
+        None => Ok(()),
+        Some(entry) => Err(format!(
+            "has `{}`, which {fault} or is longer than 256 bytes",
+            entry.chars().take(40).collect::<String>()
+        )),
+    }
+}

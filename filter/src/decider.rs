@@ -1,0 +1,129 @@
+//! The plugin with the role single or tap in one VM: which pool a request belongs to, and what the pools share.
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "only a VM has callbacks")
+)]
+
+use std::rc::Rc;
+
+use crate::config::{self, Config, Mode, PoolSet, Role};
+use crate::contexts;
+use crate::facts::Head;
+use crate::holding::Holding;
+use crate::host::{self, HostError, Level};
+use crate::metrics::Counter;
+use crate::pairing::{Fault, Reported};
+use crate::root::Root;
+use crate::route;
+
+/// One configured plugin in one VM.
+#[derive(Debug)]
+pub(crate) struct Decider {
+    pub(crate) config: Rc<Config>,
+    /// The pools, as the mark for pick has them.
+    pub(crate) pools_mark: String,
+    /// Whether headers may be held.
+    pub(crate) holding: Holding,
+    root_id: u32,
+    /// In the order of the configuration.
+    pools: Vec<Rc<Root>>,
+    reported: Reported,
+}
+
+impl Decider {
+    /// `pools`: one for each of the configuration's.
+    pub(crate) fn new(config: Rc<Config>, root_id: u32, pools: Vec<Rc<Root>>) -> Self {
+        Self {
+            pools_mark: config.pools_mark(),
+            holding: Holding::new(config.tick_ms, config.decide_within_ms),
+            root_id,
+            pools,
+            reported: Reported::default(),
+            config,
+        }
+    }
+
+    pub(crate) fn is_tap(&self) -> bool {
+        self.config.role == Role::Tap
+    }
+
+    /// Counts an event of a request whose pool is not known yet, with the first pool that it may belong to.
+    pub(crate) fn count(&self, candidates: PoolSet, counter: Counter, label: &'static str) {
+        let mut places = candidates.places();
+        let first = places.find_map(|place| self.pools.get(place));
+        if let Some(pool) = first.or_else(|| self.pools.first()) {
+            pool.with(|worker| worker.metrics.count(counter, label));
+        }
+    }
+
+    /// Counts a hostcall that failed and goes on.
+    pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
+        let count = |error: HostError| {
+            self.count(PoolSet::default(), Counter::HostErrors, error.call);
+        };
+        result.map_err(count).ok()
+    }
+
+    /// Headers could not be held as the configuration means it: counts it, and says so once.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.count(PoolSet::default(), Counter::HoldErrors, fault.label());
+        if self.reported.is_first(fault) {
+            self.log(Level::Warn, &fault.to_string());
+        }
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        host::log(level, &format!("trimtab {}: {message}", self.pools_mark));
+    }
+
+    /// What the route of the request at hand says: its pools, and its mode; absent: the configuration's.
+    pub(crate) fn routed(&self, candidates: PoolSet) -> (PoolSet, Option<Mode>) {
+        if !self.config.per_route {
+            return (candidates, None);
+        }
+        let (pool, mode) = (route::pool(self), route::mode(self));
+        let named = pool.map(|name| {
+            let place = |pool: &config::Pool| pool.name.as_bytes() == name;
+            let place = self.config.pools.iter().position(place);
+            place.map_or_else(PoolSet::default, PoolSet::one)
+        });
+        (named.unwrap_or(candidates), mode)
+    }
+
+    /// The pool of a request, and how much of its traffic is placed. `model`: absent: not known. `None`: it belongs to none.
+    pub(crate) fn pool(&self, head: &Head, model: Option<&[u8]>) -> Option<(&Rc<Root>, Mode)> {
+        let place = config::choose(&self.config.pools, head.pools, model)?;
+        let mode = head.mode.or(self.config.pools.get(place)?.mode);
+        Some((self.pools.get(place)?, mode.unwrap_or(self.config.mode)))
+    }
+
+    /// Whether a pool of these has a table, so that there is something to decide by.
+    pub(crate) fn has_table(&self, candidates: PoolSet) -> bool {
+        let mut pools = candidates.places().filter_map(|place| self.pools.get(place));
+        pools.any(|pool| pool.with(|worker| worker.version()).flatten().is_some())
+    }
+
+    /// Time to look for news.
+    pub(crate) fn on_tick(&self) {
+        self.holding.on_tick();
+        if contexts::on_tick() {
+            self.checked(host::set_effective_context(self.root_id));
+        }
+        self.pools.iter().for_each(|pool| pool.on_tick());
+    }
+
+    /// Another VM has put something into a queue that this VM registered.
+    pub(crate) fn on_queue_ready(&self, queue: u32) {
+        let mut pools = self.pools.iter();
+        if let Some(pool) = pools.find(|pool| pool.has_queue(queue)) {
+            pool.on_queue_ready(queue);
+        }
+    }
+
+    /// The end of a call-out that this VM made. Each pool knows its own.
+    pub(crate) fn on_call_response(&self, token: u32, body_bytes: usize) {
+        for pool in &self.pools {
+            pool.on_call_response(token, body_bytes);
+        }
+    }
+}

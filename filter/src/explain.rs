@@ -1,0 +1,109 @@
+//! Why a request went where it went, for people: `reason=prefix; endpoint=10.0.0.1:8000; wait_ms=12; ...`.
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use trimtab_loadtable::Version;
+
+/// One decision, and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Explanation {
+    /// Label of the reason.
+    pub(crate) reason: &'static str,
+    /// The first choice; absent: no opinion.
+    pub(crate) endpoint: Option<Rc<str>>,
+    /// Predicted seconds until prefill starts there; absent: not known.
+    pub(crate) wait_s: Option<f64>,
+    /// Endpoints that were weighed.
+    pub(crate) candidates: u32,
+    /// The table, and its age in milliseconds; absent: there was none.
+    pub(crate) table: Option<(Version, u64)>,
+    /// The pool, when there are several.
+    pub(crate) pool: Option<Rc<str>>,
+    /// The request was not placed but observed; and where the proxy sent it, with the wait predicted there, once that is known.
+    pub(crate) observed: Option<Option<Went>>,
+}
+
+/// Where the proxy sent a request by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Went {
+    pub(crate) address: String,
+    /// Predicted seconds until prefill starts there; absent: not known.
+    pub(crate) wait_s: Option<f64>,
+}
+
+impl Explanation {
+    /// As one line of printable ASCII.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("reason={}", self.reason);
+        if let Some(pool) = &self.pool {
+            add(&mut text, format_args!("pool={pool}"));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            add(&mut text, format_args!("endpoint={endpoint}"));
+        }
+        if let Some(wait_s) = self.wait_s {
+            add(&mut text, format_args!("wait_ms={:.0}", wait_s * 1_000.0));
+        }
+        add(&mut text, format_args!("candidates={}", self.candidates));
+        if let Some((version, age_ms)) = &self.table {
+            let Version { epoch, sequence } = version;
+            add(&mut text, format_args!("table={epoch:x}/{sequence}"));
+            add(&mut text, format_args!("table_age_ms={age_ms}"));
+        }
+        if let Some(went) = &self.observed {
+            add(&mut text, format_args!("mode=observe"));
+            if let Some(went) = went {
+                add(&mut text, format_args!("went={}", went.address));
+                if let Some(wait_s) = went.wait_s {
+                    add(&mut text, format_args!("went_wait_ms={:.0}", wait_s * 1_000.0));
+                }
+            }
+        }
+        text
+    }
+}
+
+fn add(text: &mut String, part: std::fmt::Arguments<'_>) {
+    // Writing to a String can not fail.
+    let _ = write!(text, "; {part}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let nothing = Explanation {
+            reason: "no_table",
+            endpoint: None,
+            wait_s: None,
+            candidates: 0,
+            table: None,
+            pool: None,
+            observed: None,
+        };
+        assert_eq!(nothing.text(), "reason=no_table; candidates=0");
+        let version = Version {
+            epoch: 255,
+            sequence: 7,
+        };
+        let all = Explanation {
+            reason: "prefix",
+            endpoint: Some("[::1]:80".into()),
+            wait_s: Some(0.012_4),
+            candidates: 4,
+            table: Some((version, 30)),
+            pool: Some("chat".into()),
+            observed: Some(Some(Went {
+                address: "10.0.0.1:80".into(),
+                wait_s: Some(1.0),
+            })),
+        };
+        assert_eq!(
+            all.text(),
+            "reason=prefix; pool=chat; endpoint=[::1]:80; wait_ms=12; candidates=4; table=ff/7; table_age_ms=30; mode=observe; went=10.0.0.1:80; went_wait_ms=1000"
+        );
+    }
+}
