@@ -11,20 +11,23 @@
 use serde_json::Value;
 use trimtab_settings::{Problems, Settings};
 
+use crate::facts::SessionCookie;
+
 /// Larger configurations are refused unread.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
 /// Ends of the paths of completion requests, as the servers and gateways spell them.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/v1/completions",
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/embeddings",
-    "/v1/rerank",
-    "/v1/score",
+    "/rerank",
+    "/score",
     "/v1/messages",
     "/generate",
     "/generate_stream",
     "/inference/v1/generate",
+    "/infer",
 ];
 
 /// Checked configuration of one plugin.
@@ -55,6 +58,8 @@ pub struct Config {
     pub model_header: Option<String>,
     /// `session_header`: a request header that names the conversation.
     pub session_header: Option<String>,
+    /// `session_cookie`: a cookie that names it where that header does not.
+    pub session_cookie: SessionCookie,
     /// `paths`: a POST whose path ends with one of these is a completion request.
     pub paths: Vec<String>,
     /// `seed` of random choices, for tests; absent: differs per worker and start.
@@ -134,6 +139,7 @@ impl Config {
             explain_header: header(&s, "explain_header"),
             model_header: header(&s, "model_header"),
             session_header: header(&s, "session_header"),
+            session_cookie: SessionCookie::read(&s),
             paths: s
                 .strings("paths")
                 .check(|paths| all_paths(paths))

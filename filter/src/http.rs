@@ -10,7 +10,7 @@
 use std::rc::Rc;
 
 use crate::exchange::millis;
-use crate::facts::{Body, Head, Plan};
+use crate::facts::{Body, BodyFacts, Ending, Head, Plan};
 use crate::host::{self, Action, Buffer, Map};
 use crate::in_flight::InFlight;
 use crate::metrics::Counter;
@@ -31,7 +31,6 @@ struct Reading {
     head: Head,
     body: Body,
     seen_bytes: usize,
-    is_json: bool,
 }
 
 impl HttpFilter {
@@ -45,10 +44,9 @@ impl HttpFilter {
     }
 
     /// Decides, and names the destination.
-    fn place(&mut self, root: &Rc<Root>, head: &Head, body: Option<&Body>) {
-        let facts = body.map(|body| body.facts(head.content_length));
+    fn place(&mut self, root: &Rc<Root>, head: &Head, body: Option<&BodyFacts>) {
         let now = millis(root.now_ns());
-        let placed = root.with(|worker| worker.place(now, &root.config, head, facts.as_ref()));
+        let placed = root.with(|worker| worker.place(now, &root.config, head, body));
         let Some(placement) = placed.flatten() else {
             return;
         };
@@ -64,22 +62,17 @@ impl HttpFilter {
     }
 
     /// Ends the reading and decides on what was read.
-    fn finish_reading(&mut self, root: &Rc<Root>, reading: &Reading) -> Action {
-        if !reading.is_json {
-            root.with(|worker| worker.metrics.count(Counter::BodiesNotJson, "json"));
-        }
-        self.place(
-            root,
-            &reading.head,
-            reading.is_json.then_some(&reading.body),
-        );
+    fn finish_reading(&mut self, root: &Rc<Root>, reading: &Reading, ending: Ending) -> Action {
+        root.with(|worker| worker.metrics.count(Counter::Bodies, ending.as_str()));
+        let facts = reading.body.facts(ending, reading.head.content_length);
+        self.place(root, &reading.head, Some(&facts));
         Action::Continue
     }
 }
 
 impl Reading {
-    /// Reads what is new of the `buffered_bytes` that the proxy holds. `true`: enough was seen.
-    fn read(&mut self, root: &Root, buffered_bytes: usize) -> bool {
+    /// Reads what is new of the `buffered_bytes` that the proxy holds. Absent: more should be read.
+    fn read(&mut self, root: &Root, buffered_bytes: usize) -> Option<Ending> {
         let limit = root.config.decide_after_bytes;
         let wanted = buffered_bytes.min(limit).saturating_sub(self.seen_bytes);
         if wanted > 0 {
@@ -88,16 +81,15 @@ impl Reading {
                 self.seen_bytes,
                 wanted,
             )) else {
-                return true;
+                return Some(Ending::Unfinished);
             };
             self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
-            self.is_json = self.body.feed(&chunk).is_ok();
+            self.body.feed(&chunk);
         }
-        let whole = self
-            .head
-            .content_length
-            .is_some_and(|length| self.seen_bytes as u64 >= length);
-        !self.is_json || whole || self.seen_bytes >= limit || buffered_bytes >= limit
+        let is_full = self.seen_bytes >= limit || buffered_bytes >= limit;
+        self.body
+            .ending(&self.head)
+            .or(is_full.then_some(Ending::Cap))
     }
 }
 
@@ -135,11 +127,11 @@ impl HttpFilter {
                 Action::Continue
             }
             Plan::Read => {
+                let body = Body::new(head.route.shape);
                 self.reading = Some(Box::new(Reading {
                     head,
-                    body: Body::new(),
+                    body,
                     seen_bytes: 0,
-                    is_json: true,
                 }));
                 Action::Pause
             }
@@ -151,8 +143,9 @@ impl HttpFilter {
         let (Some(root), Some(mut reading)) = (self.root.clone(), self.reading.take()) else {
             return Action::Continue;
         };
-        if reading.read(&root, buffered_bytes) || end_of_stream {
-            return self.finish_reading(&root, &reading);
+        let ending = reading.read(&root, buffered_bytes);
+        if let Some(ending) = ending.or(end_of_stream.then_some(Ending::Unfinished)) {
+            return self.finish_reading(&root, &reading, ending);
         }
         self.reading = Some(reading);
         Action::Pause
@@ -161,7 +154,7 @@ impl HttpFilter {
     /// Trailers came, so the body is complete.
     pub(crate) fn on_request_trailers(&mut self) -> Action {
         match (self.root.clone(), self.reading.take()) {
-            (Some(root), Some(reading)) => self.finish_reading(&root, &reading),
+            (Some(root), Some(reading)) => self.finish_reading(&root, &reading, Ending::Unfinished),
             _ => Action::Continue,
         }
     }

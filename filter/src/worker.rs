@@ -133,10 +133,9 @@ impl Worker {
         let first = *hosts.first()?;
         Some(Placement {
             hosts: hosts.join(","),
-            explain: config
-                .explain_header
-                .is_some()
-                .then(|| explain(&decision, first, loaded.age_ms(now))),
+            explain: config.explain_header.is_some().then(|| {
+                explain(&decision, first, loaded.age_ms(now)) + &facts::explain(head, body)
+            }),
             endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
             address: first.into(),
             request,
@@ -235,6 +234,7 @@ mod tests {
             plan: Plan::Read,
             forged: 0,
             content_length: None,
+            route: Default::default(),
             model: None,
             session: None,
         }
@@ -297,10 +297,10 @@ mod tests {
     #[test]
     fn a_body_that_was_read_under_one_table_is_placed_under_the_key_of_the_next() {
         let (config, mut worker) = worker(&["10.0.0.1:80", "10.0.0.2:80"]);
-        let mut body = Body::new();
+        let mut body = Body::new(head().route.shape);
         let json = format!(r#"{{"prompt": "{}"}}"#, "word ".repeat(1_000));
-        body.feed(json.as_bytes()).unwrap();
-        let facts = body.facts(None);
+        body.feed(json.as_bytes());
+        let facts = body.facts(facts::Ending::Whole, None);
         let prefix = |worker: &mut Worker| {
             let placement = worker.place(NOW, &config, &head(), Some(&facts));
             placement.unwrap().request.prefix.unwrap().key
