@@ -15,6 +15,7 @@ mod text;
 use serde_json::Value;
 use trimtab_settings::{Problems, Settings};
 
+use crate::facts::SessionCookie;
 pub use mode::Mode;
 pub use pools::Pool;
 pub(crate) use pools::{PoolSet, candidates, choose};
@@ -23,17 +24,18 @@ use text::{header, paths, visible_ascii};
 /// Larger configurations are refused unread.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
 /// Ends of the paths of completion requests, as the servers and gateways spell them.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/v1/completions",
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/embeddings",
-    "/v1/rerank",
-    "/v1/score",
+    "/rerank",
+    "/score",
     "/v1/messages",
     "/generate",
     "/generate_stream",
     "/inference/v1/generate",
+    "/infer",
 ];
 
 /// How a plugin takes part in placing a request.
@@ -89,6 +91,8 @@ pub struct Config {
     pub model_header: Option<String>,
     /// `session_header`: a request header that names the conversation.
     pub session_header: Option<String>,
+    /// `session_cookie`: a cookie that names it where that header does not.
+    pub session_cookie: SessionCookie,
     /// `paths`: a POST whose path ends with one of these is a completion request.
     pub paths: Vec<String>,
     /// `seed` of random choices, for tests; absent: differs per worker and start.
@@ -178,6 +182,7 @@ impl Config {
             explain_log: s.bool("explain_log").default(false),
             model_header: header(&s, "model_header"),
             session_header: header(&s, "session_header"),
+            session_cookie: SessionCookie::read(&s),
             paths: s
                 .strings("paths")
                 .check(|list| paths(list))
@@ -202,11 +207,6 @@ impl Config {
     pub(crate) fn pools_mark(&self) -> String {
         let names: Vec<&str> = self.pools.iter().map(|pool| pool.name.as_str()).collect();
         names.join(",")
-    }
-
-    /// Whether anybody may want to read why a request went where it went.
-    pub(crate) fn explains(&self) -> bool {
-        self.explain_header.is_some() || self.explain_log
     }
 
     /// Headers that only this filter may set, so that nothing a client sends reaches the load balancer or the access log.

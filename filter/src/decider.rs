@@ -66,7 +66,7 @@ impl Decider {
 
     /// Headers could not be held as the configuration means it: counts it, and says so once.
     pub(crate) fn fault(&self, fault: Fault) {
-        self.count(PoolSet::default(), Counter::HoldErrors, fault.label());
+        self.count(PoolSet::default(), Counter::SetupErrors, fault.label());
         if self.reported.is_first(fault) {
             self.log(Level::Warn, &fault.to_string());
         }
@@ -76,30 +76,35 @@ impl Decider {
         host::log(level, &format!("trimtab {}: {message}", self.pools_mark));
     }
 
-    /// What the route of the request at hand says: its pools, and its mode; absent: the configuration's.
-    pub(crate) fn routed(&self, candidates: PoolSet) -> (PoolSet, Option<Mode>) {
+    /// Takes in what the route of the request at hand says.
+    pub(crate) fn ask_route(&self, head: &mut Head) {
         if !self.config.per_route {
-            return (candidates, None);
+            return;
         }
-        let (pool, mode) = (route::pool(self), route::mode(self));
-        let named = pool.map(|name| {
+        head.mode = route::mode(self);
+        if let Some(name) = route::pool(self) {
             let place = |pool: &config::Pool| pool.name.as_bytes() == name;
             let place = self.config.pools.iter().position(place);
-            place.map_or_else(PoolSet::default, PoolSet::one)
-        });
-        (named.unwrap_or(candidates), mode)
+            head.pools = place.map_or_else(PoolSet::default, PoolSet::one);
+            head.routed = true;
+        }
     }
 
     /// The pool of a request, and how much of its traffic is placed. `model`: absent: not known. `None`: it belongs to none.
     pub(crate) fn pool(&self, head: &Head, model: Option<&[u8]>) -> Option<(&Rc<Root>, Mode)> {
-        let place = config::choose(&self.config.pools, head.pools, model)?;
+        let place = match head.routed {
+            true => head.pools.places().next(),
+            false => config::choose(&self.config.pools, head.pools, model),
+        }?;
         let mode = head.mode.or(self.config.pools.get(place)?.mode);
         Some((self.pools.get(place)?, mode.unwrap_or(self.config.mode)))
     }
 
     /// Whether a pool of these has a table, so that there is something to decide by.
     pub(crate) fn has_table(&self, candidates: PoolSet) -> bool {
-        let mut pools = candidates.places().filter_map(|place| self.pools.get(place));
+        let mut pools = candidates
+            .places()
+            .filter_map(|place| self.pools.get(place));
         pools.any(|pool| pool.with(|worker| worker.version()).flatten().is_some())
     }
 

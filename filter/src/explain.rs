@@ -20,6 +20,8 @@ pub(crate) struct Explanation {
     pub(crate) table: Option<(Version, u64)>,
     /// The pool, when there are several.
     pub(crate) pool: Option<Rc<str>>,
+    /// What was known of the request; see [`crate::facts::explain`].
+    pub(crate) facts: String,
     /// The request was not placed but observed; and where the proxy sent it, with the wait predicted there, once that is known.
     pub(crate) observed: Option<Option<Went>>,
 }
@@ -51,12 +53,16 @@ impl Explanation {
             add(&mut text, format_args!("table={epoch:x}/{sequence}"));
             add(&mut text, format_args!("table_age_ms={age_ms}"));
         }
+        add(&mut text, format_args!("{}", self.facts));
         if let Some(went) = &self.observed {
             add(&mut text, format_args!("mode=observe"));
             if let Some(went) = went {
                 add(&mut text, format_args!("went={}", went.address));
                 if let Some(wait_s) = went.wait_s {
-                    add(&mut text, format_args!("went_wait_ms={:.0}", wait_s * 1_000.0));
+                    add(
+                        &mut text,
+                        format_args!("went_wait_ms={:.0}", wait_s * 1_000.0),
+                    );
                 }
             }
         }
@@ -82,9 +88,10 @@ mod tests {
             candidates: 0,
             table: None,
             pool: None,
+            facts: "body=unread".into(),
             observed: None,
         };
-        assert_eq!(nothing.text(), "reason=no_table; candidates=0");
+        assert_eq!(nothing.text(), "reason=no_table; candidates=0; body=unread");
         let version = Version {
             epoch: 255,
             sequence: 7,
@@ -96,6 +103,7 @@ mod tests {
             candidates: 4,
             table: Some((version, 30)),
             pool: Some("chat".into()),
+            facts: "body=whole; prompt_tokens=7".into(),
             observed: Some(Some(Went {
                 address: "10.0.0.1:80".into(),
                 wait_s: Some(1.0),
@@ -103,7 +111,7 @@ mod tests {
         };
         assert_eq!(
             all.text(),
-            "reason=prefix; pool=chat; endpoint=[::1]:80; wait_ms=12; candidates=4; table=ff/7; table_age_ms=30; mode=observe; went=10.0.0.1:80; went_wait_ms=1000"
+            "reason=prefix; pool=chat; endpoint=[::1]:80; wait_ms=12; candidates=4; table=ff/7; table_age_ms=30; body=whole; prompt_tokens=7; mode=observe; went=10.0.0.1:80; went_wait_ms=1000"
         );
     }
 }

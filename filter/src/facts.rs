@@ -4,25 +4,32 @@
 //! outlives the reading (only digests and counts do), a guess (what was not seen is absent), memory that grows with the body.
 
 mod body;
+mod cookie;
 mod hash;
 mod head;
 mod json;
 mod keys;
 mod message;
+mod path;
 mod prompt;
+mod reader;
+mod tensor;
 mod word;
 
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
+
 use trimtab_loadtable::Table;
 use trimtab_pick::{Adapter, Conversation, Prefix, Request};
 
-pub(crate) use body::{Body, BodyFacts};
+pub(crate) use body::{Body, BodyFacts, Ending};
+pub(crate) use cookie::SessionCookie;
 pub(crate) use hash::{Digest, HashKey, Purpose};
 pub(crate) use head::{Head, Plan, path_of};
 
-/// Puts together what head and body told, under the key of `table`'s pool. `body`: absent when it was not read or is not JSON.
+/// Puts together what head and body told, under the key of `table`'s pool. `body`: absent when it was not read.
 pub(crate) fn request(
     head: &Head,
     body: Option<&BodyFacts>,
@@ -34,12 +41,8 @@ pub(crate) fn request(
         .as_deref()
         .map(|name| Digest::of(Purpose::Session, name));
     let history_tokens = body.map_or(0, |body| body.history_tokens);
-    let model = head
-        .model
-        .as_deref()
-        .or_else(|| body.and_then(|body| body.model.as_deref()));
     Request {
-        prompt_tokens: body.map(|body| saturating(body.prompt_tokens)),
+        prompt_tokens: body.and_then(|body| body.prompt_tokens).map(saturating),
         prefix: body
             .and_then(|body| body.prefix)
             .map(|(digest, tokens)| Prefix {
@@ -52,9 +55,56 @@ pub(crate) fn request(
                 key: key.seal(digest),
                 history_tokens: saturating(history_tokens),
             }),
-        streams: body.and_then(|body| body.stream),
-        adapter: model.and_then(|name| adapter(name, key, table)),
+        streams: streams(head, body),
+        adapter: model(head, body).and_then(|name| adapter(name, key, table)),
     }
+}
+
+/// The path says it where it says it.
+fn streams(head: &Head, body: Option<&BodyFacts>) -> Option<bool> {
+    head.route
+        .streams
+        .or_else(|| body.and_then(|body| body.stream))
+}
+
+pub(crate) fn model<'a>(head: &'a Head, body: Option<&'a BodyFacts>) -> Option<&'a [u8]> {
+    head.model
+        .as_deref()
+        .or_else(|| body.and_then(|body| body.model.as_deref()))
+}
+
+/// For people: how far the reading came, what it did not find, sizes.
+pub(crate) fn explain(head: &Head, body: Option<&BodyFacts>) -> String {
+    let ending = body.map_or("unread", |body| body.ending.as_str());
+    let mut text = format!("body={ending}");
+    let has_prefix = body.is_some_and(|body| body.prefix.is_some());
+    let has_conversation =
+        head.session.is_some() || body.is_some_and(|body| body.conversation.is_some());
+    let facts = [
+        ("model", model(head, body).is_some()),
+        ("stream", streams(head, body).is_some()),
+        ("prefix", has_prefix),
+        ("conversation", has_conversation),
+    ];
+    let missing = facts.iter().filter(|(_, is_known)| !is_known);
+    for (index, (name, _)) in missing.enumerate() {
+        text.push_str(if index == 0 { "; missing=" } else { "," });
+        text.push_str(name);
+    }
+    let sizes = [
+        ("prompt_tokens", body.and_then(|body| body.prompt_tokens)),
+        (
+            "max_output_tokens",
+            body.and_then(|body| body.max_output_tokens.map(u64::from)),
+        ),
+    ];
+    for (name, size) in sizes {
+        if let Some(size) = size {
+            // Writing to a String can not fail.
+            let _ = write!(text, "; {name}={size}");
+        }
+    }
+    text
 }
 
 /// The adapter of that name; absent: the table knows none, so it is the base model or an adapter that no server holds.

@@ -42,7 +42,9 @@ impl Gate {
     pub(crate) fn new(config: Rc<Config>, root_id: u32, queue: Option<u32>) -> Self {
         Self {
             pools: config.pools_mark(),
-            metrics: RefCell::new(Metrics::new(config.pools.first().map_or("", |pool| &pool.name))),
+            metrics: RefCell::new(Metrics::new(
+                config.pools.first().map_or("", |pool| &pool.name),
+            )),
             config,
             root_id,
             queue,

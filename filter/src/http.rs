@@ -9,26 +9,32 @@
 
 use std::rc::Rc;
 
-use crate::config::Role;
+use crate::decider::Decider;
 use crate::exchange::millis;
-use crate::facts::{Body, Head, Plan};
+use crate::explain::Explanation;
+use crate::facts::{self, Body, BodyFacts, Ending, Head, Plan};
 use crate::host::{self, Action, Buffer, Map};
 use crate::in_flight::InFlight;
 use crate::metrics::Counter;
 use crate::naming::{self, Way};
 use crate::pairing::{self, Fault, Mark};
-use crate::root::Root;
+
+/// Name of the property in which a decision is left for access logs.
+const DECISION: &str = "trimtab_decision";
 
 /// One request.
 #[derive(Debug)]
 pub(crate) struct HttpFilter {
-    root: Rc<Root>,
+    decider: Rc<Decider>,
     context_id: u32,
     reading: Option<Box<Reading>>,
     /// The tick at which the headers were let go although nothing of the body had come.
     let_go_at: Option<u64>,
     in_flight: Option<InFlight>,
-    explain: Option<String>,
+    /// Absent: nobody wants to read it.
+    explanation: Option<Box<Explanation>>,
+    /// Whether the answer shall carry it.
+    explain: bool,
 }
 
 /// A request whose body is being read, and whose headers are held back meanwhile.
@@ -37,125 +43,146 @@ struct Reading {
     head: Head,
     body: Body,
     seen_bytes: usize,
-    is_json: bool,
     /// The tick at which it began.
     since: u64,
 }
 
 impl HttpFilter {
-    pub(crate) fn new(root: Rc<Root>, context_id: u32) -> Self {
+    pub(crate) fn new(decider: Rc<Decider>, context_id: u32) -> Self {
         Self {
-            root,
+            decider,
             context_id,
             reading: None,
             let_go_at: None,
             in_flight: None,
-            explain: None,
+            explanation: None,
+            explain: false,
         }
-    }
-
-    fn is_tap(&self) -> bool {
-        self.root.config.role == Role::Tap
     }
 
     /// Decides, and names the destination.
-    fn place(&mut self, head: &Head, body: Option<&Body>, way: Way) {
-        let root = Rc::clone(&self.root);
-        let facts = body.map(|body| body.facts(head.content_length));
+    fn place(&mut self, head: &Head, body: Option<&BodyFacts>, way: Way) {
+        let decider = Rc::clone(&self.decider);
+        let Some((root, mode)) = decider.pool(head, facts::model(head, body)) else {
+            let label = if body.is_some() { "read" } else { "unread" };
+            decider.count(head.pools, Counter::Unmatched, label);
+            naming::name(&decider, "", way);
+            return;
+        };
         let now = millis(root.now_ns());
-        let placed = root.with(|worker| worker.place(now, &root.config, head, facts.as_ref()));
-        let placement = placed.flatten();
-        let hosts = placement.as_ref().map_or("", |placement| &placement.hosts);
-        let named = naming::name(&root, hosts, way);
-        if let Some(placement) = placement.filter(|_| named) {
-            self.in_flight = InFlight::new(&root, now, &placement);
-            self.explain = placement.explain;
-        }
+        let placed = root.with(|worker| worker.place(now, &decider.config, mode, head, body));
+        let placed = placed.unwrap_or_default();
+        let hosts = placed.placement.as_ref().map_or("", |placement| {
+            if placement.observed {
+                ""
+            } else {
+                &placement.hosts
+            }
+        });
+        let named = naming::name(&decider, hosts, way);
+        self.in_flight = placed
+            .placement
+            .filter(|placement| placement.observed || named)
+            .and_then(|placement| InFlight::new(root, now, &placement));
+        self.explanation = placed.explanation;
+        self.explain = head.explain;
+        self.log_decision();
     }
 
     /// Decides on what was read.
-    fn place_read(&mut self, reading: &Reading) {
-        if !reading.is_json {
-            self.root
-                .with(|worker| worker.metrics.count(Counter::BodiesNotJson, "json"));
-        }
-        let way = if self.is_tap() {
-            Way::ByPick
-        } else {
-            Way::Here
+    fn place_read(&mut self, reading: &Reading, ending: Ending) {
+        let head = &reading.head;
+        self.decider
+            .count(head.pools, Counter::Bodies, ending.as_str());
+        let facts = reading.body.facts(ending, head.content_length);
+        let way = match self.decider.is_tap() {
+            true => Way::ByPick,
+            false => Way::Here,
         };
-        let body = (reading.is_json && reading.seen_bytes > 0).then_some(&reading.body);
-        self.place(&reading.head, body, way);
+        self.place(head, Some(&facts), way);
     }
 
     /// Tells pick what to expect. `false`: it will not know, so nothing may wait for it.
     fn mark(&self, follows: bool) -> bool {
-        let pools = self.root.pools_mark.as_bytes();
+        let pools = self.decider.pools_mark.as_bytes();
         let mark = Mark { follows, pools }.encode();
         let told = host::set_property(pairing::MARK, &mark);
-        self.root.checked(told).is_some()
+        self.decider.checked(told).is_some()
+    }
+
+    /// Leaves the explanation where access logs find it.
+    fn log_decision(&self) {
+        if let Some(explanation) = self
+            .explanation
+            .as_ref()
+            .filter(|_| self.decider.config.explain_log)
+        {
+            let text = explanation.text();
+            self.decider
+                .checked(host::set_property(DECISION, text.as_bytes()));
+        }
     }
 }
 
 impl Reading {
     /// Reads what is new of the body. `bytes`: what can be seen of it now. `from_start`: all that has come, not only the new part.
-    /// `true`: enough was seen.
-    fn read(&mut self, root: &Root, bytes: usize, from_start: bool) -> bool {
-        let limit = root.config.decide_after_bytes;
+    /// Absent: more should be read.
+    fn read(&mut self, decider: &Decider, bytes: usize, from_start: bool) -> Option<Ending> {
+        let limit = decider.config.decide_after_bytes;
         let start = if from_start { self.seen_bytes } else { 0 };
         let room = limit.saturating_sub(self.seen_bytes);
         let wanted = bytes.saturating_sub(start).min(room);
         if wanted > 0 {
-            let chunk = root.checked(host::buffer(Buffer::HttpRequestBody, start, wanted));
+            let chunk = decider.checked(host::buffer(Buffer::HttpRequestBody, start, wanted));
             let Some(Some(chunk)) = chunk else {
-                return true;
+                return Some(Ending::Unfinished);
             };
             self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
-            self.is_json = self.body.feed(&chunk).is_ok();
+            self.body.feed(&chunk);
         }
-        let whole = self
-            .head
-            .content_length
-            .is_some_and(|length| self.seen_bytes as u64 >= length);
-        !self.is_json || whole || self.seen_bytes >= limit
+        let is_full = self.seen_bytes >= limit;
+        self.body
+            .ending(&self.head)
+            .or(is_full.then_some(Ending::Cap))
     }
 }
 
 impl HttpFilter {
     /// The request's headers came. `end_of_stream`: there is no body.
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
-        let root = Rc::clone(&self.root);
-        let config = &root.config;
-        let Some(headers) = root.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
+        let decider = Rc::clone(&self.decider);
+        let config = &decider.config;
+        let Some(headers) = decider.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
             // Without the headers nothing can be placed, but a forged destination must not get through.
             for name in config.own_headers() {
-                root.checked(host::remove_header(Map::HttpRequestHeaders, name));
+                decider.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
             return Action::Continue;
         };
-        let head = Head::read(&headers, config, end_of_stream);
+        let mut head = Head::read(&headers, config, end_of_stream);
         for (place, name) in config.own_headers().enumerate() {
             if head.forged >> place & 1 == 1 {
                 let label = if place == 0 { "destination" } else { "explain" };
-                root.with(|worker| worker.metrics.count(Counter::ForgedHeaders, label));
-                root.checked(host::remove_header(Map::HttpRequestHeaders, name));
+                decider.count(head.pools, Counter::ForgedHeaders, label);
+                decider.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
+        }
+        if head.plan != Plan::Pass {
+            decider.ask_route(&mut head);
         }
         match head.plan {
             Plan::Pass => Action::Continue,
-            Plan::PlaceNow => self.place_now(&head),
             // Without a table the body would be held for nothing.
-            Plan::Read if root.with(|worker| worker.version()).flatten().is_none() => {
-                self.place_now(&head)
+            Plan::Read if decider.has_table(head.pools) && decider.holding.may_hold() => {
+                self.hold(head)
             }
-            Plan::Read if root.holding.may_hold() => self.hold(head),
-            Plan::Read => self.place_now(&head),
+            Plan::PlaceNow | Plan::Read => self.place_now(&head),
         }
     }
 
     /// Decides by the headers alone.
     fn place_now(&mut self, head: &Head) -> Action {
-        if self.is_tap() {
+        if self.decider.is_tap() {
             self.mark(false);
         }
         self.place(head, None, Way::Here);
@@ -164,37 +191,39 @@ impl HttpFilter {
 
     /// Begins to read the body, for which the headers have to be held.
     fn hold(&mut self, head: Head) -> Action {
-        let action = match self.is_tap() {
+        let action = match self.decider.is_tap() {
             true if !self.mark(true) => return self.place_now(&head),
             true => Action::Continue,
             false => Action::Pause,
         };
+        let body = Body::new(head.route.shape);
         self.reading = Some(Box::new(Reading {
             head,
-            body: Body::new(),
+            body,
             seen_bytes: 0,
-            is_json: true,
-            since: self.root.holding.ticks(),
+            since: self.decider.holding.ticks(),
         }));
         action
     }
 
     /// A part of the body came. `bytes`: while the body is held, all of it that has come, else the new part.
     pub(crate) fn on_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
+        let decider = Rc::clone(&self.decider);
         if let Some(let_go_at) = self.let_go_at.take_if(|_| bytes > 0)
-            && self.root.holding.on_late_body(let_go_at)
+            && decider.holding.on_late_body(let_go_at)
         {
-            self.root.fault(Fault::NoStopIteration);
+            decider.fault(Fault::NoStopIteration);
         }
         let Some(mut reading) = self.reading.take() else {
             return Action::Continue;
         };
-        let held = !self.is_tap();
+        let held = !decider.is_tap();
         if bytes > 0 && held {
-            self.root.holding.on_body();
+            decider.holding.on_body();
         }
-        if reading.read(&self.root, bytes, held) || end_of_stream {
-            self.place_read(&reading);
+        let ending = reading.read(&decider, bytes, held);
+        if let Some(ending) = ending.or(end_of_stream.then_some(Ending::Unfinished)) {
+            self.place_read(&reading, ending);
             return Action::Continue;
         }
         self.reading = Some(reading);
@@ -208,7 +237,7 @@ impl HttpFilter {
     /// Trailers came, so the body is complete.
     pub(crate) fn on_request_trailers(&mut self) -> Action {
         if let Some(reading) = self.reading.take() {
-            self.place_read(&reading);
+            self.place_read(&reading, Ending::Unfinished);
         }
         Action::Continue
     }
@@ -216,7 +245,7 @@ impl HttpFilter {
     /// A tick. A request that has waited too long for its body goes on with what is known. `true`: it did, and calls speak of it from here
     /// on.
     pub(crate) fn on_tick(&mut self) -> bool {
-        let (is_tap, holding) = (self.is_tap(), &self.root.holding);
+        let (is_tap, holding) = (self.decider.is_tap(), &self.decider.holding);
         let is_over = |reading: &mut Box<Reading>| match is_tap {
             true => holding.reading_is_over(reading.since),
             false => reading.seen_bytes == 0 && holding.probe_is_over(reading.since),
@@ -225,14 +254,14 @@ impl HttpFilter {
             return false;
         };
         let speaks = host::set_effective_context(self.context_id);
-        if self.root.checked(speaks).is_none() {
+        if self.decider.checked(speaks).is_none() {
             self.reading = Some(reading);
             return false;
         }
-        self.place_read(&reading);
+        self.place_read(&reading, Ending::Unfinished);
         if !is_tap {
-            self.let_go_at = Some(self.root.holding.ticks());
-            self.root.checked(host::continue_request());
+            self.let_go_at = Some(self.decider.holding.ticks());
+            self.decider.checked(host::continue_request());
         }
         true
     }
@@ -242,9 +271,16 @@ impl HttpFilter {
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.on_response_headers(end_of_stream);
         }
-        if let (Some(name), Some(text)) = (&self.root.config.explain_header, self.explain.take()) {
-            self.root
-                .checked(host::set_header(Map::HttpResponseHeaders, name, &text));
+        let went = self.in_flight.as_mut().and_then(InFlight::take_went);
+        if let (Some(explanation), Some(went)) = (&mut self.explanation, went) {
+            explanation.observed = Some(Some(went));
+            self.log_decision();
+        }
+        let name = self.decider.config.explain_header.as_ref();
+        let name = name.filter(|_| self.explain);
+        if let (Some(name), Some(explanation)) = (name, self.explanation.take()) {
+            let set = host::set_header(Map::HttpResponseHeaders, name, &explanation.text());
+            self.decider.checked(set);
         }
         Action::Continue
     }

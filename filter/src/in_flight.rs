@@ -11,9 +11,10 @@ use std::rc::Rc;
 use trimtab_pick::{Millis, Request};
 
 use crate::exchange::{self, millis};
+use crate::explain::Went;
 use crate::host::{self, Map};
 use crate::root::Root;
-use crate::worker::{Placement, Sent};
+use crate::worker::{Observed, Placement, Sent, Worker};
 
 /// Envoy's response flags for an upstream that failed the request: timeout 0x4, remote reset 0x10, connect failure 0x20,
 /// connection lost 0x40.
@@ -28,6 +29,10 @@ pub(crate) struct InFlight {
     /// Absent: it ended, or went where no books are kept.
     sent: Option<Sent>,
     request: Request,
+    /// What would have been done; absent: it was done, or what the proxy did instead is known.
+    observed: Option<Observed>,
+    /// What the proxy did instead.
+    went: Option<Went>,
     started: bool,
     /// The proxy was asked what became of it.
     asked: bool,
@@ -38,19 +43,25 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// The destination header is set; the request goes out now.
+    /// The request goes out now: to where its placement says, or where the proxy likes.
     pub(crate) fn new(root: &Rc<Root>, now: Millis, placement: &Placement) -> Option<Self> {
-        let sent = root.with(|worker| {
+        let send = |worker: &mut Worker| {
             let (sent, is_news) = worker.on_sent(now, placement);
             if is_news {
                 exchange::on_news(root, worker);
             }
             sent
-        })?;
+        };
+        let (sent, observed) = match placement.observed {
+            true => (None, Some(placement.observed())),
+            false => (Some(root.with(send)?), None),
+        };
         Some(Self {
             root: Rc::clone(root),
-            sent: Some(sent),
+            sent,
             request: placement.request,
+            observed,
+            went: None,
             started: false,
             asked: false,
             answer_bytes: 0,
@@ -66,7 +77,7 @@ impl InFlight {
     /// The answer's headers came, from an endpoint or from the proxy itself.
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) {
         self.complete = end_of_stream;
-        if self.root.watch.samples(self.now()) {
+        if self.observed.is_some() || self.root.watch.samples(self.now()) {
             // The proxy's own `response.code` is known only when the headers have passed all filters.
             let status = host::header(Map::HttpResponseHeaders, ":status");
             let status = self.root.checked(status).flatten();
@@ -120,12 +131,34 @@ impl InFlight {
         let Some(upstream) = self.root.checked(upstream) else {
             return;
         };
+        if let (Some(upstream), Some(observed)) = (&upstream, self.observed.take()) {
+            return self.compare(observed, upstream);
+        }
         match (upstream, self.sent.take()) {
             // The proxy answered by itself without asking an endpoint.
             (None, Some(sent)) => self.end(sent, false),
             (Some(upstream), Some(sent)) => self.attribute(sent, &upstream),
             (_, None) => {}
         }
+    }
+
+    /// Compares what the proxy did with what would have been done.
+    fn compare(&mut self, observed: Observed, upstream: &[u8]) {
+        let address = String::from_utf8_lossy(upstream).into_owned();
+        let now = self.now();
+        let compare =
+            |worker: &mut Worker| worker.on_observed(now, observed, &address, &self.request);
+        let (sent, wait_s) = self.root.with(compare).unwrap_or_default();
+        self.sent = sent;
+        self.went = Some(Went { address, wait_s });
+        if self.started {
+            self.on_first_byte();
+        }
+    }
+
+    /// Where the proxy sent an observed request, once that is known; handed over once.
+    pub(crate) fn take_went(&mut self) -> Option<Went> {
+        self.went.take()
     }
 
     fn on_outcome(&mut self, failed: bool) {

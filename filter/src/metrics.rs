@@ -17,8 +17,8 @@ pub(crate) enum Counter {
     Decisions,
     /// Requests whose client sent a header that only this filter may set.
     ForgedHeaders,
-    /// Bodies of completion requests that are not JSON.
-    BodiesNotJson,
+    /// Bodies of completion requests that were read, by how that ended.
+    Bodies,
     /// Answers of the aggregator by kind.
     Syncs,
     /// Calls with a report alone, by how they ended.
@@ -44,7 +44,7 @@ impl Counter {
         match self {
             Self::Decisions => ("trimtab_decisions_total", "reason"),
             Self::ForgedHeaders => ("trimtab_forged_headers_total", "header"),
-            Self::BodiesNotJson => ("trimtab_bodies_not_json_total", "kind"),
+            Self::Bodies => ("trimtab_bodies_total", "kind"),
             Self::Syncs => ("trimtab_syncs_total", "answer"),
             Self::News => ("trimtab_news_total", "result"),
             Self::SyncErrors => ("trimtab_sync_errors_total", "reason"),

@@ -1,10 +1,9 @@
 //! Tells the proxy where a request shall go.
 
 use crate::config::Config;
+use crate::decider::Decider;
 use crate::host::{self, HostError, Map};
-use crate::metrics::Counter;
 use crate::pairing::{self, Fault, Message, Seat};
-use crate::root::Root;
 
 /// How the destination of a request gets into its headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +16,16 @@ pub(crate) enum Way {
 
 /// Names the destinations of the request at hand. `hosts`: `ip:port[,ip:port]`, best first; empty: none. `false`: the proxy does not know
 /// of them.
-pub(crate) fn name(root: &Root, hosts: &str, way: Way) -> bool {
+pub(crate) fn name(decider: &Decider, hosts: &str, way: Way) -> bool {
     match way {
-        Way::Here => !hosts.is_empty() && root.checked(set_header(&root.config, hosts)).is_some(),
+        Way::Here => {
+            !hosts.is_empty()
+                && decider
+                    .checked(set_header(&decider.config, hosts))
+                    .is_some()
+        }
         // Without hosts too: pick waits for a word.
-        Way::ByPick => tell_pick(root, hosts) && !hosts.is_empty(),
+        Way::ByPick => tell_pick(decider, hosts) && !hosts.is_empty(),
     }
 }
 
@@ -30,20 +34,20 @@ pub(crate) fn set_header(config: &Config, hosts: &str) -> Result<(), HostError> 
     host::set_header(Map::HttpRequestHeaders, &config.destination_header, hosts)
 }
 
-fn tell_pick(root: &Root, hosts: &str) -> bool {
-    let seat = root.checked(host::property(pairing::SEAT)).flatten();
+fn tell_pick(decider: &Decider, hosts: &str) -> bool {
+    let seat = decider.checked(host::property(pairing::SEAT)).flatten();
     match seat.as_deref().and_then(Seat::decode) {
         Some(Seat::Waits { queue, context_id }) => {
             let message = Message { context_id, hosts }.encode();
-            let sent = root.checked(host::enqueue(queue, &message));
+            let sent = decider.checked(host::enqueue(queue, &message));
             if sent == Some(false) {
-                root.with(|worker| worker.metrics.count(Counter::SetupErrors, "no_queue"));
+                decider.fault(Fault::NoQueue);
             }
             sent == Some(true)
         }
         Some(Seat::Refused) => false,
         None => {
-            root.fault(Fault::NoPick);
+            decider.fault(Fault::NoPick);
             false
         }
     }

@@ -1,12 +1,12 @@
 //! One plugin in one VM: its decider, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
 
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use trimtab_loadtable::{Report, Table, Version};
 use trimtab_pick::{Decision, EndpointId, Millis, Picker, Reason, Request, Rng, Ticket};
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
+use crate::explain::Explanation;
 use crate::facts::{self, BodyFacts, Head};
 use crate::marks::Marks;
 use crate::metrics::{Counter, Metrics};
@@ -19,6 +19,7 @@ use crate::tally::{Entry, Tally};
 /// The mutable state of one plugin in one VM.
 #[derive(Debug)]
 pub(crate) struct Worker {
+    pool: Rc<str>,
     pub(crate) metrics: Metrics,
     pub(crate) tally: Tally,
     pub(crate) reporter: Reporter,
@@ -33,16 +34,44 @@ pub(crate) struct Worker {
     picker: Picker,
 }
 
+/// What was decided on a request.
+#[derive(Debug, Default)]
+pub(crate) struct Placed {
+    /// Absent: no opinion, the proxy balances by itself.
+    pub(crate) placement: Option<Placement>,
+    /// Absent: nobody wants to read it.
+    pub(crate) explanation: Option<Box<Explanation>>,
+}
+
 /// Where a request shall go.
 #[derive(Debug)]
 pub(crate) struct Placement {
-    /// The destination header: up to three `ip:port`, best first.
+    /// Up to three `ip:port`, best first, with commas between them.
     pub(crate) hosts: String,
-    /// The explain header, when it is configured.
-    pub(crate) explain: Option<String>,
     pub(crate) request: Request,
+    /// The request is not placed: the proxy chooses, and this is what would have been done.
+    pub(crate) observed: bool,
     endpoint: EndpointId,
     address: Rc<str>,
+    /// Predicted seconds until prefill starts there; absent: not known.
+    wait_s: Option<f64>,
+}
+
+/// What a request that is observed would have done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observed {
+    endpoint: EndpointId,
+    wait_s: Option<f64>,
+}
+
+impl Placement {
+    /// For comparison with what the proxy does.
+    pub(crate) fn observed(&self) -> Observed {
+        Observed {
+            endpoint: self.endpoint,
+            wait_s: self.wait_s,
+        }
+    }
 }
 
 /// A request that is on its way, in the picker's books and in ours.
@@ -60,12 +89,13 @@ impl Sent {
 }
 
 impl Worker {
-    pub(crate) fn new(config: &Config, seed: u64) -> Self {
+    pub(crate) fn new(config: &Config, pool: &str, seed: u64) -> Self {
         let decision = trimtab_pick::Config {
             table_max_age_ms: config.table_max_age_ms,
         };
         Self {
-            metrics: Metrics::new(&config.pool),
+            metrics: Metrics::new(pool),
+            pool: pool.into(),
             tally: Tally::default(),
             reporter: Reporter::default(),
             sync: Sync::new(),
@@ -102,45 +132,104 @@ impl Worker {
         self.loaded = Some(loaded);
     }
 
-    /// Decides on one request. `body`: what was read of it. Absent: no opinion, the proxy balances by itself.
+    /// Decides on one request. `body`: what was read of it; absent: nothing was.
     pub(crate) fn place(
         &mut self,
         now: Millis,
         config: &Config,
+        mode: Mode,
         head: &Head,
         body: Option<&BodyFacts>,
-    ) -> Option<Placement> {
+    ) -> Placed {
         self.tally.on_decided();
         let Some(loaded) = &self.loaded else {
+            let decision = Decision::no_opinion(Reason::NoTable);
             self.metrics
-                .count(Counter::Decisions, Reason::NoTable.as_str());
-            return None;
+                .count(Counter::Decisions, decision.reason.as_str());
+            let explain = || self.explain(&decision, now, None, config, head, body);
+            return Placed {
+                placement: None,
+                explanation: (head.explain || config.explain_log).then(explain),
+            };
         };
         let request = facts::request(head, body, loaded.key, &loaded.table);
         self.reporter.on_decided(&request);
         let decision = self.picker.choose(now, &mut self.rng, &request);
         self.metrics
             .count(Counter::Decisions, decision.reason.as_str());
-        let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
-        let hosts: Vec<&str> = decision
-            .choices
-            .as_slice()
-            .iter()
-            .take(config.max_hosts)
-            .filter_map(row)
-            .map(|row| row.address.as_str())
-            .collect();
-        let first = *hosts.first()?;
-        Some(Placement {
-            hosts: hosts.join(","),
-            explain: config
-                .explain_header
-                .is_some()
-                .then(|| explain(&decision, first, loaded.age_ms(now))),
-            endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
-            address: first.into(),
-            request,
+        let draw = request.conversation.map(|conversation| conversation.key);
+        let observed =
+            mode != Mode::Enforce && !mode.enforces(draw.unwrap_or_else(|| self.rng.next_u64()));
+        let placement = placement(loaded, &decision, config.max_hosts, request, observed);
+        let explain = || self.explain(&decision, now, placement.as_ref(), config, head, body);
+        Placed {
+            explanation: (head.explain || config.explain_log).then(explain),
+            placement,
+        }
+    }
+
+    fn explain(
+        &self,
+        decision: &Decision,
+        now: Millis,
+        placement: Option<&Placement>,
+        config: &Config,
+        head: &Head,
+        body: Option<&BodyFacts>,
+    ) -> Box<Explanation> {
+        let loaded = self.loaded.as_ref();
+        Box::new(Explanation {
+            reason: decision.reason.as_str(),
+            endpoint: placement.map(|placement| Rc::clone(&placement.address)),
+            wait_s: decision.wait_s,
+            candidates: decision.candidates,
+            table: loaded.map(|loaded| (loaded.table.version, loaded.age_ms(now))),
+            pool: (config.pools.len() > 1).then(|| Rc::clone(&self.pool)),
+            facts: facts::explain(head, body),
+            observed: placement
+                .is_some_and(|placement| placement.observed)
+                .then_some(None),
         })
+    }
+
+    /// The proxy has sent an observed request to `address` by itself: compares, and keeps books of it. Gives the wait that was predicted
+    /// there, too.
+    pub(crate) fn on_observed(
+        &mut self,
+        now: Millis,
+        observed: Observed,
+        address: &str,
+        request: &Request,
+    ) -> (Option<Sent>, Option<f64>) {
+        let Some(endpoint) = self.listed(address) else {
+            self.metrics.count(Counter::Observed, "unlisted");
+            return (None, None);
+        };
+        let wait_s = self.picker.wait_s(endpoint);
+        let same = endpoint == observed.endpoint;
+        let label = if same { "same" } else { "other" };
+        self.metrics.count(Counter::Observed, label);
+        if let (Some(own_s), Some(its_s)) = (observed.wait_s, wait_s) {
+            for (choice, wait_s) in [("trimtab", own_s), ("proxy", its_s)] {
+                // `as` from float saturates, and no wait is negative.
+                let ms = (wait_s * 1_000.0) as u64;
+                self.metrics.add(Counter::ObservedWaits, choice, ms);
+            }
+        }
+        let sent = self.book(now, endpoint, address, request);
+        (Some(sent), wait_s)
+    }
+
+    /// The endpoint of that address; absent: the table does not have it.
+    fn listed(&self, address: &str) -> Option<EndpointId> {
+        let table = &self.loaded.as_ref()?.table;
+        let rows = &table.endpoints;
+        rows.binary_search_by(|row| row.address.as_str().cmp(address))
+            .ok()?;
+        Some(trimtab_loadtable::endpoint_id(
+            &table.placement_key,
+            address,
+        ))
     }
 
     /// The request goes to the first of its hosts. Says besides whether the others should know of it at once.
@@ -176,11 +265,7 @@ impl Worker {
         request: &Request,
     ) -> Option<Sent> {
         self.on_done(now, sent, true);
-        let loaded = self.loaded.as_ref()?;
-        let rows = &loaded.table.endpoints;
-        rows.binary_search_by(|row| row.address.as_str().cmp(address))
-            .ok()?;
-        let endpoint = trimtab_loadtable::endpoint_id(&loaded.table.placement_key, address);
+        let endpoint = self.listed(address)?;
         Some(self.book(now, endpoint, address, request))
     }
 
@@ -207,18 +292,29 @@ impl Worker {
     }
 }
 
-fn explain(decision: &Decision, endpoint: &str, table_age_ms: u64) -> String {
-    let mut text = format!("reason={}; endpoint={endpoint}", decision.reason.as_str());
-    if let Some(wait_s) = decision.wait_s {
-        // Writing to a String can not fail.
-        let _ = write!(text, "; wait_ms={:.0}", wait_s * 1_000.0);
-    }
-    let _ = write!(
-        text,
-        "; candidates={}; table_age_ms={table_age_ms}",
-        decision.candidates
-    );
-    text
+/// `None`: no opinion.
+fn placement(
+    loaded: &Loaded,
+    decision: &Decision,
+    max_hosts: usize,
+    request: Request,
+    observed: bool,
+) -> Option<Placement> {
+    let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
+    let choices = decision.choices.as_slice().iter().take(max_hosts);
+    let hosts: Vec<&str> = choices
+        .filter_map(row)
+        .map(|row| row.address.as_str())
+        .collect();
+    let first = *hosts.first()?;
+    Some(Placement {
+        hosts: hosts.join(","),
+        request,
+        observed,
+        endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
+        address: first.into(),
+        wait_s: decision.wait_s,
+    })
 }
 
 #[cfg(test)]
@@ -235,24 +331,35 @@ mod tests {
             plan: Plan::Read,
             forged: 0,
             content_length: None,
+            route: Default::default(),
             model: None,
             session: None,
+            pools: crate::config::PoolSet::one(0),
+            mode: None,
+            routed: false,
+            explain: true,
         }
     }
 
     fn worker(addresses: &[&str]) -> (Config, Worker) {
         let mut config = Config::example();
         config.explain_header = Some("x-why".into());
-        let mut worker = Worker::new(&config, 1);
+        let mut worker = Worker::new(&config, "chat", 1);
         worker.adopt(table(1, 1, addresses), NOW, None);
         (config, worker)
+    }
+
+    fn hosts_first(placement: &Placement) -> Option<&str> {
+        placement.hosts.split(',').next()
     }
 
     #[test]
     fn without_a_table_there_is_no_opinion() {
         let config = Config::example();
-        let mut worker = Worker::new(&config, 1);
-        assert!(worker.place(NOW, &config, &head(), None).is_none());
+        let mut worker = Worker::new(&config, "chat", 1);
+        let placed = worker.place(NOW, &config, Mode::Enforce, &head(), None);
+        assert!(placed.placement.is_none());
+        assert_eq!(placed.explanation.unwrap().reason, "no_table");
         assert_eq!(worker.tally.decided, 1);
     }
 
@@ -267,15 +374,13 @@ mod tests {
         let (mut config, mut worker) = worker(&addresses);
         for max_hosts in 1..=3 {
             config.max_hosts = max_hosts;
-            let placement = worker.place(NOW, &config, &head(), None).unwrap();
+            let placed = worker.place(NOW, &config, Mode::Enforce, &head(), None);
+            let placement = placed.placement.unwrap();
             let hosts: BTreeSet<&str> = placement.hosts.split(',').collect();
             assert_eq!(hosts.len(), max_hosts, "{}", placement.hosts);
             assert!(hosts.iter().all(|host| addresses.contains(host)));
-            let explain = placement.explain.unwrap();
-            assert!(
-                explain.contains(&format!("endpoint={}", placement.address)),
-                "{explain}"
-            );
+            let endpoint = placed.explanation.unwrap().endpoint;
+            assert_eq!(endpoint.as_deref(), hosts_first(&placement));
         }
     }
 
@@ -297,13 +402,13 @@ mod tests {
     #[test]
     fn a_body_that_was_read_under_one_table_is_placed_under_the_key_of_the_next() {
         let (config, mut worker) = worker(&["10.0.0.1:80", "10.0.0.2:80"]);
-        let mut body = Body::new();
+        let mut body = Body::new(head().route.shape);
         let json = format!(r#"{{"prompt": "{}"}}"#, "word ".repeat(1_000));
-        body.feed(json.as_bytes()).unwrap();
-        let facts = body.facts(None);
+        body.feed(json.as_bytes());
+        let facts = body.facts(facts::Ending::Whole, None);
         let prefix = |worker: &mut Worker| {
-            let placement = worker.place(NOW, &config, &head(), Some(&facts));
-            placement.unwrap().request.prefix.unwrap().key
+            let placed = worker.place(NOW, &config, Mode::Enforce, &head(), Some(&facts));
+            placed.placement.unwrap().request.prefix.unwrap().key
         };
         let before = prefix(&mut worker);
         assert_eq!(prefix(&mut worker), before);
@@ -316,7 +421,8 @@ mod tests {
     #[test]
     fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
         let (config, mut worker) = worker(&["10.0.0.1:80", "10.0.0.2:80"]);
-        let placement = worker.place(NOW, &config, &head(), None).unwrap();
+        let placed = worker.place(NOW, &config, Mode::Enforce, &head(), None);
+        let placement = placed.placement.unwrap();
         let first = placement.address.to_string();
         let other = if first == "10.0.0.1:80" {
             "10.0.0.2:80"
@@ -351,7 +457,8 @@ mod tests {
     #[test]
     fn a_request_that_went_to_a_stranger_is_not_booked() {
         let (config, mut worker) = worker(&["10.0.0.1:80"]);
-        let placement = worker.place(NOW, &config, &head(), None).unwrap();
+        let placed = worker.place(NOW, &config, Mode::Enforce, &head(), None);
+        let placement = placed.placement.unwrap();
         let (sent, _) = worker.on_sent(NOW, &placement);
         assert!(
             worker

@@ -14,7 +14,7 @@ const CHAT: &str = "/v1/chat/completions";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 async fn faults(stage: &Stage) -> Vec<(String, u64)> {
-    let all = stage.envoy.stats("wasmcustom.trimtab_hold_errors").await;
+    let all = stage.envoy.stats("wasmcustom.trimtab_setup_errors").await;
     let all = all.unwrap().into_iter();
     all.filter(|(_, count)| *count > 0).collect()
 }

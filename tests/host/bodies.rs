@@ -1,8 +1,12 @@
 //! Bodies of every shape, cut everywhere.
 
-use trimtab_wasmhost::Action;
+use std::time::Duration;
 
-use crate::support::{chat, first_host, ready, reason};
+use trimtab_wasmhost::{Action, Exchange};
+
+use crate::support::{
+    EXPLAIN, chat, config_with, counter, first_host, ready, ready_with, reason, table,
+};
 
 #[test]
 fn a_body_cut_at_any_byte_is_placed_like_the_whole_one() {
@@ -132,6 +136,94 @@ fn bodies_that_are_no_json_are_placed_by_load() {
         assert_eq!(exchange.request_body, body);
         exchange.finish(proxy.vm());
         assert!(proxy.failures().is_empty(), "{:?}", proxy.failures());
+    }
+}
+
+/// What the explain header says of the body.
+fn told(exchange: &Exchange) -> String {
+    let headers = exchange.response_headers.as_ref().expect("answered");
+    let text = headers.text(EXPLAIN).expect("explained");
+    let (_, told) = text.split_once("; body=").expect("speaks of the body");
+    told.to_owned()
+}
+
+#[test]
+fn how_each_reading_ended_is_counted_and_explained() {
+    let mut proxy = ready();
+    let enough = r#"{"model": "m", "stream": true, "system": "s", "tools": [{"name": "f"}], "messages": [{"role": "user", "content": "q"}], "metadata": "#;
+    let behind = format!(
+        r#"{{"messages": [{{"role": "user", "content": "{}"}}], "model": "m"}}"#,
+        "word ".repeat(8_000)
+    );
+    let bodies = [
+        (
+            "whole",
+            r#"{"model": "m", "prompt": "four", "max_tokens": 7}"#,
+            "whole; missing=stream,prefix,conversation; prompt_tokens=1; max_output_tokens=7",
+        ),
+        ("enough", enough, "enough; missing=prefix; prompt_tokens=3"),
+        (
+            "cap",
+            &behind,
+            "cap; missing=model,stream,conversation; prompt_tokens=10004",
+        ),
+        (
+            "unfinished",
+            r#"{"model": "m""#,
+            "unfinished; missing=stream,prefix,conversation; prompt_tokens=0",
+        ),
+        (
+            "not_json",
+            "<html>",
+            "not_json; missing=model,stream,prefix,conversation",
+        ),
+    ];
+    for (kind, body, expected) in bodies {
+        let request = proxy
+            .vm()
+            .request()
+            .header("content-length", body.len().to_string());
+        let exchange = match kind {
+            // The rest of the body is still to come.
+            "enough" | "cap" => request.body_chunk(body).leave_open(),
+            _ => request.body(body),
+        };
+        assert!(first_host(&exchange).is_some(), "{kind}: placed by now");
+        let exchange = exchange.finish(proxy.vm());
+        assert_eq!(told(&exchange), expected, "{kind}");
+    }
+    let exchange = proxy.vm().request().end().finish(proxy.vm());
+    assert_eq!(
+        told(&exchange),
+        "unread; missing=model,stream,prefix,conversation"
+    );
+    proxy.run_for(Duration::from_millis(200));
+    for (kind, ..) in bodies {
+        let count = counter(&proxy, "trimtab_bodies_total", "kind", kind);
+        assert_eq!(count, 1, "{kind}");
+    }
+}
+
+#[test]
+fn a_document_that_is_complete_does_not_wait_for_the_end_of_the_stream() {
+    let mut proxy = ready();
+    let exchange = proxy.vm().request().body_chunk(chat(500)).leave_open();
+    assert!(first_host(&exchange).is_some() && !exchange.request_ended);
+}
+
+#[test]
+fn a_session_in_a_header_or_a_cookie_keeps_requests_together() {
+    let fields = r#""session_header": "x-session", "session_cookie": "sid""#;
+    let mut proxy = ready_with(&config_with(fields), &table());
+    for (name, value, is_session) in [
+        ("x-session", "ann", true),
+        ("cookie", "theme=dark; sid=ann", true),
+        ("cookie", "theme=dark", false),
+    ] {
+        let request = proxy.vm().request().header(name, value);
+        let exchange = request.body(r#"{"prompt": "p"}"#).finish(proxy.vm());
+        let told = told(&exchange);
+        assert_eq!(!told.contains("conversation"), is_session, "{told}");
     }
 }
 

@@ -38,7 +38,7 @@ fn without_allow_on_headers_stop_iteration_one_request_waits_and_those_after_it_
     proxy.run_for(Duration::from_millis(200));
     let faults = counter(
         &proxy,
-        "trimtab_hold_errors_total",
+        "trimtab_setup_errors_total",
         "reason",
         "no_stop_iteration",
     );

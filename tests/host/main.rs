@@ -8,6 +8,7 @@
     reason = "a test that can not go on says why"
 )]
 
+mod adoption;
 mod bodies;
 mod configure;
 mod cost;

@@ -117,7 +117,7 @@ impl Pair {
     }
 
     fn fault(&self, reason: &str) -> u64 {
-        let name = format!("trimtab_hold_errors_total.pool.chat.reason.{reason}");
+        let name = format!("trimtab_setup_errors_total.pool.chat.reason.{reason}");
         self.tap.shared.value(&name)
     }
 
@@ -232,7 +232,7 @@ fn pick_without_tap_is_told_once_and_requests_flow() {
     pick.run_for(Duration::from_millis(200));
     let log = pick.worker(0).script.log_text(LogLevel::Warn);
     assert_eq!(log.matches("no plugin with role tap").count(), 1, "{log}");
-    let name = "trimtab_hold_errors_total.pool.chat.reason.no_tap";
+    let name = "trimtab_setup_errors_total.pool.chat.reason.no_tap";
     assert_eq!(pick.shared.value(name), 3);
     assert!(pick.take_calls().is_empty(), "it needs no table");
 }

@@ -116,7 +116,9 @@ pub struct Decision {
 }
 
 impl Decision {
-    pub(crate) fn no_opinion(reason: Reason) -> Self {
+    /// No endpoint, for that reason.
+    #[must_use]
+    pub fn no_opinion(reason: Reason) -> Self {
         Self {
             choices: Choices::default(),
             reason,

@@ -7,7 +7,9 @@ use crate::cost::{self, Demand};
 use crate::decision::Choices;
 use crate::inflight::{InFlight, OwnWork, Pending, Sends, Sent, Ticket};
 use crate::policy::{Policy, View};
-use crate::{Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, WaterLevel};
+use crate::{
+    Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, WaterLevel, weighing,
+};
 
 /// One decider. Methods: [`choose`](Self::choose) decides and books nothing; `on_*` say that something happened.
 ///
@@ -115,6 +117,14 @@ impl<P: Policy> Picker<P> {
     /// Hands over the conversations whose turns went where their keys do not say, each once, with where they went; for reports.
     pub fn take_moved(&mut self, mut each: impl FnMut(u64, EndpointId)) {
         self.policy.take_moved(&mut each);
+    }
+
+    /// Predicted seconds until a request that goes to `endpoint` starts its prefill, as [`Decision::wait_s`]; for comparison with what the proxy
+    /// does by itself.
+    #[must_use]
+    pub fn wait_s(&self, endpoint: EndpointId) -> Option<f64> {
+        let snapshot = self.snapshot.as_deref()?;
+        weighing::wait_s(snapshot.index_of(endpoint)?, snapshot, &self.inflight)
     }
 
     /// This decider's requests in flight, per endpoint that has any; for reports.

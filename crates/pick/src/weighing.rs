@@ -2,6 +2,7 @@
 
 use crate::candidates::{Candidate, Candidates, Origin};
 use crate::decision::Choices;
+use crate::inflight::InFlight;
 use crate::policy::View;
 use crate::{Decision, Reason, Rng, Snapshot, cost};
 
@@ -49,7 +50,7 @@ pub(crate) fn cheapest(
     Decision {
         choices,
         reason: reason(&best, candidates, view.snapshot),
-        wait_s: wait_s(best.index, view),
+        wait_s: wait_s(best.index, view.snapshot, view.inflight),
         candidates: u32::try_from(count).unwrap_or(u32::MAX),
     }
 }
@@ -70,8 +71,8 @@ fn reason(best: &Candidate, candidates: &Candidates, snapshot: &Snapshot) -> Rea
     }
 }
 
-fn wait_s(index: u32, view: &View<'_>) -> Option<f64> {
-    let row = view.snapshot.row(index)?;
-    row.wait_known
-        .then(|| cost::start_s(row, view.inflight, index))
+/// Predicted seconds until a request that goes there starts its prefill; absent: the table does not say.
+pub(crate) fn wait_s(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> Option<f64> {
+    let row = snapshot.row(index)?;
+    row.wait_known.then(|| cost::start_s(row, inflight, index))
 }

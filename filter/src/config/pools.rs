@@ -29,7 +29,9 @@ pub(crate) struct PoolSet(u64);
 
 impl PoolSet {
     pub(crate) fn one(place: usize) -> Self {
-        let bit = u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place));
+        let bit = u32::try_from(place)
+            .ok()
+            .and_then(|place| 1_u64.checked_shl(place));
         Self(bit.unwrap_or(0))
     }
 
@@ -53,7 +55,10 @@ impl Pool {
         }
         if sections.is_empty() || sections.len() > MAX_POOLS {
             s.problem(
-                format!("pools: has {} entries, not 1 to {MAX_POOLS}", sections.len()),
+                format!(
+                    "pools: has {} entries, not 1 to {MAX_POOLS}",
+                    sections.len()
+                ),
                 r#"write [{"pool": "chat", "models": ["m-*"]}, {"pool": "other"}]"#,
             );
         }
@@ -64,7 +69,10 @@ impl Pool {
         let mut names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair.first() == pair.last()) {
-            s.problem("pools: has the same pool twice", "put its conditions into one entry");
+            s.problem(
+                "pools: has the same pool twice",
+                "put its conditions into one entry",
+            );
         }
         pools
     }
@@ -78,7 +86,11 @@ impl Pool {
     }
 
     fn read(s: &Settings<'_>, name: String, mode: Option<Mode>) -> Self {
-        let list = |field| s.strings(field).check(|list| words(list)).default(Vec::new());
+        let list = |field| {
+            s.strings(field)
+                .check(|list| words(list))
+                .default(Vec::new())
+        };
         Self {
             name,
             mode,
@@ -165,13 +177,23 @@ mod tests {
         );
         let chosen = |authority, path, model| chosen(&pools, authority, path, model);
         for model in ["coder", "code-", "code-7b"] {
-            assert_eq!(chosen("x", "/v1/completions", Some(model)).as_deref(), Some("code"));
+            assert_eq!(
+                chosen("x", "/v1/completions", Some(model)).as_deref(),
+                Some("code")
+            );
         }
         assert_eq!(chosen("x", "/v2/completions", Some("coder")), None);
-        assert_eq!(chosen("Team.Example:8080", "/", None).as_deref(), Some("team"));
+        assert_eq!(
+            chosen("Team.Example:8080", "/", None).as_deref(),
+            Some("team")
+        );
         assert_eq!(chosen("[::1]:80", "/", Some("x")).as_deref(), Some("team"));
         assert_eq!(chosen("x", "/", Some("m")).as_deref(), Some("rest"));
-        assert_eq!(chosen("x", "/", None), None, "a model that is not known is nobody's");
+        assert_eq!(
+            chosen("x", "/", None),
+            None,
+            "a model that is not known is nobody's"
+        );
     }
 
     #[test]
@@ -180,13 +202,22 @@ mod tests {
             let json = format!(r#"{{"aggregator": {{"cluster": "agg"}}, {pools}}}"#);
             let problems = Config::parse(json.as_bytes()).unwrap_err();
             let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            assert!(text.iter().any(|line| line.contains(mention)), "{pools}: {text:?}");
+            assert!(
+                text.iter().any(|line| line.contains(mention)),
+                "{pools}: {text:?}"
+            );
         };
         told(r#""pools": []"#, "not 1 to 64");
-        told(r#""pools": [{"pool": "a"}, {"pool": "a"}]"#, "same pool twice");
+        told(
+            r#""pools": [{"pool": "a"}, {"pool": "a"}]"#,
+            "same pool twice",
+        );
         told(r#""pool": "a", "pools": [{"pool": "b"}]"#, "beside");
         told(r#""pools": [{"models": ["m"]}]"#, "pools[0].pool");
-        told(r#""pools": [{"pool": "a", "path_prefixes": ["v1"]}]"#, "path_prefixes");
+        told(
+            r#""pools": [{"pool": "a", "path_prefixes": ["v1"]}]"#,
+            "path_prefixes",
+        );
         told(r#""pools": [{"pool": "a", "models": [""]}]"#, "models");
         told(r#""pools": [{"pool": "a", "mode": "off"}]"#, "percent");
     }

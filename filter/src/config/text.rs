@@ -48,7 +48,12 @@ pub(super) fn paths(paths: &[String]) -> Result<(), String> {
 
 /// Parts of paths, which begin with a slash.
 pub(super) fn prefixes(paths: &[String]) -> Result<(), String> {
-    list(paths, 64, |path| path.starts_with('/'), "does not begin with `/`")
+    list(
+        paths,
+        64,
+        |path| path.starts_with('/'),
+        "does not begin with `/`",
+    )
 }
 
 /// Names of models or hosts.
@@ -62,7 +67,9 @@ fn list(
     is_good: impl Fn(&str) -> bool,
     fault: &str,
 ) -> Result<(), String> {
-    let bad = entries.iter().find(|entry| !is_good(entry) || entry.len() > 256);
+    let bad = entries
+        .iter()
+        .find(|entry| !is_good(entry) || entry.len() > 256);
     match bad {
         None if entries.len() > most => {
             Err(format!("has {} entries, more than {most}", entries.len()))

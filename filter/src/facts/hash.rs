@@ -56,6 +56,7 @@ pub(crate) enum Purpose {
     Session = 6,
     Adapter = 7,
     Prefix = 8,
+    Media = 9,
 }
 
 /// A running digest. SipHash-1-3 and not 2-4: it is twice as fast, and the digests are never shown to those who choose the text.
@@ -73,9 +74,8 @@ impl Hasher {
     }
 
     /// Adds another digest.
-    pub(crate) fn mix(mut self, digest: Digest) -> Self {
+    pub(crate) fn add(&mut self, digest: Digest) {
         self.0.write(&digest.0.to_le_bytes());
-        self
     }
 
     pub(crate) fn digest(&self) -> Digest {

@@ -1,5 +1,6 @@
 //! What the headers tell: whether to place the request at all, and whether its body is worth reading.
 
+use super::path::Route;
 use crate::config::{Config, Mode, PoolSet, candidates};
 use crate::host::HeaderPairs;
 
@@ -23,15 +24,19 @@ pub(crate) struct Head {
     pub(crate) forged: u8,
     /// `Content-Length`; absent: chunked, or not a number.
     pub(crate) content_length: Option<u64>,
-    /// Model, from the configured header.
+    /// What the path tells.
+    pub(crate) route: Route,
+    /// Model, from the configured header, else from the path.
     pub(crate) model: Option<Vec<u8>>,
-    /// Session, from the configured header.
+    /// Session, from the configured header, else from the configured cookie.
     pub(crate) session: Option<Vec<u8>>,
     /// Pools that the request may belong to.
     pub(crate) pools: PoolSet,
     /// What its route says about how much is placed; absent: nothing.
     pub(crate) mode: Option<Mode>,
-    /// Whether the client asks why the request goes where it goes, or is told anyway.
+    /// Whether the pool is named by the route, so that no other condition counts.
+    pub(crate) routed: bool,
+    /// Whether the answer shall say why the request went where it went.
     pub(crate) explain: bool,
 }
 
@@ -54,24 +59,45 @@ impl Head {
             plan: Plan::Pass,
             forged: 0,
             content_length: None,
+            route: Route::default(),
             model: None,
             session: None,
+            pools: PoolSet::default(),
+            mode: None,
+            routed: false,
+            explain: false,
         };
         let mut seen = Seen::default();
+        let (mut authority, mut path): (&[u8], &[u8]) = (b"", b"");
+        let mut cookie = None;
+        let mut asks = config.explain_request_header.is_none();
         for (name, value) in headers.iter() {
             head.forged |= config.own_header(name);
             match name {
                 b":method" => seen.post = value == b"POST",
-                b":path" => seen.completion_path = config.is_completion_path(path_of(value)),
+                b":authority" => authority = value,
+                b":path" => {
+                    path = path_of(value);
+                    seen.completion_path = config.is_completion_path(path);
+                    head.route = Route::of(path);
+                }
                 b"upgrade" => seen.upgrade = true,
                 b"content-encoding" => seen.encoded |= !value.is_empty() && value != b"identity",
                 b"content-type" => seen.not_json = !may_be_json(value),
                 b"content-length" => head.content_length = number(value),
                 _ if is(name, config.model_header.as_deref()) => head.model = kept(value),
                 _ if is(name, config.session_header.as_deref()) => head.session = kept(value),
+                b"cookie" if cookie.is_none() => {
+                    cookie = config.session_cookie.value(value).and_then(kept);
+                }
+                _ if is(name, config.explain_request_header.as_deref()) => asks = true,
                 _ => {}
             }
         }
+        head.pools = candidates(&config.pools, authority, path);
+        head.explain = asks && config.explain_header.is_some();
+        head.model = head.model.or_else(|| head.route.model.clone());
+        head.session = head.session.or(cookie);
         head.plan = match seen {
             Seen {
                 post: true,
@@ -79,7 +105,7 @@ impl Head {
                 upgrade: false,
                 encoded,
                 not_json,
-            } => {
+            } if !head.pools.is_empty() || config.per_route => {
                 if end_of_stream || encoded || not_json || head.content_length == Some(0) {
                     Plan::PlaceNow
                 } else {
@@ -138,8 +164,13 @@ fn number(value: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Of a POST with a JSON body to that path.
+    pub(in crate::facts) fn head(path: &str) -> Head {
+        read(&[(":path", path)], false)
+    }
 
     fn read(headers: &[(&str, &str)], end_of_stream: bool) -> Head {
         let mut all = vec![(":method", "POST"), (":path", "/v1/chat/completions")];
@@ -160,6 +191,9 @@ mod tests {
             "/team-a/v1/completions",
             "/v1/messages",
             "/generate",
+            "/v2/rerank",
+            "/v2/models/m/generate_stream",
+            "/v2/models/m/versions/1/infer",
         ] {
             assert_eq!(read(&[(":path", path)], false).plan, Plan::Read, "{path}");
         }
@@ -212,6 +246,43 @@ mod tests {
             )
             .plan,
             Plan::PlaceNow
+        );
+    }
+
+    #[test]
+    fn the_session_header_goes_before_the_cookie() {
+        let session = |headers: &[(&str, &str)]| {
+            let mut all = vec![(":method", "POST"), (":path", "/v1/messages")];
+            all.extend(headers);
+            let json = r#"{"pool": "p", "aggregator": {"cluster": "c"}, "session_header": "x-session", "session_cookie": "sid"}"#;
+            let config = Config::parse(json.as_bytes()).unwrap();
+            let head = Head::read(&HeaderPairs::of(&all), &config, false);
+            head.session.map(|name| String::from_utf8(name).unwrap())
+        };
+        let (header, cookie) = (("x-session", "a"), ("cookie", "x=1; sid=b"));
+        assert_eq!(session(&[header, cookie]).as_deref(), Some("a"));
+        assert_eq!(session(&[cookie, header]).as_deref(), Some("a"));
+        assert_eq!(session(&[cookie]).as_deref(), Some("b"));
+        // HTTP/2 clients may send each cookie in a header of its own.
+        assert_eq!(
+            session(&[("cookie", "x=1"), cookie, ("cookie", "sid=c")]).as_deref(),
+            Some("b")
+        );
+        assert_eq!(
+            session(&[("cookie", &format!("sid={}", "b".repeat(513)))]),
+            None
+        );
+        assert_eq!(session(&[("x-session", ""), cookie]).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_model_in_the_path_goes_behind_the_configured_header() {
+        let triton = (":path", "/v2/models/m/infer");
+        let model = |headers: &[(&str, &str)]| read(headers, false).model;
+        assert_eq!(model(&[triton]).as_deref(), Some(&b"m"[..]));
+        assert_eq!(
+            model(&[triton, ("x-model", "n")]).as_deref(),
+            Some(&b"n"[..])
         );
     }
 

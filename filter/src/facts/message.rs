@@ -12,7 +12,7 @@ enum Author {
     Other,
 }
 
-/// Author and running hash of the content. The role may stand before or behind the content.
+/// Author and running digest of the content. The role may stand before or behind the content.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     content: Hasher,
@@ -56,15 +56,20 @@ impl Message {
         };
     }
 
-    pub(super) fn write(&mut self, part: &[u8]) {
+    pub(super) fn text(&mut self, part: &[u8]) {
         self.content.write(part);
         self.bytes = self.bytes.saturating_add(part.len() as u64);
+    }
+
+    pub(super) fn media(&mut self, media: Digest) {
+        self.content.add(media);
     }
 
     pub(super) fn digest(&self) -> Digest {
         self.content.digest()
     }
 
+    /// Bytes of text.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -102,6 +102,11 @@ impl Prompt {
         self.tools.end();
     }
 
+    /// Whether system prompt, tools and first user message were seen, so that nothing can be added to the shared beginning.
+    pub(super) fn is_settled(&self) -> bool {
+        self.system.complete && self.tools.complete && self.first_user.is_some()
+    }
+
     /// Text of a message or of the prompt itself.
     pub(super) fn turn(&mut self, part: &[u8]) {
         self.head(part);
@@ -109,18 +114,18 @@ impl Prompt {
     }
 
     /// One id of a prompt that comes as token ids.
-    pub(super) fn token_id(&mut self, id: &[u8]) {
+    pub(super) fn token_id(&mut self, id: u32) {
         self.turns.tokens = self.turns.tokens.saturating_add(1);
-        if self.head.bytes < MIN_PREFIX_BYTES {
-            self.head.hash.write(id);
-            self.head.hash.write(b",");
-            self.head.bytes = self.head.bytes.saturating_add(BYTES_PER_TOKEN);
-        }
+        // As long as the text of a token, by the estimate.
+        self.head(&id.to_le_bytes());
     }
 
     /// An image or a sound is complete.
-    pub(super) fn media(&mut self) {
+    pub(super) fn media(&mut self, media: Digest) {
         self.turns.tokens = self.turns.tokens.saturating_add(TOKENS_PER_MEDIA);
+        if self.head.bytes < MIN_PREFIX_BYTES {
+            self.head.hash.add(media);
+        }
     }
 
     fn head(&mut self, part: &[u8]) {
@@ -135,7 +140,7 @@ impl Prompt {
     pub(super) fn end_message(&mut self, message: &Message) {
         if message.is_system() && self.first_user.is_none() {
             // Belongs to the shared beginning, wherever the API puts it.
-            self.system.hash = self.system.hash.clone().mix(message.digest());
+            self.system.hash.add(message.digest());
             self.system.bytes = self.system.bytes.saturating_add(message.bytes());
             self.turns.bytes = self.turns.bytes.saturating_sub(message.bytes());
             self.system.end();
@@ -144,9 +149,10 @@ impl Prompt {
         } else if message.is_user() && self.first_user.is_none() {
             let mut hash = Hasher::new(Purpose::Conversation);
             if let Some((system, _)) = self.system.complete() {
-                hash = hash.mix(system);
+                hash.add(system);
             }
-            self.first_user = Some(hash.mix(message.digest()).digest());
+            hash.add(message.digest());
+            self.first_user = Some(hash.digest());
         }
     }
 
@@ -181,11 +187,10 @@ impl Prompt {
             .flatten()
             .fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes));
         if bytes >= MIN_PREFIX_BYTES {
-            let whole = Hasher::new(Purpose::Prefix);
-            let whole = parts
-                .iter()
-                .flatten()
-                .fold(whole, |whole, (part, _)| whole.mix(*part));
+            let mut whole = Hasher::new(Purpose::Prefix);
+            for (part, _) in parts.iter().flatten() {
+                whole.add(*part);
+            }
             return Some((whole.digest(), bytes / BYTES_PER_TOKEN));
         }
         (self.head.bytes >= MIN_PREFIX_BYTES)

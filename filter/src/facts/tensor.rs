@@ -1,0 +1,87 @@
+//! One tensor of a KServe v2 request while it is read.
+//!
+//! Strings of its `data` are prompt text, several whole numbers are token ids, and a single value is a parameter by the tensor's name.
+//! Whether the name stands before or behind the data makes no difference.
+
+use super::keys;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Member {
+    Name,
+    Data,
+    #[default]
+    Other,
+}
+
+/// What a tensor with a single value says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parameter {
+    Stream(bool),
+    MaxOutput(u32),
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tensor {
+    member: Member,
+    is_stream: bool,
+    is_max_output: bool,
+    flag: Option<bool>,
+    numbers: u64,
+    first: u32,
+}
+
+impl Tensor {
+    /// A key of the tensor itself.
+    pub(super) fn on_key(&mut self, key: &[u8]) {
+        self.member = match key {
+            b"name" => Member::Name,
+            b"data" => Member::Data,
+            _ => Member::Other,
+        };
+    }
+
+    pub(super) fn wants_word(&self) -> bool {
+        self.member == Member::Name
+    }
+
+    pub(super) fn in_data(&self) -> bool {
+        self.member == Member::Data
+    }
+
+    /// The string that [`Self::wants_word`] is complete.
+    pub(super) fn on_word(&mut self, word: &[u8]) {
+        if std::mem::take(&mut self.member) == Member::Name {
+            self.is_stream = word == b"stream";
+            self.is_max_output = keys::is_max_output(word);
+        }
+    }
+
+    pub(super) fn on_flag(&mut self, flag: bool) {
+        self.flag = Some(flag);
+    }
+
+    /// Token ids that are certain with this number: none with the first, two with the second.
+    pub(super) fn on_number(&mut self, number: u32) -> impl Iterator<Item = u32> + use<> {
+        self.numbers = self.numbers.saturating_add(1);
+        let (first, certain) = match self.numbers {
+            1 => {
+                self.first = number;
+                (None, None)
+            }
+            2 => (Some(self.first), Some(number)),
+            _ => (None, Some(number)),
+        };
+        first.into_iter().chain(certain)
+    }
+
+    /// The tensor is complete.
+    pub(super) fn parameter(&self) -> Option<Parameter> {
+        if self.is_stream {
+            self.flag.map(Parameter::Stream)
+        } else if self.is_max_output && self.numbers == 1 {
+            Some(Parameter::MaxOutput(self.first))
+        } else {
+            None
+        }
+    }
+}
