@@ -53,6 +53,7 @@ mod decision;
 mod fallback;
 #[cfg(test)]
 mod golden;
+mod health;
 mod holders;
 mod inflight;
 mod level;
@@ -73,6 +74,7 @@ mod whereabouts;
 pub use candidates::shared_keys;
 pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
+pub use health::Outcome;
 pub use inflight::{OwnWork, Sends, Ticket};
 pub use picker::Picker;
 pub use policy::{Policy, View};

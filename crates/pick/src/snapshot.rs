@@ -335,7 +335,9 @@ impl Snapshot {
 
     /// The position in `choosable` whose share of the summed speeds holds `point`.
     fn position(&self, point: f64) -> usize {
-        self.usable.cumulative_speed.partition_point(|sum| *sum <= point)
+        self.usable
+            .cumulative_speed
+            .partition_point(|sum| *sum <= point)
     }
 
     /// The first endpoint at or after `position` that is not in `taken`, from the beginning again after the last one
