@@ -32,6 +32,7 @@ mod marks;
 mod merge;
 mod metrics;
 mod news;
+mod outcome;
 mod poll;
 mod reporter;
 mod root;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use trimtab_loadtable::{Report, Table, Version};
-use trimtab_pick::{Decision, EndpointId, Millis, Picker, Reason, Request, Rng, Ticket};
+use trimtab_pick::{Decision, EndpointId, Millis, Outcome, Picker, Reason, Request, Rng, Ticket};
 
 use crate::config::Config;
 use crate::facts::{self, BodyFacts, HashKey, Head};
@@ -57,12 +57,18 @@ impl Sent {
     pub(crate) fn address(&self) -> Option<&str> {
         self.entry.as_ref().map(Entry::address)
     }
+
+    /// Whether how it goes decides about its endpoint.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.ticket.is_probe()
+    }
 }
 
 impl Worker {
     pub(crate) fn new(config: &Config, seed: u64) -> Self {
         let decision = trimtab_pick::Config {
             table_max_age_ms: config.table_max_age_ms,
+            max_ejection_ms: config.max_ejection_ms,
         };
         Self {
             metrics: Metrics::new(&config.pool),
@@ -201,6 +207,11 @@ impl Worker {
         }
     }
 
+    /// How the request went, as far as it tells about its endpoint.
+    pub(crate) fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) {
+        self.picker.on_outcome(now, &mut sent.ticket, outcome);
+    }
+
     /// The request ended.
     pub(crate) fn on_done(&mut self, now: Millis, sent: Sent, failed: bool) {
         self.picker.on_done(now, sent.ticket);
@@ -227,6 +238,9 @@ fn explain(decision: &Decision, endpoint: &str, table_age_ms: u64) -> String {
         "; candidates={}; table_age_ms={table_age_ms}",
         decision.candidates
     );
+    if decision.left_out > 0 {
+        let _ = write!(text, "; left_out={}", decision.left_out);
+    }
     text
 }
 

@@ -14,6 +14,7 @@ mod bodies;
 mod deploy;
 mod endpoints;
 mod fleet;
+mod health;
 mod in_flight;
 mod placement;
 mod protocol;

@@ -83,6 +83,14 @@ impl Stage {
 
     /// A stage whose workers all have a table in which the backends wait as long as given.
     pub(crate) async fn with_waits(waits: &[(&Backend, u32)]) -> (Self, ScriptedAggregator) {
+        Self::with_waits_and_workers(waits, StageOptions::default().workers).await
+    }
+
+    /// The same with so many workers.
+    pub(crate) async fn with_waits_and_workers(
+        waits: &[(&Backend, u32)],
+        workers: u32,
+    ) -> (Self, ScriptedAggregator) {
         let rows = waits
             .iter()
             .map(|(backend, wait_ms)| row(&backend.name(), *wait_ms))
@@ -92,7 +100,7 @@ impl Stage {
         // A real aggregator publishes many times per second; this one only when a test says so.
         let options = StageOptions {
             plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
-            ..StageOptions::default()
+            workers,
         };
         let stage = Self::start(&addresses, aggregator.address, options).await;
         stage.placing().await;
