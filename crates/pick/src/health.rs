@@ -88,13 +88,14 @@ impl Health {
 
     /// A request was sent. Says whether its first byte will show that the endpoint has recovered.
     pub(crate) fn on_sent(&mut self, now: Millis, endpoint: EndpointId) -> bool {
-        self.change(endpoint, |trouble| trouble.on_sent(now))
-            .unwrap_or(false)
+        let mut probe = false;
+        self.change(endpoint, &mut |trouble| probe = trouble.on_sent(now));
+        probe
     }
 
     /// A request that was to show it has shown that the endpoint has recovered.
     pub(crate) fn on_recovered(&mut self, now: Millis, endpoint: EndpointId) {
-        self.change(endpoint, |trouble| trouble.on_recovered(now));
+        self.change(endpoint, &mut |trouble| trouble.on_recovered(now));
         if self.view.panics() {
             // What most of them had in common is over: each may show it now instead of when its own ejection ends.
             self.troubles
@@ -106,15 +107,17 @@ impl Health {
 
     /// A request on probation ended and showed nothing: another may.
     pub(crate) fn on_undecided(&mut self, endpoint: EndpointId) {
-        self.change(endpoint, Trouble::on_undecided);
+        self.change(endpoint, &mut Trouble::on_undecided);
     }
 
     /// A request went well. Only those that follow trouble need to be told.
     pub(crate) fn on_ok(&mut self, endpoint: EndpointId) {
-        self.change(endpoint, Trouble::on_ok);
+        self.change(endpoint, &mut Trouble::on_ok);
     }
 
     /// A request failed. `probe`: it was sent while the endpoint was out.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn on_failure(
         &mut self,
         now: Millis,
@@ -124,7 +127,7 @@ impl Health {
     ) {
         let max_ms = self.max_ejection_ms;
         if max_ms > 0 && self.has_room(now, endpoint) {
-            self.change(endpoint, |trouble| {
+            self.change(endpoint, &mut |trouble| {
                 trouble.on_failure(now, outcome, probe, max_ms);
             });
         }
@@ -142,20 +145,20 @@ impl Health {
         true
     }
 
+    #[inline(never)]
     fn find(&self, endpoint: EndpointId) -> Result<usize, usize> {
         self.troubles
             .binary_search_by_key(&endpoint, |trouble| trouble.endpoint)
     }
 
-    fn change<R>(
-        &mut self,
-        endpoint: EndpointId,
-        run: impl FnOnce(&mut Trouble) -> R,
-    ) -> Option<R> {
-        let at = self.find(endpoint).ok()?;
-        let trouble = self.troubles.get_mut(at)?;
+    #[inline(never)]
+    fn change(&mut self, endpoint: EndpointId, run: &mut dyn FnMut(&mut Trouble)) {
+        let Ok(at) = self.find(endpoint) else { return };
+        let Some(trouble) = self.troubles.get_mut(at) else {
+            return;
+        };
         let before = (trouble.wants(), trouble.changes_at());
-        let result = run(trouble);
+        run(trouble);
         let after = (trouble.wants(), trouble.changes_at());
         if after.0 == Wants::Oblivion {
             self.troubles.remove(at);
@@ -163,6 +166,5 @@ impl Health {
         if before != after {
             self.view.outdate();
         }
-        Some(result)
     }
 }

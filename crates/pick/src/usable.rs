@@ -22,6 +22,7 @@ pub(crate) struct Usable {
 
 impl Usable {
     /// `mean_uncached_tokens`: of a mean request. O(n log n).
+    #[inline(never)]
     pub(crate) fn new(
         choosable: Vec<u32>,
         endpoints: &[EndpointLoad],

@@ -75,21 +75,26 @@ impl View {
                 .is_none_or(|at| now < at && now >= self.made_at)
     }
 
+    #[cold]
+    #[inline(never)]
     pub(super) fn renew(&mut self, now: Millis, troubles: &[Trouble], table: &Snapshot) {
         let (mut left_out, mut slow) = (Vec::new(), Vec::new());
         for trouble in troubles {
             let Some(index) = table.index_of(trouble.endpoint) else {
                 continue;
             };
+            // In order as they come, because a sort is a lot of code for a few.
             match trouble.wants() {
-                Wants::ToBeLeftOut => left_out.push(index),
-                Wants::SlowStart(since) => slow.push(Slow { index, since }),
-                Wants::Nothing | Wants::Oblivion => {}
+                Wants::ToBeLeftOut if table.members().binary_search(&index).is_ok() => {
+                    left_out.insert(left_out.partition_point(|other| *other < index), index);
+                }
+                Wants::SlowStart(since) => {
+                    let at = slow.partition_point(|other: &Slow| other.index < index);
+                    slow.insert(at, Slow { index, since });
+                }
+                Wants::ToBeLeftOut | Wants::Nothing | Wants::Oblivion => {}
             }
         }
-        left_out.retain(|index| table.members().binary_search(index).is_ok());
-        left_out.sort_unstable();
-        slow.sort_unstable_by_key(|slow| slow.index);
         // With most of them out it is the network, this proxy or what all have in common that fails.
         self.panics = left_out.len() * 2 > table.members().len();
         if self.panics {
