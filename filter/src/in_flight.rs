@@ -8,6 +8,7 @@
 
 use std::rc::Rc;
 
+use trimtab_loadtable::ErrorKind;
 use trimtab_pick::{Millis, Outcome, Request};
 
 use crate::exchange::{self, millis};
@@ -26,6 +27,7 @@ pub(crate) struct InFlight {
     /// Absent: it ended, or went where no books are kept.
     sent: Option<Sent>,
     request: Request,
+    placed_at: Millis,
     started: bool,
     /// The proxy was asked what became of it.
     asked: bool,
@@ -52,6 +54,7 @@ impl InFlight {
             root: Rc::clone(root),
             sent: Some(sent),
             request: placement.request,
+            placed_at: now,
             started: false,
             asked: false,
             answer_bytes: 0,
@@ -91,8 +94,20 @@ impl InFlight {
         }
         if !self.started && bytes > 0 {
             self.started = true;
+            // The exact time costs 0.1 us here; a property costs 0.9.
+            let ms = self.ms_since_placement();
+            if let Some(sent) = self.sent.as_ref().filter(|_| !self.failing) {
+                let entry = sent.entry();
+                self.root
+                    .with(|worker| worker.tally.saw_first_byte(entry, ms));
+            }
             self.on_first_byte();
         }
+    }
+
+    fn ms_since_placement(&self) -> u32 {
+        let ms = millis(self.root.now_ns()).since(self.placed_at);
+        u32::try_from(ms).unwrap_or(u32::MAX)
     }
 
     fn on_first_byte(&mut self) {
@@ -115,8 +130,15 @@ impl InFlight {
                     self.on_outcome(outcome);
                 }
             }
-        } else if self.asked && !self.failing {
-            self.tell(Outcome::Ok);
+        } else if !self.failing {
+            let ms = self.ms_since_placement();
+            if let Some(sent) = &self.sent {
+                let entry = sent.entry();
+                self.root.with(|worker| worker.tally.saw_end(entry, ms));
+            }
+            if self.asked {
+                self.tell(Outcome::Ok);
+            }
         }
     }
 
@@ -173,10 +195,13 @@ impl InFlight {
 
     fn tell(&mut self, outcome: Outcome) {
         let now = self.now();
-        if let Some(sent) = &mut self.sent {
-            self.root
-                .with(|worker| worker.on_outcome(now, sent, outcome));
-        }
+        let Some(sent) = &mut self.sent else { return };
+        self.root.with(|worker| {
+            worker.on_outcome(now, sent, outcome);
+            if let Some(kind) = outcome::kind(outcome) {
+                worker.tally.saw_error(sent.entry(), kind);
+            }
+        });
     }
 
     /// Envoy's response flags.
@@ -205,6 +230,7 @@ impl InFlight {
             if tried {
                 // It could not be reached, or said at once that it cannot serve; which of the two is not to be known.
                 worker.on_outcome(now, &mut sent, Outcome::ServerError);
+                worker.tally.saw_error(sent.entry(), ErrorKind::PassedOver);
             }
             worker.on_moved(now, sent, &address, &self.request)
         });

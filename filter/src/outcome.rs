@@ -3,6 +3,7 @@
 //! Tried on Envoy 1.40.0. Of a request that was retried only the last upstream is known, and how many were tried: flags and reasons are
 //! those of the last one.
 
+use trimtab_loadtable::ErrorKind;
 use trimtab_pick::Outcome;
 
 /// Envoy's response flags. No connection.
@@ -36,6 +37,17 @@ pub(crate) fn by_status(status: u16, flags: u64, retry_after_ms: Option<u32>) ->
     match (status, retry_after_ms) {
         (429, _) | (503, Some(_)) => Some(Outcome::Overloaded { retry_after_ms }),
         _ => Some(Outcome::ServerError),
+    }
+}
+
+/// What an outcome is in a report; absent: no error.
+pub(crate) fn kind(outcome: Outcome) -> Option<ErrorKind> {
+    match outcome {
+        Outcome::Ok => None,
+        Outcome::ConnectFailure => Some(ErrorKind::ConnectFailure),
+        Outcome::Reset => Some(ErrorKind::Reset),
+        Outcome::ServerError => Some(ErrorKind::ServerError),
+        Outcome::Overloaded { .. } => Some(ErrorKind::Overloaded),
     }
 }
 

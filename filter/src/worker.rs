@@ -58,6 +58,11 @@ impl Sent {
         self.entry.as_ref().map(Entry::address)
     }
 
+    /// Its share in the totals.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
     /// Whether how it goes decides about its endpoint.
     pub(crate) fn is_probe(&self) -> bool {
         self.ticket.is_probe()
