@@ -18,6 +18,7 @@ mod health;
 mod in_flight;
 mod placement;
 mod protocol;
+mod seen;
 mod support;
 mod sync;
 mod tables;

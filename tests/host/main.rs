@@ -20,6 +20,7 @@ mod moved;
 mod news;
 mod placement;
 mod reports;
+mod seen;
 mod support;
 mod tables;
 mod workers;
