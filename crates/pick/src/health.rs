@@ -1,7 +1,7 @@
 //! This decider's own view of who fails: ejection, probation, slow start.
 //!
 //! What is known here and not in the table: how own requests ended, a fraction of a second after the fact. In steps:
-//! used -> ejected after [`EJECT_AT`] points of failures with no success between them -> when that is over, probation: one
+//! used -> ejected after two or three failures with no success between them -> when that is over, probation: one
 //! request at a time -> its first byte comes: slow start, with a share of the decisions that grows to all -> used. A failure
 //! on probation ejects again, for twice as long. Who says that it is overloaded rests as long as it asks, and is then used.
 //!

@@ -129,7 +129,7 @@ pub(crate) async fn timed(to: SocketAddr, prompt: &str) -> (Duration, Duration) 
             .data_ref()
             .is_some_and(|data| !data.is_empty())
         {
-            first_byte.get_or_insert(start.elapsed());
+            first_byte.get_or_insert_with(|| start.elapsed());
         }
     }
     (first_byte.unwrap(), start.elapsed())
