@@ -1,11 +1,15 @@
 //! The aggregator's own metrics, as Prometheus text.
 //!
-//! Written by hand: two dozen series do not need a registry, and their labels are pools and fixed words, so their number is bounded.
+//! Written by hand: some thirty families do not need a registry. Their labels are pools, fixed words and a bounded number of endpoints.
+
+mod seen;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+pub(crate) use seen::SeenMetrics;
 
 /// Upper bounds of the scrape histogram, in seconds.
 const SCRAPE_BOUNDS_S: [f64; 7] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
@@ -79,6 +83,7 @@ pub(crate) struct PoolMetrics {
     pub(crate) table_bytes: Number,
     pub(crate) table_failures: Number,
     pub(crate) build_us: Number,
+    pub(crate) seen: SeenMetrics,
 }
 
 impl PoolMetrics {
@@ -118,6 +123,7 @@ impl PoolMetrics {
             table_bytes: Number::default(),
             table_failures: Number::default(),
             build_us: Number::default(),
+            seen: SeenMetrics::default(),
         })
     }
 
@@ -234,6 +240,17 @@ pub(crate) fn render(pools: &[(Arc<PoolMetrics>, Option<Duration>)]) -> String {
         "reason",
         |m| &m.reports_refused.values,
     );
+    page.sketch(
+        "ttft_seconds",
+        "Time from placement to the first byte of the answer's body, as proxies saw it.",
+        |seen| &seen.first_byte,
+    );
+    page.sketch(
+        "duration_seconds",
+        "Time from placement to the end of whole answers, as proxies saw it.",
+        |seen| &seen.end,
+    );
+    page.errors();
     page.text
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use trimtab_estimate::{Accepted, Pace, Pool, Refusal, Sample};
-use trimtab_loadtable::{Report, State as RowState, Table, Version, limits};
+use trimtab_loadtable::{Endpoint, Report, State as RowState, Table, Version, limits};
 
 /// After a table that could not be published.
 const RETRY: Duration = Duration::from_secs(2);
@@ -92,6 +92,7 @@ impl PoolState {
             .map(|target| target.spec.address.clone())
             .filter(|address| !refused.contains(address))
             .collect();
+        self.metrics.seen.retain(|address| listed.contains(address));
         match &mut inner.untried {
             // Endpoints that join later do not make a ready pool unready.
             Some(untried) => untried.retain(|address| listed.contains(address)),
@@ -130,6 +131,15 @@ impl PoolState {
             inner.heard.on_report(now, report.proxy, report.sequence);
             accepted
         };
+        let table = self.newest();
+        self.metrics.seen.add(report, |address| {
+            let rows = table.iter().map(|published| &published.table.endpoints);
+            let found = |rows: &Vec<Endpoint>| {
+                rows.binary_search_by(|row| row.address.as_str().cmp(address))
+                    .is_ok()
+            };
+            rows.into_iter().any(found)
+        });
         if urgent {
             self.urgent.notify_one();
         }

@@ -71,6 +71,9 @@ pub struct Config {
     pub tick_ms: u32,
     /// `table_max_age`: an older table is not used. 100 ms to 60 s, 3 s by default.
     pub table_max_age_ms: u64,
+    /// `max_ejection`: longest time for which an endpoint is left out because requests failed there, or because it asked for it with
+    /// `Retry-After`. 0 s (nobody is left out) to 10 min, 60 s by default.
+    pub max_ejection_ms: u64,
     /// `decide_after_bytes`: how much of a body is held back and read at most. 16 KiB by default, which fits below the 32 KiB buffer
     /// limit of hardened listeners; more only where the listener is known to allow it.
     pub decide_after_bytes: usize,
@@ -165,6 +168,11 @@ impl Config {
                 .as_ms()
                 .range(100..=60_000)
                 .default(3_000),
+            max_ejection_ms: s
+                .duration("max_ejection")
+                .as_ms()
+                .range(0..=600_000)
+                .default(60_000),
             decide_after_bytes: s
                 .usize("decide_after_bytes")
                 .range(1_024..=1_048_576)

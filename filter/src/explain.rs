@@ -16,6 +16,8 @@ pub(crate) struct Explanation {
     pub(crate) wait_s: Option<f64>,
     /// Endpoints that were weighed.
     pub(crate) candidates: u32,
+    /// Endpoints that were left out because requests failed there.
+    pub(crate) left_out: u32,
     /// The table, and its age in milliseconds; absent: there was none.
     pub(crate) table: Option<(Version, u64)>,
     /// The pool, when there are several.
@@ -48,6 +50,9 @@ impl Explanation {
             add(&mut text, format_args!("wait_ms={:.0}", wait_s * 1_000.0));
         }
         add(&mut text, format_args!("candidates={}", self.candidates));
+        if self.left_out > 0 {
+            add(&mut text, format_args!("left_out={}", self.left_out));
+        }
         if let Some((version, age_ms)) = &self.table {
             let Version { epoch, sequence } = version;
             add(&mut text, format_args!("table={epoch:x}/{sequence}"));
@@ -86,6 +91,7 @@ mod tests {
             endpoint: None,
             wait_s: None,
             candidates: 0,
+            left_out: 0,
             table: None,
             pool: None,
             facts: "body=unread".into(),
@@ -101,6 +107,7 @@ mod tests {
             endpoint: Some("[::1]:80".into()),
             wait_s: Some(0.012_4),
             candidates: 4,
+            left_out: 1,
             table: Some((version, 30)),
             pool: Some("chat".into()),
             facts: "body=whole; prompt_tokens=7".into(),
@@ -111,7 +118,7 @@ mod tests {
         };
         assert_eq!(
             all.text(),
-            "reason=prefix; pool=chat; endpoint=[::1]:80; wait_ms=12; candidates=4; table=ff/7; table_age_ms=30; body=whole; prompt_tokens=7; mode=observe; went=10.0.0.1:80; went_wait_ms=1000"
+            "reason=prefix; pool=chat; endpoint=[::1]:80; wait_ms=12; candidates=4; left_out=1; table=ff/7; table_age_ms=30; body=whole; prompt_tokens=7; mode=observe; went=10.0.0.1:80; went_wait_ms=1000"
         );
     }
 }

@@ -3,22 +3,21 @@
 //! The books are kept exact by ownership: what [`InFlight`] holds is handed back when it is dropped, and Envoy ends the context of
 //! every stream, whether it ended by an answer, a reset, a timeout, a local reply or the client's departure.
 //!
-//! Where a request really went is asked of the proxy for some answers only ([`Watch`](crate::watch::Watch)): the answer's headers are the
-//! first moment at which it is known, a later chunk or the end the second chance.
+//! Where a request really went and how it went is asked of the proxy for some answers only ([`Watch`](crate::watch::Watch)): the answer's
+//! headers are the first moment at which it is known, a later chunk or the end the second chance.
 
 use std::rc::Rc;
 
-use trimtab_pick::{Millis, Request};
+use trimtab_loadtable::ErrorKind;
+use trimtab_pick::{Millis, Outcome, Request};
 
 use crate::exchange::{self, millis};
 use crate::explain::Went;
 use crate::host::{self, Map};
+use crate::outcome;
 use crate::root::Root;
 use crate::worker::{Observed, Placement, Sent, Worker};
 
-/// Envoy's response flags for an upstream that failed the request: timeout 0x4, remote reset 0x10, connect failure 0x20,
-/// connection lost 0x40.
-const UPSTREAM_FAILED: u64 = 0x74;
 /// A completion takes more bytes than that, in any API; an error, the proxy's own above all, seldom does.
 const SHORT_ANSWER_BYTES: usize = 192;
 
@@ -33,13 +32,17 @@ pub(crate) struct InFlight {
     observed: Option<Observed>,
     /// What the proxy did instead.
     went: Option<Went>,
+    placed_at: Millis,
     started: bool,
     /// The proxy was asked what became of it.
     asked: bool,
     answer_bytes: usize,
     /// The answer is complete.
     complete: bool,
+    /// It ended broken, or with an error of the server or the proxy.
     failed: bool,
+    /// It did not end well; also when the server was only too busy for it.
+    failing: bool,
 }
 
 impl InFlight {
@@ -62,11 +65,13 @@ impl InFlight {
             request: placement.request,
             observed,
             went: None,
+            placed_at: now,
             started: false,
             asked: false,
             answer_bytes: 0,
             complete: false,
             failed: false,
+            failing: false,
         })
     }
 
@@ -77,12 +82,18 @@ impl InFlight {
     /// The answer's headers came, from an endpoint or from the proxy itself.
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) {
         self.complete = end_of_stream;
-        if self.observed.is_some() || self.root.watch.samples(self.now()) {
+        let is_probe = self.sent.as_ref().is_some_and(Sent::is_probe);
+        if self.root.watch.samples(self.now()) || is_probe || self.observed.is_some() {
             // The proxy's own `response.code` is known only when the headers have passed all filters.
-            let status = host::header(Map::HttpResponseHeaders, ":status");
-            let status = self.root.checked(status).flatten();
-            self.ask(status.is_some_and(|status| status.first() == Some(&b'5')));
+            let status = self.header(":status");
+            self.ask(status.and_then(|status| outcome::status(&status)), true);
         }
+    }
+
+    /// A header of the answer, which are there only while they pass.
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        let value = host::header(Map::HttpResponseHeaders, name);
+        self.root.checked(value).flatten()
     }
 
     /// A part of the answer's body came. The first one means that prefill is finished; servers send headers before that.
@@ -94,8 +105,20 @@ impl InFlight {
         }
         if !self.started && bytes > 0 {
             self.started = true;
+            // The exact time costs 0.1 us here; a property costs 0.9.
+            let ms = self.ms_since_placement();
+            if let Some(sent) = self.sent.as_ref().filter(|_| !self.failing) {
+                let entry = sent.entry();
+                self.root
+                    .with(|worker| worker.tally.saw_first_byte(entry, ms));
+            }
             self.on_first_byte();
         }
+    }
+
+    fn ms_since_placement(&self) -> u32 {
+        let ms = millis(self.root.now_ns()).since(self.placed_at);
+        u32::try_from(ms).unwrap_or(u32::MAX)
     }
 
     fn on_first_byte(&mut self) {
@@ -112,33 +135,68 @@ impl InFlight {
             self.ask_late();
         }
         if !self.complete && self.sent.is_some() {
-            let flags = self.number("response\0flags").unwrap_or(0);
-            self.on_outcome(flags & UPSTREAM_FAILED != 0);
+            if let Some(outcome) = outcome::by_flags(self.flags()) {
+                self.failed = true;
+                if !self.failing {
+                    self.on_outcome(outcome);
+                }
+            }
+        } else if !self.failing {
+            let ms = self.ms_since_placement();
+            if let Some(sent) = &self.sent {
+                let entry = sent.entry();
+                self.root.with(|worker| worker.tally.saw_end(entry, ms));
+            }
+            if self.asked {
+                self.tell(Outcome::Ok);
+            }
         }
     }
 
     /// Asks when the answer's headers are gone.
     fn ask_late(&mut self) {
         let status = self.number("response\0code");
-        self.ask(status.is_some_and(|status| status / 100 == 5));
+        self.ask(status.and_then(|status| u16::try_from(status).ok()), false);
     }
 
-    /// Asks where the request went. `failed`: the answer's status is an error of the server, or of the proxy.
-    fn ask(&mut self, failed: bool) {
+    /// Asks where the request went, and where it failed also why. `status`: of the answer. `in_headers`: its headers are passing.
+    fn ask(&mut self, status: Option<u16>, in_headers: bool) {
         self.asked = true;
-        self.on_outcome(failed);
+        let failing = status.filter(|status| outcome::is_failing(*status));
+        self.failed |= failing.is_some_and(|status| status != 429);
+        if failing.is_some() {
+            self.failing = true;
+            self.root.watch.on_wrong(self.now());
+        }
         let upstream = host::property("upstream\0address");
         let Some(upstream) = self.root.checked(upstream) else {
             return;
         };
         if let (Some(upstream), Some(observed)) = (&upstream, self.observed.take()) {
-            return self.compare(observed, upstream);
+            self.compare(observed, upstream);
         }
-        match (upstream, self.sent.take()) {
+        let moved = match (upstream, self.sent.take()) {
             // The proxy answered by itself without asking an endpoint.
-            (None, Some(sent)) => self.end(sent, false),
+            (None, Some(sent)) => {
+                self.end(sent, false);
+                false
+            }
             (Some(upstream), Some(sent)) => self.attribute(sent, &upstream),
-            (_, None) => {}
+            (_, None) => false,
+        };
+        if let Some(status) = failing.filter(|_| self.sent.is_some()) {
+            let header = if in_headers {
+                self.header("retry-after")
+            } else {
+                None
+            };
+            let retry_after_ms = header.and_then(|value| outcome::retry_after_ms(&value));
+            if let Some(outcome) = outcome::by_status(status, self.flags(), retry_after_ms) {
+                self.on_outcome(outcome);
+            }
+        }
+        if moved && self.started {
+            self.on_first_byte();
         }
     }
 
@@ -161,32 +219,56 @@ impl InFlight {
         self.went.take()
     }
 
-    fn on_outcome(&mut self, failed: bool) {
-        if failed {
-            self.failed = true;
-            self.root.watch.on_wrong(self.now());
-        }
+    /// Something went wrong at the endpoint.
+    fn on_outcome(&mut self, outcome: Outcome) {
+        self.failing = true;
+        self.root.watch.on_wrong(self.now());
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        let now = self.now();
+        let Some(sent) = &mut self.sent else { return };
+        self.root.with(|worker| {
+            worker.on_outcome(now, sent, outcome);
+            if let Some(kind) = outcome::kind(outcome) {
+                worker.tally.saw_error(sent.entry(), kind);
+            }
+        });
+    }
+
+    /// Envoy's response flags.
+    fn flags(&self) -> u64 {
+        self.number("response\0flags").unwrap_or(0)
     }
 
     /// Books the request where it really went: a retry or the proxy's own balancing may have sent it elsewhere.
-    fn attribute(&mut self, sent: Sent, upstream: &[u8]) {
+    /// Says whether it was elsewhere.
+    fn attribute(&mut self, mut sent: Sent, upstream: &[u8]) -> bool {
         if sent
             .address()
             .is_none_or(|address| address.as_bytes() == upstream)
         {
             self.sent = Some(sent);
-            return;
+            return false;
         }
         let now = self.now();
         self.root.watch.on_wrong(now);
         let address = String::from_utf8_lossy(upstream);
-        let moved = self
-            .root
-            .with(|worker| worker.on_moved(now, sent, &address, &self.request));
+        // With one attempt the proxy did not even try the first of the list: its cluster does not have it, or thinks it unhealthy.
+        let tried = self
+            .number("upstream\0request_attempt_count")
+            .is_some_and(|attempts| attempts > 1);
+        let moved = self.root.with(|worker| {
+            if tried {
+                // It could not be reached, or said at once that it cannot serve; which of the two is not to be known.
+                worker.on_outcome(now, &mut sent, Outcome::ServerError);
+                worker.tally.saw_error(sent.entry(), ErrorKind::PassedOver);
+            }
+            worker.on_moved(now, sent, &address, &self.request)
+        });
         self.sent = moved.flatten();
-        if self.started {
-            self.on_first_byte();
-        }
+        true
     }
 
     /// A property that is a whole number.

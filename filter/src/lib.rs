@@ -37,6 +37,7 @@ mod merge;
 mod metrics;
 mod naming;
 mod news;
+mod outcome;
 mod pairing;
 mod plugin;
 mod poll;

@@ -1,4 +1,5 @@
-//! What is told once and not as a total: requests per shared beginning of prompts, and conversations that went elsewhere.
+//! What is told once and not as a total: requests per shared beginning of prompts, conversations that went elsewhere, and what was seen
+//! at endpoints.
 //!
 //! A worker writes its lists with every report under a number of their own, the same lists until the leader says that it has taken
 //! them; what comes in between waits in the worker. So nothing is lost when a report is written over before it was read, and nothing
@@ -6,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, limits};
+use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, Seen, limits};
 use trimtab_pick::EndpointId;
 
 /// Beginnings that the leader counts before it keeps those with the most requests; bounds its memory.
@@ -22,13 +23,15 @@ pub(crate) struct Outbox {
     more: bool,
 }
 
-/// Both lists. `E`: how an endpoint is named.
+/// The lists. `E`: how an endpoint is named.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Lists<E> {
     /// Requests by placement key.
     pub(crate) prefixes: BTreeMap<u64, u32>,
     /// Conversations and where they went.
     pub(crate) moved: BTreeMap<u64, E>,
+    /// What was seen at endpoints; in reports it stands in their rows.
+    pub(crate) seen: Vec<(E, Vec<Seen>)>,
 }
 
 impl<E> Default for Lists<E> {
@@ -36,13 +39,14 @@ impl<E> Default for Lists<E> {
         Self {
             prefixes: BTreeMap::new(),
             moved: BTreeMap::new(),
+            seen: Vec::new(),
         }
     }
 }
 
 impl<E> Lists<E> {
     fn is_empty(&self) -> bool {
-        self.prefixes.is_empty() && self.moved.is_empty()
+        self.prefixes.is_empty() && self.moved.is_empty() && self.seen.is_empty()
     }
 
     /// The counts as a report has them.
@@ -93,17 +97,20 @@ impl Outbox {
         self.more
     }
 
-    /// The number of the lists to write now, and the lists. `taken`: the number that the leader took last. `moved`: what was not told yet.
+    /// The number of the lists to write now, and the lists. `taken`: the number that the leader took last. `new`: what was not told yet,
+    /// conversations and what was seen.
     pub(crate) fn show(
         &mut self,
         taken: u64,
-        moved: impl FnOnce() -> BTreeMap<u64, EndpointId>,
+        new: impl FnOnce() -> (BTreeMap<u64, EndpointId>, Vec<(EndpointId, Vec<Seen>)>),
     ) -> (u64, &Lists<EndpointId>) {
         self.more = self.waits() && taken < self.number;
         if !self.more {
+            let (moved, seen) = new();
             self.shown = Lists {
                 prefixes: std::mem::take(&mut self.counts),
-                moved: moved(),
+                moved,
+                seen,
             };
             self.number = self.number.saturating_add(u64::from(self.waits()));
         }
@@ -147,7 +154,7 @@ mod tests {
                 .map(|(key, endpoint)| (*key, EndpointId(*endpoint)))
                 .collect()
         };
-        let (number, lists) = outbox.show(taken, moved);
+        let (number, lists) = outbox.show(taken, || (moved(), Vec::new()));
         let requests = lists.prefixes().iter().map(|prefix| prefix.count).sum();
         (number, requests, lists.moved.len())
     }

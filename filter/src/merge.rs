@@ -23,6 +23,14 @@ struct Written {
     report: Report,
 }
 
+impl Written {
+    /// What was seen was taken before.
+    fn forget_seen(&mut self) {
+        let rows = &mut self.report.endpoints;
+        rows.iter_mut().for_each(|row| row.seen.clear());
+    }
+}
+
 /// The proxy's report under the sequence of `lease`. Remembers which reports of the workers it was made of.
 pub(crate) fn merged_report(
     root: &Root,
@@ -30,12 +38,12 @@ pub(crate) fn merged_report(
     now_ns: u64,
     lease: Lease,
 ) -> Result<Report, HostError> {
-    let written = live_reports(root, now_ns)?;
+    let mut written = live_reports(root, now_ns)?;
     worker.awake.clear();
     worker.awake.extend(written.iter().map(|own| own.worker));
     let included = written.iter().map(|own| (own.worker, own.report.sequence));
     worker.merged.push(lease.sequence, included.collect());
-    let lists = take_lists(root, &written)?;
+    let lists = take_lists(root, &mut written)?;
     let reports = || written.iter().map(|own| &own.report);
     let workers = reports().map(|report| report.workers).sum::<u32>().max(1);
     let decided = reports().fold(0_u64, |sum, report| sum.saturating_add(report.decided));
@@ -100,9 +108,9 @@ fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
     Ok(live)
 }
 
-/// The lists of all workers that were not taken before, together. They count as taken from now on, whether or not the aggregator hears
+/// The lists of all workers that were not taken before, together; what was seen stays in the rows of their reports. They count as taken from now on, whether or not the aggregator hears
 /// of them: said twice they would count twice, and what is lost is a part of a statistic.
-fn take_lists(root: &Root, written: &[Written]) -> Result<Lists<String>, HostError> {
+fn take_lists(root: &Root, written: &mut [Written]) -> Result<Lists<String>, HostError> {
     let mut lists = Lists::default();
     let stored = host::shared(&root.keys.taken)?;
     let before = stored
@@ -110,21 +118,26 @@ fn take_lists(root: &Root, written: &[Written]) -> Result<Lists<String>, HostErr
         .map(|stored| shared::decode_pairs(&stored.value))
         .unwrap_or_default();
     let numbers: Vec<(u64, u64)> = written.iter().map(|own| (own.worker, own.lists)).collect();
-    if numbers == before {
-        return Ok(lists);
-    }
-    for own in written {
+    for own in written.iter_mut() {
         let last = before.iter().find(|(worker, _)| *worker == own.worker);
         if last.is_none_or(|(_, number)| own.lists > *number) {
             let report = &own.report;
             lists.add(&report.prefixes, &report.moved, &report.endpoints);
+        } else {
+            own.forget_seen();
         }
+    }
+    if numbers == before {
+        return Ok(lists);
     }
     let over = Over::Read(stored.map(|stored| stored.cas));
     let taken = host::set_shared(&root.keys.taken, &shared::encode_pairs(&numbers), over)?;
     // Another worker, whose lease has just run out, took them.
     Ok(match taken {
         true => lists,
-        false => Lists::default(),
+        false => {
+            written.iter_mut().for_each(Written::forget_seen);
+            Lists::default()
+        }
     })
 }

@@ -57,9 +57,19 @@ impl Reporter {
         let (lists_number, lists) = self.outbox.show(taken, || {
             let mut moved = BTreeMap::new();
             picker.take_moved(|key, endpoint| _ = moved.insert(key, endpoint));
-            moved
+            (moved, tally.take_seen())
         });
-        let endpoints = tally.take();
+        let mut endpoints = tally.take();
+        for (endpoint, seen) in &lists.seen {
+            let row = tally.address(*endpoint).and_then(|address| {
+                endpoints
+                    .binary_search_by(|row| row.address.as_str().cmp(address))
+                    .ok()
+            });
+            if let Some(row) = row.and_then(|row| endpoints.get_mut(row)) {
+                row.seen.clone_from(seen);
+            }
+        }
         let moved = lists.moved(|endpoint| {
             let address = tally.address(*endpoint)?;
             endpoints

@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use trimtab_loadtable::{EndpointReport, limits};
+use trimtab_loadtable::{EndpointReport, ErrorKind, Seen, limits, seen};
 use trimtab_pick::EndpointId;
 
 #[derive(Debug)]
 struct Line {
     address: Rc<str>,
     counts: EndpointReport,
+    /// What was seen since it was taken last.
+    seen: Vec<Seen>,
 }
 
 /// Totals since the worker's start.
@@ -63,6 +65,7 @@ impl Tally {
         let line = self.lines.entry(endpoint).or_insert_with(|| Line {
             address: address.into(),
             counts: EndpointReport::default(),
+            seen: Vec::new(),
         });
         let counts = &mut line.counts;
         counts.sent = counts.sent.saturating_add(1);
@@ -116,6 +119,43 @@ impl Tally {
         self.changed = true;
     }
 
+    /// The first byte came so long after the placement. `entry`, here and below: absent where no books are kept.
+    pub(crate) fn saw_first_byte(&mut self, entry: Option<&Entry>, ms: u32) {
+        self.saw(entry, seen::FIRST_BYTE + seen::bucket(ms), 1);
+        self.saw(entry, seen::FIRST_BYTE_SUM_MS, ms);
+    }
+
+    /// A whole answer ended so long after the placement.
+    pub(crate) fn saw_end(&mut self, entry: Option<&Entry>, ms: u32) {
+        self.saw(entry, seen::END + seen::bucket(ms), 1);
+        self.saw(entry, seen::END_SUM_MS, ms);
+    }
+
+    /// The request went wrong.
+    pub(crate) fn saw_error(&mut self, entry: Option<&Entry>, kind: ErrorKind) {
+        self.saw(entry, kind as u8, 1);
+    }
+
+    fn saw(&mut self, entry: Option<&Entry>, kind: u8, count: u32) {
+        if let Some(line) = entry.and_then(|entry| self.lines.get_mut(&entry.endpoint)) {
+            seen::add(&mut line.seen, kind, count);
+        }
+    }
+
+    /// Hands over what was seen since the last time, of as many endpoints as a report has room for; of more, the rest comes next.
+    pub(crate) fn take_seen(&mut self) -> Vec<(EndpointId, Vec<Seen>)> {
+        let mut room = limits::SEEN;
+        let mut taken = Vec::new();
+        for (id, line) in &mut self.lines {
+            let len = line.seen.len();
+            if len > 0 && len <= room {
+                room -= len;
+                taken.push((*id, std::mem::take(&mut line.seen)));
+            }
+        }
+        taken
+    }
+
     /// A table came. Endpoints that it does not have are forgotten once nothing is in flight on them.
     pub(crate) fn retain(&mut self, knows: impl Fn(EndpointId) -> bool) {
         self.lines
@@ -156,6 +196,8 @@ impl Tally {
 /// Adds up the totals of several workers; sorted by address, at most as many endpoints as a report may have.
 pub(crate) fn merge(reports: impl IntoIterator<Item = EndpointReport>) -> Vec<EndpointReport> {
     let mut sums: BTreeMap<String, EndpointReport> = BTreeMap::new();
+    // For what was seen.
+    let mut room = limits::SEEN;
     for report in reports {
         let full = sums.len() >= limits::ENDPOINTS;
         let sum = match sums.get_mut(&report.address) {
@@ -185,6 +227,13 @@ pub(crate) fn merge(reports: impl IntoIterator<Item = EndpointReport>) -> Vec<En
         sum.started = sum.started.saturating_add(report.started);
         sum.finished = sum.finished.saturating_add(report.finished);
         sum.failed = sum.failed.saturating_add(report.failed);
+        for one in &report.seen {
+            let known = sum.seen.iter().any(|known| known.kind == one.kind);
+            if known || room > 0 {
+                room -= usize::from(!known);
+                seen::add(&mut sum.seen, one.kind, one.count);
+            }
+        }
     }
     sums.into_values().collect()
 }
@@ -269,6 +318,41 @@ mod tests {
             })
             .collect();
         assert_eq!(flat, [("a:1", 2, 1, 100, 0), ("b:1", 4, 7, 700, 5)]);
+    }
+
+    #[test]
+    fn what_was_seen_is_handed_over_once_and_added_up_within_the_limit_of_a_report() {
+        let mut tally = Tally::default();
+        let entry = tally.on_sent(EndpointId(1), "a:1", 10).unwrap();
+        tally.saw_first_byte(Some(&entry), 100);
+        tally.saw_first_byte(Some(&entry), 120);
+        tally.saw_end(Some(&entry), 5_000);
+        tally.saw_error(Some(&entry), ErrorKind::Reset);
+        let flat =
+            |seen: &[Seen]| -> Vec<_> { seen.iter().map(|one| (one.kind, one.count)).collect() };
+        let taken = tally.take_seen();
+        assert_eq!(taken.len(), 1);
+        let expected = [(10, 2), (32 + 21, 1), (64, 220), (65, 5_000), (67, 1)];
+        assert_eq!(flat(&taken[0].1), expected);
+        assert!(tally.take_seen().is_empty());
+        tally.on_done(entry, false);
+
+        let row = |address: usize, seen: Vec<Seen>| EndpointReport {
+            address: format!("{address:05}"),
+            seen,
+            ..Default::default()
+        };
+        let both = merge([row(1, taken[0].1.clone()), row(1, taken[0].1.clone())]);
+        assert_eq!(
+            flat(&both[0].seen),
+            expected.map(|(kind, count)| (kind, 2 * count))
+        );
+        let many: Vec<Seen> = (0..100).map(|kind| Seen { kind, count: 1 }).collect();
+        let full = merge((0..200).map(|address| row(address, many.clone())));
+        assert_eq!(
+            full.iter().map(|row| row.seen.len()).sum::<usize>(),
+            limits::SEEN
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use trimtab_loadtable::{Report, Table, Version};
-use trimtab_pick::{Decision, EndpointId, Millis, Picker, Reason, Request, Rng, Ticket};
+use trimtab_pick::{Decision, EndpointId, Millis, Outcome, Picker, Reason, Request, Rng, Ticket};
 
 use crate::config::{Config, Mode};
 use crate::explain::Explanation;
@@ -86,12 +86,23 @@ impl Sent {
     pub(crate) fn address(&self) -> Option<&str> {
         self.entry.as_ref().map(Entry::address)
     }
+
+    /// Its share in the totals.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    /// Whether how it goes decides about its endpoint.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.ticket.is_probe()
+    }
 }
 
 impl Worker {
     pub(crate) fn new(config: &Config, pool: &str, seed: u64) -> Self {
         let decision = trimtab_pick::Config {
             table_max_age_ms: config.table_max_age_ms,
+            max_ejection_ms: config.max_ejection_ms,
         };
         Self {
             metrics: Metrics::new(pool),
@@ -183,6 +194,7 @@ impl Worker {
             endpoint: placement.map(|placement| Rc::clone(&placement.address)),
             wait_s: decision.wait_s,
             candidates: decision.candidates,
+            left_out: decision.left_out,
             table: loaded.map(|loaded| (loaded.table.version, loaded.age_ms(now))),
             pool: (config.pools.len() > 1).then(|| Rc::clone(&self.pool)),
             facts: facts::explain(head, body),
@@ -275,6 +287,11 @@ impl Worker {
         if let Some(entry) = &mut sent.entry {
             self.tally.on_first_byte(entry);
         }
+    }
+
+    /// How the request went, as far as it tells about its endpoint.
+    pub(crate) fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) {
+        self.picker.on_outcome(now, &mut sent.ticket, outcome);
     }
 
     /// The request ended.

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use trimtab_pick::{
-    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
-    Request, Rng, Snapshot, State, Ticket,
+    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Outcome, Picker, PoolFacts,
+    Prefix, Request, Rng, Snapshot, State, Ticket,
 };
 
 #[derive(Debug, Arbitrary)]
@@ -42,6 +42,12 @@ enum Step {
     },
     Done {
         ticket: u8,
+    },
+    Outcome {
+        ticket: u8,
+        now: u64,
+        what: u8,
+        retry_after_ms: Option<u32>,
     },
 }
 
@@ -123,7 +129,23 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                 let ticket = open.swap_remove(usize::from(ticket) % open.len());
                 picker.on_done(Millis(0), ticket);
             }
-            Step::FirstByte { .. } | Step::Done { .. } => {}
+            Step::Outcome {
+                ticket,
+                now,
+                what,
+                retry_after_ms,
+            } if !open.is_empty() => {
+                let at = usize::from(ticket) % open.len();
+                let outcome = match what % 5 {
+                    0 => Outcome::Ok,
+                    1 => Outcome::ConnectFailure,
+                    2 => Outcome::Reset,
+                    3 => Outcome::ServerError,
+                    _ => Outcome::Overloaded { retry_after_ms },
+                };
+                picker.on_outcome(Millis(now), &mut open[at], outcome);
+            }
+            Step::FirstByte { .. } | Step::Done { .. } | Step::Outcome { .. } => {}
         }
     }
     open.into_iter()

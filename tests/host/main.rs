@@ -23,6 +23,7 @@ mod news;
 mod pair;
 mod placement;
 mod reports;
+mod seen;
 mod support;
 mod tables;
 mod workers;

@@ -5,7 +5,8 @@ use trimtab_wasmhost::{Exchange, Vm};
 
 use crate::in_flight::ENDS;
 use crate::support::{
-    ENDPOINTS, ask, config, first_host, in_flight, only, ready, ready_with, reported, route,
+    ENDPOINTS, EXPLAIN, ask, config, first_host, in_flight, only, ready, ready_with, reported,
+    route, table_with,
 };
 
 /// In flight on the first two endpoints.
@@ -107,6 +108,58 @@ fn moved_requests_that_were_not_asked_about_are_booked_right_once_one_is_noticed
     assert_eq!(rows(&report, |own| own.sent), [9, 8], "{report:?}");
     assert_eq!(rows(&report, |own| own.finished), [9, 8], "{report:?}");
     assert_eq!(rows(&report, |own| own.failed), [8, 0], "{report:?}");
+}
+
+#[test]
+fn a_retried_request_counts_against_the_first_of_the_list_and_one_that_was_never_tried_there_does_not()
+ {
+    for (attempts, expected) in [(1_u64, 0), (2, 9)] {
+        // The first is idle and would get all of them.
+        let mut proxy = ready_with(&config(), &table_with(1, &[0, 20_000, 20_000]));
+        let mut elsewhere = 0;
+        for _ in 0..12 {
+            let mut exchange = ask(proxy.vm());
+            let vm = proxy.vm();
+            if first_host(&exchange).as_deref() == Some(ENDPOINTS[0]) {
+                let attempts = attempts.to_le_bytes();
+                vm.set_attribute(exchange.stream, "upstream.address", ENDPOINTS[1]);
+                vm.set_attribute(exchange.stream, "upstream.request_attempt_count", attempts);
+            } else {
+                elsewhere += 1;
+                route(vm, &exchange);
+            }
+            exchange.response(vm, 200);
+            exchange.response_chunk(vm, [b'x'; 300], true);
+            exchange.close(vm);
+        }
+        // Left out after three.
+        assert_eq!(elsewhere, expected, "{attempts} attempts");
+    }
+}
+
+#[test]
+fn an_endpoint_whose_answers_fail_is_left_out_and_the_explanation_says_so() {
+    for (status, times) in [(500_u16, 3), (429, 1)] {
+        let mut proxy = ready_with(&config(), &table_with(1, &[0, 20_000, 20_000]));
+        for _ in 0..times {
+            let mut exchange = ask(proxy.vm());
+            route(proxy.vm(), &exchange);
+            assert_eq!(first_host(&exchange).as_deref(), Some(ENDPOINTS[0]));
+            let code = u64::from(status).to_le_bytes();
+            proxy
+                .vm()
+                .set_attribute(exchange.stream, "response.code", code);
+            exchange.response(proxy.vm(), status);
+            exchange.response_chunk(proxy.vm(), b"no", true);
+            exchange.close(proxy.vm());
+        }
+        let mut exchange = ask(proxy.vm());
+        assert_ne!(first_host(&exchange).as_deref(), Some(ENDPOINTS[0]));
+        exchange.response(proxy.vm(), 200);
+        let headers = exchange.response_headers.as_ref().expect("an answer");
+        let explained = headers.text(EXPLAIN).expect("explained");
+        assert!(explained.ends_with("left_out=1"), "{explained}");
+    }
 }
 
 #[test]

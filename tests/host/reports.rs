@@ -12,20 +12,20 @@ use crate::support::{
 };
 
 /// A table by which nothing is news: prefill takes no time.
-fn quiet(mut table: Table) -> Table {
+pub(crate) fn quiet(mut table: Table) -> Table {
     table.classes[0].prefill_tokens_per_s = Some(1e8);
     table
 }
 
 /// A proxy with two workers that have `table`.
-fn two_workers(table: &Table) -> ScriptedProxy {
+pub(crate) fn two_workers(table: &Table) -> ScriptedProxy {
     let mut proxy = crate::support::started(2);
     assert!(proxy.deliver(&table.encode()));
     proxy
 }
 
 /// Lets time pass tick by tick, answers every poll, and gives all reports that came with them.
-fn reports(proxy: &mut ScriptedProxy, ticks: usize) -> Vec<Report> {
+pub(crate) fn reports(proxy: &mut ScriptedProxy, ticks: usize) -> Vec<Report> {
     let mut all = Vec::new();
     for _ in 0..ticks {
         proxy.run_for(Duration::from_millis(100));

@@ -63,7 +63,7 @@ prop_compose! {
                 sent in any::<u64>(), started in any::<u64>(), finished in any::<u64>(), in_flight in any::<u32>(),
                 pending_tokens in any::<u32>()) -> Report {
         let address = LIAR.to_owned();
-        let endpoints = vec![EndpointReport { address, in_flight, pending_tokens, sent, started, finished, failed: 0, pending: in_flight, sent_tokens: sent }];
+        let endpoints = vec![EndpointReport { address, in_flight, pending_tokens, sent, started, finished, failed: 0, seen: Vec::new(), pending: in_flight, sent_tokens: sent }];
         Report { pool: "p".into(), proxy, sequence, workers, decided, endpoints, ..Report::default() }
     }
 }

@@ -193,7 +193,12 @@ impl Report {
         }
         at_most("prefixes", self.prefixes.len(), limits::REPORTED_PREFIXES)?;
         ascending("address", &self.endpoints, |endpoint| &endpoint.address)?;
-        check_moved(&self.moved, self.endpoints.len())
+        check_moved(&self.moved, self.endpoints.len())?;
+        crate::seen::check(
+            self.endpoints
+                .iter()
+                .map(|endpoint| endpoint.seen.as_slice()),
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bytes to checked values.
 
 mod keyed;
+mod seen;
 
 use std::sync::Arc;
 
@@ -289,8 +290,11 @@ fn reported(message: &wire::Report) -> Result<Vec<EndpointReport>, DecodeError> 
         failed: failed.get(row),
         sent_tokens: sent_tokens.get(row),
         pending: pending.get(row),
+        seen: Vec::new(),
     };
-    Ok(addresses.into_iter().enumerate().map(row).collect())
+    let mut rows: Vec<EndpointReport> = addresses.into_iter().enumerate().map(row).collect();
+    seen::hand_out(message, &mut rows)?;
+    Ok(rows)
 }
 
 /// An error, made out of line so that the checks are small enough to be inlined into the loop over rows.

@@ -4,6 +4,7 @@ use prost::Message;
 
 use crate::check::{valid_cost_s, valid_rate, valid_speed};
 use crate::columns::{write_floats, write_optional, write_plain, write_ratio, write_strings};
+use crate::seen::KINDS;
 use crate::{Class, Demand, Endpoint, Moved, Report, Role, State, Table, limits, wire};
 
 impl Table {
@@ -37,6 +38,11 @@ impl Report {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let rows = &self.endpoints;
+        let seen = || {
+            (0_u32..)
+                .zip(rows)
+                .flat_map(|(row, endpoint)| endpoint.seen.iter().map(move |one| (row, one)))
+        };
         let message = wire::Report {
             format: wire::FORMAT,
             pool: self.pool.clone(),
@@ -72,6 +78,10 @@ impl Report {
                 values: self.prefixes.iter().map(|prefix| prefix.count).collect(),
             }),
             moved: (!self.moved.is_empty()).then(|| moved(&self.moved)),
+            seen_kinds: seen()
+                .map(|(row, one)| row * KINDS + u32::from(one.kind))
+                .collect(),
+            seen_counts: seen().map(|(_, one)| one.count).collect(),
         };
         message.encode_to_vec()
     }

@@ -4,8 +4,8 @@
 //! After a deliberate addition: `TRIMTAB_BLESS=1 cargo test -p trimtab-loadtable --lib golden`, and read the diff.
 
 use crate::{
-    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table,
-    Version,
+    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, Seen, State,
+    Table, Version,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -127,11 +127,20 @@ pub(crate) fn report() -> Report {
                 started: 697,
                 finished: 695,
                 failed: 1,
+                seen: vec![
+                    Seen { kind: 9, count: 2 },
+                    Seen {
+                        kind: 64,
+                        count: 170,
+                    },
+                    Seen { kind: 67, count: 1 },
+                ],
             },
             EndpointReport {
                 address: "10.1.0.9:8000".to_owned(),
                 sent: 3,
                 finished: 3,
+                seen: vec![Seen { kind: 40, count: 3 }],
                 ..EndpointReport::default()
             },
         ],

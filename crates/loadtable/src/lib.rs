@@ -53,6 +53,7 @@ pub mod limits;
 #[cfg(test)]
 mod refused;
 mod report;
+pub mod seen;
 #[cfg(feature = "snapshot")]
 mod snapshot;
 mod table;
@@ -61,6 +62,7 @@ mod wire;
 pub use age::with_age;
 pub use error::DecodeError;
 pub use report::{EndpointReport, PrefixCount, Report};
+pub use seen::{ErrorKind, Seen};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{endpoint_id, snapshot, snapshot_after};
 pub use table::{Class, Demand, Endpoint, Hot, Moved, Role, State, Table, Version};

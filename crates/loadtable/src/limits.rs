@@ -35,6 +35,10 @@ pub const WHOLE_PPM: u32 = 1_000_000;
 pub const REPORTED_PREFIXES: usize = 64;
 /// Most conversations that a table or a report says the place of.
 pub const MOVED: usize = 512;
+/// Most counts of what was seen at endpoints in one report, over all of them.
+pub const SEEN: usize = 16_384;
+/// Most that one of these may be.
+pub const SEEN_COUNT: u32 = 1_000_000_000;
 /// Longest time a proxy may ask the aggregator to hold its answer, in milliseconds.
 pub const WAIT_MS: u32 = 60_000;
 /// Most workers of one proxy.

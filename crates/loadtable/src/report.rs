@@ -1,6 +1,6 @@
 //! What a proxy tells the aggregator.
 
-use crate::{Moved, Version};
+use crate::{Moved, Seen, Version};
 
 /// One proxy's view of a pool, all of its workers together. Counters are totals since the proxy's start.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -58,4 +58,7 @@ pub struct EndpointReport {
     pub finished: u64,
     /// Of those, ended by a reset, a timeout, a connect failure or a 5xx.
     pub failed: u64,
+    /// Times and errors that were seen since the report before, by kind, ascending. Counts and not totals, as with
+    /// [`Report::prefixes`]: totals would have to be kept by the reader for each proxy and endpoint.
+    pub seen: Vec<Seen>,
 }

@@ -170,6 +170,10 @@ pub(crate) struct Report {
     pub(crate) prefixes: Option<Keyed>,
     #[prost(message, optional, tag = "19")]
     pub(crate) moved: Option<Keyed>,
+    #[prost(uint32, repeated, tag = "20")]
+    pub(crate) seen_kinds: Vec<u32>,
+    #[prost(uint32, repeated, tag = "21")]
+    pub(crate) seen_counts: Vec<u32>,
 }
 
 /// Numbers by placement key.

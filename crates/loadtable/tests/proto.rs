@@ -149,6 +149,14 @@ proptest! {
             };
             prop_assert_eq!(shown, expected, "{}", name);
         }
+        let seen = (0..).zip(&report.endpoints).flat_map(|(row, endpoint)| {
+            let place = move |one: &trimtab_loadtable::Seen| row * 128 + u64::from(one.kind);
+            endpoint.seen.iter().map(place)
+        });
+        let seen: Vec<u64> = seen.collect();
+        if !seen.is_empty() {
+            prop_assert_eq!(numbers(&at(&message, &["seen_kinds"])), seen);
+        }
     }
 }
 

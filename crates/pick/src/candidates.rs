@@ -76,6 +76,18 @@ impl Candidates {
         }
     }
 
+    /// Adds two endpoints drawn by speed, wherever their waits lie.
+    pub(crate) fn add_any(&mut self, snapshot: &Snapshot, rng: &mut Rng) {
+        let first = snapshot.sample(rng, &mut []);
+        let second = first.and_then(|first| snapshot.sample(rng, &mut [first]));
+        for index in [first, second].into_iter().flatten() {
+            self.add(Candidate {
+                index,
+                ..Candidate::default()
+            });
+        }
+    }
+
     fn add_home(&mut self, request: &Request, home: Option<u32>) {
         let Some((conversation, index)) = request.conversation.zip(home) else {
             return;
@@ -114,7 +126,8 @@ impl Candidates {
             .map_or(&[][..], |index| snapshot.holders(index));
         let first = (rng.unit() * holders.len() as f64) as usize;
         let from_first = holders.iter().cycle().skip(first);
-        for index in from_first.take(holders.len().min(FEW_RANKS as usize)) {
+        let few = from_first.take(holders.len().min(FEW_RANKS as usize));
+        for index in few.filter(|index| !snapshot.leaves_out(**index)) {
             self.add(Candidate {
                 index: *index,
                 origin: Origin::Adapter,

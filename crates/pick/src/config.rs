@@ -9,12 +9,16 @@ pub struct Config {
     /// A table older than this is not used for load, only for who there is, in milliseconds. 2,000 to 5,000 are
     /// sensible: with 100 proxies a table of 5 s is worse than none (3.4, 4.5).
     pub table_max_age_ms: u64,
+    /// Longest time for which an endpoint is left out because own requests failed there, or because it asked to be left alone, in
+    /// milliseconds. 0: nobody is ever left out.
+    pub max_ejection_ms: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             table_max_age_ms: 3_000,
+            max_ejection_ms: 60_000,
         }
     }
 }

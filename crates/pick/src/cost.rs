@@ -5,7 +5,7 @@ use crate::config::{
     ADAPTER_LOAD_S, MISS_PRICE, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY, TELL_S,
 };
 use crate::inflight::InFlight;
-use crate::snapshot::Row;
+use crate::row::Row;
 use crate::{Adapter, EndpointLoad, PoolFacts, Request};
 
 /// What a request brings along, with every gap filled. Computed once per decision.

@@ -113,6 +113,8 @@ pub struct Decision {
     pub wait_s: Option<f64>,
     /// How many endpoints were weighed.
     pub candidates: u32,
+    /// How many endpoints were left out because requests failed there lately, or because they asked to be left alone.
+    pub left_out: u32,
 }
 
 impl Decision {
@@ -124,6 +126,7 @@ impl Decision {
             reason,
             wait_s: None,
             candidates: 0,
+            left_out: 0,
         }
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn choose(
         reason,
         wait_s: None,
         candidates,
+        left_out: 0,
     }
 }
 

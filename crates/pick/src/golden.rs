@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 
 use crate::rng::mix;
 use crate::{
-    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
-    Reason, Request, Rng, Snapshot, State, Ticket,
+    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Outcome, Picker, PoolFacts,
+    Prefix, Reason, Request, Rng, Snapshot, State, Ticket,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -156,6 +156,7 @@ fn run() -> (String, Vec<Reason>) {
             [
                 decision.wait_s.map_or(0, f64::to_bits),
                 u64::from(decision.candidates),
+                u64::from(decision.left_out),
             ],
         );
         let first = choices
@@ -181,6 +182,20 @@ fn end_some(picker: &mut Picker, script: &mut Rng, now: Millis, running: &mut Ve
             return;
         }
         let at = below(script, running.len() as u64) as usize;
+        let outcome = match below(script, 12) {
+            0 => Outcome::ServerError,
+            1 => Outcome::Reset,
+            2 => Outcome::ConnectFailure,
+            3 => Outcome::Overloaded {
+                retry_after_ms: Some(below(script, 3_000) as u32),
+            },
+            _ => Outcome::Ok,
+        };
+        // Some endpoints fail more often than others.
+        let is_weak = running[at].endpoint().0 % 4 == 0;
+        if is_weak || outcome == Outcome::Ok {
+            picker.on_outcome(now, &mut running[at], outcome);
+        }
         picker.on_first_byte(now, &mut running[at]);
         if below(script, 3) > 0 {
             picker.on_done(now, running.swap_remove(at));

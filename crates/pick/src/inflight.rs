@@ -17,6 +17,8 @@ pub struct Ticket {
     pending: Pending,
     started: bool,
     is_news: bool,
+    /// Its first byte shows that the endpoint has recovered.
+    pub(crate) probe: bool,
 }
 
 impl Ticket {
@@ -36,6 +38,12 @@ impl Ticket {
     #[must_use]
     pub fn is_news(&self) -> bool {
         self.is_news
+    }
+
+    /// Whether it was sent where requests failed lately, so that how its answer begins decides about the endpoint.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.probe
     }
 
     /// Whether the first byte has not come.
@@ -243,6 +251,7 @@ impl InFlight {
             pending,
             started: false,
             is_news,
+            probe: false,
         }
     }
 

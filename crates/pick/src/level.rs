@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use crate::Rng;
-use crate::snapshot::Row;
+use crate::row::Row;
 
 /// The waits of the endpoints that may be chosen, ascending, with the sums that make a level and a draw O(log n).
 #[derive(Debug, Clone, Default)]

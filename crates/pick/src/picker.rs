@@ -5,10 +5,12 @@ use alloc::rc::Rc;
 use crate::config::NEWS_S;
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
+use crate::health::Health;
 use crate::inflight::{InFlight, OwnWork, Pending, Sends, Sent, Ticket};
 use crate::policy::{Policy, View};
 use crate::{
-    Config, Decision, EndpointId, Millis, Reason, Request, Rng, Snapshot, WaterLevel, weighing,
+    Config, Decision, EndpointId, Millis, Outcome, Reason, Request, Rng, Snapshot, WaterLevel,
+    weighing,
 };
 
 /// One decider. Methods: [`choose`](Self::choose) decides and books nothing; `on_*` say that something happened.
@@ -19,24 +21,30 @@ pub struct Picker<P = WaterLevel> {
     policy: P,
     snapshot: Option<Rc<Snapshot>>,
     inflight: InFlight,
+    health: Health,
 }
 
 impl Picker {
     /// A decider without a table.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self::with_policy(WaterLevel::new(config))
+        let health = Health::new(config.max_ejection_ms);
+        Self {
+            health,
+            ..Self::with_policy(WaterLevel::new(config))
+        }
     }
 }
 
 impl<P: Policy> Picker<P> {
-    /// A decider with another rule, and without a table.
+    /// A decider with another rule, without a table, that leaves nobody out.
     #[must_use]
     pub fn with_policy(policy: P) -> Self {
         Self {
             policy,
             snapshot: None,
             inflight: InFlight::default(),
+            health: Health::default(),
         }
     }
 
@@ -49,6 +57,7 @@ impl<P: Policy> Picker<P> {
         self.inflight
             .on_table(self.snapshot.as_deref(), &snapshot, reported);
         self.snapshot = Some(snapshot);
+        self.health.on_table();
     }
 
     /// The newest table.
@@ -58,7 +67,8 @@ impl<P: Policy> Picker<P> {
     }
 
     /// Chooses where `request` should go. Total: it cannot fail, only have no opinion. With [`WaterLevel`] it takes a
-    /// bounded number of steps that does not grow with the pool (but for the logarithm in drawing), and allocates nothing.
+    /// bounded number of steps that does not grow with the pool (but for the logarithm in drawing), and allocates nothing;
+    /// but for the first decision after the set of those that are left out has changed, which indexes the others.
     pub fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
         let Some(snapshot) = self.snapshot.as_deref() else {
             return Decision::no_opinion(Reason::NoTable);
@@ -66,12 +76,16 @@ impl<P: Policy> Picker<P> {
         if snapshot.choosable().is_empty() {
             return Decision::no_opinion(Reason::NoEndpoints);
         }
+        self.health.refresh(now, snapshot);
+        let snapshot = self.health.table().unwrap_or(snapshot);
         let view = View {
             now,
             snapshot,
             inflight: &self.inflight,
+            slow: self.health.slow(),
         };
         let mut decision = self.policy.choose(&view, rng, request);
+        decision.left_out = u32::try_from(snapshot.left_out()).unwrap_or(u32::MAX);
         fill(&mut decision.choices, snapshot, rng);
         decision
     }
@@ -79,19 +93,26 @@ impl<P: Policy> Picker<P> {
     /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself).
     pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
         let snapshot = self.snapshot.as_deref();
-        let work = snapshot
+        // Where a key belongs while others are left out.
+        let usable = self.health.table().or(snapshot);
+        let work = usable
             .and_then(|snapshot| work(&self.policy, now, snapshot, endpoint, request))
             .unwrap_or_default();
         if let Some(snapshot) = snapshot {
             self.policy
                 .on_sent(now, snapshot, endpoint, request, work.is_news);
         }
-        self.inflight.on_sent(snapshot, now, endpoint, work)
+        let mut ticket = self.inflight.on_sent(snapshot, now, endpoint, work);
+        ticket.probe = self.health.on_sent(now, endpoint);
+        ticket
     }
 
-    /// The first byte of the answer's body came. Calling it again does nothing.
+    /// The first byte of the answer's body came. Calling it again does nothing. An answer that is an error is to be said
+    /// before, to [`on_outcome`](Self::on_outcome).
     pub fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
-        let _ = now;
+        if core::mem::take(&mut ticket.probe) {
+            self.health.on_recovered(now, ticket.endpoint());
+        }
         self.inflight
             .on_first_byte(self.snapshot.as_deref(), ticket);
     }
@@ -99,7 +120,21 @@ impl<P: Policy> Picker<P> {
     /// The request ended, in whatever way.
     pub fn on_done(&mut self, now: Millis, ticket: Ticket) {
         let _ = now;
+        if ticket.probe {
+            self.health.on_undecided(ticket.endpoint());
+        }
         self.inflight.on_done(self.snapshot.as_deref(), ticket);
+    }
+
+    /// How the request went, as far as that is known: at its end, or as soon as it is clear that it failed. A request of which
+    /// nothing is said tells nothing about its endpoint.
+    pub fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome) {
+        let (endpoint, probe) = (ticket.endpoint(), core::mem::take(&mut ticket.probe));
+        match outcome {
+            Outcome::Ok if probe => self.health.on_recovered(now, endpoint),
+            Outcome::Ok => self.health.on_ok(endpoint),
+            _ => self.health.on_failure(now, endpoint, outcome, probe),
+        }
     }
 
     /// What was sent so far; to be kept with each report.

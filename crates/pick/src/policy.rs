@@ -2,6 +2,7 @@
 
 use core::fmt::Debug;
 
+use crate::health::Slow;
 use crate::inflight::InFlight;
 use crate::{Decision, EndpointId, Millis, Request, Rng, Snapshot};
 
@@ -47,4 +48,6 @@ pub struct View<'a> {
     pub(crate) now: Millis,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) inflight: &'a InFlight,
+    /// Endpoints in slow start.
+    pub(crate) slow: &'a [Slow],
 }

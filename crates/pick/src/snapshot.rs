@@ -3,12 +3,18 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::config::{PREFILL_TOKENS_PER_S, UNCACHED_TOKENS};
-use crate::cost::work_s;
+use crate::config::UNCACHED_TOKENS;
 use crate::holders::Holders;
 use crate::level::Level;
 use crate::placement::{Member, Placement};
+use crate::row::{Row, cost, rows};
+use crate::usable::Usable;
 use crate::{Millis, Rng};
+
+/// Ranks that are tried for one: with half of the endpoints left out, one of 256 finds none.
+const STAND_INS: u32 = 8;
+/// From one to the next: beyond the ranks of all but the hottest keys, so that stand-ins are seldom ranks themselves.
+const STAND_IN_STEP: u32 = 1 << 16;
 
 /// Stable identity of an endpoint over tables: the caller's hash of its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,40 +79,25 @@ pub struct PoolFacts {
 /// An immutable, indexed view of one table. Indices of [`EndpointLoad`] are positions in the list it was made from.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    endpoints: Vec<EndpointLoad>,
+    endpoints: Rc<Vec<EndpointLoad>>,
     pool: PoolFacts,
     arrived_at: Millis,
     age_ms: u64,
-    rows: Vec<Row>,
-    /// Indices of the endpoints that may be chosen: the ready ones, and the suspect ones too when these are more.
-    choosable: Vec<u32>,
-    /// Sum of the speeds of `choosable` up to and including each position.
-    cumulative_speed: Vec<f64>,
+    rows: Rc<Vec<Row>>,
+    /// Indices of the endpoints that own places: the ready ones, and the suspect ones too when these are more.
+    members: Rc<Vec<u32>>,
+    /// Of these, the ones that are not to be chosen although the table would allow it, ascending.
+    left_out: Vec<u32>,
+    /// The others.
+    usable: Usable,
     only_suspects: bool,
-    /// The waits of `choosable`, for a given mean request.
-    level: Level,
-    /// Mean age of the rows of `choosable` when the table arrived, in milliseconds.
-    mean_age_ms: f64,
     /// Uncached tokens of a mean request.
     mean_uncached_tokens: f64,
-    holders: Holders,
+    holders: Rc<Holders>,
     /// Shares of the pool's requests by shared beginning, ascending by key; absent: the publisher does not know.
-    heat: Option<Vec<(u64, f32)>>,
+    heat: Option<Rc<Vec<(u64, f32)>>>,
     placement: Rc<Placement>,
     by_id: Rc<[(EndpointId, u32)]>,
-}
-
-/// One endpoint's signals with every gap filled to its disadvantage: an endpoint must never win because a signal is
-/// missing. The worst of the pool rather than the median, because with the median a silent endpoint would beat half of
-/// the others; it still gets what the others are too busy for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Row {
-    pub(crate) wait_s: f64,
-    /// Whether `wait_s` is this endpoint's own signal.
-    pub(crate) wait_known: bool,
-    pub(crate) prefill_s_per_token: f64,
-    pub(crate) decode_s: f64,
-    pub(crate) speed: f64,
 }
 
 impl Snapshot {
@@ -134,48 +125,59 @@ impl Snapshot {
         let panics = ready < suspect;
         let only_suspects = ready == 0;
         let rows = rows(&endpoints);
-        let (mut choosable, mut members) = (Vec::new(), Vec::new());
-        let mut cumulative_speed = Vec::new();
-        let mut sum = 0.0;
+        let (mut members, mut weighted) = (Vec::new(), Vec::new());
         for (index, (endpoint, row)) in (0..).zip(endpoints.iter().zip(&rows)) {
             if endpoint.state == State::Ready || (panics && endpoint.state == State::Suspect) {
-                choosable.push(index);
-                members.push(Member {
+                members.push(index);
+                weighted.push(Member {
                     id: endpoint.id,
                     speed: row.speed,
                 });
-                sum += row.speed;
-                cumulative_speed.push(sum);
             }
         }
         let youngest = endpoints.iter().map(|endpoint| endpoint.age_ms).min();
-        let ages = choosable.iter().filter_map(|index| {
-            let endpoint = endpoints.get(usize::try_from(*index).ok()?)?;
-            Some(f64::from(endpoint.age_ms))
-        });
-        let mean_age_ms = ages.sum::<f64>() / (choosable.len() as f64).max(1.0);
         let mean_uncached_tokens = cost(pool.uncached_tokens).unwrap_or(UNCACHED_TOKENS);
-        let choosable_rows = choosable.iter().filter_map(|index| {
-            let row = rows.get(usize::try_from(*index).ok()?)?;
-            Some((*index, *row))
-        });
-        let level = Level::new(choosable_rows, |row| work_s(row, mean_uncached_tokens));
         Self {
-            level,
-            mean_age_ms,
+            usable: Usable::new(members.clone(), &endpoints, &rows, mean_uncached_tokens),
             mean_uncached_tokens,
-            holders: Holders::new(&endpoints, &choosable),
+            holders: Rc::new(Holders::new(&endpoints, &members)),
             heat: None,
             pool,
             arrived_at,
             age_ms: u64::from(youngest.unwrap_or(0)),
-            rows,
-            choosable,
-            cumulative_speed,
+            rows: Rc::new(rows),
+            members: Rc::new(members),
+            left_out: Vec::new(),
             only_suspects,
-            placement: Placement::new(&members, previous.map(|previous| &previous.placement)),
+            placement: Placement::new(&weighted, previous.map(|previous| &previous.placement)),
             by_id: by_id(&endpoints, previous),
-            endpoints,
+            endpoints: Rc::new(endpoints),
+        }
+    }
+
+    /// The same table without some of the endpoints that may be chosen: `left_out`, ascending. The others keep their indices
+    /// and their places. O(n log n).
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn without(&self, left_out: Vec<u32>) -> Self {
+        let stays = |index: &u32| left_out.binary_search(index).is_err();
+        let choosable = self.members.iter().copied().filter(stays).collect();
+        Self {
+            usable: Usable::new(
+                choosable,
+                &self.endpoints,
+                &self.rows,
+                self.mean_uncached_tokens,
+            ),
+            left_out,
+            endpoints: Rc::clone(&self.endpoints),
+            rows: Rc::clone(&self.rows),
+            members: Rc::clone(&self.members),
+            holders: Rc::clone(&self.holders),
+            heat: self.heat.clone(),
+            placement: Rc::clone(&self.placement),
+            by_id: Rc::clone(&self.by_id),
+            ..*self
         }
     }
 
@@ -183,7 +185,7 @@ impl Snapshot {
     /// One that is not listed has next to none.
     #[must_use]
     pub fn with_heat(mut self, heat: Vec<(u64, f32)>) -> Self {
-        self.heat = Some(heat);
+        self.heat = Some(Rc::new(heat));
         self
     }
 
@@ -213,11 +215,11 @@ impl Snapshot {
 
     /// Mean age of the rows at `now`, in seconds: how long ago what they say was true.
     pub(crate) fn mean_age_s(&self, now: Millis) -> f64 {
-        (now.since(self.arrived_at) as f64 + self.mean_age_ms) / 1e3
+        (now.since(self.arrived_at) as f64 + self.usable.mean_age_ms) / 1e3
     }
 
     pub(crate) fn level(&self) -> &Level {
-        &self.level
+        &self.usable.level
     }
 
     /// Uncached tokens of a mean request.
@@ -227,13 +229,13 @@ impl Snapshot {
 
     /// The share of the pool's requests that begin with `key`, 0 to 1; absent: there is no heat list.
     pub(crate) fn share(&self, key: u64) -> Option<f64> {
-        let heat = self.heat.as_deref()?;
+        let heat = self.heat.as_ref()?;
         let found = heat.binary_search_by_key(&key, |(key, _)| *key).ok();
         let share = found.and_then(|at| heat.get(at)).map(|(_, share)| *share);
         Some(f64::from(share.unwrap_or(0.0)).clamp(0.0, 1.0))
     }
 
-    /// The endpoints that may be chosen and hold the adapter of this index.
+    /// The endpoints that the table allows to be chosen and that hold the adapter of this index, also those that are left out.
     pub(crate) fn holders(&self, adapter: u16) -> &[u32] {
         self.holders.of(adapter)
     }
@@ -256,8 +258,24 @@ impl Snapshot {
         self.rows.get(usize::try_from(index).ok()?)
     }
 
+    /// The endpoints that may be chosen, ascending.
     pub(crate) fn choosable(&self) -> &[u32] {
-        &self.choosable
+        &self.usable.choosable
+    }
+
+    /// Endpoints that the table allows to be chosen, ascending: also those that are left out.
+    pub(crate) fn members(&self) -> &[u32] {
+        &self.members
+    }
+
+    /// Whether the table would allow to choose the endpoint, and this view does not.
+    pub(crate) fn leaves_out(&self, index: u32) -> bool {
+        !self.left_out.is_empty() && self.left_out.binary_search(&index).is_ok()
+    }
+
+    /// How many endpoints are left out.
+    pub(crate) fn left_out(&self) -> usize {
+        self.left_out.len()
     }
 
     pub(crate) fn only_suspects(&self) -> bool {
@@ -266,12 +284,27 @@ impl Snapshot {
 
     /// Sum of the speeds of the endpoints that may be chosen.
     pub(crate) fn total_speed(&self) -> f64 {
-        self.cumulative_speed.last().copied().unwrap_or(0.0)
+        self.usable.cumulative_speed.last().copied().unwrap_or(0.0)
     }
 
-    /// The `rank`-th endpoint of `key`; `None` when nothing may be chosen. O(1).
+    /// The place of `key`: where its first rank is, whether or not that is left out. O(1).
+    pub(crate) fn place(&self, key: u64) -> Option<u32> {
+        self.ranked(key, 0)
+    }
+
+    /// The `rank`-th endpoint of `key`; `None` when nothing may be chosen. Where that one is left out, a later rank stands in
+    /// for it, the same for all deciders that leave out the same; `None` when these are left out too. O(1).
     pub(crate) fn rank(&self, key: u64, rank: u32) -> Option<u32> {
-        self.choosable.get(self.placement.rank(key, rank)?).copied()
+        if self.left_out.is_empty() {
+            return self.ranked(key, rank);
+        }
+        let ranks = (0..STAND_INS).map(|nth| rank.saturating_add(nth * STAND_IN_STEP));
+        let mut owners = ranks.map_while(|rank| self.ranked(key, rank));
+        owners.find(|index| !self.leaves_out(*index))
+    }
+
+    fn ranked(&self, key: u64, rank: u32) -> Option<u32> {
+        self.members.get(self.placement.rank(key, rank)?).copied()
     }
 
     /// An endpoint drawn in proportion to speed from those that are not in `taken`, which must name endpoints that may
@@ -279,7 +312,7 @@ impl Snapshot {
     /// `taken`, however unequal the speeds: redrawing until a new one comes has no bound, and taking a neighbour after
     /// some redraws favours the neighbours of fast endpoints.
     pub(crate) fn sample(&self, rng: &mut Rng, taken: &mut [u32]) -> Option<u32> {
-        if taken.len() >= self.choosable.len() {
+        if taken.len() >= self.usable.choosable.len() {
             return None;
         }
         // In a large pool the first draw is nearly always new; given that it is, it has the same distribution.
@@ -292,10 +325,10 @@ impl Snapshot {
         let left = self.total_speed() - taken.iter().map(speed).sum::<f64>();
         let mut point = rng.unit() * left;
         for index in taken.iter() {
-            let at = self.choosable.partition_point(|other| other < index);
+            let at = self.usable.choosable.partition_point(|other| other < index);
             let before = at
                 .checked_sub(1)
-                .and_then(|at| self.cumulative_speed.get(at));
+                .and_then(|at| self.usable.cumulative_speed.get(at));
             if point < before.copied().unwrap_or(0.0) {
                 break;
             }
@@ -307,14 +340,16 @@ impl Snapshot {
 
     /// The position in `choosable` whose share of the summed speeds holds `point`.
     fn position(&self, point: f64) -> usize {
-        self.cumulative_speed.partition_point(|sum| *sum <= point)
+        self.usable
+            .cumulative_speed
+            .partition_point(|sum| *sum <= point)
     }
 
     /// The first endpoint at or after `position` that is not in `taken`, from the beginning again after the last one
     /// (rounding may put a point on the total itself).
     fn first_not_in(&self, position: usize, taken: &[u32]) -> Option<u32> {
-        let behind = self.choosable.get(position..).unwrap_or(&[]);
-        let mut all = behind.iter().chain(&self.choosable);
+        let behind = self.usable.choosable.get(position..).unwrap_or(&[]);
+        let mut all = behind.iter().chain(&self.usable.choosable);
         all.find(|index| !taken.contains(index)).copied()
     }
 }
@@ -331,61 +366,4 @@ fn by_id(endpoints: &[EndpointLoad], previous: Option<&Snapshot>) -> Rc<[(Endpoi
     let mut by_id: Vec<(EndpointId, u32)> = ids().zip(0..).collect();
     by_id.sort_unstable();
     by_id.into()
-}
-
-fn rows(endpoints: &[EndpointLoad]) -> Vec<Row> {
-    let longest_wait = worst(
-        endpoints.iter().map(|endpoint| cost(endpoint.wait_s)),
-        f64::max,
-    )
-    .unwrap_or(0.0);
-    let slowest_prefill = worst(
-        endpoints
-            .iter()
-            .map(|endpoint| speed(endpoint.prefill_tokens_per_s)),
-        f64::min,
-    );
-    let slowest_prefill = slowest_prefill.unwrap_or(PREFILL_TOKENS_PER_S);
-    let dearest_decode = worst(
-        endpoints.iter().map(|e| cost(e.decode_s_per_sequence)),
-        f64::max,
-    )
-    .unwrap_or(0.0);
-    let slowest = worst(
-        endpoints.iter().map(|endpoint| speed(endpoint.speed)),
-        f64::min,
-    )
-    .unwrap_or(1.0);
-    let row = |endpoint: &EndpointLoad| {
-        let wait = cost(endpoint.wait_s);
-        Row {
-            wait_s: wait.unwrap_or(longest_wait),
-            wait_known: wait.is_some(),
-            prefill_s_per_token: 1.0
-                / speed(endpoint.prefill_tokens_per_s).unwrap_or(slowest_prefill),
-            decode_s: cost(endpoint.decode_s_per_sequence).unwrap_or(dearest_decode),
-            speed: speed(endpoint.speed).unwrap_or(slowest),
-        }
-    };
-    endpoints.iter().map(row).collect()
-}
-
-fn worst(values: impl Iterator<Item = Option<f64>>, pick: fn(f64, f64) -> f64) -> Option<f64> {
-    values.flatten().reduce(pick)
-}
-
-/// A usable cost: finite and not negative. A day is as bad as any larger value.
-fn cost(value: Option<f32>) -> Option<f64> {
-    value
-        .map(f64::from)
-        .filter(|value| value.is_finite() && *value >= 0.0)
-        .map(|value| value.min(86_400.0))
-}
-
-/// A usable speed: finite and above zero. The bounds keep sums and quotients finite.
-fn speed(value: Option<f32>) -> Option<f64> {
-    value
-        .map(f64::from)
-        .filter(|value| value.is_finite() && *value > 0.0)
-        .map(|value| value.clamp(1e-6, 1e9))
 }

@@ -3,6 +3,7 @@
 use crate::candidates::{self, Candidate, Candidates, Origin};
 use crate::config::{LEAST_POURED, NEWS_DELAY_S, WORTH_TELLING};
 use crate::cost::{self, Demand};
+use crate::health::Slow;
 use crate::own_traffic::OwnTraffic;
 use crate::policy::{Policy, View};
 use crate::whereabouts::Whereabouts;
@@ -28,12 +29,13 @@ impl WaterLevel {
         }
     }
 
-    /// Where the request's conversation is: where its newest turn went, else its place.
+    /// Where the request's conversation is: where its newest turn went, else its place; absent: it has none, or that is left out.
     fn home(&self, now: Millis, snapshot: &Snapshot, request: &Request) -> Option<u32> {
         let key = request.conversation?.key;
         let seen = self.whereabouts.find(now, key);
         seen.and_then(|id| snapshot.index_of(id))
-            .or_else(|| snapshot.rank(key, 0))
+            .or_else(|| snapshot.place(key))
+            .filter(|index| !snapshot.leaves_out(*index))
     }
 }
 
@@ -55,6 +57,10 @@ impl Policy for WaterLevel {
         };
         let mut candidates = Candidates::affine(request, home, view.snapshot, rng);
         candidates.add_samples(weigh.unseen.under, view.snapshot, rng);
+        if !view.slow.is_empty() {
+            // It may be that only endpoints in slow start are under the level, and that this decision is not for them.
+            candidates.add_any(view.snapshot, rng);
+        }
         weighing::cheapest(&candidates, view, rng, |candidate, rng| {
             weigh.cost_s(candidate, rng)
         })
@@ -82,7 +88,7 @@ impl Policy for WaterLevel {
             return;
         };
         let continues = conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;
-        let place = snapshot.rank(conversation.key, 0);
+        let place = snapshot.place(conversation.key);
         let place = place.and_then(|index| Some(snapshot.endpoint(index)?.id));
         let key = conversation.key;
         if continues && self.whereabouts.is_news(now, key, endpoint, place) {
@@ -159,6 +165,10 @@ impl Weigh<'_> {
         ) else {
             return f64::INFINITY;
         };
+        let share = Slow::share(self.view.slow, self.view.now, candidate.index);
+        if share < 1.0 && rng.unit() >= share {
+            return f64::INFINITY;
+        }
         let (unseen, demand) = (&self.unseen, &self.demand);
         let work_s = cost::work_s(row, snapshot.mean_uncached_tokens());
         let noise_s = cost::noise_s(work_s, unseen.requests, unseen.others) * gumbel(rng);

@@ -52,6 +52,7 @@ pub(crate) fn cheapest(
         reason: reason(&best, candidates, view.snapshot),
         wait_s: wait_s(best.index, view.snapshot, view.inflight),
         candidates: u32::try_from(count).unwrap_or(u32::MAX),
+        left_out: 0,
     }
 }
 

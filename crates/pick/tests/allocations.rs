@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use trimtab_pick::{
-    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
-    Request, Rng, Snapshot, State,
+    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Outcome, Picker, PoolFacts,
+    Prefix, Request, Rng, Snapshot, State,
 };
 
 fn snapshot(endpoints: u64) -> Rc<Snapshot> {
@@ -82,6 +82,42 @@ fn sending_and_ending_allocate_nothing_after_warm_up() {
     // Longer than the log of recent sends.
     round(10_000);
     assert_eq!(allocation_counter::measure(|| round(10_000)).count_total, 0);
+}
+
+#[test]
+fn choosing_allocates_nothing_while_the_same_endpoints_are_left_out_or_in_slow_start() {
+    let mut picker = Picker::new(Config::default());
+    picker.on_table(snapshot(100), None);
+    let mut rng = Rng::new(1);
+    let ids: Vec<EndpointId> = snapshot(100).endpoints().iter().map(|row| row.id).collect();
+    for id in &ids[..20] {
+        for _ in 0..3 {
+            let mut ticket = picker.on_sent(Millis(0), *id, &Request::default());
+            picker.on_outcome(Millis(0), &mut ticket, Outcome::Reset);
+            picker.on_done(Millis(0), ticket);
+        }
+    }
+    let _ = picker.choose(Millis(5_000), &mut rng, &Request::default());
+    for id in &ids[..10] {
+        let mut trial = picker.on_sent(Millis(5_000), *id, &Request::default());
+        picker.on_first_byte(Millis(5_000), &mut trial);
+        picker.on_done(Millis(5_000), trial);
+    }
+    let trials: Vec<_> = ids[10..20]
+        .iter()
+        .map(|id| picker.on_sent(Millis(5_000), *id, &Request::default()))
+        .collect();
+    let decision = picker.choose(Millis(5_000), &mut rng, &Request::default());
+    assert_eq!(decision.left_out, 10);
+    let counted = allocation_counter::measure(|| {
+        for at in 0..2_000 {
+            let _ = picker.choose(Millis(5_000 + at), &mut rng, &Request::default());
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+    trials
+        .into_iter()
+        .for_each(|trial| picker.on_done(Millis(5_000), trial));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use proptest::option::of;
 use proptest::prelude::*;
 use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
 use trimtab_pick::{
-    Adapter, Config, Conversation, Decision, EndpointId, EndpointLoad, Millis, Picker, Policy,
-    PoolFacts, Prefix, Reason, Request, Rng, Snapshot, State, WaterLevel,
+    Adapter, Config, Conversation, Decision, EndpointId, EndpointLoad, Millis, Outcome, Picker,
+    Policy, PoolFacts, Prefix, Reason, Request, Rng, Snapshot, State, WaterLevel,
 };
 
 /// Numbers of every kind, NaN and infinities among them.
@@ -150,7 +150,56 @@ fn check(decision: &Decision, endpoints: &[EndpointLoad]) -> Result<(), TestCase
     Ok(())
 }
 
+fn outcome() -> impl Strategy<Value = Option<Outcome>> {
+    of(prop_oneof![
+        Just(Outcome::Ok),
+        Just(Outcome::ConnectFailure),
+        Just(Outcome::Reset),
+        Just(Outcome::ServerError),
+        of(any::<u32>()).prop_map(|retry_after_ms| Outcome::Overloaded { retry_after_ms }),
+    ])
+}
+
 proptest! {
+    #[test]
+    fn whatever_is_said_of_endpoints_half_of_them_stay_and_the_same_is_decided_again(
+        states in vec(state(), 0..12), step_ms in 0..20_000_u64, seed in any::<u64>(),
+        steps in vec((0..16_u64, outcome(), any::<bool>(), of(any::<u64>()), request()), 1..60),
+    ) {
+        let row = |(number, state): (u64, &State)| EndpointLoad {
+            id: EndpointId(number), state: *state, wait_s: Some(0.1), waiting: None, running: None, kv_used: None,
+            prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,
+            adapter_room: None,
+        };
+        let rows: Vec<EndpointLoad> = (0..).zip(&states).map(row).collect();
+        let run = || {
+            let mut picker = Picker::new(Config { table_max_age_ms: u64::MAX / 2, ..Config::default() });
+            picker.on_table(Rc::new(Snapshot::new(rows.clone(), PoolFacts::default(), Millis(0))), None);
+            let (mut rng, mut now) = (Rng::new(seed), Millis(1_000));
+            let mut decisions = Vec::new();
+            for (to, outcome, first_byte, jump, request) in &steps {
+                // Now and then the clock goes anywhere.
+                now = Millis(jump.filter(|to| to % 8 == 0).unwrap_or(now.0.saturating_add(step_ms)));
+                let decision = picker.choose(now, &mut rng, request);
+                let choosable = rows.iter().filter(|row| may_be_chosen(row, &rows)).count();
+                let left_out = decision.left_out as usize;
+                prop_assert!(2 * left_out <= choosable, "{} of {}", left_out, choosable);
+                prop_assert_eq!(decision.choices.as_slice().len(), (choosable - left_out).min(3));
+                decisions.push(decision);
+                let mut ticket = picker.on_sent(now, EndpointId(*to), request);
+                if *first_byte {
+                    picker.on_first_byte(now, &mut ticket);
+                }
+                if let Some(outcome) = outcome {
+                    picker.on_outcome(now, &mut ticket, *outcome);
+                }
+                picker.on_done(now, ticket);
+            }
+            Ok(decisions)
+        };
+        prop_assert_eq!(run()?, run()?);
+    }
+
     #[test]
     fn any_decision_is_well_formed(
         endpoints in vec(endpoint(), 0..30), facts in pool_facts(), requests in vec(request(), 1..20),
@@ -212,7 +261,7 @@ proptest! {
             _ => true,
         });
         let first = |endpoints: Vec<EndpointLoad>| {
-            let mut picker = Picker::new(Config { table_max_age_ms: u64::MAX });
+            let mut picker = Picker::new(Config { table_max_age_ms: u64::MAX, ..Config::default() });
             picker.on_table(Rc::new(Snapshot::new(endpoints, PoolFacts::default(), Millis(0))), None);
             picker.choose(Millis(0), &mut Rng::new(seed), &request).choices.as_slice().first().copied()
         };

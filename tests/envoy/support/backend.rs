@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
 use tokio::io::copy_bidirectional;
 use tokio::sync::watch;
@@ -32,8 +34,18 @@ struct Shared {
     open: AtomicUsize,
     /// Whether answers are held back.
     hold: watch::Sender<bool>,
-    /// Status of every answer.
-    status: Mutex<StatusCode>,
+    /// How every request is answered.
+    manner: Mutex<Manner>,
+}
+
+/// How a server answers.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    Status(StatusCode),
+    /// 429 with `Retry-After`, in seconds.
+    Overloaded(u32),
+    /// The connection breaks in the middle of the answer.
+    Break,
 }
 
 /// The server. Its port closes when it is dropped, with every connection.
@@ -46,16 +58,21 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) async fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Starts at an address that another one has left.
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
             open: AtomicUsize::new(0),
             hold: watch::channel(false).0,
-            status: Mutex::new(StatusCode::OK),
+            manner: Mutex::new(Manner::Status(StatusCode::OK)),
         });
         let router = Router::new()
             .fallback(serve)
             .with_state(Arc::clone(&shared));
-        let server = Server::start(router).await;
+        let server = Server::start_at(address, router).await;
         Self {
             address: server.address,
             shared,
@@ -99,7 +116,17 @@ impl Backend {
 
     /// From now on answers have this status.
     pub(crate) fn answer_with(&self, status: u16) {
-        *self.shared.status.lock().unwrap() = StatusCode::from_u16(status).unwrap();
+        *self.shared.manner.lock().unwrap() = Manner::Status(StatusCode::from_u16(status).unwrap());
+    }
+
+    /// From now on answers are 429 and ask to wait for so many seconds.
+    pub(crate) fn answer_overloaded(&self, retry_after_s: u32) {
+        *self.shared.manner.lock().unwrap() = Manner::Overloaded(retry_after_s);
+    }
+
+    /// From now on connections break in the middle of an answer.
+    pub(crate) fn break_answers(&self) {
+        *self.shared.manner.lock().unwrap() = Manner::Break;
     }
 }
 
@@ -136,13 +163,35 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let mut hold = shared.hold.subscribe();
     // The sender lives as long as `shared`.
     hold.wait_for(|held| !held).await.unwrap();
-    let status = *shared.status.lock().unwrap();
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        r#"{"choices":[]}"#,
-    )
-        .into_response()
+    let manner = *shared.manner.lock().unwrap();
+    manner.answer()
+}
+
+impl Manner {
+    fn answer(self) -> Response {
+        const BODY: &str = r#"{"choices":[]}"#;
+        let json = [(header::CONTENT_TYPE, "application/json")];
+        match self {
+            Self::Status(status) => (status, json, BODY).into_response(),
+            Self::Overloaded(retry_after_s) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                json,
+                [(header::RETRY_AFTER, retry_after_s.to_string())],
+                BODY,
+            )
+                .into_response(),
+            Self::Break => {
+                let begin = Ok(Bytes::from_static(b"{\"choices\":"));
+                let broken = Err(std::io::Error::other("the answer breaks off"));
+                let later = async {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    broken
+                };
+                let body = stream::iter([begin]).chain(stream::once(later));
+                (json, Body::from_stream(body)).into_response()
+            }
+        }
+    }
 }
 
 /// Takes any upgrade and echoes what is sent over it.

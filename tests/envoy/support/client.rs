@@ -1,7 +1,7 @@
 //! A client that controls every byte and every chunk.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -103,6 +103,36 @@ pub(crate) async fn ask(to: SocketAddr, prompt: &str) -> Result<Response, Error>
         body,
     )
     .await
+}
+
+/// Asks for a streamed answer; the times until its first byte and its end.
+pub(crate) async fn timed(to: SocketAddr, prompt: &str) -> (Duration, Duration) {
+    let messages = serde_json::json!([{"role": "user", "content": prompt}]);
+    let body =
+        serde_json::json!({"model": "m", "messages": messages, "max_tokens": 8, "stream": true});
+    let body = Full::new(Bytes::from(body.to_string()))
+        .map_err(|never| match never {})
+        .boxed_unsync();
+    let connection = TcpStream::connect(to).await.unwrap();
+    connection.set_nodelay(true).unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await.unwrap();
+    tokio::spawn(connection);
+    let start = Instant::now();
+    let request = build(Method::POST, "/v1/chat/completions", &[], body);
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    let mut first_byte = None;
+    while let Some(frame) = body.frame().await {
+        if frame
+            .unwrap()
+            .data_ref()
+            .is_some_and(|data| !data.is_empty())
+        {
+            first_byte.get_or_insert_with(|| start.elapsed());
+        }
+    }
+    (first_byte.unwrap(), start.elapsed())
 }
 
 /// Its body. A long system prompt stands first: two endpoints are where it belongs, so in a pool of two both are weighed.

@@ -105,6 +105,12 @@ impl Fleet {
         serde_json::from_slice(&answer.unwrap().ok().body).unwrap()
     }
 
+    /// The aggregator's own metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        let answer = bare(self.aggregator_address, Method::GET, "/metrics", &[]).await;
+        String::from_utf8(answer.unwrap().ok().body.to_vec()).unwrap()
+    }
+
     /// A server's row of it.
     pub(crate) async fn row(&self, address: SocketAddr) -> serde_json::Value {
         let table = self.table().await;

@@ -87,12 +87,36 @@ impl Stage {
 
     /// A stage whose workers all have a table in which the backends wait as long as given.
     pub(crate) async fn with_waits(waits: &[(&Backend, u32)]) -> (Self, ScriptedAggregator) {
-        Self::in_form(Form::Single, waits).await
+        Self::with_options(StageOptions::default(), waits).await
     }
 
     /// [`Self::with_waits`] with another form of the filter.
     pub(crate) async fn in_form(
         form: Form,
+        waits: &[(&Backend, u32)],
+    ) -> (Self, ScriptedAggregator) {
+        let options = StageOptions {
+            form,
+            ..StageOptions::default()
+        };
+        Self::with_options(options, waits).await
+    }
+
+    /// [`Self::with_waits`] with so many workers.
+    pub(crate) async fn with_waits_and_workers(
+        waits: &[(&Backend, u32)],
+        workers: u32,
+    ) -> (Self, ScriptedAggregator) {
+        let options = StageOptions {
+            workers,
+            ..StageOptions::default()
+        };
+        Self::with_options(options, waits).await
+    }
+
+    /// [`Self::with_waits`] set up in another way.
+    pub(crate) async fn with_options(
+        options: StageOptions,
         waits: &[(&Backend, u32)],
     ) -> (Self, ScriptedAggregator) {
         let rows = waits
@@ -104,8 +128,7 @@ impl Stage {
         // A real aggregator publishes many times per second; this one only when a test says so.
         let options = StageOptions {
             plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
-            form,
-            ..StageOptions::default()
+            ..options
         };
         let stage = Self::start(&addresses, aggregator.address, options).await;
         stage.placing().await;

@@ -52,6 +52,7 @@ fn report(proxy: u64, sequence: u64, endpoints: Vec<EndpointReport>) -> Report {
 fn says(address: &str, sent: u64, started: u64, finished: u64) -> EndpointReport {
     let in_flight = u32::try_from(sent - finished).unwrap();
     EndpointReport {
+        seen: Vec::new(),
         address: address.into(),
         in_flight,
         pending_tokens: 100 * in_flight,
@@ -189,6 +190,7 @@ fn flights_of_all_proxies_add_up_until_a_proxy_is_silent() {
 fn a_proxy_that_claims_the_world_is_held_to_a_multiple_of_what_the_server_says() {
     let mut pool = pool();
     let huge = |n: u64| EndpointReport {
+        seen: Vec::new(),
         address: A.into(),
         in_flight: 1_000_000,
         pending_tokens: 1_000_000_000,

@@ -2,7 +2,7 @@
 
 use super::{fleet, load, refused};
 use crate::golden::{report, table};
-use crate::{DecodeError, Endpoint, EndpointReport, Report, Table, limits, wire};
+use crate::{DecodeError, Endpoint, EndpointReport, Report, Seen, Table, limits, wire};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -66,6 +66,10 @@ fn the_largest_table_fits_into_the_limit() {
         sent: 1 << 40,
         started: 1 << 40,
         finished: 1 << 40,
+        seen: vec![Seen {
+            kind: 65,
+            count: limits::SEEN_COUNT,
+        }],
         ..EndpointReport::default()
     };
     let largest = Report {

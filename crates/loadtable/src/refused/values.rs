@@ -105,6 +105,35 @@ fn a_value_out_of_range_is_refused_and_named() {
 }
 
 #[test]
+fn what_was_seen_must_be_in_order_within_bounds_and_of_a_row() {
+    let wrong = |change: fn(&mut wire::Report)| {
+        let error = refused_report(change);
+        field(&error)
+    };
+    for (found, why) in [
+        (wrong(|m| m.seen_kinds[3] = 2 * 128), "no such row"),
+        (wrong(|m| m.seen_kinds[3] = u32::MAX), "no such row"),
+        (wrong(|m| m.seen_counts[0] = 0), "none"),
+        (
+            wrong(|m| m.seen_counts[0] = limits::SEEN_COUNT + 1),
+            "too many",
+        ),
+        (wrong(|m| m.seen_kinds.swap(0, 1)), "order"),
+        (wrong(|m| m.seen_kinds[1] = m.seen_kinds[0]), "twice"),
+        (wrong(|m| m.seen_counts.truncate(1)), "a count is missing"),
+        (
+            wrong(|m| {
+                m.seen_kinds = (0..=limits::SEEN as u32).collect();
+                m.seen_counts = vec![1; limits::SEEN + 1];
+            }),
+            "too long",
+        ),
+    ] {
+        assert_eq!(found, "seen", "{why}");
+    }
+}
+
+#[test]
 fn a_wild_signal_is_written_as_absent_or_clamped_and_the_table_stays_readable() {
     let mut wild = table();
     wild.demand.arrival_rate = Some(f32::NAN);

@@ -4,8 +4,8 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use trimtab_loadtable::{
-    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, State, Table,
-    Version, limits,
+    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, Seen, State,
+    Table, Version, limits,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -187,8 +187,13 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
             0..=limits::REPORTED_TOKENS,
             0..=limits::REPORTED_IN_FLIGHT,
         );
-        (bounded, any::<[u64; 5]>()).prop_map(
-            move |((in_flight, pending_tokens, pending), totals)| EndpointReport {
+        let seen = btree_map(0..128_u8, 1..=limits::SEEN_COUNT, 0..6);
+        (bounded, any::<[u64; 5]>(), seen).prop_map(
+            move |((in_flight, pending_tokens, pending), totals, seen)| EndpointReport {
+                seen: seen
+                    .into_iter()
+                    .map(|(kind, count)| Seen { kind, count })
+                    .collect(),
                 address: address.clone(),
                 in_flight,
                 pending_tokens,

@@ -42,6 +42,7 @@ fn decision(best: Option<u32>, candidates: usize) -> Decision {
         reason: Reason::Load,
         wait_s: None,
         candidates: u32::try_from(candidates).unwrap_or(u32::MAX),
+        left_out: 0,
     }
 }
 

@@ -240,6 +240,7 @@ fn with_an_old_table_it_is_the_fallback() {
         for seed in 0..200 {
             let request = request(&mut script);
             let view = View {
+                slow: &[],
                 now: Millis(NOW.0 + age_ms),
                 snapshot: &snapshot,
                 inflight: &inflight,
