@@ -11,6 +11,8 @@
 use serde_json::Value;
 use trimtab_settings::{Problems, Settings};
 
+use crate::destination::Destination;
+
 /// Larger configurations are refused unread.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
 /// Ends of the paths of completion requests, as the servers and gateways spell them.
@@ -64,8 +66,8 @@ pub struct Config {
     pub decide_within_ms: u64,
     /// `max_hosts`: hosts in the destination header; the later ones serve retries. 1 to 3, 3 by default.
     pub max_hosts: usize,
-    /// `destination_header`: where the chosen hosts go. Lower case.
-    pub destination_header: String,
+    /// `destination`: how the chosen hosts are told to the proxy.
+    pub destination: Destination,
     /// `explain_header`: a response header that says where a request went and why; absent (the default): none. Lower case.
     pub explain_header: Option<String>,
     /// `model_header`: a request header that names the model and goes before the body's `model`.
@@ -157,8 +159,7 @@ impl Config {
                 .range(100..=60_000)
                 .default(1_000),
             max_hosts: s.usize("max_hosts").range(1..=3).default(3),
-            destination_header: header(&s, "destination_header")
-                .unwrap_or_else(|| "x-gateway-destination-endpoint".into()),
+            destination: Destination::read(&s),
             explain_header: header(&s, "explain_header"),
             model_header: header(&s, "model_header"),
             session_header: header(&s, "session_header"),
@@ -190,7 +191,7 @@ impl Config {
     /// Headers that only this filter may set, so that nothing a client sends reaches the load balancer or the access log.
     pub(crate) fn own_headers(&self) -> impl Iterator<Item = &str> {
         [
-            Some(self.destination_header.as_str()),
+            Some(self.destination.header.as_str()),
             self.explain_header.as_deref(),
         ]
         .into_iter()
@@ -216,7 +217,8 @@ fn role(name: &str) -> Result<Role, &'static str> {
     }
 }
 
-fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
+/// A field that names a header.
+pub(crate) fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
     s.string(name)
         .max_bytes(128)
         .map(|name| {
@@ -284,7 +286,6 @@ mod tests {
             (config.max_hosts, config.wait_ms, config.tick_ms),
             (3, 10_000, 100)
         );
-        assert_eq!(config.destination_header, "x-gateway-destination-endpoint");
         assert_eq!(config.explain_header, None);
     }
 

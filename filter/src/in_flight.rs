@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use trimtab_pick::{Millis, Request};
 
+use crate::destination;
 use crate::exchange::{self, millis};
 use crate::host::{self, Map};
 use crate::root::Root;
@@ -123,7 +124,9 @@ impl InFlight {
         match (upstream, self.sent.take()) {
             // The proxy answered by itself without asking an endpoint.
             (None, Some(sent)) => self.end(sent, false),
-            (Some(upstream), Some(sent)) => self.attribute(sent, &upstream),
+            (Some(upstream), Some(sent)) => {
+                self.attribute(sent, destination::endpoint_of(&upstream))
+            }
             (_, None) => {}
         }
     }
