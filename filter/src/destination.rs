@@ -71,7 +71,8 @@ impl Destination {
     }
 
     /// The header's value. `hosts`: `ip:port[,ip:port]`, best first, at least one.
-    pub(crate) fn value<'h>(&self, hosts: &'h str) -> Cow<'h, str> {
+    #[must_use]
+    pub fn value<'h>(&self, hosts: &'h str) -> Cow<'h, str> {
         let first = hosts.split_once(',').map_or(hosts, |(first, _)| first);
         match (self.form, self.hbone.as_deref()) {
             (Form::OverrideHost, None) => hosts.into(),

@@ -1,6 +1,6 @@
 //! A scripted model server: records what reaches it, answers at once or when told to.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -25,6 +25,13 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
+impl Seen {
+    /// The body of a request that is all text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     seen: Mutex<Vec<Seen>>,
@@ -46,6 +53,11 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) async fn start() -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// One on another address of this machine.
+    pub(crate) async fn start_on(ip: IpAddr) -> Self {
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
             open: AtomicUsize::new(0),
@@ -55,7 +67,7 @@ impl Backend {
         let router = Router::new()
             .fallback(serve)
             .with_state(Arc::clone(&shared));
-        let server = Server::start(router).await;
+        let server = Server::start_on(ip, router).await;
         Self {
             address: server.address,
             shared,

@@ -8,8 +8,10 @@ use futures_util::stream;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use hyper::client::conn::http1;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Bound on one request; a working one takes milliseconds.
@@ -30,6 +32,15 @@ impl Response {
             .get(name)
             .map(|value| value.to_str().unwrap())
             .unwrap_or_default()
+    }
+
+    /// The endpoint that the explain header names; empty: the filter chose none.
+    pub(crate) fn endpoint(&self) -> &str {
+        let explained = self.header("x-trimtab-decision");
+        let named = explained
+            .split(';')
+            .find_map(|part| part.trim().strip_prefix("endpoint="));
+        named.unwrap_or_default()
     }
 
     /// Fails the test unless the answer is 200.
@@ -94,15 +105,47 @@ pub(crate) async fn chat(to: SocketAddr, prompt: &str) -> Result<Response, Error
 
 /// The same without the system prompt: nothing that the requests of a load have in common ties them to a server.
 pub(crate) async fn ask(to: SocketAddr, prompt: &str) -> Result<Response, Error> {
-    let messages = serde_json::json!([{"role": "user", "content": prompt}]);
-    let body = serde_json::json!({"model": "m", "messages": messages, "max_tokens": 8}).to_string();
     post(
         to,
         "/v1/chat/completions",
         &[("content-type", "application/json")],
-        body,
+        ask_body(prompt),
     )
     .await
+}
+
+/// Its body.
+pub(crate) fn ask_body(prompt: &str) -> String {
+    let messages = serde_json::json!([{"role": "user", "content": prompt}]);
+    serde_json::json!({"model": "m", "messages": messages, "max_tokens": 8}).to_string()
+}
+
+/// A chat completion request whose header names keep their spelling, which the usual client makes lower case.
+pub(crate) async fn post_spelled(to: SocketAddr, headers: &[(&str, &str)], body: &str) -> Response {
+    let length = body.len();
+    let mut request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: models.example\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n"
+    );
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    request += &format!("\r\n{body}");
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (status, headers) = head.split_once("\r\n").unwrap();
+    let pairs = headers.lines().filter_map(|line| line.split_once(": "));
+    let pairs = pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    Response {
+        status: status.split(' ').nth(1).unwrap().parse().unwrap(),
+        headers: pairs
+            .collect::<Vec<(HeaderName, HeaderValue)>>()
+            .into_iter()
+            .collect(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
 }
 
 /// Its body. A long system prompt stands first: two endpoints are where it belongs, so in a pool of two both are weighed.

@@ -1,6 +1,6 @@
 //! An HTTP server whose connections can be cut, as a crash cuts them; `axum::serve` lets go of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -21,7 +21,12 @@ pub(crate) struct Server {
 impl Server {
     /// Serves the router on a port of its own.
     pub(crate) async fn start(router: Router) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), router).await
+    }
+
+    /// Serves it on another address of this machine.
+    pub(crate) async fn start_on(ip: IpAddr, router: Router) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(JoinSet::new()));
         let open = Arc::clone(&connections);

@@ -4,12 +4,15 @@ use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use trimtab::process::{Envoy, envoy::Options, find_envoy};
 
 use super::aggregator::{Answer, ScriptedAggregator, row, table};
 use super::backend::Backend;
 use super::config::{self, Form, Values};
+use super::overlay;
+use super::release::Release;
 use super::wait::eventually;
 
 /// How a stage differs from the deployed configuration.
@@ -21,6 +24,10 @@ pub(crate) struct StageOptions {
     pub(crate) workers: u32,
     /// The form of the filter.
     pub(crate) form: Form,
+    /// Parts of the configuration that are others; see [`overlay`].
+    pub(crate) overlay: Value,
+    /// The release of Envoy; absent: the usual one.
+    pub(crate) release: Option<Release>,
 }
 
 impl Default for StageOptions {
@@ -29,6 +36,8 @@ impl Default for StageOptions {
             plugin: None,
             workers: 2,
             form: Form::Single,
+            overlay: json!({}),
+            release: None,
         }
     }
 }
@@ -69,9 +78,16 @@ impl Stage {
             form: options.form,
         };
         let path = dir.path().join("envoy.yaml");
-        std::fs::write(&path, config::with_values(&values)).unwrap();
-        let binary = find_envoy()
-            .unwrap_or_else(|error| panic!("{error:#}; run `cargo xtask test --only envoy`"));
+        let mut text = config::with_values(&values);
+        if options.overlay != json!({}) {
+            text = overlay::apply(&text, &options.overlay);
+        }
+        std::fs::write(&path, text).unwrap();
+        let binary = match options.release {
+            Some(release) => release.binary(),
+            None => find_envoy()
+                .unwrap_or_else(|error| panic!("{error:#}; run `cargo xtask test --only envoy`")),
+        };
         let mut start = Options::new(binary, path, dir.path().to_owned());
         start.concurrency = options.workers;
         let envoy = Envoy::start(&start)
