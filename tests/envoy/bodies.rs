@@ -1,12 +1,15 @@
 //! Bodies of every kind pass whole, below a listener limit of 32 KiB.
 
+use std::iter;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gzip::gzip_stored;
+use hyper::Version;
 
-use crate::support::client::{chat_body, post_chunks};
-use crate::support::{Backend, Stage, post};
+use crate::support::client::{chat_body, post_chunks, post_framed};
+use crate::support::config::Form;
+use crate::support::{Backend, RELEASES, Stage, post};
 
 const CHAT: &str = "/v1/chat/completions";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -23,7 +26,7 @@ async fn passes_whole(what: &str, headers: &[(&str, &str)], body: Vec<u8>) {
     assert_eq!(a.count() + b.count(), before + 1, "{what}: sent once");
     let to = [&a, &b]
         .into_iter()
-        .find(|backend| backend.name() == endpoint(&response));
+        .find(|backend| backend.name() == response.endpoint());
     let to = to.unwrap_or_else(|| panic!("{what}: not placed: {:?}", response.headers));
     assert!(
         to.seen().pop().unwrap().body == body,
@@ -42,45 +45,83 @@ async fn an_empty_body_is_placed_by_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_of_4_mib_passes_below_the_limit() {
-    let body = chat_body(&"word ".repeat(4 * 1024 * 1024 / 5 + 1));
-    assert!(body.len() > 4 * 1024 * 1024);
-    passes_whole("4 MiB", &[JSON], body.into_bytes()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_compressed_body_is_placed_by_load() {
     let body = gzip_stored(chat_body("compressed").as_bytes());
     passes_whole("gzip", &[JSON, ("content-encoding", "gzip")], body).await;
 }
 
+/// On both sides of the decision point and of the listener's limit, up to the most that the route keeps for a retry.
+const SIZES: [usize; 11] = [
+    500,
+    4_000,
+    16_383,
+    16_384,
+    16_385,
+    32_767,
+    32_768,
+    32_769,
+    100_000,
+    1 << 20,
+    8 << 20,
+];
+
+/// A chat completion request of that many bytes, no two stretches of which are equal.
+fn body_of(size: usize) -> Bytes {
+    let (head, tail) = (
+        r#"{"messages": [{"role": "user", "content": ""#,
+        r#""}], "model": "m"}"#,
+    );
+    let mut text = String::from(head);
+    for n in 0.. {
+        if text.len() + tail.len() >= size {
+            break;
+        }
+        text += &format!("{n} words ");
+    }
+    text.truncate(size - tail.len());
+    text += tail;
+    assert_eq!(text.len(), size);
+    text.into()
+}
+
+/// Bodies of every size, with and without a length, over both versions of HTTP: each arrives at the one server byte for byte, with the
+/// length that it had or none, and is placed.
+pub(crate) async fn every_body_passes(what: &str, stage: &Stage, server: &Backend) {
+    for size in SIZES {
+        let body = body_of(size);
+        let chunks = [1_000, 16_384, 65_536]
+            .into_iter()
+            .filter(|chunk| size / chunk < 300);
+        let framings: Vec<_> = iter::once(None).chain(chunks.map(Some)).collect();
+        for (version, chunk) in [Version::HTTP_11, Version::HTTP_2]
+            .into_iter()
+            .flat_map(|version| framings.iter().map(move |chunk| (version, *chunk)))
+        {
+            let what = format!("{what}: {size} bytes over {version:?}, pieces: {chunk:?}");
+            let before = server.count();
+            let answer = post_framed(stage.address, version, chunk, &body).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(answer.status, 200, "{what}");
+            assert_eq!(answer.endpoint(), server.name(), "{what}: placed");
+            assert_eq!(server.count(), before + 1, "{what}: sent once");
+            let seen = server.seen().pop().unwrap();
+            assert!(seen.body == body, "{what}: the body is as it was sent");
+            let length = seen
+                .headers
+                .get("content-length")
+                .map(|length| length.to_str().unwrap().to_owned());
+            assert_eq!(length, chunk.is_none().then(|| size.to_string()), "{what}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn sizes_around_the_decision_point_and_the_limit_pass_chunked_and_with_a_length() {
-    let a = Backend::start().await;
-    let (stage, _aggregator) = Stage::with_waits(&[(&a, 0)]).await;
-    for size in [
-        500, 16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 70_000, 300_000,
-    ] {
-        let body = chat_body(&"x".repeat(size));
-        let response = post(stage.address, CHAT, &[JSON], body.clone())
-            .await
-            .unwrap();
-        assert_eq!(response.status, 200, "{size} with a length");
-        assert!(a.seen().pop().unwrap().body == body, "{size} with a length");
-        for chunk in [1_000, 16_384, 65_536] {
-            let chunks = body
-                .as_bytes()
-                .chunks(chunk)
-                .map(Bytes::copy_from_slice)
-                .collect();
-            let response = post_chunks(stage.address, CHAT, &[JSON], chunks, Duration::ZERO)
-                .await
-                .unwrap();
-            assert_eq!(response.status, 200, "{size} in chunks of {chunk}");
-            assert!(
-                a.seen().pop().unwrap().body == body,
-                "{size} in chunks of {chunk}"
-            );
+async fn bodies_from_500_bytes_to_8_mib_pass_below_the_limit_with_and_without_a_length() {
+    for release in RELEASES {
+        for form in [Form::Single, Form::Pair] {
+            let server = Backend::start().await;
+            let (stage, _aggregator) = Stage::on(release, form, &[(&server, 0)]).await;
+            every_body_passes(&format!("{form:?} on {release:?}"), &stage, &server).await;
         }
     }
 }
@@ -100,7 +141,7 @@ async fn a_body_cut_within_a_character_and_an_escape_is_read_as_if_it_came_at_on
         .await
         .unwrap()
         .ok();
-    assert!(endpoint(&whole).starts_with("127."), "{:?}", whole.headers);
+    assert!(whole.endpoint().starts_with("127."), "{:?}", whole.headers);
     let cut = body
         .as_bytes()
         .windows(2)
@@ -122,7 +163,7 @@ async fn a_body_cut_within_a_character_and_an_escape_is_read_as_if_it_came_at_on
         .unwrap()
         .ok();
         assert!(
-            endpoint(&pieces).starts_with("127."),
+            pieces.endpoint().starts_with("127."),
             "{:?}",
             pieces.headers
         );
@@ -137,15 +178,6 @@ async fn a_body_cut_within_a_character_and_an_escape_is_read_as_if_it_came_at_on
         .await
         .unwrap();
     assert_eq!(metric.values().sum::<u64>(), 0, "{metric:?}");
-}
-
-/// The endpoint named by the explain header.
-fn endpoint(response: &crate::support::Response) -> &str {
-    let (_, rest) = response
-        .header("x-trimtab-decision")
-        .split_once("endpoint=")
-        .unwrap_or_default();
-    rest.split(';').next().unwrap_or_default().trim()
 }
 
 mod gzip {

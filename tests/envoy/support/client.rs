@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
-use hyper::client::conn::http1;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, Request};
-use hyper_util::rt::TokioIo;
+use hyper::{HeaderMap, Method, Request, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -67,9 +67,16 @@ async fn unbounded(
 ) -> Result<Response, Error> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
+    let stream = TokioIo::new(stream);
+    let response = if request.version() == Version::HTTP_2 {
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+        tokio::spawn(connection);
+        sender.send_request(request).await?
+    } else {
+        let (mut sender, connection) = http1::handshake(stream).await?;
+        tokio::spawn(connection);
+        sender.send_request(request).await?
+    };
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok(Response {
@@ -170,6 +177,36 @@ pub(crate) async fn post_chunks(
     });
     let body = StreamBody::new(frames).boxed_unsync();
     request(to, build(Method::POST, path, headers, body)).await
+}
+
+/// A chat completion request over that version of HTTP. `chunk`: absent: with Content-Length; else without, in pieces of that many bytes.
+pub(crate) async fn post_framed(
+    to: SocketAddr,
+    version: Version,
+    chunk: Option<usize>,
+    body: &Bytes,
+) -> Result<Response, Error> {
+    let body = match chunk {
+        None => Full::new(body.clone())
+            .map_err(|never| match never {})
+            .boxed_unsync(),
+        Some(size) => {
+            let starts = (0..body.len()).step_by(size);
+            let pieces: Vec<_> = starts
+                .map(|start| body.slice(start..body.len().min(start + size)))
+                .collect();
+            let frames = pieces
+                .into_iter()
+                .map(|piece| Ok::<_, Error>(Frame::data(piece)));
+            StreamBody::new(stream::iter(frames)).boxed_unsync()
+        }
+    };
+    // HTTP/2 takes the authority out of the target; HTTP/1.1 takes both.
+    let builder = Request::post("http://models.example/v1/chat/completions").version(version);
+    let builder = builder
+        .header("host", "models.example")
+        .header("content-type", "application/json");
+    request(to, builder.body(body)?).await
 }
 
 /// Any request without a body.

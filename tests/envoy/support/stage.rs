@@ -111,6 +111,31 @@ impl Stage {
         form: Form,
         waits: &[(&Backend, u32)],
     ) -> (Self, ScriptedAggregator) {
+        let options = StageOptions {
+            form,
+            ..StageOptions::default()
+        };
+        Self::placing_by(options, waits).await
+    }
+
+    /// [`Self::in_form`] on that release of Envoy.
+    pub(crate) async fn on(
+        release: Release,
+        form: Form,
+        waits: &[(&Backend, u32)],
+    ) -> (Self, ScriptedAggregator) {
+        let options = StageOptions {
+            form,
+            release: Some(release),
+            ..StageOptions::default()
+        };
+        Self::placing_by(options, waits).await
+    }
+
+    async fn placing_by(
+        options: StageOptions,
+        waits: &[(&Backend, u32)],
+    ) -> (Self, ScriptedAggregator) {
         let rows = waits
             .iter()
             .map(|(backend, wait_ms)| row(&backend.name(), *wait_ms))
@@ -120,8 +145,7 @@ impl Stage {
         // A real aggregator publishes many times per second; this one only when a test says so.
         let options = StageOptions {
             plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
-            form,
-            ..StageOptions::default()
+            ..options
         };
         let stage = Self::start(&addresses, aggregator.address, options).await;
         stage.placing().await;
