@@ -98,15 +98,12 @@ impl HttpFilter {
 }
 
 impl Reading {
-    /// Reads what is new of the body. `bytes`: what can be seen of it now. `from_start`: all that has come, not only the new part.
-    /// `true`: enough was seen.
-    fn read(&mut self, root: &Root, bytes: usize, from_start: bool) -> bool {
+    /// Reads the new part of the body, of that many bytes. `true`: enough was seen.
+    fn read(&mut self, root: &Root, bytes: usize) -> bool {
         let limit = root.config.decide_after_bytes;
-        let start = if from_start { self.seen_bytes } else { 0 };
-        let room = limit.saturating_sub(self.seen_bytes);
-        let wanted = bytes.saturating_sub(start).min(room);
+        let wanted = bytes.min(limit.saturating_sub(self.seen_bytes));
         if wanted > 0 {
-            let chunk = root.checked(host::buffer(Buffer::HttpRequestBody, start, wanted));
+            let chunk = root.checked(host::buffer(Buffer::HttpRequestBody, 0, wanted));
             let Some(Some(chunk)) = chunk else {
                 return true;
             };
@@ -179,7 +176,7 @@ impl HttpFilter {
         action
     }
 
-    /// A part of the body came. `bytes`: while the body is held, all of it that has come, else the new part.
+    /// A new part of the body came.
     pub(crate) fn on_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
         if let Some(let_go_at) = self.let_go_at.take_if(|_| bytes > 0)
             && self.root.holding.on_late_body(let_go_at)
@@ -193,7 +190,7 @@ impl HttpFilter {
         if bytes > 0 && held {
             self.root.holding.on_body();
         }
-        if reading.read(&self.root, bytes, held) || end_of_stream {
+        if reading.read(&self.root, bytes) || end_of_stream {
             self.place_read(&reading);
             return Action::Continue;
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use gzip::gzip_stored;
 use hyper::Version;
 
-use crate::support::client::{chat_body, post_chunks, post_framed};
+use crate::support::client::{chat_body, post_chunks, post_pieces};
 use crate::support::config::Form;
 use crate::support::{Backend, RELEASES, Stage, post};
 
@@ -84,33 +84,52 @@ fn body_of(size: usize) -> Bytes {
     text.into()
 }
 
-/// Bodies of every size, with and without a length, over both versions of HTTP: each arrives at the one server byte for byte, with the
-/// length that it had or none, and is placed.
+/// Sizes of the pieces in which a body comes: at once, in equal pieces, and a small one with a burst behind it, which a proxy that holds
+/// the small one gets in one go.
+fn cuts(size: usize) -> Vec<Vec<usize>> {
+    let mut cuts = vec![vec![size]];
+    for piece in [1_000, 16_384, 65_536] {
+        let whole = size / piece;
+        if (1..300).contains(&whole) {
+            let rest = size % piece;
+            let rest = (rest > 0).then_some(rest);
+            cuts.push(iter::repeat_n(piece, whole).chain(rest).collect());
+        }
+    }
+    if size > 9_000 {
+        cuts.push(vec![9_000, size - 9_000]);
+    }
+    cuts
+}
+
+/// Bodies of every size, cut in every way, with and without a length, over both versions of HTTP: each arrives at the one server byte for
+/// byte, with the length that it had or none, and is placed.
 pub(crate) async fn every_body_passes(what: &str, stage: &Stage, server: &Backend) {
     for size in SIZES {
         let body = body_of(size);
-        let chunks = [1_000, 16_384, 65_536]
-            .into_iter()
-            .filter(|chunk| size / chunk < 300);
-        let framings: Vec<_> = iter::once(None).chain(chunks.map(Some)).collect();
-        for (version, chunk) in [Version::HTTP_11, Version::HTTP_2]
-            .into_iter()
-            .flat_map(|version| framings.iter().map(move |chunk| (version, *chunk)))
-        {
-            let what = format!("{what}: {size} bytes over {version:?}, pieces: {chunk:?}");
-            let before = server.count();
-            let answer = post_framed(stage.address, version, chunk, &body).await;
-            let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert_eq!(answer.status, 200, "{what}");
-            assert_eq!(answer.endpoint(), server.name(), "{what}: placed");
-            assert_eq!(server.count(), before + 1, "{what}: sent once");
-            let seen = server.seen().pop().unwrap();
-            assert!(seen.body == body, "{what}: the body is as it was sent");
-            let length = seen
-                .headers
-                .get("content-length")
-                .map(|length| length.to_str().unwrap().to_owned());
-            assert_eq!(length, chunk.is_none().then(|| size.to_string()), "{what}");
+        for cut in cuts(size) {
+            for version in [Version::HTTP_11, Version::HTTP_2] {
+                for has_length in [true, false] {
+                    let pieces = (cut.len(), cut[0]);
+                    let what = format!(
+                        "{what}: {size} bytes over {version:?} in {pieces:?} pieces, length: {has_length}"
+                    );
+                    let mut rest = body.clone();
+                    let pieces = cut.iter().map(|piece| rest.split_to(*piece)).collect();
+                    let length = has_length.then_some(size);
+                    let before = server.count();
+                    let answer = post_pieces(stage.address, version, length, pieces).await;
+                    let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+                    assert_eq!(answer.status, 200, "{what}");
+                    assert_eq!(answer.endpoint(), server.name(), "{what}: placed");
+                    assert_eq!(server.count(), before + 1, "{what}: sent once");
+                    let seen = server.seen().pop().unwrap();
+                    assert!(seen.body == body, "{what}: the body is as it was sent");
+                    let told = seen.headers.get("content-length");
+                    let told = told.map(|told| told.to_str().unwrap().parse().unwrap());
+                    assert_eq!(told, length, "{what}");
+                }
+            }
         }
     }
 }
@@ -122,6 +141,15 @@ async fn bodies_from_500_bytes_to_8_mib_pass_below_the_limit_with_and_without_a_
             let server = Backend::start().await;
             let (stage, _aggregator) = Stage::on(release, form, &[(&server, 0)]).await;
             every_body_passes(&format!("{form:?} on {release:?}"), &stage, &server).await;
+            let not_json = stage
+                .envoy
+                .stats("wasmcustom.trimtab_bodies_not_json")
+                .await;
+            let not_json = not_json.unwrap().into_values().sum::<u64>();
+            assert_eq!(
+                not_json, 0,
+                "{form:?} on {release:?}: each byte is read once"
+            );
         }
     }
 }

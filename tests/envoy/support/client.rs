@@ -179,34 +179,30 @@ pub(crate) async fn post_chunks(
     request(to, build(Method::POST, path, headers, body)).await
 }
 
-/// A chat completion request over that version of HTTP. `chunk`: absent: with Content-Length; else without, in pieces of that many bytes.
-pub(crate) async fn post_framed(
+/// A chat completion request over that version of HTTP, its body in pieces; the second comes when the proxy has had time to see the first.
+/// `length`: absent: without Content-Length.
+pub(crate) async fn post_pieces(
     to: SocketAddr,
     version: Version,
-    chunk: Option<usize>,
-    body: &Bytes,
+    length: Option<usize>,
+    pieces: Vec<Bytes>,
 ) -> Result<Response, Error> {
-    let body = match chunk {
-        None => Full::new(body.clone())
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-        Some(size) => {
-            let starts = (0..body.len()).step_by(size);
-            let pieces: Vec<_> = starts
-                .map(|start| body.slice(start..body.len().min(start + size)))
-                .collect();
-            let frames = pieces
-                .into_iter()
-                .map(|piece| Ok::<_, Error>(Frame::data(piece)));
-            StreamBody::new(stream::iter(frames)).boxed_unsync()
+    let frames = stream::unfold((0, pieces.into_iter()), |(n, mut rest)| async move {
+        let piece = rest.next()?;
+        if n == 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    };
+        Some((Ok::<_, Error>(Frame::data(piece)), (n + 1, rest)))
+    });
     // HTTP/2 takes the authority out of the target; HTTP/1.1 takes both.
-    let builder = Request::post("http://models.example/v1/chat/completions").version(version);
-    let builder = builder
+    let mut builder = Request::post("http://models.example/v1/chat/completions")
+        .version(version)
         .header("host", "models.example")
         .header("content-type", "application/json");
-    request(to, builder.body(body)?).await
+    if let Some(length) = length {
+        builder = builder.header("content-length", length);
+    }
+    request(to, builder.body(StreamBody::new(frames).boxed_unsync())?).await
 }
 
 /// Any request without a body.
