@@ -214,9 +214,9 @@ impl HttpFilter {
     /// on.
     pub(crate) fn on_tick(&mut self) -> bool {
         let (is_tap, holding) = (self.is_tap(), &self.root.holding);
-        let is_over = |reading: &mut Box<Reading>| match is_tap {
+        let is_over = |reading: &mut Box<Reading>| match is_tap || reading.seen_bytes > 0 {
             true => holding.reading_is_over(reading.since),
-            false => reading.seen_bytes == 0 && holding.probe_is_over(reading.since),
+            false => holding.probe_is_over(reading.since),
         };
         let Some(reading) = self.reading.take_if(is_over) else {
             return false;
@@ -228,7 +228,8 @@ impl HttpFilter {
         }
         self.place_read(&reading);
         if !is_tap {
-            self.let_go_at = Some(self.root.holding.ticks());
+            let now = self.root.holding.ticks();
+            self.let_go_at = (reading.seen_bytes == 0).then_some(now);
             self.root.checked(host::continue_request());
         }
         true

@@ -1,7 +1,7 @@
 //! Bodies of every kind pass whole, below a listener limit of 32 KiB.
 
 use std::iter;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gzip::gzip_stored;
@@ -9,7 +9,7 @@ use hyper::Version;
 
 use crate::support::client::{chat_body, post_chunks, post_pieces};
 use crate::support::config::Form;
-use crate::support::{Backend, RELEASES, Stage, post};
+use crate::support::{Backend, RELEASES, Release, Stage, StageOptions, post};
 
 const CHAT: &str = "/v1/chat/completions";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -233,5 +233,29 @@ mod gzip {
                 }
             })
         })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_limit_is_below_what_the_filter_wants_to_read_requests_are_placed_late_and_whole()
+{
+    let server = Backend::start().await;
+    let options = StageOptions {
+        plugin: Some("\"decide_after_bytes\": 131072, \"decide_within\": \"500ms\"".to_owned()),
+        // In later releases the route's limit for retries is the one that counts.
+        release: Some(Release::Oldest),
+        ..StageOptions::default()
+    };
+    let (stage, _aggregator) = Stage::placing_by(options, &[(&server, 0)]).await;
+    for (size, first) in [(60_000, 1_000), (400_000, 9_000)] {
+        let mut rest = body_of(size);
+        let body = rest.clone();
+        let pieces = vec![rest.split_to(first), rest];
+        let started = Instant::now();
+        let answer = post_pieces(stage.address, Version::HTTP_11, Some(size), pieces).await;
+        assert_eq!(answer.unwrap().ok().endpoint(), server.name());
+        assert!(server.seen().pop().unwrap().body == body, "{size}: whole");
+        let took = started.elapsed();
+        assert!(took > Duration::from_millis(450), "it was held: {took:?}");
     }
 }

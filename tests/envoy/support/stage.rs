@@ -132,7 +132,8 @@ impl Stage {
         Self::placing_by(options, waits).await
     }
 
-    async fn placing_by(
+    /// [`Self::with_waits`] with these options.
+    pub(crate) async fn placing_by(
         options: StageOptions,
         waits: &[(&Backend, u32)],
     ) -> (Self, ScriptedAggregator) {
@@ -143,8 +144,10 @@ impl Stage {
         let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
         let addresses: Vec<_> = waits.iter().map(|(backend, _)| backend.address).collect();
         // A real aggregator publishes many times per second; this one only when a test says so.
+        let more = options.plugin.map(|more| format!(", {more}"));
+        let plugin = format!("\"table_max_age\": \"60s\"{}", more.unwrap_or_default());
         let options = StageOptions {
-            plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
+            plugin: Some(plugin),
             ..options
         };
         let stage = Self::start(&addresses, aggregator.address, options).await;
