@@ -15,11 +15,13 @@ mod text;
 use serde_json::Value;
 use trimtab_settings::{Problems, Settings};
 
+use crate::destination::Destination;
 use crate::facts::SessionCookie;
 pub use mode::Mode;
 pub use pools::Pool;
 pub(crate) use pools::{PoolSet, candidates, choose};
-use text::{header, paths, visible_ascii};
+pub(crate) use text::header;
+use text::{paths, visible_ascii};
 
 /// Larger configurations are refused unread.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -77,13 +79,13 @@ pub struct Config {
     /// `decide_after_bytes`: how much of a body is held back and read at most. 16 KiB by default, which fits below the 32 KiB buffer
     /// limit of hardened listeners; more only where the listener is known to allow it.
     pub decide_after_bytes: usize,
-    /// `decide_within`, of the roles tap and pick: how long tap reads a body that comes slowly before it decides by what has come; pick waits
-    /// half a second longer. 100 ms to 60 s, 1 s by default.
+    /// `decide_within`: how long a body that comes slowly is read before the request is placed by what has come of it. 100 ms to 60 s, 1 s by
+    /// default.
     pub decide_within_ms: u64,
     /// `max_hosts`: hosts in the destination header; the later ones serve retries. 1 to 3, 3 by default.
     pub max_hosts: usize,
-    /// `destination_header`: where the chosen hosts go. Lower case.
-    pub destination_header: String,
+    /// `destination`: how the chosen hosts are told to the proxy.
+    pub destination: Destination,
     /// `explain_header`: a response header that says where a request went and why; absent (the default): none. Lower case.
     pub explain_header: Option<String>,
     /// `explain_request_header`: a request header without which `explain_header` is not set; absent (the default): it always is.
@@ -183,8 +185,7 @@ impl Config {
                 .range(100..=60_000)
                 .default(1_000),
             max_hosts: s.usize("max_hosts").range(1..=3).default(3),
-            destination_header: header(&s, "destination_header")
-                .unwrap_or_else(|| "x-gateway-destination-endpoint".into()),
+            destination: Destination::read(&s),
             explain_header: header(&s, "explain_header"),
             explain_request_header: header(&s, "explain_request_header"),
             explain_log: s.bool("explain_log").default(false),
@@ -220,7 +221,7 @@ impl Config {
     /// Headers that only this filter may set, so that nothing a client sends reaches the load balancer or the access log.
     pub(crate) fn own_headers(&self) -> impl Iterator<Item = &str> {
         [
-            Some(self.destination_header.as_str()),
+            Some(self.destination.header.as_str()),
             self.explain_header.as_deref(),
         ]
         .into_iter()
@@ -267,7 +268,6 @@ mod tests {
             (config.max_hosts, config.wait_ms, config.tick_ms),
             (3, 10_000, 100)
         );
-        assert_eq!(config.destination_header, "x-gateway-destination-endpoint");
         assert_eq!(config.explain_header, None);
     }
 

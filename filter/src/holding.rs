@@ -71,14 +71,12 @@ impl Holding {
     }
 
     /// Whether a request that is held since that tick, and of whose body nothing has come, has to go on to find out.
-    ///
-    /// One of whose body some has come is never let go from outside of a body callback: Envoy 1.40 then sends what it had held twice.
-    /// Nothing is lost by waiting, because no server can begin before the body is whole.
     pub(crate) fn probe_is_over(&self, since: u64) -> bool {
         self.known.get() != Known::Works && self.is_past(since, PROBE_MS)
     }
 
-    /// Whether tap has read for long enough: pick does not wait for ever.
+    /// Whether a body has been read for long enough: pick does not wait for ever, and where the listener's limit is below
+    /// `decide_after_bytes` the proxy reads no more of it until it goes on.
     pub(crate) fn reading_is_over(&self, since: u64) -> bool {
         self.is_past(since, self.decide_within_ms)
     }

@@ -125,15 +125,12 @@ impl HttpFilter {
 }
 
 impl Reading {
-    /// Reads what is new of the body. `bytes`: what can be seen of it now. `from_start`: all that has come, not only the new part.
-    /// Absent: more should be read.
-    fn read(&mut self, decider: &Decider, bytes: usize, from_start: bool) -> Option<Ending> {
+    /// Reads the new part of the body, of that many bytes. Absent: more should be read.
+    fn read(&mut self, decider: &Decider, bytes: usize) -> Option<Ending> {
         let limit = decider.config.decide_after_bytes;
-        let start = if from_start { self.seen_bytes } else { 0 };
-        let room = limit.saturating_sub(self.seen_bytes);
-        let wanted = bytes.saturating_sub(start).min(room);
+        let wanted = bytes.min(limit.saturating_sub(self.seen_bytes));
         if wanted > 0 {
-            let chunk = decider.checked(host::buffer(Buffer::HttpRequestBody, start, wanted));
+            let chunk = decider.checked(host::buffer(Buffer::HttpRequestBody, 0, wanted));
             let Some(Some(chunk)) = chunk else {
                 return Some(Ending::Unfinished);
             };
@@ -206,7 +203,7 @@ impl HttpFilter {
         action
     }
 
-    /// A part of the body came. `bytes`: while the body is held, all of it that has come, else the new part.
+    /// A new part of the body came.
     pub(crate) fn on_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
         let decider = Rc::clone(&self.decider);
         if let Some(let_go_at) = self.let_go_at.take_if(|_| bytes > 0)
@@ -221,7 +218,7 @@ impl HttpFilter {
         if bytes > 0 && held {
             decider.holding.on_body();
         }
-        let ending = reading.read(&decider, bytes, held);
+        let ending = reading.read(&decider, bytes);
         if let Some(ending) = ending.or(end_of_stream.then_some(Ending::Unfinished)) {
             self.place_read(&reading, ending);
             return Action::Continue;
@@ -246,9 +243,9 @@ impl HttpFilter {
     /// on.
     pub(crate) fn on_tick(&mut self) -> bool {
         let (is_tap, holding) = (self.decider.is_tap(), &self.decider.holding);
-        let is_over = |reading: &mut Box<Reading>| match is_tap {
+        let is_over = |reading: &mut Box<Reading>| match is_tap || reading.seen_bytes > 0 {
             true => holding.reading_is_over(reading.since),
-            false => reading.seen_bytes == 0 && holding.probe_is_over(reading.since),
+            false => holding.probe_is_over(reading.since),
         };
         let Some(reading) = self.reading.take_if(is_over) else {
             return false;
@@ -260,7 +257,8 @@ impl HttpFilter {
         }
         self.place_read(&reading, Ending::Unfinished);
         if !is_tap {
-            self.let_go_at = Some(self.decider.holding.ticks());
+            let now = self.decider.holding.ticks();
+            self.let_go_at = (reading.seen_bytes == 0).then_some(now);
             self.decider.checked(host::continue_request());
         }
         true

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use trimtab_loadtable::ErrorKind;
 use trimtab_pick::{Millis, Outcome, Request};
 
+use crate::destination;
 use crate::exchange::{self, millis};
 use crate::explain::Went;
 use crate::host::{self, Map};
@@ -173,7 +174,7 @@ impl InFlight {
             return;
         };
         if let (Some(upstream), Some(observed)) = (&upstream, self.observed.take()) {
-            self.compare(observed, upstream);
+            self.compare(observed, destination::endpoint_of(upstream));
         }
         let moved = match (upstream, self.sent.take()) {
             // The proxy answered by itself without asking an endpoint.
@@ -181,7 +182,9 @@ impl InFlight {
                 self.end(sent, false);
                 false
             }
-            (Some(upstream), Some(sent)) => self.attribute(sent, &upstream),
+            (Some(upstream), Some(sent)) => {
+                self.attribute(sent, destination::endpoint_of(&upstream))
+            }
             (_, None) => false,
         };
         if let Some(status) = failing.filter(|_| self.sent.is_some()) {

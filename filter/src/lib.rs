@@ -1,7 +1,8 @@
 //! The proxy-wasm filter.
 //!
 //! Comes in: Envoy's callbacks for each request, the pool's load table. Goes out: the destination header
-//! (`ip:port[,ip:port[,ip:port]]`, best first) that Envoy's `override_host` policy follows, and a report of what is in flight.
+//! (`ip:port[,ip:port[,ip:port]]`, best first) that Envoy's `override_host` policy follows, or another [`Form`] of it, and a report of what
+//! is in flight.
 //!
 //! Never: a decision of its own ([`trimtab_pick`] decides), a failed request (every path ends in "continue"; every hostcall may answer
 //! any status), prompt text kept or sent anywhere, memory that grows with what clients send.
@@ -22,6 +23,7 @@
 mod config;
 mod contexts;
 mod decider;
+mod destination;
 mod exchange;
 mod explain;
 mod facts;
@@ -53,3 +55,4 @@ mod watch;
 mod worker;
 
 pub use config::{Config, Mode, Pool, Role};
+pub use destination::{Destination, Form};

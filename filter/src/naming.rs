@@ -29,9 +29,11 @@ pub(crate) fn name(decider: &Decider, hosts: &str, way: Way) -> bool {
     }
 }
 
-/// Sets the destination header of the request at hand.
+/// Sets the destination header of the request at hand. `hosts`: as in [`name`], at least one.
 pub(crate) fn set_header(config: &Config, hosts: &str) -> Result<(), HostError> {
-    host::set_header(Map::HttpRequestHeaders, &config.destination_header, hosts)
+    let destination = &config.destination;
+    let value = destination.value(hosts);
+    host::set_header(Map::HttpRequestHeaders, &destination.header, &value)
 }
 
 fn tell_pick(decider: &Decider, hosts: &str) -> bool {

@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use anyhow::Context;
+use anyhow::{Context as _, bail};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use trimtab_filter::Form;
 use trimtab_wasmhost::{Limits, Metric, Module, Options, Shared};
 
 use super::args::Args;
@@ -21,9 +22,6 @@ use super::messages::{Event, Mailbox};
 use super::pool::Pool;
 use super::upstream::Upstreams;
 use super::worker::{Plan, Worker};
-
-/// What the filter calls its destination header unless its configuration says otherwise.
-const DESTINATION_HEADER: &str = "x-gateway-destination-endpoint";
 
 /// A running proxy.
 #[derive(Debug)]
@@ -39,7 +37,7 @@ impl Proxy {
     /// Compiles the filter, starts the workers, listens. Must run inside a tokio runtime.
     ///
     /// # Errors
-    /// When the filter cannot be read, is no filter, or refuses its configuration; when the configuration is no JSON;
+    /// When the filter cannot be read or is no filter; when its configuration has problems, or another destination than a list of hosts;
     /// when the address is taken.
     pub async fn start(args: &Args) -> anyhow::Result<Self> {
         let config = std::fs::read(&args.config).with_context(|| {
@@ -48,8 +46,15 @@ impl Proxy {
                 args.config.display()
             )
         })?;
-        let names: serde_json::Value = serde_json::from_slice(&config)
-            .with_context(|| format!("{} is no JSON", args.config.display()))?;
+        let settings = trimtab_filter::Config::parse(&config)
+            .with_context(|| format!("the filter's configuration {}", args.config.display()))?;
+        let destination = settings.destination;
+        if destination.form != Form::OverrideHost || destination.hbone.is_some() {
+            bail!(
+                "{}: destination: this proxy reads a plain list of hosts; leave `form` and `hbone` out",
+                args.config.display()
+            );
+        }
         let filter = args.filter.clone();
         let module =
             tokio::task::spawn_blocking(move || Module::from_file(filter, Limits::default()))
@@ -71,20 +76,13 @@ impl Proxy {
             .with_context(|| format!("cannot listen on {}", args.listen))?;
         let address = listener.local_addr()?;
         let workers = start_workers(&plan, usize::from(args.workers.max(1))).await?;
-        let text = |field: &str| {
-            names
-                .get(field)
-                .and_then(|name| name.as_str())
-                .map(str::to_ascii_lowercase)
-        };
         let gateway = Gateway {
             workers: workers.iter().map(|(mailbox, _)| mailbox.clone()).collect(),
             next: AtomicU64::new(1),
             upstreams: Upstreams::new(&args.endpoints),
             pool: Pool::new(args.connect_timeout()),
-            destination_header: text("destination_header")
-                .unwrap_or_else(|| DESTINATION_HEADER.into()),
-            explain_header: text("explain_header"),
+            destination_header: destination.header,
+            explain_header: settings.explain_header,
         };
         let (stop, stopped) = oneshot::channel();
         let accepting = tokio::spawn(accept(listener, Arc::new(gateway), stopped));

@@ -12,6 +12,7 @@
 
 mod bodies;
 mod deploy;
+mod destinations;
 mod endpoints;
 mod fleet;
 mod forms;

@@ -90,6 +90,20 @@ fn no_body_of_any_size_is_refused_under_a_32_kib_limit() {
 }
 
 #[test]
+fn a_burst_beyond_the_limit_after_a_first_small_piece_is_no_413() {
+    let mut proxy = ready();
+    let body = chat(100_000);
+    let (first, rest) = body.as_bytes().split_at(9_000);
+    let request = proxy.vm().request().body_chunk(first).body_chunk(rest);
+    let exchange = request.end();
+    assert!(!exchange.local_reply && first_host(&exchange).is_some());
+    assert_eq!(exchange.request_body, body.as_bytes());
+    exchange.finish(proxy.vm());
+    let not_json = counter(&proxy, "trimtab_bodies_not_json_total", "kind", "json");
+    assert_eq!(not_json, 0, "read in order, each byte once");
+}
+
+#[test]
 fn at_most_the_first_16_kib_are_held_and_later_chunks_are_not_read() {
     let mut proxy = ready();
     let mut exchange = proxy.vm().request().leave_open();

@@ -2,7 +2,10 @@
 
 use trimtab_wasmhost::Action;
 
-use crate::support::{DESTINATION, EXPLAIN, ask, chat, counter, first_host, ready, started};
+use crate::support::{
+    DESTINATION, EXPLAIN, ask, chat, config_with, counter, first_host, only, ready, ready_with,
+    started,
+};
 
 #[test]
 fn a_clients_destination_header_is_removed_from_every_kind_of_request() {
@@ -43,6 +46,33 @@ fn a_clients_destination_header_is_removed_from_every_kind_of_request() {
             .starts_with("trimtab_forged_headers_total")
             && metric.value > 0)
     );
+}
+
+#[test]
+fn the_header_of_every_form_is_removed_and_set_in_that_form() {
+    for (form, header, hosts) in [
+        ("override_host", DESTINATION, "10.0.0.1:8000"),
+        ("stateful_session", DESTINATION, "MTAuMC4wLjE6ODAwMA=="),
+        ("lua", DESTINATION, "10.0.0.1:8000"),
+        ("original_dst", "x-envoy-original-dst-host", "10.0.0.1:8000"),
+        ("lua\", \"header\": \"X-Host", "x-host", "10.0.0.1:8000"),
+    ] {
+        let config = config_with(&format!(r#""destination": {{"form": "{form}"}}"#));
+        let mut proxy = ready_with(&config, &only(1, &[0]));
+        let spelled = header.to_uppercase();
+        let exchange = (proxy.vm().request().header(header, "forged"))
+            .another_header(&spelled, "forged")
+            .body(chat(500));
+        assert_eq!(
+            exchange.upstream_header(header).as_deref(),
+            Some(hosts),
+            "{form}"
+        );
+        let exchange = (proxy.vm().request().header(header, "forged"))
+            .header(":path", "/v1/models")
+            .end();
+        assert_eq!(exchange.upstream_header(header), None, "{form}");
+    }
 }
 
 #[test]

@@ -49,6 +49,22 @@ fn a_retry_moves_the_request_to_where_it_went() {
 }
 
 #[test]
+fn an_endpoint_behind_an_internal_listener_is_the_one_that_was_asked_for() {
+    let mut proxy = ready_with(&config(), &only(1, &[0]));
+    for upstream in [ENDPOINTS[0], ENDPOINTS[1]] {
+        let exchange = ask(proxy.vm());
+        let internal = format!("envoy://connect_originate/{upstream}");
+        proxy
+            .vm()
+            .set_attribute(exchange.stream, "upstream.address", internal);
+        exchange.finish(proxy.vm());
+    }
+    let report = reported(&mut proxy);
+    assert_eq!(rows(&report, |own| own.sent), [2, 1], "{report:?}");
+    assert_eq!(rows(&report, |own| own.failed), [1, 0], "{report:?}");
+}
+
+#[test]
 fn an_upstream_outside_of_the_table_leaves_nothing_behind() {
     for address in ["9.9.9.9:9", "nonsense", "", "\u{fffd}\u{0}"] {
         let mut proxy = ready();

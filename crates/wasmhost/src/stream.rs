@@ -7,9 +7,9 @@
 //! - `Pause` from the headers callback stops everything, the body callback included, unless the plugin has
 //!   `allow_on_headers_stop_iteration`; then the body goes on to the filter and headers follow with the first body
 //!   callback that continues.
-//! - While the body is held, a body callback sees all of it; otherwise only the chunk that came.
-//! - A body held by the filter beyond the buffer limit is a 413; a body held back by stopped headers is not (the
-//!   client is made to wait).
+//! - While the body is held by 1, a body callback sees all of it; otherwise, also when it is held by 2, only the chunk that came.
+//! - A body held by 1 beyond the buffer limit is a 413; a body held by 2, or held back by stopped headers, is not (the client is made
+//!   to wait).
 
 use std::collections::BTreeMap;
 
@@ -62,6 +62,8 @@ enum Hold {
     Headers,
     All,
     Body,
+    /// The body, but without showing again what is held.
+    BodyUnseen,
 }
 
 /// Which body bytes a buffer call sees.
@@ -137,7 +139,7 @@ impl Half {
                 self.held.extend_from_slice(&chunk);
                 self.view = View::Held;
             }
-            Hold::Nothing | Hold::Headers => {
+            Hold::Nothing | Hold::Headers | Hold::BodyUnseen => {
                 self.chunk = chunk;
                 self.view = View::Chunk;
             }
@@ -145,13 +147,13 @@ impl Half {
         self.visible_body().map(<[u8]>::len)
     }
 
-    /// After a body callback. `false`: more is held than `limit` allows.
-    pub(crate) fn after_body(
-        &mut self,
-        verdict: Verdict,
-        limit: usize,
-        out: &mut Vec<Part>,
-    ) -> bool {
+    /// Whether no more is held for the filter to see again than `limit` allows.
+    pub(crate) fn is_within(&self, limit: usize) -> bool {
+        self.hold != Hold::Body || self.held.len() <= limit
+    }
+
+    /// After a body callback.
+    pub(crate) fn after_body(&mut self, verdict: Verdict, out: &mut Vec<Part>) {
         let chunk = std::mem::take(&mut self.chunk);
         match verdict {
             Verdict::Continue => {
@@ -167,14 +169,17 @@ impl Half {
                 self.hold = Hold::Body;
                 self.view = View::Held;
             }
+            Verdict::HoldBodyAndWait => {
+                self.held.extend_from_slice(&chunk);
+                self.hold = Hold::BodyUnseen;
+                self.view = View::Nothing;
+            }
             _ => {
                 self.held.extend_from_slice(&chunk);
                 self.hold = Hold::Body;
                 self.view = View::Held;
-                return verdict == Verdict::HoldBodyAndWait || self.held.len() <= limit;
             }
         }
-        true
     }
 
     /// Before a trailers callback; `false` when there is to be no callback.

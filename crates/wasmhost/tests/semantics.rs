@@ -131,6 +131,34 @@ fn a_body_held_beyond_the_limit_is_answered_413_through_the_filter() {
     assert_eq!(script.count("proxy_log"), 1);
 }
 
+#[test]
+fn a_held_body_that_grows_beyond_the_limit_is_answered_413_before_the_filter_sees_it() {
+    // Would continue with the second piece.
+    let guest = Guest::new().on_request_body("(i32.lt_u (local.get 1) (i32.const 10))");
+    let (mut vm, _) = vm(&guest, STOP_HEADERS);
+    let mut exchange = vm.request().body_chunk("1").leave_open();
+    exchange.body(&mut vm, [0; 64], false);
+    assert_eq!(status(&exchange), Some("413"));
+}
+
+#[test]
+fn a_body_held_by_2_may_grow_beyond_the_limit_and_each_callback_sees_its_own_piece() {
+    // Holds pieces of less than 10 bytes; logs one line for each byte it is told of.
+    let guest = Guest::new().on_request_body(
+        "(call $log_size (local.get 1)) (i32.mul (i32.const 2) (i32.lt_u (local.get 1) (i32.const 10)))",
+    );
+    let (mut vm, script) = vm(&guest, STOP_HEADERS);
+    let mut exchange = vm.request().leave_open();
+    for _ in 0..9 {
+        exchange.body(&mut vm, [b'x'; 9], false);
+    }
+    assert!(!exchange.local_reply && exchange.request_body.is_empty());
+    exchange.body(&mut vm, [b'x'; 100], true);
+    assert_eq!(script.count("proxy_log"), 9 * 9 + 100);
+    assert_eq!(exchange.request_body, [b'x'; 9 * 9 + 100]);
+    assert!(exchange.request_ended);
+}
+
 fn status(exchange: &trimtab_wasmhost::Exchange) -> Option<&str> {
     exchange.response_headers.as_ref()?.text(":status")
 }

@@ -6,7 +6,7 @@ use trimtab_settings::Settings;
 const MAX_ENTRIES: usize = 256;
 
 /// A header's name, in lower case.
-pub(super) fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
+pub(crate) fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
     s.string(name)
         .max_bytes(128)
         .map(|name| {

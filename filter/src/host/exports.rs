@@ -8,7 +8,12 @@
 //! A callback that is not exported is not called, and costs nothing; each one that is costs a request a few microseconds. That is why there
 //! is none for response trailers, for logs or for the deletion of a context: a stream is done exactly once, however it ended.
 
+use super::Action;
 use crate::{contexts, plugin};
+
+/// A part of a body is held, and when more is held than the listener's buffer limit, the client waits (`StopIterationAndWatermark`). The
+/// other way to hold one, 1, is then answered with 413: what a client sends at one go after a first small piece may be more than the limit.
+const HOLD_BODY: u32 = 2;
 
 proxy_wasm::main! {{
     // Should there be a panic after all, the operator reads where.
@@ -60,14 +65,15 @@ extern "C" fn trimtab_on_request_headers(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn trimtab_on_request_body(
-    context_id: u32,
-    buffered_bytes: usize,
-    end_of_stream: u32,
-) -> u32 {
-    contexts::placed(context_id, |request| {
-        request.on_request_body(buffered_bytes, end_of_stream != 0)
-    }) as u32
+extern "C" fn trimtab_on_request_body(context_id: u32, bytes: usize, end_of_stream: u32) -> u32 {
+    let action = contexts::placed(context_id, |request| {
+        request.on_request_body(bytes, end_of_stream != 0)
+    });
+    if matches!(action, Action::Pause) {
+        HOLD_BODY
+    } else {
+        0
+    }
 }
 
 #[unsafe(no_mangle)]

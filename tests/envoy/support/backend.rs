@@ -1,6 +1,6 @@
 //! A scripted model server: records what reaches it, answers at once or when told to.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +25,13 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl Seen {
+    /// The body of a request that is all text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
 }
 
 #[derive(Debug)]
@@ -58,7 +65,12 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) async fn start() -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::start_on(Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// One on another address of this machine.
+    pub(crate) async fn start_on(ip: IpAddr) -> Self {
+        Self::start_at(SocketAddr::from((ip, 0))).await
     }
 
     /// Starts at an address that another one has left.

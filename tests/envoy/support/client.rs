@@ -7,9 +7,11 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
-use hyper::client::conn::http1;
-use hyper::{HeaderMap, Method, Request};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Bound on one request; a working one takes milliseconds.
@@ -30,6 +32,15 @@ impl Response {
             .get(name)
             .map(|value| value.to_str().unwrap())
             .unwrap_or_default()
+    }
+
+    /// The endpoint that the explain header names; empty: the filter chose none.
+    pub(crate) fn endpoint(&self) -> &str {
+        let explained = self.header("x-trimtab-decision");
+        let named = explained
+            .split(';')
+            .find_map(|part| part.trim().strip_prefix("endpoint="));
+        named.unwrap_or_default()
     }
 
     /// Fails the test unless the answer is 200.
@@ -56,9 +67,16 @@ async fn unbounded(
 ) -> Result<Response, Error> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
+    let stream = TokioIo::new(stream);
+    let response = if request.version() == Version::HTTP_2 {
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+        tokio::spawn(connection);
+        sender.send_request(request).await?
+    } else {
+        let (mut sender, connection) = http1::handshake(stream).await?;
+        tokio::spawn(connection);
+        sender.send_request(request).await?
+    };
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok(Response {
@@ -94,13 +112,11 @@ pub(crate) async fn chat(to: SocketAddr, prompt: &str) -> Result<Response, Error
 
 /// The same without the system prompt: nothing that the requests of a load have in common ties them to a server.
 pub(crate) async fn ask(to: SocketAddr, prompt: &str) -> Result<Response, Error> {
-    let messages = serde_json::json!([{"role": "user", "content": prompt}]);
-    let body = serde_json::json!({"model": "m", "messages": messages, "max_tokens": 8}).to_string();
     post(
         to,
         "/v1/chat/completions",
         &[("content-type", "application/json")],
-        body,
+        ask_body(prompt),
     )
     .await
 }
@@ -135,6 +151,40 @@ pub(crate) async fn timed(to: SocketAddr, prompt: &str) -> (Duration, Duration) 
     (first_byte.unwrap(), start.elapsed())
 }
 
+/// The body of [`ask`].
+pub(crate) fn ask_body(prompt: &str) -> String {
+    let messages = serde_json::json!([{"role": "user", "content": prompt}]);
+    serde_json::json!({"model": "m", "messages": messages, "max_tokens": 8}).to_string()
+}
+
+/// A chat completion request whose header names keep their spelling, which the usual client makes lower case.
+pub(crate) async fn post_spelled(to: SocketAddr, headers: &[(&str, &str)], body: &str) -> Response {
+    let length = body.len();
+    let mut request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: models.example\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n"
+    );
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    request += &format!("\r\n{body}");
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (status, headers) = head.split_once("\r\n").unwrap();
+    let pairs = headers.lines().filter_map(|line| line.split_once(": "));
+    let pairs = pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    Response {
+        status: status.split(' ').nth(1).unwrap().parse().unwrap(),
+        headers: pairs
+            .collect::<Vec<(HeaderName, HeaderValue)>>()
+            .into_iter()
+            .collect(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
+}
+
 /// Its body. A long system prompt stands first: two endpoints are where it belongs, so in a pool of two both are weighed.
 pub(crate) fn chat_body(prompt: &str) -> String {
     let system = "You answer in one short sentence. ".repeat(60);
@@ -157,6 +207,32 @@ pub(crate) async fn post_chunks(
     });
     let body = StreamBody::new(frames).boxed_unsync();
     request(to, build(Method::POST, path, headers, body)).await
+}
+
+/// A chat completion request over that version of HTTP, its body in pieces; the second comes when the proxy has had time to see the first.
+/// `length`: absent: without Content-Length.
+pub(crate) async fn post_pieces(
+    to: SocketAddr,
+    version: Version,
+    length: Option<usize>,
+    pieces: Vec<Bytes>,
+) -> Result<Response, Error> {
+    let frames = stream::unfold((0, pieces.into_iter()), |(n, mut rest)| async move {
+        let piece = rest.next()?;
+        if n == 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Some((Ok::<_, Error>(Frame::data(piece)), (n + 1, rest)))
+    });
+    // HTTP/2 takes the authority out of the target; HTTP/1.1 takes both.
+    let mut builder = Request::post("http://models.example/v1/chat/completions")
+        .version(version)
+        .header("host", "models.example")
+        .header("content-type", "application/json");
+    if let Some(length) = length {
+        builder = builder.header("content-length", length);
+    }
+    request(to, builder.body(StreamBody::new(frames).boxed_unsync())?).await
 }
 
 /// Any request without a body.

@@ -1,7 +1,7 @@
 //! deploy/envoy/envoy.yaml, with only the values replaced that its head names.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 /// Which form of the filter stands in the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,6 +17,8 @@ pub(crate) enum Form {
     Alone(&'static str),
     /// One plugin without `allow_on_headers_stop_iteration`: a mistake.
     SingleWithoutOption,
+    /// None, as after a trap.
+    Gone,
 }
 
 /// Values that take the place of the documented ones.
@@ -47,11 +49,16 @@ pub(crate) fn aggregator(listen: SocketAddr, pool: &Path) -> String {
     text
 }
 
+/// Where a file of deploy/envoy is.
+pub(crate) fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy/envoy")
+        .join(name)
+}
+
 /// A file of deploy/envoy.
 pub(crate) fn read(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("deploy/envoy")
-        .join(name);
+    let path = path(name);
     std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }
@@ -117,6 +124,7 @@ fn in_form(text: &str, form: Form) -> String {
         Form::Pair => role("tap", "a") + &role("pick", "b"),
         Form::PairInOneVm => role("tap", "a") + &role("pick", "a"),
         Form::Alone(only) => role(only, "a"),
+        Form::Gone => String::new(),
     };
     [before, &plugins, after].concat()
 }
@@ -140,9 +148,12 @@ fn replace_once(text: &mut String, from: &str, to: &str) {
 pub(crate) fn endpoints_file(addresses: &[SocketAddr]) -> String {
     let mut text = "resources:\n- \"@type\": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment\n  cluster_name: model_servers\n  endpoints:\n  - lb_endpoints:\n".to_owned();
     for address in addresses {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("\"{ip}\""),
+        };
         text += &format!(
-            "    - endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }}\n",
-            address.ip(),
+            "    - endpoint: {{ address: {{ socket_address: {{ address: {ip}, port_value: {} }} }} }}\n",
             address.port()
         );
     }

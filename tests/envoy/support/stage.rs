@@ -4,12 +4,15 @@ use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use trimtab::process::{Envoy, envoy::Options, find_envoy};
 
 use super::aggregator::{Answer, ScriptedAggregator, row, table};
 use super::backend::Backend;
 use super::config::{self, Form, Values};
+use super::overlay;
+use super::release::Release;
 use super::wait::eventually;
 
 /// How a stage differs from the deployed configuration.
@@ -21,6 +24,10 @@ pub(crate) struct StageOptions {
     pub(crate) workers: u32,
     /// The form of the filter.
     pub(crate) form: Form,
+    /// Parts of the configuration that are others; see [`overlay`].
+    pub(crate) overlay: Value,
+    /// The release of Envoy; absent: the usual one.
+    pub(crate) release: Option<Release>,
 }
 
 impl Default for StageOptions {
@@ -29,6 +36,8 @@ impl Default for StageOptions {
             plugin: None,
             workers: 2,
             form: Form::Single,
+            overlay: json!({}),
+            release: None,
         }
     }
 }
@@ -69,9 +78,16 @@ impl Stage {
             form: options.form,
         };
         let path = dir.path().join("envoy.yaml");
-        std::fs::write(&path, config::with_values(&values)).unwrap();
-        let binary = find_envoy()
-            .unwrap_or_else(|error| panic!("{error:#}; run `cargo xtask test --only envoy`"));
+        let mut text = config::with_values(&values);
+        if options.overlay != json!({}) {
+            text = overlay::apply(&text, &options.overlay);
+        }
+        std::fs::write(&path, text).unwrap();
+        let binary = match options.release {
+            Some(release) => release.binary(),
+            None => find_envoy()
+                .unwrap_or_else(|error| panic!("{error:#}; run `cargo xtask test --only envoy`")),
+        };
         let mut start = Options::new(binary, path, dir.path().to_owned());
         start.concurrency = options.workers;
         let envoy = Envoy::start(&start)
@@ -87,7 +103,7 @@ impl Stage {
 
     /// A stage whose workers all have a table in which the backends wait as long as given.
     pub(crate) async fn with_waits(waits: &[(&Backend, u32)]) -> (Self, ScriptedAggregator) {
-        Self::with_options(StageOptions::default(), waits).await
+        Self::placing_by(StageOptions::default(), waits).await
     }
 
     /// [`Self::with_waits`] with another form of the filter.
@@ -99,7 +115,7 @@ impl Stage {
             form,
             ..StageOptions::default()
         };
-        Self::with_options(options, waits).await
+        Self::placing_by(options, waits).await
     }
 
     /// [`Self::with_waits`] with so many workers.
@@ -111,11 +127,25 @@ impl Stage {
             workers,
             ..StageOptions::default()
         };
-        Self::with_options(options, waits).await
+        Self::placing_by(options, waits).await
     }
 
-    /// [`Self::with_waits`] set up in another way.
-    pub(crate) async fn with_options(
+    /// [`Self::in_form`] on that release of Envoy.
+    pub(crate) async fn on(
+        release: Release,
+        form: Form,
+        waits: &[(&Backend, u32)],
+    ) -> (Self, ScriptedAggregator) {
+        let options = StageOptions {
+            form,
+            release: Some(release),
+            ..StageOptions::default()
+        };
+        Self::placing_by(options, waits).await
+    }
+
+    /// [`Self::with_waits`] with these options.
+    pub(crate) async fn placing_by(
         options: StageOptions,
         waits: &[(&Backend, u32)],
     ) -> (Self, ScriptedAggregator) {
@@ -126,8 +156,10 @@ impl Stage {
         let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
         let addresses: Vec<_> = waits.iter().map(|(backend, _)| backend.address).collect();
         // A real aggregator publishes many times per second; this one only when a test says so.
+        let more = options.plugin.map(|more| format!(", {more}"));
+        let plugin = format!("\"table_max_age\": \"60s\"{}", more.unwrap_or_default());
         let options = StageOptions {
-            plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
+            plugin: Some(plugin),
             ..options
         };
         let stage = Self::start(&addresses, aggregator.address, options).await;

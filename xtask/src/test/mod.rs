@@ -6,7 +6,6 @@ mod outcome;
 mod sim;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -76,14 +75,10 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         };
         let filter = wasm::build()?;
         let binaries = run::step("tests", "build every native test once", binaries::build)?;
-        let (envoy, python) = tools
+        let mut variables = tools
             .join()
             .map_err(|_| anyhow!("the thread that obtains the tools panicked"))??;
-        let variables = vec![
-            ("TRIMTAB_FILTER", filter.into()),
-            ("TRIMTAB_ENVOY", envoy.into()),
-            ("TRIMTAB_PYTHON", python.into()),
-        ];
+        variables.push(("TRIMTAB_FILTER", filter.into()));
         Ok(Prepared {
             binaries,
             variables,
@@ -105,13 +100,20 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     table.verdict(args.filter.is_some())
 }
 
-fn obtain_tools(envoy_version: Option<&str>) -> Result<(PathBuf, PathBuf)> {
+/// The tools, as variables that say where they are.
+fn obtain_tools(envoy_version: Option<&str>) -> Result<Vec<(&'static str, OsString)>> {
     let envoy = match envoy_version {
         Some(version) => tools::envoy::fetch(version)?,
         None => tools::envoy::obtain()?,
     };
     eprintln!("    envoy {}: {}", envoy.version, envoy.path.display());
-    Ok((envoy.path, tools::python::venv()?))
+    let [oldest, newest] = tools::envoy::releases()?;
+    Ok(vec![
+        ("TRIMTAB_ENVOY", envoy.path.into()),
+        ("TRIMTAB_ENVOY_OLDEST", oldest.path.into()),
+        ("TRIMTAB_ENVOY_NEWEST", newest.path.into()),
+        ("TRIMTAB_PYTHON", tools::python::venv()?.into()),
+    ])
 }
 
 fn run_tier(tier: Tier, prepared: &Prepared, filter: Option<&str>) -> Result<Outcome> {

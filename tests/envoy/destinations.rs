@@ -1,0 +1,527 @@
+//! Every way to name the destination, with the files of deploy/envoy/destinations, on the oldest and the newest Envoy.
+
+use std::net::Ipv6Addr;
+
+use serde_json::{Value, json};
+use trimtab_filter::{Destination, Form as Named};
+use trimtab_loadtable::EndpointReport;
+
+use crate::support::backend::Seen;
+use crate::support::client::{ask_body, post_spelled};
+use crate::support::config::Form;
+use crate::support::{
+    Answer, Backend, RELEASES, Release, Response, ScriptedAggregator, Stage, StageOptions,
+    eventually, overlay, row, table,
+};
+
+/// More than any of three servers is left out of by chance.
+const RUN: usize = 45;
+
+const FORMS: [(&str, Named); 4] = [
+    ("override_host", Named::OverrideHost),
+    ("stateful_session", Named::StatefulSession),
+    ("lua", Named::Lua),
+    ("original_dst", Named::OriginalDst),
+];
+
+/// The header that a form reads, and how values look there.
+fn destination(form: Named) -> Destination {
+    let header = match form {
+        Named::OriginalDst => "x-envoy-original-dst-host",
+        _ => "x-gateway-destination-endpoint",
+    };
+    Destination {
+        form,
+        header: header.to_owned(),
+        hbone: None,
+    }
+}
+
+/// One form of the destination in one Envoy.
+struct Trial {
+    what: String,
+    destination: Destination,
+    servers: Vec<Backend>,
+    aggregator: ScriptedAggregator,
+    stage: Stage,
+    sequence: u64,
+}
+
+impl Trial {
+    /// Two ports of one address, as ranks of data-parallel servers have them, and an IPv6 address. No table yet.
+    async fn start(release: Release, form: Named, overlay: &dyn Fn(&[Backend]) -> Value) -> Self {
+        let servers = vec![
+            Backend::start().await,
+            Backend::start().await,
+            Backend::start_on(Ipv6Addr::LOCALHOST.into()).await,
+        ];
+        let aggregator = ScriptedAggregator::start(Answer::Status(503)).await;
+        let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
+        let options = StageOptions {
+            plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
+            overlay: overlay(&servers),
+            release: Some(release),
+            ..StageOptions::default()
+        };
+        let stage = Stage::start(&addresses, aggregator.address, options).await;
+        Self {
+            what: format!("{form:?} on {release:?}"),
+            destination: destination(form),
+            servers,
+            aggregator,
+            stage,
+            sequence: 0,
+        }
+    }
+
+    /// Requests that have arrived at each server.
+    fn counts(&self) -> Vec<usize> {
+        self.servers.iter().map(Backend::count).collect()
+    }
+
+    /// A request that names the last server itself, in one spelling or another.
+    async fn forge(&self, n: usize) -> Response {
+        let name = match n % 3 {
+            0 => self.destination.header.clone(),
+            1 => self.destination.header.to_uppercase(),
+            _ => title(&self.destination.header),
+        };
+        let last = self.servers.last().unwrap().name();
+        let value = self.destination.value(&last).into_owned();
+        let headers: Vec<_> = (0..=n % 2).map(|_| (&*name, &*value)).collect();
+        let body = ask_body(&format!("question {n}"));
+        let answer = post_spelled(self.stage.address, &headers, &body).await;
+        let shown = answer.header(&self.destination.header);
+        assert_eq!(shown, "", "{}: clients are told nothing", self.what);
+        answer
+    }
+
+    /// Without a table the cluster's policy decides, and not the client.
+    async fn balances(&self) {
+        for n in 0..RUN {
+            self.forge(n).await.ok();
+        }
+        let counts = self.counts();
+        assert!(
+            counts.iter().all(|count| *count > 0),
+            "{}: {counts:?}",
+            self.what
+        );
+    }
+
+    /// Publishes a table in which the servers wait as long as given.
+    fn publish(&mut self, waits_ms: &[u32]) {
+        // A nudge counts up by one.
+        self.sequence += 1_000;
+        let rows = self.servers.iter().zip(waits_ms);
+        let rows = rows.map(|(server, wait_ms)| row(&server.name(), *wait_ms));
+        let table = table(self.sequence, rows.collect());
+        self.aggregator.publish(Answer::Table(table));
+    }
+
+    /// With each server as the best one in turn, every request arrives at the server that the filter named.
+    async fn lands_where_asked(&mut self) {
+        for best in 0..self.servers.len() {
+            let waits: Vec<_> = (0..self.servers.len())
+                .map(|index| if index == best { 0 } else { 600_000 })
+                .collect();
+            self.publish(&waits);
+            let name = self.servers[best].name();
+            let mut placed = 0;
+            eventually("the best one has got its share", async || {
+                placed += usize::from(self.lands(placed).await == name);
+                (placed == RUN / 3).then_some(())
+            })
+            .await;
+        }
+        for row in self.books().await {
+            let what = format!("{}: {row:?}", self.what);
+            let served = self.server(&row.address).count() as u64;
+            assert_eq!(row.failed, 0, "{what}: all went where they were sent");
+            assert!((1..=served).contains(&row.finished), "{what}");
+        }
+    }
+
+    /// Sends one and returns where it was to go, which is where it arrived.
+    async fn lands(&self, n: usize) -> String {
+        let before = self.counts();
+        let response = self.forge(n).await.ok();
+        let arrived: Vec<_> = (self.servers.iter().zip(before))
+            .filter(|(server, before)| server.count() > *before)
+            .map(|(server, _)| server.name())
+            .collect();
+        let asked = response.endpoint();
+        assert_eq!(arrived, [asked], "{}: request {n}", self.what);
+        asked.to_owned()
+    }
+
+    fn server(&self, name: &str) -> &Backend {
+        let mut servers = self.servers.iter();
+        servers.find(|server| server.name() == name).unwrap()
+    }
+
+    /// The proxy's own books of each server, when all that it placed is in them.
+    async fn books(&self) -> Vec<EndpointReport> {
+        let is_placed = |seen: &Seen| seen.headers.contains_key(&self.destination.header);
+        let placed = self
+            .servers
+            .iter()
+            .map(|server| server.seen().into_iter().filter(is_placed).count());
+        let placed = placed.sum::<usize>() as u64;
+        eventually("everything placed is finished", async || {
+            self.aggregator.nudge();
+            let books = self.aggregator.last_report()?.endpoints;
+            let idle = books.iter().all(|row| row.in_flight == 0);
+            let finished: u64 = books.iter().map(|row| row.finished).sum();
+            (idle && finished >= placed).then_some(books)
+        })
+        .await
+    }
+
+    /// All requests go to the first server, which then dies. Returns what ten more are answered with.
+    async fn first_dies(&mut self) -> Vec<Response> {
+        self.publish(&[0, 600_000, 600_000]);
+        eventually("all go to the first", async || {
+            let [first, second, ..] = &self.servers[..] else {
+                panic!("three")
+            };
+            self.stage.all_on(first, second).await.then_some(())
+        })
+        .await;
+        drop(self.servers.remove(0));
+        // A worker that has not yet seen its connection close loses a request on it.
+        eventually("every connection is seen closed", async || {
+            for _ in 0..RUN / 3 {
+                let answer = post_spelled(self.stage.address, &[], &ask_body("gone?")).await;
+                let text = String::from_utf8_lossy(&answer.body);
+                if text.contains("connection termination") {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+        let mut answers = Vec::new();
+        for n in 0..10 {
+            let body = ask_body(&format!("after {n}"));
+            answers.push(post_spelled(self.stage.address, &[], &body).await);
+        }
+        answers
+    }
+
+    /// Nor does a client choose when the aggregator is gone.
+    async fn aggregator_goes(mut self) {
+        let waits: Vec<_> = (0..self.servers.len())
+            .map(|index| 600_000 * index as u32)
+            .collect();
+        self.publish(&waits);
+        let [first, second, ..] = &self.servers[..] else {
+            panic!("two are left")
+        };
+        eventually("all go to the best one", async || {
+            self.stage.all_on(first, second).await.then_some(())
+        })
+        .await;
+        // Its port closes.
+        self.aggregator = ScriptedAggregator::start(Answer::Status(503)).await;
+        for n in 0..RUN / 3 {
+            assert_eq!(self.lands(n).await, self.servers[0].name(), "{}", self.what);
+        }
+    }
+}
+
+fn title(name: &str) -> String {
+    let words = name
+        .split('-')
+        .map(|word| word[..1].to_uppercase() + &word[1..]);
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// No table, a table, a dead server: what every form has to come through.
+async fn life(
+    release: Release,
+    form: Named,
+    overlay: &dyn Fn(&[Backend]) -> Value,
+) -> (Trial, Vec<Response>) {
+    let mut trial = Trial::start(release, form, overlay).await;
+    trial.balances().await;
+    trial.publish(&[0, 0, 0]);
+    trial.stage.placing().await;
+    trial.lands_where_asked().await;
+    let answers = trial.first_dies().await;
+    (trial, answers)
+}
+
+/// A form as deployed.
+async fn deployed(name: &str, form: Named, release: Release) -> (Trial, Vec<Response>) {
+    life(release, form, &|_| overlay::read(name)).await
+}
+
+/// Books of ten requests that were sent to a dead server and answered by others.
+async fn moved_are_booked_where_they_went(trial: &Trial) {
+    eventually("the moved ones are in the books", async || {
+        let books = trial.books().await;
+        let alive = |row: &&EndpointReport| {
+            trial
+                .servers
+                .iter()
+                .any(|server| server.name() == row.address)
+        };
+        let dead: u64 = books
+            .iter()
+            .filter(|row| !alive(row))
+            .map(|row| row.failed)
+            .sum();
+        let placed = |seen: &&Seen| seen.headers.contains_key(&trial.destination.header);
+        let arrived: usize = trial
+            .servers
+            .iter()
+            .map(|server| server.seen().iter().filter(placed).count())
+            .sum();
+        let finished: u64 = books.iter().filter(alive).map(|row| row.finished).sum();
+        (dead > 0 && finished == arrived as u64).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn override_host_sends_each_request_to_its_host_and_the_second_of_the_list_takes_over() {
+    for release in RELEASES {
+        let (trial, answers) = deployed("override_host", Named::OverrideHost, release).await;
+        second_served(&trial, answers).await;
+        trial.aggregator_goes().await;
+    }
+}
+
+/// The host that stood second in the list served each of the answers.
+async fn second_served(trial: &Trial, answers: Vec<Response>) {
+    let count = answers.len();
+    answers.into_iter().for_each(|answer| drop(answer.ok()));
+    let last = |server: &Backend| {
+        server
+            .seen()
+            .into_iter()
+            .filter(|seen| seen.text().contains("after "))
+    };
+    let mut served = 0;
+    for server in &trial.servers {
+        for seen in last(server) {
+            let asked = seen.headers[&trial.destination.header].to_str().unwrap();
+            let hosts: Vec<_> = asked
+                .split(',')
+                .filter(|host| !host.contains("//"))
+                .collect();
+            assert_eq!(hosts[1], server.name(), "{}: {asked}", trial.what);
+            served += 1;
+        }
+    }
+    assert_eq!(served, count, "{}", trial.what);
+    moved_are_booked_where_they_went(trial).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stateful_session_sends_each_request_to_its_host_and_the_policy_takes_over() {
+    for release in RELEASES {
+        let (trial, answers) = deployed("stateful_session", Named::StatefulSession, release).await;
+        answers.into_iter().for_each(|answer| drop(answer.ok()));
+        moved_are_booked_where_they_went(&trial).await;
+        trial.aggregator_goes().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lua_sends_each_request_to_its_host_and_the_policy_takes_over() {
+    for release in RELEASES {
+        let (trial, answers) = deployed("lua", Named::Lua, release).await;
+        answers.into_iter().for_each(|answer| drop(answer.ok()));
+        moved_are_booked_where_they_went(&trial).await;
+        trial.aggregator_goes().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn original_dst_sends_each_request_to_its_host_and_nobody_takes_over() {
+    for release in RELEASES {
+        let (mut trial, answers) = deployed("original_dst", Named::OriginalDst, release).await;
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [503; 10], "{}: as the file says", trial.what);
+        trial.publish(&[0, 0]);
+        eventually("the table has noticed", async || {
+            let answer = trial.forge(0).await;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+        trial.aggregator_goes().await;
+    }
+}
+
+/// Endpoints behind an internal listener of the same Envoy, as behind Istio's tunnels but without encryption: the listener connects to
+/// the address that comes with the endpoint. `plain`: how many of them are not behind it.
+fn behind_a_listener(
+    destination: &Value,
+    servers: &[Backend],
+    plain: usize,
+    policy: &Value,
+) -> Value {
+    let endpoint = |(index, server): (usize, &Backend)| {
+        let (ip, port) = (server.address.ip(), server.address.port());
+        if index < plain {
+            return json!({"endpoint": {"address": {"socket_address": {"address": ip, "port_value": port}}}});
+        }
+        let address =
+            json!({"server_listener_name": "connect_originate", "endpoint_id": server.name()});
+        json!({
+            "endpoint": {"address": {"envoy_internal_address": address}},
+            "metadata": {"filter_metadata": {"envoy.filters.listener.original_dst": {"local": server.name()}}},
+        })
+    };
+    let endpoints: Vec<_> = servers.iter().enumerate().map(endpoint).collect();
+    let kind = |name: &str| format!("type.googleapis.com/envoy.extensions.{name}");
+    let original_dst = json!({"name": "envoy.filters.listener.original_dst", "typed_config": {"@type": kind("filters.listener.original_dst.v3.OriginalDst")}});
+    let raw = json!({"name": "envoy.transport_sockets.raw_buffer", "typed_config": {"@type": kind("transport_sockets.raw_buffer.v3.RawBuffer")}});
+    let tcp_proxy = json!({"@type": kind("filters.network.tcp_proxy.v3.TcpProxy"), "stat_prefix": "tunnel", "cluster": "tunnel"});
+    let passed = json!([{"kind": {"host": {}}, "name": "envoy.filters.listener.original_dst"}]);
+    let socket = json!({"@type": kind("transport_sockets.internal_upstream.v3.InternalUpstreamTransport"), "passthrough_metadata": passed, "transport_socket": raw});
+    let mut cluster = json!({
+        "type": "STATIC",
+        "eds_cluster_config": null,
+        "load_assignment": {"cluster_name": "model_servers", "endpoints": [{"lb_endpoints": endpoints}]},
+        "transport_socket_matches": [{"name": "tunnel", "match": {}, "transport_socket": {"name": "envoy.transport_sockets.internal_upstream", "typed_config": socket}}],
+    });
+    if plain > 0 {
+        cluster["transport_socket_matches"][0]["match"] = json!({"tunnel": true});
+        for endpoint in cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .skip(plain)
+        {
+            endpoint["metadata"]["filter_metadata"]["envoy.transport_socket_match"] =
+                json!({"tunnel": true});
+        }
+    }
+    cluster
+        .as_object_mut()
+        .unwrap()
+        .extend(policy.as_object().unwrap().clone());
+    json!({
+        "destination": destination,
+        "model_servers": cluster,
+        "clusters": [{"name": "tunnel", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "1s"}],
+        "listeners": [{
+            "name": "connect_originate",
+            "internal_listener": {},
+            "listener_filters": [original_dst],
+            "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": tcp_proxy}]}],
+        }],
+        "bootstrap_extensions": [{"name": "envoy.bootstrap.internal_listener", "typed_config": {"@type": kind("bootstrap.internal_listener.v3.InternalListener")}}],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn override_host_finds_endpoints_behind_an_internal_listener_beside_others() {
+    for release in RELEASES {
+        let destination = json!({"hbone": "connect_originate"});
+        let overlay = |servers: &[Backend]| behind_a_listener(&destination, servers, 1, &json!({}));
+        let (trial, answers) = life(release, Named::OverrideHost, &overlay).await;
+        second_served(&trial, answers).await;
+        trial.aggregator_goes().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stateful_session_finds_endpoints_behind_an_internal_listener() {
+    for release in RELEASES {
+        let overlay = |servers: &[Backend]| {
+            let mut deployed = overlay::read("stateful_session");
+            let destination = json!({"form": "stateful_session", "hbone": "connect_originate"});
+            let policy = deployed["model_servers"].take();
+            let all = behind_a_listener(&destination, servers, 0, &policy);
+            deployed
+                .as_object_mut()
+                .unwrap()
+                .extend(all.as_object().unwrap().clone());
+            deployed
+        };
+        let (trial, _answers) = life(release, Named::StatefulSession, &overlay).await;
+        assert!(
+            trial
+                .stage
+                .envoy
+                .stat("tcp.tunnel.downstream_cx_total")
+                .await
+                .unwrap()
+                > 0
+        );
+    }
+}
+
+/// Answers to requests of a client that names the first of three servers, when there is no filter, and how many each server got.
+async fn without_the_filter(
+    release: Release,
+    form: Named,
+    overlay: Value,
+) -> (Vec<Response>, [usize; 3]) {
+    let servers = [
+        Backend::start().await,
+        Backend::start().await,
+        Backend::start().await,
+    ];
+    let addresses = servers.each_ref().map(|server| server.address);
+    let aggregator = ScriptedAggregator::start(Answer::Status(503)).await;
+    let options = StageOptions {
+        form: Form::Gone,
+        overlay,
+        release: Some(release),
+        ..StageOptions::default()
+    };
+    let stage = Stage::start(&addresses, aggregator.address, options).await;
+    let destination = destination(form);
+    let value = destination.value(&servers[0].name()).into_owned();
+    let names = [destination.header.clone(), title(&destination.header)];
+    let mut answers = Vec::new();
+    for name in names.iter().cycle().take(RUN) {
+        let body = ask_body("to the first");
+        let answer = post_spelled(stage.address, &[(name, &value)], &body).await;
+        answers.push(answer.ok());
+    }
+    (answers, servers.each_ref().map(Backend::count))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_cannot_choose_even_when_the_filter_is_gone() {
+    for release in RELEASES {
+        for (name, form) in FORMS {
+            let overlay = overlay::read(name);
+            let (_, counts) = without_the_filter(release, form, overlay.clone()).await;
+            assert!(
+                counts.iter().all(|count| *count > 0),
+                "{name} on {release:?}: {counts:?}"
+            );
+            // What does it is the early mutation: with another header there, the same requests all reach their server.
+            let mut open = overlay;
+            open["remove"] = "x-another".into();
+            let (_, counts) = without_the_filter(release, form, open).await;
+            assert_eq!(counts, [RUN, 0, 0], "{name} on {release:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_filter_tells_clients_where_a_request_went_unless_that_is_taken_off() {
+    let header = destination(Named::StatefulSession).header;
+    for release in RELEASES {
+        let mut overlay = overlay::read("stateful_session");
+        for told in [false, true] {
+            let form = Named::StatefulSession;
+            let (answers, _) = without_the_filter(release, form, overlay.clone()).await;
+            for answer in answers {
+                assert_eq!(!answer.header(&header).is_empty(), told, "{release:?}");
+            }
+            overlay
+                .as_object_mut()
+                .unwrap()
+                .remove("http_filters_before");
+        }
+    }
+}
