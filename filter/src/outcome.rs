@@ -100,8 +100,7 @@ mod tests {
         assert_eq!(by_status(429, 0, None), rest(None));
         assert_eq!(by_status(503, 0, Some(0)), rest(Some(0)));
         assert_eq!(by_status(500, 0, Some(9)), Some(Outcome::ServerError));
-        let failing = [200, 204, 301, 400, 404, 429, 499, 500, 503, 599, 600, 0]
-            .map(|status| is_failing(status));
+        let failing = [200, 204, 301, 400, 404, 429, 499, 500, 503, 599, 600, 0].map(is_failing);
         let expected = [429, 500, 503, 599].len();
         assert_eq!(failing.iter().filter(|failing| **failing).count(), expected);
     }

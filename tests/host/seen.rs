@@ -52,6 +52,14 @@ fn times_of_two_workers_are_told_once_each_and_errors_by_kind() {
         }
         exchange.close(vm);
     }
+    // An error's first byte is no token's.
+    let vm = &mut proxy.worker(1).vm;
+    let mut exchange = ask(vm);
+    route(vm, &exchange);
+    vm.set_attribute(exchange.stream, "response.code", 500_u64.to_le_bytes());
+    exchange.response(vm, 500);
+    exchange.response_chunk(vm, b"no", true);
+    exchange.close(vm);
     all.extend(reports(&mut proxy, 10));
     let said = said(&all, ENDPOINTS[0]);
     let expected = [
@@ -60,6 +68,7 @@ fn times_of_two_workers_are_told_once_each_and_errors_by_kind() {
         (seen::FIRST_BYTE_SUM_MS, 12 * 300),
         (seen::END_SUM_MS, 9 * 800),
         (ErrorKind::Reset as u8, 2),
+        (ErrorKind::ServerError as u8, 1),
     ];
     assert_eq!(said, BTreeMap::from(expected));
 }

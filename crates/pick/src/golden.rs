@@ -192,7 +192,7 @@ fn end_some(picker: &mut Picker, script: &mut Rng, now: Millis, running: &mut Ve
             _ => Outcome::Ok,
         };
         // Some endpoints fail more often than others.
-        let is_weak = running[at].endpoint().0 % 4 == 0;
+        let is_weak = running[at].endpoint().0.is_multiple_of(4);
         if is_weak || outcome == Outcome::Ok {
             picker.on_outcome(now, &mut running[at], outcome);
         }
