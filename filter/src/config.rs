@@ -77,7 +77,7 @@ pub struct Config {
     /// `Retry-After`. 0 s (nobody is left out) to 10 min, 60 s by default.
     pub max_ejection_ms: u64,
     /// `decide_after_bytes`: how much of a body is held back and read at most. 16 KiB by default, which fits below the 32 KiB buffer
-    /// limit of hardened listeners; more only where the listener is known to allow it.
+    /// limit of hardened listeners; with more than the listener's limit, larger bodies wait for `decide_within`.
     pub decide_after_bytes: usize,
     /// `decide_within`: how long a body that comes slowly is read before the request is placed by what has come of it. 100 ms to 60 s, 1 s by
     /// default.

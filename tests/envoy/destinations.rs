@@ -1,14 +1,16 @@
 //! Every way to name the destination, with the files of deploy/envoy/destinations, on the oldest and the newest Envoy.
 
+mod gone;
+mod tunnel;
+
 use std::net::Ipv6Addr;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use trimtab_filter::{Destination, Form as Named};
 use trimtab_loadtable::EndpointReport;
 
 use crate::support::backend::Seen;
 use crate::support::client::{ask_body, post_spelled};
-use crate::support::config::Form;
 use crate::support::{
     Answer, Backend, RELEASES, Release, Response, ScriptedAggregator, Stage, StageOptions,
     eventually, overlay, row, table,
@@ -352,176 +354,5 @@ async fn original_dst_sends_each_request_to_its_host_and_nobody_takes_over() {
         })
         .await;
         trial.aggregator_goes().await;
-    }
-}
-
-/// Endpoints behind an internal listener of the same Envoy, as behind Istio's tunnels but without encryption: the listener connects to
-/// the address that comes with the endpoint. `plain`: how many of them are not behind it.
-fn behind_a_listener(
-    destination: &Value,
-    servers: &[Backend],
-    plain: usize,
-    policy: &Value,
-) -> Value {
-    let endpoint = |(index, server): (usize, &Backend)| {
-        let (ip, port) = (server.address.ip(), server.address.port());
-        if index < plain {
-            return json!({"endpoint": {"address": {"socket_address": {"address": ip, "port_value": port}}}});
-        }
-        let address =
-            json!({"server_listener_name": "connect_originate", "endpoint_id": server.name()});
-        json!({
-            "endpoint": {"address": {"envoy_internal_address": address}},
-            "metadata": {"filter_metadata": {"envoy.filters.listener.original_dst": {"local": server.name()}}},
-        })
-    };
-    let endpoints: Vec<_> = servers.iter().enumerate().map(endpoint).collect();
-    let kind = |name: &str| format!("type.googleapis.com/envoy.extensions.{name}");
-    let original_dst = json!({"name": "envoy.filters.listener.original_dst", "typed_config": {"@type": kind("filters.listener.original_dst.v3.OriginalDst")}});
-    let raw = json!({"name": "envoy.transport_sockets.raw_buffer", "typed_config": {"@type": kind("transport_sockets.raw_buffer.v3.RawBuffer")}});
-    let tcp_proxy = json!({"@type": kind("filters.network.tcp_proxy.v3.TcpProxy"), "stat_prefix": "tunnel", "cluster": "tunnel"});
-    let passed = json!([{"kind": {"host": {}}, "name": "envoy.filters.listener.original_dst"}]);
-    let socket = json!({"@type": kind("transport_sockets.internal_upstream.v3.InternalUpstreamTransport"), "passthrough_metadata": passed, "transport_socket": raw});
-    let mut cluster = json!({
-        "type": "STATIC",
-        "eds_cluster_config": null,
-        "load_assignment": {"cluster_name": "model_servers", "endpoints": [{"lb_endpoints": endpoints}]},
-        "transport_socket_matches": [{"name": "tunnel", "match": {}, "transport_socket": {"name": "envoy.transport_sockets.internal_upstream", "typed_config": socket}}],
-    });
-    if plain > 0 {
-        cluster["transport_socket_matches"][0]["match"] = json!({"tunnel": true});
-        for endpoint in cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
-            .as_array_mut()
-            .unwrap()
-            .iter_mut()
-            .skip(plain)
-        {
-            endpoint["metadata"]["filter_metadata"]["envoy.transport_socket_match"] =
-                json!({"tunnel": true});
-        }
-    }
-    cluster
-        .as_object_mut()
-        .unwrap()
-        .extend(policy.as_object().unwrap().clone());
-    json!({
-        "destination": destination,
-        "model_servers": cluster,
-        "clusters": [{"name": "tunnel", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "1s"}],
-        "listeners": [{
-            "name": "connect_originate",
-            "internal_listener": {},
-            "listener_filters": [original_dst],
-            "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": tcp_proxy}]}],
-        }],
-        "bootstrap_extensions": [{"name": "envoy.bootstrap.internal_listener", "typed_config": {"@type": kind("bootstrap.internal_listener.v3.InternalListener")}}],
-    })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn override_host_finds_endpoints_behind_an_internal_listener_beside_others() {
-    for release in RELEASES {
-        let destination = json!({"hbone": "connect_originate"});
-        let overlay = |servers: &[Backend]| behind_a_listener(&destination, servers, 1, &json!({}));
-        let (trial, answers) = life(release, Named::OverrideHost, &overlay).await;
-        second_served(&trial, answers).await;
-        trial.aggregator_goes().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn stateful_session_finds_endpoints_behind_an_internal_listener() {
-    for release in RELEASES {
-        let overlay = |servers: &[Backend]| {
-            let mut deployed = overlay::read("stateful_session");
-            let destination = json!({"form": "stateful_session", "hbone": "connect_originate"});
-            let policy = deployed["model_servers"].take();
-            let all = behind_a_listener(&destination, servers, 0, &policy);
-            deployed
-                .as_object_mut()
-                .unwrap()
-                .extend(all.as_object().unwrap().clone());
-            deployed
-        };
-        let (trial, _answers) = life(release, Named::StatefulSession, &overlay).await;
-        assert!(
-            trial
-                .stage
-                .envoy
-                .stat("tcp.tunnel.downstream_cx_total")
-                .await
-                .unwrap()
-                > 0
-        );
-    }
-}
-
-/// Answers to requests of a client that names the first of three servers, when there is no filter, and how many each server got.
-async fn without_the_filter(
-    release: Release,
-    form: Named,
-    overlay: Value,
-) -> (Vec<Response>, [usize; 3]) {
-    let servers = [
-        Backend::start().await,
-        Backend::start().await,
-        Backend::start().await,
-    ];
-    let addresses = servers.each_ref().map(|server| server.address);
-    let aggregator = ScriptedAggregator::start(Answer::Status(503)).await;
-    let options = StageOptions {
-        form: Form::Gone,
-        overlay,
-        release: Some(release),
-        ..StageOptions::default()
-    };
-    let stage = Stage::start(&addresses, aggregator.address, options).await;
-    let destination = destination(form);
-    let value = destination.value(&servers[0].name()).into_owned();
-    let names = [destination.header.clone(), title(&destination.header)];
-    let mut answers = Vec::new();
-    for name in names.iter().cycle().take(RUN) {
-        let body = ask_body("to the first");
-        let answer = post_spelled(stage.address, &[(name, &value)], &body).await;
-        answers.push(answer.ok());
-    }
-    (answers, servers.each_ref().map(Backend::count))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_cannot_choose_even_when_the_filter_is_gone() {
-    for release in RELEASES {
-        for (name, form) in FORMS {
-            let overlay = overlay::read(name);
-            let (_, counts) = without_the_filter(release, form, overlay.clone()).await;
-            assert!(
-                counts.iter().all(|count| *count > 0),
-                "{name} on {release:?}: {counts:?}"
-            );
-            // What does it is the early mutation: with another header there, the same requests all reach their server.
-            let mut open = overlay;
-            open["remove"] = "x-another".into();
-            let (_, counts) = without_the_filter(release, form, open).await;
-            assert_eq!(counts, [RUN, 0, 0], "{name} on {release:?}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_session_filter_tells_clients_where_a_request_went_unless_that_is_taken_off() {
-    let header = destination(Named::StatefulSession).header;
-    for release in RELEASES {
-        let mut overlay = overlay::read("stateful_session");
-        for told in [false, true] {
-            let form = Named::StatefulSession;
-            let (answers, _) = without_the_filter(release, form, overlay.clone()).await;
-            for answer in answers {
-                assert_eq!(!answer.header(&header).is_empty(), told, "{release:?}");
-            }
-            overlay
-                .as_object_mut()
-                .unwrap()
-                .remove("http_filters_before");
-        }
     }
 }

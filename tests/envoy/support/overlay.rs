@@ -51,6 +51,7 @@ pub(crate) fn apply(envoy: &str, overlay: &Value) -> String {
     envoy.to_string()
 }
 
+#[derive(Clone, Copy)]
 enum Place {
     First,
     BeforeLast,
