@@ -13,7 +13,7 @@ async fn the_access_log_says_where_a_request_went_and_why() {
         // Envoy writes its access log in batches; asking for it flushes nothing, time does.
         let log = stage.envoy.log_text();
         log.lines()
-            .rfind(|line| line.contains("reason="))
+            .rfind(|line| line.contains("endpoint="))
             .map(str::to_owned)
     })
     .await;

@@ -60,7 +60,8 @@ impl Trial {
         let aggregator = ScriptedAggregator::start(Answer::Status(503)).await;
         let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
         let options = StageOptions {
-            plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
+            // What is asked for does not depend on how earlier requests went.
+            plugin: Some("\"table_max_age\": \"60s\", \"max_ejection\": \"0s\"".to_owned()),
             overlay: overlay(&servers),
             release: Some(release),
             ..StageOptions::default()

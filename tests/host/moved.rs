@@ -174,7 +174,7 @@ fn an_endpoint_whose_answers_fail_is_left_out_and_the_explanation_says_so() {
         exchange.response(proxy.vm(), 200);
         let headers = exchange.response_headers.as_ref().expect("an answer");
         let explained = headers.text(EXPLAIN).expect("explained");
-        assert!(explained.ends_with("left_out=1"), "{explained}");
+        assert!(explained.contains("left_out=1"), "{explained}");
     }
 }
 
