@@ -10,6 +10,7 @@
     reason = "helpers of tests: a failure here is a failed test"
 )]
 
+mod adoption;
 mod bodies;
 mod deploy;
 mod destinations;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
@@ -37,6 +37,8 @@ struct Shared {
     refused: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
+    /// Tables of further pools, which never change.
+    others: Mutex<Vec<Table>>,
 }
 
 /// The server. Dropping it closes its port and every connection, like a crash.
@@ -56,10 +58,12 @@ impl ScriptedAggregator {
             refused: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            others: Mutex::default(),
         });
         let router = Router::new()
             .route("/v1/pools/default/sync", post(sync))
             .route("/v1/pools/default/report", post(take_news))
+            .route("/v1/pools/{pool}/sync", post(sync_other))
             .with_state(Arc::clone(&shared));
         let server = Server::start(router).await;
         Self {
@@ -72,6 +76,11 @@ impl ScriptedAggregator {
     /// Answers every waiting and every later sync with this.
     pub(crate) fn publish(&self, answer: Answer) {
         self.shared.answer.send_replace(answer);
+    }
+
+    /// Publishes a table of a further pool.
+    pub(crate) fn add(&self, table: Table) {
+        self.shared.others.lock().unwrap().push(table);
     }
 
     /// Publishes the current table once more, as news: the waiting sync is answered, and the next one brings a fresh report.
@@ -151,6 +160,29 @@ async fn sync(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
             bytes.into_response()
         }
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+    }
+}
+
+/// A further pool: its table once, then no news.
+async fn sync_other(
+    State(shared): State<Arc<Shared>>,
+    Path(pool): Path<String>,
+    body: Bytes,
+) -> Response {
+    let Ok(report) = Report::decode(&body) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let table = {
+        let others = shared.others.lock().unwrap();
+        others.iter().find(|table| table.pool == pool).cloned()
+    };
+    match table {
+        None => StatusCode::NOT_FOUND.into_response(),
+        Some(table) if report.have == Some(table.version) => {
+            tokio::time::sleep(Duration::from_millis(report.wait_ms.into())).await;
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Some(table) => table.encode().into_response(),
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Values {
     pub(crate) aggregator: SocketAddr,
     /// Further settings of the plugin, as JSON members: `"seed": 7`.
     pub(crate) plugin: Option<String>,
+    /// Settings in the place of `"pool": "default"`.
+    pub(crate) pools: Option<String>,
     pub(crate) form: Form,
 }
 
@@ -85,6 +87,9 @@ pub(crate) fn with_values(values: &Values) -> String {
             "\"pool\": \"default\",",
             &format!("\"pool\": \"default\", {plugin},"),
         );
+    }
+    if let Some(pools) = &values.pools {
+        replace_once(&mut text, "\"pool\": \"default\"", pools);
     }
     in_form(&text, values.form)
 }

@@ -20,6 +20,8 @@ use super::wait::eventually;
 pub(crate) struct StageOptions {
     /// Further settings of the plugin, as JSON members.
     pub(crate) plugin: Option<String>,
+    /// Settings in the place of `"pool": "default"`, as JSON members.
+    pub(crate) pools: Option<String>,
     /// Envoy's workers.
     pub(crate) workers: u32,
     /// The form of the filter.
@@ -34,6 +36,7 @@ impl Default for StageOptions {
     fn default() -> Self {
         Self {
             plugin: None,
+            pools: None,
             workers: 2,
             form: Form::Single,
             overlay: json!({}),
@@ -75,6 +78,7 @@ impl Stage {
             endpoints: endpoints.display().to_string(),
             aggregator,
             plugin: options.plugin,
+            pools: options.pools,
             form: options.form,
         };
         let path = dir.path().join("envoy.yaml");

@@ -1,0 +1,172 @@
+//! Step by step into a running proxy: routes that are left alone or only observed, several pools, what access logs say.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Answer, Backend, RELEASES, Response, ScriptedAggregator, Stage, StageOptions, eventually, post,
+    row, table,
+};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// A route of its own for paths with this prefix.
+fn route(prefix: &str, more: &Value) -> Value {
+    let mut route = json!({
+        "match": {"prefix": prefix},
+        "route": {"cluster": "model_servers", "timeout": "0s"},
+    });
+    let fields = route.as_object_mut().unwrap();
+    fields.extend(more.as_object().unwrap().clone());
+    route
+}
+
+fn metadata(fields: &Value) -> Value {
+    json!({"metadata": {"filter_metadata": {"trimtab": fields}}})
+}
+
+async fn ask(stage: &Stage, path: &str, model: &str) -> Response {
+    let body = json!({"model": model, "messages": [{"role": "user", "content": "hello"}]});
+    post(stage.address, path, &[JSON], body.to_string())
+        .await
+        .unwrap()
+        .ok()
+}
+
+/// The fields of the newest line of the access log for that path.
+async fn logged(stage: &Stage, path: &str) -> Value {
+    eventually("a line in the access log", async || {
+        let log = stage.envoy.log_text();
+        let lines = log.lines().filter(|line| line.starts_with('{'));
+        let mut entries = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        entries.rfind(|entry| entry["path"] == path)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_are_left_alone_observed_or_placed_as_their_metadata_says() {
+    for release in RELEASES {
+        let (a, b) = (Backend::start().await, Backend::start().await);
+        let disabled = json!({"typed_per_filter_config": {"trimtab": {
+            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true}}});
+        let options = StageOptions {
+            plugin: Some(r#""per_route": true, "explain_log": true"#.to_owned()),
+            overlay: json!({
+                "routes": [
+                    route("/off", &disabled),
+                    route("/observe", &metadata(&json!({"mode": "observe"}))),
+                    route("/none", &metadata(&json!({"mode": "0"}))),
+                    route("/mistake", &metadata(&json!({"pool": "unknown"}))),
+                ],
+                "access_log": {"logged": "%FILTER_STATE(wasm.trimtab_decision:PLAIN)%"},
+            }),
+            release: Some(release),
+            ..StageOptions::default()
+        };
+        let (stage, aggregator) = Stage::placing_by(options, &[(&a, 0), (&b, 60_000)]).await;
+        let placed = |response: &Response| {
+            let text = response.header("x-trimtab-decision").to_owned();
+            text.contains("endpoint=") && !text.contains("mode=observe")
+        };
+        assert!(placed(&ask(&stage, "/v1/chat/completions", "m").await));
+        for path in ["/off", "/observe", "/none", "/mistake"] {
+            let path = format!("{path}/v1/chat/completions");
+            for _ in 0..8 {
+                let response = ask(&stage, &path, "m").await;
+                assert!(!placed(&response), "{path}: {:?}", response.headers);
+            }
+        }
+        for backend in [&a, &b] {
+            let seen = backend.seen();
+            let observed = seen.iter().filter(|seen| seen.path.starts_with("/o"));
+            for seen in observed {
+                let destination = seen.headers.get("x-gateway-destination-endpoint");
+                assert_eq!(destination, None, "{}", seen.path);
+            }
+        }
+        let response = ask(&stage, "/observe/v1/chat/completions", "m").await;
+        let text = response.header("x-trimtab-decision");
+        assert!(text.contains("mode=observe; went=127.0.0.1:"), "{text}");
+        assert!(text.contains("went_wait_ms="), "{text}");
+
+        let entry = logged(&stage, "/v1/chat/completions").await;
+        let decision = entry["logged"].as_str().unwrap_or_default();
+        assert!(decision.starts_with("reason="), "{entry}");
+        let entry = logged(&stage, "/observe/v1/chat/completions").await;
+        let decision = entry["logged"].as_str().unwrap_or_default();
+        assert!(decision.contains("went=127.0.0.1:"), "{entry}");
+        let log = stage.envoy.log_text();
+        let said = log.matches("trimtab.pool names a pool").count();
+        assert!((1..=2).contains(&said), "once per worker, not {said} times");
+
+        let observed = eventually("observations are counted", async || {
+            let name = "wasmcustom.trimtab_observed_total";
+            let counts = stage.envoy.stats(name).await.unwrap();
+            (counts.values().sum::<u64>() >= 17).then_some(counts)
+        })
+        .await;
+        let other = |counts: &BTreeMap<String, u64>| {
+            let mut counts = counts.iter();
+            counts.any(|(name, count)| name.ends_with("choice.other") && *count > 0)
+        };
+        assert!(
+            other(&observed),
+            "least-request does not know: {observed:?}"
+        );
+        eventually("what was observed is in the books, and over", async || {
+            aggregator.nudge();
+            let report = aggregator.last_report()?;
+            let rows = &report.endpoints;
+            let sent: u64 = rows.iter().map(|row| row.sent).sum();
+            let open: u32 = rows.iter().map(|row| row.in_flight).sum();
+            (sent >= 18 && open == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pools_of_one_plugin_place_their_own_requests() {
+    let (a, b, c) = (
+        Backend::start().await,
+        Backend::start().await,
+        Backend::start().await,
+    );
+    let rows = vec![row(&a.name(), 0), row(&b.name(), 60_000)];
+    let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
+    let mut code = table(1, vec![row(&c.name(), 0)]);
+    code.pool = "code".to_owned();
+    aggregator.add(code);
+    let options = StageOptions {
+        pools: Some(
+            r#""pools": [{"pool": "code", "models": ["coder*"]}, {"pool": "default"}], "table_max_age": "60s""#
+                .to_owned(),
+        ),
+        ..StageOptions::default()
+    };
+    let addresses = [a.address, b.address, c.address];
+    let stage = Stage::start(&addresses, aggregator.address, options).await;
+    stage.placing().await;
+    eventually("both pools are placed on both workers", async || {
+        for n in 0..24 {
+            let response = ask(&stage, "/v1/chat/completions", &format!("coder-{n}")).await;
+            let decision = response.header("x-trimtab-decision");
+            if !decision.contains(&format!("endpoint={}", c.name())) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    let (before, others) = (c.count(), a.count());
+    for n in 0..20 {
+        ask(&stage, "/v1/chat/completions", &format!("coder-{n}")).await;
+        let response = ask(&stage, "/v1/chat/completions", "m").await;
+        let decision = response.header("x-trimtab-decision");
+        assert!(decision.contains("pool=default"), "{decision}");
+    }
+    assert_eq!(c.count(), before + 20);
+    assert!(a.count() > others);
+}
