@@ -106,6 +106,9 @@ fn decider_of(pool: &str, config: &Rc<Config>, entropy: u64) -> Root {
     if let Some(error) = error {
         root.count_error(error);
     }
+    // With new settings there is a table already: without it this VM's requests would not be placed up to its first tick.
+    let taken = root.with(|worker| exchange::take_shared_table(&root, worker));
+    taken.map(|taken| root.checked(taken));
     // Only a head start for the right VM; the next tick asks again.
     root.checked(exchange::hold_lease(&root, root.now_ns(), When::Configure));
     root

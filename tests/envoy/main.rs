@@ -21,6 +21,7 @@ mod health;
 mod in_flight;
 mod placement;
 mod protocol;
+mod reload;
 mod seen;
 mod support;
 mod sync;

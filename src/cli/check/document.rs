@@ -193,7 +193,9 @@ fn plugin(object: &Map<String, Value>, path: &str) -> Option<(Finding, Option<Va
         return None;
     }
     let mut finding = filter(what, &settings);
-    finding.problems.extend(cannot_hold_headers(object));
+    finding
+        .problems
+        .extend(cannot_hold_headers(object, &settings));
     Some((finding, Some(settings)))
 }
 
@@ -208,15 +210,19 @@ fn named_ours(object: &Map<String, Value>) -> bool {
     names.into_iter().any(|name| name.contains("trimtab"))
 }
 
-/// Without the option Envoy calls no body callback while the headers are held back, and every request waits for ever.
-fn cannot_hold_headers(object: &Map<String, Value>) -> Option<String> {
+/// Without the option Envoy calls no body callback while a single plugin holds the headers back. Two plugins need none.
+fn cannot_hold_headers(object: &Map<String, Value>, settings: &Value) -> Option<String> {
+    let role = settings.get("role").and_then(Value::as_str);
+    if role.is_some_and(|role| role != "single") {
+        return None;
+    }
     let allowed = object
         .get("allow_on_headers_stop_iteration")
         .and_then(Value::as_bool)
         == Some(true);
     (!allowed).then(|| {
-        "allow_on_headers_stop_iteration: is not true; every completion request would hang; write `allow_on_headers_stop_iteration: true` \
-         beside vm_config (Envoy 1.35 or newer)"
+        "allow_on_headers_stop_iteration: is not true; requests would be placed without a look at their prompts; write \
+         `allow_on_headers_stop_iteration: true` beside vm_config (Envoy 1.35 or newer), or use two plugins with the roles tap and pick"
             .to_owned()
     })
 }
@@ -276,6 +282,13 @@ mod tests {
             ),
             (
                 envoy(r#"{"pool": "a", "aggregator": {"cluster": "agg"}}"#, hold),
+                "filter at static_resources.listeners[0].filters[0].config.configuration",
+            ),
+            (
+                envoy(
+                    r#"{"role": "tap", "pool": "a", "aggregator": {"cluster": "agg"}}"#,
+                    "",
+                ),
                 "filter at static_resources.listeners[0].filters[0].config.configuration",
             ),
             (

@@ -126,7 +126,8 @@ fn in_form(text: &str, form: Form) -> String {
     let plugins = match form {
         Form::Single => return text.to_owned(),
         Form::SingleWithoutOption => stop_all + "\n",
-        Form::Pair => role("tap", "a") + &role("pick", "b"),
+        // The module with no more callbacks than that role needs.
+        Form::Pair => role("tap", "a") + &role("pick", "b").replace("/filter.wasm", "/pick.wasm"),
         Form::PairInOneVm => role("tap", "a") + &role("pick", "a"),
         Form::Alone(only) => role(only, "a"),
         Form::Gone => String::new(),

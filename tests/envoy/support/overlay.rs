@@ -1,5 +1,7 @@
 //! deploy/envoy/destinations: the parts of envoy.yaml that are others with another form of the destination.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::config;
@@ -55,6 +57,22 @@ pub(crate) fn apply(envoy: &str, overlay: &Value) -> String {
         }
     }
     envoy.to_string()
+}
+
+/// Takes the listeners out, for Envoy to read from `path`: the rest of the configuration, and what that file holds.
+pub(crate) fn without_listeners(envoy: &str, path: &Path) -> (String, String) {
+    let mut envoy: Value = serde_saphyr::from_str(envoy).unwrap();
+    let mut listeners = at(&mut envoy, &["/static_resources/listeners"]).take();
+    for listener in listeners.as_array_mut().unwrap() {
+        let kind = "type.googleapis.com/envoy.config.listener.v3.Listener";
+        object(listener).insert("@type".to_owned(), kind.into());
+    }
+    object(at(&mut envoy, &["/static_resources"])).remove("listeners");
+    let source = json!({"resource_api_version": "V3", "path_config_source": {"path": path}});
+    let dynamic = json!({"lds_config": source});
+    object(&mut envoy).insert("dynamic_resources".to_owned(), dynamic);
+    let file = json!({"resources": listeners});
+    (envoy.to_string(), file.to_string())
 }
 
 #[derive(Clone, Copy)]

@@ -30,6 +30,8 @@ pub(crate) struct StageOptions {
     pub(crate) overlay: Value,
     /// The release of Envoy; absent: the usual one.
     pub(crate) release: Option<Release>,
+    /// Whether Envoy watches a file for the listener, so that [`Stage::set_plugin`] can change it.
+    pub(crate) listener_from_file: bool,
 }
 
 impl Default for StageOptions {
@@ -41,6 +43,7 @@ impl Default for StageOptions {
             form: Form::Single,
             overlay: json!({}),
             release: None,
+            listener_from_file: false,
         }
     }
 }
@@ -59,6 +62,9 @@ pub(crate) fn filter() -> PathBuf {
     let path = env::var_os("TRIMTAB_FILTER").map(PathBuf::from);
     path.expect("TRIMTAB_FILTER is not set: run `cargo xtask test --only envoy`, which builds filter.wasm and fetches Envoy")
 }
+
+/// File of [`StageOptions::listener_from_file`].
+const LISTENERS: &str = "listeners.json";
 
 /// Placed requests in a row that show that every worker has a table.
 const RUN: usize = 24;
@@ -85,6 +91,11 @@ impl Stage {
         let mut text = config::with_values(&values);
         if options.overlay != json!({}) {
             text = overlay::apply(&text, &options.overlay);
+        }
+        if options.listener_from_file {
+            let (rest, listeners) = overlay::without_listeners(&text, &dir.path().join(LISTENERS));
+            text = rest;
+            std::fs::write(dir.path().join(LISTENERS), listeners).unwrap();
         }
         std::fs::write(&path, text).unwrap();
         let binary = match options.release {
@@ -217,6 +228,17 @@ impl Stage {
             (placed == RUN).then_some(())
         })
         .await;
+    }
+
+    /// Changes the text of the listener's file, in which the plugin's settings stand with their quotes escaped.
+    pub(crate) fn set_plugin(&self, change: impl FnOnce(&str) -> String) {
+        let path = self.dir.path().join(LISTENERS);
+        let before = std::fs::read_to_string(&path).unwrap();
+        let after = change(&before);
+        assert_ne!(after, before, "nothing to change in {before}");
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, after).unwrap();
+        std::fs::rename(&partial, &path).unwrap();
     }
 
     /// Replaces the list of endpoints that Envoy watches.

@@ -8,10 +8,12 @@ use serde_json::Value;
 
 /// The committed list. Envoy calls every callback that a module exports, used or not (about 10 us per request for the
 /// response callbacks), and the SDK exports all of them; so the list says which ones stay.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Abi {
     /// Exports of the finished module, by their final names: exactly these, each of them there.
     pub(crate) exports: BTreeSet<String>,
+    /// Those that the role pick needs; the others cost each request for nothing there.
+    pub(crate) pick_exports: BTreeSet<String>,
     /// Exports that take another's name, which is dropped: `(from, to)`.
     pub(crate) renames: Vec<(String, String)>,
     /// Functions that the module may import, from whatever module the ABI version names them in (`env`, `wasi_...`).
@@ -29,8 +31,10 @@ impl Abi {
         let value: Value = serde_json::from_str(text)?;
         let object = value.as_object().context("want an object")?;
         for key in object.keys() {
-            if !["exports", "rename_exports", "imports"].contains(&key.as_str()) {
-                bail!("unknown field {key:?}; known are exports, rename_exports, imports");
+            if !["exports", "pick_exports", "rename_exports", "imports"].contains(&key.as_str()) {
+                bail!(
+                    "unknown field {key:?}; known are exports, pick_exports, rename_exports, imports"
+                );
             }
         }
         let renames = value["rename_exports"]
@@ -48,6 +52,7 @@ impl Abi {
         });
         Ok(Self {
             exports: names(&value, "exports")?,
+            pick_exports: names(&value, "pick_exports")?,
             renames: renames.collect::<Result<_>>()?,
             imports: names(&value, "imports")?,
         })
@@ -73,11 +78,12 @@ mod tests {
 
     #[test]
     fn the_list_is_read_with_its_renames() {
-        let abi = Abi::parse(r#"{"exports": ["memory", "b"], "rename_exports": [{"from": "a", "to": "b"}], "imports": ["proxy_log"]}"#).unwrap();
+        let abi = Abi::parse(r#"{"exports": ["memory", "b"], "pick_exports": ["b"], "rename_exports": [{"from": "a", "to": "b"}], "imports": ["proxy_log"]}"#).unwrap();
         assert_eq!(
             abi.exports,
             BTreeSet::from(["b".to_owned(), "memory".to_owned()])
         );
+        assert_eq!(abi.pick_exports, BTreeSet::from(["b".to_owned()]));
         assert_eq!(abi.renames, [("a".to_owned(), "b".to_owned())]);
         assert_eq!(abi.imports, BTreeSet::from(["proxy_log".to_owned()]));
     }
@@ -86,10 +92,11 @@ mod tests {
     fn a_misspelt_or_incomplete_list_is_refused_and_named() {
         for (text, named) in [
             (r#"{"exports": [], "imports": [], "import": []}"#, "import"),
-            (r#"{"exports": []}"#, "imports"),
+            (r#"{"exports": []}"#, "pick_exports"),
+            (r#"{"exports": [], "pick_exports": []}"#, "imports"),
             (r#"{"exports": [1], "imports": []}"#, "exports"),
             (
-                r#"{"exports": [], "imports": [], "rename_exports": [{"from": "a"}]}"#,
+                r#"{"exports": [], "pick_exports": [], "imports": [], "rename_exports": [{"from": "a"}]}"#,
                 "to",
             ),
         ] {

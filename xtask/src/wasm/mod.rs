@@ -1,5 +1,6 @@
-//! `cargo xtask wasm`: target/trimtab/filter.wasm, optimised, pruned and checked against `filter/abi.json`; beside it the same with
-//! the names of its functions, to find out where one trapped.
+//! `cargo xtask wasm`: target/trimtab/filter.wasm, optimised, pruned and checked against `filter/abi.json`; beside it
+//! `filter.names.wasm`, the same with the names of its functions, to find out where one trapped, and `pick.wasm`, the same with no more
+//! callbacks than the role pick needs.
 
 mod abi;
 mod prune;
@@ -62,6 +63,12 @@ pub(crate) fn build() -> Result<PathBuf> {
                     after.len()
                 );
             }
+            let pick = Abi {
+                exports: abi.pick_exports.clone(),
+                ..abi.clone()
+            };
+            let pick = prune::prune(&before, &pick, Names::Dropped)?;
+            write(&filter.with_file_name("pick.wasm"), &pick)?;
             let named = prune::prune(&before, &abi, Names::Kept)?;
             write(&filter.with_file_name("filter.names.wasm"), &named)?;
             write(&filter, &after)

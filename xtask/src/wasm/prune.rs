@@ -121,6 +121,7 @@ mod tests {
             .collect();
         Abi {
             exports: set(exports),
+            pick_exports: BTreeSet::new(),
             imports: set(imports),
             renames,
         }
