@@ -140,7 +140,7 @@ impl Reading {
         let is_full = self.seen_bytes >= limit;
         self.body
             .ending(&self.head)
-            .or(is_full.then_some(Ending::Cap))
+            .or_else(|| is_full.then_some(Ending::Cap))
     }
 }
 
@@ -219,7 +219,7 @@ impl HttpFilter {
             decider.holding.on_body();
         }
         let ending = reading.read(&decider, bytes);
-        if let Some(ending) = ending.or(end_of_stream.then_some(Ending::Unfinished)) {
+        if let Some(ending) = ending.or_else(|| end_of_stream.then_some(Ending::Unfinished)) {
             self.place_read(&reading, ending);
             return Action::Continue;
         }

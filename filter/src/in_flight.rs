@@ -16,8 +16,9 @@ use crate::exchange::{self, millis};
 use crate::explain::Went;
 use crate::host::{self, Map};
 use crate::outcome;
+use crate::placement::{Observed, Placement};
 use crate::root::Root;
-use crate::worker::{Observed, Placement, Sent, Worker};
+use crate::worker::{Sent, Worker};
 
 /// A completion takes more bytes than that, in any API; an error, the proxy's own above all, seldom does.
 const SHORT_ANSWER_BYTES: usize = 192;

@@ -41,6 +41,7 @@ mod naming;
 mod news;
 mod outcome;
 mod pairing;
+mod placement;
 mod plugin;
 mod poll;
 mod reporter;

@@ -15,6 +15,7 @@ mod bodies;
 mod deploy;
 mod destinations;
 mod endpoints;
+mod ends;
 mod fleet;
 mod forms;
 mod health;

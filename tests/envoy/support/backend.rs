@@ -155,6 +155,13 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     if request.headers().contains_key(header::UPGRADE) {
         return upgrade(&shared, request);
     }
+    if let Some(to) = request.uri().path().strip_prefix("/moved") {
+        return (
+            StatusCode::FOUND,
+            [(header::LOCATION, format!("http://models.example{to}"))],
+        )
+            .into_response();
+    }
     let (parts, body) = request.into_parts();
     let Ok(body) = body
         .collect()
