@@ -37,7 +37,8 @@ pub(crate) fn number(keys: &Keys, chance: u64) -> Result<u64, HostError> {
 /// A queue that belongs to no worker of a pool but to a VM with the role pick; absent: others were always faster to count, or the proxy
 /// gives none. `chance`: tells its name apart from those of an earlier run of the count.
 pub(crate) fn own_queue(chance: u64) -> Result<Option<u32>, HostError> {
-    let keys = Keys::new("pick");
+    // No pool has that name.
+    let keys = Keys::new("pick!");
     let Some(count) = count(&keys)? else {
         return Ok(None);
     };
