@@ -179,7 +179,7 @@ proptest! {
             let mut decisions = Vec::new();
             for (to, outcome, first_byte, jump, request) in &steps {
                 // Now and then the clock goes anywhere.
-                now = Millis(jump.filter(|to| to.is_multiple_of(8)).unwrap_or(now.0.saturating_add(step_ms)));
+                now = Millis(jump.filter(|to| to.is_multiple_of(8)).unwrap_or_else(|| now.0.saturating_add(step_ms)));
                 let decision = picker.choose(now, &mut rng, request);
                 let choosable = rows.iter().filter(|row| may_be_chosen(row, &rows)).count();
                 let left_out = decision.left_out as usize;
