@@ -56,6 +56,7 @@ mod golden;
 mod holders;
 mod inflight;
 mod level;
+mod noise;
 mod own_traffic;
 mod picker;
 mod placement;
