@@ -23,8 +23,16 @@ impl Default for Config {
 pub(crate) const SAMPLES: usize = 8;
 /// Fixed ranks weighed for a shared prefix (3.6); for an adapter likewise.
 pub(crate) const PREFIX_RANKS: u32 = 2;
-/// Endpoints that a prefix is spread over per endpoint that its share of the traffic keeps busy (3.4: 1.5 to 6).
-pub(crate) const RANKS_PER_SHARE: f64 = 3.0;
+/// Endpoints that a prefix is spread over per endpoint that its share of the traffic keeps busy (3.4: 1.5 to 6), and an adapter,
+/// of which an endpoint holds few.
+pub(crate) const PREFIX_RANKS_PER_SHARE: f64 = 6.0;
+pub(crate) const ADAPTER_RANKS_PER_SHARE: f64 = 3.0;
+/// Share of a rare prefix's requests that are taken to go to each rank after the first (simulated: 0.02 to 0.3 alike).
+pub(crate) const LATER_SHARE: f64 = 0.1;
+/// Requests that a rank gets at least while its cache keeps the prefix: with three, one in twenty finds it gone.
+pub(crate) const WARM_REQUESTS: f64 = 3.0;
+/// Seconds that a cache keeps what nobody asks for, where the table does not say.
+pub(crate) const KEPT_S: f64 = 30.0;
 /// Ranks of a hot prefix that are weighed per request, drawn from all of its ranks; with no more than these all are (3.3).
 pub(crate) const FEW_RANKS: u32 = 3;
 /// A prefix with more ranks than this is taken to be cached everywhere when work is booked.

@@ -64,6 +64,7 @@ mod policy;
 mod request;
 mod rng;
 mod snapshot;
+mod spread;
 mod time;
 mod water_level;
 mod weighing;

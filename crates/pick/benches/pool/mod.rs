@@ -30,6 +30,7 @@ pub(crate) fn facts(count: u64) -> PoolFacts {
         arrival_rate: Some(3.0 * count as f32),
         uncached_tokens: Some(2_500.0),
         adapter_load_s: None,
+        kept_s: Some(60.0),
         reported: true,
     }
 }

@@ -20,6 +20,7 @@ const FACTS: PoolFacts = PoolFacts {
     arrival_rate: None,
     uncached_tokens: Some(700.0),
     adapter_load_s: Some(0.2),
+    kept_s: None,
     reported: false,
 };
 
