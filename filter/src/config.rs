@@ -40,7 +40,7 @@ pub struct Config {
     pub wait_ms: u32,
     /// `tick`: how often each worker looks for news. 10 ms to 1 s, 100 ms by default.
     pub tick_ms: u32,
-    /// `table_max_age`: an older table is not used. 100 ms to 60 s, 3 s by default.
+    /// `table_max_age`: an older table is not used. 100 ms to 60 s, 2 s by default.
     pub table_max_age_ms: u64,
     /// `decide_after_bytes`: how much of a body is held back and read at most. 16 KiB by default, which fits below the 32 KiB buffer
     /// limit of hardened listeners; more only where the listener is known to allow it.
@@ -123,7 +123,7 @@ impl Config {
                 .duration("table_max_age")
                 .as_ms()
                 .range(100..=60_000)
-                .default(3_000),
+                .default(2_000),
             decide_after_bytes: s
                 .usize("decide_after_bytes")
                 .range(1_024..=1_048_576)
