@@ -90,21 +90,15 @@ impl<'a> Build<'a> {
     pub(crate) fn table(&self, version: Version) -> Table {
         let (classes, costs) = self.classes();
         let adapters = self.adapters();
-        let held: HashMap<u32, f64> = self
-            .endpoints
-            .values()
-            .filter_map(|e| Some((e.id, e.in_engine()?)))
-            .collect();
-        let sums = self.reports.sums(|id| held.get(&id).copied());
         let heard = self.reports.deciders();
         let average_decode_s = self.average_decode_s(&costs);
         let mut resident_left = limits::RESIDENT_ADAPTERS;
         let rows = self.endpoints.values().map(|endpoint| {
-            let flight = heard.map(|_| sums.get(&endpoint.id).copied().unwrap_or_default());
+            let flight = heard.map(|_| self.reports.flight(endpoint.id));
             let costs = costs.get(endpoint.spec.class.as_str());
             let mut row = self.row(endpoint, costs, flight, average_decode_s);
-            row.in_flight = flight.map(|flight| whole(flight.requests));
-            row.pending_tokens = flight.map(|flight| whole(flight.pending_tokens));
+            row.in_flight = flight.map(|flight| clipped(flight.requests));
+            row.pending_tokens = flight.map(|flight| clipped(flight.pending_tokens));
             row.adapters = indices(endpoint, &adapters).filter(|list| list.len() <= resident_left);
             resident_left -= row.adapters.as_ref().map_or(0, Vec::len);
             row
@@ -268,12 +262,13 @@ impl<'a> Build<'a> {
     /// Prefill seconds ahead, of what proxies have sent and of what they do not know: requests that wait and are none of theirs
     /// came by other ways, or their reports were lost.
     fn reported_s(&self, endpoint: &Endpoint, waiting: f64, flight: &Flight, costs: &Costs) -> f64 {
-        let tokens = endpoint.backlog.left(self.now, flight.pending_tokens);
-        let strangers = (waiting - flight.pending).max(0.0);
+        let pending_tokens = flight.pending_tokens as f64;
+        let tokens = endpoint.backlog.left(self.now, pending_tokens);
+        let strangers = (waiting - flight.pending as f64).max(0.0);
         let late_s = match &endpoint.sample {
             // Only where the server has a queue: a whole answer's first byte comes late without one.
             Some((_, sample)) if sample.waiting > Some(0.0) => {
-                endpoint.backlog.late_s(self.now, flight.pending_tokens)
+                endpoint.backlog.late_s(self.now, pending_tokens)
             }
             _ => 0.0,
         };
@@ -354,4 +349,8 @@ fn adapter_room(sample: &Sample) -> Option<bool> {
 /// Rounded, within what a row can hold; `as` saturates and makes 0 of NaN.
 fn whole(value: f64) -> u32 {
     (libm::round(value) as u32).min(limits::ROW_VALUE)
+}
+
+fn clipped(value: u64) -> u32 {
+    u32::try_from(value).map_or(limits::ROW_VALUE, |value| value.min(limits::ROW_VALUE))
 }

@@ -67,7 +67,7 @@ pub(crate) fn cheapest(
     let in_order = best.list.iter().flatten();
     in_order.for_each(|weighed| choices.push(weighed.candidate.index));
     let [first, ..] = best.list;
-    let first = first.map_or(Candidate::default(), |weighed| *weighed.candidate);
+    let first = first.map_or_else(Candidate::default, |weighed| *weighed.candidate);
     let count = candidates.as_slice().len();
     Decision {
         choices,
