@@ -1,7 +1,7 @@
 //! What a decision, decoding and indexing cost in a VM (wasmtime, not V8), beside the same code natively.
 //!
-//! Rounds take turns between the two, and medians are told, because on a shared machine figures drift. Run it with
-//! `cargo xtask bench --bench vm`.
+//! Times are the thread's CPU time, rounds take turns between the two, and medians are told, because on
+//! a shared machine figures drift. Run it with `cargo xtask bench --bench vm`.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -13,16 +13,16 @@
 mod work;
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use wasmtime::error::Context as _;
 use wasmtime::{Config, Engine, Instance, Module, OptLevel, Result, Store, TypedFunc, ensure};
 use work::Work;
 
 const SIZES: [u32; 3] = [100, 1_000, 5_000];
 const ROUNDS: usize = 40;
-/// Least length of one measurement.
-const SPAN: Duration = Duration::from_millis(4);
+/// Least CPU microseconds of one measurement.
+const SPAN_US: f64 = 4_000.0;
 
 /// What is measured: its name in the guest, the same natively, and the most microseconds that 1,000 endpoints may take in the VM.
 type Step = (&'static str, fn(&mut Work, u32) -> u32, Option<f64>);
@@ -106,23 +106,26 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How often one measurement runs, so that it takes at least [`SPAN`].
+/// How often one measurement runs, so that it takes at least [`SPAN_US`].
 fn repeats(mut run: impl FnMut(u32) -> u32) -> u32 {
     let mut times = 1;
-    loop {
-        let started = Instant::now();
-        black_box(run(times));
-        if started.elapsed() >= SPAN {
-            return times;
-        }
+    while timed_us(times, &mut run) * f64::from(times) < SPAN_US {
         times *= 2;
     }
+    times
 }
 
+/// CPU microseconds of one of `times`.
 fn timed_us(times: u32, mut run: impl FnMut(u32) -> u32) -> f64 {
-    let started = Instant::now();
+    let before = cpu_us();
     black_box(run(times));
-    started.elapsed().as_secs_f64() * 1e6 / f64::from(times)
+    (cpu_us() - before) / f64::from(times)
+}
+
+/// CPU microseconds of this thread so far. From the clock and not from `/proc`, which is brought up to date at the scheduler's ticks.
+fn cpu_us() -> f64 {
+    let spent = clock_gettime(ClockId::ThreadCPUTime);
+    spent.tv_sec as f64 * 1e6 + spent.tv_nsec as f64 / 1e3
 }
 
 struct Quartiles {
