@@ -71,7 +71,7 @@ pub struct Config {
     pub wait_ms: u32,
     /// `tick`: how often each worker looks for news. 10 ms to 1 s, 100 ms by default.
     pub tick_ms: u32,
-    /// `table_max_age`: an older table is not used. 100 ms to 60 s, 3 s by default.
+    /// `table_max_age`: an older table is not used. 100 ms to 60 s, 2 s by default.
     pub table_max_age_ms: u64,
     /// `max_ejection`: longest time for which an endpoint is left out because requests failed there, or because it asked for it with
     /// `Retry-After`. 0 s (nobody is left out) to 10 min, 60 s by default.
@@ -169,7 +169,7 @@ impl Config {
                 .duration("table_max_age")
                 .as_ms()
                 .range(100..=60_000)
-                .default(3_000),
+                .default(2_000),
             max_ejection_ms: s
                 .duration("max_ejection")
                 .as_ms()
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn every_problem_is_reported_at_once() {
         let problems = Config::parse(
-            br#"{"pool": "a/b", "aggregator": {"clutser": "x"}, "tick": "1h", "max_hosts": 4, "explain_header": "a b", "paths": ["x"], "sede": 1}"#,
+            br#"{"pool": "a/b", "aggregator": {"clutser": "x"}, "tick": "1h", "max_hosts": 4, "explain_header": "a b", "paths": ["x"], "seeed": 1}"#,
         )
         .unwrap_err();
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -286,7 +286,7 @@ mod tests {
             ("max_hosts", "3"),
             ("explain_header", "header name"),
             ("paths", "begin with"),
-            ("sede", "seed"),
+            ("seeed", "seed"),
         ] {
             assert!(
                 text.iter()

@@ -26,7 +26,7 @@ struct Row {
 enum Step {
     Table {
         rows: Vec<Row>,
-        facts: [Option<f32>; 3],
+        facts: [Option<f32>; 4],
         at: u64,
     },
     Send {
@@ -76,7 +76,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
         match step {
             Step::Table {
                 rows,
-                facts: [arrival_rate, uncached_tokens, adapter_load_s],
+                facts: [arrival_rate, uncached_tokens, adapter_load_s, kept_s],
                 at,
             } => {
                 let rows = rows.into_iter().map(endpoint).collect();
@@ -84,6 +84,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     arrival_rate,
                     uncached_tokens,
                     adapter_load_s,
+                    kept_s,
                     reported: true,
                 };
                 let snapshot = Snapshot::new(rows, facts, Millis(at));

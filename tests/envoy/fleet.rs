@@ -51,7 +51,7 @@ async fn no_request_fails_when_the_aggregator_is_killed_and_started_again_under_
     load.more(50).await;
     let age = "trimtab_table_age_ms.pool.default";
     fleet.kill_aggregator();
-    // Until the table is too old to be believed (3 s), and some more.
+    // Until the table is too old to be believed (2 s), and some more.
     eventually("the table grows old", async || {
         (fleet.stage.metric(age).await > 4_000).then_some(())
     })

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{project, run, tools, wasm};
 
-/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead. Filter and Envoy
+/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead. Filter, guest and Envoy
 /// are there for the ones that measure the real thing.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     if let Some((first, rest)) = args.split_first()
@@ -15,6 +15,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         return sim::bench(rest);
     }
     wasm::build()?;
+    let guest = wasm::build_vm_guest()?;
     let envoy = tools::envoy::obtain()?;
     run::step("bench", "measure, optimised", || {
         let mut command = run::cargo("bench");
@@ -22,7 +23,8 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         run::run(
             command
                 .env("TRIMTAB_FILTER", project::filter())
-                .env("TRIMTAB_ENVOY", envoy.path),
+                .env("TRIMTAB_ENVOY", envoy.path)
+                .env("TRIMTAB_VM_GUEST", guest),
         )
     })
 }

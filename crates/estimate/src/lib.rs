@@ -25,6 +25,7 @@ mod endpoint;
 mod fit;
 mod heat;
 mod interval;
+mod memory;
 mod moved;
 mod pace;
 mod pool;

@@ -1,16 +1,20 @@
 //! Conversations that went where their keys do not say: passed on from the proxies that sent them to all others.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use trimtab_loadtable::{Moved, limits};
 
 /// Tables that repeat what a report said, so that a proxy that misses some still hears of it.
 const TABLES: u64 = 8;
 
-/// What was reported lately, oldest first, each conversation once.
+/// What was reported lately, each conversation once.
 #[derive(Debug, Default)]
 pub(crate) struct MovedList {
-    list: VecDeque<Entry>,
+    /// By number, and so oldest first.
+    entries: BTreeMap<u64, Entry>,
+    /// The entry of each conversation.
+    numbers: BTreeMap<u64, u64>,
+    next: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -22,25 +26,34 @@ struct Entry {
 }
 
 impl MovedList {
-    /// A proxy sent a turn of `key` to the endpoint with this id, while table `sequence` was the newest.
+    /// A proxy sent a turn of `key` to the endpoint with this id, while table `sequence` was the newest. O(log entries).
     pub(crate) fn add(&mut self, key: u64, endpoint: u32, sequence: u64) {
-        self.list.retain(|entry| entry.key != key);
-        if self.list.len() >= limits::MOVED {
-            self.list.pop_front();
+        if let Some(before) = self.numbers.insert(key, self.next) {
+            self.entries.remove(&before);
+        } else if self.entries.len() >= limits::MOVED {
+            self.drop_oldest();
         }
-        self.list.push_back(Entry {
+        let entry = Entry {
             key,
             endpoint,
             sequence,
-        });
+        };
+        self.entries.insert(self.next, entry);
+        self.next = self.next.wrapping_add(1);
     }
 
     /// Drops what `TABLES` tables have said.
     pub(crate) fn expire(&mut self, sequence: u64) {
-        while let Some(entry) = self.list.front()
+        while let Some((_, entry)) = self.entries.first_key_value()
             && entry.sequence.saturating_add(TABLES) < sequence
         {
-            self.list.pop_front();
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, entry)) = self.entries.pop_first() {
+            self.numbers.remove(&entry.key);
         }
     }
 
@@ -52,7 +65,7 @@ impl MovedList {
                 endpoint: *rows.get(&entry.endpoint)?,
             })
         };
-        self.list.iter().filter_map(moved).collect()
+        self.entries.values().filter_map(moved).collect()
     }
 }
 

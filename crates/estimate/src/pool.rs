@@ -171,7 +171,7 @@ impl Pool {
                 .is_some()
             {}
             if let Some(entry) = said.next_if(|entry| entry.address == *address) {
-                claims.push(Claim::new(endpoint.id, entry));
+                claims.push(Claim::new(endpoint, entry));
                 rows.push(endpoint);
             }
         }
@@ -224,7 +224,7 @@ impl Pool {
         }
     }
 
-    /// The table as of `now`, one sequence after the last. Cost: O(endpoints + claims of proxies).
+    /// The table as of `now`, one sequence after the last. Cost: O(endpoints + proxies).
     pub fn table(&mut self, now: Duration) -> Table {
         self.reports.expire(now, self.config.report_ttl);
         self.sequence = self.sequence.saturating_add(1);

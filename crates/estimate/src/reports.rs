@@ -51,22 +51,21 @@ impl Refusal {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Claim {
     pub(crate) id: u32,
-    pub(crate) in_flight: u32,
     pub(crate) pending_tokens: u32,
-    pending: u32,
     sent: u64,
     sent_tokens: u64,
     started: u64,
     finished: u64,
+    counts: Flight,
 }
 
-/// What proxies together have in flight on one endpoint.
-#[derive(Debug, Clone, Copy, Default)]
+/// What proxies have in flight on one endpoint. Whole numbers, so that what is added can be taken out again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flight {
-    pub(crate) requests: f64,
+    pub(crate) requests: u64,
     /// Of these, without a first byte; and their uncached prompt tokens.
-    pub(crate) pending: f64,
-    pub(crate) pending_tokens: f64,
+    pub(crate) pending: u64,
+    pub(crate) pending_tokens: u64,
 }
 
 #[derive(Debug)]
@@ -85,14 +84,22 @@ struct Proxy {
 pub(crate) struct Reports {
     proxies: HashMap<u64, Proxy>,
     claims: usize,
+    /// Sums of what the claims count for, by endpoint id.
+    sums: HashMap<u32, Flight>,
 }
 
 impl Reports {
     /// Forgets proxies that have been silent for `ttl`.
     pub(crate) fn expire(&mut self, now: Duration, ttl: Duration) {
-        self.proxies
-            .retain(|_, proxy| now.saturating_sub(proxy.at) <= ttl);
-        self.claims = self.proxies.values().map(|proxy| proxy.claims.len()).sum();
+        let (sums, count) = (&mut self.sums, &mut self.claims);
+        self.proxies.retain(|_, proxy| {
+            let stays = now.saturating_sub(proxy.at) <= ttl;
+            if !stays {
+                *count = count.saturating_sub(proxy.claims.len());
+                proxy.claims.iter().for_each(|claim| take_out(sums, claim));
+            }
+            stays
+        });
     }
 
     /// Whether a report fits. Separate from [`Reports::replace`] so that a refused one changes nothing.
@@ -135,6 +142,8 @@ impl Reports {
             let decided = report.decided.saturating_sub(before.decided) as f64;
             decisions.add(decided.min(MAX_DECIDED_PER_S * seconds), seconds);
             self.claims = self.claims.saturating_sub(before.claims.len());
+            let old = before.claims.iter();
+            old.for_each(|claim| take_out(&mut self.sums, claim));
         }
         for claim in &claims {
             let old = before.as_ref().and_then(|proxy| {
@@ -145,6 +154,7 @@ impl Reports {
                 proxy.claims.get(index)
             });
             each(claim, old, before.as_ref().map(|proxy| proxy.at));
+            self.sums.entry(claim.id).or_default().add(claim.counts);
         }
         self.claims = self.claims.saturating_add(claims.len());
         let workers = report.workers.max(1);
@@ -196,20 +206,32 @@ impl Reports {
         Some(Duration::from_secs_f64(aged / weight))
     }
 
-    /// What is in flight per endpoint id, over all proxies, each claim bounded.
-    ///
-    /// `in_engine`: what the server says it holds. A proxy that is wrong can claim no more than a small multiple of it.
-    pub(crate) fn sums(&self, in_engine: impl Fn(u32) -> Option<f64>) -> HashMap<u32, Flight> {
-        let mut sums: HashMap<u32, Flight> = HashMap::new();
-        for claim in self.proxies.values().flat_map(|proxy| &proxy.claims) {
-            let in_flight = f64::from(claim.in_flight).min(bound(in_engine(claim.id)));
-            let tokens = f64::from(claim.pending_tokens).min(in_flight * MAX_PROMPT_TOKENS);
-            let sum = sums.entry(claim.id).or_default();
-            sum.requests += in_flight;
-            sum.pending += f64::from(claim.pending).min(in_flight);
-            sum.pending_tokens += tokens;
+    /// What is in flight on the endpoint with this id, over all proxies, each claim bounded. O(1).
+    pub(crate) fn flight(&self, id: u32) -> Flight {
+        self.sums.get(&id).copied().unwrap_or_default()
+    }
+}
+
+fn take_out(sums: &mut HashMap<u32, Flight>, claim: &Claim) {
+    if let Some(sum) = sums.get_mut(&claim.id) {
+        sum.take(claim.counts);
+        if *sum == Flight::default() {
+            sums.remove(&claim.id);
         }
-        sums
+    }
+}
+
+impl Flight {
+    fn add(&mut self, other: Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.pending = self.pending.saturating_add(other.pending);
+        self.pending_tokens = self.pending_tokens.saturating_add(other.pending_tokens);
+    }
+
+    fn take(&mut self, other: Self) {
+        self.requests = self.requests.saturating_sub(other.requests);
+        self.pending = self.pending.saturating_sub(other.pending);
+        self.pending_tokens = self.pending_tokens.saturating_sub(other.pending_tokens);
     }
 }
 
@@ -221,16 +243,25 @@ fn bound(in_engine: Option<f64>) -> f64 {
 }
 
 impl Claim {
-    pub(crate) fn new(id: u32, report: &trimtab_loadtable::EndpointReport) -> Self {
+    /// A report's words on an endpoint. A proxy that is wrong counts for no more than a small multiple of what the server says it
+    /// holds.
+    pub(crate) fn new(endpoint: &Endpoint, report: &trimtab_loadtable::EndpointReport) -> Self {
+        // `as` from float saturates.
+        let most = bound(endpoint.in_engine()) as u64;
+        let requests = u64::from(report.in_flight).min(most);
+        let most_tokens = requests.saturating_mul(MAX_PROMPT_TOKENS as u64);
         Self {
-            id,
-            in_flight: report.in_flight,
+            id: endpoint.id,
             pending_tokens: report.pending_tokens,
-            pending: report.pending,
             sent: report.sent,
             sent_tokens: report.sent_tokens,
             started: report.started,
             finished: report.finished,
+            counts: Flight {
+                requests,
+                pending: u64::from(report.pending).min(requests),
+                pending_tokens: u64::from(report.pending_tokens).min(most_tokens),
+            },
         }
     }
 
@@ -274,5 +305,58 @@ impl Claim {
         *sent += part(before.sent, self.sent);
         *started += part(before.started, self.started);
         *finished += part(before.finished, self.finished);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EndpointSpec;
+    use trimtab_loadtable::EndpointReport;
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn sums_kept_from_report_to_report_are_those_of_all_claims() {
+        let mut reports = Reports::default();
+        let mut state = 1_u64;
+        let mut below = |bound: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % bound
+        };
+        for step in 0..2_000 {
+            let now = Duration::from_millis(10 * step);
+            let (proxy, endpoints) = (below(6), below(4) as u32);
+            let report = Report {
+                proxy,
+                sequence: step + 1,
+                ..Report::default()
+            };
+            let claim = |id| {
+                let endpoint = Endpoint::new(id, EndpointSpec::default(), now);
+                let said = EndpointReport {
+                    in_flight: below(3) as u32,
+                    pending: below(3) as u32,
+                    pending_tokens: below(900) as u32,
+                    ..EndpointReport::default()
+                };
+                Claim::new(&endpoint, &said)
+            };
+            let claims = (0..endpoints).map(claim).collect();
+            reports.replace(now, &report, claims, |_, _, _| {});
+            reports.expire(now, Duration::from_millis(50));
+            for id in 0..4 {
+                let mut sum = Flight::default();
+                let all = reports.proxies.values().flat_map(|proxy| &proxy.claims);
+                all.filter(|claim| claim.id == id)
+                    .for_each(|claim| sum.add(claim.counts));
+                assert_eq!(reports.flight(id), sum, "step {step}, endpoint {id}");
+            }
+            let claims = reports.proxies.values().map(|proxy| proxy.claims.len());
+            assert_eq!(reports.claims, claims.sum::<usize>());
+        }
     }
 }

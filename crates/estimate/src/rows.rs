@@ -4,6 +4,7 @@ use crate::config::PoolConfig;
 use crate::cost;
 use crate::endpoint::Endpoint;
 use crate::heat::Heat;
+use crate::memory;
 use crate::moved::MovedList;
 use crate::prior::Prior;
 use crate::reports::{Flight, Reports};
@@ -17,12 +18,6 @@ use trimtab_loadtable::{Class, Demand, Endpoint as Row, State, Table, Version, l
 /// Uncached prompt tokens of a request, and its output tokens, before any were seen. Only used inside: the table says absent.
 const UNKNOWN_PROMPT_TOKENS: f64 = 512.0;
 const UNKNOWN_OUTPUT_TOKENS: f64 = 256.0;
-
-/// From this share of KV blocks in use on, requests that wait most likely wait for blocks.
-const KV_TIGHT: f64 = 0.85;
-/// Requests per second that end at a busy endpoint at least, and the longest wait for blocks that is reckoned with.
-const LEAST_ENDED_PER_S: f64 = 0.2;
-const MAX_MEMORY_S: f64 = 60.0;
 
 /// The pool's means, kept through quiet times in which nothing can be measured.
 #[derive(Debug, Default)]
@@ -95,19 +90,15 @@ impl<'a> Build<'a> {
     pub(crate) fn table(&self, version: Version) -> Table {
         let (classes, costs) = self.classes();
         let adapters = self.adapters();
-        let held: HashMap<u32, f64> = self
-            .endpoints
-            .values()
-            .filter_map(|e| Some((e.id, e.in_engine()?)))
-            .collect();
-        let sums = self.reports.sums(|id| held.get(&id).copied());
         let heard = self.reports.deciders();
+        let average_decode_s = self.average_decode_s(&costs);
         let mut resident_left = limits::RESIDENT_ADAPTERS;
         let rows = self.endpoints.values().map(|endpoint| {
-            let flight = heard.map(|_| sums.get(&endpoint.id).copied().unwrap_or_default());
-            let mut row = self.row(endpoint, costs.get(endpoint.spec.class.as_str()), flight);
-            row.in_flight = flight.map(|flight| whole(flight.requests));
-            row.pending_tokens = flight.map(|flight| whole(flight.pending_tokens));
+            let flight = heard.map(|_| self.reports.flight(endpoint.id));
+            let costs = costs.get(endpoint.spec.class.as_str());
+            let mut row = self.row(endpoint, costs, flight, average_decode_s);
+            row.in_flight = flight.map(|flight| clipped(flight.requests));
+            row.pending_tokens = flight.map(|flight| clipped(flight.pending_tokens));
             row.adapters = indices(endpoint, &adapters).filter(|list| list.len() <= resident_left);
             resident_left -= row.adapters.as_ref().map_or(0, Vec::len);
             row
@@ -153,7 +144,7 @@ impl<'a> Build<'a> {
             .values()
             .map(|e| e.spec.class.as_str())
             .collect();
-        let uncached = self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS);
+        let uncached = self.uncached_tokens();
         let output = self.means.output_tokens.unwrap_or(UNKNOWN_OUTPUT_TOKENS);
         let (mut costs, mut work_s) = (HashMap::new(), Vec::new());
         let unseen = Speed::default();
@@ -204,7 +195,28 @@ impl<'a> Build<'a> {
         names.into_iter().take(limits::ADAPTERS).collect()
     }
 
-    fn row(&self, endpoint: &Endpoint, costs: Option<&Costs>, flight: Option<Flight>) -> Row {
+    /// What running requests cost each other, in seconds, at the average endpoint.
+    fn average_decode_s(&self, costs: &HashMap<&str, Costs>) -> f64 {
+        let decode_s = |endpoint: &Endpoint| {
+            let (_, running) = endpoint.forwarded();
+            Some(costs.get(endpoint.spec.class.as_str())?.decode_s * running?)
+        };
+        let all = self.endpoints.values().filter_map(decode_s);
+        let (sum, count) = all.fold((0.0, 0.0), |(sum, count), one| (sum + one, count + 1.0));
+        sum / f64::max(count, 1.0)
+    }
+
+    fn uncached_tokens(&self) -> f64 {
+        self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS)
+    }
+
+    fn row(
+        &self,
+        endpoint: &Endpoint,
+        costs: Option<&Costs>,
+        flight: Option<Flight>,
+        average_decode_s: f64,
+    ) -> Row {
         let (waiting, running) = endpoint.forwarded();
         let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
         let state = match endpoint.spec.draining {
@@ -220,8 +232,9 @@ impl<'a> Build<'a> {
                     Some(flight) => self.reported_s(endpoint, waiting, &flight, costs),
                     None => self.queued_s(endpoint, waiting, costs) + self.busy_s(endpoint, costs),
                 };
-                let start_s = prefill_s.max(memory_s(endpoint, waiting));
-                cost::wait_s(start_s, costs.decode_s, running)
+                let start_s = prefill_s.max(memory::queue_s(endpoint, waiting));
+                let held_s = memory::held_s(endpoint, average_decode_s, self.uncached_tokens());
+                cost::wait_s(start_s, costs.decode_s, running).max(start_s + held_s)
             });
         let count = |value: Option<f64>| value.map(whole);
         Row {
@@ -249,12 +262,13 @@ impl<'a> Build<'a> {
     /// Prefill seconds ahead, of what proxies have sent and of what they do not know: requests that wait and are none of theirs
     /// came by other ways, or their reports were lost.
     fn reported_s(&self, endpoint: &Endpoint, waiting: f64, flight: &Flight, costs: &Costs) -> f64 {
-        let tokens = endpoint.backlog.left(self.now, flight.pending_tokens);
-        let strangers = (waiting - flight.pending).max(0.0);
+        let pending_tokens = flight.pending_tokens as f64;
+        let tokens = endpoint.backlog.left(self.now, pending_tokens);
+        let strangers = (waiting - flight.pending as f64).max(0.0);
         let late_s = match &endpoint.sample {
             // Only where the server has a queue: a whole answer's first byte comes late without one.
             Some((_, sample)) if sample.waiting > Some(0.0) => {
-                endpoint.backlog.late_s(self.now, flight.pending_tokens)
+                endpoint.backlog.late_s(self.now, pending_tokens)
             }
             _ => 0.0,
         };
@@ -265,7 +279,7 @@ impl<'a> Build<'a> {
 
     /// What is left of the prompt that is being prefilled, on average.
     fn busy_s(&self, endpoint: &Endpoint, costs: &Costs) -> f64 {
-        let mean = self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS);
+        let mean = self.uncached_tokens();
         let square = self.means.square_ratio.map(|ratio| ratio * mean * mean);
         match endpoint.busy {
             Some(true) => cost::residual_s(mean, square, costs.prefill_tokens_per_s),
@@ -275,7 +289,7 @@ impl<'a> Build<'a> {
 
     /// Prefill seconds in the queue. An engine's own count of queued tokens is scaled by how the queue moved since the scrape.
     fn queued_s(&self, endpoint: &Endpoint, waiting: f64, costs: &Costs) -> f64 {
-        let mean = self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS);
+        let mean = self.uncached_tokens();
         let per_request_s = cost::prefill_s(mean, costs.prefill_tokens_per_s);
         let Some((_, sample)) = &endpoint.sample else {
             return waiting * per_request_s;
@@ -326,20 +340,6 @@ fn indices(endpoint: &Endpoint, adapters: &[&str]) -> Option<Vec<u16>> {
     Some(list)
 }
 
-/// Seconds that a queue takes where requests wait for KV blocks and not for compute: it moves as requests end.
-fn memory_s(endpoint: &Endpoint, waiting: f64) -> f64 {
-    let tight = endpoint
-        .sample
-        .as_ref()
-        .is_some_and(|(_, sample)| sample.waiting > Some(0.0) && sample.kv_used >= Some(KV_TIGHT));
-    // In a queue that neither grows nor shrinks for long as many end as arrive.
-    let ended_per_s = endpoint.work.arrivals.per_s().unwrap_or(0.0);
-    match tight {
-        true => (waiting / ended_per_s.max(LEAST_ENDED_PER_S)).min(MAX_MEMORY_S),
-        false => 0.0,
-    }
-}
-
 /// Whether fewer adapters run than there are slots; absent: the server does not say how many there are.
 fn adapter_room(sample: &Sample) -> Option<bool> {
     let adapters = sample.adapters.as_ref()?;
@@ -349,4 +349,8 @@ fn adapter_room(sample: &Sample) -> Option<bool> {
 /// Rounded, within what a row can hold; `as` saturates and makes 0 of NaN.
 fn whole(value: f64) -> u32 {
     (libm::round(value) as u32).min(limits::ROW_VALUE)
+}
+
+fn clipped(value: u64) -> u32 {
+    u32::try_from(value).map_or(limits::ROW_VALUE, |value| value.min(limits::ROW_VALUE))
 }

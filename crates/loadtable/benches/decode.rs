@@ -1,67 +1,13 @@
 //! What a table costs, by number of endpoints: bytes on the wire, decoding, indexing. `cargo bench -p trimtab-loadtable`
 
+mod busy;
+
 use std::hint::black_box;
-use std::sync::Arc;
 
+use busy::table;
 use criterion::{Criterion, criterion_group, criterion_main};
-use trimtab_loadtable::{Class, Demand, Endpoint, Table, Version, snapshot, snapshot_after};
-use trimtab_pick::{Millis, Rng};
-
-fn below(rng: &mut Rng, bound: u64) -> u32 {
-    (rng.next_u64() % bound) as u32
-}
-
-/// A busy pool: every signal present.
-fn table(endpoints: u32) -> Table {
-    let mut rng = Rng::new(u64::from(endpoints));
-    let zone: Arc<str> = "eu-west-1a".into();
-    let row = |number: u32| Endpoint {
-        address: format!(
-            "10.{}.{}.{}:8000",
-            number >> 14,
-            number >> 7 & 127,
-            number & 127
-        ),
-        class: Some(0),
-        age_ms: below(&mut rng, 200),
-        wait_ms: Some(below(&mut rng, 2_000)),
-        waiting: Some(below(&mut rng, 10)),
-        running: Some(below(&mut rng, 200)),
-        kv_used: Some(127.0 / 254.0),
-        prefill_busy: Some(true),
-        in_flight: Some(below(&mut rng, 200)),
-        pending_tokens: Some(below(&mut rng, 30_000)),
-        kv_blocks: Some(25_000),
-        kv_block_tokens: Some(16),
-        batch_limit: Some(256),
-        zone: Arc::clone(&zone),
-        ..Endpoint::default()
-    };
-    let mut rows: Vec<Endpoint> = (0..endpoints).map(row).collect();
-    rows.sort_by(|a, b| a.address.cmp(&b.address));
-    let class = Class {
-        name: "a100".to_owned(),
-        prefill_tokens_per_s: Some(11_000.0),
-        decode_s_per_sequence: Some(0.005),
-        speed: Some(1.0),
-    };
-    Table {
-        pool: "bench".to_owned(),
-        version: Version {
-            epoch: 1,
-            sequence: 1,
-        },
-        age_ms: 10,
-        deciders: Some(100),
-        demand: Demand::default(),
-        placement_key: [7; 16],
-        classes: vec![class],
-        adapters: Vec::new(),
-        endpoints: rows,
-        heat: None,
-        moved: None,
-    }
-}
+use trimtab_loadtable::{Endpoint, Table, snapshot, snapshot_after};
+use trimtab_pick::Millis;
 
 /// Bytes per endpoint: of the whole row, and of the part that changes with every table.
 fn sizes(table: &Table) -> (f64, f64) {

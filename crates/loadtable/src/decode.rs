@@ -180,30 +180,36 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
     let mut endpoints = Vec::with_capacity(rows);
     for (row, address) in addresses.into_iter().enumerate() {
         let bits = flags.get(row);
+        // What may fail comes first: a row that is built in one go is written where it stays, and not copied there.
+        let role = role(row, roles.get(row))?;
+        let state = state(row, bits)?;
+        let class = match class.optional(row) {
+            Some(index) => Some(narrow("class", row, index)?),
+            None => None,
+        };
+        let prefill_busy = answer(row, bits, 2, "bits 2-3: prefill busy: 0, 1 or 2")?;
+        let adapter_room = answer(row, bits, 4, "bits 4-5: room for an adapter: 0, 1 or 2")?;
+        let adapters = resident.next(row)?;
+        let zone = named_zone(row, &zones, zone.get(row))?.unwrap_or(&no_zone);
         endpoints.push(Endpoint {
             address: address.to_owned(),
-            role: role(row, roles.get(row))?,
-            state: state(row, bits)?,
-            class: class
-                .optional(row)
-                .map(|index| narrow("class", row, index))
-                .transpose()?,
+            role,
+            state,
+            class,
             age_ms: age_ms.get(row),
             wait_ms: wait_ms.optional(row),
             waiting: waiting.optional(row),
             running: running.optional(row),
             kv_used: read_ratio(kv_used.get(row)),
-            prefill_busy: answer(row, bits, 2, "bits 2-3: prefill busy: 0, 1 or 2")?,
-            adapter_room: answer(row, bits, 4, "bits 4-5: room for an adapter: 0, 1 or 2")?,
+            prefill_busy,
+            adapter_room,
             in_flight: in_flight.optional(row),
             pending_tokens: pending_tokens.optional(row),
             kv_blocks: kv_blocks.optional(row),
             kv_block_tokens: kv_block_tokens.optional(row),
             batch_limit: batch_limit.optional(row),
-            adapters: resident.next(row)?,
-            zone: named_zone(row, &zones, zone.get(row))?
-                .unwrap_or(&no_zone)
-                .clone(),
+            adapters,
+            zone: Arc::clone(zone),
         });
     }
     resident.finish()?;

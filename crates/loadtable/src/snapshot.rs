@@ -29,6 +29,7 @@ pub fn snapshot_after(table: &Table, arrived_at: Millis, previous: Option<&Snaps
         arrival_rate: table.demand.arrival_rate,
         uncached_tokens: table.demand.uncached_tokens,
         adapter_load_s: table.demand.adapter_load_s,
+        kept_s: kept_s(table),
         reported: table.moved.is_some(),
     };
     let snapshot = Snapshot::with_previous(rows, pool, arrived_at, previous);
@@ -46,6 +47,25 @@ pub fn endpoint_id(placement_key: &[u8; 16], address: &str) -> EndpointId {
     let mut hasher = SipHasher13::new_with_key(placement_key);
     hasher.write(address.as_bytes());
     EndpointId(hasher.finish())
+}
+
+/// Seconds that a cache keeps what nobody asks for: until requests have filled the blocks that live ones leave free. Absent when
+/// the table does not say how many those are, or what arrives.
+fn kept_s(table: &Table) -> Option<f32> {
+    let demand = &table.demand;
+    let new_tokens = demand.uncached_tokens? + demand.output_tokens?;
+    let free = |endpoint: &Endpoint| {
+        let blocks = endpoint.kv_blocks? as f32 * endpoint.kv_block_tokens? as f32;
+        Some(blocks * (1.0 - endpoint.kv_used?))
+    };
+    let (mut tokens, mut known) = (0.0, 0.0);
+    for free in table.endpoints.iter().filter_map(free) {
+        tokens += free;
+        known += 1.0;
+    }
+    let per_endpoint_s = demand.arrival_rate? / table.endpoints.len() as f32;
+    let kept_s = tokens / known / (per_endpoint_s * new_tokens);
+    kept_s.is_finite().then_some(kept_s)
 }
 
 fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {

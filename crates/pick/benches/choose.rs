@@ -1,62 +1,20 @@
 //! What a decision and a new table cost, by size of the pool. `cargo bench -p trimtab-pick`
 
+mod pool;
+
 use std::hint::black_box;
 use std::rc::Rc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use trimtab_pick::{
-    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix,
-    Request, Rng, Snapshot, State,
-};
+use pool::{facts, requests, rows};
+use trimtab_pick::{Config, EndpointId, Millis, Picker, Rng, Snapshot};
 
 const SIZES: [u64; 4] = [10, 100, 1_000, 5_000];
 
-fn rows(count: u64) -> Vec<EndpointLoad> {
-    let mut rng = Rng::new(count);
-    let row = |_| EndpointLoad {
-        id: EndpointId(rng.next_u64()),
-        state: State::Ready,
-        wait_s: Some((rng.unit() * 0.5) as f32),
-        waiting: Some(2),
-        running: Some(40),
-        kv_used: Some(0.6),
-        prefill_tokens_per_s: Some(11_000.0),
-        decode_s_per_sequence: Some(0.005),
-        speed: Some(1.0),
-        adapters: Some(vec![0, 3, 7]),
-        adapter_room: None,
-        age_ms: 100,
-    };
-    (0..count).map(row).collect()
-}
-
-fn requests() -> Vec<Request> {
-    let mut rng = Rng::new(9);
-    let request = |_| Request {
-        prompt_tokens: Some(2_500),
-        streams: Some(true),
-        prefix: Some(Prefix {
-            key: rng.next_u64(),
-            tokens: 1_000,
-        }),
-        conversation: Some(Conversation {
-            key: rng.next_u64(),
-            history_tokens: 2_000,
-        }),
-        adapter: Some(Adapter {
-            key: rng.next_u64(),
-            index: Some(3),
-        }),
-    };
-    (0..1_024).map(request).collect()
-}
-
 fn picker(count: u64) -> Picker {
     let mut picker = Picker::new(Config::default());
-    picker.on_table(
-        Rc::new(Snapshot::new(rows(count), PoolFacts::default(), Millis(0))),
-        None,
-    );
+    let snapshot = Snapshot::new(rows(count), facts(count), Millis(0));
+    picker.on_table(Rc::new(snapshot), None);
     picker
 }
 
@@ -103,24 +61,23 @@ fn request(c: &mut Criterion) {
 }
 
 fn new_table(c: &mut Criterion) {
-    let mut group = c.benchmark_group("index");
-    for size in SIZES {
-        let rows = rows(size);
-        assert_eq!(
-            Snapshot::new(rows.clone(), PoolFacts::default(), Millis(0))
-                .endpoints()
-                .len() as u64,
-            size
-        );
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            b.iter_batched(
-                || rows.clone(),
-                |rows| Snapshot::new(rows, PoolFacts::default(), Millis(0)),
-                criterion::BatchSize::LargeInput,
-            );
-        });
+    for name in ["index", "index_after"] {
+        let mut group = c.benchmark_group(name);
+        for size in SIZES {
+            let (rows, facts) = (rows(size), facts(size));
+            let first = Snapshot::new(rows.clone(), facts, Millis(0));
+            assert_eq!(first.endpoints().len() as u64, size);
+            let before = (name == "index_after").then_some(&first);
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                b.iter_batched(
+                    || rows.clone(),
+                    |rows| Snapshot::with_previous(rows, facts, Millis(0), before),
+                    criterion::BatchSize::LargeInput,
+                );
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 criterion_group!(benches, choose, request, new_table);

@@ -1,9 +1,8 @@
 //! Which endpoints are weighed: where the request's keys belong, and a few from under the water level.
 
-use crate::config::{
-    FEW_RANKS, HOT_RANKS_KNOWN, PREFIX_RANKS, RANK_PENALTY, RANKS_PER_SHARE, SAMPLES,
-};
+use crate::config::{FEW_RANKS, HOT_RANKS_KNOWN, RANK_PENALTY, SAMPLES};
 use crate::rng::mix;
+use crate::spread::Spread;
 use crate::{Request, Rng, Snapshot};
 
 /// Why an endpoint is weighed.
@@ -105,12 +104,13 @@ impl Candidates {
         let Some((prefix, key)) = request.prefix.zip(prefix_key(request)) else {
             return;
         };
-        each_rank(key, snapshot, rng, |index, penalty_rank| {
+        let tokens = f64::from(prefix.tokens);
+        Spread::of_prefix(key, snapshot).each(snapshot, rng, |rank| {
             self.add(Candidate {
-                index,
+                index: rank.index,
                 origin: Origin::Prefix,
-                hit_tokens: prefix.tokens,
-                penalty_tokens: RANK_PENALTY * f64::from(penalty_rank) * f64::from(prefix.tokens),
+                hit_tokens: (rank.warm * tokens) as u32,
+                penalty_tokens: RANK_PENALTY * f64::from(rank.number) * tokens,
                 ..Candidate::default()
             });
         });
@@ -134,11 +134,11 @@ impl Candidates {
                 ..Candidate::default()
             });
         }
-        each_rank(adapter.key, snapshot, rng, |index, penalty_rank| {
+        Spread::of_adapter(adapter.key, snapshot).each(snapshot, rng, |rank| {
             self.add(Candidate {
-                index,
+                index: rank.index,
                 origin: Origin::Adapter,
-                adapter_rank: Some(penalty_rank),
+                adapter_rank: Some(rank.number),
                 ..Candidate::default()
             });
         });
@@ -185,33 +185,13 @@ pub(crate) fn expected_hit(
     let Some((prefix, key)) = request.prefix.zip(prefix_key(request)) else {
         return history;
     };
-    let ranks = ranks(key, snapshot);
+    let spread = Spread::of_prefix(key, snapshot);
     // A beginning that is spread this wide is nearly everywhere.
-    let lives_there =
-        ranks > HOT_RANKS_KNOWN || (0..ranks).any(|rank| snapshot.rank(key, rank) == Some(index));
-    history.max(if lives_there { prefix.tokens } else { 0 })
-}
-
-/// Calls `each` with the endpoints of the first ranks of a key, and what each of them counts as for the wish to stay on the
-/// first: of a hot key some of its many ranks, which are all alike (3.3).
-fn each_rank(key: u64, snapshot: &Snapshot, rng: &mut Rng, mut each: impl FnMut(u32, u32)) {
-    let ranks = ranks(key, snapshot);
-    for nth in 0..ranks.min(FEW_RANKS) {
-        let (rank, penalty_rank) = match ranks <= FEW_RANKS {
-            true => (nth, nth),
-            false => ((rng.unit() * f64::from(ranks)) as u32, 0),
-        };
-        if let Some(index) = snapshot.rank(key, rank) {
-            each(index, penalty_rank);
-        }
-    }
-}
-
-/// Over how many ranks the requests of a shared beginning, or of an adapter, are spread.
-fn ranks(key: u64, snapshot: &Snapshot) -> u32 {
-    let endpoints = snapshot.choosable().len() as f64;
-    let wanted = libm::ceil(RANKS_PER_SHARE * snapshot.share(key).unwrap_or(0.0) * endpoints);
-    (wanted.min(endpoints) as u32).max(PREFIX_RANKS)
+    let warm = match spread.len() > HOT_RANKS_KNOWN {
+        true => 1.0,
+        false => spread.warm_at(index, snapshot),
+    };
+    history.max((warm * f64::from(prefix.tokens)) as u32)
 }
 
 /// The keys by which a request is placed and that many requests share: of its shared beginning and of its adapter. Reports

@@ -66,11 +66,14 @@ impl Reason {
 /// At most three endpoints, best first, as indices of the snapshot; later ones serve retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Choices {
-    indices: [u32; 3],
+    indices: [u32; Self::MOST],
     len: u8,
 }
 
 impl Choices {
+    /// Most endpoints that a decision lists.
+    pub(crate) const MOST: usize = 3;
+
     /// The chosen indices, best first, each once; empty: no opinion.
     #[must_use]
     pub fn as_slice(&self) -> &[u32] {

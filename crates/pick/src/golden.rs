@@ -88,12 +88,20 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
             .for_each(|row| row.state = State::Suspect);
     }
     let pool = PoolFacts {
-        arrival_rate: None,
+        arrival_rate: maybe(rng, 20.0),
         uncached_tokens: Some(700.0),
         adapter_load_s: Some(0.2),
+        kept_s: maybe(rng, 10.0),
         reported: below(rng, 2) == 0,
     };
-    Rc::new(Snapshot::new(rows, pool, now))
+    let snapshot = Snapshot::new(rows, pool, now);
+    let mut keys: Vec<u64> = (0..40).map(mix).collect();
+    keys.sort_unstable();
+    let share = |(rank, key): (usize, u64)| (key, 0.2 / (rank + 1) as f32);
+    Rc::new(match below(rng, 2) {
+        0 => snapshot,
+        _ => snapshot.with_heat(keys.into_iter().enumerate().map(share).collect()),
+    })
 }
 
 fn request(rng: &mut Rng) -> Request {

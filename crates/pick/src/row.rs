@@ -20,28 +20,14 @@ pub(crate) struct Row {
 
 /// The rows of a table.
 pub(crate) fn rows(endpoints: &[EndpointLoad]) -> Vec<Row> {
-    let longest_wait = worst(
-        endpoints.iter().map(|endpoint| cost(endpoint.wait_s)),
-        f64::max,
-    )
-    .unwrap_or(0.0);
-    let slowest_prefill = worst(
-        endpoints
-            .iter()
-            .map(|endpoint| speed(endpoint.prefill_tokens_per_s)),
-        f64::min,
-    );
-    let slowest_prefill = slowest_prefill.unwrap_or(PREFILL_TOKENS_PER_S);
-    let dearest_decode = worst(
-        endpoints.iter().map(|e| cost(e.decode_s_per_sequence)),
-        f64::max,
-    )
-    .unwrap_or(0.0);
-    let slowest = worst(
-        endpoints.iter().map(|endpoint| speed(endpoint.speed)),
-        f64::min,
-    )
-    .unwrap_or(1.0);
+    let mut worst = Worst::default();
+    endpoints
+        .iter()
+        .for_each(|endpoint| worst.take_in(endpoint));
+    let longest_wait = worst.wait_s.unwrap_or(0.0);
+    let slowest_prefill = worst.prefill_tokens_per_s.unwrap_or(PREFILL_TOKENS_PER_S);
+    let dearest_decode = worst.decode_s.unwrap_or(0.0);
+    let slowest = worst.speed.unwrap_or(1.0);
     let row = |endpoint: &EndpointLoad| {
         let wait = cost(endpoint.wait_s);
         Row {
@@ -56,8 +42,30 @@ pub(crate) fn rows(endpoints: &[EndpointLoad]) -> Vec<Row> {
     endpoints.iter().map(row).collect()
 }
 
-fn worst(values: impl Iterator<Item = Option<f64>>, pick: fn(f64, f64) -> f64) -> Option<f64> {
-    values.flatten().reduce(pick)
+/// The worst of each signal in the pool; absent: no endpoint has it.
+#[derive(Debug, Default)]
+struct Worst {
+    wait_s: Option<f64>,
+    prefill_tokens_per_s: Option<f64>,
+    decode_s: Option<f64>,
+    speed: Option<f64>,
+}
+
+impl Worst {
+    fn take_in(&mut self, endpoint: &EndpointLoad) {
+        let take = |worst: &mut Option<f64>, value: Option<f64>, pick: fn(f64, f64) -> f64| {
+            *worst = match (*worst, value) {
+                (Some(worst), Some(value)) => Some(pick(worst, value)),
+                (worst, value) => worst.or(value),
+            };
+        };
+        take(&mut self.wait_s, cost(endpoint.wait_s), f64::max);
+        let prefill = speed(endpoint.prefill_tokens_per_s);
+        take(&mut self.prefill_tokens_per_s, prefill, f64::min);
+        let decode_s = cost(endpoint.decode_s_per_sequence);
+        take(&mut self.decode_s, decode_s, f64::max);
+        take(&mut self.speed, speed(endpoint.speed), f64::min);
+    }
 }
 
 /// A usable cost: finite and not negative. A day is as bad as any larger value.

@@ -71,6 +71,8 @@ pub struct PoolFacts {
     pub uncached_tokens: Option<f32>,
     /// Seconds an endpoint is blocked when it loads an adapter.
     pub adapter_load_s: Option<f32>,
+    /// Seconds that an endpoint's cache keeps what nobody asks for, on average.
+    pub kept_s: Option<f32>,
     /// Whether the deciders report and so hear from each other: of large placements at once, and where conversations went
     /// ([`Picker::on_told`](crate::Picker::on_told)).
     pub reported: bool,

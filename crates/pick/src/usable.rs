@@ -43,7 +43,7 @@ impl Usable {
             .iter()
             .filter_map(|index| Some(f64::from(endpoints.get(at(index)?)?.age_ms)));
         let mean_age_ms = ages.sum::<f64>() / (choosable.len() as f64).max(1.0);
-        let level = Level::new(chosen(), |row| work_s(row, mean_uncached_tokens));
+        let level = Level::new(rows, &choosable, |row| work_s(row, mean_uncached_tokens));
         Self {
             cumulative_speed,
             level,

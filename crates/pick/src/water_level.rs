@@ -4,6 +4,7 @@ use crate::candidates::{self, Candidate, Candidates, Origin};
 use crate::config::{LEAST_POURED, NEWS_DELAY_S, WORTH_TELLING};
 use crate::cost::{self, Demand};
 use crate::health::Slow;
+use crate::noise::gumbel;
 use crate::own_traffic::OwnTraffic;
 use crate::policy::{Policy, View};
 use crate::whereabouts::Whereabouts;
@@ -131,10 +132,10 @@ impl Unseen {
         };
         let arrived = pool_per_s.max(0.0) * (age_s * (1.0 - news) + age_s.min(NEWS_DELAY_S) * news);
         let level = view.snapshot.level();
-        let (surface_s, _) = level.surface(arrived);
+        let surface_s = level.surface_s(arrived);
         // Own work lies on top of the table's waits: as far up as it reaches, others may be cheaper.
         let own_requests = view.inflight.ahead_s() * level.requests_per_s();
-        let (_, under) = level.surface(arrived + own_requests + LEAST_POURED);
+        let under = level.under(arrived + own_requests + LEAST_POURED);
         Self {
             others: 1.0 - own_share,
             surface_s,
@@ -159,10 +160,7 @@ struct Weigh<'a> {
 impl Weigh<'_> {
     fn cost_s(&self, candidate: &Candidate, rng: &mut Rng) -> f64 {
         let snapshot = self.view.snapshot;
-        let (Some(row), Some(endpoint)) = (
-            snapshot.row(candidate.index),
-            snapshot.endpoint(candidate.index),
-        ) else {
+        let Some(row) = snapshot.row(candidate.index) else {
             return f64::INFINITY;
         };
         let share = Slow::share(self.view.slow, self.view.now, candidate.index);
@@ -171,7 +169,10 @@ impl Weigh<'_> {
         }
         let (unseen, demand) = (&self.unseen, &self.demand);
         let work_s = cost::work_s(row, snapshot.mean_uncached_tokens());
-        let noise_s = cost::noise_s(work_s, unseen.requests, unseen.others) * gumbel(rng);
+        let noise_s = match cost::noise_s(work_s, unseen.requests, unseen.others) {
+            width_s if width_s > 0.0 => width_s * gumbel(rng),
+            _ => 0.0,
+        };
         let stay_s = match candidate.origin {
             Origin::Conversation => 0.0,
             _ if snapshot.pool().reported => cost::tell_s(self.later_share),
@@ -181,15 +182,19 @@ impl Weigh<'_> {
             + cost::level_s(row, unseen.surface_s, unseen.others)
             + cost::miss_s(row, demand, candidate.hit_tokens)
             + cost::rank_penalty_s(row, candidate.penalty_tokens)
-            + cost::adapter_s(endpoint, demand, candidate.adapter_rank)
+            + self.adapter_s(candidate.index, candidate.adapter_rank)
             + stay_s
             - noise_s
     }
-}
 
-/// A draw from the standard Gumbel distribution: the cheapest of costs with such noise is a choice by weights.
-fn gumbel(rng: &mut Rng) -> f64 {
-    // `unit` is below 1 and may be 0: the bounds keep both logarithms finite.
-    let unit = rng.unit().max(1e-12);
-    -libm::log((-libm::log(unit)).max(1e-12))
+    /// The row of the table is looked at only where there is an adapter to look for.
+    fn adapter_s(&self, index: u32, rank: Option<u32>) -> f64 {
+        if self.demand.adapter.is_none() {
+            return 0.0;
+        }
+        let endpoint = self.view.snapshot.endpoint(index);
+        endpoint.map_or(f64::INFINITY, |endpoint| {
+            cost::adapter_s(endpoint, &self.demand, rank)
+        })
+    }
 }

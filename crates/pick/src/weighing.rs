@@ -8,11 +8,40 @@ use crate::{Decision, Reason, Rng, Snapshot, cost};
 
 /// A candidate with its cost. `tie` breaks ties: between keys and draws at random, else equal endpoints would all be taken
 /// in list order; among draws by their order, so that equally busy endpoints get requests in proportion to speed.
-#[derive(Debug, Clone, Copy, Default)]
-struct Weighed {
-    candidate: Candidate,
+#[derive(Debug, Clone, Copy)]
+struct Weighed<'a> {
+    candidate: &'a Candidate,
     cost_s: f64,
     tie: (u64, usize),
+}
+
+impl Weighed<'_> {
+    fn is_before(&self, other: &Self) -> bool {
+        let order = self.cost_s.total_cmp(&other.cost_s);
+        order.then(self.tie.cmp(&other.tie)).is_lt()
+    }
+}
+
+/// The cheapest so far, best first, as many as a decision lists.
+#[derive(Debug, Default)]
+struct Best<'a> {
+    list: [Option<Weighed<'a>>; Choices::MOST],
+}
+
+impl<'a> Best<'a> {
+    /// Finds its place and moves the others down; the last one may fall out.
+    fn offer(&mut self, new: Weighed<'a>) {
+        let mut new = Some(new);
+        for slot in &mut self.list {
+            let goes_here = match (&new, &*slot) {
+                (Some(new), Some(old)) => new.is_before(old),
+                (new, _) => new.is_some(),
+            };
+            if goes_here {
+                core::mem::swap(slot, &mut new);
+            }
+        }
+    }
 }
 
 /// Decides for the candidate of the least `cost_s`; the others follow in the order of their costs.
@@ -22,35 +51,29 @@ pub(crate) fn cheapest(
     rng: &mut Rng,
     mut cost_s: impl FnMut(&Candidate, &mut Rng) -> f64,
 ) -> Decision {
-    let mut weighed = [Weighed::default(); Candidates::ROOM];
-    let count = candidates.as_slice().len();
+    let mut best = Best::default();
     let draws = rng.next_u64();
-    let numbered = weighed.iter_mut().zip(candidates.as_slice()).enumerate();
-    for (number, (slot, candidate)) in numbered {
+    for (number, candidate) in candidates.as_slice().iter().enumerate() {
         let tie = match candidate.origin {
             Origin::Sample => draws,
             _ => rng.next_u64(),
         };
-        *slot = Weighed {
-            candidate: *candidate,
+        best.offer(Weighed {
+            candidate,
             cost_s: cost_s(candidate, rng),
             tie: (tie, number),
-        };
+        });
     }
-    let weighed = weighed.get_mut(..count).unwrap_or_default();
-    weighed.sort_unstable_by(|a, b| a.cost_s.total_cmp(&b.cost_s).then(a.tie.cmp(&b.tie)));
     let mut choices = Choices::default();
-    weighed
-        .iter()
-        .for_each(|weighed| choices.push(weighed.candidate.index));
-    let best = weighed
-        .first()
-        .map(|weighed| weighed.candidate)
-        .unwrap_or_default();
+    let in_order = best.list.iter().flatten();
+    in_order.for_each(|weighed| choices.push(weighed.candidate.index));
+    let [first, ..] = best.list;
+    let first = first.map_or_else(Candidate::default, |weighed| *weighed.candidate);
+    let count = candidates.as_slice().len();
     Decision {
         choices,
-        reason: reason(&best, candidates, view.snapshot),
-        wait_s: wait_s(best.index, view.snapshot, view.inflight),
+        reason: reason(&first, candidates, view.snapshot),
+        wait_s: wait_s(first.index, view.snapshot, view.inflight),
         candidates: u32::try_from(count).unwrap_or(u32::MAX),
         left_out: 0,
     }

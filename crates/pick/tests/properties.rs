@@ -58,11 +58,12 @@ fn endpoint() -> impl Strategy<Value = EndpointLoad> {
 }
 
 fn pool_facts() -> impl Strategy<Value = PoolFacts> {
-    (wild(), wild(), wild(), any::<bool>()).prop_map(
-        |(arrival_rate, uncached_tokens, adapter_load_s, reported)| PoolFacts {
+    (wild(), wild(), wild(), wild(), any::<bool>()).prop_map(
+        |(arrival_rate, uncached_tokens, adapter_load_s, kept_s, reported)| PoolFacts {
             arrival_rate,
             uncached_tokens,
             adapter_load_s,
+            kept_s,
             reported,
         },
     )

@@ -1,6 +1,6 @@
 //! The bound: one decider that sees everything as it is now.
 
-use trimtab_engine::Profile;
+use trimtab_engine::{BLOCK_TOKENS, Profile};
 
 use crate::server::{Life, Server};
 
@@ -73,8 +73,21 @@ fn cost_s(server: &Server, tokens: u32, chain: &[u64], weights: Weights) -> f64 
     (prefill(backlog)
         + weights.miss_price * prefill(uncached)
         + steps * step_s
+        + blocks_s(server, uncached, step_s)
         + weights.decode * decode)
         / profile.speed
+}
+
+/// Seconds until running requests have given back the KV blocks that the request and the queue before it lack, at speed 1. What is
+/// running will have grown by half of an answer each.
+fn blocks_s(server: &Server, uncached: f64, step_s: f64) -> f64 {
+    let gauges = server.engine.gauges();
+    let held = f64::from(gauges.kv_blocks_used) * f64::from(BLOCK_TOKENS);
+    let grown = f64::from(gauges.running) * OUTPUT_TOKENS / 2.0;
+    let wanted = server.queued_tokens as f64 + uncached;
+    let lacking = held + grown + wanted - server.engine.profile().kv_tokens() as f64;
+    // All that is held is given back in the time of an answer.
+    lacking.max(0.0) / held.max(1.0) * OUTPUT_TOKENS * step_s
 }
 
 /// Prompt tokens that the endpoint would have to prefill.

@@ -73,6 +73,7 @@ scenarios! {
     chat_het "chat-het",
     longmix "longmix",
     longmix_burst "longmix-burst",
+    kv_limited "kv-limited",
     lora "lora",
     multi "multi",
     rag "rag",

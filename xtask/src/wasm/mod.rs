@@ -77,6 +77,23 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(filter)
 }
 
+/// Builds the guest of benches/vm.rs with the filter's profile, into a folder of its own for the same reason as there. Returns its path.
+pub(crate) fn build_vm_guest() -> Result<PathBuf> {
+    let toolchain = wasm_target::obtain()?;
+    let dir = project::root().join("target/trimtab/vm");
+    let why = format!(
+        "build the guest of benches/vm.rs with {}",
+        toolchain.describe()
+    );
+    run::step("wasm", &why, || {
+        let mut cargo = toolchain.cargo("build", &dir);
+        let package = ["--package", "trimtab-loadtable", "--example", "vm_guest"];
+        run::run(cargo.args(package).args(["--profile", "wasm"]))
+    })?;
+    let target = dir.join(wasm_target::TARGET);
+    Ok(target.join("wasm/examples/vm_guest.wasm"))
+}
+
 /// Through a sibling and a rename: a proxy that loads the file meanwhile sees the old or the new module, never half of one.
 fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
     if let Some(dir) = path.parent() {

@@ -39,3 +39,33 @@ fn a_queue_for_memory_moves_as_requests_end_and_not_at_the_speed_of_prefill() {
     assert!((3_000..3_400).contains(&tight), "{tight}");
     assert!(roomy < 1_000, "{roomy}");
 }
+
+#[test]
+fn an_endpoint_with_few_blocks_left_counts_as_busy_before_requests_queue_for_them() {
+    const B: &str = "10.0.0.2:8000";
+    let wait_ms = |kv_used: f64| {
+        let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
+        let spec = |address: &str| EndpointSpec {
+            address: address.into(),
+            ..EndpointSpec::default()
+        };
+        let _ = pool.set_endpoints(Duration::ZERO, vec![spec(A), spec(B)]);
+        for (address, running, kv_used) in [(A, 90.0, 0.3), (B, 10.0, kv_used)] {
+            let sample = Sample {
+                waiting: Some(0.0),
+                running: Some(running),
+                kv_used: Some(kv_used),
+                ..Sample::default()
+            };
+            pool.on_sample(Duration::ZERO, address, sample);
+        }
+        let rows = pool.table(Duration::ZERO).endpoints;
+        (rows[0].wait_ms.unwrap(), rows[1].wait_ms.unwrap())
+    };
+    let (busy, roomy) = wait_ms(0.05);
+    // By what runs: ten against ninety.
+    assert!(busy.abs_diff(9 * roomy) < 10, "{busy} and {roomy}");
+    // The average of ninety and ten, once six tenths are in use.
+    let (busy, full) = wait_ms(0.6);
+    assert!(busy.abs_diff(full * 90 / 50) < 10, "{busy} and {full}");
+}

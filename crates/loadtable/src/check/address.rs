@@ -21,25 +21,35 @@ pub(super) fn address(row: usize, text: &str) -> Result<(), DecodeError> {
     }
 }
 
-/// Whether `text` is `a.b.c.d:port` without superfluous zeros, as nearly all addresses are. Four times as fast as the
+/// Whether `text` is `a.b.c.d:port` without superfluous zeros, as nearly all addresses are. Many times as fast as the
 /// general parser, which decides on the others; it takes all that this takes.
 fn is_plain_ipv4(text: &str) -> bool {
-    let (mut number, mut digits, mut numbers) = (0_u32, 0, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'0'..=b'9' if digits < 5 && (digits == 0 || number > 0) => {
-                number = number * 10 + u32::from(byte - b'0');
-                digits += 1;
-            }
-            b'.' | b':' if digits > 0 && number <= 255 && (byte == b':') == (numbers == 3) => {
-                numbers += 1;
-                (number, digits) = (0, 0);
-            }
+    let mut rest = text.as_bytes();
+    for end in *b"...:" {
+        let (digits, behind) = match rest {
+            [c, byte, behind @ ..] if *byte == end => ([b'0', b'0', *c], behind),
+            [b, c, byte, behind @ ..] if *byte == end && *b != b'0' => ([b'0', *b, *c], behind),
+            [a, b, c, byte, behind @ ..] if *byte == end && *a != b'0' => ([*a, *b, *c], behind),
             _ => return false,
+        };
+        if number(&digits) > 255 {
+            return false;
         }
+        rest = behind;
     }
-    numbers == 4 && (1..=65_535).contains(&number)
+    rest.len() <= 5 && rest.first() != Some(&b'0') && (1..=65_535).contains(&number(rest))
 }
+
+/// The value of up to five digits; more than any of them where one is none.
+fn number(digits: &[u8]) -> u32 {
+    digits.iter().fold(0, |number, byte| match byte {
+        b'0'..=b'9' => number * 10 + u32::from(byte - b'0'),
+        _ => NO_NUMBER,
+    })
+}
+
+/// Stays above all that five digits can be, whatever digits follow, and far below what overflows.
+const NO_NUMBER: u32 = 100_000;
 
 #[cfg(test)]
 mod tests {

@@ -75,7 +75,7 @@ fn a_conversation_is_looked_for_where_it_went_and_others_are_told_of_it() {
 }
 
 #[test]
-fn a_hot_prefix_is_spread_over_three_times_its_share_of_the_endpoints() {
+fn a_hot_prefix_is_spread_over_six_times_its_share_of_the_endpoints() {
     let endpoints = pool(&[0.0; 64]);
     let request = prefix(77, 3_000, 2_000);
     let places = |share: f32| {
@@ -86,8 +86,8 @@ fn a_hot_prefix_is_spread_over_three_times_its_share_of_the_endpoints() {
         shares.iter().filter(|share| **share > 0.0).count()
     };
     assert_eq!(places(0.0), 1);
-    // 3 x 12.5 % of 64 are 24 ranks; several may be the same endpoint.
-    let spread = places(0.125);
+    // 6 x 6.25 % of 64 are 24 ranks; several may be the same endpoint.
+    let spread = places(0.0625);
     assert!((17..=24).contains(&spread), "{spread}");
 }
 

@@ -59,9 +59,9 @@ fn suspect_endpoints_are_used_only_when_they_are_more_than_the_ready_ones() {
 #[test]
 fn an_old_table_still_tells_who_there_is() {
     let mut picker = picker(pool(&[0.0, 100.0]));
-    let late = Millis(NOW.0 + 3_001);
+    let late = Millis(NOW.0 + 2_001);
     let mut rng = Rng::new(5);
-    let decision = picker.choose(Millis(NOW.0 + 3_000), &mut rng, &plain());
+    let decision = picker.choose(Millis(NOW.0 + 2_000), &mut rng, &plain());
     assert_eq!(decision.reason, Reason::Load);
     let mut second = 0;
     for _ in 0..2_000 {
@@ -86,7 +86,7 @@ fn a_table_that_was_old_when_it_came_stays_old() {
     let rows = pool(&[0.0, 0.0])
         .into_iter()
         .map(|row| EndpointLoad {
-            age_ms: 2_000,
+            age_ms: 1_000,
             ..row
         })
         .collect();

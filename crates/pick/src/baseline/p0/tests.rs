@@ -20,6 +20,7 @@ const FACTS: PoolFacts = PoolFacts {
     arrival_rate: None,
     uncached_tokens: Some(700.0),
     adapter_load_s: Some(0.2),
+    kept_s: None,
     reported: false,
 };
 
@@ -236,7 +237,7 @@ fn with_an_old_table_it_is_the_fallback() {
     let mut script = Rng::new(3);
     let snapshot = Snapshot::new(pool(&mut script, 12), FACTS, NOW);
     let inflight = InFlight::default();
-    for (age_ms, stale) in [(3_000, false), (3_001, true)] {
+    for (age_ms, stale) in [(2_000, false), (2_001, true)] {
         for seed in 0..200 {
             let request = request(&mut script);
             let view = View {
