@@ -33,6 +33,7 @@ mod merge;
 mod metrics;
 mod news;
 mod poll;
+pub mod reading;
 mod reporter;
 mod root;
 mod shared;

@@ -3,13 +3,17 @@
 //! Comes in: chunks of bytes. Goes out: calls of a [`Sink`], strings with their escapes resolved. Its state is a few dozen bytes
 //! however long or deep the document is, and it never panics.
 //!
-//! Own code and not a crate, for three reasons: serde_json can not stop in the middle of a document; the push parsers that can
-//! (`actson`, `picojson`) look at every byte of a string, and prompts are one long string (here `memchr` finds its end); and the
-//! consumer wants the text in passing, for hashing, without a buffer that a client can grow.
+//! Own code and not a crate, because prompts are long strings, whose end `memchr` finds here, and the consumer wants text in passing, for
+//! hashing, without a buffer that a client can grow. Measured on prompts of 16 to 37 KB in pieces of 16 KiB, native, MB/s for prose, code
+//! with its escapes, 400 short messages, token ids: this 46,900, 2,640, 1,690, 470 (4,410, 1,630, 1,070, 390 with SipHash over all text);
+//! `actson` 2.1 356, 320, 212, 210; `picojson` 0.2 74, 71, 54, 69; both look at every byte and collect strings whole. `jiter` 0.14 is as fast as this
+//! needs to be (3,300, 1,410, 530, 250), but wants the document in one slice: in pieces of 1 KiB, each read from the beginning, it is
+//! left with 380, 103, 24, 16. serde_json can not stop in the middle at all.
 //!
-//! It accepts every document that serde_json accepts (a test compares the two), and some that it does not: numbers and words such
-//! as `01` or `nul` are not looked into, text need not be UTF-8, a lone surrogate becomes U+FFFD. For *facts* that is harmless: the
-//! model server, not this filter, decides what is a valid request.
+//! It accepts every array and object that serde_json accepts and reads the same in it (tests and the fuzz target `body` compare the
+//! two), but for numbers of 32 bytes and more, of which it drops the rest. It also accepts some that serde_json does not: numbers and words such as `01`, `nul` or
+//! `1e999` are not looked into, text need not be UTF-8 and may have control characters, a lone surrogate becomes U+FFFD. For *facts*
+//! that is harmless: the model server, not this filter, decides what is a valid request.
 
 /// Arrays and objects within each other; serde_json refuses deeper documents too.
 const MAX_DEPTH: u32 = 127;
@@ -132,15 +136,14 @@ impl Tokenizer {
         rest: &'c [u8],
         sink: &mut impl Sink,
     ) -> Result<&'c [u8], Malformed> {
-        if self.structure(byte, sink) {
-            return Ok(rest);
-        }
         let starts_scalar = matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z');
-        if matches!(self.state, State::Value | State::ValueOrEnd) && starts_scalar {
-            // Looked at again in its new state.
+        if starts_scalar && matches!(self.state, State::Value | State::ValueOrEnd) {
             self.state = State::Scalar;
             self.scalar_len = 0;
-            return Ok(chunk);
+            return Ok(self.scalar(chunk, sink));
+        }
+        if self.structure(byte, sink) {
+            return Ok(rest);
         }
         self.state = State::Failed;
         Err(Malformed)
@@ -326,6 +329,12 @@ impl Tokenizer {
             .position(|byte| !belongs(byte))
             .unwrap_or(chunk.len());
         let (part, rest) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
+        if self.scalar_len == 0 && !rest.is_empty() {
+            // Whole in this chunk, as nearly all are.
+            sink.scalar(part.get(..MAX_SCALAR_BYTES).unwrap_or(part));
+            self.after_value();
+            return rest;
+        }
         for (slot, byte) in self.scalar.iter_mut().skip(self.scalar_len).zip(part) {
             *slot = *byte;
         }
