@@ -89,7 +89,7 @@ impl Reading {
         let is_full = self.seen_bytes >= limit || buffered_bytes >= limit;
         self.body
             .ending(&self.head)
-            .or(is_full.then_some(Ending::Cap))
+            .or_else(|| is_full.then_some(Ending::Cap))
     }
 }
 
@@ -144,7 +144,7 @@ impl HttpFilter {
             return Action::Continue;
         };
         let ending = reading.read(&root, buffered_bytes);
-        if let Some(ending) = ending.or(end_of_stream.then_some(Ending::Unfinished)) {
+        if let Some(ending) = ending.or_else(|| end_of_stream.then_some(Ending::Unfinished)) {
             return self.finish_reading(&root, &reading, ending);
         }
         self.reading = Some(reading);

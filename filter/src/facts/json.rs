@@ -20,6 +20,11 @@ const MAX_DEPTH: u32 = 127;
 /// Bytes of a number that are kept; the rest of a longer one is dropped.
 const MAX_SCALAR_BYTES: usize = 32;
 
+/// Room for text with escapes, on the stack.
+const GATHERED_BYTES: usize = 256;
+/// Stretches up to this length are not searched but walked through.
+const SHORT_BYTES: usize = 24;
+
 /// Object or array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Container {
@@ -232,6 +237,12 @@ impl Tokenizer {
     /// The part of a string up to its next quote or backslash. Gives what is left of `chunk`.
     fn text<'c>(&mut self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
         let end = memchr::memchr2(b'"', b'\\', chunk).unwrap_or(chunk.len());
+        if end < SHORT_BYTES && chunk.get(end) == Some(&b'\\') && self.high.is_none() {
+            let rest = self.gather(chunk, sink);
+            if rest.len() < chunk.len() {
+                return rest;
+            }
+        }
         let (part, rest) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
         let ends_pair = rest.first() != Some(&b'\\') || !part.is_empty();
         if ends_pair && self.high.take().is_some() {
@@ -255,6 +266,36 @@ impl Tokenizer {
         rest
     }
 
+    /// Short stretches with simple escapes between them, as one part: code has an escape every ten bytes, and each part costs the sink
+    /// more than a few bytes do. Gives what is left of `chunk`.
+    fn gather<'c>(&self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
+        let mut gathered = [0; GATHERED_BYTES];
+        let (mut rest, mut len, mut since_escape) = (chunk, 0, 0);
+        for slot in &mut gathered {
+            let (byte, after) = match rest {
+                [b'\\', escape, after @ ..] => {
+                    since_escape = 0;
+                    match unescaped(*escape) {
+                        Some(byte) => (byte, after),
+                        None => break,
+                    }
+                }
+                [b'"' | b'\\', ..] | [] => break,
+                // From here on a search is faster.
+                _ if since_escape >= SHORT_BYTES => break,
+                [byte, after @ ..] => (*byte, after),
+            };
+            *slot = byte;
+            rest = after;
+            len += 1;
+            since_escape += 1;
+        }
+        if let Some(text) = gathered.get(..len).filter(|text| !text.is_empty()) {
+            sink.text(self.place, text);
+        }
+        rest
+    }
+
     fn escape(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), Malformed> {
         if byte == b'u' {
             self.state = State::Unicode { left: 4, code: 0 };
@@ -263,21 +304,11 @@ impl Tokenizer {
         if self.high.take().is_some() {
             sink.text(self.place, REPLACEMENT.as_bytes());
         }
-        let plain: &[u8] = match byte {
-            b'"' => b"\"",
-            b'\\' => b"\\",
-            b'/' => b"/",
-            b'b' => b"\x08",
-            b'f' => b"\x0c",
-            b'n' => b"\n",
-            b'r' => b"\r",
-            b't' => b"\t",
-            _ => {
-                self.state = State::Failed;
-                return Err(Malformed);
-            }
+        let Some(plain) = unescaped(byte) else {
+            self.state = State::Failed;
+            return Err(Malformed);
         };
-        sink.text(self.place, plain);
+        sink.text(self.place, &[plain]);
         self.state = State::Text;
         Ok(())
     }
@@ -348,6 +379,19 @@ impl Tokenizer {
         }
         rest
     }
+}
+
+/// The character that a backslash and `byte` stand for; `u` aside.
+fn unescaped(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'"' | b'\\' | b'/' => byte,
+        b'b' => b'\x08',
+        b'f' => b'\x0c',
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
 }
 
 const REPLACEMENT: &str = "\u{FFFD}";
