@@ -7,7 +7,7 @@ mod body;
 mod cookie;
 mod hash;
 mod head;
-mod json;
+pub(crate) mod json;
 mod keys;
 mod message;
 mod path;
@@ -28,6 +28,7 @@ pub(crate) use body::{Body, BodyFacts, Ending};
 pub(crate) use cookie::SessionCookie;
 pub(crate) use hash::{Digest, HashKey, Purpose};
 pub(crate) use head::{Head, Plan, path_of};
+pub(crate) use path::Route;
 
 /// Puts together what head and body told, under the key of `table`'s pool. `body`: absent when it was not read.
 pub(crate) fn request(

@@ -44,6 +44,7 @@ mod pairing;
 mod placement;
 mod plugin;
 mod poll;
+pub mod reading;
 mod reporter;
 mod root;
 mod route;

@@ -5,9 +5,10 @@ use crate::config::{Config, Mode, PoolSet, candidates};
 use crate::host::HeaderPairs;
 
 /// What to do with a request, from its headers alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Plan {
     /// Not a completion request: Envoy balances it as it always did.
+    #[default]
     Pass,
     /// A completion request whose body says nothing (none, compressed, not JSON): balanced by load alone.
     PlaceNow,
@@ -16,7 +17,7 @@ pub(crate) enum Plan {
 }
 
 /// The headers that matter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Head {
     /// What to do.
     pub(crate) plan: Plan,
@@ -55,18 +56,7 @@ struct Seen {
 impl Head {
     /// Reads the headers of one request. `end_of_stream`: there is no body.
     pub(crate) fn read(headers: &HeaderPairs, config: &Config, end_of_stream: bool) -> Self {
-        let mut head = Self {
-            plan: Plan::Pass,
-            forged: 0,
-            content_length: None,
-            route: Route::default(),
-            model: None,
-            session: None,
-            pools: PoolSet::default(),
-            mode: None,
-            routed: false,
-            explain: false,
-        };
+        let mut head = Self::default();
         let mut seen = Seen::default();
         let (mut authority, mut path): (&[u8], &[u8]) = (b"", b"");
         let mut cookie = None;

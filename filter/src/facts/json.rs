@@ -3,18 +3,27 @@
 //! Comes in: chunks of bytes. Goes out: calls of a [`Sink`], strings with their escapes resolved. Its state is a few dozen bytes
 //! however long or deep the document is, and it never panics.
 //!
-//! Own code and not a crate, for three reasons: serde_json can not stop in the middle of a document; the push parsers that can
-//! (`actson`, `picojson`) look at every byte of a string, and prompts are one long string (here `memchr` finds its end); and the
-//! consumer wants the text in passing, for hashing, without a buffer that a client can grow.
+//! Own code and not a crate, because prompts are long strings, whose end `memchr` finds here, and the consumer wants text in passing, for
+//! hashing, without a buffer that a client can grow. Measured on prompts of 16 to 37 KB in pieces of 16 KiB, native, MB/s for prose, code
+//! with its escapes, 400 short messages, token ids: this 46,900, 2,640, 1,690, 470 (4,410, 1,630, 1,070, 390 with SipHash over all text);
+//! `actson` 2.1 356, 320, 212, 210; `picojson` 0.2 74, 71, 54, 69; both look at every byte and collect strings whole. `jiter` 0.14 is as fast as this
+//! needs to be (3,300, 1,410, 530, 250), but wants the document in one slice: in pieces of 1 KiB, each read from the beginning, it is
+//! left with 380, 103, 24, 16. serde_json can not stop in the middle at all.
 //!
-//! It accepts every document that serde_json accepts (a test compares the two), and some that it does not: numbers and words such
-//! as `01` or `nul` are not looked into, text need not be UTF-8, a lone surrogate becomes U+FFFD. For *facts* that is harmless: the
-//! model server, not this filter, decides what is a valid request.
+//! It accepts every array and object that serde_json accepts and reads the same in it (tests and the fuzz target `body` compare the
+//! two), but for numbers of 32 bytes and more, of which it drops the rest. It also accepts some that serde_json does not: numbers and words such as `01`, `nul` or
+//! `1e999` are not looked into, text need not be UTF-8 and may have control characters, a lone surrogate becomes U+FFFD. For *facts*
+//! that is harmless: the model server, not this filter, decides what is a valid request.
 
 /// Arrays and objects within each other; serde_json refuses deeper documents too.
 const MAX_DEPTH: u32 = 127;
 /// Bytes of a number that are kept; the rest of a longer one is dropped.
 const MAX_SCALAR_BYTES: usize = 32;
+
+/// Room for text with escapes, on the stack.
+const GATHERED_BYTES: usize = 256;
+/// Stretches up to this length are not searched but walked through.
+const SHORT_BYTES: usize = 24;
 
 /// Object or array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,15 +141,14 @@ impl Tokenizer {
         rest: &'c [u8],
         sink: &mut impl Sink,
     ) -> Result<&'c [u8], Malformed> {
-        if self.structure(byte, sink) {
-            return Ok(rest);
-        }
         let starts_scalar = matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z');
-        if matches!(self.state, State::Value | State::ValueOrEnd) && starts_scalar {
-            // Looked at again in its new state.
+        if starts_scalar && matches!(self.state, State::Value | State::ValueOrEnd) {
             self.state = State::Scalar;
             self.scalar_len = 0;
-            return Ok(chunk);
+            return Ok(self.scalar(chunk, sink));
+        }
+        if self.structure(byte, sink) {
+            return Ok(rest);
         }
         self.state = State::Failed;
         Err(Malformed)
@@ -229,6 +237,12 @@ impl Tokenizer {
     /// The part of a string up to its next quote or backslash. Gives what is left of `chunk`.
     fn text<'c>(&mut self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
         let end = memchr::memchr2(b'"', b'\\', chunk).unwrap_or(chunk.len());
+        if end < SHORT_BYTES && chunk.get(end) == Some(&b'\\') && self.high.is_none() {
+            let rest = self.gather(chunk, sink);
+            if rest.len() < chunk.len() {
+                return rest;
+            }
+        }
         let (part, rest) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
         let ends_pair = rest.first() != Some(&b'\\') || !part.is_empty();
         if ends_pair && self.high.take().is_some() {
@@ -252,6 +266,36 @@ impl Tokenizer {
         rest
     }
 
+    /// Short stretches with simple escapes between them, as one part: code has an escape every ten bytes, and each part costs the sink
+    /// more than a few bytes do. Gives what is left of `chunk`.
+    fn gather<'c>(&self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
+        let mut gathered = [0; GATHERED_BYTES];
+        let (mut rest, mut len, mut since_escape) = (chunk, 0, 0);
+        for slot in &mut gathered {
+            let (byte, after) = match rest {
+                [b'\\', escape, after @ ..] => {
+                    since_escape = 0;
+                    match unescaped(*escape) {
+                        Some(byte) => (byte, after),
+                        None => break,
+                    }
+                }
+                [b'"' | b'\\', ..] | [] => break,
+                // From here on a search is faster.
+                _ if since_escape >= SHORT_BYTES => break,
+                [byte, after @ ..] => (*byte, after),
+            };
+            *slot = byte;
+            rest = after;
+            len += 1;
+            since_escape += 1;
+        }
+        if let Some(text) = gathered.get(..len).filter(|text| !text.is_empty()) {
+            sink.text(self.place, text);
+        }
+        rest
+    }
+
     fn escape(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), Malformed> {
         if byte == b'u' {
             self.state = State::Unicode { left: 4, code: 0 };
@@ -260,21 +304,11 @@ impl Tokenizer {
         if self.high.take().is_some() {
             sink.text(self.place, REPLACEMENT.as_bytes());
         }
-        let plain: &[u8] = match byte {
-            b'"' => b"\"",
-            b'\\' => b"\\",
-            b'/' => b"/",
-            b'b' => b"\x08",
-            b'f' => b"\x0c",
-            b'n' => b"\n",
-            b'r' => b"\r",
-            b't' => b"\t",
-            _ => {
-                self.state = State::Failed;
-                return Err(Malformed);
-            }
+        let Some(plain) = unescaped(byte) else {
+            self.state = State::Failed;
+            return Err(Malformed);
         };
-        sink.text(self.place, plain);
+        sink.text(self.place, &[plain]);
         self.state = State::Text;
         Ok(())
     }
@@ -326,6 +360,12 @@ impl Tokenizer {
             .position(|byte| !belongs(byte))
             .unwrap_or(chunk.len());
         let (part, rest) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
+        if self.scalar_len == 0 && !rest.is_empty() {
+            // Whole in this chunk, as nearly all are.
+            sink.scalar(part.get(..MAX_SCALAR_BYTES).unwrap_or(part));
+            self.after_value();
+            return rest;
+        }
         for (slot, byte) in self.scalar.iter_mut().skip(self.scalar_len).zip(part) {
             *slot = *byte;
         }
@@ -339,6 +379,19 @@ impl Tokenizer {
         }
         rest
     }
+}
+
+/// The character that a backslash and `byte` stand for; `u` aside.
+fn unescaped(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'"' | b'\\' | b'/' => byte,
+        b'b' => b'\x08',
+        b'f' => b'\x0c',
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
 }
 
 const REPLACEMENT: &str = "\u{FFFD}";

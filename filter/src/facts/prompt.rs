@@ -114,10 +114,12 @@ impl Prompt {
     }
 
     /// One id of a prompt that comes as token ids.
-    pub(super) fn token_id(&mut self, id: u32) {
+    pub(super) fn token_id(&mut self, id: impl FnOnce() -> Option<u32>) {
         self.turns.tokens = self.turns.tokens.saturating_add(1);
-        // As long as the text of a token, by the estimate.
-        self.head(&id.to_le_bytes());
+        if self.head.bytes < MIN_PREFIX_BYTES {
+            // As long as the text of a token, by the estimate.
+            self.head(&id().unwrap_or_default().to_le_bytes());
+        }
     }
 
     /// An image or a sound is complete.

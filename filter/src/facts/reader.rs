@@ -222,7 +222,7 @@ impl Reader {
         };
         if let Some(number) = number(literal) {
             for id in tensor.on_number(number) {
-                self.prompt.token_id(id);
+                self.prompt.token_id(|| Some(id));
             }
         } else if let Some(flag) = flag(literal) {
             tensor.on_flag(flag);
@@ -317,10 +317,10 @@ impl Sink for Reader {
             }
             (Field::Options, 2) => self.setting(self.option, literal),
             (field, 1) => self.setting(field, literal),
-            (Field::Turns, 2..) if self.message.is_none() => {
-                if let Some(id) = number(literal) {
-                    self.prompt.token_id(id);
-                }
+            (Field::Turns, 2..)
+                if self.message.is_none() && literal.first().is_some_and(u8::is_ascii_digit) =>
+            {
+                self.prompt.token_id(|| number(literal));
             }
             (Field::Tensors, 4..) => self.tensor_value(literal),
             _ => {}

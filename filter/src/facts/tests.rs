@@ -4,6 +4,7 @@ mod requests;
 mod settled;
 mod shapes;
 mod tokens;
+mod traces;
 
 use super::head::tests::head;
 use super::{Body, BodyFacts, Ending, Head};

@@ -1,58 +1,10 @@
 //! What the tokenizer says of a document, however it is cut, is what serde_json says of it.
 
 use proptest::prelude::*;
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use crate::facts::json::{Container, Place, Sink, Tokenizer};
-
-/// Puts the document together again.
-#[derive(Default)]
-struct Tree {
-    open: Vec<(Container, Vec<Value>, Vec<String>)>,
-    text: Vec<u8>,
-    root: Option<Value>,
-}
-
-impl Tree {
-    fn put(&mut self, value: Value) {
-        match self.open.last_mut() {
-            Some((_, values, _)) => values.push(value),
-            None => self.root = Some(value),
-        }
-    }
-}
-
-impl Sink for Tree {
-    fn open(&mut self, container: Container) {
-        self.open.push((container, vec![], vec![]));
-    }
-
-    fn close(&mut self, closed: Container) {
-        let (container, values, keys) = self.open.pop().unwrap();
-        assert_eq!(container, closed);
-        let value = match container {
-            Container::Array => Value::Array(values),
-            Container::Object => Value::Object(keys.into_iter().zip(values).collect::<Map<_, _>>()),
-        };
-        self.put(value);
-    }
-
-    fn text(&mut self, _: Place, part: &[u8]) {
-        self.text.extend(part);
-    }
-
-    fn text_end(&mut self, place: Place) {
-        let text = String::from_utf8(std::mem::take(&mut self.text)).unwrap();
-        match place {
-            Place::Key => self.open.last_mut().unwrap().2.push(text),
-            Place::Value => self.put(Value::String(text)),
-        }
-    }
-
-    fn scalar(&mut self, literal: &[u8]) {
-        self.put(serde_json::from_slice(literal).unwrap());
-    }
-}
+use crate::reading::{agrees, describe, document};
 
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -89,21 +41,6 @@ fn escaped(json: &str) -> String {
     out
 }
 
-/// Feeds `json` in pieces of the given sizes, used in turn.
-fn read(json: &[u8], sizes: &[usize]) -> Option<Value> {
-    let (mut tokenizer, mut tree) = (Tokenizer::new(), Tree::default());
-    let mut rest = json;
-    for size in sizes.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (piece, after) = rest.split_at((*size).clamp(1, rest.len()));
-        tokenizer.feed(piece, &mut tree).ok()?;
-        rest = after;
-    }
-    tokenizer.is_done().then(|| tree.root.unwrap())
-}
-
 /// Counts calls; takes anything.
 struct Ignore;
 
@@ -131,7 +68,8 @@ proptest! {
         }
         // Not `value`: floats and doubled keys are what the text says.
         let expected: Value = serde_json::from_str(&json).unwrap();
-        prop_assert_eq!(read(json.as_bytes(), &sizes), Some(expected));
+        let found = document(json.as_bytes(), &sizes).unwrap();
+        prop_assert!(agrees(&found, &expected), "{found} for {json}");
     }
 
     #[test]
@@ -146,18 +84,68 @@ proptest! {
     }
 
     #[test]
-    fn documents_that_were_damaged_never_panic(value in value(), at in any::<prop::sample::Index>(), byte in any::<u8>(), size in 1..50_usize) {
+    fn a_damaged_document_is_accepted_if_serde_json_accepts_it_and_then_reads_the_same(
+        value in value(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..4),
+        sizes in prop::collection::vec(1..50_usize, 1..4),
+    ) {
         let mut json = value.to_string().into_bytes();
-        let at = at.index(json.len());
-        json[at] = byte;
-        let (mut tokenizer, mut ends) = (Tokenizer::new(), 0);
-        for piece in json.chunks(size) {
-            ends += usize::from(tokenizer.feed(piece, &mut Ignore).is_err());
+        for (at, byte, how) in damage {
+            if json.is_empty() {
+                break;
+            }
+            let at = at.index(json.len());
+            match how {
+                0 => json[at] = byte,
+                1 => json.insert(at, b"[]{}\",:0123456789.eE+-\\u tfn"[usize::from(byte) % 28]),
+                2 => json.truncate(at),
+                _ => { json.remove(at); }
+            }
         }
-        if serde_json::from_slice::<Value>(&json).is_ok() {
-            prop_assert!(ends == 0 && tokenizer.is_done());
+        let found = document(&json, &sizes);
+        if let Ok(expected) = serde_json::from_slice::<Value>(&json) {
+            // A scalar at the top has no end that could be seen.
+            if expected.is_array() || expected.is_object() {
+                prop_assert!(found.as_ref().is_some_and(|found| agrees(found, &expected)), "{found:?}");
+            }
+        }
+        for path in ["/v1/chat/completions", "/v2/models/m/infer"] {
+            prop_assert_eq!(describe(path, &json, &sizes), describe(path, &json, &[]));
         }
     }
+
+    #[test]
+    fn numbers_of_every_length_agree(digits in "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?", size in 1..50_usize) {
+        let json = format!("[{digits}]");
+        if let Ok(expected) = serde_json::from_str::<Value>(&json) {
+            let found = document(json.as_bytes(), &[size]).unwrap();
+            prop_assert!(agrees(&found, &expected), "{found} for {json}");
+        }
+    }
+}
+
+#[test]
+fn documented_differences_are_these() {
+    for (json, ours) in [
+        // Numbers and words are not looked into.
+        (
+            "[01, nul, -, 1.e]",
+            serde_json::json!([null, null, null, null]),
+        ),
+        // Control characters in strings.
+        ("[\"a\nb\"]", serde_json::json!(["a\nb"])),
+        // Lone surrogates.
+        (r#"["\udc00"]"#, serde_json::json!(["\u{fffd}"])),
+        // A number beyond the range of a float.
+        ("[1e999]", serde_json::json!([null])),
+    ] {
+        assert!(serde_json::from_str::<Value>(json).is_err(), "{json}");
+        assert_eq!(document(json.as_bytes(), &[]), Some(ours), "{json}");
+    }
+    assert!(
+        document(b"[\"\xff\"]", &[]).is_some(),
+        "text need not be UTF-8"
+    );
 }
 
 #[test]
@@ -216,7 +204,7 @@ fn a_lone_surrogate_becomes_the_replacement_character() {
     ] {
         for size in 1..json.len() {
             assert_eq!(
-                read(json.as_bytes(), &[size]),
+                document(json.as_bytes(), &[size]),
                 Some(serde_json::json!([text])),
                 "{json}"
             );
