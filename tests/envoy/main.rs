@@ -21,6 +21,7 @@ mod in_flight;
 mod placement;
 mod protocol;
 mod seen;
+mod soak;
 mod support;
 mod sync;
 mod tables;
