@@ -7,6 +7,10 @@ mod bytes;
 mod chain;
 #[path = "../../tests/host/storm/driver.rs"]
 mod driver;
+#[path = "../../tests/host/storm/faults.rs"]
+mod faults;
+#[path = "../../tests/host/storm/forms.rs"]
+mod forms;
 #[path = "../../tests/host/storm/requests.rs"]
 mod requests;
 
@@ -24,7 +28,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((form, bytes)) = input.split_first() else {
         return;
     };
-    let forms = driver::forms();
+    let forms = forms::forms();
     let form = &forms[usize::from(*form) % forms.len()];
     if let Err(broken) = driver::run(module, form, bytes) {
         panic!("{}: {broken}", form.name);

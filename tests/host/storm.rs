@@ -4,12 +4,14 @@
 mod bytes;
 mod chain;
 mod driver;
+mod faults;
+mod forms;
 mod requests;
 
 use std::time::{Duration, Instant};
 
 use crate::support::module;
-use driver::{Form, forms};
+use forms::{Form, forms};
 
 /// How long each form is looked at, at most.
 const TIME: Duration = Duration::from_millis(2_000);

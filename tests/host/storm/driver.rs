@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use trimtab_loadtable::{Endpoint, Report};
-use trimtab_wasmhost::{CallAnswer, HeaderMap, HttpCall, Module, Options, Part, Status, Stray, Vm};
+use trimtab_wasmhost::{CallAnswer, HeaderMap, HttpCall, Module, Options, Part, Stray, Vm};
 
 use super::bytes::Bytes;
 use super::chain::{Chain, Stream, WORKERS};
+use super::faults::Fault;
+use super::forms::Form;
 use super::requests;
 
 /// Bound on the memory of each VM.
@@ -21,70 +23,6 @@ const MAX_STREAMS: usize = 24;
 /// Numbers of contexts that no proxy has made.
 const NOBODY: u32 = 1_000_000;
 const TICK: Duration = Duration::from_millis(100);
-/// The hostcalls of the filter. The last two are not answered with a false OK: to a host that says that it lets a request go and
-/// does not, no filter has an answer.
-const CALLS: [&str; 20] = [
-    "proxy_define_metric",
-    "proxy_dequeue_shared_queue",
-    "proxy_enqueue_shared_queue",
-    "proxy_get_buffer_bytes",
-    "proxy_get_current_time_nanoseconds",
-    "proxy_get_header_map_pairs",
-    "proxy_get_header_map_value",
-    "proxy_get_property",
-    "proxy_get_shared_data",
-    "proxy_http_call",
-    "proxy_increment_metric",
-    "proxy_record_metric",
-    "proxy_register_shared_queue",
-    "proxy_remove_header_map_value",
-    "proxy_replace_header_map_value",
-    "proxy_set_property",
-    "proxy_set_shared_data",
-    "proxy_set_tick_period_milliseconds",
-    "proxy_continue_stream",
-    "proxy_set_effective_context",
-];
-const STATUSES: [u32; 12] = [1, 2, 3, 4, 6, 7, 8, 10, 12, 255, u32::MAX, 0];
-
-/// A form of the filter: settings of each plugin, and the option of the proxy.
-#[derive(Debug, Clone)]
-pub(crate) struct Form {
-    pub(crate) name: &'static str,
-    pub(crate) plugins: Vec<String>,
-    pub(crate) stop_iteration: bool,
-}
-
-/// The forms that are looked at.
-pub(crate) fn forms() -> Vec<Form> {
-    let one = r#""pool": "chat", "paths": ["/v1/chat/completions"]"#;
-    let several = r#""pools": [{"pool": "chat", "models": ["m"]}, {"pool": "code", "mode": {"percent": 50}}], "per_route": true"#;
-    let plugin = |role: &str, more: &str| {
-        format!(
-            r#"{{"role": "{role}", "aggregator": {{"cluster": "trimtab_aggregator"}}, "explain_header": "x-why", "explain_log": true, {more}}}"#
-        )
-    };
-    let single = |name, more: &str, stop_iteration| Form {
-        name,
-        plugins: vec![plugin("single", more)],
-        stop_iteration,
-    };
-    let pair = |name, more: &str| Form {
-        name,
-        plugins: vec![plugin("tap", more), plugin("pick", more)],
-        stop_iteration: false,
-    };
-    vec![
-        single("single", one, true),
-        single("single without the option", one, false),
-        single("observing", &format!(r#"{one}, "mode": "observe""#), true),
-        single("several pools", several, true),
-        pair("pair", one),
-        pair("pair of several pools", several),
-        pair("observing pair", &format!(r#"{one}, "mode": "observe""#)),
-    ]
-}
-
 /// What a run came to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Outcome {
@@ -277,19 +215,10 @@ impl Storm {
     fn break_calls(&mut self, bytes: &mut Bytes<'_>) {
         let all = self.chain.all().count();
         let broken = bytes.below(all);
-        let call = *bytes.of(&CALLS);
-        let mut status = *bytes.of(&STATUSES);
-        if status == 0 && CALLS[18..].contains(&call) {
-            status = 2;
-        }
-        let nth = bytes.below(8);
-        let event = format!("{call} number {nth} (0: each) of VM {broken} answers {status}");
-        self.events.push(event);
+        let fault = Fault::of(bytes);
+        self.events.push(format!("{fault:?} at VM {broken}"));
         if let Some(own) = self.chain.all().nth(broken) {
-            match nth {
-                0 => own.script.every(call, Status(status)),
-                n => own.script.nth(call, n, Status(status)),
-            }
+            fault.happen(&own.script);
         }
     }
 
