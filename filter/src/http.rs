@@ -143,7 +143,7 @@ impl Reading {
         let is_full = self.seen_bytes >= limit;
         self.body
             .ending(&self.head)
-            .or(is_full.then_some(Ending::Cap))
+            .or_else(|| is_full.then_some(Ending::Cap))
     }
 }
 
@@ -223,7 +223,7 @@ impl HttpFilter {
             decider.holding.on_body();
         }
         let ending = reading.read(&decider, bytes);
-        if let Some(ending) = ending.or(end_of_stream.then_some(Ending::Unfinished)) {
+        if let Some(ending) = ending.or_else(|| end_of_stream.then_some(Ending::Unfinished)) {
             self.place_read(&reading, ending);
             return Action::Continue;
         }
@@ -257,7 +257,7 @@ impl HttpFilter {
         }
         let speaks = host::set_effective_context(self.context_id);
         if self.decider.checked(speaks).is_none() {
-            self.reading = reading.or(self.reading.take());
+            self.reading = reading.or_else(|| self.reading.take());
             return false;
         }
         if let Some(reading) = &reading {

@@ -15,7 +15,7 @@ proptest! {
         bytes in proptest::collection::vec(any::<u8>(), 0..60)
     ) {
         if let Err(problems) = Config::read(&mutated::value(&bytes)) {
-            prop_assert!(problems.len() > 0);
+            prop_assert!(!problems.is_empty());
             prop_assert!(problems.iter().all(|problem| !problem.to_string().is_empty()));
         }
     }

@@ -10,6 +10,6 @@ use trimtab_filter::Config;
 fuzz_target!(|bytes: &[u8]| {
     let _ = Config::parse(bytes);
     if let Err(problems) = Config::read(&mutated::value(bytes)) {
-        assert!(problems.len() > 0);
+        assert!(!problems.is_empty());
     }
 });

@@ -78,7 +78,7 @@ fn changed(value: Value, what: u8, how: u8) -> Value {
     let n = u64::from(how);
     match (what % 14, value) {
         (0, _) => Value::Null,
-        (1, _) => json!(how % 2 == 0),
+        (1, _) => json!(how.is_multiple_of(2)),
         (2, _) => json!(n),
         (3, _) => json!(u64::MAX - n),
         (4, _) => json!(-i64::from(how)),

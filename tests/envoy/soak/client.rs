@@ -93,7 +93,7 @@ async fn one(to: SocketAddr, number: u64) -> Result<(), String> {
             let is_cut = answer.is_err();
             is_cut
                 .then_some(())
-                .ok_or("an answer that breaks off came whole".to_owned())
+                .ok_or_else(|| "an answer that breaks off came whole".to_owned())
         }
         7 => slow(to, &body).await,
         8..=10 => {
