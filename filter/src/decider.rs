@@ -108,12 +108,22 @@ impl Decider {
         pools.any(|pool| pool.with(|worker| worker.version()).flatten().is_some())
     }
 
-    /// Time to look for news.
-    pub(crate) fn on_tick(&self) {
-        self.holding.on_tick();
+    fn let_overdue_go(&self) {
         if contexts::on_tick() {
             self.checked(host::set_effective_context(self.root_id));
         }
+    }
+
+    /// The plugin goes or gets another configuration: no tick will come to this one.
+    pub(crate) fn retire(&self) {
+        self.holding.retire();
+        self.let_overdue_go();
+    }
+
+    /// Time to look for news.
+    pub(crate) fn on_tick(&self) {
+        self.holding.on_tick();
+        self.let_overdue_go();
         self.pools.iter().for_each(|pool| pool.on_tick());
     }
 

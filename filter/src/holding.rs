@@ -55,6 +55,15 @@ impl Holding {
         self.ticks.set(self.ticks().saturating_add(1));
     }
 
+    /// The plugin has gone or has another configuration: nothing is held any more, and what has waited has waited long enough. No tick
+    /// comes after this.
+    pub(crate) fn retire(&self) {
+        self.ticks.set(u64::MAX);
+        if self.known.get() != Known::Works {
+            self.known.set(Known::Fails { tried: u64::MAX });
+        }
+    }
+
     /// Whether to hold the headers of the request that begins now.
     pub(crate) fn may_hold(&self) -> bool {
         match self.known.get() {

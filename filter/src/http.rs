@@ -30,6 +30,8 @@ pub(crate) struct HttpFilter {
     reading: Option<Box<Reading>>,
     /// The tick at which the headers were let go although nothing of the body had come.
     let_go_at: Option<u64>,
+    /// The proxy has refused to let the request go on; it is asked again on each tick.
+    refused: bool,
     in_flight: Option<InFlight>,
     /// Absent: nobody wants to read it.
     explanation: Option<Box<Explanation>>,
@@ -54,6 +56,7 @@ impl HttpFilter {
             context_id,
             reading: None,
             let_go_at: None,
+            refused: false,
             in_flight: None,
             explanation: None,
             explain: false,
@@ -211,6 +214,7 @@ impl HttpFilter {
         {
             decider.fault(Fault::NoStopIteration);
         }
+        self.refused = false;
         let Some(mut reading) = self.reading.take() else {
             return Action::Continue;
         };
@@ -247,19 +251,22 @@ impl HttpFilter {
             true => holding.reading_is_over(reading.since),
             false => holding.probe_is_over(reading.since),
         };
-        let Some(reading) = self.reading.take_if(is_over) else {
-            return false;
-        };
-        let speaks = host::set_effective_context(self.context_id);
-        if self.decider.checked(speaks).is_none() {
-            self.reading = Some(reading);
+        let reading = self.reading.take_if(is_over);
+        if reading.is_none() && !self.refused {
             return false;
         }
-        self.place_read(&reading, Ending::Unfinished);
-        if !is_tap {
+        let speaks = host::set_effective_context(self.context_id);
+        if self.decider.checked(speaks).is_none() {
+            self.reading = reading.or_else(|| self.reading.take());
+            return false;
+        }
+        if let Some(reading) = &reading {
+            self.place_read(reading, Ending::Unfinished);
             let now = self.decider.holding.ticks();
-            self.let_go_at = (reading.seen_bytes == 0).then_some(now);
-            self.decider.checked(host::continue_request());
+            self.let_go_at = (!is_tap && reading.seen_bytes == 0).then_some(now);
+        }
+        if !is_tap {
+            self.refused = self.decider.checked(host::continue_request()).is_none();
         }
         true
     }

@@ -83,6 +83,7 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
         Role::Single | Role::Tap => Plugin::Decides(Rc::new(decider(root_id, config))),
         Role::Pick => Plugin::Gates(gate(root_id, config)),
     };
+    retire(root_id);
     register(root_id, Some(plugin));
     Ok(())
 }
@@ -165,8 +166,15 @@ pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
 
 /// The plugin is going; requests that are still under way keep what they need.
 pub(crate) fn on_done(root_id: u32) {
-    if let Some(Plugin::Gates(gate)) = find(root_id) {
-        gate.on_done();
-    }
+    retire(root_id);
     register(root_id, None);
+}
+
+/// What is configured now will hear of neither ticks nor messages any more: nothing may wait for it.
+fn retire(root_id: u32) {
+    match find(root_id) {
+        Some(Plugin::Decides(decider)) => decider.retire(),
+        Some(Plugin::Gates(gate)) => gate.on_done(),
+        None => {}
+    }
 }

@@ -24,6 +24,7 @@ mod placement;
 mod protocol;
 mod reload;
 mod seen;
+mod soak;
 mod support;
 mod sync;
 mod tables;

@@ -111,3 +111,34 @@ fn a_client_that_is_slow_with_the_first_body_of_a_worker_does_not_look_like_a_mi
     assert_eq!(held.request_headers, None, "bodies are read all the same");
     assert_eq!(proxy.worker(0).script.log_text(LogLevel::Warn), "");
 }
+
+#[test]
+fn a_request_that_the_proxy_refuses_to_let_go_is_asked_for_again() {
+    let mut proxy = without_the_option();
+    let script = proxy.worker(0).script.clone();
+    script.every("proxy_continue_stream", trimtab_wasmhost::Status(2));
+    let mut held = ask(proxy.vm());
+    proxy.run_for(Duration::from_millis(600));
+    held.collect(proxy.vm());
+    assert_eq!(held.request_headers, None);
+    script.clear_faults();
+    proxy.run_for(Duration::from_millis(200));
+    held.collect(proxy.vm());
+    assert!(held.request_ended && first_host(&held).is_some());
+}
+
+#[test]
+fn a_plugin_that_is_configured_again_or_goes_lets_what_it_holds_go() {
+    for goes in [false, true] {
+        let mut proxy = without_the_option();
+        let mut held = ask(proxy.vm());
+        assert_eq!(held.request_headers, None);
+        if goes {
+            proxy.vm().shutdown();
+        } else {
+            assert!(proxy.vm().configure(config().as_bytes()).expect("no trap"));
+        }
+        held.collect(proxy.vm());
+        assert!(held.request_ended, "gone: {goes}");
+    }
+}

@@ -24,6 +24,7 @@ mod pair;
 mod placement;
 mod reports;
 mod seen;
+mod storm;
 mod support;
 mod tables;
 mod workers;

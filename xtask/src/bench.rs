@@ -1,12 +1,13 @@
 //! `cargo xtask bench`: the benchmarks, with what they need at hand.
 
 pub(crate) mod sim;
+mod soak;
 
 use anyhow::Result;
 
 use crate::{project, run, tools, wasm};
 
-/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead. Filter, guest and Envoy
+/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead, `soak` runs the soak test. Filter, guest and Envoy
 /// are there for the ones that measure the real thing.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     if let Some((first, rest)) = args.split_first()
@@ -15,6 +16,11 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         return sim::bench(rest);
     }
     wasm::build()?;
+    if let Some((first, rest)) = args.split_first()
+        && first == "soak"
+    {
+        return soak::soak(rest);
+    }
     let guest = wasm::build_vm_guest()?;
     let envoy = tools::envoy::obtain()?;
     run::step("bench", "measure, optimised", || {

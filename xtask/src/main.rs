@@ -39,9 +39,10 @@ enum Command {
     Wasm,
     /// Formatting, clippy, documentation, file sizes, licences
     Lint,
-    /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of benches/scenarios
+    /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of benches/scenarios; `bench soak` is
+    /// the soak test, 10 minutes in each form
     Bench {
-        /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`
+        /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`, or `soak`, `--for 10m`, and part of a test's name
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

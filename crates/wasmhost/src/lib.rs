@@ -29,5 +29,5 @@ pub use script::{Recorded, Script};
 pub use scripted_proxy::{ScriptedProxy, Worker, ready_filter};
 pub use shared::{Metric, Shared};
 pub use stream::{Effect, Part};
-pub use vm::{Options, Vm};
+pub use vm::{Options, Stray, Vm};
 pub use world::{CallAnswer, HttpCall, World};

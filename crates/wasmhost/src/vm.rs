@@ -1,6 +1,7 @@
 //! One VM: a guest with its memory and its contexts.
 
 mod callbacks;
+mod strays;
 mod streams;
 
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use crate::stream::Effect;
 use crate::world::{CallAnswer, World};
 
 use callbacks::Callbacks;
+pub use strays::Stray;
 
 /// Number of the root context.
 pub(crate) const ROOT: u32 = 1;

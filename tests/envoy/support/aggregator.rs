@@ -51,6 +51,11 @@ pub(crate) struct ScriptedAggregator {
 
 impl ScriptedAggregator {
     pub(crate) async fn start(answer: Answer) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), answer).await
+    }
+
+    /// Starts at an address that another one has left.
+    pub(crate) async fn start_at(address: SocketAddr, answer: Answer) -> Self {
         let shared = Arc::new(Shared {
             answer: watch::channel(answer).0,
             reports: Mutex::default(),
@@ -65,7 +70,7 @@ impl ScriptedAggregator {
             .route("/v1/pools/default/report", post(take_news))
             .route("/v1/pools/{pool}/sync", post(sync_other))
             .with_state(Arc::clone(&shared));
-        let server = Server::start(router).await;
+        let server = Server::start_at(address, router).await;
         Self {
             address: server.address,
             shared,

@@ -19,11 +19,6 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves the router on a port of its own.
-    pub(crate) async fn start(router: Router) -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), router).await
-    }
-
     /// Serves the router on this address.
     pub(crate) async fn start_at(address: SocketAddr, router: Router) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();

@@ -1,0 +1,15 @@
+//! A good plugin configuration changed in any way, and any text: read or refused.
+#![no_main]
+
+#[path = "../../filter/tests/configuration/mutated.rs"]
+mod mutated;
+
+use libfuzzer_sys::fuzz_target;
+use trimtab_filter::Config;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = Config::parse(bytes);
+    if let Err(problems) = Config::read(&mutated::value(bytes)) {
+        assert!(!problems.is_empty());
+    }
+});
