@@ -8,9 +8,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::http::request::Builder;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+
+use crate::backend::{CHUNK, CHUNKS};
 
 /// One kept-alive connection to a proxy.
 pub(crate) struct Connection(SendRequest<Full<Bytes>>);
@@ -26,10 +29,7 @@ impl Connection {
 
     /// Sends one chat request and reads the whole answer; says how long that took.
     pub(crate) async fn send(&mut self, body: &Bytes) -> Result<Duration> {
-        let request = Request::post("/v1/chat/completions")
-            .header("host", "models")
-            .header("content-type", "application/json")
-            .body(Full::new(body.clone()))?;
+        let request = post().body(Full::new(body.clone()))?;
         let start = Instant::now();
         self.0.ready().await?;
         let response = self
@@ -42,6 +42,12 @@ impl Connection {
         ensure!(status.is_success(), "the proxy answered {status}");
         Ok(start.elapsed())
     }
+}
+
+fn post() -> Builder {
+    Request::post("/v1/chat/completions")
+        .header("host", "models")
+        .header("content-type", "application/json")
 }
 
 /// Keeps `connections` busy for `length`; the number of requests answered.
@@ -69,6 +75,36 @@ pub(crate) async fn burst(
         total += joined??;
     }
     Ok(total)
+}
+
+/// Starts `requests` one after another, `gap` apart, each over a connection of its own and answered in `chunks`; returns when all have ended.
+pub(crate) async fn streams(
+    proxy: SocketAddr,
+    body: &Bytes,
+    requests: u32,
+    gap: Duration,
+    chunks: usize,
+) -> Result<()> {
+    let mut tasks = JoinSet::new();
+    let mut pace = tokio::time::interval(gap);
+    for _ in 0..requests {
+        pace.tick().await;
+        let body = body.clone();
+        tasks.spawn(async move {
+            let mut connection = Connection::open(proxy).await?;
+            let request = post().header(CHUNKS, chunks).body(Full::new(body))?;
+            let response = connection.0.send_request(request).await?;
+            let status = response.status();
+            let answer = response.into_body().collect().await?.to_bytes();
+            ensure!(status.is_success(), "the proxy answered {status}");
+            ensure!(answer.len() == chunks * CHUNK.len(), "the answer is cut");
+            Ok(())
+        });
+    }
+    while let Some(joined) = tasks.join_next().await {
+        joined??;
+    }
+    Ok(())
 }
 
 /// A chat request of about `bytes` bytes: a system prompt and one user message.

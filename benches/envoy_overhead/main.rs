@@ -2,7 +2,7 @@
 //!
 //! All variants are up at once; bursts come in random order within a round; the figures are medians over rounds of the
 //! *paired* ratio or difference, because on a shared machine absolute values drift by a factor of ten within an hour.
-//! Run it with `cargo xtask bench --bench envoy_overhead`; arguments after `--`: rounds, body bytes.
+//! Run it with `cargo xtask bench --bench envoy_overhead`; arguments after `--`: rounds, body bytes; `stream`: streamed answers alone.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -29,6 +29,8 @@ use variant::{Kind, Variant};
 const BACKENDS: usize = 4;
 const CONNECTIONS: usize = 8;
 const BURST: Duration = Duration::from_millis(1_500);
+/// Streamed answers: requests of a burst, time between two, chunks of each.
+const STREAMS: (u32, Duration, usize) = (15, Duration::from_millis(100), 2_000);
 const SLOW_REQUESTS: usize = 1_200;
 const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
@@ -52,14 +54,28 @@ async fn main() -> Result<()> {
     for kind in Kind::all()? {
         variants.push(variant::start(&kind, &backends, address, dir.path()).await?);
     }
-    for bytes in sizes {
+    let small = load::chat_body(2_048);
+    for variant in variants.iter().filter(|variant| variant.decides) {
+        wait_until_it_decides(variant, &small).await?;
+    }
+    let only_streams = std::env::args().any(|word| word == "stream");
+    for bytes in sizes.into_iter().filter(|_| !only_streams) {
         let body = load::chat_body(bytes);
-        for variant in variants.iter().filter(|variant| variant.decides) {
-            wait_until_it_decides(variant, &body).await?;
-        }
         println!("bodies of {} bytes, {rounds} rounds", body.len());
-        bursts(&mut variants, &body, rounds).await?;
+        bursts(&mut variants, rounds, async |proxy| {
+            load::burst(proxy, &body, CONNECTIONS, BURST).await
+        })
+        .await?;
         latency(&variants, &body).await?;
+    }
+    if only_streams || numbers.len() < 2 {
+        let (requests, gap, chunks) = STREAMS;
+        println!("answers of {chunks} chunks, a request each {gap:?}, {rounds} rounds");
+        bursts(&mut variants, rounds, async |proxy| {
+            load::streams(proxy, &small, requests, gap, chunks).await?;
+            Ok(requests.into())
+        })
+        .await?;
     }
     Ok(())
 }
@@ -110,7 +126,12 @@ async fn wait_until_it_decides(variant: &Variant, body: &Bytes) -> Result<()> {
     }
 }
 
-async fn bursts(variants: &mut [Variant], body: &Bytes, rounds: usize) -> Result<()> {
+/// `burst` sends its load to an address and says how many requests that were.
+async fn bursts(
+    variants: &mut [Variant],
+    rounds: usize,
+    burst: impl AsyncFn(std::net::SocketAddr) -> Result<u64>,
+) -> Result<()> {
     let mut cpu_us = vec![Vec::new(); variants.len()];
     let mut per_s = vec![Vec::new(); variants.len()];
     for round in 0..=rounds {
@@ -118,7 +139,7 @@ async fn bursts(variants: &mut [Variant], body: &Bytes, rounds: usize) -> Result
             let variant = &mut variants[index];
             let pid = variant.envoy.child().id();
             let (before, start) = (cpu::on_cpu(pid)?, Instant::now());
-            let requests = load::burst(variant.address, body, CONNECTIONS, BURST)
+            let requests = burst(variant.address)
                 .await
                 .with_context(|| variant.name.clone())? as f64;
             let used = cpu::on_cpu(pid)? - before;

@@ -33,21 +33,31 @@ pub(crate) enum Kind {
         /// The module.
         filter: PathBuf,
     },
+    /// Trimtab as tap and pick, each in VMs of its own.
+    Pair {
+        /// The module of tap.
+        tap: PathBuf,
+        /// The module of pick.
+        pick: PathBuf,
+    },
 }
 
 impl Kind {
-    /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm`, and other builds of it when
-    /// `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
+    /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm` in both forms (`TRIMTAB_PICK` may name another module for
+    /// pick), and other builds of it when `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
     pub(crate) fn all() -> Result<Vec<Self>> {
-        let filter = std::env::var_os("TRIMTAB_FILTER")
-            .context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")?;
+        let filter: PathBuf = std::env::var_os("TRIMTAB_FILTER")
+            .context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")?
+            .into();
+        let pick = std::env::var_os("TRIMTAB_PICK").map_or_else(|| filter.clone(), PathBuf::from);
         let mut all = vec![
             Self::Plain,
             Self::Policy,
             Self::Single {
                 name: "trimtab".to_owned(),
-                filter: filter.into(),
+                filter: filter.clone(),
             },
+            Self::Pair { tap: filter, pick },
         ];
         let others = std::env::var("TRIMTAB_OTHER_FILTERS").unwrap_or_default();
         for other in others.split(',').filter(|other| !other.is_empty()) {
@@ -67,6 +77,7 @@ impl Kind {
             Self::Plain => "plain",
             Self::Policy => "policy",
             Self::Single { name, .. } => name,
+            Self::Pair { .. } => "tap+pick",
         }
     }
 }
@@ -90,20 +101,25 @@ pub(crate) async fn start(
         name: kind.name().to_owned(),
         envoy,
         address,
-        decides: matches!(kind, Kind::Single { name, .. } if !name.starts_with("bare")),
+        decides: match kind {
+            Kind::Plain | Kind::Policy => false,
+            Kind::Single { name, .. } => !name.starts_with("bare"),
+            Kind::Pair { .. } => true,
+        },
     })
 }
 
 fn bootstrap(kind: &Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Value {
-    let mut filters = Vec::new();
-    if let Kind::Single { filter, .. } = kind {
-        filters.push(wasm(filter));
-    }
+    let mut filters = match kind {
+        Kind::Plain | Kind::Policy => Vec::new(),
+        Kind::Single { filter, .. } => vec![wasm("single", filter)],
+        Kind::Pair { tap, pick } => vec![wasm("tap", tap), wasm("pick", pick)],
+    };
     filters.push(json!({"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}));
     let least_request = policy("least_request", "LeastRequest", json!({}));
     let balancing = match kind {
         Kind::Plain => least_request,
-        Kind::Policy | Kind::Single { .. } => policy(
+        Kind::Policy | Kind::Single { .. } | Kind::Pair { .. } => policy(
             "override_host",
             "OverrideHost",
             json!({
@@ -139,16 +155,21 @@ fn bootstrap(kind: &Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Va
     })
 }
 
-fn wasm(filter: &Path) -> Value {
-    let settings =
-        json!({"pool": "bench", "aggregator": {"cluster": "trimtab_aggregator"}}).to_string();
-    json!({"name": "trimtab", "typed_config": {
+/// One plugin. The two of a pair stand as Istio sets them up: without the option, and in VMs of their own.
+fn wasm(role: &str, filter: &Path) -> Value {
+    let cluster = json!({"cluster": "trimtab_aggregator"});
+    let settings = json!({"role": role, "pool": "bench", "aggregator": cluster}).to_string();
+    json!({"name": format!("trimtab_{role}"), "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         "config": {
-            "name": "trimtab",
-            "allow_on_headers_stop_iteration": true,
+            "name": format!("trimtab_{role}"),
+            "allow_on_headers_stop_iteration": role == "single",
             "failure_policy": "FAIL_OPEN",
-            "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": filter}}},
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": filter}},
+                "environment_variables": {"key_values": {"ROLE": role}},
+            },
             "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": settings},
         },
     }})
