@@ -223,6 +223,11 @@ fn take_answer(
             root.seen_stamp.set(Some(stamp));
             wake::others(root, worker);
         }
+        // While the lease moves two workers may ask at once, and both get the same table. Whoever gets nothing else rests as after a
+        // failure, so that an aggregator that sends it again and again is not asked without a pause.
+        Err(refusal) if refusal.is_same() => {
+            worker.metrics.count(Counter::Syncs, "same_table");
+        }
         Err(refusal) => {
             worker
                 .metrics

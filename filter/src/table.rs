@@ -48,6 +48,11 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it is the very table that is in use.
+    pub(crate) fn is_same(&self) -> bool {
+        matches!(self, Self::NotNewer { found, have } if found == have)
+    }
+
     /// Label of the counter.
     pub(crate) fn label(&self) -> &'static str {
         match self {
@@ -135,12 +140,9 @@ pub(crate) mod tests {
         assert!(accept(&bytes, "chat", have(1, 4)).is_ok());
         assert!(accept(&bytes, "chat", have(2, 9)).is_ok());
         for sequence in [5, 6] {
-            assert_eq!(
-                accept(&bytes, "chat", have(1, sequence))
-                    .unwrap_err()
-                    .label(),
-                "not_newer"
-            );
+            let refusal = accept(&bytes, "chat", have(1, sequence)).unwrap_err();
+            assert_eq!(refusal.label(), "not_newer");
+            assert_eq!(refusal.is_same(), sequence == 5);
         }
     }
 

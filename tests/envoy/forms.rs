@@ -7,7 +7,8 @@ use bytes::Bytes;
 use crate::support::client::{chat_body, post_chunks};
 use crate::support::config::Form;
 use crate::support::{
-    Answer, Backend, ScriptedAggregator, Stage, StageOptions, chat, eventually, post, row, table,
+    Answer, Backend, Response, ScriptedAggregator, Stage, StageOptions, chat, eventually, post,
+    row, table,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -41,6 +42,20 @@ async fn wrong(form: Form, backends: &[&Backend]) -> (Stage, ScriptedAggregator)
     (stage, aggregator)
 }
 
+/// The request was sent to that server and came there as it was.
+fn arrived(response: &Response, server: &Backend, body: &str, form: Form) {
+    let decision = response.header("x-trimtab-decision");
+    let length = body.len();
+    assert!(
+        decision.contains(&server.name()),
+        "{form:?} {length}: {decision}"
+    );
+    assert!(
+        server.seen().pop().unwrap().body == body,
+        "{form:?} {length}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tap_and_pick_place_requests_of_every_size_and_leave_their_bodies_alone() {
     for form in [Form::Pair, Form::PairInOneVm] {
@@ -49,22 +64,12 @@ async fn tap_and_pick_place_requests_of_every_size_and_leave_their_bodies_alone(
         let others = b.count();
         for size in [0, 500, 16_384, 32_768, 33_000, 70_000, 4_000_000] {
             let body = chat_body(&"x".repeat(size));
-            let response = post(stage.address, CHAT, &[JSON], body.clone())
-                .await
-                .unwrap()
-                .ok();
-            let decision = response.header("x-trimtab-decision").to_owned();
-            assert!(decision.contains(&a.name()), "{form:?} {size}: {decision}");
-            assert!(a.seen().pop().unwrap().body == body, "{form:?} {size}");
+            let whole = post(stage.address, CHAT, &[JSON], body.clone()).await;
+            arrived(&whole.unwrap().ok(), &a, &body, form);
             let chunks = body.as_bytes().chunks(20_000.max(size / 50));
             let chunks = chunks.map(Bytes::copy_from_slice).collect();
-            let response = post_chunks(stage.address, CHAT, &[JSON], chunks, Duration::ZERO)
-                .await
-                .unwrap()
-                .ok();
-            let decision = response.header("x-trimtab-decision").to_owned();
-            assert!(decision.contains(&a.name()), "{form:?} {size}: {decision}");
-            assert!(a.seen().pop().unwrap().body == body, "{form:?} {size}");
+            let pieces = post_chunks(stage.address, CHAT, &[JSON], chunks, Duration::ZERO).await;
+            arrived(&pieces.unwrap().ok(), &a, &body, form);
         }
         assert_eq!(b.count(), others, "{form:?}");
         assert_eq!(faults(&stage).await, [], "{form:?}");

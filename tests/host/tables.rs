@@ -37,6 +37,22 @@ fn a_newer_table_replaces_the_older() {
 }
 
 #[test]
+fn a_table_that_two_workers_asked_for_at_once_is_no_refusal() {
+    let mut proxy = ready();
+    answer(&mut proxy, &table().encode());
+    assert_eq!(
+        counter(&proxy, "trimtab_syncs_total", "answer", "same_table"),
+        1
+    );
+    let refused = |reason| counter(&proxy, "trimtab_table_refusals_total", "reason", reason);
+    assert_eq!(refused("not_newer"), 0);
+    let log = proxy.main.script.log_text(trimtab_wasmhost::LogLevel::Warn);
+    assert_eq!(log, "");
+    answer(&mut proxy, &only(2, &[2]).encode());
+    assert_eq!(hosts(&mut proxy, 1)[0].as_deref(), Some(ENDPOINTS[2]));
+}
+
+#[test]
 fn every_bad_table_is_refused_under_its_reason_and_the_last_good_one_stays() {
     let good = only(5, &[2]).encode();
     let other_pool = Table {
