@@ -64,7 +64,7 @@ impl Decider {
         result.map_err(count).ok()
     }
 
-    /// Headers could not be held as the configuration means it: counts it, and says so once.
+    /// A request has met a mistake of the setup: counts it, and says so once.
     pub(crate) fn fault(&self, fault: Fault) {
         self.count(PoolSet::default(), Counter::SetupErrors, fault.label());
         if self.reported.is_first(fault) {

@@ -1,4 +1,4 @@
-//! One plugin in one VM: its decider, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
+//! One pool of a plugin in one VM: its decider, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::sync::Sync;
 use crate::table::Loaded;
 use crate::tally::{Entry, Tally};
 
-/// The mutable state of one plugin in one VM.
+/// The mutable state of one pool of a plugin in one VM.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pool: Rc<str>,

@@ -25,7 +25,7 @@ fn value() -> impl Strategy<Value = Value> {
     prop::collection::vec(nested, 0..4).prop_map(Value::Array)
 }
 
-/// Everything beyond ASCII as `\uXXXX`, pairs of surrogates included, and slashes as `\/`, as some encoders write.
+/// Everything beyond ASCII as `\u` and four digits, pairs of surrogates included, and slashes as `\/`, as some encoders write.
 fn escaped(json: &str) -> String {
     let mut out = String::new();
     for c in json.chars() {
