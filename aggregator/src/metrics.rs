@@ -82,6 +82,7 @@ pub(crate) struct PoolMetrics {
     pub(crate) table_sequence: Number,
     pub(crate) table_bytes: Number,
     pub(crate) table_failures: Number,
+    pub(crate) tables_kept_back: Number,
     pub(crate) build_us: Number,
     pub(crate) seen: SeenMetrics,
 }
@@ -122,6 +123,7 @@ impl PoolMetrics {
             table_sequence: Number::default(),
             table_bytes: Number::default(),
             table_failures: Number::default(),
+            tables_kept_back: Number::default(),
             build_us: Number::default(),
             seen: SeenMetrics::default(),
         })
@@ -205,6 +207,12 @@ pub(crate) fn render(pools: &[(Arc<PoolMetrics>, Option<Duration>)]) -> String {
         "counter",
         "Tables that could not be published; the last one stays.",
         |m| m.table_failures.get(),
+    );
+    page.single(
+        "tables_kept_back_total",
+        "counter",
+        "Tables that told nothing new and so were not published; there is one each half second in any case.",
+        |m| m.tables_kept_back.get(),
     );
     page.ages();
     page.single(

@@ -182,9 +182,13 @@ impl PoolState {
     pub(crate) async fn publish_forever(self: Arc<Self>) {
         let mut pace = Pace::new(self.interval);
         loop {
-            match self.publish() {
+            match self.publish(&pace) {
                 Outcome::Published { bytes, proxies } => {
                     pace.on_published(self.now(), bytes, proxies);
+                    self.wait(&pace).await;
+                }
+                Outcome::KeptBack => {
+                    pace.on_kept_back(self.now());
                     self.wait(&pace).await;
                 }
                 Outcome::NoList => tokio::time::sleep(self.interval).await,
@@ -210,8 +214,8 @@ impl PoolState {
         }
     }
 
-    /// Builds and publishes a table.
-    fn publish(&self) -> Outcome {
+    /// Builds a table, and publishes it unless `pace` keeps it back.
+    fn publish(&self, pace: &Pace) -> Outcome {
         let began = Instant::now();
         let (table, proxies, included) = {
             let mut inner = self.lock();
@@ -226,6 +230,11 @@ impl PoolState {
                 inner.heard.included(now),
             )
         };
+        let keeps_back = |last: Arc<Published>| pace.keeps_back(self.now(), &last.table, &table);
+        if self.newest().is_some_and(keeps_back) {
+            self.metrics.tables_kept_back.add(1);
+            return Outcome::KeptBack;
+        }
         let bytes = Bytes::from(table.encode());
         let checked = check(&table, bytes.len());
         self.metrics
@@ -280,6 +289,8 @@ impl PoolState {
 enum Outcome {
     /// It has so many bytes and goes to so many proxies.
     Published { bytes: usize, proxies: usize },
+    /// It tells too little that the last one did not.
+    KeptBack,
     /// No endpoints were listed yet.
     NoList,
     /// It breaks the format's limits.

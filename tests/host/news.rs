@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use trimtab_loadtable::Report;
+use trimtab_loadtable::{Report, Table};
 use trimtab_wasmhost::{CallAnswer, Exchange, HttpCall, ScriptedProxy, Status, Vm};
 
-use crate::support::{ask, chat, counter, in_flight, is_poll, ready, reported, started, table};
+use crate::support::{
+    ask, chat, counter, in_flight, is_poll, ready, reported, started, table, table_with,
+};
 
 /// A request of about 2,500 tokens: 0.25 s of prefill by the table's speed.
 fn long(vm: &mut Vm) -> Exchange {
@@ -60,6 +62,21 @@ fn a_long_prompt_is_reported_before_anything_ticks_and_a_short_one_is_not() {
     assert!(proxy.answer(0, token, heard()));
     proxy.run_for(Duration::from_millis(100));
     assert_eq!(counted(&proxy, "sent"), 1);
+}
+
+#[test]
+fn the_only_decider_has_nobody_to_tell() {
+    let mut proxy = ready();
+    let alone = |sequence, deciders| {
+        let table = table_with(sequence, &[0, 0, 0]);
+        Table { deciders, ..table }.encode()
+    };
+    assert!(proxy.deliver(&alone(2, Some(1))));
+    let _ = (proxy.take_calls(), long(proxy.vm()));
+    assert_eq!(proxy.shared.queued_messages(), 0);
+    assert!(proxy.deliver(&alone(3, None)));
+    let _ = long(proxy.vm());
+    assert_eq!(proxy.shared.queued_messages(), 1, "who knows");
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub(crate) fn table_with(sequence: u64, waits_ms: &[u32]) -> Table {
         pool: "chat".into(),
         version: Version { epoch: 1, sequence },
         age_ms: 10,
-        deciders: Some(1),
+        deciders: Some(2),
         demand: Demand {
             arrival_rate: Some(10.0),
             uncached_tokens: Some(500.0),

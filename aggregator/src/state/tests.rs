@@ -18,15 +18,16 @@ fn pool(interval: &str) -> Arc<PoolState> {
         listed: Some(Arc::new(list)),
         error: None,
     });
-    pool.on_scrape(
-        "10.0.0.1:80",
-        Some(Sample {
-            waiting: Some(0.0),
-            running: Some(0.0),
-            ..Sample::default()
-        }),
-    );
+    pool.on_scrape("10.0.0.1:80", Some(waits(0.0)));
     pool
+}
+
+fn waits(waiting: f64) -> Sample {
+    Sample {
+        waiting: Some(waiting),
+        running: Some(0.0),
+        ..Sample::default()
+    }
 }
 
 fn report(proxy: u64, sequence: u64, pending_tokens: u32) -> Report {
@@ -53,11 +54,26 @@ fn sequence(pool: &PoolState) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_comes_every_interval() {
+async fn a_table_comes_every_interval_while_something_happens_and_else_each_half_second() {
     let pool = pool("100ms");
     let task = tokio::spawn(Arc::clone(&pool).publish_forever());
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
-    assert_eq!(sequence(&pool), 11, "one at once and one each 100 ms");
+    let mut published = pool.subscribe();
+    let mut count = async |ms| {
+        let (end, mut tables) = (Instant::now() + Duration::from_millis(ms), 0);
+        while tokio::time::timeout_at(end, published.changed())
+            .await
+            .is_ok()
+        {
+            tables += 1;
+        }
+        tables
+    };
+    assert_eq!(count(2_050).await, 5, "one at once and one each 500 ms");
+    for waiting in 1..=20 {
+        pool.on_scrape("10.0.0.1:80", Some(waits(f64::from(waiting))));
+        assert_eq!(count(100).await, 1, "with {waiting} more");
+    }
+    assert_eq!(count(2_000).await, 4);
     task.abort();
 }
 
@@ -96,11 +112,11 @@ async fn a_table_says_which_report_of_each_proxy_it_has_taken_in() {
         pool.on_report(&report(proxy, sequence, 0)).expect("new");
     }
     assert_eq!(pool.on_report(&report(7, 3, 0)), Err(Refusal::Old));
-    let _ = pool.publish();
+    let _ = pool.publish(&Pace::new(pool.interval));
     let first = pool.newest().expect("published");
     pool.on_report(&report(7, 6, 0)).expect("new");
     assert_eq!(first.included, HashMap::from([(7, 5), (8, 2)]));
-    let _ = pool.publish();
+    let _ = pool.publish(&Pace::new(pool.interval));
     let second = pool.newest().expect("published");
     assert_eq!(second.included, HashMap::from([(7, 6), (8, 2)]));
 }
@@ -112,6 +128,6 @@ async fn a_pool_says_what_it_lacks() {
         pool.missing().as_deref(),
         Some("pool chat: no table published yet")
     );
-    let _ = pool.publish();
+    let _ = pool.publish(&Pace::new(pool.interval));
     assert_eq!(pool.missing(), None);
 }

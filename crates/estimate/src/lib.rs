@@ -19,6 +19,7 @@
 #![deny(missing_docs, clippy::indexing_slicing)]
 
 mod backlog;
+mod change;
 mod config;
 pub mod cost;
 mod endpoint;

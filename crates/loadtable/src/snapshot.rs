@@ -31,6 +31,7 @@ pub fn snapshot_after(table: &Table, arrived_at: Millis, previous: Option<&Snaps
         adapter_load_s: table.demand.adapter_load_s,
         kept_s: kept_s(table),
         reported: table.moved.is_some(),
+        alone: table.deciders == Some(1),
     };
     let snapshot = Snapshot::with_previous(rows, pool, arrived_at, previous);
     let share = |hot: &Hot| (hot.key, hot.share_ppm as f32 / limits::WHOLE_PPM as f32);

@@ -93,6 +93,7 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
         adapter_load_s: Some(0.2),
         kept_s: maybe(rng, 10.0),
         reported: below(rng, 2) == 0,
+        alone: false,
     };
     let snapshot = Snapshot::new(rows, pool, now);
     let mut keys: Vec<u64> = (0..40).map(mix).collect();

@@ -192,7 +192,7 @@ fn work(
     Some(Sent {
         pending,
         work_us: (cost::work_s(row, uncached) * 1e6) as u64,
-        is_news: uncached * row.prefill_s_per_token >= NEWS_S,
+        is_news: !snapshot.pool().alone && uncached * row.prefill_s_per_token >= NEWS_S,
     })
 }
 

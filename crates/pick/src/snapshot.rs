@@ -76,6 +76,8 @@ pub struct PoolFacts {
     /// Whether the deciders report and so hear from each other: of large placements at once, and where conversations went
     /// ([`Picker::on_told`](crate::Picker::on_told)).
     pub reported: bool,
+    /// Whether there is only one decider, so that nobody else has to hear of what it does.
+    pub alone: bool,
 }
 
 /// An immutable, indexed view of one table. Indices of [`EndpointLoad`] are positions in the list it was made from.

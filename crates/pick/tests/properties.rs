@@ -65,6 +65,7 @@ fn pool_facts() -> impl Strategy<Value = PoolFacts> {
             adapter_load_s,
             kept_s,
             reported,
+            alone: false,
         },
     )
 }

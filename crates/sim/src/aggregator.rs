@@ -110,9 +110,16 @@ impl Aggregator {
         })
     }
 
-    /// Makes the next table, from its bytes as a proxy reads them. Gives the time of the one after.
-    pub(crate) fn publish(&mut self, now: Nanos) -> Nanos {
-        let bytes = self.pool.table(duration(now)).encode();
+    /// Makes the next table, from its bytes as a proxy reads them; keeps it back when there is nothing to tell. Gives the time of the one
+    /// after, and the proxies to which it goes.
+    pub(crate) fn publish(&mut self, now: Nanos) -> (Nanos, Vec<usize>) {
+        let table = self.pool.table(duration(now));
+        let keeps_back = |last: &Arc<Table>| self.pace.keeps_back(duration(now), last, &table);
+        if self.newest.as_ref().is_some_and(keeps_back) {
+            self.pace.on_kept_back(duration(now));
+            return (self.pace.due().as_nanos() as Nanos, vec![]);
+        }
+        let bytes = table.encode();
         self.tables += 1;
         self.table_bytes += bytes.len() as u64;
         self.pace
@@ -123,7 +130,8 @@ impl Aggregator {
             self.newest = Some(Arc::new(table));
             self.included.clone_from(&self.heard);
         }
-        self.pace.due().as_nanos() as Nanos
+        let waiting = std::mem::take(&mut self.waiting);
+        (self.pace.due().as_nanos() as Nanos, waiting)
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) enum Form {
     /// One plugin, as deployed.
     #[default]
     Single,
-    /// Tap and pick, each in VMs of its own, as Istio sets them up: without `allow_on_headers_stop_iteration`.
+    /// deploy/envoy/two-plugins.yaml: tap and pick, each in VMs of its own, as Istio sets them up.
     Pair,
     /// Tap and pick in the same VMs, which Envoy does with plugins whose code and VM settings are equal.
     PairInOneVm,
@@ -67,31 +67,33 @@ pub(crate) fn read(name: &str) -> String {
 
 /// The configuration with other ports and paths: port 0 where Envoy may choose.
 pub(crate) fn with_values(values: &Values) -> String {
-    let mut text = deployed();
-    replace_once(
-        &mut text,
-        "address: 0.0.0.0, port_value: 8080",
-        "address: 127.0.0.1, port_value: 0",
-    );
-    replace_once(&mut text, "port_value: 9901", "port_value: 0");
-    replace_once(
-        &mut text,
-        "port_value: 9190",
-        &format!("port_value: {}", values.aggregator.port()),
-    );
-    replace_once(&mut text, "/etc/trimtab/filter.wasm", &values.filter);
-    replace_once(&mut text, "/etc/trimtab/endpoints.yaml", &values.endpoints);
+    let mut text = in_form(&deployed(), values.form);
+    let aggregator = format!("port_value: {}", values.aggregator.port());
+    for (from, to) in [
+        (
+            "address: 0.0.0.0, port_value: 8080",
+            "address: 127.0.0.1, port_value: 0",
+        ),
+        ("port_value: 9901", "port_value: 0"),
+        ("port_value: 9190", &aggregator),
+        ("/etc/trimtab/endpoints.yaml", &values.endpoints),
+    ] {
+        replace_once(&mut text, from, to);
+    }
+    let plugins = text.matches("extensions.filters.http.wasm.v3.Wasm").count();
+    let picks = text.matches("/etc/trimtab/pick.wasm").count();
+    let pick = values.filter.replace("/filter.wasm", "/pick.wasm");
+    replace(&mut text, "/etc/trimtab/pick.wasm", &pick, picks);
+    let taps = plugins - picks;
+    replace(&mut text, "/etc/trimtab/filter.wasm", &values.filter, taps);
+    let pool = "\"pool\": \"default\"";
     if let Some(plugin) = &values.plugin {
-        replace_once(
-            &mut text,
-            "\"pool\": \"default\",",
-            &format!("\"pool\": \"default\", {plugin},"),
-        );
+        replace(&mut text, pool, &format!("{pool}, {plugin}"), plugins);
     }
     if let Some(pools) = &values.pools {
-        replace_once(&mut text, "\"pool\": \"default\"", pools);
+        replace(&mut text, pool, pools, plugins);
     }
-    in_form(&text, values.form)
+    text
 }
 
 /// The same with another form of the filter.
@@ -100,36 +102,25 @@ fn in_form(text: &str, form: Form) -> String {
     let start = text.find("          - name: trimtab\n").unwrap();
     let end = start + text[start..].find(NEXT).unwrap();
     let (before, single, after) = (&text[..start], &text[start..end], &text[end..]);
-    let mut stop_all = single.to_owned();
-    replace_once(&mut stop_all, "allow_on_headers_stop_iteration: true", "");
-    let role = |role: &str, vm: &str| {
-        let mut plugin = stop_all.clone();
-        replace_once(
-            &mut plugin,
-            "- name: trimtab",
-            &format!("- name: trimtab_{role}"),
-        );
-        replace_once(
-            &mut plugin,
-            "    name: trimtab",
-            &format!("    name: trimtab_{role}"),
-        );
-        let runtime = "runtime: envoy.wasm.runtime.v8";
-        let variables = format!(
-            "{runtime}\n                  environment_variables: {{ key_values: {{ VM: {vm} }} }}"
-        );
-        replace_once(&mut plugin, runtime, &variables);
-        let pool = "\"pool\": \"default\"";
-        replace_once(&mut plugin, pool, &format!("\"role\": \"{role}\", {pool}"));
-        plugin + "\n"
+    let part = read("two-plugins.yaml");
+    let (_, pair) = part.split_once("\nhttp_filters:\n").unwrap();
+    let indent = |plugin: &str| {
+        let lines = plugin.lines().map(|line| format!("          {line}\n"));
+        lines.collect::<String>()
     };
+    let at = pair.find("- name: trimtab_pick\n").unwrap();
+    let (tap, pick) = (indent(&pair[..at]), indent(&pair[at..]));
     let plugins = match form {
         Form::Single => return text.to_owned(),
-        Form::SingleWithoutOption => stop_all + "\n",
-        // The module with no more callbacks than that role needs.
-        Form::Pair => role("tap", "a") + &role("pick", "b").replace("/filter.wasm", "/pick.wasm"),
-        Form::PairInOneVm => role("tap", "a") + &role("pick", "a"),
-        Form::Alone(only) => role(only, "a"),
+        Form::SingleWithoutOption => {
+            let mut stop_all = single.to_owned();
+            replace_once(&mut stop_all, "allow_on_headers_stop_iteration: true", "");
+            stop_all + "\n"
+        }
+        Form::Pair => tap + &pick,
+        Form::PairInOneVm => tap + &pick.replace("/pick.wasm", "/filter.wasm"),
+        Form::Alone("tap") => tap,
+        Form::Alone(_) => pick.replace("/pick.wasm", "/filter.wasm"),
         Form::Gone => String::new(),
     };
     [before, &plugins, after].concat()
@@ -137,9 +128,14 @@ fn in_form(text: &str, form: Form) -> String {
 
 /// Replaces a value that stands exactly once outside of comments, as the head of the file promises.
 fn replace_once(text: &mut String, from: &str, to: &str) {
+    replace(text, from, to, 1);
+}
+
+/// Replaces a value that stands outside of comments on that many lines.
+fn replace(text: &mut String, from: &str, to: &str, times: usize) {
     let is_setting = |line: &str| !line.trim_start().starts_with('#') && line.contains(from);
     let count = text.lines().filter(|line| is_setting(line)).count();
-    assert_eq!(count, 1, "the file has {from:?} on {count} lines");
+    assert_eq!(count, times, "the file has {from:?} on {count} lines");
     let lines = text.lines().map(|line| {
         if is_setting(line) {
             line.replacen(from, to, 1)

@@ -32,6 +32,7 @@ pub(crate) fn facts(count: u64) -> PoolFacts {
         adapter_load_s: None,
         kept_s: Some(60.0),
         reported: true,
+        alone: false,
     }
 }
 

@@ -78,9 +78,9 @@ impl World<'_> {
         if stops_at_s.is_some_and(|stops_at_s| seconds(now) >= stops_at_s) {
             return;
         }
-        let next = self.aggregator.publish(now);
+        let (next, waiting) = self.aggregator.publish(now);
         self.plan_publish(next);
-        for proxy in std::mem::take(&mut self.aggregator.waiting) {
+        for proxy in waiting {
             self.answer(proxy);
         }
     }

@@ -22,6 +22,7 @@ const FACTS: PoolFacts = PoolFacts {
     adapter_load_s: Some(0.2),
     kept_s: None,
     reported: false,
+    alone: false,
 };
 
 fn below(rng: &mut Rng, bound: u64) -> u64 {
