@@ -9,8 +9,7 @@ use trimtab_loadtable::{Class, Demand, Endpoint, Hot, Table};
 /// later. In the simulator (32 endpoints, 100 proxies, loads of 10 to 85 %) this sends a third to two thirds of the tables that a fixed
 /// interval of 50 ms does, and p99 TTFT is the same; twice as much costs 4 % of it where prompts are long.
 const MOVED_X_AGE_MS2: u128 = 4_000;
-/// A wait that moved less, in milliseconds, changes no decision that matters; it is also what makes a placement news to others
-/// (`trimtab_pick`).
+/// A wait that moved less, in milliseconds, changes no decision that matters.
 const LEAST_MOVE_MS: u128 = 20;
 /// What changes slowly, or matters for requests that come in seconds, is told this long after the last table.
 const SLOW: Duration = Duration::from_millis(200);
