@@ -2,7 +2,8 @@
 //!
 //! Without that option `Pause` at headers stops the body too, and the request would wait for ever. A filter cannot read the option, but
 //! it can try: a held request whose body has not come after [`PROBE_MS`] is let go, and if its body follows within the same tick it had
-//! been there all along. From then on this worker places requests by their headers alone, and now and then tries again.
+//! been there all along. From then on this worker places requests by their headers alone, and now and then tries again. What worked may
+//! cease to, when the proxy is told other options: a request whose body has not begun never waits longer than one whose body has.
 //!
 //! Comes in: ticks, and when bodies came. Goes out: whether to hold, and for how long. Never: a hostcall.
 
@@ -79,9 +80,12 @@ impl Holding {
         }
     }
 
-    /// Whether a request that is held since that tick, and of whose body nothing has come, has to go on to find out.
+    /// Whether a request that is held since that tick, and of whose body nothing has come, has to go on.
     pub(crate) fn probe_is_over(&self, since: u64) -> bool {
-        self.known.get() != Known::Works && self.is_past(since, PROBE_MS)
+        match self.known.get() {
+            Known::Works => self.reading_is_over(since),
+            _ => self.is_past(since, PROBE_MS),
+        }
     }
 
     /// Whether a body has been read for long enough: pick does not wait for ever, and where the listener's limit is below
@@ -103,13 +107,18 @@ impl Holding {
     /// A body came after its headers had been let go at that tick without any of it. `true`: so the option is missing, which was not
     /// known.
     pub(crate) fn on_late_body(&self, let_go_at: u64) -> bool {
-        let at_once = let_go_at == self.ticks();
-        let news = self.known.get() == Known::Nothing && at_once;
-        if news {
-            let tried = let_go_at;
-            self.known.set(Known::Fails { tried });
+        let tried = self.ticks();
+        if let_go_at != tried {
+            return false;
         }
-        news
+        let before = self.known.get();
+        match before {
+            Known::Nothing => self.known.set(Known::Fails { tried }),
+            // Chance, or the option is gone; the next requests tell which.
+            Known::Works => self.known.set(Known::Nothing),
+            Known::Fails { .. } => {}
+        }
+        before == Known::Nothing
     }
 }
 
@@ -129,6 +138,16 @@ mod tests {
         assert!(holding.probe_is_over(0) && !holding.probe_is_over(1));
         holding.on_body();
         assert!(!holding.probe_is_over(0));
+    }
+
+    #[test]
+    fn an_option_that_is_taken_away_is_missed_after_two_requests() {
+        let holding = after(11);
+        holding.on_body();
+        assert!(holding.probe_is_over(0) && !holding.probe_is_over(1));
+        assert!(!holding.on_late_body(11), "it may be chance");
+        assert!(holding.probe_is_over(8) && !holding.probe_is_over(9));
+        assert!(holding.on_late_body(11) && !holding.may_hold());
     }
 
     #[test]
@@ -162,7 +181,7 @@ mod tests {
         holding.on_body();
         assert!(
             !holding.on_late_body(4) && holding.may_hold(),
-            "it has worked"
+            "it has worked, and is tried again"
         );
     }
 }

@@ -96,3 +96,38 @@ async fn settings_with_a_mistake_are_refused_and_the_old_ones_stay() {
         assert!(response.header("x-trimtab-decision").contains("endpoint="));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_option_that_is_taken_away_is_missed_and_costs_no_request() {
+    let a = Backend::start().await;
+    let options = StageOptions {
+        listener_from_file: true,
+        ..StageOptions::default()
+    };
+    let (stage, _aggregator) = Stage::placing_by(options, &[(&a, 0)]).await;
+    let asks = async || {
+        let asked = tokio::time::timeout(Duration::from_secs(5), chat(stage.address, "hello"));
+        let answer = asked.await.expect("no request hangs");
+        answer.unwrap().ok()
+    };
+    for _ in 0..20 {
+        asks().await;
+    }
+    stage.set_plugin(|text| {
+        let (before, after) = text
+            .split_once("allow_on_headers_stop_iteration")
+            .expect("the option");
+        let after = after.replacen("true", "false", 1);
+        [before, "allow_on_headers_stop_iteration", &after].concat()
+    });
+    eventually("the option is missed", async || {
+        asks().await;
+        let missed = "trimtab_setup_errors_total.pool.default.reason.no_stop_iteration";
+        (stage.metric(missed).await > 0).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        let decision = asks().await;
+        assert!(decision.header("x-trimtab-decision").contains("endpoint="));
+    }
+}
