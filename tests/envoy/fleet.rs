@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::support::client::ask;
 use crate::support::fleet::Fleet;
 use crate::support::load::Load;
 use crate::support::{chat, eventually};
@@ -24,9 +23,8 @@ async fn work_that_reaches_a_server_past_the_proxy_drives_requests_to_the_other_
             let before = (fleet.sent_to(busy).await, fleet.sent_to(idle).await);
             let mut questions = tokio::task::JoinSet::new();
             for n in 0..40 {
-                // Nothing that they share ties them to the busy one.
                 questions
-                    .spawn(async move { ask(address, &format!("question {n}")).await.map(drop) });
+                    .spawn(async move { chat(address, &format!("question {n}")).await.map(drop) });
             }
             // Who got them is what counts; an answer of the busy one would take minutes.
             let placed = async || {

@@ -230,7 +230,10 @@ impl<'a> Build<'a> {
             .map(|((waiting, running), costs)| {
                 let prefill_s = match flight {
                     Some(flight) => self.reported_s(endpoint, waiting, &flight, costs),
-                    None => self.queued_s(endpoint, waiting, costs) + self.busy_s(endpoint, costs),
+                    None => {
+                        self.queued_s(endpoint, waiting, self.uncached_tokens(), costs)
+                            + self.busy_s(endpoint, costs)
+                    }
                 };
                 let start_s = prefill_s.max(memory::queue_s(endpoint, waiting));
                 let held_s = memory::held_s(endpoint, average_decode_s, self.uncached_tokens());
@@ -265,6 +268,7 @@ impl<'a> Build<'a> {
         let pending_tokens = flight.pending_tokens as f64;
         let tokens = endpoint.backlog.left(self.now, pending_tokens);
         let strangers = (waiting - flight.pending as f64).max(0.0);
+        let stranger_tokens = self.uncached_tokens().max(UNKNOWN_PROMPT_TOKENS);
         let late_s = match &endpoint.sample {
             // Only where the server has a queue: a whole answer's first byte comes late without one.
             Some((_, sample)) if sample.waiting > Some(0.0) => {
@@ -273,7 +277,7 @@ impl<'a> Build<'a> {
             _ => 0.0,
         };
         cost::prefill_s(tokens, costs.prefill_tokens_per_s)
-            + self.queued_s(endpoint, strangers, costs)
+            + self.queued_s(endpoint, strangers, stranger_tokens, costs)
             + late_s
     }
 
@@ -288,8 +292,7 @@ impl<'a> Build<'a> {
     }
 
     /// Prefill seconds in the queue. An engine's own count of queued tokens is scaled by how the queue moved since the scrape.
-    fn queued_s(&self, endpoint: &Endpoint, waiting: f64, costs: &Costs) -> f64 {
-        let mean = self.uncached_tokens();
+    fn queued_s(&self, endpoint: &Endpoint, waiting: f64, mean: f64, costs: &Costs) -> f64 {
         let per_request_s = cost::prefill_s(mean, costs.prefill_tokens_per_s);
         let Some((_, sample)) = &endpoint.sample else {
             return waiting * per_request_s;

@@ -210,7 +210,7 @@ pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
             sequence,
         },
         age_ms: 0,
-        deciders: Some(1),
+        deciders: Some(2),
         demand: Demand::default(),
         placement_key: [7; 16],
         classes: vec![Class {

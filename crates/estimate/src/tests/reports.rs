@@ -1,6 +1,6 @@
 //! What proxies report moves rows forward and is bounded.
 
-use crate::{EndpointSpec, Pool, PoolConfig, Refusal, Sample};
+use crate::{Counters, EndpointSpec, Pool, PoolConfig, Refusal, Sample, SumCount};
 use std::time::Duration;
 use trimtab_loadtable::{Endpoint, EndpointReport, Report};
 
@@ -287,6 +287,43 @@ fn much_new_prefill_is_urgent() {
     assert!(!pool.on_report(ms(0), &tokens(1, 0)).unwrap().urgent);
     assert!(!pool.on_report(ms(10), &tokens(2, 500)).unwrap().urgent);
     assert!(pool.on_report(ms(20), &tokens(3, 20_000)).unwrap().urgent);
+}
+
+#[test]
+fn requests_that_no_proxy_sent_are_work_also_where_all_that_proxies_send_is_cached() {
+    let mut pool = pool();
+    for second in 0..20_u64 {
+        let done = 50.0 * second as f64;
+        let counters = Counters {
+            prompt_tokens: Some(2_000.0 * done),
+            cached_tokens: Some(1_999.0 * done),
+            ttft_s: Some(SumCount {
+                sum: 0.05 * done,
+                count: done,
+            }),
+            ..Counters::default()
+        };
+        let waiting = if second == 19 { 40.0 } else { 0.0 };
+        for (address, waiting) in [(A, waiting), (B, 0.0)] {
+            let sample = Sample {
+                waiting: Some(waiting),
+                running: Some(1.0),
+                counters: counters.clone(),
+                ..Sample::default()
+            };
+            pool.on_sample(ms(1_000 * second), address, sample);
+        }
+    }
+    pool.on_report(ms(19_000), &report(1, 1, vec![says(A, 0, 0, 0)]))
+        .unwrap();
+    let table = pool.table(ms(19_000));
+    let (a, b) = (&table.endpoints[0], &table.endpoints[1]);
+    let uncached = table.demand.uncached_tokens.unwrap();
+    assert!(uncached < 5.0, "{uncached}");
+    let speed = table.classes[0].prefill_tokens_per_s.unwrap();
+    let least_ms = 1_000.0 * 40.0 * 500.0 / speed;
+    let more_ms = a.wait_ms.unwrap() - b.wait_ms.unwrap();
+    assert!(more_ms as f32 >= least_ms, "{more_ms} of {least_ms}");
 }
 
 #[test]
