@@ -35,6 +35,8 @@ pub(crate) enum Counter {
     Observed,
     /// Predicted waits of observed requests, summed up in milliseconds: of the filter's choice and of the proxy's.
     ObservedWaits,
+    /// Endpoints that a worker left out for a while, by what it had seen last.
+    Ejections,
     /// Hostcalls that failed.
     HostErrors,
 }
@@ -53,6 +55,7 @@ impl Counter {
             Self::Unmatched => ("trimtab_unmatched_total", "kind"),
             Self::Observed => ("trimtab_observed_total", "choice"),
             Self::ObservedWaits => ("trimtab_observed_wait_ms_total", "choice"),
+            Self::Ejections => ("trimtab_ejections_total", "kind"),
             Self::HostErrors => ("trimtab_host_errors_total", "call"),
         }
     }

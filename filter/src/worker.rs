@@ -11,6 +11,7 @@ use crate::facts::{self, BodyFacts, Head};
 use crate::marks::Marks;
 use crate::metrics::{Counter, Metrics};
 use crate::news::News;
+use crate::outcome;
 use crate::placement::{Observed, Placed, Placement};
 use crate::reporter::Reporter;
 use crate::sync::Sync;
@@ -252,7 +253,10 @@ impl Worker {
 
     /// How the request went, as far as it tells about its endpoint.
     pub(crate) fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) {
-        self.picker.on_outcome(now, &mut sent.ticket, outcome);
+        let is_out = self.picker.on_outcome(now, &mut sent.ticket, outcome);
+        if let Some(kind) = outcome::kind(outcome).filter(|_| is_out) {
+            self.metrics.count(Counter::Ejections, kind.as_str());
+        }
     }
 
     /// The request ended.

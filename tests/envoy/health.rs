@@ -17,8 +17,8 @@ async fn ask(stage: &Stage, count: usize) -> usize {
 /// Failures that a worker takes until it has made up its mind, on each of two workers.
 const A_FEW: usize = 2 * 3;
 
-/// The server that waits least fails, and later works again.
-async fn fails_and_recovers(fail: fn(&Backend)) {
+/// The server that waits least fails, and later works again. `kind`: what that is called.
+async fn fails_and_recovers(fail: fn(&Backend), kind: &str) {
     let (a, b, c) = (
         Backend::start().await,
         Backend::start().await,
@@ -31,6 +31,13 @@ async fn fails_and_recovers(fail: fn(&Backend)) {
     let tried = a.count() - before;
     assert!((2..=A_FEW).contains(&tried), "{tried} requests");
     assert_eq!(good, 50 - tried, "only those failed");
+    let ejections = format!("trimtab_ejections_total.pool.default.kind.{kind}");
+    eventually("ejections are counted", async || {
+        let count = stage.metric(&ejections).await;
+        assert!(count <= 2, "once on each worker");
+        (count > 0).then_some(())
+    })
+    .await;
     a.answer_with(200);
     eventually("it is tried again", async || {
         ask(&stage, 5).await;
@@ -48,13 +55,13 @@ async fn fails_and_recovers(fail: fn(&Backend)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_answers_500_gets_a_few_requests_until_it_recovers_and_then_its_share() {
-    fails_and_recovers(|server| server.answer_with(500)).await;
+    fails_and_recovers(|server| server.answer_with(500), "server_error").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_answers_break_off_gets_a_few_requests_until_it_recovers_and_then_its_share()
 {
-    fails_and_recovers(Backend::break_answers).await;
+    fails_and_recovers(Backend::break_answers, "reset").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

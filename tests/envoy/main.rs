@@ -28,4 +28,5 @@ mod soak;
 mod support;
 mod sync;
 mod tables;
+mod trap;
 mod two_proxies;

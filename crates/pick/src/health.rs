@@ -115,7 +115,7 @@ impl Health {
         self.change(endpoint, &mut Trouble::on_ok);
     }
 
-    /// A request failed. `probe`: it was sent while the endpoint was out.
+    /// A request failed. `probe`: it was sent while the endpoint was out. Says whether the endpoint is to be left out from now on.
     #[cold]
     #[inline(never)]
     pub(crate) fn on_failure(
@@ -124,13 +124,14 @@ impl Health {
         endpoint: EndpointId,
         outcome: Outcome,
         probe: bool,
-    ) {
-        let max_ms = self.max_ejection_ms;
+    ) -> bool {
+        let (max_ms, mut is_out) = (self.max_ejection_ms, false);
         if max_ms > 0 && self.has_room(now, endpoint) {
             self.change(endpoint, &mut |trouble| {
-                trouble.on_failure(now, outcome, probe, max_ms);
+                is_out = trouble.on_failure(now, outcome, probe, max_ms);
             });
         }
+        is_out
     }
 
     /// Makes a place for an endpoint that has none. `false`: there is no room.

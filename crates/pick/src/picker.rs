@@ -127,14 +127,15 @@ impl<P: Policy> Picker<P> {
     }
 
     /// How the request went, as far as that is known: at its end, or as soon as it is clear that it failed. A request of which
-    /// nothing is said tells nothing about its endpoint.
-    pub fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome) {
+    /// nothing is said tells nothing about its endpoint. Says whether the endpoint is to be left out because of it.
+    pub fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome) -> bool {
         let (endpoint, probe) = (ticket.endpoint(), core::mem::take(&mut ticket.probe));
         match outcome {
             Outcome::Ok if probe => self.health.on_recovered(now, endpoint),
             Outcome::Ok => self.health.on_ok(endpoint),
-            _ => self.health.on_failure(now, endpoint, outcome, probe),
+            _ => return self.health.on_failure(now, endpoint, outcome, probe),
         }
+        false
     }
 
     /// What was sent so far; to be kept with each report.

@@ -22,6 +22,8 @@ pub(crate) struct StageOptions {
     pub(crate) plugin: Option<String>,
     /// Settings in the place of `"pool": "default"`, as JSON members.
     pub(crate) pools: Option<String>,
+    /// Another module in the place of the filter.
+    pub(crate) module: Option<PathBuf>,
     /// Envoy's workers.
     pub(crate) workers: u32,
     /// The form of the filter.
@@ -39,6 +41,7 @@ impl Default for StageOptions {
         Self {
             plugin: None,
             pools: None,
+            module: None,
             workers: 2,
             form: Form::Single,
             overlay: json!({}),
@@ -80,7 +83,7 @@ impl Stage {
         let endpoints = dir.path().join("endpoints.yaml");
         std::fs::write(&endpoints, config::endpoints_file(backends)).unwrap();
         let values = Values {
-            filter: filter().display().to_string(),
+            filter: options.module.unwrap_or_else(filter).display().to_string(),
             endpoints: endpoints.display().to_string(),
             aggregator,
             plugin: options.plugin,

@@ -157,10 +157,20 @@ impl Trouble {
         self.points = 0;
     }
 
-    /// `probe`: the request was sent while the endpoint was out. `max_ms`: of an ejection, and of a rest.
-    pub(super) fn on_failure(&mut self, now: Millis, outcome: Outcome, probe: bool, max_ms: u64) {
+    /// `probe`: the request was sent while the endpoint was out. `max_ms`: of an ejection, and of a rest. Says whether it is to be left
+    /// out from now on, or for longer than before.
+    pub(super) fn on_failure(
+        &mut self,
+        now: Millis,
+        outcome: Outcome,
+        probe: bool,
+        max_ms: u64,
+    ) -> bool {
         let points = match outcome {
-            Outcome::Ok => return self.on_ok(),
+            Outcome::Ok => {
+                self.on_ok();
+                return false;
+            }
             Outcome::Overloaded { retry_after_ms } => {
                 let for_ms = retry_after_ms.map_or(REST_MS, u64::from).min(max_ms);
                 return self.on_overloaded(now, for_ms, probe);
@@ -170,31 +180,36 @@ impl Trouble {
         };
         match self.phase {
             // Requests that were already there say nothing new.
-            Phase::Ejected { .. } => return,
-            Phase::Probation { .. } if !probe => return,
+            Phase::Ejected { .. } => return false,
+            Phase::Probation { .. } if !probe => return false,
             Phase::Probation { .. } => self.points = EJECT_AT,
             Phase::Used => self.since = now,
             Phase::Resting { .. } | Phase::Slow => {}
         }
         self.points = self.points.saturating_add(points);
-        if self.points >= EJECT_AT {
+        let ejects = self.points >= EJECT_AT;
+        if ejects {
             let doubled = EJECTION_MS.saturating_mul(1 << self.ejections.min(16));
             self.points = 0;
             self.ejections = self.ejections.saturating_add(1);
             let for_ms = doubled.min(max_ms);
             self.enter(now, Phase::Ejected { for_ms });
         }
+        ejects
     }
 
-    fn on_overloaded(&mut self, now: Millis, for_ms: u64, probe: bool) {
+    fn on_overloaded(&mut self, now: Millis, for_ms: u64, probe: bool) -> bool {
         let until = now.0.saturating_add(for_ms);
-        match self.phase {
-            Phase::Ejected { .. } => {}
-            Phase::Probation { .. } if !probe => {}
+        let rests = match self.phase {
+            Phase::Ejected { .. } => false,
+            Phase::Probation { .. } if !probe => false,
             // The longest word counts.
-            Phase::Resting { .. } if self.changes_at() >= Some(Millis(until)) => {}
-            _ if for_ms == 0 => {}
-            _ => self.enter(now, Phase::Resting { for_ms }),
+            Phase::Resting { .. } if self.changes_at() >= Some(Millis(until)) => false,
+            _ => for_ms > 0,
+        };
+        if rests {
+            self.enter(now, Phase::Resting { for_ms });
         }
+        rests
     }
 }
