@@ -86,6 +86,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     adapter_load_s,
                     kept_s,
                     reported: true,
+                    alone: at % 3 == 0,
                 };
                 let snapshot = Snapshot::new(rows, facts, Millis(at));
                 let heat = vec![(at, arrival_rate.unwrap_or(0.5))];

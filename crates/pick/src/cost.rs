@@ -2,7 +2,8 @@
 //! algorithm notes.
 
 use crate::config::{
-    ADAPTER_LOAD_S, MISS_PRICE, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY, TELL_S,
+    ADAPTER_LOAD_S, LOSS_PRICE, MISS_PRICE, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY,
+    TELL_S,
 };
 use crate::inflight::InFlight;
 use crate::row::Row;
@@ -13,6 +14,8 @@ use crate::{Adapter, EndpointLoad, PoolFacts, Request};
 pub(crate) struct Demand {
     /// Prompt tokens, cached or not.
     pub(crate) prompt_tokens: f64,
+    /// Those of them that some endpoint is likely to have in its cache.
+    shared_tokens: f64,
     pub(crate) adapter: Option<Adapter>,
     pub(crate) adapter_load_s: f64,
 }
@@ -33,6 +36,7 @@ impl Demand {
         let adapter_load_s = usable(pool.adapter_load_s).unwrap_or(ADAPTER_LOAD_S);
         Self {
             prompt_tokens,
+            shared_tokens: f64::from(known).min(prompt_tokens),
             adapter: request.adapter,
             adapter_load_s,
         }
@@ -41,6 +45,11 @@ impl Demand {
     /// Prompt tokens that an endpoint with `hit_tokens` in its cache must prefill.
     pub(crate) fn uncached_tokens(&self, hit_tokens: u32) -> f64 {
         (self.prompt_tokens - f64::from(hit_tokens)).max(0.0)
+    }
+
+    /// Of these, the ones that would not have to be prefilled elsewhere.
+    fn lost_tokens(&self, hit_tokens: u32) -> f64 {
+        (self.shared_tokens - f64::from(hit_tokens)).max(0.0)
     }
 }
 
@@ -93,6 +102,12 @@ pub(crate) fn miss_s(row: &Row, demand: &Demand, hit_tokens: u32) -> f64 {
     MISS_PRICE * demand.uncached_tokens(hit_tokens) * row.prefill_s_per_token
 }
 
+/// What it costs the pool besides that some of it is cached elsewhere. Departs from 3.3, where every uncached token costs the same:
+/// what is cached nowhere has to be prefilled in any case, and a higher price for it drives requests from slow endpoints to fast ones.
+pub(crate) fn loss_s(row: &Row, demand: &Demand, hit_tokens: u32) -> f64 {
+    LOSS_PRICE * demand.lost_tokens(hit_tokens) * row.prefill_s_per_token
+}
+
 /// The wish to stay on the first rank of a prefix (3.3).
 pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
     penalty_tokens * row.prefill_s_per_token
@@ -100,13 +115,18 @@ pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
 
 /// What it takes to have the adapter resident: nothing where it is; where it is meant to live (`rank`) one load, because
 /// the endpoint will need it anyway, and a little more on later ranks, so that a cold adapter has one copy; elsewhere
-/// the price of a miss, because the load also turns out another adapter. A server that does not say what it holds
+/// the `price` of a miss, because the load also turns out another adapter. A server that does not say what it holds
 /// counts as not holding it. Where running requests use all slots, none is loaded before the last of those of one
 /// adapter has ended.
 ///
 /// Departs from 3.3, which charges every endpoint alike that does not have it: then the first requests load the adapter
 /// wherever it is quiet, and later ones, which look at the ranks, do not find it.
-pub(crate) fn adapter_s(endpoint: &EndpointLoad, demand: &Demand, rank: Option<u32>) -> f64 {
+pub(crate) fn adapter_s(
+    endpoint: &EndpointLoad,
+    demand: &Demand,
+    rank: Option<u32>,
+    price: f64,
+) -> f64 {
     let Some(adapter) = demand.adapter else {
         return 0.0;
     };
@@ -120,7 +140,7 @@ pub(crate) fn adapter_s(endpoint: &EndpointLoad, demand: &Demand, rank: Option<u
     match (resident, rank) {
         (true, _) => 0.0,
         (false, Some(rank)) => demand.adapter_load_s * (1.0 + RANK_PENALTY * f64::from(rank)),
-        (false, None) => demand.adapter_load_s * MISS_PRICE,
+        (false, None) => demand.adapter_load_s * price,
     }
 }
 
@@ -182,6 +202,23 @@ mod tests {
         close(miss_s(&row(), &demand, 3_000), 0.0);
         // A hit estimate above the prompt is no bonus.
         close(miss_s(&row(), &demand, 9_000), 0.0);
+    }
+
+    #[test]
+    fn what_another_endpoint_has_in_its_cache_costs_more_to_prefill_again() {
+        let shared = Request {
+            prompt_tokens: Some(3_000),
+            prefix: Some(Prefix {
+                key: 1,
+                tokens: 2_000,
+            }),
+            ..Request::default()
+        };
+        let demand = demand(&shared, None);
+        close(loss_s(&row(), &demand, 0), 0.8);
+        close(loss_s(&row(), &demand, 1_000), 0.4);
+        close(loss_s(&row(), &demand, 2_000), 0.0);
+        close(loss_s(&row(), &demand, 3_000), 0.0);
     }
 
     #[test]
@@ -261,22 +298,45 @@ mod tests {
                 &pool,
             )
         };
-        close(adapter_s(&endpoint, &wanting(Some(4)), None), 0.0);
-        close(adapter_s(&endpoint, &wanting(Some(3)), Some(0)), 0.25);
-        close(adapter_s(&endpoint, &wanting(Some(3)), Some(1)), 0.325);
-        close(adapter_s(&endpoint, &wanting(Some(3)), None), 1.25);
-        close(adapter_s(&endpoint, &wanting(None), None), 1.25);
+        close(
+            adapter_s(&endpoint, &wanting(Some(4)), None, MISS_PRICE),
+            0.0,
+        );
+        close(
+            adapter_s(&endpoint, &wanting(Some(3)), Some(0), MISS_PRICE),
+            0.25,
+        );
+        close(
+            adapter_s(&endpoint, &wanting(Some(3)), Some(1), MISS_PRICE),
+            0.325,
+        );
+        close(
+            adapter_s(&endpoint, &wanting(Some(3)), None, MISS_PRICE),
+            1.25,
+        );
+        close(adapter_s(&endpoint, &wanting(None), None, MISS_PRICE), 1.25);
         endpoint.adapter_room = Some(false);
         close(
-            adapter_s(&endpoint, &wanting(Some(3)), Some(0)),
+            adapter_s(&endpoint, &wanting(Some(3)), Some(0), MISS_PRICE),
             0.25 + NO_ROOM_S,
         );
-        close(adapter_s(&endpoint, &wanting(Some(4)), None), 0.0);
+        close(
+            adapter_s(&endpoint, &wanting(Some(4)), None, MISS_PRICE),
+            0.0,
+        );
         endpoint.adapter_room = Some(true);
         endpoint.adapters = None;
-        close(adapter_s(&endpoint, &wanting(Some(4)), None), 1.25);
         close(
-            adapter_s(&endpoint, &demand(&Request::default(), None), None),
+            adapter_s(&endpoint, &wanting(Some(4)), None, MISS_PRICE),
+            1.25,
+        );
+        close(
+            adapter_s(
+                &endpoint,
+                &demand(&Request::default(), None),
+                None,
+                MISS_PRICE,
+            ),
             0.0,
         );
     }

@@ -1,7 +1,7 @@
 //! The rule that ships.
 
 use crate::candidates::{self, Candidate, Candidates, Origin};
-use crate::config::{LEAST_POURED, NEWS_DELAY_S, WORTH_TELLING};
+use crate::config::{LEAST_POURED, LOSS_PRICE, MISS_PRICE, NEWS_DELAY_S, WORTH_TELLING};
 use crate::cost::{self, Demand};
 use crate::health::Slow;
 use crate::noise::gumbel;
@@ -181,6 +181,7 @@ impl Weigh<'_> {
         cost::start_s(row, self.view.inflight, candidate.index)
             + cost::level_s(row, unseen.surface_s, unseen.others)
             + cost::miss_s(row, demand, candidate.hit_tokens)
+            + cost::loss_s(row, demand, candidate.hit_tokens)
             + cost::rank_penalty_s(row, candidate.penalty_tokens)
             + self.adapter_s(candidate.index, candidate.adapter_rank)
             + stay_s
@@ -194,7 +195,7 @@ impl Weigh<'_> {
         }
         let endpoint = self.view.snapshot.endpoint(index);
         endpoint.map_or(f64::INFINITY, |endpoint| {
-            cost::adapter_s(endpoint, &self.demand, rank)
+            cost::adapter_s(endpoint, &self.demand, rank, MISS_PRICE + LOSS_PRICE)
         })
     }
 }

@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::candidates::{Candidate, Candidates, Origin, prefix_key};
+use crate::config::MISS_PRICE;
 use crate::cost::{self, Demand};
 use crate::policy::{Policy, View};
 use crate::{Config, Decision, Millis, Request, Rng, Snapshot, fallback, weighing};
@@ -75,7 +76,7 @@ fn cost_s(candidate: &Candidate, demand: &Demand, view: &View<'_>) -> f64 {
     cost::start_s(row, view.inflight, candidate.index)
         + cost::miss_s(row, demand, candidate.hit_tokens)
         + cost::rank_penalty_s(row, candidate.penalty_tokens)
-        + cost::adapter_s(endpoint, demand, candidate.adapter_rank)
+        + cost::adapter_s(endpoint, demand, candidate.adapter_rank, MISS_PRICE)
 }
 
 /// The endpoints where the request's keys belong, then the drawn ones in the order of the draws.
