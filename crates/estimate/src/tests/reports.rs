@@ -308,7 +308,7 @@ fn requests_that_no_proxy_sent_are_work_also_where_all_that_proxies_send_is_cach
             let sample = Sample {
                 waiting: Some(waiting),
                 running: Some(1.0),
-                counters: counters.clone(),
+                counters,
                 ..Sample::default()
             };
             pool.on_sample(ms(1_000 * second), address, sample);
