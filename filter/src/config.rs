@@ -79,8 +79,8 @@ pub struct Config {
     /// `decide_after_bytes`: how much of a body is held back and read at most. 16 KiB by default, which fits below the 32 KiB buffer
     /// limit of hardened listeners; with more than the listener's limit, larger bodies wait for `decide_within`.
     pub decide_after_bytes: usize,
-    /// `decide_within`: how long a body that comes slowly, or not at all, is read before the request is placed by what has come of it. 100 ms to 60 s, 1 s by
-    /// default.
+    /// `decide_within`: how long a body that comes slowly, or not at all, is read before the request is placed by what has come of it.
+    /// 100 ms to 60 s, 1 s by default.
     pub decide_within_ms: u64,
     /// `max_hosts`: hosts in the destination header; the later ones serve retries. 1 to 3, 3 by default.
     pub max_hosts: usize,
