@@ -73,7 +73,7 @@ pub(crate) struct PoolMetrics {
     scrape_buckets: [Number; SCRAPE_BOUNDS_S.len()],
     scrape_count: Number,
     pub(crate) discovery_errors: Number,
-    pub(crate) reports: Labelled<2>,
+    pub(crate) reports: Labelled<3>,
     pub(crate) reports_refused: Labelled<6>,
     pub(crate) syncs: Labelled<4>,
     pub(crate) waiting_syncs: Number,
@@ -107,7 +107,7 @@ impl PoolMetrics {
             scrape_buckets: Default::default(),
             scrape_count: Number::default(),
             discovery_errors: Number::default(),
-            reports: Labelled::new(["sync", "news"]),
+            reports: Labelled::new(["sync", "news", "late"]),
             reports_refused: Labelled::new([
                 "invalid",
                 "too_large",
@@ -237,7 +237,7 @@ pub(crate) fn render(pools: &[(Arc<PoolMetrics>, Option<Duration>)]) -> String {
     page.labelled(
         "reports_total",
         "counter",
-        "Reports that were taken in, by how they came.",
+        "Reports that were taken in, by how they came; late: another one of the same proxy had overtaken it.",
         "kind",
         |m| &m.reports.values,
     );

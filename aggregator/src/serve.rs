@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use trimtab_estimate::Accepted;
 use trimtab_loadtable::json::TableView;
 use trimtab_loadtable::{Report, Version, limits};
 
@@ -119,7 +120,8 @@ async fn news_of_a_proxy(
 
 fn take_in(pool: &PoolState, report: &Report, kind: &str) {
     match pool.on_report(report) {
-        Ok(()) => pool.metrics.reports.count(kind),
+        Ok(Accepted::Newest | Accepted::Urgent) => pool.metrics.reports.count(kind),
+        Ok(Accepted::Late) => pool.metrics.reports.count("late"),
         Err(refusal) => pool.metrics.reports_refused.count(refusal.as_str()),
     }
 }

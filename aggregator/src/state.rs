@@ -123,12 +123,14 @@ impl PoolState {
     }
 
     /// Takes in a report; large news brings the next table forward.
-    pub(crate) fn on_report(&self, report: &Report) -> Result<(), Refusal> {
-        let Accepted { urgent } = {
+    pub(crate) fn on_report(&self, report: &Report) -> Result<Accepted, Refusal> {
+        let accepted = {
             let mut inner = self.lock();
             let now = self.now();
             let accepted = inner.estimate.on_report(now, report)?;
-            inner.heard.on_report(now, report.proxy, report.sequence);
+            if accepted != Accepted::Late {
+                inner.heard.on_report(now, report.proxy, report.sequence);
+            }
             accepted
         };
         let table = self.newest();
@@ -140,10 +142,10 @@ impl PoolState {
             };
             rows.into_iter().any(found)
         });
-        if urgent {
+        if accepted == Accepted::Urgent {
             self.urgent.notify_one();
         }
-        Ok(())
+        Ok(accepted)
     }
 
     /// What a proxy waits on.

@@ -29,23 +29,21 @@ pub(crate) fn tick(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), 
         worker.reporter.told_ns = now_ns;
         wake::leader(root, now_ns)?;
     }
-    let Some(lease) = hold_lease(root, now_ns, When::Tick)? else {
+    if !hold_lease(root, now_ns, When::Tick)? {
         worker.news.forget();
         return Ok(());
-    };
+    }
     set_gauges(worker, now_ns);
-    poll::call_if_due(root, worker, now_ns, lease)
+    poll::call_if_due(root, worker, now_ns)
 }
 
 /// There may be something to send: sends it, if this worker has the lease.
 pub(crate) fn lead(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), HostError> {
-    match hold_lease(root, now_ns, When::Tick)? {
-        Some(lease) => poll::call_if_due(root, worker, now_ns, lease),
-        None => {
-            worker.news.forget();
-            Ok(())
-        }
+    if hold_lease(root, now_ns, When::Tick)? {
+        return poll::call_if_due(root, worker, now_ns);
     }
+    worker.news.forget();
+    Ok(())
 }
 
 /// A request was placed that brings much prefill. The report is written and the leader told at once, or, soon after the last time, with
@@ -158,23 +156,39 @@ fn register(root: &Root) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Takes or keeps the right to sync. `None`: another worker has it.
-pub(crate) fn hold_lease(root: &Root, now_ns: u64, when: When) -> Result<Option<Lease>, HostError> {
+/// Takes or keeps the right to sync. `false`: another worker has it.
+pub(crate) fn hold_lease(root: &Root, now_ns: u64, when: When) -> Result<bool, HostError> {
     let stored = host::shared(&root.keys.lease)?;
     let current = stored
         .as_ref()
         .and_then(|stored| Lease::decode(&stored.value));
     let write = match lease::step(current, root.worker_number, now_ns, when, root.proxy_number) {
-        Step::Hold => return Ok(current),
-        Step::Leave => return Ok(None),
+        Step::Hold => return Ok(true),
+        Step::Leave => return Ok(false),
         Step::Write(lease) => lease,
     };
-    let written = host::set_shared(
-        &root.keys.lease,
-        &write.encode(),
-        Over::Read(stored.map(|stored| stored.cas)),
-    )?;
-    Ok(written.then_some(write))
+    let over = Over::Read(stored.map(|stored| stored.cas));
+    host::set_shared(&root.keys.lease, &write.encode(), over)
+}
+
+/// The lease with the number of the report that goes out now. `None`: another worker has taken it, and numbers its reports itself; of two
+/// with the same number one would count as a copy.
+pub(crate) fn next_report(root: &Root) -> Result<Option<Lease>, HostError> {
+    let stored = host::shared(&root.keys.lease)?;
+    let current = stored
+        .as_ref()
+        .and_then(|stored| Lease::decode(&stored.value));
+    let Some(lease) = current.filter(|lease| lease.holder == root.worker_number) else {
+        return Ok(None);
+    };
+    let lease = Lease {
+        sequence: lease.sequence.saturating_add(1),
+        claims: 0,
+        ..lease
+    };
+    let over = Over::Read(stored.map(|stored| stored.cas));
+    let written = host::set_shared(&root.keys.lease, &lease.encode(), over)?;
+    Ok(written.then_some(lease))
 }
 
 fn set_gauges(worker: &mut Worker, now_ns: u64) {

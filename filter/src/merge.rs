@@ -117,10 +117,13 @@ fn take_lists(root: &Root, written: &mut [Written]) -> Result<Lists<String>, Hos
         .as_ref()
         .map(|stored| shared::decode_pairs(&stored.value))
         .unwrap_or_default();
-    let numbers: Vec<(u64, u64)> = written.iter().map(|own| (own.worker, own.lists)).collect();
+    let mut numbers = Vec::with_capacity(written.len());
     for own in written.iter_mut() {
         let last = before.iter().find(|(worker, _)| *worker == own.worker);
-        if last.is_none_or(|(_, number)| own.lists > *number) {
+        let last = last.map_or(0, |(_, number)| *number);
+        // Another worker, which had the lease until now, may have taken newer ones than those that were read here.
+        numbers.push((own.worker, own.lists.max(last)));
+        if own.lists > last {
             let report = &own.report;
             lists.add(&report.prefixes, &report.moved, &report.endpoints);
         } else {

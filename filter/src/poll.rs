@@ -3,7 +3,7 @@
 
 use trimtab_loadtable::limits;
 
-use crate::exchange::{lead, millis};
+use crate::exchange::{self, lead, millis};
 use crate::host::{self, Buffer, HostError, HttpCall, Level, Map, Over};
 use crate::merge::merged_report;
 use crate::metrics::Counter;
@@ -19,25 +19,27 @@ use crate::worker::Worker;
 const REPORT_HEADER: &str = "x-trimtab-report";
 
 /// Calls the aggregator if there is a reason to and no such call is under way: the poll, which also says what is new, else news.
-pub(crate) fn call_if_due(
-    root: &Root,
-    worker: &mut Worker,
-    now_ns: u64,
-    lease: Lease,
-) -> Result<(), HostError> {
+pub(crate) fn call_if_due(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), HostError> {
     let now = millis(now_ns);
-    match worker
+    let poll_is_due = match worker
         .sync
         .is_due(now, root.config.wait_ms, &mut worker.rng)
     {
-        Due::Now => return poll(root, worker, now_ns, lease),
-        Due::Lost => worker.metrics.count(Counter::SyncErrors, "lost"),
-        Due::No => {}
+        Due::Now => true,
+        Due::No => false,
+        Due::Lost => {
+            worker.metrics.count(Counter::SyncErrors, "lost");
+            false
+        }
+    };
+    if !poll_is_due && !worker.news.is_due(now) {
+        return Ok(());
     }
-    if worker.news.is_due(now) {
-        send_news(root, worker, now_ns, lease)?;
+    match exchange::next_report(root)? {
+        Some(lease) if poll_is_due => poll(root, worker, now_ns, lease),
+        Some(lease) => send_news(root, worker, now_ns, lease),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Sends a report and asks for a table.
@@ -85,7 +87,8 @@ fn send_news(root: &Root, worker: &mut Worker, now_ns: u64, lease: Lease) -> Res
     Ok(())
 }
 
-/// Makes a call with the report of all workers. Outer error: there is no report; inner: the proxy refuses the call.
+/// Makes a call with the report of all workers, under the number of `lease`. Outer error: there is no report; inner: the proxy refuses the
+/// call.
 fn call(
     root: &Root,
     worker: &mut Worker,
@@ -94,12 +97,6 @@ fn call(
     route: &str,
     timeout_ms: u32,
 ) -> Result<Result<u32, HostError>, HostError> {
-    let lease = Lease {
-        sequence: lease.sequence.saturating_add(1),
-        claims: 0,
-        ..lease
-    };
-    host::set_shared(&root.keys.lease, &lease.encode(), Over::Anything)?;
     let report = merged_report(root, worker, now_ns, lease)?;
     let config = &root.config;
     let path = ["/v1/pools/", &root.pool, "/", route].concat();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trimtab_loadtable::Report;
-use trimtab_wasmhost::{CallAnswer, LogLevel, Vm};
+use trimtab_wasmhost::{CallAnswer, LogLevel, Status, Vm};
 
 use crate::support::{first_host, module, started, table, table_with};
 
@@ -90,6 +90,20 @@ fn a_leader_that_comes_back_late_does_not_make_a_second_one() {
         call.token,
         Some(CallAnswer::new(200, table_with(2, &[0]).encode())),
     );
+    assert!(proxy.failures().is_empty());
+}
+
+#[test]
+fn a_leader_whose_lease_was_taken_a_moment_ago_sends_no_report_of_the_same_number() {
+    let mut proxy = started(1);
+    // Between its look at the lease and its call another worker writes.
+    let script = proxy.main.script.clone();
+    script.every("proxy_set_shared_data", Status::CAS_MISMATCH);
+    proxy.run_for(Duration::from_secs(1));
+    assert_eq!(proxy.take_calls().len(), 0, "{:?}", script.logs());
+    script.clear_faults();
+    proxy.run_for(Duration::from_secs(1));
+    assert_eq!(proxy.take_calls().len(), 1, "it is its own after all");
     assert!(proxy.failures().is_empty());
 }
 
@@ -218,7 +232,7 @@ fn a_proxy_that_takes_no_metrics_still_syncs() {
         for status in [0, 2, 10] {
             let mut proxy = started(1);
             for worker in proxy.all() {
-                worker.script.every(call, trimtab_wasmhost::Status(status));
+                worker.script.every(call, Status(status));
             }
             assert!(proxy.deliver(&table().encode()), "{call} answers {status}");
             let host = first_host(&crate::support::ask(proxy.vm()));

@@ -111,6 +111,7 @@ async fn a_table_says_which_report_of_each_proxy_it_has_taken_in() {
     for (proxy, sequence) in [(7, 1), (7, 5), (8, 2)] {
         pool.on_report(&report(proxy, sequence, 0)).expect("new");
     }
+    assert_eq!(pool.on_report(&report(7, 3, 0)), Ok(Accepted::Late));
     assert_eq!(pool.on_report(&report(7, 3, 0)), Err(Refusal::Old));
     let _ = pool.publish(&Pace::new(pool.interval));
     let first = pool.newest().expect("published");

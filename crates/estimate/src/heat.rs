@@ -28,13 +28,19 @@ pub(crate) struct Heat {
 }
 
 impl Heat {
-    /// A proxy decided on `requests` requests, these among them.
-    pub(crate) fn add(&mut self, now: Duration, requests: u64, prefixes: &[PrefixCount]) {
+    /// A proxy decided on `requests` requests more. `most`: requests among which these were.
+    pub(crate) fn add(
+        &mut self,
+        now: Duration,
+        requests: u64,
+        most: u64,
+        prefixes: &[PrefixCount],
+    ) {
         let weight = self.weight(now);
         self.total += requests as f64 * weight;
         for prefix in prefixes {
             // A proxy can not have asked for one beginning more often than it decided.
-            let count = u64::from(prefix.count).min(requests) as f64 * weight;
+            let count = u64::from(prefix.count).min(most) as f64 * weight;
             if count > 0.0 {
                 self.count(prefix.key, count);
             }
@@ -120,7 +126,7 @@ mod tests {
     fn shares_are_of_all_requests_and_small_ones_are_left_out() {
         let mut heat = Heat::default();
         let now = Duration::from_secs(1);
-        heat.add(now, 200, &[asked(9, 50), asked(4, 20), asked(7, 1)]);
+        heat.add(now, 200, 200, &[asked(9, 50), asked(4, 20), asked(7, 1)]);
         // A quarter of an endpoint's share is 0.78 % of 32 endpoints and 12.5 % of two.
         assert_eq!(heat.list(32), [hot(4, 0.1), hot(9, 0.25)]);
         assert_eq!(heat.list(2), [hot(9, 0.25)]);
@@ -130,9 +136,9 @@ mod tests {
     #[test]
     fn what_was_hot_is_forgotten_also_over_hours() {
         let mut heat = Heat::default();
-        heat.add(Duration::ZERO, 100, &[asked(1, 50)]);
+        heat.add(Duration::ZERO, 100, 100, &[asked(1, 50)]);
         for second in (0..7_200).step_by(5) {
-            heat.add(Duration::from_secs(second), 100, &[asked(2, 50)]);
+            heat.add(Duration::from_secs(second), 100, 100, &[asked(2, 50)]);
         }
         assert_eq!(heat.list(32), [hot(2, 0.5)]);
         assert!(heat.total.is_finite());
@@ -143,7 +149,7 @@ mod tests {
         let mut heat = Heat::default();
         for number in 0..20_000_u64 {
             let now = Duration::from_millis(number);
-            heat.add(now, 2, &[asked(1_000_000 + number, 1), asked(5, 1)]);
+            heat.add(now, 2, 2, &[asked(1_000_000 + number, 1), asked(5, 1)]);
         }
         assert_eq!(heat.list(32), [hot(5, 0.5)]);
         assert!(heat.counters.len() <= COUNTERS);
@@ -152,8 +158,8 @@ mod tests {
     #[test]
     fn a_report_can_not_claim_more_than_its_requests() {
         let mut heat = Heat::default();
-        heat.add(Duration::ZERO, 1_000, &[]);
-        heat.add(Duration::ZERO, 1, &[asked(3, u32::MAX)]);
+        heat.add(Duration::ZERO, 1_000, 1_000, &[]);
+        heat.add(Duration::ZERO, 1, 1, &[asked(3, u32::MAX)]);
         assert_eq!(heat.list(32), []);
     }
 }

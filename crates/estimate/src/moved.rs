@@ -42,6 +42,11 @@ impl MovedList {
         self.next = self.next.wrapping_add(1);
     }
 
+    /// Whether this conversation was reported lately.
+    pub(crate) fn knows(&self, key: u64) -> bool {
+        self.numbers.contains_key(&key)
+    }
+
     /// Drops what `TABLES` tables have said.
     pub(crate) fn expire(&mut self, sequence: u64) {
         while let Some((_, entry)) = self.entries.first_key_value()

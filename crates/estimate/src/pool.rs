@@ -9,6 +9,7 @@ use crate::reports::{Accepted, Claim, Refusal, Reports};
 use crate::rows;
 use crate::sample::Sample;
 use crate::speed::Speed;
+use crate::turn::Turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -154,11 +155,14 @@ impl Pool {
     /// # Errors
     /// [`Refusal`]; nothing changed.
     pub fn on_report(&mut self, now: Duration, report: &Report) -> Result<Accepted, Refusal> {
-        self.admit(now, report)?;
+        if self.admit(now, report)? == Turn::Late {
+            self.on_late(now, report);
+            return Ok(Accepted::Late);
+        }
         if let Some(decided) = self.reports.decided(report.proxy) {
             let requests = report.decided.saturating_sub(decided);
-            self.heat.add(now, requests, &report.prefixes);
-            self.on_moved(requests, report);
+            self.heat.add(now, requests, requests, &report.prefixes);
+            self.on_moved(requests, report, Turn::Newest);
         }
         // The rows in the order of the report, so that a claim finds its endpoint again.
         let mut rows: Vec<&mut Endpoint> = Vec::with_capacity(report.endpoints.len());
@@ -197,13 +201,27 @@ impl Pool {
                 urgent |= classes.contains_key(&endpoint.spec.class)
                     && more >= URGENT_PREFILL_S * prior.prefill_tokens_per_s;
             });
-        Ok(Accepted { urgent })
+        Ok(if urgent {
+            Accepted::Urgent
+        } else {
+            Accepted::Newest
+        })
     }
 
-    /// A proxy can not have moved more conversations than it decided requests.
-    fn on_moved(&mut self, requests: u64, report: &Report) {
+    /// A later report, in which these requests were counted, has overtaken this one.
+    fn on_late(&mut self, now: Duration, report: &Report) {
+        self.reports.on_late(report);
+        self.heat.add(now, 0, report.decided, &report.prefixes);
+        self.on_moved(report.decided, report, Turn::Late);
+    }
+
+    /// A proxy can not have moved more conversations than it decided requests. What was said later of one stays.
+    fn on_moved(&mut self, requests: u64, report: &Report, turn: Turn) {
         let most = usize::try_from(requests).unwrap_or(usize::MAX);
         for moved in report.moved.iter().take(most) {
+            if turn == Turn::Late && self.moved.knows(moved.key) {
+                continue;
+            }
             let row = report.endpoints.get(usize::from(moved.endpoint));
             let endpoint = row.and_then(|row| self.endpoints.get(&row.address));
             if let Some(endpoint) = endpoint {
@@ -213,7 +231,7 @@ impl Pool {
     }
 
     /// Tables forget silent proxies; a report only does when there is no room, because looking at all of them costs.
-    fn admit(&mut self, now: Duration, report: &Report) -> Result<(), Refusal> {
+    fn admit(&mut self, now: Duration, report: &Report) -> Result<Turn, Refusal> {
         let (proxies, claims) = (self.config.max_proxies, self.config.max_proxy_endpoints);
         match self.reports.admit(report, proxies, claims) {
             Err(Refusal::TooManyProxies | Refusal::TooManyEndpoints) => {

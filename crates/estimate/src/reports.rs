@@ -1,6 +1,7 @@
 //! What the proxies have in flight.
 
 use crate::endpoint::{Endpoint, Since};
+use crate::turn::{Turn, Window};
 use crate::work::Rate;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,17 +18,21 @@ const MAX_PROMPT_TOKENS: f64 = 2_097_152.0;
 /// No proxy decides faster; bounds what a wild counter does to the arrival rate.
 const MAX_DECIDED_PER_S: f64 = 200_000.0;
 
-/// A report was taken in.
+/// How a report was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    /// It says that an endpoint got so much prefill work that the others should know at once.
-    pub urgent: bool,
+pub enum Accepted {
+    /// Whole.
+    Newest,
+    /// Whole, and it says that an endpoint got so much prefill work that the others should know at once.
+    Urgent,
+    /// A later one of the same proxy has overtaken it: of this one only what is told once, not the totals.
+    Late,
 }
 
 /// Why a report was not taken in. The table may still be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The same proxy has sent this sequence or a later one: a delayed copy.
+    /// This sequence of the same proxy was taken in, or is so far behind that nobody knows: a copy.
     Old,
     /// More proxies than [`PoolConfig::max_proxies`](crate::PoolConfig::max_proxies).
     TooManyProxies,
@@ -71,7 +76,7 @@ pub(crate) struct Flight {
 #[derive(Debug)]
 struct Proxy {
     at: Duration,
-    sequence: u64,
+    window: Window,
     workers: u32,
     decided: u64,
     decisions: Rate,
@@ -102,16 +107,18 @@ impl Reports {
         });
     }
 
-    /// Whether a report fits. Separate from [`Reports::replace`] so that a refused one changes nothing.
+    /// Whether a report fits, and its turn. Separate from [`Reports::replace`] so that a refused one changes nothing.
     pub(crate) fn admit(
         &self,
         report: &Report,
         max_proxies: usize,
         max_claims: usize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Turn, Refusal> {
         let known = self.proxies.get(&report.proxy);
-        if known.is_some_and(|proxy| report.sequence <= proxy.sequence) {
-            return Err(Refusal::Old);
+        match known.map(|proxy| proxy.window.turn(report.sequence)) {
+            None | Some(Some(Turn::Newest)) => {}
+            Some(Some(Turn::Late)) => return Ok(Turn::Late),
+            Some(None) => return Err(Refusal::Old),
         }
         if known.is_none() && self.proxies.len() >= max_proxies {
             return Err(Refusal::TooManyProxies);
@@ -122,7 +129,14 @@ impl Reports {
         if others.saturating_add(report.endpoints.len()) > max_claims {
             return Err(Refusal::TooManyEndpoints);
         }
-        Ok(())
+        Ok(Turn::Newest)
+    }
+
+    /// A report was overtaken and is taken in as far as it still can be.
+    pub(crate) fn on_late(&mut self, report: &Report) {
+        if let Some(proxy) = self.proxies.get_mut(&report.proxy) {
+            proxy.window.take(report.sequence);
+        }
     }
 
     /// Stores a report's claims and hands each, with the one before it, to `each` along with the time of the report before.
@@ -158,9 +172,11 @@ impl Reports {
         }
         self.claims = self.claims.saturating_add(claims.len());
         let workers = report.workers.max(1);
+        let mut window = before.map(|proxy| proxy.window).unwrap_or_default();
+        window.take(report.sequence);
         let proxy = Proxy {
             at: now,
-            sequence: report.sequence,
+            window,
             workers,
             decided: report.decided,
             decisions,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use trimtab_estimate::{EndpointSpec, Pace, Pool, PoolConfig, Sample};
+use trimtab_estimate::{Accepted, EndpointSpec, Pace, Pool, PoolConfig, Sample};
 use trimtab_loadtable::{Moved, Table, endpoint_id};
 use trimtab_pick::{EndpointId, Sends};
 
@@ -93,7 +93,7 @@ impl Aggregator {
         let report = letter.report.as_ref()?;
         self.reports += 1;
         let accepted = self.pool.on_report(duration(now), report).ok()?;
-        if !accepted.urgent {
+        if accepted != Accepted::Urgent {
             return None;
         }
         let due = (self.pace.due_with_news().as_nanos() as Nanos).max(now);

@@ -1,8 +1,8 @@
 //! What proxies report moves rows forward and is bounded.
 
-use crate::{Counters, EndpointSpec, Pool, PoolConfig, Refusal, Sample, SumCount};
+use crate::{Accepted, Counters, EndpointSpec, Pool, PoolConfig, Refusal, Sample, SumCount};
 use std::time::Duration;
-use trimtab_loadtable::{Endpoint, EndpointReport, Report};
+use trimtab_loadtable::{Endpoint, EndpointReport, Moved, PrefixCount, Report};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -234,10 +234,9 @@ fn delayed_copies_and_crowds_are_refused_without_a_trace() {
         pool.on_report(ms(1), &report(1, 5, vec![says(A, 9, 0, 0)])),
         Err(Refusal::Old)
     );
-    assert_eq!(
-        pool.on_report(ms(1), &report(1, 4, vec![says(A, 9, 0, 0)])),
-        Err(Refusal::Old)
-    );
+    let overtaken = report(1, 4, vec![says(A, 9, 0, 0)]);
+    assert_eq!(pool.on_report(ms(1), &overtaken), Ok(Accepted::Late));
+    assert_eq!(pool.on_report(ms(1), &overtaken), Err(Refusal::Old));
     for proxy in 2..=3 {
         let _ = pool
             .on_report(
@@ -271,6 +270,51 @@ fn delayed_copies_and_crowds_are_refused_without_a_trace() {
 }
 
 #[test]
+fn of_a_report_that_was_overtaken_counts_once_what_is_told_once() {
+    let told = |sequence, decided, key, count, moved: &[(u64, u16)]| {
+        let moved = moved.iter().map(|(key, endpoint)| Moved {
+            key: *key,
+            endpoint: *endpoint,
+        });
+        Report {
+            decided,
+            prefixes: vec![PrefixCount { key, count }],
+            moved: moved.collect(),
+            ..report(1, sequence, vec![says(A, decided, 0, 0), says(B, 0, 0, 0)])
+        }
+    };
+    let first = told(1, 100, 1, 1, &[]);
+    let overtaken = told(2, 150, 7, 40, &[(70, 0), (71, 0)]);
+    let newest = told(3, 200, 8, 40, &[(70, 1)]);
+    let mut tables = Vec::new();
+    for order in [[&first, &overtaken, &newest], [&first, &newest, &overtaken]] {
+        let mut pool = pool();
+        for report in order {
+            pool.on_report(ms(1), report).unwrap();
+        }
+        assert_eq!(pool.on_report(ms(1), &overtaken), Err(Refusal::Old));
+        let table = pool.table(ms(1));
+        let mut moved: Vec<_> = table
+            .moved
+            .iter()
+            .flatten()
+            .map(|one| (one.key, one.endpoint))
+            .collect();
+        moved.sort_unstable();
+        let hot: Vec<_> = table
+            .heat
+            .iter()
+            .flatten()
+            .map(|hot| (hot.key, hot.share_ppm / 1_000))
+            .collect();
+        tables.push((table.endpoints[0].in_flight, hot, moved));
+    }
+    assert_eq!(tables[0].1, [(7, 400), (8, 400)]);
+    assert_eq!(tables[0].2, [(70, 1), (71, 0)]);
+    assert_eq!(tables[0], tables[1]);
+}
+
+#[test]
 fn much_new_prefill_is_urgent() {
     let mut pool = pool();
     let tokens = |sequence, pending_tokens| {
@@ -284,9 +328,14 @@ fn much_new_prefill_is_urgent() {
             }],
         )
     };
-    assert!(!pool.on_report(ms(0), &tokens(1, 0)).unwrap().urgent);
-    assert!(!pool.on_report(ms(10), &tokens(2, 500)).unwrap().urgent);
-    assert!(pool.on_report(ms(20), &tokens(3, 20_000)).unwrap().urgent);
+    for (at, sequence, pending_tokens, accepted) in [
+        (0, 1, 0, Accepted::Newest),
+        (10, 2, 500, Accepted::Newest),
+        (20, 3, 20_000, Accepted::Urgent),
+    ] {
+        let report = tokens(sequence, pending_tokens);
+        assert_eq!(pool.on_report(ms(at), &report), Ok(accepted), "{sequence}");
+    }
 }
 
 #[test]
