@@ -33,6 +33,8 @@ pub(crate) enum Kind {
         /// The module.
         filter: PathBuf,
     },
+    /// The least that a filter can do which holds the headers until it has seen the body: the proxy's own price of that.
+    Floor(PathBuf),
     /// Trimtab as tap and pick, each in VMs of its own.
     Pair {
         /// The module of tap.
@@ -43,13 +45,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm` in both forms (`TRIMTAB_PICK` may name another module for
-    /// pick), and other builds of it when `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
+    /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm` in both forms, the floor that no filter can go
+    /// below, and other builds of the filter when `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
     pub(crate) fn all() -> Result<Vec<Self>> {
-        let filter: PathBuf = std::env::var_os("TRIMTAB_FILTER")
-            .context("TRIMTAB_FILTER names no filter.wasm; run `cargo xtask bench`")?
-            .into();
-        let pick = std::env::var_os("TRIMTAB_PICK").map_or_else(|| filter.clone(), PathBuf::from);
+        let module = |variable: &str| -> Result<PathBuf> {
+            let path = std::env::var_os(variable);
+            let missing = || format!("{variable} names no module; run `cargo xtask bench`");
+            Ok(path.with_context(missing)?.into())
+        };
+        let filter = module("TRIMTAB_FILTER")?;
         let mut all = vec![
             Self::Plain,
             Self::Policy,
@@ -57,7 +61,11 @@ impl Kind {
                 name: "trimtab".to_owned(),
                 filter: filter.clone(),
             },
-            Self::Pair { tap: filter, pick },
+            Self::Pair {
+                tap: filter,
+                pick: module("TRIMTAB_PICK")?,
+            },
+            Self::Floor(module("TRIMTAB_FLOOR")?),
         ];
         let others = std::env::var("TRIMTAB_OTHER_FILTERS").unwrap_or_default();
         for other in others.split(',').filter(|other| !other.is_empty()) {
@@ -77,6 +85,7 @@ impl Kind {
             Self::Plain => "plain",
             Self::Policy => "policy",
             Self::Single { name, .. } => name,
+            Self::Floor(_) => "floor",
             Self::Pair { .. } => "tap+pick",
         }
     }
@@ -101,25 +110,21 @@ pub(crate) async fn start(
         name: kind.name().to_owned(),
         envoy,
         address,
-        decides: match kind {
-            Kind::Plain | Kind::Policy => false,
-            Kind::Single { name, .. } => !name.starts_with("bare"),
-            Kind::Pair { .. } => true,
-        },
+        decides: matches!(kind, Kind::Single { .. } | Kind::Pair { .. }),
     })
 }
 
 fn bootstrap(kind: &Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Value {
     let mut filters = match kind {
         Kind::Plain | Kind::Policy => Vec::new(),
-        Kind::Single { filter, .. } => vec![wasm("single", filter)],
+        Kind::Single { filter, .. } | Kind::Floor(filter) => vec![wasm("single", filter)],
         Kind::Pair { tap, pick } => vec![wasm("tap", tap), wasm("pick", pick)],
     };
     filters.push(json!({"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}));
     let least_request = policy("least_request", "LeastRequest", json!({}));
     let balancing = match kind {
         Kind::Plain => least_request,
-        Kind::Policy | Kind::Single { .. } | Kind::Pair { .. } => policy(
+        Kind::Policy | Kind::Single { .. } | Kind::Floor(_) | Kind::Pair { .. } => policy(
             "override_host",
             "OverrideHost",
             json!({

@@ -21,7 +21,8 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     {
         return soak::soak(rest);
     }
-    let guest = wasm::build_vm_guest()?;
+    let guest = wasm::build_guest(wasm::VM_GUEST)?;
+    let floor = wasm::build_guest(wasm::FLOOR)?;
     let envoy = tools::envoy::obtain()?;
     run::step("bench", "measure, optimised", || {
         let mut command = run::cargo("bench");
@@ -29,8 +30,13 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         run::run(
             command
                 .env("TRIMTAB_FILTER", project::filter())
+                .env(
+                    "TRIMTAB_PICK",
+                    project::filter().with_file_name("pick.wasm"),
+                )
                 .env("TRIMTAB_ENVOY", envoy.path)
-                .env("TRIMTAB_VM_GUEST", guest),
+                .env("TRIMTAB_VM_GUEST", guest)
+                .env("TRIMTAB_FLOOR", floor),
         )
     })
 }

@@ -77,21 +77,37 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(filter)
 }
 
-/// Builds the guest of benches/vm.rs with the filter's profile, into a folder of its own for the same reason as there. Returns its path.
-pub(crate) fn build_vm_guest() -> Result<PathBuf> {
+/// A module that a benchmark compares with or runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guest {
+    pub(crate) package: &'static str,
+    pub(crate) example: &'static str,
+}
+
+/// Of benches/vm.rs.
+pub(crate) const VM_GUEST: Guest = Guest {
+    package: "trimtab-loadtable",
+    example: "vm_guest",
+};
+/// Of benches/envoy_overhead.
+pub(crate) const FLOOR: Guest = Guest {
+    package: "trimtab-filter",
+    example: "floor",
+};
+
+/// Builds a guest with the filter's profile, into a folder of its own for the same reason as there. Returns its path.
+pub(crate) fn build_guest(guest: Guest) -> Result<PathBuf> {
+    let Guest { package, example } = guest;
     let toolchain = wasm_target::obtain()?;
     let dir = project::root().join("target/trimtab/vm");
-    let why = format!(
-        "build the guest of benches/vm.rs with {}",
-        toolchain.describe()
-    );
+    let why = format!("build {example} with {}", toolchain.describe());
     run::step("wasm", &why, || {
         let mut cargo = toolchain.cargo("build", &dir);
-        let package = ["--package", "trimtab-loadtable", "--example", "vm_guest"];
-        run::run(cargo.args(package).args(["--profile", "wasm"]))
+        let guest = ["--package", package, "--example", example];
+        run::run(cargo.args(guest).args(["--profile", "wasm"]))
     })?;
     let target = dir.join(wasm_target::TARGET);
-    Ok(target.join("wasm/examples/vm_guest.wasm"))
+    Ok(target.join(format!("wasm/examples/{example}.wasm")))
 }
 
 /// Through a sibling and a rename: a proxy that loads the file meanwhile sees the old or the new module, never half of one.
