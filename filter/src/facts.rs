@@ -45,10 +45,11 @@ pub(crate) fn request(
     Request {
         prompt_tokens: body.and_then(|body| body.prompt_tokens).map(saturating),
         prefix: body
-            .and_then(|body| body.prefix)
-            .map(|(digest, tokens)| Prefix {
-                key: key.seal(digest),
-                tokens: saturating(tokens),
+            .and_then(|body| body.beginning)
+            .map(|beginning| Prefix {
+                key: key.seal(beginning.digest),
+                tokens: saturating(beginning.tokens),
+                blocks: beginning.blocks,
             }),
         conversation: session
             .or_else(|| body.and_then(|body| body.conversation))
@@ -78,7 +79,7 @@ pub(crate) fn model<'a>(head: &'a Head, body: Option<&'a BodyFacts>) -> Option<&
 pub(crate) fn explain(head: &Head, body: Option<&BodyFacts>) -> String {
     let ending = body.map_or("unread", |body| body.ending.as_str());
     let mut text = format!("body={ending}");
-    let has_prefix = body.is_some_and(|body| body.prefix.is_some());
+    let has_prefix = body.is_some_and(|body| body.beginning.is_some());
     let has_conversation =
         head.session.is_some() || body.is_some_and(|body| body.conversation.is_some());
     let facts = [

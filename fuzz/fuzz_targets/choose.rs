@@ -32,7 +32,7 @@ enum Step {
     Send {
         now: u64,
         prompt: Option<u32>,
-        prefix: Option<(u64, u32)>,
+        prefix: Option<(u64, u32, [u32; BLOCKS])>,
         conversation: Option<(u64, u32)>,
         streams: Option<bool>,
         adapter: Option<(u64, Option<u16>)>,
@@ -83,6 +83,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                 let facts = PoolFacts {
                     arrival_rate,
                     uncached_tokens,
+                    cached_share: uncached_tokens.map(|tokens| tokens / 1e3),
                     adapter_load_s,
                     kept_s,
                     reported: true,
@@ -104,7 +105,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
             } => {
                 let request = Request {
                     prompt_tokens: prompt,
-                    prefix: prefix.map(|(key, tokens)| Prefix { key, tokens }),
+                    prefix: prefix.map(|(key, tokens, blocks)| Prefix { key, tokens, blocks }),
                     conversation: conversation.map(|(key, history_tokens)| Conversation {
                         key,
                         history_tokens,

@@ -1,17 +1,23 @@
 //! Much prefill is reported at once, beside the poll.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use trimtab_loadtable::{Report, Table};
 use trimtab_wasmhost::{CallAnswer, Exchange, HttpCall, ScriptedProxy, Status, Vm};
 
 use crate::support::{
-    ask, chat, counter, in_flight, is_poll, ready, reported, started, table, table_with,
+    ask, counter, in_flight, is_poll, ready, reported, started, table, table_with,
 };
 
-/// A request of about 2,500 tokens: 0.25 s of prefill by the table's speed.
+/// A request of about 2,500 tokens: 0.25 s of prefill by the table's speed. Each begins as no other does, so that nothing of it is cached.
 fn long(vm: &mut Vm) -> Exchange {
-    vm.request().body(chat(10_000))
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let text = format!("{number} {}", "x".repeat(10_000));
+    vm.request().body(format!(
+        r#"{{"model": "m", "messages": [{{"role": "user", "content": "{text}"}}], "stream": true}}"#
+    ))
 }
 
 /// The calls with news since the calls were last asked for, with the VM that made each.

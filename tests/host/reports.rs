@@ -103,6 +103,37 @@ fn what_waits_for_its_first_byte_is_reported_with_its_tokens_until_then() {
 }
 
 #[test]
+fn what_texts_have_in_common_that_nothing_marks_is_booked_as_cached_from_the_third_on() {
+    let mut proxy = ready_with(&config(), &quiet(only(1, &[0])));
+    let shared = "Answer by the manual. ".repeat(450);
+    let sent_tokens = |proxy: &mut ScriptedProxy, question: usize, beginning: &str| {
+        let before = reported(proxy)
+            .endpoints
+            .first()
+            .map_or(0, |row| row.sent_tokens);
+        let text = format!(
+            "{beginning} Question {question}: {}",
+            "why? ".repeat(100 + question)
+        );
+        let body = serde_json::json!({"model": "m", "prompt": text}).to_string();
+        let request = proxy.vm().request().header(":path", "/v1/completions");
+        request.body(body).finish(proxy.vm());
+        reported(proxy).endpoints.remove(0).sent_tokens - before
+    };
+    // About 2,600 tokens each, of which 2,475 are shared.
+    let first = sent_tokens(&mut proxy, 1, &shared);
+    assert!((2_300..2_700).contains(&first), "{first}");
+    sent_tokens(&mut proxy, 2, &shared);
+    let third = sent_tokens(&mut proxy, 3, &shared);
+    assert!((500..700).contains(&third), "{third}: 2,048 less");
+    let other = sent_tokens(&mut proxy, 4, &shared.replace("manual", "book"));
+    assert!(
+        (1_900..2_400).contains(&other),
+        "{other}: another beginning"
+    );
+}
+
+#[test]
 fn beginnings_and_moves_of_two_workers_are_said_once_each() {
     // The place of a third of all conversations is the endpoint that is far behind.
     let mut proxy = two_workers(&quiet(table_with(1, &[0, 0, 20_000])));

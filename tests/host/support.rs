@@ -63,6 +63,7 @@ pub(crate) fn table_with(sequence: u64, waits_ms: &[u32]) -> Table {
         deciders: Some(2),
         demand: Demand {
             arrival_rate: Some(10.0),
+            prompt_tokens: Some(500.0),
             uncached_tokens: Some(500.0),
             output_tokens: Some(100.0),
             adapter_load_s: None,

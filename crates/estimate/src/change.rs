@@ -63,6 +63,7 @@ fn apart(before: Option<f32>, now: Option<f32>, part: f32, least: f32) -> bool {
 
 fn demand_moved(before: &Demand, now: &Demand) -> bool {
     apart(before.arrival_rate, now.arrival_rate, PART, LEAST_RATE)
+        || apart(before.prompt_tokens, now.prompt_tokens, PART, 1.0)
         || apart(before.uncached_tokens, now.uncached_tokens, PART, 1.0)
         || apart(before.output_tokens, now.output_tokens, PART, 1.0)
         || before.adapter_load_s != now.adapter_load_s
@@ -256,8 +257,9 @@ mod tests {
 
     #[test]
     fn what_changes_slowly_is_told_later() {
-        let changes: [fn(&mut Table); 7] = [
+        let changes: [fn(&mut Table); 8] = [
             |table| table.demand.arrival_rate = Some(60.0),
+            |table| table.demand.prompt_tokens = Some(9_000.0),
             |table| table.demand.uncached_tokens = None,
             |table| table.classes[0].prefill_tokens_per_s = Some(10_000.0),
             |table| table.endpoints[1].kv_used = Some(0.6),

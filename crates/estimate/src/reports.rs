@@ -328,6 +328,7 @@ impl Claim {
 mod tests {
     use super::*;
     use crate::EndpointSpec;
+    use crate::tests::draws;
     use trimtab_loadtable::EndpointReport;
 
     #[cfg(target_arch = "wasm32")]
@@ -336,13 +337,7 @@ mod tests {
     #[test]
     fn sums_kept_from_report_to_report_are_those_of_all_claims() {
         let mut reports = Reports::default();
-        let mut state = 1_u64;
-        let mut below = |bound: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (state >> 33) % bound
-        };
+        let mut below = draws(1);
         for step in 0..2_000 {
             let now = Duration::from_millis(10 * step);
             let (proxy, endpoints) = (below(6), below(4) as u32);

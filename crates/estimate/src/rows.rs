@@ -22,6 +22,7 @@ const UNKNOWN_OUTPUT_TOKENS: f64 = 256.0;
 /// The pool's means, kept through quiet times in which nothing can be measured.
 #[derive(Debug, Default)]
 pub(crate) struct Means {
+    prompt_tokens: Option<f64>,
     uncached_tokens: Option<f64>,
     output_tokens: Option<f64>,
     square_ratio: Option<f64>,
@@ -35,6 +36,8 @@ impl Means {
         is_suspect: impl Fn(&Endpoint) -> bool,
         decided_per_s: Option<f64>,
     ) {
+        self.prompt_tokens =
+            work::pooled(endpoints.clone().map(|e| e.work.prompt)).or(self.prompt_tokens);
         self.uncached_tokens =
             work::pooled(endpoints.clone().map(|e| e.work.uncached)).or(self.uncached_tokens);
         self.output_tokens =
@@ -131,6 +134,7 @@ impl<'a> Build<'a> {
         };
         Demand {
             arrival_rate: rate(self.means.arrivals_per_s),
+            prompt_tokens: rate(self.means.prompt_tokens),
             uncached_tokens: rate(self.means.uncached_tokens),
             output_tokens: rate(self.means.output_tokens),
             adapter_load_s: self.config.adapter_load_s,

@@ -55,6 +55,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::draws;
     use std::collections::BTreeSet;
 
     #[cfg(target_arch = "wasm32")]
@@ -62,13 +63,7 @@ mod tests {
 
     #[test]
     fn each_sequence_is_taken_once_in_whatever_order() {
-        let mut state = 1_u64;
-        let mut below = |bound: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (state >> 33) % bound
-        };
+        let mut below = draws(1);
         let (mut window, mut taken, mut newest) = (Window::default(), BTreeSet::new(), 0);
         for step in 1..20_000_u64 {
             // Around the present, and now and then far ahead or behind.

@@ -68,6 +68,7 @@ pub(crate) struct Work {
     at: Duration,
     /// Prompt tokens less cached ones. Signed while it is summed: servers count the two at different moments.
     pub(crate) uncached: Mean,
+    pub(crate) prompt: Mean,
     pub(crate) output: Mean,
     pub(crate) arrivals: Rate,
     /// Number, sum of squares of uncached prompt tokens where an interval saw exactly one prefill.
@@ -81,6 +82,7 @@ impl Work {
         let by = decay(now.saturating_sub(self.at).as_secs_f64(), MEAN_TAU_S);
         self.at = now;
         self.uncached.shrink(by);
+        self.prompt.shrink(by);
         self.output.shrink(by);
         for total in [
             &mut self.singles,
@@ -93,6 +95,7 @@ impl Work {
             // Without a cache counter every prompt token counts: dearer than true rather than cheaper.
             let uncached = prompt - interval.cached_tokens.unwrap_or(0.0);
             self.uncached.add(uncached, prefilled);
+            self.prompt.add(prompt, prefilled);
             if (prefilled - 1.0).abs() < 0.5 && uncached > 0.0 {
                 self.singles += 1.0;
                 self.single_tokens += uncached;

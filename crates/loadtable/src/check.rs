@@ -73,20 +73,13 @@ impl Table {
             valid_rate,
             "0 to 1e9 per second",
         )?;
-        optional(
-            "uncached_tokens",
-            0,
-            demand.uncached_tokens,
-            valid_rate,
-            "0 to 1e9 tokens",
-        )?;
-        optional(
-            "output_tokens",
-            0,
-            demand.output_tokens,
-            valid_rate,
-            "0 to 1e9 tokens",
-        )?;
+        for (name, tokens) in [
+            ("prompt_tokens", demand.prompt_tokens),
+            ("uncached_tokens", demand.uncached_tokens),
+            ("output_tokens", demand.output_tokens),
+        ] {
+            optional(name, 0, tokens, valid_rate, "0 to 1e9 tokens")?;
+        }
         optional(
             "adapter_load_s",
             0,

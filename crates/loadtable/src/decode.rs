@@ -119,6 +119,7 @@ fn demand(message: Option<wire::Demand>) -> Demand {
     let message = message.unwrap_or_default();
     Demand {
         arrival_rate: message.arrival_rate,
+        prompt_tokens: message.prompt_tokens,
         uncached_tokens: message.uncached_tokens,
         output_tokens: message.output_tokens,
         adapter_load_s: message.adapter_load_s,

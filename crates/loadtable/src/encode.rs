@@ -97,6 +97,7 @@ fn moved(moved: &[Moved]) -> wire::Keyed {
 fn demand(demand: &Demand) -> Option<wire::Demand> {
     Some(wire::Demand {
         arrival_rate: demand.arrival_rate.filter(|v| valid_rate(*v)),
+        prompt_tokens: demand.prompt_tokens.filter(|v| valid_rate(*v)),
         uncached_tokens: demand.uncached_tokens.filter(|v| valid_rate(*v)),
         output_tokens: demand.output_tokens.filter(|v| valid_rate(*v)),
         adapter_load_s: demand.adapter_load_s.filter(|v| valid_cost_s(*v)),

@@ -26,6 +26,7 @@ pub(crate) fn table() -> Table {
         deciders: Some(12),
         demand: Demand {
             arrival_rate: Some(212.5),
+            prompt_tokens: Some(2_075.0),
             uncached_tokens: Some(830.0),
             output_tokens: Some(155.25),
             adapter_load_s: None,

@@ -36,6 +36,9 @@ pub struct DemandView {
     /// Requests per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_s: Option<f32>,
+    /// Mean prompt tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<f32>,
     /// Mean uncached prompt tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uncached_tokens: Option<f32>,
@@ -163,6 +166,7 @@ impl<'a> From<&'a Table> for TableView<'a> {
             deciders: table.deciders,
             demand: DemandView {
                 requests_per_s: demand.arrival_rate,
+                prompt_tokens: demand.prompt_tokens,
                 uncached_tokens: demand.uncached_tokens,
                 output_tokens: demand.output_tokens,
                 adapter_load_s: demand.adapter_load_s,

@@ -28,6 +28,7 @@ pub fn snapshot_after(table: &Table, arrived_at: Millis, previous: Option<&Snaps
     let pool = PoolFacts {
         arrival_rate: table.demand.arrival_rate,
         uncached_tokens: table.demand.uncached_tokens,
+        cached_share: cached_share(table),
         adapter_load_s: table.demand.adapter_load_s,
         kept_s: kept_s(table),
         reported: table.moved.is_some(),
@@ -48,6 +49,13 @@ pub fn endpoint_id(placement_key: &[u8; 16], address: &str) -> EndpointId {
     let mut hasher = SipHasher13::new_with_key(placement_key);
     hasher.write(address.as_bytes());
     EndpointId(hasher.finish())
+}
+
+/// The part of a mean prompt that endpoints have in their caches.
+fn cached_share(table: &Table) -> Option<f32> {
+    let demand = &table.demand;
+    let share = 1.0 - demand.uncached_tokens? / demand.prompt_tokens?;
+    share.is_finite().then(|| share.clamp(0.0, 1.0))
 }
 
 /// Seconds that a cache keeps what nobody asks for: until requests have filled the blocks that live ones leave free. Absent when

@@ -62,6 +62,8 @@ pub struct Version {
 pub struct Demand {
     /// Requests per second over all proxies.
     pub arrival_rate: Option<f32>,
+    /// Mean prompt tokens per request, cached ones included.
+    pub prompt_tokens: Option<f32>,
     /// Mean uncached prompt tokens per request.
     pub uncached_tokens: Option<f32>,
     /// Mean output tokens per request.

@@ -50,6 +50,8 @@ pub(crate) struct Demand {
     pub(crate) output_tokens: Option<f32>,
     #[prost(float, optional, tag = "4")]
     pub(crate) adapter_load_s: Option<f32>,
+    #[prost(float, optional, tag = "5")]
+    pub(crate) prompt_tokens: Option<f32>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -211,6 +211,7 @@ mod tests {
             prefix: Some(Prefix {
                 key: 1,
                 tokens: 2_000,
+                ..Prefix::default()
             }),
             ..Request::default()
         };
@@ -261,6 +262,7 @@ mod tests {
         let prefix = Some(Prefix {
             key: 1,
             tokens: 500,
+            ..Prefix::default()
         });
         let conversation = Some(Conversation {
             key: 2,

@@ -90,6 +90,7 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
     let pool = PoolFacts {
         arrival_rate: maybe(rng, 20.0),
         uncached_tokens: Some(700.0),
+        cached_share: Some(0.5),
         adapter_load_s: Some(0.2),
         kept_s: maybe(rng, 10.0),
         reported: below(rng, 2) == 0,
@@ -113,6 +114,7 @@ fn request(rng: &mut Rng) -> Request {
         prefix: (below(rng, 2) == 0).then(|| Prefix {
             key: mix(key),
             tokens: prompt / 2,
+            ..Prefix::default()
         }),
         streams: maybe(rng, true),
         conversation: (below(rng, 2) == 0).then(|| Conversation {

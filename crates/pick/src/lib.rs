@@ -50,6 +50,7 @@ mod candidates;
 mod config;
 mod cost;
 mod decision;
+mod depth;
 mod fallback;
 #[cfg(test)]
 mod golden;
@@ -80,7 +81,7 @@ pub use health::Outcome;
 pub use inflight::{OwnWork, Sends, Ticket};
 pub use picker::Picker;
 pub use policy::{Policy, View};
-pub use request::{Adapter, Conversation, Prefix, Request};
+pub use request::{Adapter, BLOCK_TOKENS, BLOCKS, Conversation, Prefix, Request};
 pub use rng::Rng;
 pub use snapshot::{EndpointId, EndpointLoad, PoolFacts, Snapshot, State};
 pub use time::Millis;

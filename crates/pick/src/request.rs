@@ -16,13 +16,21 @@ pub struct Request {
 }
 
 /// A shared beginning of prompts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Prefix {
     /// Keyed hash of the shared beginning.
     pub key: u64,
-    /// Its estimated length.
+    /// Its estimated length: of the whole shared part where the request marks it, else of what the key was made of.
     pub tokens: u32,
+    /// Where the request does not mark what is shared: digests of the prompt's first [`BLOCK_TOKENS`], 0 where it is shorter. Only compared with
+    /// others that the same decider has seen. All zero: `tokens` says it.
+    pub blocks: [u32; BLOCKS],
 }
+
+/// Number of digests in [`Prefix::blocks`].
+pub const BLOCKS: usize = BLOCK_TOKENS.len();
+/// Estimated tokens that each of [`Prefix::blocks`] stands for.
+pub const BLOCK_TOKENS: [u32; 7] = [512, 768, 1_024, 1_536, 2_048, 3_072, 4_096];
 
 /// A conversation: its turns repeat everything said before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

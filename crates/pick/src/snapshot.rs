@@ -69,6 +69,8 @@ pub struct PoolFacts {
     pub arrival_rate: Option<f32>,
     /// Mean uncached prompt tokens per request (`p_bar`).
     pub uncached_tokens: Option<f32>,
+    /// Part of a mean prompt that was in the cache of the endpoint that got it, 0 to 1.
+    pub cached_share: Option<f32>,
     /// Seconds an endpoint is blocked when it loads an adapter.
     pub adapter_load_s: Option<f32>,
     /// Seconds that an endpoint's cache keeps what nobody asks for, on average.

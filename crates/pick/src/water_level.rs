@@ -3,6 +3,7 @@
 use crate::candidates::{self, Candidate, Candidates, Origin};
 use crate::config::{LEAST_POURED, LOSS_PRICE, MISS_PRICE, NEWS_DELAY_S, WORTH_TELLING};
 use crate::cost::{self, Demand};
+use crate::depth::Depths;
 use crate::health::Slow;
 use crate::noise::gumbel;
 use crate::own_traffic::OwnTraffic;
@@ -17,6 +18,7 @@ pub struct WaterLevel {
     config: Config,
     own: OwnTraffic,
     whereabouts: Whereabouts,
+    depths: Depths,
 }
 
 impl WaterLevel {
@@ -27,6 +29,7 @@ impl WaterLevel {
             config,
             own: OwnTraffic::default(),
             whereabouts: Whereabouts::default(),
+            depths: Depths::default(),
         }
     }
 
@@ -43,6 +46,9 @@ impl WaterLevel {
 impl Policy for WaterLevel {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
         self.own.on_request(view.now, request);
+        self.depths.on_request(request);
+        let cached_share = view.snapshot.pool().cached_share;
+        let request = &self.depths.judge(request, cached_share);
         if view.snapshot.age_ms(view.now) > self.config.table_max_age_ms {
             return fallback::choose(request, view.snapshot, view.inflight, rng);
         }
@@ -69,7 +75,8 @@ impl Policy for WaterLevel {
 
     fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
         let home = self.home(now, snapshot, request);
-        candidates::expected_hit(request, home, snapshot, index)
+        let request = self.depths.judge(request, snapshot.pool().cached_share);
+        candidates::expected_hit(&request, home, snapshot, index)
     }
 
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {

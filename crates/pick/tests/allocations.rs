@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use trimtab_pick::{
-    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Outcome, Picker, PoolFacts,
-    Prefix, Request, Rng, Snapshot, State,
+    Adapter, BLOCKS, Config, Conversation, EndpointId, EndpointLoad, Millis, Outcome, Picker,
+    PoolFacts, Prefix, Request, Rng, Snapshot, State,
 };
 
 fn snapshot(endpoints: u64) -> Rc<Snapshot> {
@@ -34,7 +34,11 @@ fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
     let request = |key| Request {
         prompt_tokens: Some(3_000),
         streams: Some(true),
-        prefix: Some(Prefix { key, tokens: 1_000 }),
+        prefix: Some(Prefix {
+            key,
+            tokens: 1_000,
+            blocks: [7; BLOCKS],
+        }),
         conversation: Some(Conversation {
             key: !key,
             history_tokens: 2_000,

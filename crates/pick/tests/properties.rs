@@ -8,8 +8,8 @@ use proptest::option::of;
 use proptest::prelude::*;
 use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
 use trimtab_pick::{
-    Adapter, Config, Conversation, Decision, EndpointId, EndpointLoad, Millis, Outcome, Picker,
-    Policy, PoolFacts, Prefix, Reason, Request, Rng, Snapshot, State, WaterLevel,
+    Adapter, BLOCKS, Config, Conversation, Decision, EndpointId, EndpointLoad, Millis, Outcome,
+    Picker, Policy, PoolFacts, Prefix, Reason, Request, Rng, Snapshot, State, WaterLevel,
 };
 
 /// Numbers of every kind, NaN and infinities among them.
@@ -58,20 +58,29 @@ fn endpoint() -> impl Strategy<Value = EndpointLoad> {
 }
 
 fn pool_facts() -> impl Strategy<Value = PoolFacts> {
-    (wild(), wild(), wild(), wild(), any::<bool>()).prop_map(
-        |(arrival_rate, uncached_tokens, adapter_load_s, kept_s, reported)| PoolFacts {
-            arrival_rate,
-            uncached_tokens,
-            adapter_load_s,
-            kept_s,
-            reported,
-            alone: false,
+    (wild(), wild(), wild(), wild(), wild(), any::<bool>()).prop_map(
+        |(arrival_rate, uncached_tokens, cached_share, adapter_load_s, kept_s, reported)| {
+            PoolFacts {
+                arrival_rate,
+                uncached_tokens,
+                cached_share,
+                adapter_load_s,
+                kept_s,
+                reported,
+                alone: false,
+            }
         },
     )
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let prefix = (any::<u64>(), any::<u32>()).prop_map(|(key, tokens)| Prefix { key, tokens });
+    // Few keys and digests, so that some meet again.
+    let prefix = (0..20_u64, any::<u32>(), any::<[u8; BLOCKS]>());
+    let prefix = prefix.prop_map(|(key, tokens, blocks)| Prefix {
+        key,
+        tokens,
+        blocks: blocks.map(|block| u32::from(block % 3)),
+    });
     let conversation =
         (any::<u64>(), any::<u32>()).prop_map(|(key, history_tokens)| Conversation {
             key,

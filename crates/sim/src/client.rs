@@ -1,7 +1,7 @@
 //! What a filter would know of a request.
 
 use trimtab_loadtable::Table;
-use trimtab_pick::{Adapter, Conversation, Prefix, Request};
+use trimtab_pick::{Adapter, BLOCK_TOKENS, Conversation, Prefix, Request};
 use trimtab_workload::{Rng, Role, Turn};
 
 /// Shared beginnings shorter than this are not worth a placement; as in the filter.
@@ -14,6 +14,40 @@ const ADAPTER: u64 = 0x6164_6170;
 /// The name of an adapter.
 pub(crate) fn adapter_name(index: u32) -> String {
     format!("adapter-{index:05}")
+}
+
+/// What the filter makes of a turn that is one text: sizes, and digests of its beginning.
+pub(crate) fn unmarked(turn: &Turn, session: u64, stretch: f64, table: Option<&Table>) -> Request {
+    let marked = request(turn, session, stretch, table);
+    let beginning = |tokens: u32| {
+        let mut left = tokens;
+        let mut digest = Rng::derive(PREFIX, 0);
+        for part in &turn.prompt.parts {
+            let taken = part.segment.tokens.min(left);
+            left -= taken;
+            digest = Rng::derive(digest.next_u64() ^ part.segment.id, u64::from(taken));
+            if left == 0 {
+                return Some(digest.next_u64());
+            }
+        }
+        None
+    };
+    // A whole text is one user message, which no other request has.
+    let conversation = turn.prompt.parts.last().map(|part| Conversation {
+        key: key(CONVERSATION, part.segment.id),
+        history_tokens: 0,
+    });
+    Request {
+        prefix: beginning(MIN_PREFIX_TOKENS).map(|key| Prefix {
+            key,
+            tokens: MIN_PREFIX_TOKENS,
+            // A digest of 0 means none.
+            blocks: BLOCK_TOKENS
+                .map(|tokens| beginning(tokens).map_or(0, |digest| digest as u32 | 1)),
+        }),
+        conversation,
+        ..marked
+    }
 }
 
 /// What the filter makes of a turn: keys, sizes, the adapter as far as the newest table knows it. `stretch`: the factor by
@@ -40,6 +74,7 @@ pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Ta
         prefix: (system >= MIN_PREFIX_TOKENS).then(|| Prefix {
             key: key(PREFIX, beginning),
             tokens: judged(system),
+            ..Prefix::default()
         }),
         conversation: Some(Conversation {
             key: key(CONVERSATION, session),

@@ -157,6 +157,7 @@ fn deciders(s: &Settings<'_>) -> Deciders {
         count: s.u64("count").range(1..=10_000).default(100) as u32,
         zipf: s.f64("zipf").range(0.0..=10.0).default(0.0),
         sticky: s.bool("sticky").default(false),
+        marked: s.bool("marked").default(true),
     }
 }
 

@@ -90,6 +90,9 @@ pub struct Deciders {
     pub zipf: f64,
     /// Whether all turns of a session go to one decider.
     pub sticky: bool,
+    /// Whether requests mark what they share: roles, system prompt, history. Else a prompt is one text to the deciders, of whose beginning they
+    /// know digests, and no request continues another.
+    pub marked: bool,
 }
 
 /// How tables are made and travel.

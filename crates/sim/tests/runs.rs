@@ -38,6 +38,7 @@ fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
             count: 5,
             zipf: 0.0,
             sticky: false,
+            marked: true,
         },
         tables: Tables {
             scrape_s: 0.2,

@@ -17,6 +17,7 @@ use super::hash::Digest;
 use super::head::Head;
 use super::json::Tokenizer;
 use super::path::Shape;
+use super::prompt::Beginning;
 use super::reader::Reader;
 
 /// How the reading of a body ended.
@@ -61,8 +62,8 @@ pub(crate) struct BodyFacts {
     pub(crate) max_output_tokens: Option<u32>,
     /// Tokens of the prompt: what was seen, and what `Content-Length` says is still to come. Absent: no JSON.
     pub(crate) prompt_tokens: Option<u64>,
-    /// Digest and tokens of the shared beginning.
-    pub(crate) prefix: Option<(Digest, u64)>,
+    /// What it shares with others, or may.
+    pub(crate) beginning: Option<Beginning>,
     /// Digest of the conversation.
     pub(crate) conversation: Option<Digest>,
     /// Tokens up to the last answer of the assistant that was seen; 0 on the first turn.
@@ -131,7 +132,7 @@ impl Body {
             stream: reader.stream,
             max_output_tokens: reader.max_output_tokens,
             prompt_tokens: Some(reader.prompt.tokens(unseen_bytes)),
-            prefix: reader.prompt.prefix(),
+            beginning: reader.prompt.beginning(),
             conversation: reader.conversation(),
             history_tokens: reader.prompt.history_tokens(),
         }

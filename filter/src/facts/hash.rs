@@ -43,6 +43,13 @@ impl Digest {
         hasher.write(text);
         hasher.digest()
     }
+
+    /// A part of it, never 0: enough to tell a few texts apart within this worker.
+    pub(crate) fn short(self) -> u32 {
+        #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
+        let lower = self.0 as u32;
+        lower.max(1)
+    }
 }
 
 /// What a digest is for. The same text digested for two purposes gives two unrelated digests.

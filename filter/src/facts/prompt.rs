@@ -1,5 +1,7 @@
 //! The parts of a prompt while they are read: sizes and running hashes, never text.
 
+use trimtab_pick::{BLOCK_TOKENS, BLOCKS};
+
 use super::hash::{Digest, Hasher, Purpose};
 use super::message::Message;
 
@@ -58,13 +60,78 @@ impl Shared {
     }
 }
 
+/// The beginning of a prompt: rolling digests of its first 256 tokens and of its first blocks.
+#[derive(Debug, Clone)]
+struct Head {
+    hash: Hasher,
+    bytes: u64,
+    first: Option<Digest>,
+    blocks: [u32; BLOCKS],
+}
+
+impl Head {
+    fn new() -> Self {
+        Self {
+            hash: Hasher::new(Purpose::Head),
+            bytes: 0,
+            first: None,
+            blocks: [0; BLOCKS],
+        }
+    }
+
+    /// Bytes up to the next end of a block; absent: all are full.
+    fn next_end(&self) -> Option<u64> {
+        if self.first.is_none() {
+            return Some(MIN_PREFIX_BYTES);
+        }
+        let at = self.blocks.iter().position(|block| *block == 0)?;
+        Some(u64::from(*BLOCK_TOKENS.get(at)?) * BYTES_PER_TOKEN)
+    }
+
+    fn is_full(&self) -> bool {
+        self.next_end().is_none()
+    }
+
+    fn write(&mut self, mut part: &[u8]) {
+        while let Some(end) = self.next_end().filter(|_| !part.is_empty()) {
+            let room = usize::try_from(end.saturating_sub(self.bytes)).unwrap_or(usize::MAX);
+            let (head, rest) = part.split_at_checked(room).unwrap_or((part, &[]));
+            self.hash.write(head);
+            self.bytes = self.bytes.saturating_add(head.len() as u64);
+            part = rest;
+            if self.bytes >= end {
+                self.end_block();
+            }
+        }
+    }
+
+    fn end_block(&mut self) {
+        let digest = self.hash.digest();
+        if self.first.is_none() {
+            self.first = Some(digest);
+        } else if let Some(block) = self.blocks.iter_mut().find(|block| **block == 0) {
+            *block = digest.short();
+        }
+    }
+}
+
+/// What a prompt shares with others, or may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    pub(crate) digest: Digest,
+    /// Of what the digest stands for.
+    pub(crate) tokens: u64,
+    /// As [`trimtab_pick::Prefix::blocks`].
+    pub(crate) blocks: [u32; BLOCKS],
+}
+
 /// What is known of a prompt so far.
 #[derive(Debug, Clone)]
 pub(super) struct Prompt {
     system: Shared,
     tools: Shared,
-    /// The first 256 tokens of system prompt and turns.
-    head: Shared,
+    /// Of system prompt and turns.
+    head: Head,
     turns: Size,
     /// The turns up to the last answer of the assistant.
     history: Size,
@@ -76,7 +143,7 @@ impl Prompt {
         Self {
             system: Shared::new(Purpose::System),
             tools: Shared::new(Purpose::Tools),
-            head: Shared::new(Purpose::Head),
+            head: Head::new(),
             turns: Size::default(),
             history: Size::default(),
             first_user: None,
@@ -85,7 +152,7 @@ impl Prompt {
 
     /// Text of a top-level system prompt.
     pub(super) fn system(&mut self, part: &[u8]) {
-        self.head(part);
+        self.head.write(part);
         self.system.write(part);
     }
 
@@ -109,33 +176,23 @@ impl Prompt {
 
     /// Text of a message or of the prompt itself.
     pub(super) fn turn(&mut self, part: &[u8]) {
-        self.head(part);
+        self.head.write(part);
         self.turns.bytes = self.turns.bytes.saturating_add(part.len() as u64);
     }
 
     /// One id of a prompt that comes as token ids.
     pub(super) fn token_id(&mut self, id: impl FnOnce() -> Option<u32>) {
         self.turns.tokens = self.turns.tokens.saturating_add(1);
-        if self.head.bytes < MIN_PREFIX_BYTES {
+        if !self.head.is_full() {
             // As long as the text of a token, by the estimate.
-            self.head(&id().unwrap_or_default().to_le_bytes());
+            self.head.write(&id().unwrap_or_default().to_le_bytes());
         }
     }
 
     /// An image or a sound is complete.
     pub(super) fn media(&mut self, media: Digest) {
         self.turns.tokens = self.turns.tokens.saturating_add(TOKENS_PER_MEDIA);
-        if self.head.bytes < MIN_PREFIX_BYTES {
-            self.head.hash.add(media);
-        }
-    }
-
-    fn head(&mut self, part: &[u8]) {
-        let room = usize::try_from(MIN_PREFIX_BYTES.saturating_sub(self.head.bytes)).unwrap_or(0);
-        let head = part.get(..room).unwrap_or(part);
-        if !head.is_empty() {
-            self.head.write(head);
-        }
+        self.head.hash.add(media);
     }
 
     /// A message is complete; its text has been given to [`Self::turn`].
@@ -181,8 +238,8 @@ impl Prompt {
         self.first_user
     }
 
-    /// Digest and tokens of system prompt and tools when they are long enough, else of the first 256 tokens.
-    pub(super) fn prefix(&self) -> Option<(Digest, u64)> {
+    /// System prompt and tools when they are long enough, else the first 256 tokens and what follows them.
+    pub(super) fn beginning(&self) -> Option<Beginning> {
         let parts = [self.system.complete(), self.tools.complete()];
         let bytes = parts
             .iter()
@@ -193,9 +250,16 @@ impl Prompt {
             for (part, _) in parts.iter().flatten() {
                 whole.add(*part);
             }
-            return Some((whole.digest(), bytes / BYTES_PER_TOKEN));
+            return Some(Beginning {
+                digest: whole.digest(),
+                tokens: bytes / BYTES_PER_TOKEN,
+                blocks: [0; BLOCKS],
+            });
         }
-        (self.head.bytes >= MIN_PREFIX_BYTES)
-            .then(|| (self.head.hash.digest(), MIN_PREFIX_BYTES / BYTES_PER_TOKEN))
+        self.head.first.map(|digest| Beginning {
+            digest,
+            tokens: MIN_PREFIX_BYTES / BYTES_PER_TOKEN,
+            blocks: self.head.blocks,
+        })
     }
 }

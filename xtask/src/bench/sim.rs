@@ -113,14 +113,21 @@ mod tests {
     }
 
     #[test]
-    fn the_scenarios_are_those_of_the_study_and_one_more() {
+    fn the_scenarios_are_those_of_the_study_and_two_more() {
         let names: Vec<_> = scenarios()
             .unwrap()
             .iter()
             .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
             .collect();
-        assert_eq!(names.len(), 16, "{names:?}");
-        for name in ["rag", "rag-het", "longmix-burst", "lora", "kv-limited"] {
+        assert_eq!(names.len(), 17, "{names:?}");
+        for name in [
+            "rag",
+            "rag-het",
+            "longmix-burst",
+            "lora",
+            "kv-limited",
+            "sysg-text",
+        ] {
             assert!(names.iter().any(|found| found == name), "{name}");
         }
     }

@@ -15,3 +15,14 @@ mod learning;
 mod memory;
 mod reports;
 mod rows;
+
+/// Numbers below a bound, the same in each run.
+pub(crate) fn draws(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |bound| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) % bound
+    }
+}

@@ -56,6 +56,10 @@ fn a_value_out_of_range_is_refused_and_named() {
         "uncached_tokens"
     );
     assert_eq!(
+        wrong(|m| m.demand.as_mut().expect("demand").prompt_tokens = Some(2e9)),
+        "prompt_tokens"
+    );
+    assert_eq!(
         wrong(|m| m.demand.as_mut().expect("demand").output_tokens = Some(f32::INFINITY)),
         "output_tokens"
     );

@@ -47,14 +47,18 @@ fn demand() -> impl Strategy<Value = Demand> {
         of(0.0_f32..1e6),
         of(0.0_f32..1e5),
         of(0.0_f32..1e5),
+        of(0.0_f32..1e5),
         of(0.0_f32..60.0),
     )
         .prop_map(
-            |(arrival_rate, uncached_tokens, output_tokens, adapter_load_s)| Demand {
-                arrival_rate,
-                uncached_tokens,
-                output_tokens,
-                adapter_load_s,
+            |(arrival_rate, prompt_tokens, uncached_tokens, output_tokens, adapter_load_s)| {
+                Demand {
+                    arrival_rate,
+                    prompt_tokens,
+                    uncached_tokens,
+                    output_tokens,
+                    adapter_load_s,
+                }
             },
         )
 }

@@ -29,6 +29,7 @@ pub(crate) fn facts(count: u64) -> PoolFacts {
     PoolFacts {
         arrival_rate: Some(3.0 * count as f32),
         uncached_tokens: Some(2_500.0),
+        cached_share: Some(0.5),
         adapter_load_s: None,
         kept_s: Some(60.0),
         reported: true,
@@ -45,6 +46,7 @@ pub(crate) fn requests() -> Vec<Request> {
         prefix: Some(Prefix {
             key: rng.next_u64(),
             tokens: 1_000,
+            ..Prefix::default()
         }),
         conversation: Some(Conversation {
             key: rng.next_u64(),

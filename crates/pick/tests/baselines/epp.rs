@@ -99,6 +99,7 @@ impl Talk {
             prefix: self.prefix.map(|prefix| Prefix {
                 key: prefix + 100,
                 tokens: PREFIX_TOKENS[prefix as usize] as u32,
+                ..Prefix::default()
             }),
             conversation: self.key.map(|key| Conversation {
                 key,

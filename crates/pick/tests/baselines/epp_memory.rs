@@ -15,6 +15,7 @@ fn shared(key: u64, blocks: u32) -> Request {
         prefix: Some(Prefix {
             key,
             tokens: blocks * BLOCK,
+            ..Prefix::default()
         }),
         ..prompt(blocks * BLOCK)
     }

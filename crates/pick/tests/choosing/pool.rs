@@ -96,7 +96,11 @@ pub(crate) fn conversation(key: u64, prompt_tokens: u32, history_tokens: u32) ->
 pub(crate) fn prefix(key: u64, prompt_tokens: u32, tokens: u32) -> Request {
     Request {
         prompt_tokens: Some(prompt_tokens),
-        prefix: Some(Prefix { key, tokens }),
+        prefix: Some(Prefix {
+            key,
+            tokens,
+            ..Prefix::default()
+        }),
         ..Request::default()
     }
 }

@@ -162,7 +162,11 @@ impl World<'_> {
         if measured {
             self.measure.on_age(decider.table_age_s(now));
         }
-        let request = client::request(turn, session, stretch, decider.table());
+        let view = match self.scenario.deciders.marked {
+            true => client::request,
+            false => client::unmarked,
+        };
+        let request = view(turn, session, stretch, decider.table());
         let chosen = decider.choose(now, &request);
         // Without an opinion the proxy balances by itself; which way does not matter in the moments before the first table.
         let at = match chosen {

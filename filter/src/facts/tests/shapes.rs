@@ -55,8 +55,8 @@ fn token_ids_count_one_each() {
     );
     assert_eq!(facts(&json!({"input_ids": ids})).prompt_tokens, Some(900));
     assert_ne!(
-        facts(&json!({"input_ids": ids})).prefix,
-        facts(&json!({"input_ids": ids.iter().rev().collect::<Vec<_>>()})).prefix
+        facts(&json!({"input_ids": ids})).beginning,
+        facts(&json!({"input_ids": ids.iter().rev().collect::<Vec<_>>()})).beginning
     );
 }
 
@@ -97,25 +97,60 @@ fn the_shared_beginning_is_the_system_prompt_and_the_tools() {
         json!([{"type": "function", "function": {"name": "f", "description": words(2, 2_000)}}]);
     let one = facts(&chat(&system, &["a"]));
     let two = facts(&chat(&system, &["b", "c", "d"]));
-    assert_eq!(one.prefix, two.prefix);
-    assert_eq!(one.prefix.unwrap().1, 1_500);
+    assert_eq!(one.beginning, two.beginning);
+    assert_eq!(one.beginning.unwrap().tokens, 1_500);
     let mut with_tools = chat(&system, &["a"]);
     with_tools["tools"] = tools;
-    let three = facts(&with_tools).prefix.unwrap();
-    assert_ne!(three.0, one.prefix.unwrap().0);
-    assert!((2_000..2_050).contains(&three.1), "{}", three.1);
-    assert_ne!(facts(&chat(&words(9, 6_000), &["a"])).prefix, one.prefix);
+    let three = facts(&with_tools).beginning.unwrap();
+    assert_ne!(three.digest, one.beginning.unwrap().digest);
+    assert!((2_000..2_050).contains(&three.tokens), "{}", three.tokens);
+    assert_ne!(
+        facts(&chat(&words(9, 6_000), &["a"])).beginning,
+        one.beginning
+    );
+}
+
+#[test]
+fn the_first_blocks_of_a_text_that_nothing_marks_are_told_apart() {
+    let text = words(3, 9_000);
+    let blocks = |text: String, cut: usize| {
+        let json = json!({"prompt": text}).to_string();
+        let found = facts_in_pieces(json.as_bytes(), json.len(), cut);
+        found.beginning.unwrap().blocks
+    };
+    let one = blocks(format!("{text} and one"), 700);
+    assert_eq!(
+        one,
+        blocks(format!("{text} and one"), 16_384),
+        "however it is cut"
+    );
+    // 512, 768, 1,024, 1,536 and 2,048 tokens of 4 bytes are there.
+    assert_eq!(
+        one.map(|block| block > 0),
+        [true, true, true, true, true, false, false]
+    );
+    let other = blocks(
+        format!("{}, other than that{}", &text[..4_200], &text[4_200..]),
+        999,
+    );
+    let alike = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    assert_eq!(alike, 3, "the first 1,024 tokens");
+    let long = blocks(words(4, 40_000), 16_384);
+    assert!(long.iter().all(|block| *block > 0));
+    // With a system prompt it is known what is shared.
+    let chat = facts(&chat(&text, &["a"]));
+    assert_eq!(chat.beginning.unwrap().blocks, [0; 7]);
 }
 
 #[test]
 fn without_a_long_system_prompt_it_is_the_first_256_tokens() {
     let text = words(3, 5_000);
-    let one = facts(&json!({"prompt": format!("{text} and one")})).prefix;
-    let two = facts(&json!({"prompt": format!("{text} and two")})).prefix;
+    let one = facts(&json!({"prompt": format!("{text} and one")})).beginning;
+    let two = facts(&json!({"prompt": format!("{text} and two")})).beginning;
     assert_eq!(one, two);
-    assert_eq!(one.unwrap().1, 256);
-    assert_eq!(facts(&json!({"prompt": &text[..1_000]})).prefix, None);
-    assert_ne!(facts(&json!({"prompt": format!("x{text}")})).prefix, one);
+    assert_eq!(one.unwrap().tokens, 256);
+    assert_eq!(facts(&json!({"prompt": &text[..1_000]})).beginning, None);
+    assert_ne!(facts(&json!({"prompt": format!("x{text}")})).beginning, one);
 }
 
 #[test]
@@ -214,7 +249,7 @@ fn a_first_message_that_was_not_seen_whole_names_no_conversation() {
     let body = chat("s", &[&words(1, 50_000)]).to_string();
     let found = facts_in_pieces(body.as_bytes(), 16_384, 16_384);
     assert_eq!(found.conversation, None);
-    assert!(found.prefix.is_some());
+    assert!(found.beginning.is_some());
     assert!(
         (12_400..12_600).contains(&found.prompt_tokens.unwrap()),
         "{:?}",
@@ -263,7 +298,7 @@ fn fields_of_another_type_than_expected_are_absent() {
     ] {
         let found = facts(&value);
         assert_eq!(
-            (found.model, found.prefix, found.history_tokens),
+            (found.model, found.beginning, found.history_tokens),
             (None, None, 0),
             "{value}"
         );

@@ -45,7 +45,7 @@ fn the_estimate_at_the_cap_is_the_length_of_the_prompt_for_every_real_length() {
             let more = if is_whole { 0 } else { 30 };
             let expected = tokens as u64..=tokens as u64 + more;
             assert!(expected.contains(&found), "{found} for {tokens}");
-            assert_eq!(facts.prefix.is_some(), tokens >= 256, "{tokens}");
+            assert_eq!(facts.beginning.is_some(), tokens >= 256, "{tokens}");
         }
     }
 }

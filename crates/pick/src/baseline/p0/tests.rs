@@ -19,6 +19,7 @@ const NOW: Millis = Millis(10_000);
 const FACTS: PoolFacts = PoolFacts {
     arrival_rate: None,
     uncached_tokens: Some(700.0),
+    cached_share: Some(0.5),
     adapter_load_s: Some(0.2),
     kept_s: None,
     reported: false,
@@ -56,6 +57,7 @@ fn request(rng: &mut Rng) -> Request {
         prefix: some(rng).then_some(Prefix {
             key,
             tokens: prompt / 2,
+            ..Prefix::default()
         }),
         conversation: some(rng).then_some(Conversation {
             key: !key,
