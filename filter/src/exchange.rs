@@ -126,6 +126,7 @@ fn write_report(root: &Root, worker: &mut Worker, now_ns: u64) -> Result<(), Hos
     let stored = StoredReport {
         at_ns: now_ns,
         lists,
+        memory_bytes: host::memory_bytes(),
         bytes: &report.encode(),
     };
     host::set_shared(&root.keys.report(me), &stored.encode(), Over::Anything)?;

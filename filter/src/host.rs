@@ -276,6 +276,14 @@ pub(crate) fn dequeue(id: u32) -> Result<Option<Vec<u8>>, HostError> {
     })
 }
 
+/// Bytes of this VM's memory, all that its allocator ever took; 0 where there is no VM.
+pub(crate) fn memory_bytes() -> u64 {
+    #[cfg(target_arch = "wasm32")]
+    return core::arch::wasm32::memory_size(0) as u64 * 65_536;
+    #[cfg(not(target_arch = "wasm32"))]
+    0
+}
+
 /// Defines a metric and gives its number. The same name gives the same metric in every VM.
 pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, HostError> {
     let mut id = 0_u32;

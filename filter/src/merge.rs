@@ -20,6 +20,7 @@ struct Written {
     worker: u64,
     /// Number of its lists.
     lists: u64,
+    memory_bytes: u64,
     report: Report,
 }
 
@@ -43,6 +44,10 @@ pub(crate) fn merged_report(
     worker.awake.extend(written.iter().map(|own| own.worker));
     let included = written.iter().map(|own| (own.worker, own.report.sequence));
     worker.merged.push(lease.sequence, included.collect());
+    let memory_bytes = written.iter().map(|own| own.memory_bytes).max();
+    worker
+        .metrics
+        .set(Gauge::MemoryBytes, memory_bytes.unwrap_or(0));
     let lists = take_lists(root, &mut written)?;
     let reports = || written.iter().map(|own| &own.report);
     let workers = reports().map(|report| report.workers).sum::<u32>().max(1);
@@ -87,6 +92,7 @@ fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
             Some(Written {
                 worker,
                 lists: stored.lists,
+                memory_bytes: stored.memory_bytes,
                 report: Report::decode(stored.bytes).ok()?,
             })
         });

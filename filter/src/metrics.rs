@@ -70,6 +70,8 @@ pub(crate) enum Gauge {
     TableEndpoints,
     /// Placed requests that have not ended.
     InFlight,
+    /// Memory of the largest VM that decides for the pool, in bytes. It never shrinks.
+    MemoryBytes,
 }
 
 impl Gauge {
@@ -78,6 +80,7 @@ impl Gauge {
             Self::TableAgeMs => "trimtab_table_age_ms",
             Self::TableEndpoints => "trimtab_table_endpoints",
             Self::InFlight => "trimtab_in_flight",
+            Self::MemoryBytes => "trimtab_memory_bytes",
         }
     }
 }

@@ -32,7 +32,8 @@ impl Keys {
             taken: key("taken"),
             workers: key("workers"),
             count: key("count"),
-            report: key("report/"),
+            // The second form: with the memory.
+            report: key("report2/"),
             wake: key("wake/"),
         }
     }
@@ -163,28 +164,30 @@ impl<'a> StoredTable<'a> {
     }
 }
 
-/// A worker's report as it is stored: when it was written, the number of its lists, and the report's bytes.
+/// A worker's report as it is stored: when it was written, the number of its lists, the memory of its VM, and the report's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoredReport<'a> {
     pub(crate) at_ns: u64,
     pub(crate) lists: u64,
+    pub(crate) memory_bytes: u64,
     pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> StoredReport<'a> {
     pub(crate) fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + self.bytes.len());
-        out.extend(words([self.at_ns, self.lists]));
+        let mut out = Vec::with_capacity(24 + self.bytes.len());
+        out.extend(words([self.at_ns, self.lists, self.memory_bytes]));
         out.extend(self.bytes);
         out
     }
 
     pub(crate) fn decode(stored: &'a [u8]) -> Option<Self> {
-        let (at_ns, rest) = stored.split_first_chunk::<8>()?;
-        let (lists, bytes) = rest.split_first_chunk::<8>()?;
+        let (head, bytes) = stored.split_first_chunk::<24>()?;
+        let [at_ns, lists, memory_bytes] = numbers(head)?;
         Some(Self {
-            at_ns: u64::from_le_bytes(*at_ns),
-            lists: u64::from_le_bytes(*lists),
+            at_ns,
+            lists,
+            memory_bytes,
             bytes,
         })
     }
@@ -255,6 +258,7 @@ mod tests {
         let report = StoredReport {
             at_ns: 1,
             lists: 2,
+            memory_bytes: 3,
             bytes: b"report",
         };
         assert_eq!(StoredReport::decode(&report.encode()), Some(report));

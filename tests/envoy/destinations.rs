@@ -1,6 +1,7 @@
 //! Every way to name the destination, with the files of deploy/envoy/destinations, on the oldest and the newest Envoy.
 
 mod gone;
+mod pair;
 mod tunnel;
 
 use std::net::Ipv6Addr;
@@ -11,6 +12,7 @@ use trimtab_loadtable::EndpointReport;
 
 use crate::support::backend::Seen;
 use crate::support::client::{ask_body, post_spelled};
+use crate::support::config::Form;
 use crate::support::{
     Answer, Backend, RELEASES, Release, Response, ScriptedAggregator, Stage, StageOptions,
     eventually, overlay, row, table,
@@ -51,7 +53,12 @@ struct Trial {
 
 impl Trial {
     /// Two ports of one address, as ranks of data-parallel servers have them, and an IPv6 address. No table yet.
-    async fn start(release: Release, form: Named, overlay: &dyn Fn(&[Backend]) -> Value) -> Self {
+    async fn start(
+        release: Release,
+        plugins: Form,
+        form: Named,
+        overlay: &dyn Fn(&[Backend]) -> Value,
+    ) -> Self {
         let servers = vec![
             Backend::start().await,
             Backend::start().await,
@@ -64,6 +71,7 @@ impl Trial {
             plugin: Some("\"table_max_age\": \"60s\", \"max_ejection\": \"0s\"".to_owned()),
             overlay: overlay(&servers),
             release: Some(release),
+            form: plugins,
             ..StageOptions::default()
         };
         let stage = Stage::start(&addresses, aggregator.address, options).await;
@@ -246,13 +254,24 @@ async fn life(
     form: Named,
     overlay: &dyn Fn(&[Backend]) -> Value,
 ) -> (Trial, Vec<Response>) {
-    let mut trial = Trial::start(release, form, overlay).await;
+    let mut trial = placed(release, Form::Single, form, overlay).await;
+    let answers = trial.first_dies().await;
+    (trial, answers)
+}
+
+/// The part of it without a dead server.
+async fn placed(
+    release: Release,
+    plugins: Form,
+    form: Named,
+    overlay: &dyn Fn(&[Backend]) -> Value,
+) -> Trial {
+    let mut trial = Trial::start(release, plugins, form, overlay).await;
     trial.balances().await;
     trial.publish(&[0, 0, 0]);
     trial.stage.placing().await;
     trial.lands_where_asked().await;
-    let answers = trial.first_dies().await;
-    (trial, answers)
+    trial
 }
 
 /// A form as deployed.

@@ -136,6 +136,10 @@ impl Reader {
                 message.media(media);
             }
         }
+        if self.is_kind_of_aside() && self.name() == Some(b"text") {
+            // A document in plain text (Messages API) comes in the same object as an image does.
+            self.aside.0 = Part::Text;
+        }
         if self.depth == 3 {
             let word = self.word.get().unwrap_or_default();
             if let Some(message) = &mut self.message {
@@ -150,6 +154,11 @@ impl Reader {
         self.part = Part::Text;
     }
 
+    /// Whether the value that is being read says what the object of an image or a sound holds.
+    fn is_kind_of_aside(&self) -> bool {
+        self.part == Part::Label && self.aside == (Part::Media, self.depth)
+    }
+
     /// Whether the value that is being read is wanted whole.
     fn wants_word(&self) -> bool {
         match self.depth {
@@ -158,6 +167,7 @@ impl Reader {
                 self.message.as_ref().is_some_and(Message::wants_word)
                     || self.tensor.as_ref().is_some_and(Tensor::wants_word)
             }
+            4.. => self.is_kind_of_aside(),
             _ => false,
         }
     }

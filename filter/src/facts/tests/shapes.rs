@@ -61,6 +61,27 @@ fn token_ids_count_one_each() {
 }
 
 #[test]
+fn a_document_in_plain_text_counts_as_text() {
+    let text = words(5, 8_000);
+    let tokens = |source: &str| {
+        let json = format!(
+            r#"{{"messages": [{{"role": "user", "content": [{{"type": "document", "source": {source}}}]}}]}}"#
+        );
+        facts_in_pieces(json.as_bytes(), json.len(), 100)
+            .prompt_tokens
+            .unwrap()
+    };
+    let plain = tokens(&format!(
+        r#"{{"type": "text", "media_type": "text/plain", "data": "{text}"}}"#
+    ));
+    assert!((2_000..2_010).contains(&plain), "{plain}");
+    let base64 = tokens(&format!(
+        r#"{{"type": "base64", "media_type": "application/pdf", "data": "{text}"}}"#
+    ));
+    assert!((1_000..1_010).contains(&base64), "{base64}");
+}
+
+#[test]
 fn an_image_counts_as_an_image_and_not_as_its_base64_text() {
     let data = format!("data:image/png;base64,{}", "A".repeat(400_000));
     for part in [
