@@ -6,8 +6,8 @@ use std::rc::Rc;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use trimtab_pick::{
-    Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Outcome, Picker, PoolFacts,
-    Prefix, Request, Rng, Snapshot, State, Ticket,
+    Adapter, BLOCKS, Config, Conversation, EndpointId, EndpointLoad, Millis, Outcome, Picker,
+    PoolFacts, Prefix, Request, Rng, Snapshot, State, Ticket,
 };
 
 #[derive(Debug, Arbitrary)]
@@ -105,7 +105,11 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
             } => {
                 let request = Request {
                     prompt_tokens: prompt,
-                    prefix: prefix.map(|(key, tokens, blocks)| Prefix { key, tokens, blocks }),
+                    prefix: prefix.map(|(key, tokens, blocks)| Prefix {
+                        key,
+                        tokens,
+                        blocks,
+                    }),
                     conversation: conversation.map(|(key, history_tokens)| Conversation {
                         key,
                         history_tokens,
