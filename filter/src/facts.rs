@@ -49,6 +49,7 @@ pub(crate) fn request(
             .map(|beginning| Prefix {
                 key: key.seal(beginning.digest),
                 tokens: saturating(beginning.tokens),
+                head: beginning.head.map_or(0, |head| key.seal(head)),
                 blocks: beginning.blocks,
             }),
         conversation: session

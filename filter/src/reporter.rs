@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use trimtab_loadtable::Report;
-use trimtab_pick::{Picker, Request, Sends, shared_keys};
+use trimtab_pick::{Picker, Request, Sends};
 
 use crate::lists::Outbox;
 use crate::marks::Marks;
@@ -29,8 +29,9 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// A request was decided.
-    pub(crate) fn on_decided(&mut self, request: &Request) {
-        shared_keys(request).for_each(|key| self.outbox.count(key));
+    pub(crate) fn on_decided(&mut self, picker: &Picker, request: &Request) {
+        let keys = picker.shared_keys(request);
+        keys.for_each(|key| self.outbox.count(key));
     }
 
     /// Whether there are lists that the leader may not have taken.

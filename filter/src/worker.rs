@@ -126,8 +126,8 @@ impl Worker {
             };
         };
         let request = facts::request(head, body, loaded.key, &loaded.table);
-        self.reporter.on_decided(&request);
         let decision = self.picker.choose(now, &mut self.rng, &request);
+        self.reporter.on_decided(&self.picker, &request);
         self.metrics
             .count(Counter::Decisions, decision.reason.as_str());
         let draw = request.conversation.map(|conversation| conversation.key);

@@ -108,6 +108,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     prefix: prefix.map(|(key, tokens, blocks)| Prefix {
                         key,
                         tokens,
+                        head: key % 3,
                         blocks,
                     }),
                     conversation: conversation.map(|(key, history_tokens)| Conversation {

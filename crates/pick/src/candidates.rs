@@ -196,7 +196,7 @@ pub(crate) fn expected_hit(
 
 /// The keys by which a request is placed and that many requests share: of its shared beginning and of its adapter. Reports
 /// count these, and the heat list names them.
-pub fn shared_keys(request: &Request) -> impl Iterator<Item = u64> {
+pub(crate) fn shared_keys(request: &Request) -> impl Iterator<Item = u64> + use<> {
     let adapter = request.adapter.map(|adapter| adapter.key);
     prefix_key(request).into_iter().chain(adapter)
 }

@@ -1,6 +1,6 @@
-//! How much of a prompt others begin with, where nothing in the request marks it: one text whose first part is shared, as benchmarks, templates
-//! and completion APIs send it. Found by comparing prompts that begin alike, one with the one before; what was never seen here is believed to be
-//! shared as far as the pool's caches say that prompts are.
+//! How much of a prompt others begin with, where the request does not say it: one text whose first part is shared, as benchmarks, templates and
+//! completion APIs send it, or a marked system prompt that ends with something of its own, a name or a date. Found by comparing prompts that begin
+//! alike, one with the one before; what was never seen here is believed to be shared as far as the pool's caches say that prompts are.
 //!
 //! Without it only the part that the key is made of would count as cached, and what lies behind it would be prefilled wherever the queue is
 //! short: in simulation 200 shared beginnings of 1,000 to 6,000 tokens (85 % load, 100 deciders) end with nothing in SLO, and with it at 1.15
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use crate::request::{BLOCK_TOKENS, BLOCKS, Prefix};
 use crate::{Conversation, Request};
 
-/// Beginnings remembered, a power of two. About 40 KiB, from the first prompt on for which they are needed.
+/// Beginnings remembered, a power of two. About 56 KiB, from the first prompt on for which they are needed.
 const SLOTS: usize = 1_024;
 /// Part of a new observation in what is remembered: prompts that begin alike may go on in several ways.
 const NEW_PART: f32 = 0.25;
@@ -21,15 +21,27 @@ const NEW_PART: f32 = 0.25;
 const PATIENCE: u8 = 2;
 const PATIENCE_AT_FIRST: u8 = 1;
 
-/// Requests over which means are taken.
-const MEAN_REQUESTS: f64 = 200.0;
+/// Requests over which shares are taken: of what may be wrong for long, and of what has to be known soon.
+const MEAN_REQUESTS: f64 = 50.0;
+const FEW_REQUESTS: f64 = 20.0;
+/// Tokens that the key of a prompt's first ones stands for.
+const FIRST_TOKENS: f64 = 256.0;
+/// How many times likelier a marked part is to be shared than the share of beginnings that this decider has seen before.
+const MARKED_TRUST: f64 = 4.0;
+/// A marked part of which others share at least so much, as far as digests reach, goes by the prompt's first tokens: its end may be its own. Of
+/// one of which they share less there are several that begin alike.
+const MOST_OF_MARKED: f64 = 0.75;
 
 /// What is known of beginnings of prompts.
 #[derive(Debug)]
 pub(crate) struct Depths {
     slots: Vec<Slot>,
-    /// Share of such prompts whose beginning had been seen; 1 before the first, because others may know what this decider does not.
+    /// Share of the prompts whose beginning had been seen; 1 before the first, because others may know what this decider does not.
     known_share: f64,
+    /// Marked parts by slot, and whether each came again.
+    marked: Vec<(u64, bool)>,
+    /// Of the prompts with a marked part whose beginning had been seen, the share of those whose whole marked part had been.
+    again_share: f64,
 }
 
 impl Default for Depths {
@@ -37,6 +49,8 @@ impl Default for Depths {
         Self {
             slots: Vec::new(),
             known_share: 1.0,
+            marked: Vec::new(),
+            again_share: 1.0,
         }
     }
 }
@@ -59,46 +73,105 @@ impl Depths {
         if let Some(prefix) = prefix.filter(|_| !request.conversation.is_some_and(is_later)) {
             if self.slots.is_empty() {
                 self.slots = vec![Slot::default(); SLOTS];
+                self.marked = vec![(0, false); SLOTS];
             }
+            let again = self.comes_again(&prefix);
+            let prefix = of_head(prefix);
             if let Some(slot) = self.slots.get_mut(place(prefix.key)) {
-                let known = f64::from(u8::from(slot.key == prefix.key));
-                self.known_share += (known - self.known_share) / MEAN_REQUESTS;
+                let known = slot.key == prefix.key;
+                move_to(&mut self.known_share, known, MEAN_REQUESTS);
                 slot.compare(&prefix);
+                if let Some(again) = again.filter(|_| known) {
+                    move_to(&mut self.again_share, again, FEW_REQUESTS);
+                }
             }
         }
+    }
+
+    /// Whether the marked part of a prompt has been seen before, and from now on it has; absent: it has none.
+    fn comes_again(&mut self, prefix: &Prefix) -> Option<bool> {
+        let seen = self.marked.get_mut(place(prefix.key));
+        let seen = seen.filter(|_| prefix.head != 0)?;
+        let again = seen.0 == prefix.key;
+        *seen = (prefix.key, again);
+        Some(again)
     }
 
     /// The request with as much of its prompt taken to be shared as others have shown, and the same answer until the next request comes.
     /// `cached_share`: of the pool's mean prompt; absent: unknown.
     pub(crate) fn judge(&self, request: &Request, cached_share: Option<f32>) -> Request {
-        let judged = |prefix: Prefix| {
-            if prefix.blocks == [0; BLOCKS] {
-                return prefix;
-            }
-            let prompt_tokens = f64::from(request.prompt_tokens.unwrap_or(prefix.tokens));
-            let slot = self.slots.get(place(prefix.key));
-            let seen = slot.filter(|slot| slot.key == prefix.key && slot.tokens > 0.0);
-            let tokens = match seen {
-                Some(slot) => f64::from(slot.tokens).min(prompt_tokens),
-                None => {
-                    let share = cached_share
-                        .filter(|share| *share > 0.0)
-                        .map_or(0.0, f64::from);
-                    let share = share.min(1.0);
-                    self.known_share * (share * prompt_tokens).max(prefix.tokens.into())
-                }
-            };
-            Prefix {
-                // `as` saturates, and the value is not negative.
-                tokens: libm::round(tokens) as u32,
-                ..prefix
-            }
-        };
         Request {
-            prefix: request.prefix.map(judged),
+            prefix: request
+                .prefix
+                .map(|prefix| self.judge_prefix(prefix, request.prompt_tokens, cached_share)),
             ..*request
         }
     }
+
+    fn judge_prefix(
+        &self,
+        prefix: Prefix,
+        prompt_tokens: Option<u32>,
+        cached_share: Option<f32>,
+    ) -> Prefix {
+        if prefix.blocks == [0; BLOCKS] {
+            return prefix;
+        }
+        let head = of_head(prefix);
+        let slot = self.slots.get(place(head.key));
+        let seen = slot.filter(|slot| slot.key == head.key && slot.tokens > 0.0);
+        let seen = seen.map(|slot| f64::from(slot.tokens));
+        let prompt_tokens = f64::from(prompt_tokens.unwrap_or(prefix.tokens));
+        let tokens = if prefix.head == 0 {
+            let share = cached_share.filter(|share| *share > 0.0).unwrap_or(0.0);
+            let expected = f64::from(share.min(1.0)) * prompt_tokens;
+            seen.unwrap_or_else(|| self.known_share * expected.max(FIRST_TOKENS))
+        } else {
+            let whole = f64::from(prefix.tokens);
+            let part = seen.map(|tokens| tokens / reach(prefix.tokens));
+            match part {
+                None => (self.known_share * MARKED_TRUST).min(1.0) * whole,
+                Some(part) if part >= MOST_OF_MARKED => whole * part.min(1.0),
+                Some(_) if self.has_come_again(prefix.key) => return prefix,
+                Some(_) => seen.unwrap_or(0.0),
+            }
+        };
+        Prefix {
+            // `as` saturates, and the value is not negative.
+            tokens: libm::round(tokens.min(prompt_tokens)) as u32,
+            ..head
+        }
+    }
+
+    /// Whether a marked part is one of those that come again, or likely to be one.
+    fn has_come_again(&self, key: u64) -> bool {
+        self.again_share >= 0.5 || self.marked.get(place(key)) == Some(&(key, true))
+    }
+}
+
+/// How far digests reach into a marked part of so many tokens.
+fn reach(tokens: u32) -> f64 {
+    let within = BLOCK_TOKENS.iter().take_while(|block| **block <= tokens);
+    within
+        .last()
+        .map_or(FIRST_TOKENS, |block| f64::from(*block))
+}
+
+/// The same prompt by its first tokens.
+fn of_head(prefix: Prefix) -> Prefix {
+    match prefix.head {
+        0 => prefix,
+        key => Prefix {
+            key,
+            head: 0,
+            ..prefix
+        },
+    }
+}
+
+/// Moves a share towards what one more request shows.
+fn move_to(share: &mut f64, shows: bool, requests: f64) {
+    *share += (f64::from(u8::from(shows)) - *share) / requests;
 }
 
 /// The slot of a beginning. Keys are hashes.
@@ -131,7 +204,7 @@ impl Slot {
         let alike = pairs().take_while(equal).count();
         let comparable = pairs().take_while(|(a, b)| **a != 0 && **b != 0).count();
         let nth = alike.checked_sub(1).and_then(|last| BLOCK_TOKENS.get(last));
-        let tokens = nth.copied().unwrap_or(prefix.tokens) as f32;
+        let tokens = nth.map_or(FIRST_TOKENS as f32, |tokens| *tokens as f32);
         let part = match self.tokens > 0.0 {
             true => NEW_PART,
             false => 1.0,
@@ -166,6 +239,7 @@ mod tests {
             prefix: Some(Prefix {
                 key,
                 tokens: 256,
+                head: 0,
                 blocks: core::array::from_fn(block),
             }),
             ..Request::default()
@@ -188,7 +262,7 @@ mod tests {
         depths.on_request(&asked(1));
         assert_eq!(
             shared(&depths, &asked(2)),
-            255,
+            251,
             "nobody has shared more yet"
         );
         depths.on_request(&asked(2));
@@ -256,6 +330,55 @@ mod tests {
         }
         assert!(depths.slots.is_empty());
         assert_eq!(shared(&depths, &marked), 3_000);
+    }
+
+    /// A prompt with a marked part of 3,500 tokens.
+    fn marked(key: u64, request: Request) -> Request {
+        let prefix = request.prefix.map(|prefix| Prefix {
+            key,
+            tokens: 3_500,
+            head: prefix.key,
+            ..prefix
+        });
+        Request { prefix, ..request }
+    }
+
+    fn by(depths: &Depths, request: &Request) -> (u64, u32) {
+        let judged = depths.judge(request, None).prefix.unwrap();
+        (judged.key, judged.tokens)
+    }
+
+    #[test]
+    fn a_marked_part_that_ends_with_something_of_its_own_goes_by_what_it_shares() {
+        let mut depths = Depths::default();
+        for number in 1..9 {
+            let request = marked(100 + u64::from(number), prompt(7, 6, 1, number));
+            depths.on_request(&request);
+            assert_eq!(by(&depths, &request), (7, 3_500));
+        }
+        // Its second half is its own.
+        let mut depths = Depths::default();
+        for number in 1..99 {
+            let request = marked(100 + u64::from(number), prompt(7, 2, 5, number));
+            depths.on_request(&request);
+        }
+        assert_eq!(by(&depths, &marked(999, prompt(7, 2, 5, 999))), (7, 768));
+    }
+
+    #[test]
+    fn marked_parts_that_begin_alike_and_come_again_go_by_themselves() {
+        let mut depths = Depths::default();
+        for number in 0..60 {
+            let which = number % 3;
+            let request = marked(100 + u64::from(which), prompt(7, 1, 5, 50 + which));
+            depths.on_request(&request);
+            let expected = if number > 0 {
+                (100 + u64::from(which), 3_500)
+            } else {
+                (7, 3_500)
+            };
+            assert_eq!(by(&depths, &request), expected, "{number}");
+        }
     }
 
     #[test]

@@ -74,7 +74,6 @@ mod water_level;
 mod weighing;
 mod whereabouts;
 
-pub use candidates::shared_keys;
 pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
 pub use health::Outcome;

@@ -2,6 +2,7 @@
 
 use alloc::rc::Rc;
 
+use crate::candidates;
 use crate::config::NEWS_S;
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
@@ -88,6 +89,15 @@ impl<P: Policy> Picker<P> {
         decision.left_out = u32::try_from(snapshot.left_out()).unwrap_or(u32::MAX);
         fill(&mut decision.choices, snapshot, rng);
         decision
+    }
+
+    /// The keys that `request` shares with many others, to be said when it has been decided: what reports count and the heat list names.
+    pub fn shared_keys(&self, request: &Request) -> impl Iterator<Item = u64> + use<P> {
+        let judged = self
+            .snapshot
+            .as_ref()
+            .map_or(*request, |snapshot| self.policy.judged(snapshot, request));
+        candidates::shared_keys(&judged)
     }
 
     /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself).

@@ -19,6 +19,12 @@ pub trait Policy: Debug {
         0
     }
 
+    /// The request as this rule takes it, whose keys others should hear of.
+    fn judged(&self, snapshot: &Snapshot, request: &Request) -> Request {
+        let _ = snapshot;
+        *request
+    }
+
     /// Another decider sent a turn of the conversation `key` to `endpoint`, where its key does not say.
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         let _ = (now, key, endpoint);

@@ -22,8 +22,11 @@ pub struct Prefix {
     pub key: u64,
     /// Its estimated length: of the whole shared part where the request marks it, else of what the key was made of.
     pub tokens: u32,
-    /// Where the request does not mark what is shared: digests of the prompt's first [`BLOCK_TOKENS`], 0 where it is shorter. Only compared with
-    /// others that the same decider has seen. All zero: `tokens` says it.
+    /// Where `key` stands for a part that the request marks, a system prompt: the key of the prompt's first tokens whatever they belong to,
+    /// because what is shared may end before that part does. 0: `key` is that key.
+    pub head: u64,
+    /// Digests of the prompt's first [`BLOCK_TOKENS`], 0 where it is shorter. Only compared with others that the same decider has seen. All
+    /// zero: nothing is known but `key` and `tokens`.
     pub blocks: [u32; BLOCKS],
 }
 

@@ -47,8 +47,7 @@ impl Policy for WaterLevel {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
         self.own.on_request(view.now, request);
         self.depths.on_request(request);
-        let cached_share = view.snapshot.pool().cached_share;
-        let request = &self.depths.judge(request, cached_share);
+        let request = &self.judged(view.snapshot, request);
         if view.snapshot.age_ms(view.now) > self.config.table_max_age_ms {
             return fallback::choose(request, view.snapshot, view.inflight, rng);
         }
@@ -75,8 +74,12 @@ impl Policy for WaterLevel {
 
     fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
         let home = self.home(now, snapshot, request);
-        let request = self.depths.judge(request, snapshot.pool().cached_share);
+        let request = self.judged(snapshot, request);
         candidates::expected_hit(&request, home, snapshot, index)
+    }
+
+    fn judged(&self, snapshot: &Snapshot, request: &Request) -> Request {
+        self.depths.judge(request, snapshot.pool().cached_share)
     }
 
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {

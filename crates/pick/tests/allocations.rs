@@ -37,6 +37,7 @@ fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
         prefix: Some(Prefix {
             key,
             tokens: 1_000,
+            head: 7,
             blocks: [7; BLOCKS],
         }),
         conversation: Some(Conversation {

@@ -79,6 +79,7 @@ fn request() -> impl Strategy<Value = Request> {
     let prefix = prefix.prop_map(|(key, tokens, blocks)| Prefix {
         key,
         tokens,
+        head: key % 3,
         blocks: blocks.map(|block| u32::from(block % 3)),
     });
     let conversation =

@@ -18,34 +18,35 @@ pub(crate) fn adapter_name(index: u32) -> String {
 
 /// What the filter makes of a turn that is one text: sizes, and digests of its beginning.
 pub(crate) fn unmarked(turn: &Turn, session: u64, stretch: f64, table: Option<&Table>) -> Request {
-    let marked = request(turn, session, stretch, table);
-    let beginning = |tokens: u32| {
-        let mut left = tokens;
-        let mut digest = Rng::derive(PREFIX, 0);
-        for part in &turn.prompt.parts {
-            let taken = part.segment.tokens.min(left);
-            left -= taken;
-            digest = Rng::derive(digest.next_u64() ^ part.segment.id, u64::from(taken));
-            if left == 0 {
-                return Some(digest.next_u64());
-            }
-        }
-        None
-    };
     // A whole text is one user message, which no other request has.
     let conversation = turn.prompt.parts.last().map(|part| Conversation {
         key: key(CONVERSATION, part.segment.id),
         history_tokens: 0,
     });
     Request {
-        prefix: beginning(MIN_PREFIX_TOKENS).map(|key| Prefix {
-            key,
-            tokens: MIN_PREFIX_TOKENS,
-            // A digest of 0 means none.
-            blocks: BLOCK_TOKENS
-                .map(|tokens| beginning(tokens).map_or(0, |digest| digest as u32 | 1)),
-        }),
+        prefix: head(turn),
         conversation,
+        ..request(turn, session, stretch, table)
+    }
+}
+
+/// What the filter makes of a turn whose system prompt ends with something of its own.
+pub(crate) fn own_ending(
+    turn: &Turn,
+    session: u64,
+    stretch: f64,
+    table: Option<&Table>,
+) -> Request {
+    let marked = request(turn, session, stretch, table);
+    let own = |prefix: Prefix| match prefix.head {
+        0 => prefix,
+        _ => Prefix {
+            key: key(prefix.key, session),
+            ..prefix
+        },
+    };
+    Request {
+        prefix: marked.prefix.map(own),
         ..marked
     }
 }
@@ -69,13 +70,18 @@ pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Ta
         0
     };
     let beginning = parts.first().map_or(0, |part| part.segment.id);
-    Request {
-        prompt_tokens: Some(judged(turn.prompt.tokens())),
-        prefix: (system >= MIN_PREFIX_TOKENS).then(|| Prefix {
+    let marked = |head: Prefix| match system >= MIN_PREFIX_TOKENS {
+        true => Prefix {
             key: key(PREFIX, beginning),
             tokens: judged(system),
-            ..Prefix::default()
-        }),
+            head: head.key,
+            ..head
+        },
+        false => head,
+    };
+    Request {
+        prompt_tokens: Some(judged(turn.prompt.tokens())),
+        prefix: head(turn).map(marked),
         conversation: Some(Conversation {
             key: key(CONVERSATION, session),
             history_tokens: judged(history),
@@ -83,6 +89,31 @@ pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Ta
         streams: Some(true),
         adapter: turn.adapter.map(|index| adapter(index, table)),
     }
+}
+
+/// Digests of the beginning of a turn's text; absent: it is too short.
+fn head(turn: &Turn) -> Option<Prefix> {
+    let beginning = |tokens: u32| {
+        let mut left = tokens;
+        let mut digest = Rng::derive(PREFIX, 0);
+        for part in &turn.prompt.parts {
+            let taken = part.segment.tokens.min(left);
+            left -= taken;
+            digest = Rng::derive(digest.next_u64() ^ part.segment.id, u64::from(taken));
+            if left == 0 {
+                return Some(digest.next_u64());
+            }
+        }
+        None
+    };
+    // A digest of 0 means none.
+    let block = |tokens| beginning(tokens).map_or(0, |digest| digest as u32 | 1);
+    beginning(MIN_PREFIX_TOKENS).map(|key| Prefix {
+        key,
+        tokens: MIN_PREFIX_TOKENS,
+        head: 0,
+        blocks: BLOCK_TOKENS.map(block),
+    })
 }
 
 fn adapter(index: u32, table: Option<&Table>) -> Adapter {

@@ -12,6 +12,7 @@ pub(crate) trait Decider: Debug {
     fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>);
     fn snapshot(&self) -> Option<&Rc<Snapshot>>;
     fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision;
+    fn shared_keys(&self, request: &Request) -> Vec<u64>;
     fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket;
     fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket);
     fn on_done(&mut self, now: Millis, ticket: Ticket);
@@ -29,6 +30,9 @@ impl<P: Policy> Decider for Picker<P> {
     }
     fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
         self.choose(now, rng, request)
+    }
+    fn shared_keys(&self, request: &Request) -> Vec<u64> {
+        self.shared_keys(request).collect()
     }
     fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
         self.on_sent(now, endpoint, request)

@@ -158,6 +158,7 @@ fn deciders(s: &Settings<'_>) -> Deciders {
         zipf: s.f64("zipf").range(0.0..=10.0).default(0.0),
         sticky: s.bool("sticky").default(false),
         marked: s.bool("marked").default(true),
+        own_endings: s.bool("own_endings").default(false),
     }
 }
 

@@ -8,7 +8,7 @@ use trimtab_loadtable::limits::REPORTED_PREFIXES;
 use trimtab_loadtable::{
     EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
 };
-use trimtab_pick::{EndpointId, Request, Rng, Sends, Ticket, shared_keys};
+use trimtab_pick::{EndpointId, Request, Rng, Sends, Ticket};
 
 use crate::clock::{Nanos, millis};
 use crate::decider::Decider;
@@ -114,13 +114,13 @@ impl Proxy {
     /// The endpoint for `request`; absent: no opinion.
     pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Option<EndpointId> {
         self.decided += 1;
-        for key in shared_keys(request) {
+        self.changed = true;
+        let decision = self.decider.choose(millis(now), &mut self.rng, request);
+        for key in self.decider.shared_keys(request) {
             if self.prefixes.len() < REPORTED_PREFIXES || self.prefixes.contains_key(&key) {
                 *self.prefixes.entry(key).or_default() += 1;
             }
         }
-        self.changed = true;
-        let decision = self.decider.choose(millis(now), &mut self.rng, request);
         let index = *decision.choices.as_slice().first()?;
         let endpoints = self.decider.snapshot()?.endpoints();
         Some(endpoints.get(index as usize)?.id)

@@ -93,6 +93,8 @@ pub struct Deciders {
     /// Whether requests mark what they share: roles, system prompt, history. Else a prompt is one text to the deciders, of whose beginning they
     /// know digests, and no request continues another.
     pub marked: bool,
+    /// Whether each marked system prompt ends with something of its own: all of it is shared but a few tokens.
+    pub own_endings: bool,
 }
 
 /// How tables are made and travel.

@@ -39,6 +39,7 @@ fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
             zipf: 0.0,
             sticky: false,
             marked: true,
+            own_endings: false,
         },
         tables: Tables {
             scrape_s: 0.2,

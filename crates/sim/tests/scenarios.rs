@@ -83,6 +83,7 @@ scenarios! {
     sysg50 "sysg50",
     sysg500 "sysg500",
     sysg_het "sysg-het",
+    sysg_own "sysg-own",
     sysg_text "sysg-text",
 }
 

@@ -121,6 +121,8 @@ pub(crate) struct Beginning {
     pub(crate) digest: Digest,
     /// Of what the digest stands for.
     pub(crate) tokens: u64,
+    /// Of tools and the first 256 tokens of text, where `digest` is another one; absent: it is that, or the prompt is shorter.
+    pub(crate) head: Option<Digest>,
     /// As [`trimtab_pick::Prefix::blocks`].
     pub(crate) blocks: [u32; BLOCKS],
 }
@@ -246,19 +248,25 @@ impl Prompt {
             .flatten()
             .fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes));
         if bytes >= MIN_PREFIX_BYTES {
-            let mut whole = Hasher::new(Purpose::Prefix);
-            for (part, _) in parts.iter().flatten() {
-                whole.add(*part);
-            }
+            let together = |parts: &mut dyn Iterator<Item = Digest>| {
+                let mut whole = Hasher::new(Purpose::Prefix);
+                parts.for_each(|part| whole.add(part));
+                whole.digest()
+            };
+            let [_, tools] = parts;
+            let tools = || tools.map(|(digest, _)| digest);
+            let head = self.head.first;
             return Some(Beginning {
-                digest: whole.digest(),
+                digest: together(&mut parts.iter().flatten().map(|(digest, _)| *digest)),
                 tokens: bytes / BYTES_PER_TOKEN,
-                blocks: [0; BLOCKS],
+                head: head.map(|head| together(&mut tools().into_iter().chain([head]))),
+                blocks: head.map_or([0; BLOCKS], |_| self.head.blocks),
             });
         }
         self.head.first.map(|digest| Beginning {
             digest,
             tokens: MIN_PREFIX_BYTES / BYTES_PER_TOKEN,
+            head: None,
             blocks: self.head.blocks,
         })
     }

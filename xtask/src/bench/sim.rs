@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn the_scenarios_are_those_of_the_study_and_two_more() {
+    fn the_scenarios_are_those_of_the_study_and_three_more() {
         let names: Vec<_> = scenarios()
             .unwrap()
             .iter()
             .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
             .collect();
-        assert_eq!(names.len(), 17, "{names:?}");
+        assert_eq!(names.len(), 18, "{names:?}");
         for name in [
             "rag",
             "rag-het",

@@ -162,9 +162,11 @@ impl World<'_> {
         if measured {
             self.measure.on_age(decider.table_age_s(now));
         }
-        let view = match self.scenario.deciders.marked {
-            true => client::request,
-            false => client::unmarked,
+        let deciders = &self.scenario.deciders;
+        let view = match (deciders.marked, deciders.own_endings) {
+            (false, _) => client::unmarked,
+            (true, true) => client::own_ending,
+            (true, false) => client::request,
         };
         let request = view(turn, session, stretch, decider.table());
         let chosen = decider.choose(now, &request);

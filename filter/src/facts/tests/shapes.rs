@@ -158,9 +158,17 @@ fn the_first_blocks_of_a_text_that_nothing_marks_are_told_apart() {
     assert_eq!(alike, 3, "the first 1,024 tokens");
     let long = blocks(words(4, 40_000), 16_384);
     assert!(long.iter().all(|block| *block > 0));
-    // With a system prompt it is known what is shared.
-    let chat = facts(&chat(&text, &["a"]));
-    assert_eq!(chat.beginning.unwrap().blocks, [0; 7]);
+    // A system prompt stands for itself, and may still end with something of its own.
+    let own = |name: &str| {
+        facts(&chat(&format!("{text}{name}"), &["a"]))
+            .beginning
+            .unwrap()
+    };
+    let (ann, bob) = (own("Ann"), own("Bob"));
+    assert_ne!(ann.digest, bob.digest);
+    assert!(ann.head.is_some() && ann.head == bob.head);
+    assert_eq!(ann.blocks, bob.blocks);
+    assert_eq!(ann.blocks, one);
 }
 
 #[test]
