@@ -123,9 +123,12 @@ impl Depths {
         let seen = seen.map(|slot| f64::from(slot.tokens));
         let prompt_tokens = f64::from(prompt_tokens.unwrap_or(prefix.tokens));
         let tokens = if prefix.head == 0 {
-            let share = cached_share.filter(|share| *share > 0.0).unwrap_or(0.0);
-            let expected = f64::from(share.min(1.0)) * prompt_tokens;
-            seen.unwrap_or_else(|| self.known_share * expected.max(FIRST_TOKENS))
+            let expected = cached_share.map_or(FIRST_TOKENS, |share| {
+                // NaN becomes 0.
+                let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
+                f64::from(share) * prompt_tokens
+            });
+            seen.unwrap_or(self.known_share * expected)
         } else {
             let whole = f64::from(prefix.tokens);
             let part = seen.map(|tokens| tokens / reach(prefix.tokens));
@@ -262,7 +265,7 @@ mod tests {
         depths.on_request(&asked(1));
         assert_eq!(
             shared(&depths, &asked(2)),
-            251,
+            0,
             "nobody has shared more yet"
         );
         depths.on_request(&asked(2));
