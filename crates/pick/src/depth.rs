@@ -263,11 +263,7 @@ mod tests {
         let mut depths = Depths::default();
         let asked = |salt| prompt(7, 5, 2, salt);
         depths.on_request(&asked(1));
-        assert_eq!(
-            shared(&depths, &asked(2)),
-            0,
-            "nobody has shared more yet"
-        );
+        assert_eq!(shared(&depths, &asked(2)), 0, "nobody has shared more yet");
         depths.on_request(&asked(2));
         assert_eq!(shared(&depths, &asked(3)), 2_048);
         assert_eq!(shared_with(&depths, &asked(3), 0.9), 2_048);
