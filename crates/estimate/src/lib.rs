@@ -8,7 +8,8 @@
 //! How a row comes about: a sample is cleaned ([`Sample`] says what counts as absent) and compared with the one before
 //! (`interval`: differences of counters, none across a restart). Intervals feed decayed means of the pool's work (`work`)
 //! and the speed of the endpoint's hardware class (`speed`, robust fits in `fit`). `reports` sums up what proxies have in
-//! flight and moves a row forward from its scrape to the newest report, each report once in whatever order they come (`turn`). `cost` holds the formulas, `rows` applies them.
+//! flight and moves a row forward from its scrape to the newest report, each report once in whatever order they come (`turn`).
+//! `cost` holds the formulas, `rows` applies them.
 //!
 //! A signal that is missing is absent in the table and never counts as zero: an endpoint without a queue length has no
 //! predicted wait at all.

@@ -3,7 +3,7 @@
 //! alike, one with the one before; what was never seen here is believed to be shared as far as the pool's caches say that prompts are.
 //!
 //! Without it only the part that the key is made of would count as cached, and what lies behind it would be prefilled wherever the queue is
-//! short: in simulation 200 shared beginnings of 1,000 to 6,000 tokens (85 % load, 100 deciders) end with nothing in SLO, and with it at 1.15
+//! short: in simulation 200 shared beginnings of 1,000 to 6,000 tokens (85 % load, 100 deciders) end with nothing in SLO, and with it at 1.16
 //! times the oracle's p99. Rejected: only what was seen here, because a hundred deciders learn too slowly (128 times the oracle's); the cached share
 //! taken from own prompts, whose mean is off (prompts that share nothing get 1.5 times worse).
 

@@ -248,19 +248,13 @@ impl Prompt {
             .flatten()
             .fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes));
         if bytes >= MIN_PREFIX_BYTES {
-            let together = |parts: &mut dyn Iterator<Item = Digest>| {
-                let mut whole = Hasher::new(Purpose::Prefix);
-                parts.for_each(|part| whole.add(part));
-                whole.digest()
-            };
-            let [_, tools] = parts;
-            let tools = || tools.map(|(digest, _)| digest);
+            let [system, tools] = parts.map(|part| part.map(|(digest, _)| digest));
             let head = self.head.first;
             return Some(Beginning {
-                digest: together(&mut parts.iter().flatten().map(|(digest, _)| *digest)),
+                digest: together([system, tools]),
                 tokens: bytes / BYTES_PER_TOKEN,
-                head: head.map(|head| together(&mut tools().into_iter().chain([head]))),
-                blocks: head.map_or([0; BLOCKS], |_| self.head.blocks),
+                head: head.map(|_| together([tools, head])),
+                blocks: self.head.blocks,
             });
         }
         self.head.first.map(|digest| Beginning {
@@ -270,4 +264,11 @@ impl Prompt {
             blocks: self.head.blocks,
         })
     }
+}
+
+/// One digest for what there is of several.
+fn together(parts: [Option<Digest>; 2]) -> Digest {
+    let mut whole = Hasher::new(Purpose::Prefix);
+    parts.into_iter().flatten().for_each(|part| whole.add(part));
+    whole.digest()
 }

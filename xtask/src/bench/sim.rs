@@ -127,6 +127,7 @@ mod tests {
             "lora",
             "kv-limited",
             "sysg-text",
+            "sysg-own",
         ] {
             assert!(names.iter().any(|found| found == name), "{name}");
         }
