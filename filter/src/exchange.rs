@@ -6,7 +6,6 @@ use trimtab_pick::Millis;
 use crate::host::{self, HostError, Over};
 use crate::lease::{self, Step, When};
 use crate::metrics::{Counter, Gauge};
-use crate::news;
 use crate::poll;
 use crate::root::Root;
 use crate::shared::{self, Lease, Stamp, StoredReport, StoredTable};
@@ -16,8 +15,8 @@ use crate::worker::Worker;
 
 /// A worker's report is written at least this often, and its number is in the list of workers.
 const HEARTBEAT_NS: u64 = 1_000_000_000;
-/// Least time between two reports that go out at once.
-const NEWS_GAP_NS: u64 = news::GAP_MS * 1_000_000;
+/// Least time between two reports of a worker that the holder of the lease is woken for.
+const NEWS_GAP_NS: u64 = 10_000_000;
 /// Most workers of one proxy. Envoy has one per core.
 pub(crate) const MAX_WORKERS: usize = 512;
 

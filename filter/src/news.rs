@@ -5,8 +5,10 @@
 
 use trimtab_pick::Millis;
 
-/// Least time between two calls, in milliseconds.
-pub(crate) const GAP_MS: u64 = 10;
+/// Least time between two calls, in milliseconds. A call and the table that follows take the proxy half a millisecond of CPU, so one that has
+/// news all the time spends a fortieth of a core on them. Simulated with two deciders, p99 TTFT to the oracle's with 10, 20 and 50 ms: 1.12, 1.14
+/// and 1.18 where nothing is shared, 1.02 each with long prompts among short ones; with a hundred deciders no difference.
+pub(crate) const GAP_MS: u64 = 20;
 /// Rest after a call that failed, in milliseconds. The poll says the same within its wait.
 const PAUSE_MS: u64 = 1_000;
 /// What a call may take, in milliseconds.
@@ -83,13 +85,13 @@ mod tests {
         news.on_called(Millis(1_000), 7);
         news.want();
         news.want();
-        assert!(!news.is_due(Millis(1_020)), "one is under way");
+        assert!(!news.is_due(Millis(1_040)), "one is under way");
         assert!(!news.is_over(6) && news.is_over(7) && !news.is_over(7));
-        assert!(!news.is_due(Millis(1_009)), "too soon");
-        assert!(news.is_due(Millis(1_010)));
-        news.on_called(Millis(1_010), 8);
+        assert!(!news.is_due(Millis(1_019)), "too soon");
+        assert!(news.is_due(Millis(1_020)));
+        news.on_called(Millis(1_020), 8);
         assert!(news.is_over(8));
-        assert!(!news.is_due(Millis(1_030)), "all is said");
+        assert!(!news.is_due(Millis(1_050)), "all is said");
     }
 
     #[test]

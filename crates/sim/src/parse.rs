@@ -177,7 +177,7 @@ fn tables(s: &Settings<'_>) -> Tables {
 fn reports(s: &Settings<'_>) -> Reports {
     let s = s.section("reports");
     let news = s.bool("news").default(true);
-    let gap_s = s.f64("news_gap_s").range(0.001..=60.0).default(0.01);
+    let gap_s = s.f64("news_gap_s").range(0.001..=60.0).default(0.02);
     Reports {
         enabled: s.bool("enabled").default(true),
         delay_s: s.f64("delay_s").range(0.0..=60.0).default(0.005),

@@ -53,7 +53,7 @@ fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
             enabled: true,
             delay_s: 0.005,
             loss: 0.0,
-            news_gap_s: Some(0.01),
+            news_gap_s: Some(0.02),
         },
         traffic: Traffic {
             source: Source::Drawn(workload),

@@ -39,7 +39,7 @@ fn a_name_and_a_family_are_the_setting_of_the_study() {
         (vec![0.85], vec![1, 2, 3, 4, 5])
     );
     assert_eq!(scenario.rules, USUAL_RULES);
-    assert!(scenario.reports.enabled && scenario.reports.news_gap_s == Some(0.01));
+    assert!(scenario.reports.enabled && scenario.reports.news_gap_s == Some(0.02));
     // Conversations take longer to be under way.
     let multi =
         check("name = 'a'\n[workload]\nfamily = 'multi'\ncapacity_per_endpoint = 14\n").unwrap();
