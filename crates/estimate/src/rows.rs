@@ -347,10 +347,12 @@ fn indices(endpoint: &Endpoint, adapters: &[&str]) -> Option<Vec<u16>> {
     Some(list)
 }
 
-/// Whether fewer adapters run than there are slots; absent: the server does not say how many there are.
+/// Whether fewer adapters run or are waited for than there are slots; absent: the server does not say how many there are.
 fn adapter_room(sample: &Sample) -> Option<bool> {
     let adapters = sample.adapters.as_ref()?;
-    Some(adapters.running.len() < adapters.slots? as usize)
+    let coming = |name: &&String| !adapters.running.contains(name);
+    let wanted: BTreeSet<&String> = adapters.waiting.iter().filter(coming).collect();
+    Some(adapters.running.len() + wanted.len() < adapters.slots? as usize)
 }
 
 /// Rounded, within what a row can hold; `as` saturates and makes 0 of NaN.

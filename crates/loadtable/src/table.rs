@@ -121,7 +121,8 @@ pub struct Endpoint {
     pub batch_limit: Option<u32>,
     /// Resident adapters, as indices into [`Table::adapters`], ascending. `None`: the server does not say.
     pub adapters: Option<Vec<u16>>,
-    /// Whether an adapter that is not resident could be loaded at once: a slot is not in use by running requests.
+    /// Whether an adapter that is not resident could be loaded at once: a slot is neither in use by running requests
+    /// nor wanted by waiting ones.
     pub adapter_room: Option<bool>,
     /// Zone, for people and for locality; may be empty. Shared, because a table has few zones and many endpoints.
     pub zone: Arc<str>,

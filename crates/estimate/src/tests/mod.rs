@@ -11,6 +11,7 @@
     reason = "a row that is missing fails the test"
 )]
 
+mod adapters;
 mod learning;
 mod memory;
 mod reports;

@@ -1,6 +1,6 @@
 //! Rows against the formulas worked out by hand.
 
-use crate::{Adapters, Counters, EndpointSpec, Pool, PoolConfig, Prior, Sample, SumCount, cost};
+use crate::{Counters, EndpointSpec, Pool, PoolConfig, Prior, Sample, SumCount, cost};
 use std::time::Duration;
 use trimtab_loadtable::{Endpoint, State, Table};
 
@@ -10,11 +10,11 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const A: &str = "10.0.0.1:8000";
 const B: &str = "10.0.0.2:8000";
 
-fn ms(ms: u64) -> Duration {
+pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn pool(addresses: &[&str]) -> Pool {
+pub(super) fn pool(addresses: &[&str]) -> Pool {
     let mut config = PoolConfig::new("chat", 7, [1; 16]);
     config.priors.insert(
         "gpu".into(),
@@ -42,7 +42,7 @@ fn spec(address: &str) -> EndpointSpec {
     }
 }
 
-fn load(waiting: f64, running: f64) -> Sample {
+pub(super) fn load(waiting: f64, running: f64) -> Sample {
     Sample {
         waiting: Some(waiting),
         running: Some(running),
@@ -65,7 +65,7 @@ fn served(n: f64) -> Counters {
     }
 }
 
-fn row<'t>(table: &'t Table, address: &str) -> &'t Endpoint {
+pub(super) fn row<'t>(table: &'t Table, address: &str) -> &'t Endpoint {
     table.check().expect("a table always passes its own check");
     table
         .endpoints
@@ -296,46 +296,6 @@ fn one_lying_endpoint_moves_the_mean_by_its_weight_and_no_more() {
     }
     // Its own mean of 39,000 is cut at 32 medians: (32,000 + 3 * 1,000) / 4.
     assert_eq!(pool.table(ms(1000)).demand.uncached_tokens, Some(8_750.0));
-}
-
-#[test]
-fn adapters_stay_resident_until_others_need_their_slots() {
-    let mut pool = pool(&[A]);
-    let uses = |names: &[&str]| Sample {
-        adapters: Some(Adapters {
-            running: names.iter().map(|name| (*name).into()).collect(),
-            waiting: vec!["queued".into()],
-            slots: Some(2),
-        }),
-        ..load(0.0, 1.0)
-    };
-    let resident = |pool: &mut Pool, t| {
-        let table = pool.table(ms(t));
-        let list = row(&table, A)
-            .adapters
-            .clone()
-            .expect("the server names adapters");
-        list.iter()
-            .map(|index| table.adapters[usize::from(*index)].clone())
-            .collect::<Vec<_>>()
-    };
-    pool.on_sample(ms(0), A, uses(&["sql"]));
-    pool.on_sample(ms(200), A, uses(&[]));
-    assert_eq!(
-        resident(&mut pool, 200),
-        ["sql"],
-        "not in use and still loaded"
-    );
-    pool.on_sample(ms(400), A, uses(&["law"]));
-    assert_eq!(resident(&mut pool, 400), ["law", "sql"]);
-    pool.on_sample(ms(600), A, uses(&["art"]));
-    assert_eq!(
-        resident(&mut pool, 600),
-        ["art", "law"],
-        "two slots: the least recently used goes"
-    );
-    pool.on_sample(ms(800), A, load(0.0, 1.0));
-    assert_eq!(resident(&mut pool, 800), ["art", "law"]);
 }
 
 #[test]
