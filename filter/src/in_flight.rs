@@ -16,6 +16,7 @@ use crate::exchange::{self, millis};
 use crate::explain::Went;
 use crate::host::{self, Map};
 use crate::outcome;
+use crate::pairing::Fault;
 use crate::placement::{Observed, Placement};
 use crate::root::Root;
 use crate::worker::{Sent, Worker};
@@ -185,19 +186,20 @@ impl InFlight {
         let Some(upstream) = self.root.checked(upstream) else {
             return;
         };
-        if let (Some(upstream), Some(observed)) = (&upstream, self.observed.take()) {
-            self.compare(observed, destination::endpoint_of(upstream));
-        }
-        let moved = match (upstream, self.sent.take()) {
+        let moved = match (upstream, self.observed.take(), self.sent.take()) {
+            (Some(upstream), Some(observed), _) => {
+                self.compare(observed, destination::endpoint_of(&upstream));
+                false
+            }
+            (Some(upstream), None, Some(sent)) => {
+                self.attribute(sent, destination::endpoint_of(&upstream))
+            }
             // The proxy answered by itself without asking an endpoint.
-            (None, Some(sent)) => {
+            (None, _, Some(sent)) => {
                 self.end(sent, false);
                 false
             }
-            (Some(upstream), Some(sent)) => {
-                self.attribute(sent, destination::endpoint_of(&upstream))
-            }
-            (_, None) => false,
+            (_, _, None) => false,
         };
         if let Some(status) = failing.filter(|_| self.sent.is_some()) {
             let header = if in_headers {
@@ -264,6 +266,7 @@ impl InFlight {
             .address()
             .is_none_or(|address| address.as_bytes() == upstream)
         {
+            self.root.following.on_followed();
             self.sent = Some(sent);
             return false;
         }
@@ -283,6 +286,9 @@ impl InFlight {
             worker.on_moved(now, sent, &address, &self.request)
         });
         self.sent = moved.flatten();
+        if !tried && self.root.following.strays() {
+            self.root.fault(Fault::NotFollowed);
+        }
         true
     }
 

@@ -27,6 +27,7 @@ mod destination;
 mod exchange;
 mod explain;
 mod facts;
+mod following;
 mod gate;
 mod holding;
 mod host;

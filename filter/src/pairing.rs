@@ -117,6 +117,8 @@ pub(crate) enum Fault {
     RoutePool,
     /// A route names no mode that there is.
     RouteMode,
+    /// Most requests go elsewhere than they are sent.
+    NotFollowed,
 }
 
 impl Fault {
@@ -131,6 +133,7 @@ impl Fault {
             Self::Late => "late",
             Self::RoutePool => "route_pool",
             Self::RouteMode => "route_mode",
+            Self::NotFollowed => "not_followed",
         }
     }
 }
@@ -161,6 +164,9 @@ impl fmt::Display for Fault {
             }
             Self::RouteMode => {
                 "a route's metadata trimtab.mode is none of enforce, observe and a percentage, so it is not heard"
+            }
+            Self::NotFollowed => {
+                "most requests go elsewhere than they are sent, so the decisions have no effect; let the route's cluster take its destination from the plugin's destination header (deploy/envoy/destinations has what each form needs), and give it the endpoints that the aggregator has"
             }
         })
     }

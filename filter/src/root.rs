@@ -11,7 +11,10 @@ use trimtab_pick::Rng;
 
 use crate::config::Config;
 use crate::exchange;
+use crate::following::Following;
 use crate::host::{self, HostError, Level};
+use crate::metrics::Counter;
+use crate::pairing::{Fault, Reported};
 use crate::poll;
 use crate::shared::{Keys, Stamp};
 use crate::wake;
@@ -33,6 +36,9 @@ pub(crate) struct Root {
     pub(crate) seen_stamp: Cell<Option<Stamp>>,
     /// Whether to ask what became of requests.
     pub(crate) watch: Watch,
+    /// Whether requests go where they are sent.
+    pub(crate) following: Following,
+    reported: Reported,
     worker: RefCell<Worker>,
     last_now_ns: Cell<u64>,
     warned: Cell<bool>,
@@ -59,6 +65,8 @@ impl Root {
                 config.seed.unwrap_or_else(|| rng.next_u64()),
             )),
             watch: Watch::default(),
+            following: Following::default(),
+            reported: Reported::default(),
             last_now_ns: Cell::new(0),
             warned: Cell::new(false),
             pool: pool.into(),
@@ -109,6 +117,14 @@ impl Root {
     pub(crate) fn on_good_sync(&self) {
         if self.warned.replace(false) {
             self.log(Level::Info, "sync works again");
+        }
+    }
+
+    /// A request of this pool has met a mistake of the setup: counts it, and says so once.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.with(|worker| worker.metrics.count(Counter::SetupErrors, fault.label()));
+        if self.reported.is_first(fault) {
+            self.log(Level::Warn, &fault.to_string());
         }
     }
 

@@ -1,5 +1,6 @@
 //! `trimtab check`: every problem of configuration files, before they are applied.
 
+mod destination;
 mod document;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use document::Finding;
 ///
 /// Prints every problem at once, each with its place, the value, the reason and the fix. What a file is, is told from
 /// what it holds: `pools` make it the aggregator's, `endpoints` its list of endpoints, `pool` and `aggregator` the filter's; in any other YAML the
-/// configurations of Wasm plugins are looked for and those of Trimtab checked.
+/// configurations of Wasm plugins are looked for and those of Trimtab checked; where it has clusters, also whether one of them is the
+/// aggregator's and whether something takes the destination from the header that the filter writes.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {

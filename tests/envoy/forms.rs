@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use crate::support::client::{chat_body, post_chunks};
 use crate::support::config::Form;
@@ -22,12 +23,23 @@ async fn faults(stage: &Stage) -> Vec<(String, u64)> {
 
 /// A stage on which requests may not be placed, so that it cannot wait for that.
 async fn wrong(form: Form, backends: &[&Backend]) -> (Stage, ScriptedAggregator) {
-    let rows = backends.iter().map(|backend| row(&backend.name(), 0));
+    wrong_with(form, json!({}), backends, backends).await
+}
+
+/// The same with other parts of the configuration. `listed`: what the table has; `backends`: what the cluster has.
+async fn wrong_with(
+    form: Form,
+    overlay: Value,
+    listed: &[&Backend],
+    backends: &[&Backend],
+) -> (Stage, ScriptedAggregator) {
+    let rows = listed.iter().map(|backend| row(&backend.name(), 0));
     let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows.collect()))).await;
     let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
     let options = StageOptions {
         plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
         form,
+        overlay,
         ..StageOptions::default()
     };
     let stage = Stage::start(&addresses, aggregator.address, options).await;
@@ -183,5 +195,39 @@ async fn a_plugin_without_its_partner_is_told_and_costs_no_request() {
         let found = eventually("it is counted", async || faults(&stage).await.pop()).await;
         assert!(found.0.ends_with(&format!("reason.{label}")), "{found:?}");
         assert_eq!(a.count(), 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_the_cluster_does_not_take_is_told() {
+    let balances = json!({"model_servers": {"load_balancing_policy": null, "lb_policy": "RANDOM"}});
+    let servers = [
+        Backend::start().await,
+        Backend::start().await,
+        Backend::start().await,
+        Backend::start().await,
+    ];
+    let [a, b, c, d] = &servers;
+    // The policy is missing; and the cluster has other servers than the aggregator.
+    for (what, overlay, listed, backends) in [
+        ("no policy", balances, vec![a, b, c, d], vec![a, b, c, d]),
+        ("other endpoints", json!({}), vec![a, b], vec![c, d]),
+    ] {
+        for form in [Form::Single, Form::Pair] {
+            let (stage, _aggregator) = wrong_with(form, overlay.clone(), &listed, &backends).await;
+            let before: usize = servers.iter().map(Backend::count).sum();
+            let found = eventually("it is counted", async || {
+                let prompt = "who goes where?".repeat(20);
+                chat(stage.address, &prompt).await.unwrap().ok();
+                faults(&stage).await.pop()
+            })
+            .await;
+            assert!(found.0.ends_with("reason.not_followed"), "{found:?}");
+            let log = stage.envoy.log_text();
+            let said = log.matches("go elsewhere than they are sent").count();
+            assert!((1..=2).contains(&said), "{what}, {form:?}: {log}");
+            let requests = servers.iter().map(Backend::count).sum::<usize>() - before;
+            println!("{what}, {form:?}: found with {requests} requests of two workers");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! What the filter asks about answers: where the request went, how it ended. Few are asked about, and the books are right all the same.
 
+use std::time::Duration;
+
 use trimtab_loadtable::{EndpointReport, Report};
-use trimtab_wasmhost::{Exchange, Vm};
+use trimtab_wasmhost::{Exchange, LogLevel, Vm};
 
 use crate::in_flight::ENDS;
 use crate::support::{
-    ENDPOINTS, EXPLAIN, ask, config, first_host, in_flight, only, ready, ready_with, reported,
-    route, table_with,
+    ENDPOINTS, EXPLAIN, ask, config, config_with, counter, first_host, in_flight, only, ready,
+    ready_with, reported, route, table_with,
 };
 
 /// In flight on the first two endpoints.
@@ -62,6 +64,37 @@ fn an_endpoint_behind_an_internal_listener_is_the_one_that_was_asked_for() {
     let report = reported(&mut proxy);
     assert_eq!(rows(&report, |own| own.sent), [2, 1], "{report:?}");
     assert_eq!(rows(&report, |own| own.failed), [1, 0], "{report:?}");
+}
+
+#[test]
+fn a_destination_that_nothing_follows_is_told_once_and_retries_and_observed_requests_are_none() {
+    let observe = config_with(r#""mode": "observe""#);
+    for (what, config, attempts, expected) in [
+        ("elsewhere at once", config(), 1_u64, 12 - 7),
+        ("elsewhere after a retry", config(), 2, 0),
+        ("observed", observe, 1, 0),
+    ] {
+        let mut proxy = ready_with(&config, &only(1, &[0]));
+        for _ in 0..12 {
+            let mut exchange = ask(proxy.vm());
+            let (vm, attempts) = (proxy.vm(), attempts.to_le_bytes());
+            vm.set_attribute(exchange.stream, "upstream.address", ENDPOINTS[1]);
+            vm.set_attribute(exchange.stream, "upstream.request_attempt_count", attempts);
+            exchange.response(vm, 200);
+            exchange.response_chunk(vm, [b'x'; 300], true);
+            exchange.close(vm);
+        }
+        proxy.run_for(Duration::from_millis(200));
+        let name = "trimtab_setup_errors_total";
+        assert_eq!(
+            counter(&proxy, name, "reason", "not_followed"),
+            expected,
+            "{what}"
+        );
+        let log = proxy.worker(0).script.log_text(LogLevel::Warn);
+        let said = log.matches("go elsewhere than they are sent").count();
+        assert_eq!(said, usize::from(expected > 0), "{what}: {log}");
+    }
 }
 
 #[test]
