@@ -7,7 +7,7 @@ use trimtab_wasmhost::Action;
 
 use crate::support::{
     DESTINATION, ENDPOINTS, EXPLAIN, ask, chat, config, config_with, first_host, ready, ready_with,
-    table, table_with,
+    reason, table, table_with,
 };
 
 #[test]
@@ -88,6 +88,43 @@ fn later_turns_of_a_conversation_stay_on_one_endpoint_while_load_allows() {
         }
         assert_eq!(hosts.len(), 1, "conversation {conversation}: {hosts:?}");
     }
+}
+
+#[test]
+fn turns_that_come_as_one_growing_text_stay_together_although_all_begin_alike() {
+    let mut table = table_with(1, &[0; 8]);
+    table.demand.uncached_tokens = Some(100.0);
+    let mut proxy = ready_with(&config(), &table);
+    let shared = "You are a helpful assistant. ".repeat(90);
+    let mut went: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    let mut reasons = Vec::new();
+    for turn in 1..6 {
+        for conversation in 0..16 {
+            // All are idle again.
+            table.version.sequence += 1;
+            assert!(proxy.deliver(&table.encode()));
+            let own = format!("Of {conversation} it is said. ").repeat(100 * turn);
+            let exchange = proxy
+                .vm()
+                .request()
+                .header(":path", "/v1/completions")
+                .body(format!(r#"{{"model": "m", "prompt": "{shared}{own}"}}"#))
+                .finish(proxy.vm());
+            // The first ones show how much all of them share.
+            if turn > 1 {
+                let host = first_host(&exchange).expect("placed");
+                went.entry(conversation).or_default().insert(host);
+                reasons.push(reason(&exchange).expect("explained"));
+            }
+        }
+    }
+    assert!(went.values().all(|hosts| hosts.len() == 1), "{went:?}");
+    let used: BTreeSet<_> = went.values().flatten().collect();
+    assert!(used.len() > 3, "not all in one place: {used:?}");
+    assert!(
+        reasons.iter().all(|reason| reason == "conversation"),
+        "{reasons:?}"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::request::{BLOCK_TOKENS, BLOCKS, Prefix};
+use crate::turns::Turns;
 use crate::{Conversation, Request};
 
 /// Beginnings remembered, a power of two. About 56 KiB, from the first prompt on for which they are needed.
@@ -42,6 +43,7 @@ pub(crate) struct Depths {
     marked: Vec<(u64, bool)>,
     /// Of the prompts with a marked part whose beginning had been seen, the share of those whose whole marked part had been.
     again_share: f64,
+    turns: Turns,
 }
 
 impl Default for Depths {
@@ -51,6 +53,7 @@ impl Default for Depths {
             known_share: 1.0,
             marked: Vec::new(),
             again_share: 1.0,
+            turns: Turns::default(),
         }
     }
 }
@@ -62,12 +65,15 @@ struct Slot {
     blocks: [u32; BLOCKS],
     /// Tokens that its prompts share; 0: nobody knows.
     tokens: f32,
+    /// Of the newest prompt as a whole.
+    prompt_tokens: u32,
     strikes: u8,
 }
 
 impl Depths {
     /// A request is to be decided on. One that continues a conversation says nothing: what it shares with the turn before is its own.
-    pub(crate) fn on_request(&mut self, request: &Request) {
+    /// `own_share`: the part of the pool's requests that this decider gets, 0 to 1.
+    pub(crate) fn on_request(&mut self, request: &Request, own_share: f64) {
         let is_later = |conversation: Conversation| conversation.history_tokens > 0;
         let prefix = request.prefix.filter(|prefix| prefix.blocks != [0; BLOCKS]);
         if let Some(prefix) = prefix.filter(|_| !request.conversation.is_some_and(is_later)) {
@@ -80,12 +86,19 @@ impl Depths {
             if let Some(slot) = self.slots.get_mut(place(prefix.key)) {
                 let known = slot.key == prefix.key;
                 move_to(&mut self.known_share, known, MEAN_REQUESTS);
+                if known && !slot.may_go_on_as(&prefix, request.prompt_tokens) {
+                    self.turns.on_compared(&slot.blocks, &prefix.blocks);
+                }
                 slot.compare(&prefix);
+                if slot.key == prefix.key {
+                    slot.prompt_tokens = request.prompt_tokens.unwrap_or(0);
+                }
                 if let Some(again) = again.filter(|_| known) {
                     move_to(&mut self.again_share, again, FEW_REQUESTS);
                 }
             }
         }
+        self.turns.on_request(request, own_share);
     }
 
     /// Whether the marked part of a prompt has been seen before, and from now on it has; absent: it has none.
@@ -97,13 +110,17 @@ impl Depths {
         Some(again)
     }
 
-    /// The request with as much of its prompt taken to be shared as others have shown, and the same answer until the next request comes.
+    /// The request with as much of its prompt taken to be shared as others have shown, and with the conversation that a text belongs to; the same
+    /// answer until the next request comes.
     /// `cached_share`: of the pool's mean prompt; absent: unknown.
     pub(crate) fn judge(&self, request: &Request, cached_share: Option<f32>) -> Request {
         Request {
             prefix: request
                 .prefix
                 .map(|prefix| self.judge_prefix(prefix, request.prompt_tokens, cached_share)),
+            conversation: request
+                .conversation
+                .or_else(|| self.turns.conversation(request, cached_share)),
             ..*request
         }
     }
@@ -183,6 +200,13 @@ fn place(key: u64) -> usize {
 }
 
 impl Slot {
+    /// Whether a prompt that begins alike may be the next turn of the one before it.
+    fn may_go_on_as(&self, prefix: &Prefix, prompt_tokens: Option<u32>) -> bool {
+        let mut pairs = self.blocks.iter().zip(&prefix.blocks);
+        let grows = prompt_tokens.is_some_and(|tokens| tokens > self.prompt_tokens);
+        grows && pairs.all(|(before, now)| *before == 0 || before == now)
+    }
+
     /// Compares a prompt with the one before it that began alike.
     fn compare(&mut self, prefix: &Prefix) {
         if self.key != prefix.key {
@@ -224,174 +248,4 @@ impl Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    /// A prompt with this beginning that shares `shared` blocks with all such, and has `own` more.
-    fn prompt(key: u64, shared: usize, own: usize, salt: u32) -> Request {
-        let block = |at: usize| match at {
-            _ if at < shared => at as u32 + 1,
-            _ if at < shared + own => at as u32 + 1_000 * salt,
-            _ => 0,
-        };
-        Request {
-            prompt_tokens: Some(6_000),
-            prefix: Some(Prefix {
-                key,
-                tokens: 256,
-                head: 0,
-                blocks: core::array::from_fn(block),
-            }),
-            ..Request::default()
-        }
-    }
-
-    fn shared_with(depths: &Depths, request: &Request, cached_share: f32) -> u32 {
-        let judged = depths.judge(request, Some(cached_share));
-        judged.prefix.unwrap().tokens
-    }
-
-    fn shared(depths: &Depths, request: &Request) -> u32 {
-        shared_with(depths, request, 0.0)
-    }
-
-    #[test]
-    fn what_two_prompts_share_is_expected_of_the_third() {
-        let mut depths = Depths::default();
-        let asked = |salt| prompt(7, 5, 2, salt);
-        depths.on_request(&asked(1));
-        assert_eq!(shared(&depths, &asked(2)), 0, "nobody has shared more yet");
-        depths.on_request(&asked(2));
-        assert_eq!(shared(&depths, &asked(3)), 2_048);
-        assert_eq!(shared_with(&depths, &asked(3), 0.9), 2_048);
-        let short = Request {
-            prompt_tokens: Some(1_500),
-            ..asked(3)
-        };
-        assert_eq!(shared(&depths, &short), 1_500, "not more than it has");
-    }
-
-    #[test]
-    fn of_a_beginning_that_is_new_here_the_others_may_have_cached_what_they_have_of_all() {
-        let mut depths = Depths::default();
-        assert_eq!(shared_with(&depths, &prompt(8, 5, 2, 1), 0.6), 3_600);
-        // Nothing comes twice, so it is not of those that are shared.
-        for number in 1..3_000 {
-            let request = prompt(u64::from(number) << 40 | u64::from(number), 0, 7, number);
-            depths.on_request(&request);
-        }
-        assert_eq!(shared_with(&depths, &prompt(8, 5, 2, 1), 0.6), 0);
-        for wrong in [f32::NAN, f32::NEG_INFINITY] {
-            assert_eq!(shared_with(&depths, &prompt(8, 5, 2, 1), wrong), 0);
-        }
-        let whole = shared_with(&Depths::default(), &prompt(8, 5, 2, 1), f32::INFINITY);
-        assert_eq!(whole, 6_000);
-    }
-
-    #[test]
-    fn several_ways_to_go_on_are_a_mean_and_a_short_prompt_hides_nothing() {
-        let mut depths = Depths::default();
-        for salt in 1..40 {
-            depths.on_request(&prompt(7, 5, 2, salt));
-            // It ends within what is shared.
-            depths.on_request(&prompt(7, 2, 0, 0));
-        }
-        assert_eq!(shared(&depths, &prompt(7, 5, 2, 99)), 2_048);
-        for salt in 1..40 {
-            depths.on_request(&prompt(7, 1, 6, salt));
-        }
-        assert!((512..530).contains(&shared(&depths, &prompt(7, 5, 2, 99))));
-    }
-
-    #[test]
-    fn a_later_turn_and_a_prompt_whose_shared_part_is_known_say_nothing() {
-        let mut depths = Depths::default();
-        let later = Request {
-            conversation: Some(Conversation {
-                key: 1,
-                history_tokens: 900,
-            }),
-            ..prompt(7, 6, 0, 0)
-        };
-        let marked = Request {
-            prefix: Some(Prefix {
-                key: 7,
-                tokens: 3_000,
-                ..Prefix::default()
-            }),
-            ..Request::default()
-        };
-        for request in [later, later, marked, marked] {
-            depths.on_request(&request);
-        }
-        assert!(depths.slots.is_empty());
-        assert_eq!(shared(&depths, &marked), 3_000);
-    }
-
-    /// A prompt with a marked part of 3,500 tokens.
-    fn marked(key: u64, request: Request) -> Request {
-        let prefix = request.prefix.map(|prefix| Prefix {
-            key,
-            tokens: 3_500,
-            head: prefix.key,
-            ..prefix
-        });
-        Request { prefix, ..request }
-    }
-
-    fn by(depths: &Depths, request: &Request) -> (u64, u32) {
-        let judged = depths.judge(request, None).prefix.unwrap();
-        (judged.key, judged.tokens)
-    }
-
-    #[test]
-    fn a_marked_part_that_ends_with_something_of_its_own_goes_by_what_it_shares() {
-        let mut depths = Depths::default();
-        for number in 1..9 {
-            let request = marked(100 + u64::from(number), prompt(7, 6, 1, number));
-            depths.on_request(&request);
-            assert_eq!(by(&depths, &request), (7, 3_500));
-        }
-        // Its second half is its own.
-        let mut depths = Depths::default();
-        for number in 1..99 {
-            let request = marked(100 + u64::from(number), prompt(7, 2, 5, number));
-            depths.on_request(&request);
-        }
-        assert_eq!(by(&depths, &marked(999, prompt(7, 2, 5, 999))), (7, 768));
-    }
-
-    #[test]
-    fn marked_parts_that_begin_alike_and_come_again_go_by_themselves() {
-        let mut depths = Depths::default();
-        for number in 0..60 {
-            let which = number % 3;
-            let request = marked(100 + u64::from(which), prompt(7, 1, 5, 50 + which));
-            depths.on_request(&request);
-            let expected = if number > 0 {
-                (100 + u64::from(which), 3_500)
-            } else {
-                (7, 3_500)
-            };
-            assert_eq!(by(&depths, &request), expected, "{number}");
-        }
-    }
-
-    #[test]
-    fn a_beginning_that_is_shared_is_not_forgotten_for_one_that_comes_once() {
-        let mut depths = Depths::default();
-        for number in 1..200 {
-            depths.on_request(&prompt(7, 4, 1, number));
-            depths.on_request(&prompt(7 + ((u64::from(number)) << 32), 0, 7, number));
-        }
-        assert_eq!(shared(&depths, &prompt(7, 4, 1, 999)), 1_536);
-        for number in 1..9 {
-            depths.on_request(&prompt(7 + (1 << 50), 3, 1, number));
-        }
-        assert!(shared(&depths, &prompt(7, 4, 1, 999)) < 256, "forgotten");
-        assert_eq!(shared(&depths, &prompt(7 + (1 << 50), 3, 1, 99)), 1_024);
-    }
-}
+mod tests;

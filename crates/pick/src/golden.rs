@@ -8,6 +8,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::request::{BLOCK_TOKENS, BLOCKS};
 use crate::rng::mix;
 use crate::{
     Adapter, Config, Conversation, EndpointId, EndpointLoad, Millis, Outcome, Picker, PoolFacts,
@@ -106,6 +107,19 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
     })
 }
 
+/// Digests of a prompt that shares up to three blocks with all that begin alike, and the others with one in thirty.
+fn blocks(rng: &mut Rng, prompt: u32, key: u64) -> [u32; BLOCKS] {
+    let (shared, own) = ((key % 4) as usize, 1_000 * (1 + below(rng, 30) as u32));
+    let digest = |at: usize| at as u32 + if at < shared { 1 } else { own };
+    core::array::from_fn(|at| {
+        if BLOCK_TOKENS[at] <= prompt {
+            digest(at)
+        } else {
+            0
+        }
+    })
+}
+
 fn request(rng: &mut Rng) -> Request {
     let prompt = 50 + below(rng, 6_000) as u32;
     let key = below(rng, 40);
@@ -114,7 +128,8 @@ fn request(rng: &mut Rng) -> Request {
         prefix: (below(rng, 2) == 0).then(|| Prefix {
             key: mix(key),
             tokens: prompt / 2,
-            ..Prefix::default()
+            head: 0,
+            blocks: blocks(rng, prompt, key),
         }),
         streams: maybe(rng, true),
         conversation: (below(rng, 2) == 0).then(|| Conversation {

@@ -69,6 +69,7 @@ mod row;
 mod snapshot;
 mod spread;
 mod time;
+mod turns;
 mod usable;
 mod water_level;
 mod weighing;

@@ -45,9 +45,10 @@ impl WaterLevel {
 
 impl Policy for WaterLevel {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
-        self.own.on_request(view.now, request);
-        self.depths.on_request(request);
+        self.depths
+            .on_request(request, own_share(view.snapshot, &self.own));
         let request = &self.judged(view.snapshot, request);
+        self.own.on_request(view.now, request);
         if view.snapshot.age_ms(view.now) > self.config.table_max_age_ms {
             return fallback::choose(request, view.snapshot, view.inflight, rng);
         }
@@ -73,8 +74,8 @@ impl Policy for WaterLevel {
     }
 
     fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
-        let home = self.home(now, snapshot, request);
         let request = self.judged(snapshot, request);
+        let home = self.home(now, snapshot, &request);
         candidates::expected_hit(&request, home, snapshot, index)
     }
 
@@ -95,7 +96,7 @@ impl Policy for WaterLevel {
         is_news: bool,
     ) {
         self.own.on_sent(is_news);
-        let Some(conversation) = request.conversation else {
+        let Some(conversation) = self.judged(snapshot, request).conversation else {
             return;
         };
         let continues = conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;
@@ -126,14 +127,19 @@ struct Unseen {
     requests: f64,
 }
 
+/// The part of the pool's requests that this decider gets, 0 to 1. Without an arrival rate in the table everything that arrives is taken to be
+/// one's own.
+fn own_share(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
+    match snapshot.pool().arrival_rate.map_or(0.0, f64::from) {
+        pool_per_s if pool_per_s > 0.0 => (own.per_s() / pool_per_s).min(1.0),
+        _ => 1.0,
+    }
+}
+
 impl Unseen {
-    /// Without an arrival rate in the table everything that arrives is taken to be one's own.
     fn new(view: &View<'_>, own: &OwnTraffic) -> Self {
         let pool_per_s = view.snapshot.pool().arrival_rate.map_or(0.0, f64::from);
-        let own_share = match pool_per_s > 0.0 {
-            true => (own.per_s() / pool_per_s).min(1.0),
-            false => 1.0,
-        };
+        let own_share = own_share(view.snapshot, own);
         let age_s = view.snapshot.mean_age_s(view.now);
         // Large placements are news, and news would have come: their absence says that there were none but the very last.
         let news = match view.snapshot.pool().reported {

@@ -16,16 +16,11 @@ pub(crate) fn adapter_name(index: u32) -> String {
     format!("adapter-{index:05}")
 }
 
-/// What the filter makes of a turn that is one text: sizes, and digests of its beginning.
+/// What the filter makes of a turn that is one text, as completion APIs send it: sizes, and digests of its beginning.
 pub(crate) fn unmarked(turn: &Turn, session: u64, stretch: f64, table: Option<&Table>) -> Request {
-    // A whole text is one user message, which no other request has.
-    let conversation = turn.prompt.parts.last().map(|part| Conversation {
-        key: key(CONVERSATION, part.segment.id),
-        history_tokens: 0,
-    });
     Request {
         prefix: head(turn),
-        conversation,
+        conversation: None,
         ..request(turn, session, stretch, table)
     }
 }

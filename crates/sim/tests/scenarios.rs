@@ -68,6 +68,7 @@ macro_rules! scenarios {
 
 scenarios! {
     agent "agent",
+    agent_text "agent-text",
     chat "chat",
     chat_burst "chat-burst",
     chat_het "chat-het",
@@ -76,6 +77,7 @@ scenarios! {
     kv_limited "kv-limited",
     lora "lora",
     multi "multi",
+    multi_text "multi-text",
     rag "rag",
     rag_burst "rag-burst",
     rag_het "rag-het",

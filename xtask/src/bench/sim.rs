@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn the_scenarios_are_those_of_the_study_and_three_more() {
+    fn the_scenarios_are_those_of_the_study_and_five_more() {
         let names: Vec<_> = scenarios()
             .unwrap()
             .iter()
             .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
             .collect();
-        assert_eq!(names.len(), 18, "{names:?}");
+        assert_eq!(names.len(), 20, "{names:?}");
         for name in [
             "rag",
             "rag-het",
@@ -128,6 +128,8 @@ mod tests {
             "kv-limited",
             "sysg-text",
             "sysg-own",
+            "agent-text",
+            "multi-text",
         ] {
             assert!(names.iter().any(|found| found == name), "{name}");
         }
