@@ -238,8 +238,18 @@ fn cannot_hold_headers(object: &Map<String, Value>, settings: &Value) -> Option<
     })
 }
 
-/// Names of the document's own clusters; empty when it has none, as snippets and xDS documents do.
+/// Names of the document's clusters; empty when it has none, as snippets and xDS documents do, or not all of them.
 fn cluster_names(document: &Value) -> Vec<&str> {
+    let elsewhere = [
+        "/dynamic_resources/cds_config",
+        "/dynamic_resources/ads_config",
+    ];
+    if elsewhere
+        .iter()
+        .any(|path| document.pointer(path).is_some())
+    {
+        return Vec::new();
+    }
     let clusters = document
         .pointer("/static_resources/clusters")
         .and_then(Value::as_array);
