@@ -151,13 +151,13 @@ async fn bursts(
         }
     }
     println!(
-        "  {:<10}{:>14}{:>12}{:>26}{:>14}",
+        "  {:<13}{:>14}{:>12}{:>26}{:>14}",
         "", "CPU us/request", "requests/s", "CPU ratio (quartiles)", "CPU + us"
     );
     for (index, variant) in variants.iter().enumerate() {
         let [low, middle, high] = summary::ratio(&cpu_us[0], &cpu_us[index]);
         println!(
-            "  {:<10}{:>14.1}{:>12.0}{:>26}{:>14.1}",
+            "  {:<13}{:>14.1}{:>12.0}{:>26}{:>14.1}",
             variant.name,
             summary::median(cpu_us[index].clone()),
             summary::median(per_s[index].clone()),
@@ -182,13 +182,13 @@ async fn latency(variants: &[Variant], body: &Bytes) -> Result<()> {
         }
     }
     println!(
-        "  {:<10}{:>14}{:>12}{:>26}",
+        "  {:<13}{:>14}{:>12}{:>26}",
         "", "p50 us", "p99 us", "paired us (quartiles)"
     );
     for (index, variant) in variants.iter().enumerate() {
         let [low, middle, high] = summary::difference(&micros[0], &micros[index]);
         println!(
-            "  {:<10}{:>14.0}{:>12.0}{:>26}",
+            "  {:<13}{:>14.0}{:>12.0}{:>26}",
             variant.name,
             summary::percentile(&mut micros[index].clone(), 0.5),
             summary::percentile(&mut micros[index].clone(), 0.99),

@@ -35,8 +35,12 @@ pub(crate) enum Kind {
     },
     /// The least that a filter can do which holds the headers until it has seen the body: the proxy's own price of that.
     Floor(PathBuf),
-    /// Trimtab as tap and pick, each in VMs of its own.
+    /// Two plugins as tap and pick, each in VMs of its own.
     Pair {
+        /// Name for the printed rows.
+        name: &'static str,
+        /// Whether they are Trimtab's, which have to decide before they are measured.
+        decides: bool,
         /// The module of tap.
         tap: PathBuf,
         /// The module of pick.
@@ -45,7 +49,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm` in both forms, the floor that no filter can go
+    /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm` in both forms, the floors that no filter can go
     /// below, and other builds of the filter when `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
     pub(crate) fn all() -> Result<Vec<Self>> {
         let module = |variable: &str| -> Result<PathBuf> {
@@ -54,6 +58,7 @@ impl Kind {
             Ok(path.with_context(missing)?.into())
         };
         let filter = module("TRIMTAB_FILTER")?;
+        let floor = module("TRIMTAB_FLOOR")?;
         let mut all = vec![
             Self::Plain,
             Self::Policy,
@@ -62,10 +67,18 @@ impl Kind {
                 filter: filter.clone(),
             },
             Self::Pair {
+                name: "tap+pick",
+                decides: true,
                 tap: filter,
                 pick: module("TRIMTAB_PICK")?,
             },
-            Self::Floor(module("TRIMTAB_FLOOR")?),
+            Self::Floor(floor.clone()),
+            Self::Pair {
+                name: "floor of two",
+                decides: false,
+                tap: floor,
+                pick: module("TRIMTAB_FLOOR_PICK")?,
+            },
         ];
         let others = std::env::var("TRIMTAB_OTHER_FILTERS").unwrap_or_default();
         for other in others.split(',').filter(|other| !other.is_empty()) {
@@ -86,7 +99,7 @@ impl Kind {
             Self::Policy => "policy",
             Self::Single { name, .. } => name,
             Self::Floor(_) => "floor",
-            Self::Pair { .. } => "tap+pick",
+            Self::Pair { name, .. } => name,
         }
     }
 }
@@ -110,7 +123,7 @@ pub(crate) async fn start(
         name: kind.name().to_owned(),
         envoy,
         address,
-        decides: matches!(kind, Kind::Single { .. } | Kind::Pair { .. }),
+        decides: matches!(kind, Kind::Single { .. } | Kind::Pair { decides: true, .. }),
     })
 }
 
@@ -118,7 +131,7 @@ fn bootstrap(kind: &Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Va
     let mut filters = match kind {
         Kind::Plain | Kind::Policy => Vec::new(),
         Kind::Single { filter, .. } | Kind::Floor(filter) => vec![wasm("single", filter)],
-        Kind::Pair { tap, pick } => vec![wasm("tap", tap), wasm("pick", pick)],
+        Kind::Pair { tap, pick, .. } => vec![wasm("tap", tap), wasm("pick", pick)],
     };
     filters.push(json!({"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}));
     let least_request = policy("least_request", "LeastRequest", json!({}));

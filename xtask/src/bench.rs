@@ -23,6 +23,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     }
     let guest = wasm::build_guest(wasm::VM_GUEST)?;
     let floor = wasm::build_guest(wasm::FLOOR)?;
+    let floor_pick = wasm::build_guest(wasm::FLOOR_PICK)?;
     let envoy = tools::envoy::obtain()?;
     run::step("bench", "measure, optimised", || {
         let mut command = run::cargo("bench");
@@ -36,7 +37,8 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
                 )
                 .env("TRIMTAB_ENVOY", envoy.path)
                 .env("TRIMTAB_VM_GUEST", guest)
-                .env("TRIMTAB_FLOOR", floor),
+                .env("TRIMTAB_FLOOR", floor)
+                .env("TRIMTAB_FLOOR_PICK", floor_pick),
         )
     })
 }

@@ -94,6 +94,11 @@ pub(crate) const FLOOR: Guest = Guest {
     package: "trimtab-filter",
     example: "floor",
 };
+/// The other half of a pair, likewise.
+pub(crate) const FLOOR_PICK: Guest = Guest {
+    package: "trimtab-filter",
+    example: "floor_pick",
+};
 
 /// Builds a guest with the filter's profile, into a folder of its own for the same reason as there. Returns its path.
 pub(crate) fn build_guest(guest: Guest) -> Result<PathBuf> {
