@@ -93,15 +93,18 @@ impl<P: Policy> Picker<P> {
 
     /// The keys that `request` shares with many others, to be said when it has been decided: what reports count and the heat list names.
     pub fn shared_keys(&self, request: &Request) -> impl Iterator<Item = u64> + use<P> {
-        let judged = self
-            .snapshot
-            .as_ref()
-            .map_or(*request, |snapshot| self.policy.judged(snapshot, request));
-        candidates::shared_keys(&judged)
+        candidates::shared_keys(&self.judged(request))
+    }
+
+    /// The request as the rule takes it.
+    fn judged(&self, request: &Request) -> Request {
+        let snapshot = self.snapshot.as_deref();
+        snapshot.map_or(*request, |snapshot| self.policy.judged(snapshot, request))
     }
 
     /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself).
     pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
+        let request = &self.judged(request);
         let snapshot = self.snapshot.as_deref();
         // Where a key belongs while others are left out.
         let usable = self.health.table().or(snapshot);

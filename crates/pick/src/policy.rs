@@ -13,7 +13,7 @@ pub trait Policy: Debug {
     /// is one.
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision;
 
-    /// Prompt tokens of `request` that the endpoint at `index` is expected to have cached, by what this rule does.
+    /// Prompt tokens of `request`, as [`judged`](Self::judged), that the endpoint at `index` is expected to have cached, by what this rule does.
     fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
         let _ = (now, snapshot, request, index);
         0
@@ -30,7 +30,7 @@ pub trait Policy: Debug {
         let _ = (now, key, endpoint);
     }
 
-    /// The request was sent to `endpoint`; for rules with a memory of their own. `is_news`: it brings much prefill there.
+    /// The request, as [`judged`](Self::judged), was sent to `endpoint`; for rules with a memory of their own. `is_news`: it brings much prefill there.
     fn on_sent(
         &mut self,
         now: Millis,

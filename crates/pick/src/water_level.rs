@@ -74,9 +74,8 @@ impl Policy for WaterLevel {
     }
 
     fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
-        let request = self.judged(snapshot, request);
-        let home = self.home(now, snapshot, &request);
-        candidates::expected_hit(&request, home, snapshot, index)
+        let home = self.home(now, snapshot, request);
+        candidates::expected_hit(request, home, snapshot, index)
     }
 
     fn judged(&self, snapshot: &Snapshot, request: &Request) -> Request {
@@ -96,7 +95,7 @@ impl Policy for WaterLevel {
         is_news: bool,
     ) {
         self.own.on_sent(is_news);
-        let Some(conversation) = self.judged(snapshot, request).conversation else {
+        let Some(conversation) = request.conversation else {
             return;
         };
         let continues = conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;

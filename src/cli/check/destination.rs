@@ -10,26 +10,24 @@ use super::document::DEEPEST;
 pub(super) fn unread(settings: &Value, envoy: &Value) -> Option<String> {
     let destination = Config::read(settings).ok()?.destination;
     let header = destination.header.as_str();
-    let reads: fn(&Value, &str) -> bool = match destination.form {
-        Form::OverrideHost => is_override_host,
-        Form::StatefulSession => is_session,
-        Form::Lua => is_lua,
-        Form::OriginalDst => is_original_dst,
-    };
-    let (form, fix) = match destination.form {
+    let (reads, form, fix): (fn(&Value, &str) -> bool, _, _) = match destination.form {
         Form::OverrideHost => (
+            is_override_host,
             "override_host",
             "give the model servers' cluster the load balancing policy override_host with this header among its override_host_sources (deploy/envoy/envoy.yaml)",
         ),
         Form::StatefulSession => (
+            is_session,
             "stateful_session",
             "put the filter stateful_session with a header-based session of this name behind the plugin (deploy/envoy/destinations/stateful_session.yaml)",
         ),
         Form::Lua => (
+            is_lua,
             "lua",
             "put a Lua filter with destination.lua behind the plugin (deploy/envoy/destinations/lua.yaml)",
         ),
         Form::OriginalDst => (
+            is_original_dst,
             "original_dst",
             "route to a cluster of type ORIGINAL_DST with use_http_header: true, and http_header_name where the header is another than Envoy's own (deploy/envoy/destinations/original_dst.yaml)",
         ),

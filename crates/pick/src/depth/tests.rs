@@ -167,3 +167,22 @@ fn a_beginning_that_is_shared_is_not_forgotten_for_one_that_comes_once() {
     assert!(shared(&depths, &prompt(7, 4, 1, 999)) < 256, "forgotten");
     assert_eq!(shared(&depths, &prompt(7 + (1 << 50), 3, 1, 99)), 1_024);
 }
+
+#[test]
+fn turns_that_follow_each_other_do_not_hide_what_tells_conversations_apart() {
+    let mut depths = Depths::default();
+    let turn = |conversation: u32, turn: u32| Request {
+        prompt_tokens: Some(2_000 + 500 * turn),
+        ..prompt(7, 2, 1 + turn as usize, 10 + conversation)
+    };
+    for conversation in 0..10 {
+        (0..5).for_each(|nth| depths.on_request(&turn(conversation, nth), 1.0));
+    }
+    let key = |request: &Request| {
+        let judged = depths.judge(request, Some(0.5));
+        judged.conversation.map(|conversation| conversation.key)
+    };
+    assert!(key(&turn(3, 1)).is_some());
+    assert_eq!(key(&turn(3, 1)), key(&turn(3, 4)));
+    assert_ne!(key(&turn(3, 1)), key(&turn(4, 1)));
+}
