@@ -182,6 +182,10 @@ struct Tally {
 impl Tally {
     fn hold(&mut self, args: &Args, file: &Loaded, digests: &[trimtab_sim::report::Digest]) {
         println!();
+        if file.document.expected.is_empty() {
+            let name = &file.document.scenario.name;
+            println!("{name}: no bands: it is measured and held to nothing");
+        }
         for finding in verdicts(&file.document.expected, digests, args.slack) {
             match finding.verdict {
                 Verdict::Held => self.held += 1,

@@ -2,7 +2,7 @@
 
 use trimtab_engine::Profile;
 use trimtab_workload::trace::Replay;
-use trimtab_workload::{Demand, Dist, Limits, Workload};
+use trimtab_workload::{Demand, Dist, Workload};
 
 use crate::{Scenario, Source};
 
@@ -80,7 +80,7 @@ pub fn fleet_requests_per_s(scenario: &Scenario) -> f64 {
 pub fn sessions_per_s(scenario: &Scenario, load: f64) -> f64 {
     let requests = load * fleet_requests_per_s(scenario);
     match &scenario.traffic.source {
-        Source::Trace(_) => requests,
+        Source::Trace(..) => requests,
         Source::Drawn(workload) => requests / requests_per_session(workload).max(1.0),
     }
 }
@@ -109,10 +109,10 @@ fn demand(source: &Source) -> Demand {
             .stream(SEED)
             .map(|stream| Demand::measure(stream, WEIGHED_SESSIONS))
             .unwrap_or_default(),
-        Source::Trace(trace) => {
+        Source::Trace(trace, limits) => {
             let replay = Replay {
                 time_scale: 1.0,
-                limits: Limits::default(),
+                limits: *limits,
             };
             let half = (trace.rows.len() / 2).min(WEIGHED_SESSIONS);
             if half == 0 {

@@ -145,6 +145,7 @@ fn scenario(s: &Settings<'_>, trace: TraceReader<'_>) -> Scenario {
         slo: slo(s),
         warm_up_s: s.f64("warm_up_s").range(0.0..=86_400.0).default(warm_up_s),
         measured_s: s.f64("measured_s").range(1.0..=86_400.0).default(60.0),
+        grace_s: s.f64("grace_s").range(0.0..=86_400.0).default(120.0),
         loads: lists::loads(s),
         seeds: lists::seeds(s),
         rules: lists::rules(s, &USUAL_RULES),
@@ -219,7 +220,7 @@ fn limits(s: &Settings<'_>, scenario: &mut Scenario) {
     let load = scenario.loads.iter().copied().fold(0.0, f64::max);
     let requests = fleet_per_s * load * (scenario.warm_up_s + scenario.measured_s);
     let stand_in =
-        matches!(&scenario.traffic.source, Source::Trace(trace) if trace.rows.is_empty());
+        matches!(&scenario.traffic.source, Source::Trace(trace, _) if trace.rows.is_empty());
     if requests > MOST_REQUESTS {
         let reason = format!("a run would have {requests:.0} requests");
         let fix = format!(

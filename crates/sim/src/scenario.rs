@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use trimtab_engine::Profile;
+use trimtab_workload::Limits;
 use trimtab_workload::trace::Trace;
 
 use crate::Rule;
@@ -32,6 +33,8 @@ pub struct Scenario {
     pub warm_up_s: f64,
     /// Seconds in which arriving requests count.
     pub measured_s: f64,
+    /// Seconds after that in which what was sent may end; what has not by then failed.
+    pub grace_s: f64,
     /// Offered load, as shares of capacity; one run each.
     pub loads: Vec<f64>,
     /// One run each.
@@ -143,8 +146,8 @@ pub struct Traffic {
 pub enum Source {
     /// A family of `trimtab_workload::FAMILIES` and how it arrives; the rate follows from the load.
     Drawn(trimtab_workload::Workload),
-    /// A recording; its times are stretched to the load, and it is repeated until the run ends.
-    Trace(Arc<Trace>),
+    /// A recording; its times are stretched to the load, so that a run is over when it is. Longer prompts and answers are cut to the limits.
+    Trace(Arc<Trace>, Limits),
 }
 
 /// What the deciders and the aggregator have wrong. All zero: nothing.

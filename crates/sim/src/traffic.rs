@@ -1,7 +1,7 @@
 //! The sessions of a run.
 
+use trimtab_workload::Session;
 use trimtab_workload::trace::Replay;
-use trimtab_workload::{Limits, Session};
 
 use crate::{Invalid, Scenario, Source, Traffic, capacity};
 
@@ -21,11 +21,11 @@ pub(crate) fn sessions(
             workload.arrivals = workload.arrivals.at_rate(rate);
             Ok(Box::new(workload.stream(seed)?))
         }
-        Source::Trace(trace) => {
+        Source::Trace(trace, limits) => {
             let own_rate = trace.rows.len() as f64 / trace.span_s().max(1e-3);
             let replay = Replay {
                 time_scale: own_rate / rate,
-                limits: Limits::default(),
+                limits: *limits,
             };
             Ok(Box::new(trace.sessions(seed, replay)))
         }
@@ -39,6 +39,6 @@ pub(crate) fn has_adapters(traffic: &Traffic) -> bool {
             .mix
             .iter()
             .any(|component| component.shape.adapters.is_some()),
-        Source::Trace(_) => false,
+        Source::Trace(..) => false,
     }
 }

@@ -20,9 +20,6 @@ use crate::proxy::{Arrived, Letter, Proxy};
 use crate::server::Server;
 use crate::{Invalid, Rule, Run, Scenario, percentile, rules, traffic};
 
-/// After the measured time, seconds for the measured requests to end.
-const GRACE_S: f64 = 120.0;
-
 /// Something that is due. Numbers are positions in the lists of the [`World`].
 #[derive(Debug)]
 enum Event {
@@ -166,7 +163,7 @@ impl<'a> World<'a> {
 
     fn run(mut self, load: f64, seed: u64) -> Run {
         self.begin();
-        let cut = self.measured.1 + nanos(GRACE_S);
+        let cut = self.measured.1 + nanos(self.scenario.grace_s);
         while let Some(event) = self.agenda.next() {
             let over = self.arrivals_over && self.open == 0;
             if over || self.agenda.now() > cut {

@@ -63,6 +63,7 @@ fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
         slo: Slo::default(),
         warm_up_s: 5.0,
         measured_s: 20.0,
+        grace_s: 120.0,
         loads: vec![1.0],
         seeds: vec![1],
         rules: vec![Rule::Oracle, Rule::Trimtab],

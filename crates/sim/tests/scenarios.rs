@@ -9,7 +9,7 @@
 )]
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use trimtab_sim::parse::{Document, Draft};
 use trimtab_sim::report::{Digest, Verdict, table, verdicts};
@@ -89,14 +89,48 @@ scenarios! {
     sysg_text "sysg-text",
 }
 
-#[test]
-fn no_scenario_is_left_out() {
-    let found: BTreeSet<String> = std::fs::read_dir(folder())
+/// Names of the scenarios of a folder.
+fn names(folder: &Path) -> BTreeSet<String> {
+    std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
         .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
+        .collect()
+}
+
+/// Those without bands are measured and held to nothing; they are read all the same.
+#[test]
+fn every_scenario_can_be_read_and_none_with_bands_is_left_out() {
+    let is_banded = |name: &String| {
+        let text = std::fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
+        let mut draft = Draft::parse(&text).unwrap();
+        // Weighing the work of a mix takes a while.
+        draft.set("workload.capacity_per_endpoint", "1").unwrap();
+        let read = draft.check(&mut |name| Err(format!("{name} is a trace; such go to traces")));
+        let document = read.unwrap_or_else(|problems| panic!("{name}:\n{problems}"));
+        assert_eq!(document.scenario.name, *name);
+        !document.expected.is_empty()
+    };
+    let found: BTreeSet<String> = names(&folder()).into_iter().filter(is_banded).collect();
     let named: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(found, named);
+}
+
+/// The traces are not part of the repository, so a few rows stand in for them.
+#[test]
+fn scenarios_of_traces_can_be_read() {
+    let folder = folder().join("traces");
+    let rows = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03,9,9\n2023-11-16 18:17:04,9,9\n";
+    for name in names(&folder) {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
+        let mut asked = String::new();
+        let read = Draft::parse(&text).unwrap().check(&mut |name| {
+            name.clone_into(&mut asked);
+            Ok(rows.as_bytes().to_vec())
+        });
+        let document = read.unwrap_or_else(|problems| panic!("{name}:\n{problems}"));
+        assert!(asked.starts_with("../../../../shared/traces/"), "{asked}");
+        assert_eq!((document.scenario.name, document.expected.len()), (name, 0));
+    }
 }

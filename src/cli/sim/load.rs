@@ -47,16 +47,15 @@ pub(super) fn files(args: &Args) -> Result<Vec<Loaded>> {
             let (path, other) = (path.display(), other.path.display());
             told.push(format!("{path}: name: {name:?}: is that of {other} too; files are named after it, give another"));
         }
-        if args.expect && document.expected.is_empty() {
-            told.push(format!(
-                "{}: expected: is missing; write bands under [expected], or leave out --expect",
-                path.display()
-            ));
-        }
         loaded.push(Loaded {
             path: path.clone(),
             document,
         });
+    }
+    let unbanded = |file: &Loaded| file.document.expected.is_empty();
+    if args.expect && !loaded.is_empty() && loaded.iter().all(unbanded) {
+        let none = "expected: is missing in every file; write bands under [expected], or leave out --expect";
+        told.push(none.to_owned());
     }
     if !told.is_empty() {
         bail!("{} problem(s)\n  {}", told.len(), told.join("\n  "));

@@ -2,7 +2,7 @@
 
 mod markdown;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,7 +12,8 @@ use crate::{project, run};
 /// Runs `trimtab sim --expect` over every scenario, records what came out and prints the comparison for README.md.
 /// `args` are passed on; with any, the record goes to target/sim, because it is not what others would compare with.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
-    let scenarios = scenarios()?;
+    let mut scenarios = scenarios()?;
+    scenarios.extend(recorded()?);
     run::step("trimtab", "build the command line, optimised", build)?;
     let folder = if args.is_empty() {
         let now = SystemTime::now()
@@ -50,16 +51,49 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
 /// Every scenario, by name. At least one.
 pub(crate) fn scenarios() -> Result<Vec<PathBuf>> {
     let folder = project::root().join("benches/scenarios");
+    let files = tomls(&folder)?;
+    if files.is_empty() {
+        bail!("{} has no scenario", folder.display());
+    }
+    Ok(files)
+}
+
+/// The scenarios of published traces, which are no part of the repository. Where a trace is missing its scenario is left out, which is told.
+fn recorded() -> Result<Vec<PathBuf>> {
+    let mut files = tomls(&project::root().join("benches/scenarios/traces"))?;
+    let mut missing = Vec::new();
+    files.retain(|file| match missing_trace(file) {
+        Some(trace) => {
+            missing.push(format!("  {}: {trace} is missing", file.display()));
+            false
+        }
+        None => true,
+    });
+    if !missing.is_empty() {
+        println!(
+            "left out, because their traces are not here (benches/README.md says whence to take them):\n{}",
+            missing.join("\n")
+        );
+    }
+    Ok(files)
+}
+
+/// The trace that a scenario names and that is not there. What else may be wrong with the file `trimtab sim` says.
+fn missing_trace(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with("trace = "))?;
+    let trace = file.parent()?.join(line.split('"').nth(1)?);
+    (!trace.is_file()).then(|| trace.display().to_string())
+}
+
+fn tomls(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries =
-        std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+        std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
     let mut files = entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<Vec<_>, _>>()?;
     files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
     files.sort();
-    if files.is_empty() {
-        bail!("{} has no scenario", folder.display());
-    }
     Ok(files)
 }
 
@@ -113,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn the_scenarios_are_those_of_the_study_and_five_more() {
+    fn the_scenarios_of_the_study_and_those_of_mixed_work_are_there() {
         let names: Vec<_> = scenarios()
             .unwrap()
             .iter()
             .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
             .collect();
-        assert_eq!(names.len(), 20, "{names:?}");
+        assert!(names.len() >= 35, "{names:?}");
         for name in [
             "rag",
             "rag-het",
@@ -130,8 +164,28 @@ mod tests {
             "sysg-own",
             "agent-text",
             "multi-text",
+            "demo",
+            "mix-2",
+            "mix-32",
+            "churn-drain",
         ] {
             assert!(names.iter().any(|found| found == name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_scenario_whose_trace_is_missing_is_told_from_one_whose_trace_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let _trace = write("here.csv", "a");
+        let here = write("a.toml", "[workload]\ntrace = \"here.csv\"\n");
+        let gone = write("b.toml", "[workload]\ntrace = \"gone.csv\"\n");
+        let drawn = write("c.toml", "[workload]\nfamily = \"chat\"\n");
+        assert_eq!((missing_trace(&here), missing_trace(&drawn)), (None, None));
+        assert!(missing_trace(&gone).unwrap().ends_with("gone.csv"));
     }
 }

@@ -15,8 +15,6 @@ const MOST_KV_TOKENS: u64 = 2_500_000_000;
 const MOST_ENTRIES: usize = 1_000;
 /// Accelerator of a group that names none, and endpoints of a file without a fleet.
 const USUAL: (&str, u32) = ("a100", 32);
-/// Context window of a replayed trace.
-const TRACE_CONTEXT_TOKENS: u32 = 32_000;
 
 /// The fleet at the start.
 pub(super) fn groups(s: &Settings<'_>) -> Vec<Group> {
@@ -248,7 +246,7 @@ fn classes_exist(s: &Settings<'_>, scenario: &Scenario, groups: &[&Group]) {
 /// Every endpoint can take every request.
 fn requests_fit(s: &Settings<'_>, source: &Source, groups: &[&Group]) {
     let (context, adapters) = match source {
-        Source::Trace(_) => (TRACE_CONTEXT_TOKENS, false),
+        Source::Trace(_, limits) => (limits.context_tokens, false),
         Source::Drawn(workload) => (
             workload.limits.context_tokens,
             workload

@@ -18,7 +18,7 @@ fn problems(text: &str) -> String {
 fn workload(text: &str) -> Workload {
     match check(text).unwrap().scenario.traffic.source {
         Source::Drawn(workload) => workload,
-        Source::Trace(_) => panic!("a trace"),
+        Source::Trace(..) => panic!("a trace"),
     }
 }
 
@@ -245,7 +245,7 @@ fn a_trace_is_asked_for_by_its_name_and_its_problems_are_told() {
     });
     let scenario = document.unwrap().scenario;
     assert_eq!(asked, ["x.csv"]);
-    assert!(matches!(&scenario.traffic.source, Source::Trace(trace) if trace.rows.len() == 50));
+    assert!(matches!(&scenario.traffic.source, Source::Trace(trace, _) if trace.rows.len() == 50));
     assert!(scenario.traffic.capacity_per_endpoint.unwrap() > 1.0);
     let refused = |bytes: &[u8]| {
         let draft = Draft::parse(text).unwrap();

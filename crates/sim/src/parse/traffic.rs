@@ -36,7 +36,7 @@ pub(super) fn read(s: &Settings<'_>, trace: TraceReader<'_>) -> (Traffic, bool) 
             .mix
             .iter()
             .any(|part| !matches!(part.shape.turns, Dist::Constant(turns) if turns <= 1.0)),
-        Source::Trace(_) => false,
+        Source::Trace(..) => false,
     };
     let traffic = Traffic {
         source,
@@ -63,7 +63,7 @@ fn recorded(s: &Settings<'_>, reader: TraceReader<'_>) -> Source {
             block_tokens: 0,
             rows: Vec::new(),
         });
-    Source::Trace(Arc::new(trace))
+    Source::Trace(Arc::new(trace), limits(s))
 }
 
 /// A family or a mix, with what the file has otherwise. The family `chat` stands in for one that has a problem.
@@ -71,12 +71,7 @@ fn drawn(s: &Settings<'_>) -> Source {
     let arrivals = bursts(s).unwrap_or(Arrivals::Poisson {
         sessions_per_s: ANY_RATE,
     });
-    let limits = Limits {
-        context_tokens: s
-            .u64("context_tokens")
-            .range(64..=1_000_000)
-            .default(u64::from(Limits::default().context_tokens)) as u32,
-    };
+    let limits = limits(s);
     let mut mix = mix(s);
     let overrides = Overrides::read(s);
     mix.iter_mut()
@@ -94,6 +89,15 @@ fn drawn(s: &Settings<'_>) -> Source {
         mix: vec![chat()],
         limits,
     })
+}
+
+fn limits(s: &Settings<'_>) -> Limits {
+    let usual = u64::from(Limits::default().context_tokens);
+    let context_tokens = s.u64("context_tokens").range(64..=1_000_000);
+    Limits {
+        // In range of the field.
+        context_tokens: context_tokens.default(usual) as u32,
+    }
 }
 
 fn chat() -> Component {
