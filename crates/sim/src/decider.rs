@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use trimtab_pick::{
-    Decision, EndpointId, Millis, Picker, Policy, Request, Rng, Sends, Snapshot, Ticket,
+    Decision, EndpointId, Millis, Outcome, Picker, Policy, Request, Rng, Sends, Snapshot, Ticket,
 };
 
 /// A [`Picker`] of any rule.
@@ -16,6 +16,7 @@ pub(crate) trait Decider: Debug {
     fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket;
     fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket);
     fn on_done(&mut self, now: Millis, ticket: Ticket);
+    fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome);
     fn sends(&self) -> Sends;
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId);
     fn take_moved(&mut self) -> Vec<(u64, EndpointId)>;
@@ -42,6 +43,9 @@ impl<P: Policy> Decider for Picker<P> {
     }
     fn on_done(&mut self, now: Millis, ticket: Ticket) {
         self.on_done(now, ticket);
+    }
+    fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome) {
+        let _is_out = self.on_outcome(now, ticket, outcome);
     }
     fn sends(&self) -> Sends {
         self.sends()

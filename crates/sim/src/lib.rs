@@ -27,10 +27,11 @@ mod rules;
 mod scenario;
 mod server;
 mod traffic;
+mod watch;
 mod world;
 
 pub use invalid::Invalid;
-pub use outcome::{Run, TrafficCounts, percentile};
+pub use outcome::{Prediction, Run, TrafficCounts, percentile};
 pub use rule::Rule;
 pub use scenario::{
     Change, Churn, Deciders, Errors, Group, Reports, Scenario, Slo, Source, Tables, Traffic,

@@ -1,7 +1,7 @@
 //! What is counted while a run goes on.
 
-use crate::outcome::TrafficCounts;
-use crate::{Rule, Run, Scenario, Slo};
+use crate::outcome::{Prediction, TrafficCounts};
+use crate::{Rule, Run, Scenario, Slo, percentile};
 
 /// One request that ended, with all tokens or without.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +11,8 @@ pub(crate) struct Ended {
     /// Absent: one token or none.
     pub(crate) tpot_s: Option<f64>,
     pub(crate) complete: bool,
+    /// What the decision thought the time to the first token would be; absent: its rule predicts nothing.
+    pub(crate) predicted_s: Option<f64>,
     /// What the SLO allows.
     pub(crate) allowed_s: f64,
 }
@@ -26,6 +28,11 @@ pub(crate) struct Measure {
     pub(crate) prompt_tokens: u64,
     pub(crate) cached_tokens: u64,
     pub(crate) ages: (f64, u64),
+    /// Requests of the whole run.
+    pub(crate) after_drain: u64,
+    /// By how many seconds predictions were wrong, and by what share of what was seen.
+    missed_s: Vec<f32>,
+    missed_share: Vec<f32>,
 }
 
 impl Measure {
@@ -36,6 +43,11 @@ impl Measure {
         self.tpot_s.extend(ended.tpot_s.map(|tpot| tpot as f32));
         let in_time = ended.ttft_s.is_some_and(|ttft| ttft <= ended.allowed_s);
         let flowing = ended.tpot_s.is_none_or(|tpot| tpot <= slo.tpot_s);
+        if let Some((predicted, seen)) = ended.predicted_s.zip(ended.ttft_s) {
+            let missed = (predicted - seen).abs();
+            self.missed_s.push(missed as f32);
+            self.missed_share.push((missed / seen.max(1e-6)) as f32);
+        }
         self.within += u64::from(ended.complete && in_time && flowing);
     }
 
@@ -60,6 +72,13 @@ impl Measure {
         self.ttft_s.extend((0..missing).map(|_| f32::INFINITY));
         self.ttft_s.sort_unstable_by(f32::total_cmp);
         self.tpot_s.sort_unstable_by(f32::total_cmp);
+        self.missed_s.sort_unstable_by(f32::total_cmp);
+        self.missed_share.sort_unstable_by(f32::total_cmp);
+        let prediction = Prediction {
+            missed_p50_s: percentile(&self.missed_s, 0.5),
+            missed_p90_s: percentile(&self.missed_s, 0.9),
+            missed_share_p50: percentile(&self.missed_share, 0.5),
+        };
         let share = |part: u64, whole: u64| part as f64 / (whole as f64).max(1.0);
         Run {
             scenario: scenario.name.clone(),
@@ -74,6 +93,8 @@ impl Measure {
             ttft_s: self.ttft_s,
             tpot_s: self.tpot_s,
             per_endpoint,
+            after_drain: self.after_drain,
+            prediction,
             traffic: TrafficCounts {
                 table_age_s: self.ages.0 / (self.ages.1 as f64).max(1.0),
                 ..traffic

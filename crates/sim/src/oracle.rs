@@ -75,7 +75,7 @@ fn cost_s(server: &Server, tokens: u32, chain: &[u64], weights: Weights) -> f64 
         + steps * step_s
         + blocks_s(server, uncached, step_s)
         + weights.decode * decode)
-        / profile.speed
+        / server.speed()
 }
 
 /// Seconds until running requests have given back the KV blocks that the request and the queue before it lack, at speed 1. What is

@@ -29,8 +29,25 @@ pub struct Run {
     pub hit_ratio: f64,
     /// Requests each endpoint got.
     pub per_endpoint: Vec<u64>,
+    /// Requests of the whole run that went to an endpoint which the table that decided says is draining.
+    pub after_drain: u64,
+    /// How wrong the rule's predictions were.
+    pub prediction: Prediction,
     /// Tables that left the aggregator, their mean size in bytes, and the reports that reached it, per second of the run.
     pub traffic: TrafficCounts,
+}
+
+/// By how much the time to the first token was another than the decision's: predicted wait + the uncached prompt at the prefill speed of the
+/// endpoint's row + one empty step, against what the proxy saw. Over measured requests that got a first token where the decision
+/// sent them. Absent: the rule predicts nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Prediction {
+    /// Median of the differences in seconds, whatever their sign.
+    pub missed_p50_s: Option<f64>,
+    /// Nine of ten are at or below.
+    pub missed_p90_s: Option<f64>,
+    /// Median of the differences over what was seen; 1: as large as that.
+    pub missed_share_p50: Option<f64>,
 }
 
 /// What passed between aggregator and proxies.

@@ -3,6 +3,7 @@
 //! Nothing is read from a disk here: the text is handed in, and a trace that the file names is asked for by its name.
 //! Everything in a file is bounded, so that none makes a run that does not fit a machine.
 
+mod churn;
 mod expected;
 mod fleet;
 mod lists;
@@ -136,7 +137,7 @@ fn scenario(s: &Settings<'_>, trace: TraceReader<'_>) -> Scenario {
     Scenario {
         name,
         fleet: fleet::groups(s),
-        churn: fleet::churn(s),
+        churn: churn::changes(s),
         deciders: deciders(s),
         tables: tables(s),
         reports: reports(s),

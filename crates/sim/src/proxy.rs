@@ -8,10 +8,11 @@ use trimtab_loadtable::limits::REPORTED_PREFIXES;
 use trimtab_loadtable::{
     EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
 };
-use trimtab_pick::{EndpointId, Request, Rng, Sends, Ticket};
+use trimtab_pick::{EndpointId, EndpointLoad, Outcome, Request, Rng, Sends, State, Ticket};
 
 use crate::clock::{Nanos, millis};
 use crate::decider::Decider;
+use crate::watch::Watch;
 use crate::{PLACEMENT_KEY, POOL};
 
 /// A table that came and was not indexed yet.
@@ -30,6 +31,15 @@ pub(crate) struct Letter {
     /// Absent: nothing changed since the last one.
     pub(crate) report: Option<Report>,
     pub(crate) sends: Sends,
+}
+
+/// What a decider says.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    /// Best first; empty: no opinion.
+    pub(crate) endpoints: Vec<EndpointId>,
+    /// Predicted seconds until the prefill starts at the first of them.
+    pub(crate) wait_s: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -52,6 +62,7 @@ pub(crate) struct Proxy {
     news_at: Option<Nanos>,
     news_planned: bool,
     pub(crate) delay: Nanos,
+    pub(crate) watch: Watch,
 }
 
 impl Proxy {
@@ -72,6 +83,7 @@ impl Proxy {
             news_at: None,
             news_planned: false,
             delay,
+            watch: Watch::default(),
         }
     }
 
@@ -111,8 +123,8 @@ impl Proxy {
         Some((now - self.adopted_at) as f64 / 1e9)
     }
 
-    /// The endpoint for `request`; absent: no opinion.
-    pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Option<EndpointId> {
+    /// The endpoints for `request`.
+    pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Chosen {
         self.decided += 1;
         self.changed = true;
         let decision = self.decider.choose(millis(now), &mut self.rng, request);
@@ -121,9 +133,35 @@ impl Proxy {
                 *self.prefixes.entry(key).or_default() += 1;
             }
         }
-        let index = *decision.choices.as_slice().first()?;
-        let endpoints = self.decider.snapshot()?.endpoints();
-        Some(endpoints.get(index as usize)?.id)
+        let Some(snapshot) = self.decider.snapshot() else {
+            return Chosen::default();
+        };
+        let id = |index: &u32| Some(snapshot.endpoints().get(*index as usize)?.id);
+        Chosen {
+            endpoints: decision.choices.as_slice().iter().filter_map(id).collect(),
+            wait_s: decision.wait_s,
+        }
+    }
+
+    /// Seconds from the sending of a request until its prefill is over, but for the steps in which that happens: the predicted wait and
+    /// what the endpoint's row says of the uncached prompt. Absent: nothing was predicted, or the row does not say.
+    pub(crate) fn predicted_ttft_s(&self, wait_s: Option<f64>, ticket: &Ticket) -> Option<f64> {
+        let tokens_per_s = f64::from(self.row(ticket.endpoint())?.prefill_tokens_per_s?);
+        let prefill_s = ticket.uncached_tokens() as f64 / tokens_per_s;
+        Some(wait_s? + prefill_s).filter(|ttft_s| ttft_s.is_finite())
+    }
+
+    /// Whether the table in use says that the endpoint is to get nothing new.
+    pub(crate) fn knows_draining(&self, endpoint: EndpointId) -> bool {
+        let row = self.row(endpoint);
+        row.is_some_and(|row| row.state == State::Draining)
+    }
+
+    fn row(&self, endpoint: EndpointId) -> Option<&EndpointLoad> {
+        let snapshot = self.decider.snapshot()?;
+        snapshot
+            .endpoints()
+            .get(snapshot.index_of(endpoint)? as usize)
     }
 
     /// One of `count`, for when there is no opinion.
@@ -162,6 +200,10 @@ impl Proxy {
             line.pending = line.pending.saturating_sub(1);
             line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
         });
+    }
+
+    pub(crate) fn on_outcome(&mut self, now: Nanos, ticket: &mut Ticket, outcome: Outcome) {
+        self.decider.on_outcome(millis(now), ticket, outcome);
     }
 
     pub(crate) fn on_done(&mut self, now: Nanos, at: usize, ticket: Ticket, failed: bool) {

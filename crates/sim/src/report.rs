@@ -8,7 +8,7 @@ pub use expect::{Band, Finding, Verdict, verdicts};
 pub use files::{csv, json};
 pub use table::table;
 
-use crate::{Rule, Run, TrafficCounts, percentile};
+use crate::{Prediction, Rule, Run, TrafficCounts, percentile};
 
 /// Points that are kept of a distribution; with this many the 99th percentile is exact.
 const CURVE_POINTS: usize = 2_000;
@@ -61,6 +61,10 @@ pub struct Digest {
     pub hit_ratio: f64,
     /// Requests of the endpoint with the most, over the mean; 1: all alike. 0 without requests.
     pub busiest_ratio: f64,
+    /// See [`Run::after_drain`].
+    pub after_drain: u64,
+    /// How wrong the rule's predictions were.
+    pub prediction: Prediction,
     /// What passed between aggregator and proxies.
     pub traffic: TrafficCounts,
     /// Time to first token at equally spaced shares, ascending, at most 2,000 points; for a picture.
@@ -84,6 +88,8 @@ impl Digest {
             slo_share: run.slo_share,
             hit_ratio: run.hit_ratio,
             busiest_ratio: busiest(&run.per_endpoint),
+            after_drain: run.after_drain,
+            prediction: run.prediction,
             traffic: run.traffic,
             ttft_curve_s: thinned(&run.ttft_s),
         }
@@ -157,6 +163,10 @@ pub struct Summary {
     pub hit_ratio: Option<Spread>,
     /// See [`Digest::busiest_ratio`].
     pub busiest_ratio: Option<Spread>,
+    /// By how many seconds predictions were wrong: p50 and p90; absent: the rule predicts nothing.
+    pub missed_s: [Option<Spread>; 2],
+    /// See [`Prediction::missed_share_p50`].
+    pub missed_share: Option<Spread>,
     /// Tables published per second.
     pub tables_per_s: Option<Spread>,
     /// Mean age in seconds of the table that decisions were made with.
@@ -207,6 +217,11 @@ fn summary(digests: &[Digest], load: f64, rule: Rule) -> Summary {
         slo_share: of(rule, |digest| Some(digest.slo_share)),
         hit_ratio: of(rule, |digest| Some(digest.hit_ratio)),
         busiest_ratio: of(rule, |digest| Some(digest.busiest_ratio)),
+        missed_s: [
+            of(rule, |digest| digest.prediction.missed_p50_s),
+            of(rule, |digest| digest.prediction.missed_p90_s),
+        ],
+        missed_share: of(rule, |digest| digest.prediction.missed_share_p50),
         tables_per_s: of(rule, |digest| Some(digest.traffic.tables_per_s)),
         table_age_s: of(rule, |digest| Some(digest.traffic.table_age_s)),
     }

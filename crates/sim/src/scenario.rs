@@ -82,6 +82,46 @@ pub enum Change {
         /// How many.
         count: u32,
     },
+    /// The newest endpoints of a class stop in the middle of what they do. They take requests and answer none; what they have stays open.
+    Hang {
+        /// The class.
+        class: String,
+        /// How many.
+        count: u32,
+        /// Whether the metrics page does not answer either; else it says what it said when the endpoint began to hang.
+        page_hangs: bool,
+    },
+    /// The newest endpoints of a class that were killed or hang come back, with empty caches and counters at zero. What hung there fails.
+    Recover {
+        /// The class.
+        class: String,
+        /// How many.
+        count: u32,
+    },
+    /// The newest endpoints of a class that serve become slower or faster, steps that have begun apart. Nobody tells.
+    Slow {
+        /// The class.
+        class: String,
+        /// How many.
+        count: u32,
+        /// Their speed is multiplied by it, above 0: 0.33 is a card that is throttled to a third.
+        factor: f64,
+    },
+}
+
+impl Change {
+    /// The class that it is about; absent: it brings its own.
+    #[must_use]
+    pub fn class(&self) -> Option<&str> {
+        match self {
+            Self::Add(_) => None,
+            Self::Drain { class, .. }
+            | Self::Kill { class, .. }
+            | Self::Hang { class, .. }
+            | Self::Recover { class, .. }
+            | Self::Slow { class, .. } => Some(class),
+        }
+    }
 }
 
 /// Who decides.

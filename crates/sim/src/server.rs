@@ -13,10 +13,27 @@ pub(crate) enum Life {
     Serving,
     /// Listed as draining.
     Draining,
-    /// Killed: does nothing, answers no scrape.
+    /// Takes requests and answers none; listed as before.
+    Hung {
+        /// Answers no scrape either.
+        page_hangs: bool,
+    },
+    /// Killed: connections to it fail, and it answers no scrape.
     Dead,
     /// No longer listed.
     Gone,
+}
+
+impl Life {
+    /// Whether connections to it succeed.
+    pub(crate) fn listens(self) -> bool {
+        matches!(self, Self::Serving | Self::Draining | Self::Hung { .. })
+    }
+
+    /// Whether it works on what it has.
+    pub(crate) fn works(self) -> bool {
+        matches!(self, Self::Serving | Self::Draining)
+    }
 }
 
 #[derive(Debug)]
@@ -28,6 +45,12 @@ pub(crate) struct Server {
     pub(crate) life: Life,
     /// A step is under way.
     pub(crate) stepping: bool,
+    /// How often it was started: the end of a step that an earlier start began means nothing.
+    pub(crate) starts: u32,
+    /// Its true speed is that of its profile times this.
+    pub(crate) pace: f64,
+    /// What its page says although it hangs.
+    frozen: Option<Box<Sample>>,
     /// Requests sent to it.
     pub(crate) got: u64,
     /// Uncached prompt tokens of requests that are queued, as known when they were sent: for the oracle.
@@ -52,6 +75,9 @@ impl Server {
             engine: Engine::new(profile)?,
             life: Life::Serving,
             stepping: false,
+            starts: 0,
+            pace: 1.0,
+            frozen: None,
             got: 0,
             queued_tokens: 0,
             cached_tokens: 0,
@@ -61,12 +87,37 @@ impl Server {
         })
     }
 
+    /// Stops in the middle of what it does. `adapters`: as for [`sample`](Self::sample).
+    pub(crate) fn hang(&mut self, page_hangs: bool, adapters: bool) {
+        self.frozen = Some(Box::new(self.sample(adapters)));
+        self.life = Life::Hung { page_hangs };
+    }
+
+    /// Starts anew, with nothing of what it had. Its requests are to be ended before.
+    pub(crate) fn restart(&mut self) -> Result<(), ProfileError> {
+        let fresh = Engine::new(self.engine.profile().clone())?;
+        self.engine = fresh;
+        self.life = Life::Serving;
+        (self.stepping, self.frozen) = (false, None);
+        self.starts += 1;
+        (self.queued_tokens, self.cached_tokens) = (0, 0);
+        (self.ttft_s, self.itl_s) = (SumCount::default(), SumCount::default());
+        self.step_tokens = SumCount::default();
+        Ok(())
+    }
+
+    /// How fast it is now, 1: as its profile describes.
+    pub(crate) fn speed(&self) -> f64 {
+        self.engine.profile().speed * self.pace
+    }
+
     /// Begins a step when there is something to do and none is under way.
     pub(crate) fn begin_step(&mut self, events: &mut Vec<Event>) -> Option<StepPlan> {
-        if self.stepping || self.life == Life::Dead {
+        if self.stepping || !self.life.works() {
             return None;
         }
-        let plan = self.engine.begin_step(events)?;
+        let mut plan = self.engine.begin_step(events)?;
+        plan.duration_s /= self.pace;
         self.stepping = true;
         add(
             &mut self.step_tokens,
@@ -87,6 +138,9 @@ impl Server {
 
     /// What a scrape would find, as vLLM says it: queue tokens are not among it.
     pub(crate) fn sample(&self, adapters: bool) -> Sample {
+        if let Some(frozen) = &self.frozen {
+            return Sample::clone(frozen);
+        }
         let (gauges, totals) = (self.engine.gauges(), self.engine.counters());
         let count = |value: u64| Some(value as f64);
         let name = |index: u32| crate::client::adapter_name(index);

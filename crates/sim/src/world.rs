@@ -1,5 +1,6 @@
 //! One run: the loop over what is due.
 
+mod connect;
 mod fleet;
 mod jobs;
 mod requests;
@@ -8,7 +9,7 @@ mod sync;
 use std::collections::HashMap;
 
 use trimtab_estimate::Sample;
-use trimtab_pick::{EndpointId, Ticket};
+use trimtab_pick::{EndpointId, Request, Ticket};
 use trimtab_workload::{Rng, Session, Turn};
 
 use crate::aggregator::Aggregator;
@@ -27,8 +28,8 @@ enum Event {
     Session,
     /// A session's next turn is sent.
     Turn(usize),
-    /// An endpoint's step ends.
-    StepEnds(usize),
+    /// A step ends that this start of the endpoint began.
+    StepEnds(usize, u32),
     /// An endpoint is scraped.
     Scrape(usize),
     /// What a scrape found arrives.
@@ -63,7 +64,15 @@ struct Job {
     live: usize,
     proxy: usize,
     server: usize,
+    /// Where the proxy has it in its books: elsewhere while it has not noticed a retry.
+    booked: usize,
     ticket: Option<Ticket>,
+    /// The proxy has asked what became of it.
+    asked: bool,
+    /// The request, while the books have it elsewhere than it is.
+    astray: Option<Box<Request>>,
+    /// Seconds to the first token as the decision had it; absent: the rule predicts nothing.
+    predicted_s: Option<f64>,
     sent_at: Nanos,
     first_at: Option<Nanos>,
     last_at: Nanos,
@@ -203,7 +212,7 @@ impl<'a> World<'a> {
         match event {
             Event::Session => self.on_session(),
             Event::Turn(live) => self.on_turn(live),
-            Event::StepEnds(server) => self.on_step_end(server),
+            Event::StepEnds(server, start) => self.on_step_end(server, start),
             Event::Scrape(server) => self.on_scrape(server),
             Event::Scraped(server, sample) => self.on_scraped(server, *sample),
             Event::Publish(number) => self.on_publish(number),

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
 use serde_json::Value;
-use trimtab_sim::{Invalid, Run, Scenario, TrafficCounts};
+use trimtab_sim::{Invalid, Prediction, Run, Scenario, TrafficCounts};
 
 use super::*;
 
@@ -39,6 +39,8 @@ fn stub(scenario: &Scenario, rule: Rule, load: f64, seed: u64) -> Result<Run, In
         slo_share: 0.95,
         hit_ratio: 0.5,
         per_endpoint: vec![1; 4],
+        after_drain: 0,
+        prediction: Prediction::default(),
         traffic: TrafficCounts::default(),
     })
 }

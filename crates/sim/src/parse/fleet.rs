@@ -1,9 +1,9 @@
-//! `[[fleet]]` and `[[churn]]`: the endpoints, and how they come and go.
+//! `[[fleet]]`: the endpoints.
 
 use trimtab_engine::{BLOCK_TOKENS, Profile};
 use trimtab_settings::Settings;
 
-use crate::{Change, Churn, Group, Scenario, Source};
+use crate::{Change, Group, Scenario, Source};
 
 /// Most endpoints, those of later included; a table holds as many.
 const MOST_ENDPOINTS: u64 = 10_000;
@@ -12,7 +12,7 @@ const MOST_ROWS: u64 = 10_000_000;
 /// Most tokens of KV cache of the fleet: a simulated block takes about 80 bytes once it is used.
 const MOST_KV_TOKENS: u64 = 2_500_000_000;
 /// Most groups, and most changes.
-const MOST_ENTRIES: usize = 1_000;
+pub(super) const MOST_ENTRIES: usize = 1_000;
 /// Accelerator of a group that names none, and endpoints of a file without a fleet.
 const USUAL: (&str, u32) = ("a100", 32);
 
@@ -39,69 +39,7 @@ pub(super) fn groups(s: &Settings<'_>) -> Vec<Group> {
     }
 }
 
-/// The changes, in the order of time.
-pub(super) fn churn(s: &Settings<'_>) -> Vec<Churn> {
-    let entries = s
-        .objects("churn")
-        .hint("write one [[churn]] per change")
-        .check(|entries| match entries.len() {
-            0..=MOST_ENTRIES => Ok(()),
-            count => Err(format!("has {count} entries, not 0 to {MOST_ENTRIES}")),
-        })
-        .default(Vec::new());
-    let mut churn: Vec<Churn> = entries.iter().filter_map(one_change).collect();
-    churn.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
-    churn
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Add,
-    Drain,
-    Kill,
-}
-
-/// `None`: a problem, which is recorded.
-fn one_change(s: &Settings<'_>) -> Option<Churn> {
-    let at_s = s
-        .f64("at_s")
-        .range(0.0..=172_800.0)
-        .hint("write seconds after the start of the run, warm-up included")
-        .required();
-    let kinds = [
-        ("add", Kind::Add),
-        ("drain", Kind::Drain),
-        ("kill", Kind::Kill),
-    ];
-    let kind = s
-        .string("change")
-        .hint("write add, drain or kill")
-        .one_of(&kinds)
-        .required_or(Kind::Kill);
-    let change = match kind {
-        Kind::Add => Change::Add(group(s)?),
-        Kind::Drain => {
-            let (class, count) = some_of_a_class(s);
-            Change::Drain { class, count }
-        }
-        Kind::Kill => {
-            let (class, count) = some_of_a_class(s);
-            Change::Kill { class, count }
-        }
-    };
-    Some(Churn { at_s, change })
-}
-
-fn some_of_a_class(s: &Settings<'_>) -> (String, u32) {
-    let class = s
-        .string("class")
-        .hint("name a class of the fleet")
-        .max_bytes(64)
-        .required();
-    (class, count(s))
-}
-
-fn count(s: &Settings<'_>) -> u32 {
+pub(super) fn count(s: &Settings<'_>) -> u32 {
     s.u64("count")
         .range(1..=MOST_ENDPOINTS)
         .hint("write how many endpoints")
@@ -109,7 +47,7 @@ fn count(s: &Settings<'_>) -> u32 {
 }
 
 /// `None`: a problem, which is recorded.
-fn group(s: &Settings<'_>) -> Option<Group> {
+pub(super) fn group(s: &Settings<'_>) -> Option<Group> {
     let names: Vec<&str> = Profile::names().collect();
     let named = s
         .string("profile")
@@ -196,7 +134,7 @@ pub(super) fn fits(s: &Settings<'_>, scenario: &Scenario) {
         .iter()
         .filter_map(|churn| match &churn.change {
             Change::Add(group) => Some(group),
-            Change::Drain { .. } | Change::Kill { .. } => None,
+            _ => None,
         });
     let groups: Vec<&Group> = scenario.fleet.iter().chain(added).collect();
     machine_holds(s, &groups, scenario.deciders.count);
@@ -229,8 +167,8 @@ fn machine_holds(s: &Settings<'_>, groups: &[&Group], deciders: u32) {
 /// Changes concern classes that there are.
 fn classes_exist(s: &Settings<'_>, scenario: &Scenario, groups: &[&Group]) {
     for churn in &scenario.churn {
-        if let Change::Drain { class, .. } | Change::Kill { class, .. } = &churn.change
-            && !groups.iter().any(|group| group.class == *class)
+        if let Some(class) = churn.change.class()
+            && !groups.iter().any(|group| group.class == class)
         {
             let reason = format!("churn: {class:.64?} is no class of the fleet");
             let known: Vec<&str> = groups

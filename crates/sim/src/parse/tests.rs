@@ -127,6 +127,39 @@ fn fleet_and_churn_are_read_and_churn_is_sorted() {
 }
 
 #[test]
+fn endpoints_can_hang_recover_and_slow_down() {
+    let change = |kind: &str, more: &str| {
+        let text = format!(
+            "{SMALLEST}[[churn]]\nat_s = 5\nchange = '{kind}'\nclass = 'a100'\ncount = 2\n{more}\n"
+        );
+        check(&text).map(|document| document.scenario.churn[0].change.clone())
+    };
+    let (class, count) = ("a100".to_owned(), 2);
+    let hang = |page_hangs| Change::Hang {
+        class: class.clone(),
+        count,
+        page_hangs,
+    };
+    assert_eq!(change("hang", "").unwrap(), hang(false));
+    assert_eq!(change("hang", "page_hangs = true").unwrap(), hang(true));
+    let recover = change("recover", "").unwrap();
+    assert_eq!(recover.class(), Some("a100"));
+    let slow = change("slow", "factor = 0.5").unwrap();
+    assert!(matches!(
+        slow,
+        Change::Slow {
+            factor: 0.5,
+            count: 2,
+            ..
+        }
+    ));
+    let told = change("slow", "").unwrap_err().to_string();
+    assert!(told.contains("churn[0].factor: is required"), "{told}");
+    let told = change("hang", "factor = 2").unwrap_err().to_string();
+    assert!(told.contains("factor: 2: is not a known field"), "{told}");
+}
+
+#[test]
 fn every_problem_is_told_at_once_with_field_value_and_fix() {
     let text = "name = 'a/b'\nlaods = 1\nloads = [0.5, 7]\nseeds = 0\nrules = ['best']\n\
         [workload]\nfamily = 'chta'\nturns = { gometric = 2 }\n[tables]\nloss = 2\n\

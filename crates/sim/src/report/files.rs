@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json as object};
 
 use super::{Digest, Percentiles};
+use crate::Prediction;
 
-const COLUMNS: &str = "scenario,policy,load,seed,deciders,requests,failed,ttft_p50_s,ttft_p90_s,ttft_p99_s,tpot_p50_s,tpot_p90_s,tpot_p99_s,slo_share,hit_ratio,busiest_ratio,tables_per_s,table_bytes,reports_per_s,table_age_s\n";
+const COLUMNS: &str = "scenario,policy,load,seed,deciders,requests,failed,ttft_p50_s,ttft_p90_s,ttft_p99_s,tpot_p50_s,tpot_p90_s,tpot_p99_s,slo_share,hit_ratio,busiest_ratio,tables_per_s,table_bytes,reports_per_s,table_age_s,after_drain,missed_p50_s,missed_p90_s,missed_share_p50\n";
 
 /// A header line and one row per run. What is absent is empty, what never came is `inf`.
 #[must_use]
@@ -45,6 +46,18 @@ pub fn csv(digests: &[Digest]) -> String {
         ] {
             let _ = write!(out, ",{}", rounded(value));
         }
+        let _ = write!(out, ",{}", run.after_drain);
+        let Prediction {
+            missed_p50_s,
+            missed_p90_s,
+            missed_share_p50,
+        } = run.prediction;
+        for value in [missed_p50_s, missed_p90_s, missed_share_p50] {
+            let _ = match value {
+                Some(value) => write!(out, ",{}", rounded(value)),
+                None => write!(out, ","),
+            };
+        }
         out.push('\n');
     }
     out
@@ -74,6 +87,12 @@ fn one(run: &Digest) -> Value {
         "hit_ratio": rounded(run.hit_ratio),
         "requests": run.requests,
         "failed": run.failed,
+        "after_drain": run.after_drain,
+        "prediction": {
+            "missed_p50_s": run.prediction.missed_p50_s.map(rounded),
+            "missed_p90_s": run.prediction.missed_p90_s.map(rounded),
+            "missed_share_p50": run.prediction.missed_share_p50.map(rounded),
+        },
         "busiest_ratio": rounded(run.busiest_ratio),
         "tables_per_s": rounded(run.traffic.tables_per_s),
         "table_bytes": rounded(run.traffic.table_bytes),

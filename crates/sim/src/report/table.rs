@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Digest, Spread, Summary, summaries};
 
-const TITLES: [&str; 12] = [
+const TITLES: [&str; 15] = [
     "rule",
     "TTFT p50 s",
     "p90 s",
@@ -15,13 +15,16 @@ const TITLES: [&str; 12] = [
     "in SLO %",
     "hits %",
     "busiest",
+    "off p50 s",
+    "p90 s",
+    "off %",
     "tables/s",
     "age s",
 ];
 
 /// The results of one scenario, a block per load and a row per rule: means over seeds, and the standard deviation where
 /// there is more than one. `busiest` is the most loaded endpoint's requests over
-/// the mean, `age` that of the table decisions were made with; `never`: some seed had so many requests without a first token.
+/// the mean, `off` by how much the time to the first token was another than predicted (and the median of that over what it was), `age` that of the table decisions were made with; `never`: some seed had so many requests without a first token.
 #[must_use]
 pub fn table(digests: &[Digest]) -> String {
     let mut out = String::new();
@@ -50,12 +53,20 @@ pub fn table(digests: &[Digest]) -> String {
         if failed > 0 {
             let _ = writeln!(out, "{failed} requests ended without all their tokens");
         }
+        let late: u64 = of_load().map(|digest| digest.after_drain).sum();
+        if late > 0 {
+            let _ = writeln!(
+                out,
+                "{late} requests went after drain to an endpoint that their decider's table had as draining"
+            );
+        }
     }
     out
 }
 
-fn row(cell: &Summary) -> [String; 12] {
+fn row(cell: &Summary) -> [String; 15] {
     let [ttft_p50, ttft_p90, ttft_p99] = cell.ttft_s.map(|value| shown(value, 1.0));
+    let [missed_p50, missed_p90] = cell.missed_s.map(|value| shown(value, 1.0));
     let [tpot_p50, tpot_p99] = cell.tpot_s.map(|value| shown(value, 1e3));
     [
         cell.rule.as_str().to_owned(),
@@ -71,6 +82,9 @@ fn row(cell: &Summary) -> [String; 12] {
         share(cell.hit_ratio),
         cell.busiest_ratio
             .map_or_else(dash, |ratio| format!("{:.2}", ratio.mean)),
+        missed_p50,
+        missed_p90,
+        share(cell.missed_share),
         cell.tables_per_s
             .map_or_else(dash, |tables| format!("{:.1}", tables.mean)),
         cell.table_age_s
@@ -117,7 +131,7 @@ fn dash() -> String {
 }
 
 /// Columns as wide as they need to be, the first to the left, figures to the right.
-fn write_rows(out: &mut String, rows: &[[String; 12]]) {
+fn write_rows(out: &mut String, rows: &[[String; 15]]) {
     let titles = TITLES.map(str::to_owned);
     let all = || std::iter::once(&titles).chain(rows);
     let width = |column: usize| {

@@ -16,6 +16,8 @@ fn run(rule: Rule, load: f64, seed: u64, slowest_s: f64) -> Run {
         slo_share: 0.9,
         hit_ratio: 0.5,
         per_endpoint: vec![10, 30],
+        after_drain: 0,
+        prediction: Prediction::default(),
         traffic: TrafficCounts {
             tables_per_s: 20.0,
             ..TrafficCounts::default()

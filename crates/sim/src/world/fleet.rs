@@ -1,6 +1,7 @@
 //! Endpoints that come and go.
 
 use super::World;
+use super::jobs::End;
 use crate::server::{Life, Server};
 use crate::{Change, Group, Invalid};
 
@@ -42,11 +43,45 @@ impl World<'_> {
             Change::Kill { class, count } => {
                 for server in self.newest(class, *count) {
                     self.set_life(server, Life::Dead);
-                    self.fail_all(server);
+                    self.break_all(server);
                 }
             }
+            Change::Hang {
+                class,
+                count,
+                page_hangs,
+            } => self.each_newest(class, *count, |server, adapters| {
+                server.hang(*page_hangs, adapters);
+            }),
+            Change::Slow {
+                class,
+                count,
+                factor,
+            } => self.each_newest(class, *count, |server, _| server.pace *= factor),
+            Change::Recover { class, count } => self.recover(class, *count),
         }
         self.aggregator.list(self.agenda.now(), &self.servers);
+    }
+
+    /// `change` gets each endpoint, and whether the traffic has adapters.
+    fn each_newest(&mut self, class: &str, count: u32, change: impl Fn(&mut Server, bool)) {
+        let adapters = self.adapters;
+        for server in self.newest(class, count) {
+            if let Some(server) = self.servers.get_mut(server) {
+                change(server, adapters);
+            }
+        }
+    }
+
+    fn recover(&mut self, class: &str, count: u32) {
+        let is_down = |life| matches!(life, Life::Dead | Life::Hung { .. });
+        for server in self.newest_that(class, count, is_down) {
+            self.break_all(server);
+            if let Some(server) = self.servers.get_mut(server) {
+                // Its profile was good when it was added.
+                let _started = server.restart();
+            }
+        }
     }
 
     fn set_life(&mut self, server: usize, life: Life) {
@@ -56,8 +91,11 @@ impl World<'_> {
     }
 
     fn newest(&self, class: &str, count: u32) -> Vec<usize> {
-        let of_class =
-            |(_, server): &(usize, &Server)| server.class == class && server.life == Life::Serving;
+        self.newest_that(class, count, |life| life == Life::Serving)
+    }
+
+    fn newest_that(&self, class: &str, count: u32, is: impl Fn(Life) -> bool) -> Vec<usize> {
+        let of_class = |(_, server): &(usize, &Server)| server.class == class && is(server.life);
         let servers = self.servers.iter().enumerate().rev();
         servers
             .filter(of_class)
@@ -66,7 +104,8 @@ impl World<'_> {
             .collect()
     }
 
-    fn fail_all(&mut self, server: usize) {
+    /// Connections to the endpoint are closed.
+    fn break_all(&mut self, server: usize) {
         let here = |(_, job): &(usize, &Option<super::Job>)| {
             job.as_ref().is_some_and(|job| job.server == server)
         };
@@ -78,7 +117,7 @@ impl World<'_> {
             .map(|(id, _)| id)
             .collect();
         for id in ids {
-            self.end(id as u64, false);
+            self.end(id as u64, End::Broken);
         }
     }
 }

@@ -7,7 +7,17 @@ use super::{Event, Job, World};
 use crate::clock::{nanos, seconds};
 use crate::measure::Ended;
 use crate::oracle;
-use crate::server::Life;
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// With all of its tokens.
+    Complete,
+    /// With an error of its own making.
+    Refused,
+    /// The connection was closed in the middle.
+    Broken,
+}
 
 impl World<'_> {
     pub(super) fn submit(&mut self, mut job: Job, turn: &Turn, chain: Vec<u64>) {
@@ -28,7 +38,7 @@ impl World<'_> {
         if to.engine.submit(request).is_err() {
             // Too long for the endpoint: it answers with an error.
             self.jobs.push(Some(job));
-            self.end(id, false);
+            self.end(id, End::Refused);
             return;
         }
         to.queued_tokens += u64::from(job.queued_tokens);
@@ -42,8 +52,8 @@ impl World<'_> {
             return;
         };
         if let Some(plan) = to.begin_step(&mut events) {
-            let at = self.agenda.now() + nanos(plan.duration_s).max(1);
-            self.agenda.plan(at, Event::StepEnds(server));
+            let (at, start) = (self.agenda.now() + nanos(plan.duration_s).max(1), to.starts);
+            self.agenda.plan(at, Event::StepEnds(server, start));
         }
         for event in events {
             if let EngineEvent::Admitted { id, cached_tokens } = event {
@@ -70,21 +80,21 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn on_step_end(&mut self, server: usize) {
+    pub(super) fn on_step_end(&mut self, server: usize, start: u32) {
         let mut events = Vec::new();
         let Some(from) = self.servers.get_mut(server) else {
             return;
         };
-        from.stepping = false;
-        if from.life == Life::Dead {
+        if from.starts != start || !from.life.works() {
             return;
         }
+        from.stepping = false;
         from.engine.finish_step(&mut events);
         for event in events {
             if let EngineEvent::Token { id, finished, .. } = event {
                 self.on_token(id);
                 if finished {
-                    self.end(id, true);
+                    self.end(id, End::Complete);
                 }
             }
         }
@@ -93,6 +103,7 @@ impl World<'_> {
 
     fn on_token(&mut self, id: u64) {
         let now = self.agenda.now();
+        self.find_astray(id);
         let Some(Some(job)) = self.jobs.get_mut(id as usize) else {
             return;
         };
@@ -104,7 +115,7 @@ impl World<'_> {
             server.on_first_token(seconds(now - job.sent_at), job.cached_tokens);
             let proxy = self.proxies.get_mut(job.proxy);
             if let Some((proxy, ticket)) = proxy.zip(job.ticket.as_mut()) {
-                proxy.on_first_byte(now, job.server, ticket);
+                proxy.on_first_byte(now, job.booked, ticket);
             }
         } else {
             server.on_token(seconds(now - job.last_at));
@@ -112,14 +123,28 @@ impl World<'_> {
         job.last_at = now;
     }
 
-    /// A request ended; `complete`: with all of its tokens.
-    pub(super) fn end(&mut self, id: u64, complete: bool) {
-        let Some(job) = self.jobs.get_mut(id as usize).and_then(Option::take) else {
+    fn find_astray(&mut self, id: u64) {
+        let Some(slot) = self.jobs.get_mut(id as usize) else {
             return;
         };
-        let now = self.agenda.now();
-        if let Some((proxy, ticket)) = self.proxies.get_mut(job.proxy).zip(job.ticket) {
-            proxy.on_done(now, job.server, ticket, !complete);
+        if let Some(mut job) = slot.take_if(|job| job.astray.is_some()) {
+            self.notice(&mut job);
+            if let Some(slot) = self.jobs.get_mut(id as usize) {
+                *slot = Some(job);
+            }
+        }
+    }
+
+    /// A request ended.
+    pub(super) fn end(&mut self, id: u64, end: End) {
+        let Some(mut job) = self.jobs.get_mut(id as usize).and_then(Option::take) else {
+            return;
+        };
+        let (now, complete) = (self.agenda.now(), end == End::Complete);
+        self.tell(&mut job, end);
+        let proxy = self.proxies.get_mut(job.proxy);
+        if let Some((proxy, ticket)) = proxy.zip(job.ticket.take()) {
+            proxy.on_done(now, job.booked, ticket, !complete);
         }
         if job.measured {
             self.open -= 1;
@@ -132,6 +157,7 @@ impl World<'_> {
                     .filter(|_| complete && gaps > 0)
                     .map(|span| span / f64::from(gaps)),
                 complete,
+                predicted_s: job.predicted_s,
                 allowed_s: slo.ttft_s + slo.prefill_factor * self.idle_ttft_s(job.prompt_tokens),
             };
             self.measure.on_end(&ended, slo);
@@ -146,6 +172,7 @@ impl World<'_> {
                 ttft_s: None,
                 tpot_s: None,
                 complete: false,
+                predicted_s: None,
                 allowed_s: 0.0,
             };
             self.measure.on_end(&ended, &self.scenario.slo);

@@ -1,14 +1,11 @@
 //! Sessions and the requests that they send.
 
 use trimtab_engine::BLOCK_TOKENS;
-use trimtab_pick::{Request, Ticket};
 use trimtab_workload::{Part, Role, Turn, block_hashes};
 
 use super::{Event, Job, Live, World};
+use crate::Deciders;
 use crate::clock::nanos;
-use crate::oracle;
-use crate::server::Life;
-use crate::{Deciders, client};
 
 /// Upper ends of the deciders' shares of the requests.
 pub(super) fn shares(deciders: &Deciders) -> Vec<f64> {
@@ -104,33 +101,28 @@ impl World<'_> {
             0.0 => 1.0,
             sigma => (sigma * self.rng.normal()).exp(),
         };
-        let tokens = turn.prompt.tokens();
-        let (server, request) = match self.oracle {
-            Some(weights) => {
-                let chosen = oracle::choose(&self.servers, tokens, &chain, turn.adapter, weights);
-                (chosen, None)
-            }
-            None => {
-                let (server, request) = self.decide(turn, session, proxy, stretch, measured);
-                (server, Some(request))
-            }
+        let placed = match self.oracle {
+            Some(weights) => self.foresee(turn, &chain, weights),
+            None => self.place(turn, session, proxy, stretch, measured),
         };
-        let now = self.agenda.now();
-        let Some(server) = server.filter(|at| self.is_up(*at)) else {
-            // Nothing is listening: the request fails at once.
+        let Some(placed) = placed else {
             self.end_unsent(live, measured);
             return;
         };
-        let ticket = request.and_then(|request| self.book(server, proxy, &request));
+        let now = self.agenda.now();
         let job = Job {
             live,
             proxy,
-            server,
-            ticket,
+            server: placed.server,
+            booked: placed.booked,
+            ticket: placed.ticket,
+            asked: placed.asked,
+            astray: placed.astray,
+            predicted_s: placed.predicted_s,
             sent_at: now,
             first_at: None,
             last_at: now,
-            prompt_tokens: tokens,
+            prompt_tokens: turn.prompt.tokens(),
             output_tokens: turn.answer.tokens,
             queued_tokens: 0,
             cached_tokens: 0,
@@ -138,59 +130,5 @@ impl World<'_> {
             measured,
         };
         self.submit(job, turn, chain);
-    }
-
-    fn is_up(&self, server: usize) -> bool {
-        let life = self.servers.get(server).map(|server| server.life);
-        matches!(life, Some(Life::Serving | Life::Draining))
-    }
-
-    /// The proxy's decision, and what it knew.
-    fn decide(
-        &mut self,
-        turn: &Turn,
-        session: u64,
-        proxy: usize,
-        stretch: f64,
-        measured: bool,
-    ) -> (Option<usize>, Request) {
-        let now = self.agenda.now();
-        let Some(decider) = self.proxies.get_mut(proxy) else {
-            return (None, Request::default());
-        };
-        decider.catch_up();
-        if measured {
-            self.measure.on_age(decider.table_age_s(now));
-        }
-        let deciders = &self.scenario.deciders;
-        let view = match (deciders.marked, deciders.own_endings) {
-            (false, _) => client::unmarked,
-            (true, true) => client::own_ending,
-            (true, false) => client::request,
-        };
-        let request = view(turn, session, stretch, decider.table());
-        let chosen = decider.choose(now, &request);
-        // Without an opinion the proxy balances by itself; which way does not matter in the moments before the first table.
-        let at = match chosen {
-            Some(id) => self.by_id.get(&id).copied(),
-            None => Some(decider.any_of(self.servers.len())),
-        };
-        (at, request)
-    }
-
-    /// The proxy sends the request to the endpoint; large placements are news. Absent: there is no such proxy or endpoint.
-    fn book(&mut self, server: usize, proxy: usize, request: &Request) -> Option<Ticket> {
-        let now = self.agenda.now();
-        let decider = self.proxies.get_mut(proxy)?;
-        let to = self.servers.get(server)?;
-        let ticket = decider.on_sent(now, (to.id, server), &to.address, request);
-        let reports = &self.scenario.reports;
-        let gap_s = reports.news_gap_s.filter(|_| reports.enabled);
-        if let Some(gap_s) = gap_s.filter(|_| ticket.is_news())
-            && let Some(at) = decider.plan_news(now, nanos(gap_s))
-        {
-            self.agenda.plan(at, Event::News(proxy));
-        }
-        Some(ticket)
     }
 }

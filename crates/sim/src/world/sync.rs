@@ -51,8 +51,10 @@ impl World<'_> {
         };
         match from.life {
             Life::Gone => return,
-            Life::Dead => self.aggregator.on_scrape_failed(&from.address),
-            Life::Serving | Life::Draining => {
+            Life::Dead | Life::Hung { page_hangs: true } => {
+                self.aggregator.on_scrape_failed(&from.address);
+            }
+            Life::Serving | Life::Draining | Life::Hung { page_hangs: false } => {
                 let sample = Box::new(from.sample(self.adapters));
                 self.agenda
                     .plan(now + nanos(SCRAPE_S), Event::Scraped(server, sample));

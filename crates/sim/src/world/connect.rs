@@ -1,0 +1,206 @@
+//! From a decision to the endpoint that takes the request, as `deploy/envoy` goes about it: where a connection fails the next of the
+//! decision's endpoints is tried, three in all, and the filter may notice that only later.
+//!
+//! Left out: Envoy's own pauses between tries (12 ms on average before the first) and its outlier detection.
+
+use trimtab_pick::{Outcome, Request, Ticket};
+use trimtab_workload::Turn;
+
+use super::jobs::End;
+use super::{Event, Job, World};
+use crate::client;
+use crate::clock::{Nanos, nanos};
+use crate::oracle::{self, Weights};
+use crate::proxy::Chosen;
+use crate::server::Life;
+
+/// Endpoints that are tried for one request: `num_retries` is 2.
+const MOST_TRIES: usize = 3;
+
+/// A request that found its endpoint.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) server: usize,
+    pub(super) booked: usize,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) asked: bool,
+    pub(super) astray: Option<Box<Request>>,
+    pub(super) predicted_s: Option<f64>,
+}
+
+impl World<'_> {
+    /// Where the oracle sends it, whom nobody keeps books for. Absent: nobody serves.
+    pub(super) fn foresee(&self, turn: &Turn, chain: &[u64], weights: Weights) -> Option<Placed> {
+        let tokens = turn.prompt.tokens();
+        let server = oracle::choose(&self.servers, tokens, chain, turn.adapter, weights)?;
+        Some(Placed {
+            server,
+            booked: server,
+            ticket: None,
+            asked: false,
+            astray: None,
+            predicted_s: None,
+        })
+    }
+
+    /// Where the proxy's decision and its tries bring it. Absent: none of those that were tried can be reached.
+    pub(super) fn place(
+        &mut self,
+        turn: &Turn,
+        session: u64,
+        proxy: usize,
+        stretch: f64,
+        measured: bool,
+    ) -> Option<Placed> {
+        let now = self.agenda.now();
+        let decider = self.proxies.get_mut(proxy)?;
+        decider.catch_up();
+        if measured {
+            self.measure.on_age(decider.table_age_s(now));
+        }
+        let deciders = &self.scenario.deciders;
+        let view = match (deciders.marked, deciders.own_endings) {
+            (false, _) => client::unmarked,
+            (true, true) => client::own_ending,
+            (true, false) => client::request,
+        };
+        let request = view(turn, session, stretch, decider.table());
+        let chosen = decider.choose(now, &request);
+        self.connect(proxy, &chosen, &request)
+    }
+
+    fn connect(&mut self, proxy: usize, chosen: &Chosen, request: &Request) -> Option<Placed> {
+        let now = self.agenda.now();
+        let first = self.nth(proxy, chosen, 0)?;
+        let mut ticket = self.book(first, proxy, request)?;
+        let (mut last, mut tries) = (first, 1);
+        while !self.listens(last) && tries < MOST_TRIES {
+            last = self.nth(proxy, chosen, tries).unwrap_or(last);
+            tries += 1;
+        }
+        let reached = self.listens(last);
+        let decider = self.proxies.get_mut(proxy)?;
+        // Whoever fails is asked about in any case.
+        let asked = decider.watch.samples(now) || !reached;
+        let mut booked = first;
+        if asked && last != first {
+            ticket = self.move_books(now, proxy, (first, ticket), last, request)?;
+            booked = last;
+        }
+        let decider = self.proxies.get_mut(proxy)?;
+        if !reached {
+            decider.watch.on_wrong(now);
+            decider.on_outcome(now, &mut ticket, Outcome::ConnectFailure);
+            decider.on_done(now, booked, ticket, true);
+            return None;
+        }
+        let to = self.servers.get(last)?;
+        let wait_s = match last == first {
+            true => chosen.wait_s,
+            false => None,
+        };
+        let step_s = to.engine.profile().step_base_s / to.speed();
+        let predicted_s = decider
+            .predicted_ttft_s(wait_s, &ticket)
+            .map(|ttft_s| ttft_s + step_s);
+        let drains = to.life == Life::Draining && decider.knows_draining(to.id);
+        self.measure.after_drain += u64::from(drains);
+        Some(Placed {
+            server: last,
+            booked,
+            ticket: Some(ticket),
+            asked,
+            astray: (booked != last).then(|| Box::new(*request)),
+            predicted_s,
+        })
+    }
+
+    /// The `nth` endpoint that is tried. Without an opinion the proxy balances by itself; which way does not matter in the moments
+    /// before the first table.
+    fn nth(&mut self, proxy: usize, chosen: &Chosen, nth: usize) -> Option<usize> {
+        match chosen.endpoints.is_empty() {
+            true => Some(self.proxies.get_mut(proxy)?.any_of(self.servers.len())),
+            false => self.by_id.get(chosen.endpoints.get(nth)?).copied(),
+        }
+    }
+
+    fn listens(&self, server: usize) -> bool {
+        let server = self.servers.get(server);
+        server.is_some_and(|server| server.life.listens())
+    }
+
+    /// The proxy sends the request to the endpoint; large placements are news. Absent: there is no such proxy or endpoint.
+    fn book(&mut self, server: usize, proxy: usize, request: &Request) -> Option<Ticket> {
+        let now = self.agenda.now();
+        let decider = self.proxies.get_mut(proxy)?;
+        let to = self.servers.get(server)?;
+        let ticket = decider.on_sent(now, (to.id, server), &to.address, request);
+        let reports = &self.scenario.reports;
+        let gap_s = reports.news_gap_s.filter(|_| reports.enabled);
+        if let Some(gap_s) = gap_s.filter(|_| ticket.is_news())
+            && let Some(at) = decider.plan_news(now, nanos(gap_s))
+        {
+            self.agenda.plan(at, Event::News(proxy));
+        }
+        Some(ticket)
+    }
+
+    /// The proxy notices that a retry brought the request elsewhere. Why it was passed over it cannot know.
+    fn move_books(
+        &mut self,
+        now: Nanos,
+        proxy: usize,
+        (from, mut ticket): (usize, Ticket),
+        to: usize,
+        request: &Request,
+    ) -> Option<Ticket> {
+        let decider = self.proxies.get_mut(proxy)?;
+        decider.watch.on_wrong(now);
+        decider.on_outcome(now, &mut ticket, Outcome::ServerError);
+        decider.on_done(now, from, ticket, true);
+        let to_server = self.servers.get(to)?;
+        Some(decider.on_sent(now, (to_server.id, to), &to_server.address, request))
+    }
+
+    /// While a proxy doubts it asks about answers under way too, and so finds those that a retry brought elsewhere.
+    pub(super) fn notice(&mut self, job: &mut Job) {
+        let now = self.agenda.now();
+        let proxy = self.proxies.get(job.proxy);
+        if job.astray.is_none() || !proxy.is_some_and(|proxy| proxy.watch.doubts(now)) {
+            return;
+        }
+        let Some((request, ticket)) = job.astray.take().zip(job.ticket.take()) else {
+            return;
+        };
+        let started = !ticket.is_pending();
+        let (from, to) = (job.booked, job.server);
+        job.ticket = self.move_books(now, job.proxy, (from, ticket), to, &request);
+        job.booked = to;
+        let proxy = self.proxies.get_mut(job.proxy);
+        if let Some((proxy, ticket)) = proxy.zip(job.ticket.as_mut().filter(|_| started)) {
+            proxy.on_first_byte(now, to, ticket);
+        }
+    }
+
+    /// What the end of a request tells its proxy about the endpoint.
+    pub(super) fn tell(&mut self, job: &mut Job, end: End) {
+        let now = self.agenda.now();
+        self.notice(job);
+        let proxy = self.proxies.get_mut(job.proxy);
+        let Some((proxy, ticket)) = proxy.zip(job.ticket.as_mut()) else {
+            return;
+        };
+        let outcome = match end {
+            End::Broken => {
+                proxy.watch.on_wrong(now);
+                Outcome::Reset
+            }
+            // An error of the client's is as good as an answer.
+            End::Complete | End::Refused => Outcome::Ok,
+        };
+        job.asked |= proxy.watch.doubts(now);
+        if job.asked {
+            proxy.on_outcome(now, ticket, outcome);
+        }
+    }
+}
