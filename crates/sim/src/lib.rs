@@ -34,7 +34,8 @@ pub use invalid::Invalid;
 pub use outcome::{Prediction, Run, TrafficCounts, percentile};
 pub use rule::Rule;
 pub use scenario::{
-    Change, Churn, Deciders, Errors, Group, Reports, Scenario, Slo, Source, Tables, Traffic,
+    Central, Change, Churn, Deciders, Errors, Group, Reports, Scenario, Slo, Source, Tables,
+    Traffic,
 };
 pub use world::run;
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use trimtab_settings::{Problems, Settings};
 
 use crate::report::Band;
-use crate::{Deciders, Errors, Reports, Rule, Scenario, Slo, Source, Tables, capacity};
+use crate::{Central, Deciders, Errors, Reports, Rule, Scenario, Slo, Source, Tables, capacity};
 
 /// Longest scenario file in bytes.
 pub const MOST_TEXT_BYTES: usize = 256 * 1024;
@@ -141,6 +141,7 @@ fn scenario(s: &Settings<'_>, trace: TraceReader<'_>) -> Scenario {
         deciders: deciders(s),
         tables: tables(s),
         reports: reports(s),
+        central: central(s),
         traffic,
         errors: errors(s),
         slo: slo(s),
@@ -161,6 +162,20 @@ fn deciders(s: &Settings<'_>) -> Deciders {
         sticky: s.bool("sticky").default(false),
         marked: s.bool("marked").default(true),
         own_endings: s.bool("own_endings").default(false),
+    }
+}
+
+fn central(s: &Settings<'_>) -> Central {
+    let s = s.section("central");
+    let block_tokens = s
+        .u64("block_tokens")
+        .hint("write 16, 32, 48 or 64")
+        .check(|tokens| match tokens {
+            16 | 32 | 48 | 64 => Ok(()),
+            _ => Err("is no multiple of 16 from 16 to 64"),
+        });
+    Central {
+        block_tokens: block_tokens.default(u64::from(Central::default().block_tokens)) as u32,
     }
 }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use trimtab_engine::BLOCK_TOKENS;
 use trimtab_loadtable::limits::REPORTED_PREFIXES;
 use trimtab_loadtable::{
     EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
 };
+use trimtab_pick::baseline::PromptBlocks;
 use trimtab_pick::{EndpointId, EndpointLoad, Outcome, Request, Rng, Sends, State, Ticket};
 
 use crate::clock::{Nanos, millis};
@@ -46,6 +48,7 @@ pub(crate) struct Chosen {
 pub(crate) struct Proxy {
     number: u64,
     decider: Box<dyn Decider>,
+    blocks: Option<PromptBlocks>,
     rng: Rng,
     table: Option<Arc<Table>>,
     inbox: Option<Arrived>,
@@ -66,10 +69,17 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn new(number: u64, decider: Box<dyn Decider>, seed: u64, delay: Nanos) -> Self {
+    /// `blocks`: where the decider finds the blocks of the prompt, if it reads prompts.
+    pub(crate) fn new(
+        number: u64,
+        (decider, blocks): (Box<dyn Decider>, Option<PromptBlocks>),
+        seed: u64,
+        delay: Nanos,
+    ) -> Self {
         Self {
             number,
             decider,
+            blocks,
             rng: Rng::new(seed),
             table: None,
             inbox: None,
@@ -121,6 +131,15 @@ impl Proxy {
     pub(crate) fn table_age_s(&self, now: Nanos) -> Option<f64> {
         self.table.as_ref()?;
         Some((now - self.adopted_at) as f64 / 1e9)
+    }
+
+    /// The prompt of the request that is chosen for next, as the chain of its [`BLOCK_TOKENS`]-token blocks.
+    pub(crate) fn read(&self, chain: &[u64]) {
+        if let Some(blocks) = &self.blocks {
+            let each = (blocks.block_tokens() / BLOCK_TOKENS).max(1) as usize;
+            // The hash of a block covers all before it, so that the last one of each larger block is that block's.
+            blocks.set(chain.iter().skip(each - 1).step_by(each).copied());
+        }
     }
 
     /// The endpoints for `request`.

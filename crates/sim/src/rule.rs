@@ -17,7 +17,8 @@ pub enum Rule {
     LeastRequest,
     /// The shortest predicted wait of two random rows, in each proxy.
     PowerOfTwo,
-    /// The reference endpoint picker's scorers in one central picker, metrics every 50 ms.
+    /// The reference endpoint picker's scorers in one central picker, metrics every 50 ms, hashes of the prompts' own blocks
+    /// ([`crate::Central`]).
     EppCentral,
     /// The same, which also counts what it has sent since its metrics: an idealisation, stronger than the default.
     EppCentralInFlight,

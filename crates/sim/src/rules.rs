@@ -1,6 +1,6 @@
 //! From the name of a rule to the deciders that follow it.
 
-use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
+use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, PromptBlocks, Random, RoundRobin};
 use trimtab_pick::{Config, Picker};
 
 use crate::decider::Decider;
@@ -20,8 +20,19 @@ pub(crate) fn setting(scenario: &Scenario, rule: Rule) -> Scenario {
     scenario
 }
 
-/// A decider that follows the rule.
-pub(crate) fn decider(rule: Rule) -> Box<dyn Decider> {
+/// What the central picker is told of each prompt beside the request, which holds no more than a filter can know; absent: the rule
+/// goes by the request alone.
+pub(crate) fn blocks(scenario: &Scenario, rule: Rule) -> Option<PromptBlocks> {
+    let is_central = matches!(rule, Rule::EppCentral | Rule::EppCentralInFlight);
+    is_central.then(|| PromptBlocks::new(scenario.central.block_tokens))
+}
+
+/// A decider that follows the rule. `blocks`: as [`blocks`] gives them.
+pub(crate) fn decider(rule: Rule, blocks: Option<PromptBlocks>) -> Box<dyn Decider> {
+    let epp = |count_in_flight| match blocks {
+        Some(blocks) => Epp::with_blocks(count_in_flight, blocks),
+        None => Epp::new(count_in_flight),
+    };
     match rule {
         // The oracle decides by itself; its proxies are never asked.
         Rule::Oracle | Rule::Trimtab => Box::new(Picker::new(Config::default())),
@@ -30,7 +41,7 @@ pub(crate) fn decider(rule: Rule) -> Box<dyn Decider> {
         Rule::Random => Box::new(Picker::with_policy(Random)),
         Rule::LeastRequest => Box::new(Picker::with_policy(LeastRequest)),
         Rule::PowerOfTwo => Box::new(Picker::with_policy(PowerOfTwo)),
-        Rule::EppCentral | Rule::EppEach => Box::new(Picker::with_policy(Epp::new(false))),
-        Rule::EppCentralInFlight => Box::new(Picker::with_policy(Epp::new(true))),
+        Rule::EppCentral | Rule::EppEach => Box::new(Picker::with_policy(epp(false))),
+        Rule::EppCentralInFlight => Box::new(Picker::with_policy(epp(true))),
     }
 }

@@ -23,6 +23,8 @@ pub struct Scenario {
     pub tables: Tables,
     /// What proxies say to the aggregator, and how it travels.
     pub reports: Reports,
+    /// How the central picker reads prompts.
+    pub central: Central,
     /// What is asked.
     pub traffic: Traffic,
     /// What the deciders and the aggregator have wrong.
@@ -138,6 +140,20 @@ pub struct Deciders {
     pub marked: bool,
     /// Whether each marked system prompt ends with something of its own: all of it is shared but a few tokens.
     pub own_endings: bool,
+}
+
+/// How the central pickers ([`Rule::EppCentral`], [`Rule::EppCentralInFlight`]) read prompts: the text itself, whatever marks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Central {
+    /// Tokens of a block, 16 to 64 and a multiple of 16. It looks at 256 blocks of a prompt.
+    pub block_tokens: u32,
+}
+
+impl Default for Central {
+    /// As in the Gateway API Inference Extension's endpoint picker, v1.5.0.
+    fn default() -> Self {
+        Self { block_tokens: 16 }
+    }
 }
 
 /// How tables are made and travel.

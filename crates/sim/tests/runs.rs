@@ -3,8 +3,8 @@
 
 use trimtab_engine::Profile;
 use trimtab_sim::{
-    Change, Churn, Deciders, Errors, Group, Invalid, Reports, Rule, Run, Scenario, Slo, Source,
-    Tables, Traffic, percentile, run,
+    Central, Change, Churn, Deciders, Errors, Group, Invalid, Reports, Rule, Run, Scenario, Slo,
+    Source, Tables, Traffic, percentile, run,
 };
 use trimtab_workload::{Arrivals, Component, Dist, Limits, Shape, Workload};
 
@@ -49,6 +49,7 @@ fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
             loss: 0.0,
             stops_at_s: None,
         },
+        central: Central::default(),
         reports: Reports {
             enabled: true,
             delay_s: 0.005,

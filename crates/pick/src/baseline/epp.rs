@@ -1,10 +1,14 @@
 //! What the reference endpoint picker does by default.
 
+mod chains;
 mod prefixes;
 
 use super::decision;
 use crate::policy::{Policy, View};
 use crate::{Decision, EndpointId, EndpointLoad, Millis, Request, Rng, Snapshot};
+use alloc::collections::BTreeMap;
+use chains::Chains;
+pub use chains::PromptBlocks;
 use prefixes::{Prefixes, Prompt};
 
 const QUEUE_WEIGHT: f64 = 2.0;
@@ -12,7 +16,7 @@ const KV_WEIGHT: f64 = 2.0;
 const PREFIX_WEIGHT: f64 = 3.0;
 
 /// The default scorers of the Gateway API Inference Extension's endpoint picker, v1.5.0 (llm-d-router, where it lives on,
-/// has the same scorers and weights, and cuts prompts into larger blocks): the highest sum of
+/// has the same scorers and weights, and cuts prompts into larger blocks, see [`PromptBlocks`]): the highest sum of
 ///
 /// - 2 x queue: `(max - q) / (max - min)` over the pool, 1 when all are equal (`queue-scorer`),
 /// - 2 x KV cache: `1 - used` (`kv-cache-utilization-scorer`),
@@ -25,6 +29,17 @@ const PREFIX_WEIGHT: f64 = 3.0;
 pub struct Epp {
     count_in_flight: bool,
     prefixes: Prefixes,
+    /// Absent: prompts are known by their keys alone.
+    chains: Option<Chains>,
+}
+
+/// What is remembered of one prompt.
+#[derive(Debug)]
+enum Found {
+    /// By its keys.
+    Keys(Prompt),
+    /// Blocks of it per endpoint, and its own number of blocks.
+    Blocks(BTreeMap<EndpointId, u32>, u32),
 }
 
 impl Epp {
@@ -35,6 +50,37 @@ impl Epp {
         Self {
             count_in_flight,
             prefixes: Prefixes::default(),
+            chains: None,
+        }
+    }
+
+    /// The same, which knows prompts by the hashes of their own blocks, as the original does, and not by the keys of requests: what begins
+    /// alike is found also where nothing marks it. `blocks` is told each prompt before its decision.
+    #[must_use]
+    pub fn with_blocks(count_in_flight: bool, blocks: PromptBlocks) -> Self {
+        Self {
+            chains: Some(Chains::new(blocks)),
+            ..Self::new(count_in_flight)
+        }
+    }
+
+    fn found(&self, request: &Request) -> Found {
+        match &self.chains {
+            Some(chains) => {
+                let (matched, blocks) = chains.matched();
+                Found::Blocks(matched, blocks)
+            }
+            None => Found::Keys(Prompt::of(request)),
+        }
+    }
+
+    fn prefix_score(&self, endpoint: EndpointId, found: &Found) -> f64 {
+        match found {
+            Found::Keys(prompt) => self.prefixes.score(endpoint, prompt),
+            Found::Blocks(matched, blocks) => {
+                let matched = matched.get(&endpoint).copied().unwrap_or(0);
+                f64::from(matched) / f64::from((*blocks).max(1))
+            }
         }
     }
 
@@ -48,37 +94,45 @@ impl Epp {
     }
 
     /// `queues`: the shortest and the longest of the pool.
-    fn score(&self, view: &View<'_>, index: u32, queues: (u64, u64), prompt: &Prompt) -> f64 {
+    fn score(&self, view: &View<'_>, index: u32, queues: (u64, u64), found: &Found) -> f64 {
         let Some(endpoint) = view.snapshot.endpoint(index) else {
             return 0.0;
         };
         let queue = self.queue(view, index);
         QUEUE_WEIGHT * queue.map_or(0.0, |queue| queue_score(queue, queues))
             + KV_WEIGHT * kv_score(endpoint)
-            + PREFIX_WEIGHT * self.prefixes.score(endpoint.id, prompt)
+            + PREFIX_WEIGHT * self.prefix_score(endpoint.id, found)
     }
 }
 
 impl Policy for Epp {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
         self.prefixes.forget_those_not_in(view.snapshot);
+        if let Some(chains) = &mut self.chains {
+            chains.forget_those_not_in(view.snapshot);
+        }
         let all = view.snapshot.choosable();
         let queues = all.iter().filter_map(|index| self.queue(view, *index));
         let queues = queues.fold((u64::MAX, 0), |(shortest, longest), queue| {
             (shortest.min(queue), longest.max(queue))
         });
-        let prompt = Prompt::of(request);
+        let found = self.found(request);
         let scores = all
             .iter()
-            .map(|index| (*index, self.score(view, *index, queues, &prompt)));
+            .map(|index| (*index, self.score(view, *index, queues, &found)));
         decision(highest(scores, rng), all.len())
     }
 
     fn expected_hit(&self, _: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
-        snapshot.endpoint(index).map_or(0, |endpoint| {
-            self.prefixes
-                .matched_tokens(endpoint.id, &Prompt::of(request))
-        })
+        let Some(endpoint) = snapshot.endpoint(index) else {
+            return 0;
+        };
+        match &self.chains {
+            Some(chains) => chains.matched_tokens(endpoint.id),
+            None => self
+                .prefixes
+                .matched_tokens(endpoint.id, &Prompt::of(request)),
+        }
     }
 
     fn on_sent(
@@ -89,7 +143,10 @@ impl Policy for Epp {
         request: &Request,
         _: bool,
     ) {
-        self.prefixes.on_sent(endpoint, &Prompt::of(request));
+        match &mut self.chains {
+            Some(chains) => chains.on_sent(endpoint),
+            None => self.prefixes.on_sent(endpoint, &Prompt::of(request)),
+        }
     }
 }
 

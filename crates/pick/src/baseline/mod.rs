@@ -20,7 +20,7 @@ mod power_of_two;
 mod random;
 mod round_robin;
 
-pub use epp::Epp;
+pub use epp::{Epp, PromptBlocks};
 pub use least_request::LeastRequest;
 pub use p0::P0;
 pub use power_of_two::PowerOfTwo;

@@ -3,6 +3,7 @@
 //!
 //! Left out: Envoy's own pauses between tries (12 ms on average before the first) and its outlier detection.
 
+use trimtab_engine::BLOCK_TOKENS;
 use trimtab_pick::{Outcome, Request, Ticket};
 use trimtab_workload::Turn;
 
@@ -48,6 +49,7 @@ impl World<'_> {
         &mut self,
         turn: &Turn,
         session: u64,
+        chain: &[u64],
         proxy: usize,
         stretch: f64,
         measured: bool,
@@ -65,6 +67,9 @@ impl World<'_> {
             (true, false) => client::request,
         };
         let request = view(turn, session, stretch, decider.table());
+        let blocks = (turn.prompt.tokens() / BLOCK_TOKENS) as usize;
+        // The rest is of the answer.
+        decider.read(chain.get(..blocks).unwrap_or(chain));
         let chosen = decider.choose(now, &request);
         self.connect(proxy, &chosen, &request)
     }

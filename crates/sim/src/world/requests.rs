@@ -103,7 +103,7 @@ impl World<'_> {
         };
         let placed = match self.oracle {
             Some(weights) => self.foresee(turn, &chain, weights),
-            None => self.place(turn, session, proxy, stretch, measured),
+            None => self.place(turn, session, &chain, proxy, stretch, measured),
         };
         let Some(placed) = placed else {
             self.end_unsent(live, measured);

@@ -21,7 +21,9 @@ pub(super) fn proxies(scenario: &Scenario, rule: Rule, seed: u64, rng: &mut Rng)
         let delay = nanos(tables.delay_s + tables.delay_spread_s * rng.unit());
         let number = u64::from(number);
         let own_seed = Rng::derive(seed, number).next_u64();
-        Proxy::new(number, rules::decider(rule), own_seed, delay)
+        let blocks = rules::blocks(scenario, rule);
+        let decider = rules::decider(rule, blocks.clone());
+        Proxy::new(number, (decider, blocks), own_seed, delay)
     };
     (1..=scenario.deciders.count).map(proxy).collect()
 }
