@@ -163,6 +163,8 @@ pub struct Summary {
     pub hit_ratio: Option<Spread>,
     /// See [`Digest::busiest_ratio`].
     pub busiest_ratio: Option<Spread>,
+    /// See [`Run::after_drain`].
+    pub after_drain: Option<Spread>,
     /// By how many seconds predictions were wrong: p50 and p90; absent: the rule predicts nothing.
     pub missed_s: [Option<Spread>; 2],
     /// See [`Prediction::missed_share_p50`].
@@ -217,6 +219,7 @@ fn summary(digests: &[Digest], load: f64, rule: Rule) -> Summary {
         slo_share: of(rule, |digest| Some(digest.slo_share)),
         hit_ratio: of(rule, |digest| Some(digest.hit_ratio)),
         busiest_ratio: of(rule, |digest| Some(digest.busiest_ratio)),
+        after_drain: of(rule, |digest| Some(digest.after_drain as f64)),
         missed_s: [
             of(rule, |digest| digest.prediction.missed_p50_s),
             of(rule, |digest| digest.prediction.missed_p90_s),

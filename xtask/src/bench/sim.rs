@@ -153,7 +153,7 @@ mod tests {
             .iter()
             .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
             .collect();
-        assert!(names.len() >= 35, "{names:?}");
+        assert!(names.len() >= 37, "{names:?}");
         for name in [
             "rag",
             "rag-het",

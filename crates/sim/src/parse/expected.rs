@@ -18,6 +18,7 @@ pub(super) fn bands(s: &Settings<'_>) -> Vec<Band> {
                 p99_ratio_max: section.f64("p99_ratio_max").range(0.0..=1e6).optional(),
                 p99_max_s: section.f64("p99_max_s").range(0.0..=1e6).optional(),
                 slo_share_min: section.f64("slo_share_min").range(0.0..=1.0).optional(),
+                after_drain_max: section.f64("after_drain_max").range(0.0..=1e9).optional(),
                 hit_ratio_min: section.f64("hit_ratio_min").range(0.0..=1.0).optional(),
             };
             Some(band)

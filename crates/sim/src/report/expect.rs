@@ -18,6 +18,8 @@ pub struct Band {
     pub slo_share_min: Option<f64>,
     /// Least share of prompt tokens found in a cache, 0 to 1.
     pub hit_ratio_min: Option<f64>,
+    /// Most requests of a run that may go to an endpoint which their decider's table has as draining; slack does not widen it.
+    pub after_drain_max: Option<f64>,
 }
 
 /// How a band came out.
@@ -95,6 +97,11 @@ fn hold(band: &Band, cell: &Summary, slack: f64, findings: &mut Vec<Finding>) {
         let most = most * (1.0 + slack);
         let text = format!("p99 TTFT is {seconds:.3} s, at most {most:.3} s");
         push(seconds <= most, text);
+    }
+    if let Some(most) = band.after_drain_max {
+        let found = cell.after_drain.map_or(f64::NAN, |count| count.mean);
+        let text = format!("{found:.0} requests went after drain, at most {most:.0}");
+        push(found <= most, text);
     }
     let least = |share: f64| 1.0 - (1.0 - share) * (1.0 + slack);
     let shares = [

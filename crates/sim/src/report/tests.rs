@@ -167,6 +167,7 @@ fn bands_are_held_missed_or_not_run() {
         p99_max_s: None,
         slo_share_min: Some(0.88),
         hit_ratio_min: None,
+        after_drain_max: None,
     };
     let told = |slack| {
         let findings = verdicts(&[band(Rule::P0), band(Rule::Random)], &four(), slack);
@@ -186,6 +187,25 @@ fn bands_are_held_missed_or_not_run() {
 }
 
 #[test]
+fn requests_after_drain_are_counted_whatever_the_slack() {
+    let band = |most| Band {
+        rule: Rule::P0,
+        p99_ratio_max: None,
+        p99_max_s: None,
+        slo_share_min: None,
+        hit_ratio_min: None,
+        after_drain_max: Some(most),
+    };
+    let mut late = run(Rule::P0, 0.8, 1, 1.0);
+    late.after_drain = 3;
+    let digests = digests(&[late]);
+    let told = |most| verdicts(&[band(most)], &digests, 1.0)[0].verdict;
+    assert_eq!((told(2.0), told(3.0)), (Verdict::Missed, Verdict::Held));
+    assert!(table(&digests).contains("3 requests went after drain"));
+    assert!(csv(&digests).lines().nth(1).unwrap().ends_with(",3,,,"));
+}
+
+#[test]
 fn a_figure_that_is_missing_misses_its_band() {
     let empty = run(Rule::P0, 0.8, 1, 0.0);
     let band = Band {
@@ -194,6 +214,7 @@ fn a_figure_that_is_missing_misses_its_band() {
         p99_max_s: Some(1e6),
         slo_share_min: None,
         hit_ratio_min: None,
+        after_drain_max: None,
     };
     let findings = verdicts(&[band], &digests(&[empty]), 0.0);
     assert_eq!(findings.len(), 2);
