@@ -69,13 +69,20 @@ macro_rules! scenarios {
 scenarios! {
     agent "agent",
     agent_text "agent-text",
+    agents_long "agents-long",
     chat "chat",
     chat_burst "chat-burst",
     chat_het "chat-het",
+    churn_drain "churn-drain",
+    churn_join_kill "churn-join-kill",
     longmix "longmix",
     longmix_burst "longmix-burst",
     kv_limited "kv-limited",
+    long_answers "long-answers",
     lora "lora",
+    mix_4 "mix-4",
+    mix_8 "mix-8",
+    mix_16 "mix-16",
     multi "multi",
     multi_text "multi-text",
     rag "rag",
@@ -87,6 +94,7 @@ scenarios! {
     sysg_het "sysg-het",
     sysg_own "sysg-own",
     sysg_text "sysg-text",
+    two_three "two-three",
 }
 
 /// Names of the scenarios of a folder.

@@ -12,8 +12,8 @@ use super::{Event, Job, World};
 use crate::client;
 use crate::clock::{Nanos, nanos};
 use crate::oracle::{self, Weights};
-use crate::proxy::Chosen;
-use crate::server::Life;
+use crate::proxy::{Chosen, Proxy};
+use crate::server::{Life, Server};
 
 /// Endpoints that are tried for one request: `num_retries` is 2.
 const MOST_TRIES: usize = 3;
@@ -78,11 +78,7 @@ impl World<'_> {
         let now = self.agenda.now();
         let first = self.nth(proxy, chosen, 0)?;
         let mut ticket = self.book(first, proxy, request)?;
-        let (mut last, mut tries) = (first, 1);
-        while !self.listens(last) && tries < MOST_TRIES {
-            last = self.nth(proxy, chosen, tries).unwrap_or(last);
-            tries += 1;
-        }
+        let last = self.tried_last(proxy, chosen, first);
         let reached = self.listens(last);
         let decider = self.proxies.get_mut(proxy)?;
         // Whoever fails is asked about in any case.
@@ -100,24 +96,27 @@ impl World<'_> {
             return None;
         }
         let to = self.servers.get(last)?;
-        let wait_s = match last == first {
-            true => chosen.wait_s,
-            false => None,
-        };
-        let step_s = to.engine.profile().step_base_s / to.speed();
-        let predicted_s = decider
-            .predicted_ttft_s(wait_s, &ticket)
-            .map(|ttft_s| ttft_s + step_s);
         let drains = to.life == Life::Draining && decider.knows_draining(to.id);
         self.measure.after_drain += u64::from(drains);
+        let wait_s = chosen.wait_s.filter(|_| last == first);
         Some(Placed {
             server: last,
             booked,
+            predicted_s: predicted_s(decider, to, wait_s, &ticket),
             ticket: Some(ticket),
             asked,
             astray: (booked != last).then(|| Box::new(*request)),
-            predicted_s,
         })
+    }
+
+    /// The endpoint that was tried last: one that listens, if any of the three does.
+    fn tried_last(&mut self, proxy: usize, chosen: &Chosen, first: usize) -> usize {
+        let (mut last, mut tries) = (first, 1);
+        while !self.listens(last) && tries < MOST_TRIES {
+            last = self.nth(proxy, chosen, tries).unwrap_or(last);
+            tries += 1;
+        }
+        last
     }
 
     /// The `nth` endpoint that is tried. Without an opinion the proxy balances by itself; which way does not matter in the moments
@@ -208,4 +207,10 @@ impl World<'_> {
             proxy.on_outcome(now, ticket, outcome);
         }
     }
+}
+
+/// What the decision thought the time to the first token would be: wait, prefill and one empty step of the endpoint.
+fn predicted_s(decider: &Proxy, to: &Server, wait_s: Option<f64>, ticket: &Ticket) -> Option<f64> {
+    let step_s = to.engine.profile().step_base_s / to.speed();
+    Some(decider.predicted_ttft_s(wait_s, ticket)? + step_s)
 }
