@@ -73,7 +73,6 @@ scenarios! {
     chat "chat",
     chat_burst "chat-burst",
     chat_het "chat-het",
-    churn_drain "churn-drain",
     churn_join_kill "churn-join-kill",
     longmix "longmix",
     longmix_burst "longmix-burst",
