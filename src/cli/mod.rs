@@ -48,6 +48,9 @@ enum Command {
     Sim(Box<sim::Args>),
     Aggregator(trimtab_aggregator::cli::Args),
     ModelServer(trimtab_modelserver::cli::Args),
+    // Of `cargo xtask bench clients`, which prepares what it needs.
+    #[command(hide = true)]
+    BenchClients(crate::clients::Args),
 }
 
 /// Parses the process's arguments, runs, and reports a failure on standard error.
@@ -76,6 +79,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => crate::demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::BenchClients(args) => crate::clients::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Proxy(args) => on_runtime(crate::proxy::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args),

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the benchmarks, with what they need at hand.
 
+mod clients;
 pub(crate) mod sim;
 mod soak;
 
@@ -7,13 +8,14 @@ use anyhow::Result;
 
 use crate::{project, run, tools, wasm};
 
-/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead, `soak` runs the soak test. Filter, guest and Envoy
+/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead, `soak` runs the soak test,
+/// `clients` drives two lanes with inference-perf. Filter, guest and Envoy
 /// are there for the ones that measure the real thing.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
-    if let Some((first, rest)) = args.split_first()
-        && first == "sim"
-    {
-        return sim::bench(rest);
+    match args.split_first() {
+        Some((first, rest)) if first == "sim" => return sim::bench(rest),
+        Some((first, rest)) if first == "clients" => return clients::clients(rest),
+        _ => {}
     }
     wasm::build()?;
     if let Some((first, rest)) = args.split_first()

@@ -38,12 +38,8 @@ pub(crate) fn demo(args: &[String]) -> Result<()> {
     if let Some(envoy) = envoy {
         command.env("TRIMTAB_ENVOY", envoy.path);
     }
-    if let Ok(commit) = run::output(
-        Command::new("git")
-            .args(["rev-parse", "--short=12", "HEAD"])
-            .current_dir(project::root()),
-    ) {
-        command.env("TRIMTAB_COMMIT", commit.trim());
+    if let Some(commit) = run::commit() {
+        command.env("TRIMTAB_COMMIT", commit);
     }
     // exec and not spawn: Ctrl-C and the exit status then belong to the demo alone.
     Err(command.exec()).with_context(|| format!("cannot start `{}`", run::line(&command)))

@@ -40,9 +40,10 @@ enum Command {
     /// Formatting, clippy, documentation, file sizes, licences
     Lint,
     /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of benches/scenarios; `bench soak` is
-    /// the soak test, 10 minutes in each form
+    /// the soak test, 10 minutes in each form; `bench clients` compares two lanes under inference-perf (`-- clients --help`)
     Bench {
-        /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`, or `soak`, `--for 10m`, and part of a test's name
+        /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`, or `soak`, `--for 10m`, and part of a test's name, or
+        /// `clients` and its own
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

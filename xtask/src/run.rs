@@ -72,6 +72,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// The commit that is checked out, short; absent outside of a clone.
+pub(crate) fn commit() -> Option<String> {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "--short=12", "HEAD"])
+        .current_dir(project::root());
+    output(&mut git).ok().map(|commit| commit.trim().to_owned())
+}
+
 /// Runs with a bound on the time; `false`: failed, could not start, or was killed when the time was over.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     let Ok(mut child) = command.stdin(Stdio::null()).spawn() else {

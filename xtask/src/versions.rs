@@ -21,3 +21,9 @@ pub(crate) const PYTHON_PACKAGES: &[&str] = &["openai==3.54.0", "prometheus_clie
 
 /// Debian packages that bring a rustc with the sources of std; together they build for wasm32 where rustup has no network.
 pub(crate) const DEBIAN_WASM_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
+
+/// The load generator of `bench clients`; its own pins and hashes stand in benches/clients/requirements.txt.
+pub(crate) const INFERENCE_PERF: &str = "0.7.0";
+
+/// Oldest Python that it installs on.
+pub(crate) const INFERENCE_PERF_PYTHON: (u32, u32) = (3, 12);

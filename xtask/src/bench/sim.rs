@@ -16,12 +16,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     scenarios.extend(recorded()?);
     run::step("trimtab", "build the command line, optimised", build)?;
     let folder = if args.is_empty() {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .context("the clock stands before 1970")?;
-        project::root()
-            .join("benches/record")
-            .join(date(now.as_secs()))
+        record_folder()?
     } else {
         project::root().join("target/sim")
     };
@@ -46,6 +41,16 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     println!("\n{}", markdown::comparison(&text)?);
     println!("recorded in {}", folder.display());
     result
+}
+
+/// Where today's records go.
+pub(crate) fn record_folder() -> Result<PathBuf> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("the clock stands before 1970")?;
+    Ok(project::root()
+        .join("benches/record")
+        .join(date(now.as_secs())))
 }
 
 /// Every scenario, by name. At least one.

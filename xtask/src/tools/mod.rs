@@ -2,6 +2,7 @@
 
 pub(crate) mod bindgen;
 pub(crate) mod envoy;
+pub(crate) mod inference_perf;
 pub(crate) mod node;
 pub(crate) mod python;
 pub(crate) mod wasm_target;

@@ -1,0 +1,38 @@
+//! `cargo xtask bench clients`: two lanes under unmodified inference-perf; hands over to `trimtab bench-clients`.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::sim;
+use crate::{project, run, tools, wasm};
+
+/// Builds and fetches what the benchmark runs, then becomes it. `args` are its own; `--help` needs nothing but the program.
+pub(crate) fn clients(args: &[String]) -> Result<()> {
+    let help = args.iter().any(|arg| arg == "--help" || arg == "-h");
+    let mut command = Command::new(project::root().join("target/release/trimtab"));
+    command.arg("bench-clients").args(args);
+    if help {
+        run::step("trimtab", "build the command line, optimised", sim::build)?;
+        return Err(command.exec())
+            .with_context(|| format!("cannot start `{}`", run::line(&command)));
+    }
+    // First what may be missing on this machine and takes no time to find out.
+    let python = tools::inference_perf::obtain()?;
+    let envoy = tools::envoy::obtain()?;
+    wasm::build()?;
+    run::step("trimtab", "build the command line, optimised", sim::build)?;
+    command
+        .current_dir(project::root())
+        .env("TRIMTAB_CLIENTS_PYTHON", python)
+        .env("TRIMTAB_FILTER", project::filter())
+        .env("TRIMTAB_ENVOY_VERSION", &envoy.version)
+        .env("TRIMTAB_ENVOY", envoy.path)
+        .env("TRIMTAB_RECORD_DIR", sim::record_folder()?);
+    if let Some(commit) = run::commit() {
+        command.env("TRIMTAB_COMMIT", commit);
+    }
+    // exec and not spawn: Ctrl-C and the exit status then belong to the benchmark alone.
+    Err(command.exec()).with_context(|| format!("cannot start `{}`", run::line(&command)))
+}
