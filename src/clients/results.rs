@@ -23,6 +23,8 @@ pub(super) struct Measured {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) streaming: bool,
+    /// A turn waits in the client for the answer to the one before it, and inference-perf calls that late too.
+    pub(super) turns_wait: bool,
     /// Requests per second to each lane.
     pub(super) rate: f64,
     pub(super) seconds: u64,

@@ -62,6 +62,7 @@ impl Bench<'_> {
             name: workload.name,
             about: workload.about,
             streaming: workload.streaming,
+            turns_wait: workload.shape.waits(),
             rate: full.rate,
             seconds: full.seconds,
             load,

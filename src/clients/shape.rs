@@ -54,14 +54,15 @@ impl Shape {
         conversations: Some(3),
         fixed: None,
     };
-    /// One server alone would take some 34 of these per second within the TPOT target, three and a slow one 114.
+    /// A fifth of what the fleet can do and half of what one server can: one that got all of them would be seen to be slower.
+    /// More would be the machine's limit and not the fleet's: each lane makes 6,000 tokens per second.
     pub(super) const SAME_BODY: Self = Self::Prefix {
         groups: 1,
         system: 20,
         question: 20,
         output: 300,
         conversations: None,
-        fixed: Some((40.0, 10)),
+        fixed: Some((20.0, 20)),
     };
     pub(super) const RANDOM: Self = Self::Random {
         input: Spread {
@@ -77,6 +78,17 @@ impl Shape {
             std_dev: 40,
         },
     };
+
+    /// Whether a request waits in the client until an earlier one is answered.
+    pub(super) fn waits(&self) -> bool {
+        matches!(
+            self,
+            Self::Prefix {
+                conversations: Some(_),
+                ..
+            }
+        )
+    }
 
     /// Mean work of a request when there are `requests` of them and every cache is ideal.
     pub(super) fn demand(&self, requests: f64) -> Demand {

@@ -1,5 +1,6 @@
 //! Results as a Markdown table.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::fleet;
@@ -23,8 +24,8 @@ type Pick = fn(&Outcome) -> Option<f64>;
 /// A row per workload and lane, and one with what ours is to the other.
 pub(super) fn markdown(results: &Results) -> String {
     let mut out = "Times in ms, medians over rounds. Ratio: median of the rounds' ratios, trimtab / LEAST_REQUEST; below 1 trimtab is better.\n\n\
-        | workload | lane | requests | failed | TTFT mean | TTFT p50 | TTFT p99 | e2e mean | e2e p99 | to the slow server | cached | client late |\n\
-        |---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        | workload | lane | requests | failed | TTFT mean | TTFT p50 | TTFT p99 | e2e mean | e2e p99 | to the slow server | to the busiest | cached | client late |\n\
+        |---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for workload in &results.workloads {
         let title = format!(
@@ -76,19 +77,38 @@ fn lane(
     for (_, pick) in TIMES {
         let _ = write!(out, " {} |", shown(over(pick)));
     }
-    let all = sum(|o| o.sent.values().sum());
-    let slow = sum(|o| o.sent.get(fleet::SLOW).copied().unwrap_or_default());
+    let shares = shares(&rounds);
     let late = rounds
         .iter()
         .filter_map(|o| o.late_ms)
         .max_by(|a, b| a.p50.total_cmp(&b.p50));
+    let late = match late {
+        Some(_) if workload.turns_wait => "turns wait".to_owned(),
+        Some(late) => lateness(late),
+        None => "-".to_owned(),
+    };
     let _ = writeln!(
         out,
-        " {} | {} | {} |",
-        percent((all > 0).then(|| slow as f64 / all as f64)),
+        " {} | {} | {} | {late} |",
+        percent(shares.get(fleet::SLOW).copied()),
+        percent(shares.values().copied().max_by(f64::total_cmp)),
         percent(over(|o| o.cached_share)),
-        late.map_or_else(|| "-".to_owned(), lateness)
     );
+}
+
+/// Each server's share of what was sent in all rounds; empty when nothing was.
+fn shares(rounds: &[&Outcome]) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for (server, count) in rounds.iter().flat_map(|o| &o.sent) {
+        *sums.entry(server.clone()).or_insert(0.0) += *count as f64;
+    }
+    let all: f64 = sums.values().sum();
+    if all > 0.0 {
+        sums.values_mut().for_each(|sum| *sum /= all);
+        sums
+    } else {
+        BTreeMap::new()
+    }
 }
 
 fn ratios(out: &mut String, workload: &Measured) {
@@ -101,7 +121,7 @@ fn ratios(out: &mut String, workload: &Measured) {
         let text = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("**{ratio:.2}**"));
         let _ = write!(out, " {text} |");
     }
-    out.push_str(" | | |\n");
+    out.push_str(" | | | |\n");
 }
 
 /// Median and p99 of the worst round; marked where the round is not to be trusted.
@@ -133,7 +153,6 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     fn outcome(mean: f64, slow: u64) -> Outcome {
         let spread = Some(Spread {
@@ -167,6 +186,7 @@ mod tests {
             name: "random",
             about: "",
             streaming: false,
+            turns_wait: false,
             rate: 12.0,
             seconds: 20,
             load: 0.7,
@@ -180,8 +200,8 @@ mod tests {
         ratios(&mut out, &measured);
         assert_eq!(
             out,
-            "| random | trimtab | 30 | 3 | - | - | - | 8 | 16 | 10.0 % | - | 100 / 200 (!) |\n\
-             | | **ratio** | | | - | - | - | **0.50** | **0.50** | | | |\n"
+            "| random | trimtab | 30 | 3 | - | - | - | 8 | 16 | 10.0 % | 90.0 % | - | 100 / 200 (!) |\n\
+             | | **ratio** | | | - | - | - | **0.50** | **0.50** | | | | |\n"
         );
     }
 

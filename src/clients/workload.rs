@@ -91,7 +91,7 @@ impl Workload {
             ),
             workload(
                 same,
-                "the same short body 400 times, answers of 300 tokens, not streamed; at a fixed rate, whatever the load asked for",
+                "the same short body 400 times, answers of 300 tokens, not streamed; at 20/s, whatever load and time were asked for",
                 false,
                 Shape::SAME_BODY,
             ),

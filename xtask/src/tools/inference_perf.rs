@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -74,7 +74,10 @@ fn base() -> Result<PathBuf> {
     for candidate in candidates() {
         let check =
             format!("import sys, venv, ensurepip; sys.exit(sys.version_info < ({major}, {minor}))");
-        if run::succeeds_within(Command::new(&candidate).args(["-c", &check]), PROBE_LIMIT) {
+        // pyenv's shims say much about versions that are not chosen.
+        let mut probe = Command::new(&candidate);
+        probe.args(["-c", &check]).stderr(Stdio::null());
+        if run::succeeds_within(&mut probe, PROBE_LIMIT) {
             return Ok(candidate);
         }
         tried.push(candidate.display().to_string());
