@@ -87,7 +87,7 @@ impl Bench<'_> {
         let run = |lane| self.drive(workload, lane, dose, number);
         let (ours, plain) = if !self.args.in_turn {
             tokio::try_join!(run(ours), run(plain))?
-        } else if number % 2 == 0 {
+        } else if number.is_multiple_of(2) {
             let ours = run(ours).await?;
             (ours, run(plain).await?)
         } else {
