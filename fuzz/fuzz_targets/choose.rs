@@ -18,6 +18,11 @@ struct Row {
     prefill_tokens_per_s: Option<f32>,
     decode_s_per_sequence: Option<f32>,
     speed: Option<f32>,
+    waiting: Option<u32>,
+    running: Option<u32>,
+    kv_used: Option<f32>,
+    kv_tokens: Option<f32>,
+    ends_per_s: Option<f32>,
     adapters: Option<Vec<u16>>,
     age_ms: u32,
 }
@@ -54,17 +59,22 @@ enum Step {
 fn endpoint(row: Row) -> EndpointLoad {
     EndpointLoad {
         id: EndpointId(u64::from(row.id)),
-        state: [State::Ready, State::Draining, State::Suspect][usize::from(row.state % 3)],
+        state: [State::Ready, State::Draining, State::Suspect, State::NoPrompts][usize::from(row.state % 4)],
         wait_s: row.wait_s,
-        waiting: None,
-        running: None,
-        kv_used: None,
+        waiting: row.waiting,
+        running: row.running,
+        kv_used: row.kv_used,
+        kv_tokens: row.kv_tokens,
+        batch_limit: row.running,
+        ends_per_s: row.ends_per_s,
+        found_share: row.kv_used,
         prefill_tokens_per_s: row.prefill_tokens_per_s,
         decode_s_per_sequence: row.decode_s_per_sequence,
         speed: row.speed,
         adapter_room: row.adapters.as_ref().map(|list| list.len() % 2 == 0),
         adapters: row.adapters,
         age_ms: row.age_ms,
+        ..EndpointLoad::default()
     }
 }
 
@@ -82,6 +92,8 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                 let rows = rows.into_iter().map(endpoint).collect();
                 let facts = PoolFacts {
                     arrival_rate,
+                    prompt_tokens: uncached_tokens.map(|tokens| tokens * 2.0),
+                    output_tokens: kept_s,
                     uncached_tokens,
                     cached_share: uncached_tokens.map(|tokens| tokens / 1e3),
                     adapter_load_s,

@@ -28,11 +28,3 @@ pub fn residual_s(mean_tokens: f64, mean_square: Option<f64>, prefill_tokens_per
     let mean_square = mean_square.unwrap_or(2.0 * mean_tokens * mean_tokens);
     mean_square / (2.0 * mean_tokens) / prefill_tokens_per_s.max(1.0)
 }
-
-/// Seconds until a new request's prefill starts: `w = waiting * s_pre + busy * resid + g * running`.
-///
-/// `prefill_s`: prefill seconds ahead; `waiting * s_pre + busy * resid`, or better where tokens are known.
-#[must_use]
-pub fn wait_s(prefill_s: f64, decode_s_per_sequence: f64, running: f64) -> f64 {
-    prefill_s + decode_s_per_sequence * running
-}

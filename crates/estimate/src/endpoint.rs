@@ -2,6 +2,7 @@
 
 use crate::backlog::Backlog;
 use crate::config::EndpointSpec;
+use crate::found::Found;
 use crate::interval::Interval;
 use crate::sample::{Adapters, Sample};
 use crate::speed::{Run, Speed};
@@ -36,6 +37,9 @@ pub(crate) struct Endpoint {
     pub(crate) since: Since,
     pub(crate) backlog: Backlog,
     pub(crate) run: Run,
+    /// Running requests of a batch that was full although neither compute nor KV blocks were scarce; absent: none was seen.
+    pub(crate) seen_limit: Option<f64>,
+    pub(crate) found: Found,
     /// Adapters by last use, newest first; `None`: the server never named any.
     pub(crate) resident: Option<Vec<String>>,
 }
@@ -53,6 +57,8 @@ impl Endpoint {
             since: Since::default(),
             backlog: Backlog::default(),
             run: Run::default(),
+            seen_limit: None,
+            found: Found::default(),
             resident: None,
         }
     }
@@ -68,6 +74,8 @@ impl Endpoint {
         });
         if let Some(interval) = interval {
             self.work.add(now, &interval);
+            self.found.on_page(now, &interval);
+            self.see_limit(&interval, &sample);
             speed.add(now, &interval, &mut self.run);
             self.busy = speed.prefill_busy(
                 &interval,
@@ -79,6 +87,8 @@ impl Endpoint {
             self.run = Run::default();
             self.busy = None;
             self.resident = None;
+            self.seen_limit = None;
+            self.found = Found::default();
         }
         if let Some(adapters) = &sample.adapters {
             self.see_adapters(adapters);
@@ -86,6 +96,24 @@ impl Endpoint {
         self.sample = Some((now, sample));
         self.failures = 0;
         self.since = Since::default();
+    }
+
+    /// Where requests wait through an interval in which nothing was prefilled and KV blocks were left, what they wait for is a slot.
+    fn see_limit(&mut self, interval: &Interval, sample: &Sample) {
+        let running = sample.running.unwrap_or(0.0);
+        if self.seen_limit.is_some_and(|limit| running > limit) {
+            self.seen_limit = None;
+        }
+        let for_adapters = sample
+            .adapters
+            .as_ref()
+            .is_some_and(|adapters| !adapters.waiting.is_empty());
+        let is_full = interval.saturated == Some(true)
+            && interval.decode_only
+            && interval.step_tokens.is_some();
+        if is_full && !for_adapters && interval.running == Some(running) && running >= 1.0 {
+            self.seen_limit = Some(running);
+        }
     }
 
     /// Engines list the adapters in use and not those that are loaded; they evict the least recently used, so the last `slots`
@@ -104,6 +132,16 @@ impl Endpoint {
     /// Time since the newest sample, or since the endpoint is known.
     pub(crate) fn age(&self, now: Duration) -> Duration {
         now.saturating_sub(self.sample.as_ref().map_or(self.added, |(at, _)| *at))
+    }
+
+    /// Most sequences in one batch: as the page says, as configured, or as seen.
+    pub(crate) fn batch_limit(&self) -> Option<f64> {
+        let said = self
+            .sample
+            .as_ref()
+            .and_then(|(_, sample)| sample.batch_limit);
+        let configured = self.spec.batch_limit.map(f64::from);
+        said.or(configured).or(self.seen_limit)
     }
 
     /// Requests in the engine when last scraped.

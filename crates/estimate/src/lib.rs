@@ -25,6 +25,7 @@ mod config;
 pub mod cost;
 mod endpoint;
 mod fit;
+mod found;
 mod heat;
 mod interval;
 mod memory;

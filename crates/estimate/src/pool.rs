@@ -2,6 +2,7 @@
 
 use crate::config::{EndpointSpec, PoolConfig};
 use crate::endpoint::Endpoint;
+use crate::found;
 use crate::heat::Heat;
 use crate::moved::MovedList;
 use crate::prior::Prior;
@@ -256,6 +257,11 @@ impl Pool {
             self.endpoints.values(),
             suspect,
             self.reports.decided_per_s(),
+        );
+        found::settle(
+            self.endpoints
+                .values_mut()
+                .map(|endpoint| &mut endpoint.found),
         );
         let table = rows::Build {
             now,

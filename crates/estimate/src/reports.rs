@@ -306,6 +306,12 @@ impl Claim {
         if self.started > before.started {
             endpoint.backlog.on_progress(now);
         }
+        let requests = self.sent.saturating_sub(before.sent) as f64;
+        endpoint.found.on_sent(
+            now,
+            requests.min(most),
+            tokens.min(most * MAX_PROMPT_TOKENS),
+        );
         let Some((scraped_at, _)) = endpoint.sample else {
             return;
         };

@@ -19,6 +19,9 @@ use trimtab_loadtable::{Class, Demand, Endpoint as Row, State, Table, Version, l
 const UNKNOWN_PROMPT_TOKENS: f64 = 512.0;
 const UNKNOWN_OUTPUT_TOKENS: f64 = 256.0;
 
+/// Seconds that a cache has to keep what nobody asks for before everything is taken to be there that was sent there.
+const KEPT_LONG_S: f64 = 30.0;
+
 /// The pool's means, kept through quiet times in which nothing can be measured.
 #[derive(Debug, Default)]
 pub(crate) struct Means {
@@ -74,7 +77,6 @@ pub(crate) fn is_suspect(endpoint: &Endpoint, now: Duration, config: &PoolConfig
 struct Costs {
     index: u16,
     prefill_tokens_per_s: f64,
-    decode_s: f64,
 }
 
 /// Everything that a table is made of.
@@ -94,12 +96,11 @@ impl<'a> Build<'a> {
         let (classes, costs) = self.classes();
         let adapters = self.adapters();
         let heard = self.reports.deciders();
-        let average_decode_s = self.average_decode_s(&costs);
         let mut resident_left = limits::RESIDENT_ADAPTERS;
         let rows = self.endpoints.values().map(|endpoint| {
             let flight = heard.map(|_| self.reports.flight(endpoint.id));
             let costs = costs.get(endpoint.spec.class.as_str());
-            let mut row = self.row(endpoint, costs, flight, average_decode_s);
+            let mut row = self.row(endpoint, costs, flight);
             row.in_flight = flight.map(|flight| clipped(flight.requests));
             row.pending_tokens = flight.map(|flight| clipped(flight.pending_tokens));
             row.adapters = indices(endpoint, &adapters).filter(|list| list.len() <= resident_left);
@@ -170,7 +171,6 @@ impl<'a> Build<'a> {
                 Costs {
                     index,
                     prefill_tokens_per_s,
-                    decode_s,
                 },
             );
         }
@@ -199,28 +199,11 @@ impl<'a> Build<'a> {
         names.into_iter().take(limits::ADAPTERS).collect()
     }
 
-    /// What running requests cost each other, in seconds, at the average endpoint.
-    fn average_decode_s(&self, costs: &HashMap<&str, Costs>) -> f64 {
-        let decode_s = |endpoint: &Endpoint| {
-            let (_, running) = endpoint.forwarded();
-            Some(costs.get(endpoint.spec.class.as_str())?.decode_s * running?)
-        };
-        let all = self.endpoints.values().filter_map(decode_s);
-        let (sum, count) = all.fold((0.0, 0.0), |(sum, count), one| (sum + one, count + 1.0));
-        sum / f64::max(count, 1.0)
-    }
-
     fn uncached_tokens(&self) -> f64 {
         self.means.uncached_tokens.unwrap_or(UNKNOWN_PROMPT_TOKENS)
     }
 
-    fn row(
-        &self,
-        endpoint: &Endpoint,
-        costs: Option<&Costs>,
-        flight: Option<Flight>,
-        average_decode_s: f64,
-    ) -> Row {
+    fn row(&self, endpoint: &Endpoint, costs: Option<&Costs>, flight: Option<Flight>) -> Row {
         let (waiting, running) = endpoint.forwarded();
         let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
         let state = match endpoint.spec.draining {
@@ -229,9 +212,10 @@ impl<'a> Build<'a> {
             false => State::Ready,
         };
         let wait_s = waiting
-            .zip(running)
+            // Where it does not say what runs it may be full.
+            .filter(|_| running.is_some())
             .zip(costs)
-            .map(|((waiting, running), costs)| {
+            .map(|(waiting, costs)| {
                 let prefill_s = match flight {
                     Some(flight) => self.reported_s(endpoint, waiting, &flight, costs),
                     None => {
@@ -239,9 +223,7 @@ impl<'a> Build<'a> {
                             + self.busy_s(endpoint, costs)
                     }
                 };
-                let start_s = prefill_s.max(memory::queue_s(endpoint, waiting));
-                let held_s = memory::held_s(endpoint, average_decode_s, self.uncached_tokens());
-                cost::wait_s(start_s, costs.decode_s, running).max(start_s + held_s)
+                prefill_s.max(memory::queue_s(endpoint, waiting))
             });
         let count = |value: Option<f64>| value.map(whole);
         Row {
@@ -260,17 +242,45 @@ impl<'a> Build<'a> {
             pending_tokens: None,
             kv_blocks: count(sample.and_then(|s| s.kv_blocks)),
             kv_block_tokens: count(sample.and_then(|s| s.kv_block_tokens)),
-            batch_limit: count(sample.and_then(|s| s.batch_limit)).or(endpoint.spec.batch_limit),
+            batch_limit: count(endpoint.batch_limit()),
+            ends_per_1000_s: endpoint.work.ends.per_s().map(|ends| whole(ends * 1_000.0)),
+            found_permille: self
+                .found_share(endpoint)
+                .map(|share| whole(share * 1_000.0)),
+            prefill_permille: None,
+            decode_permille: None,
             adapters: None,
             zone: endpoint.spec.zone.as_str().into(),
         }
+    }
+
+    /// What is found of what is expected in the endpoint's cache, where that is so small that it soon loses what nobody asks for. In others
+    /// what is missed was never there, which is no reason to go elsewhere with what is.
+    fn found_share(&self, endpoint: &Endpoint) -> Option<f64> {
+        let sample = &endpoint.sample.as_ref()?.1;
+        let tokens = sample.kv_blocks? * sample.kv_block_tokens?;
+        let free = tokens * (1.0 - sample.kv_used?);
+        let new_tokens =
+            self.uncached_tokens() + self.means.output_tokens.unwrap_or(UNKNOWN_OUTPUT_TOKENS);
+        let kept_s = free / (endpoint.work.ends.per_s()? * new_tokens).max(1.0);
+        endpoint.found.share().filter(|_| kept_s < KEPT_LONG_S)
     }
 
     /// Prefill seconds ahead, of what proxies have sent and of what they do not know: requests that wait and are none of theirs
     /// came by other ways, or their reports were lost.
     fn reported_s(&self, endpoint: &Endpoint, waiting: f64, flight: &Flight, costs: &Costs) -> f64 {
         let pending_tokens = flight.pending_tokens as f64;
-        let tokens = endpoint.backlog.left(self.now, pending_tokens);
+        // Those that the server still shows in its queue have not begun, whatever the speed they should have drained at.
+        let queued = (waiting / (flight.pending as f64).max(1.0)).min(1.0) * pending_tokens;
+        let tokens =
+            endpoint
+                .backlog
+                .left(self.now, pending_tokens)
+                .max(if std::env::var("K14").is_ok() {
+                    0.0
+                } else {
+                    queued
+                });
         let strangers = (waiting - flight.pending as f64).max(0.0);
         let stranger_tokens = self.uncached_tokens().max(UNKNOWN_PROMPT_TOKENS);
         let late_s = match &endpoint.sample {

@@ -71,6 +71,8 @@ pub(crate) struct Work {
     pub(crate) prompt: Mean,
     pub(crate) output: Mean,
     pub(crate) arrivals: Rate,
+    /// Requests that end.
+    pub(crate) ends: Rate,
     /// Number, sum of squares of uncached prompt tokens where an interval saw exactly one prefill.
     singles: f64,
     single_tokens: f64,
@@ -109,6 +111,7 @@ impl Work {
             self.output.add(generated, f64::midpoint(started, finished));
         }
         if let Some(ended) = interval.finished.or(interval.prefilled) {
+            self.ends.add(ended, interval.seconds);
             self.arrivals
                 .add(ended + interval.in_engine.unwrap_or(0.0), interval.seconds);
         }

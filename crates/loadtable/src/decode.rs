@@ -177,6 +177,10 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
     let kv_used = Column::new("kv_used", &load.kv_used, rows)?;
     let in_flight = Column::new("in_flight", &load.in_flight, rows)?;
     let pending_tokens = Column::new("pending_tokens", &load.pending_tokens, rows)?;
+    let ends_per_1000_s = Column::new("ends_per_1000_s", &load.ends_per_1000_s, rows)?;
+    let found_permille = Column::new("found_permille", &load.found_permille, rows)?;
+    let prefill_permille = Column::new("prefill_permille", &load.prefill_permille, rows)?;
+    let decode_permille = Column::new("decode_permille", &load.decode_permille, rows)?;
     let mut resident = Resident::new(load, rows)?;
     let mut endpoints = Vec::with_capacity(rows);
     for (row, address) in addresses.into_iter().enumerate() {
@@ -209,6 +213,10 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
             kv_blocks: kv_blocks.optional(row),
             kv_block_tokens: kv_block_tokens.optional(row),
             batch_limit: batch_limit.optional(row),
+            ends_per_1000_s: ends_per_1000_s.optional(row),
+            found_permille: found_permille.optional(row),
+            prefill_permille: prefill_permille.optional(row),
+            decode_permille: decode_permille.optional(row),
             adapters,
             zone: Arc::clone(zone),
         });

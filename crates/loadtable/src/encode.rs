@@ -172,6 +172,10 @@ fn load(table: &Table) -> wire::Load {
             values: heat.iter().map(|hot| hot.share_ppm).collect(),
         }),
         moved: table.moved.as_deref().map(moved),
+        ends_per_1000_s: write_optional(rows.iter().map(|row| row.ends_per_1000_s)),
+        found_permille: write_optional(rows.iter().map(|row| row.found_permille)),
+        prefill_permille: write_optional(rows.iter().map(|row| row.prefill_permille)),
+        decode_permille: write_optional(rows.iter().map(|row| row.decode_permille)),
     }
 }
 

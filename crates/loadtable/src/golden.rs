@@ -253,11 +253,11 @@ fn row_i_of_the_table_is_index_i_of_the_snapshot() {
     );
     assert_eq!(
         (draining.state, draining.wait_s, draining.speed),
-        (PickState::Draining, Some(0.0), Some(2.5))
+        (PickState::NoPrompts, Some(0.0), Some(2.5))
     );
     assert_eq!(
         (suspect.state, suspect.wait_s, suspect.speed),
-        (PickState::Suspect, None, None)
+        (PickState::NoPrompts, None, None)
     );
     // The table is as old as its youngest row was when it came.
     assert_eq!(snapshot.age_ms(Millis(9_100)), 115);

@@ -113,6 +113,18 @@ pub struct EndpointView<'a> {
     /// Most sequences in one batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_limit: Option<u32>,
+    /// Requests that end there per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_per_s: Option<f32>,
+    /// Of the prompt tokens that proxies expected in its cache, what was found, per cent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_percent: Option<f32>,
+    /// Prefill speed, per cent of its class's; missing: as the class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefill_percent: Option<f32>,
+    /// Speed of decoding, per cent of its class's; missing: as the class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode_percent: Option<f32>,
     /// Names of the resident adapters; missing: the server does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapters: Option<Vec<&'a str>>,
@@ -227,11 +239,19 @@ fn endpoint_view<'a>(table: &'a Table, endpoint: &'a Endpoint) -> EndpointView<'
         pending_tokens: endpoint.pending_tokens,
         kv_tokens: blocks.map(|(blocks, tokens)| u64::from(blocks) * u64::from(tokens)),
         batch_limit: endpoint.batch_limit,
+        ends_per_s: endpoint.ends_per_1000_s.map(|ends| ends as f32 / 1_000.0),
+        found_percent: endpoint.found_permille.map(percent),
+        prefill_percent: endpoint.prefill_permille.map(percent),
+        decode_percent: endpoint.decode_permille.map(percent),
         adapters: endpoint
             .adapters
             .as_ref()
             .map(|list| list.iter().filter_map(adapter).collect()),
     }
+}
+
+fn percent(permille: u32) -> f32 {
+    permille as f32 / 10.0
 }
 
 impl<'a> From<&'a Report> for ReportView<'a> {

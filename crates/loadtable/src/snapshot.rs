@@ -5,7 +5,7 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use trimtab_pick::{EndpointId, EndpointLoad, Millis, PoolFacts, Snapshot, State as PickState};
 
-use crate::{Class, Endpoint, Hot, State, Table, limits};
+use crate::{Class, Endpoint, Hot, Role, State, Table, limits};
 
 /// Indexes `table` for decisions. Index `i` of the snapshot is row `i` of the table.
 ///
@@ -28,6 +28,8 @@ pub fn snapshot_after(table: &Table, arrived_at: Millis, previous: Option<&Snaps
     let pool = PoolFacts {
         arrival_rate: table.demand.arrival_rate,
         uncached_tokens: table.demand.uncached_tokens,
+        prompt_tokens: table.demand.prompt_tokens,
+        output_tokens: table.demand.output_tokens,
         cached_share: cached_share(table),
         adapter_load_s: table.demand.adapter_load_s,
         kept_s: kept_s(table),
@@ -81,22 +83,46 @@ fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
     let class: Option<&Class> = endpoint
         .class
         .and_then(|index| table.classes.get(usize::from(index)));
+    let blocks = endpoint.kv_blocks.zip(endpoint.kv_block_tokens);
+    let (prefill, decode) = (
+        relative(endpoint.prefill_permille),
+        relative(endpoint.decode_permille),
+    );
     EndpointLoad {
         id: endpoint_id(&table.placement_key, &endpoint.address),
-        state: match endpoint.state {
-            State::Ready => PickState::Ready,
-            State::Draining => PickState::Draining,
-            State::Suspect => PickState::Suspect,
+        state: match (endpoint.role, endpoint.state) {
+            // Half of a disaggregated pair answers no whole prompts.
+            (Role::Prefill | Role::Decode, _) => PickState::NoPrompts,
+            (Role::Both, State::Ready) => PickState::Ready,
+            (Role::Both, State::Draining) => PickState::Draining,
+            (Role::Both, State::Suspect) => PickState::Suspect,
         },
         wait_s: endpoint.wait_ms.map(|wait_ms| wait_ms as f32 / 1_000.0),
         waiting: endpoint.waiting,
         running: endpoint.running,
         kv_used: endpoint.kv_used,
-        prefill_tokens_per_s: class.and_then(|class| class.prefill_tokens_per_s),
-        decode_s_per_sequence: class.and_then(|class| class.decode_s_per_sequence),
-        speed: class.and_then(|class| class.speed),
+        kv_tokens: blocks.map(|(blocks, tokens)| blocks as f32 * tokens as f32),
+        batch_limit: endpoint.batch_limit,
+        ends_per_s: endpoint.ends_per_1000_s.map(|ends| ends as f32 / 1e3),
+        found_share: endpoint.found_permille.map(|found| found as f32 / 1e3),
+        prefill_tokens_per_s: class
+            .and_then(|class| class.prefill_tokens_per_s)
+            .map(|speed| speed * prefill),
+        decode_s_per_sequence: class
+            .and_then(|class| class.decode_s_per_sequence)
+            .map(|cost_s| cost_s / decode),
+        speed: class
+            .and_then(|class| class.speed)
+            .map(|speed| speed * (prefill * decode).sqrt()),
         adapters: endpoint.adapters.clone(),
         adapter_room: endpoint.adapter_room,
         age_ms: table.age_ms.saturating_add(endpoint.age_ms),
     }
+}
+
+/// A speed relative to the class's; as the class where there is none.
+fn relative(permille: Option<u32>) -> f32 {
+    permille
+        .filter(|permille| *permille > 0)
+        .map_or(1.0, |permille| permille as f32 / 1e3)
 }

@@ -119,6 +119,15 @@ pub struct Endpoint {
     pub kv_block_tokens: Option<u32>,
     /// Most sequences in one batch.
     pub batch_limit: Option<u32>,
+    /// Requests that end there in 1,000 seconds, as of late: how soon batch slots and KV blocks become free.
+    pub ends_per_1000_s: Option<u32>,
+    /// Of the prompt tokens that proxies expected in its cache, what was found there, in thousandths: less than 1,000 where the cache
+    /// loses what deciders believe it has. Absent: nobody knows, or as expected.
+    pub found_permille: Option<u32>,
+    /// Prefill speed, in thousandths of its class's. Absent: as the class.
+    pub prefill_permille: Option<u32>,
+    /// Speed of decoding, in thousandths of its class's. Absent: as the class.
+    pub decode_permille: Option<u32>,
     /// Resident adapters, as indices into [`Table::adapters`], ascending. `None`: the server does not say.
     pub adapters: Option<Vec<u16>>,
     /// Whether an adapter that is not resident could be loaded at once: a slot is neither in use by running requests

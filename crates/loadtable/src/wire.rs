@@ -122,6 +122,14 @@ pub(crate) struct Load {
     pub(crate) heat: Option<Keyed>,
     #[prost(message, optional, tag = "12")]
     pub(crate) moved: Option<Keyed>,
+    #[prost(uint32, repeated, tag = "13")]
+    pub(crate) ends_per_1000_s: Vec<u32>,
+    #[prost(uint32, repeated, tag = "14")]
+    pub(crate) found_permille: Vec<u32>,
+    #[prost(uint32, repeated, tag = "15")]
+    pub(crate) prefill_permille: Vec<u32>,
+    #[prost(uint32, repeated, tag = "16")]
+    pub(crate) decode_permille: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -127,7 +127,7 @@ impl Candidates {
         let first = (rng.unit() * holders.len() as f64) as usize;
         let from_first = holders.iter().cycle().skip(first);
         let few = from_first.take(holders.len().min(FEW_RANKS as usize));
-        for index in few.filter(|index| !snapshot.leaves_out(**index)) {
+        for index in few.filter(|index| snapshot.may_choose(**index)) {
             self.add(Candidate {
                 index: *index,
                 origin: Origin::Adapter,

@@ -46,15 +46,13 @@ pub(crate) const HOT_RANKS_KNOWN: u32 = 64;
 /// What a rank after the first costs, as a share of the prefix (3.4: 0 to 0.6 equal). It makes requests gather on the
 /// first rank while load allows, so that one copy of the prefix is enough for a cold one.
 pub(crate) const RANK_PENALTY: f64 = 0.3;
-/// Seconds charged per second of uncached prefill (3.4: 3 to 9). A miss delays its own request once and the others
-/// behind it; charged only once, a small overload moves requests to cold endpoints, which makes more work, and the
-/// cache collapses (4.5).
-pub(crate) const MISS_PRICE: f64 = 5.0;
-/// Seconds charged besides per second of prefill that is lost: of what another endpoint has in its cache. That is work which the pool
-/// does again, and its blocks turn out others. Simulated with 0, 4 and 8, p99 TTFT beside the oracle's: 500 shared beginnings 1.62, 1.39,
-/// 1.29; 200 with slow servers among the fast 1.86, 1.65, 1.49; agents 1.14, 1.11, 1.09; nothing shared: no difference. 8 would hold a
-/// conversation to an endpoint where it waits for 13 times its own prefill.
-pub(crate) const LOSS_PRICE: f64 = 4.0;
+/// The price of prefill that is cached elsewhere, in seconds per second: [`price`](crate::price). Simulated with 0.05, 0.08, 0.1 and 0.12 for the
+/// factor, and 0.2 and 0.3 for the least: mixed work 1.10 to 1.2 times the oracle's p99 with all, shared system prompts better the higher.
+pub(crate) const LOSS_LEAST: f64 = 0.2;
+pub(crate) const LOSS_FACTOR: f64 = 0.1;
+pub(crate) const LOSS_MOST: f64 = 6.0;
+/// Loads that an adapter counts as where it is not meant to live: it turns out another.
+pub(crate) const STRAY_LOADS: f64 = 9.0;
 /// Noise of a cost, as a share of what a mean request adds (3.4: 0.25 to 1), where many requests of others are unseen.
 pub(crate) const NOISE: f64 = 0.5;
 /// Unseen requests of others with which half of that noise is used. It keeps deciders from agreeing on one endpoint between
@@ -71,8 +69,16 @@ pub(crate) const NEWS_DELAY_S: f64 = 0.015;
 pub(crate) const LEAST_POURED: f64 = 4.0;
 /// Share of requests that continue a conversation from which first turns are worth remembering.
 pub(crate) const WORTH_TELLING: f64 = 0.05;
-/// Seconds charged for a turn away from home where there are only conversations (simulated: 0 to 0.2 s alike in a pool of 32).
-pub(crate) const TELL_S: f64 = 0.2;
+/// Seconds charged for a turn away from home where there are only conversations. With more, turns wait behind long prompts (0.2: the demo's fleet at
+/// 80 % load 1.5 times the oracle's p99 instead of 1.3); with none, noise moves conversations (1.5 instead of 1.2 times).
+pub(crate) const TELL_S: f64 = 0.06;
+/// Requests that end per second at a busy endpoint at least, and the longest wait for room that is reckoned with, in seconds.
+pub(crate) const LEAST_ENDS_PER_S: f64 = 0.2;
+pub(crate) const MOST_ROOM_S: f64 = 60.0;
+/// Share of KV blocks in use at which an endpoint counts as busy as the average one.
+pub(crate) const KV_COMFORT: f64 = 0.6;
+/// What is expected in a cache is not all taken to be lost: a little affinity keeps it from being so for ever.
+pub(crate) const FOUND_LEAST: f64 = 0.05;
 /// Ranks tried for a key when there is no fresh table (3.5).
 pub(crate) const STALE_RANKS: u32 = 16;
 /// How far above the speed-weighted mean of the own in-flight requests a rank may be without a fresh table (3.5):

@@ -2,8 +2,7 @@
 //! algorithm notes.
 
 use crate::config::{
-    ADAPTER_LOAD_S, LOSS_PRICE, MISS_PRICE, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY,
-    TELL_S,
+    ADAPTER_LOAD_S, MOST_ROOM_S, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY, TELL_S,
 };
 use crate::inflight::InFlight;
 use crate::row::Row;
@@ -15,9 +14,11 @@ pub(crate) struct Demand {
     /// Prompt tokens, cached or not.
     pub(crate) prompt_tokens: f64,
     /// Those of them that some endpoint is likely to have in its cache.
-    shared_tokens: f64,
+    pub(crate) shared_tokens: f64,
     pub(crate) adapter: Option<Adapter>,
     pub(crate) adapter_load_s: f64,
+    /// Tokens of KV cache that it takes until it ends.
+    pub(crate) kv_tokens: f64,
 }
 
 impl Demand {
@@ -39,6 +40,7 @@ impl Demand {
             shared_tokens: f64::from(known).min(prompt_tokens),
             adapter: request.adapter,
             adapter_load_s,
+            kv_tokens: prompt_tokens + usable(pool.output_tokens).unwrap_or(0.0),
         }
     }
 
@@ -67,15 +69,32 @@ fn usable(value: Option<f32>) -> Option<f64> {
 ///
 /// 3.3 has the sum, and takes the own share of the queue out of the table's wait. That needs more trust in the queue's
 /// length than a table of two deciders and four endpoints deserves; the maximum needs none.
-pub(crate) fn start_s(row: &Row, inflight: &InFlight, index: u32) -> f64 {
+pub(crate) fn start_s(row: &Row, demand: &Demand, inflight: &InFlight, index: u32) -> f64 {
     let told_s = row.wait_s + inflight.unseen_s(index);
-    told_s.max(inflight.pending_s(index))
+    let unseen = (
+        f64::from(inflight.unseen_requests(index)),
+        inflight.unseen_tokens(index) as f64,
+    );
+    told_s
+        .max(inflight.pending_s(index))
+        .max(room_s(row, demand.kv_tokens, unseen))
+}
+
+/// Seconds until the endpoint has room for a request that needs `tokens` of KV cache and a slot in the batch: requests that lack
+/// either wait for others to end and not for prefill. `unseen`: own sends that the row has not seen, and their prompt tokens.
+pub(crate) fn room_s(row: &Row, tokens: f64, unseen: (f64, f64)) -> f64 {
+    let room = &row.room;
+    let lacking = tokens + unseen.1 - room.tokens;
+    let slots = 1.0 + unseen.0 - room.slots;
+    let tokens_s = (lacking / room.tokens_per_s).max(0.0);
+    let slots_s = (slots / room.ends_per_s).max(0.0);
+    tokens_s.max(slots_s).min(MOST_ROOM_S)
 }
 
 /// What the others are assumed to have sent there since the table was made: it brought every wait up to the surface (3.3).
 /// `others`: their share of the pool's traffic.
 pub(crate) fn level_s(row: &Row, surface_s: f64, others: f64) -> f64 {
-    others * (surface_s - row.wait_s).max(0.0)
+    others * (surface_s - row.load_s()).max(0.0)
 }
 
 /// The width of the noise that keeps deciders from agreeing on one endpoint (3.3). `work_s`: what a mean request adds;
@@ -97,15 +116,16 @@ pub(crate) fn tell_s(later_share: f64) -> f64 {
     later_share * TELL_S
 }
 
-/// What the uncached part of the prompt delays this request and the others (3.3, 3.4).
+/// What the uncached part of the prompt delays this request. Departs from 3.3, which counts it five times, for the others behind it: these
+/// wait as long wherever it goes, unless it loses what is cached elsewhere, which is [`loss_s`].
 pub(crate) fn miss_s(row: &Row, demand: &Demand, hit_tokens: u32) -> f64 {
-    MISS_PRICE * demand.uncached_tokens(hit_tokens) * row.prefill_s_per_token
+    demand.uncached_tokens(hit_tokens) * row.prefill_s_per_token
 }
 
-/// What it costs the pool besides that some of it is cached elsewhere. Departs from 3.3, where every uncached token costs the same:
-/// what is cached nowhere has to be prefilled in any case, and a higher price for it drives requests from slow endpoints to fast ones.
-pub(crate) fn loss_s(row: &Row, demand: &Demand, hit_tokens: u32) -> f64 {
-    LOSS_PRICE * demand.lost_tokens(hit_tokens) * row.prefill_s_per_token
+/// What it costs the others that some of it is cached elsewhere and would not have to be prefilled there. `price`: of
+/// [`price::of_loss`](crate::price::of_loss).
+pub(crate) fn loss_s(row: &Row, demand: &Demand, hit_tokens: u32, price: f64) -> f64 {
+    price * demand.lost_tokens(hit_tokens) * row.prefill_s_per_token
 }
 
 /// The wish to stay on the first rank of a prefix (3.3).
@@ -155,6 +175,7 @@ mod tests {
 
     use super::*;
     use crate::golden::idle;
+    use crate::row::Room;
     use crate::{Conversation, Prefix};
 
     #[cfg(target_arch = "wasm32")]
@@ -165,6 +186,10 @@ mod tests {
         Row {
             wait_s: 0.4,
             wait_known: true,
+            crowd_s: 0.0,
+            found_share: 1.0,
+            room: Room::ENDLESS,
+            is_member: true,
             prefill_s_per_token: 1e-4,
             decode_s: 0.02,
             speed: 1.0,
@@ -188,8 +213,11 @@ mod tests {
         );
     }
 
+    /// Loads that an adapter counts as where it is not meant to live.
+    const STRAY: f64 = 5.0;
+
     #[test]
-    fn a_miss_costs_five_times_its_prefill_and_a_hit_nothing() {
+    fn a_miss_costs_its_prefill_and_a_hit_nothing() {
         let demand = demand(
             &Request {
                 prompt_tokens: Some(3_000),
@@ -197,8 +225,8 @@ mod tests {
             },
             None,
         );
-        close(miss_s(&row(), &demand, 0), 1.5);
-        close(miss_s(&row(), &demand, 1_000), 1.0);
+        close(miss_s(&row(), &demand, 0), 0.3);
+        close(miss_s(&row(), &demand, 1_000), 0.2);
         close(miss_s(&row(), &demand, 3_000), 0.0);
         // A hit estimate above the prompt is no bonus.
         close(miss_s(&row(), &demand, 9_000), 0.0);
@@ -216,10 +244,30 @@ mod tests {
             ..Request::default()
         };
         let demand = demand(&shared, None);
-        close(loss_s(&row(), &demand, 0), 0.8);
-        close(loss_s(&row(), &demand, 1_000), 0.4);
-        close(loss_s(&row(), &demand, 2_000), 0.0);
-        close(loss_s(&row(), &demand, 3_000), 0.0);
+        close(loss_s(&row(), &demand, 0, 4.0), 0.8);
+        close(loss_s(&row(), &demand, 1_000, 4.0), 0.4);
+        close(loss_s(&row(), &demand, 2_000, 4.0), 0.0);
+        close(loss_s(&row(), &demand, 3_000, 4.0), 0.0);
+    }
+
+    #[test]
+    fn who_finds_no_room_waits_for_ends_and_own_unseen_requests_take_their_place_first() {
+        // 1,000 tokens are free and 500 more come per second; one slot is free and another in two seconds.
+        let full = Row {
+            room: Room {
+                tokens: 1_000.0,
+                tokens_per_s: 500.0,
+                slots: 1.0,
+                ends_per_s: 0.5,
+            },
+            ..row()
+        };
+        close(room_s(&full, 1_000.0, (0.0, 0.0)), 0.0);
+        close(room_s(&full, 1_500.0, (0.0, 0.0)), 1.0);
+        close(room_s(&full, 1_000.0, (0.0, 250.0)), 0.5);
+        close(room_s(&full, 100.0, (1.0, 100.0)), 2.0);
+        close(room_s(&full, 1e9, (0.0, 0.0)), MOST_ROOM_S);
+        close(room_s(&row(), 1e9, (1e3, 1e9)), 0.0);
     }
 
     #[test]
@@ -300,45 +348,28 @@ mod tests {
                 &pool,
             )
         };
+        close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 0.0);
         close(
-            adapter_s(&endpoint, &wanting(Some(4)), None, MISS_PRICE),
-            0.0,
-        );
-        close(
-            adapter_s(&endpoint, &wanting(Some(3)), Some(0), MISS_PRICE),
+            adapter_s(&endpoint, &wanting(Some(3)), Some(0), STRAY),
             0.25,
         );
         close(
-            adapter_s(&endpoint, &wanting(Some(3)), Some(1), MISS_PRICE),
+            adapter_s(&endpoint, &wanting(Some(3)), Some(1), STRAY),
             0.325,
         );
-        close(
-            adapter_s(&endpoint, &wanting(Some(3)), None, MISS_PRICE),
-            1.25,
-        );
-        close(adapter_s(&endpoint, &wanting(None), None, MISS_PRICE), 1.25);
+        close(adapter_s(&endpoint, &wanting(Some(3)), None, STRAY), 1.25);
+        close(adapter_s(&endpoint, &wanting(None), None, STRAY), 1.25);
         endpoint.adapter_room = Some(false);
         close(
-            adapter_s(&endpoint, &wanting(Some(3)), Some(0), MISS_PRICE),
+            adapter_s(&endpoint, &wanting(Some(3)), Some(0), STRAY),
             0.25 + NO_ROOM_S,
         );
-        close(
-            adapter_s(&endpoint, &wanting(Some(4)), None, MISS_PRICE),
-            0.0,
-        );
+        close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 0.0);
         endpoint.adapter_room = Some(true);
         endpoint.adapters = None;
+        close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 1.25);
         close(
-            adapter_s(&endpoint, &wanting(Some(4)), None, MISS_PRICE),
-            1.25,
-        );
-        close(
-            adapter_s(
-                &endpoint,
-                &demand(&Request::default(), None),
-                None,
-                MISS_PRICE,
-            ),
+            adapter_s(&endpoint, &demand(&Request::default(), None), None, STRAY),
             0.0,
         );
     }

@@ -25,6 +25,8 @@ const PATIENCE_AT_FIRST: u8 = 1;
 /// Requests over which shares are taken: of what may be wrong for long, and of what has to be known soon.
 const MEAN_REQUESTS: f64 = 50.0;
 const FEW_REQUESTS: f64 = 20.0;
+/// Prompts that the belief of the start is worth. Of 200 shared beginnings with Zipf's popularity one comes again within seven prompts.
+const FIRST_BELIEF: f64 = 4.0;
 /// Tokens that the key of a prompt's first ones stands for.
 const FIRST_TOKENS: f64 = 256.0;
 /// How many times likelier a marked part is to be shared than the share of beginnings that this decider has seen before.
@@ -37,8 +39,9 @@ const MOST_OF_MARKED: f64 = 0.75;
 #[derive(Debug)]
 pub(crate) struct Depths {
     slots: Vec<Slot>,
-    /// Share of the prompts whose beginning had been seen; 1 before the first, because others may know what this decider does not.
-    known_share: f64,
+    /// Shares of the prompts whose beginning had been seen: of those with a marked part, and of those without.
+    known_marked: Known,
+    known_text: Known,
     /// Marked parts by slot, and whether each came again.
     marked: Vec<(u64, bool)>,
     /// Of the prompts with a marked part whose beginning had been seen, the share of those whose whole marked part had been.
@@ -50,7 +53,8 @@ impl Default for Depths {
     fn default() -> Self {
         Self {
             slots: Vec::new(),
-            known_share: 1.0,
+            known_marked: Known::default(),
+            known_text: Known::default(),
             marked: Vec::new(),
             again_share: 1.0,
             turns: Turns::default(),
@@ -70,6 +74,31 @@ struct Slot {
     strikes: u8,
 }
 
+/// The share of prompts whose beginning had been seen.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    share: f64,
+    /// Prompts behind it, and how many the belief of the start is worth.
+    of: f64,
+}
+
+impl Default for Known {
+    /// Others may know what this decider does not: until some were seen, all are taken to be known.
+    fn default() -> Self {
+        Self {
+            share: 1.0,
+            of: FIRST_BELIEF,
+        }
+    }
+}
+
+impl Known {
+    fn add(&mut self, known: bool) {
+        self.of = (self.of + 1.0).min(MEAN_REQUESTS);
+        move_to(&mut self.share, known, self.of);
+    }
+}
+
 impl Depths {
     /// A request is to be decided on. One that continues a conversation says nothing: what it shares with the turn before is its own.
     /// `own_share`: the part of the pool's requests that this decider gets, 0 to 1.
@@ -82,10 +111,14 @@ impl Depths {
                 self.marked = vec![(0, false); SLOTS];
             }
             let again = self.comes_again(&prefix);
+            let is_marked = prefix.head != 0;
             let prefix = of_head(prefix);
             if let Some(slot) = self.slots.get_mut(place(prefix.key)) {
                 let known = slot.key == prefix.key;
-                move_to(&mut self.known_share, known, MEAN_REQUESTS);
+                match is_marked {
+                    true => self.known_marked.add(known),
+                    false => self.known_text.add(known),
+                }
                 if known && !slot.may_go_on_as(&prefix, request.prompt_tokens) {
                     self.turns.on_compared(&slot.blocks, &prefix.blocks);
                 }
@@ -145,12 +178,12 @@ impl Depths {
                 let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
                 f64::from(share) * prompt_tokens
             });
-            seen.unwrap_or(self.known_share * expected)
+            seen.unwrap_or(self.known_text.share * expected)
         } else {
             let whole = f64::from(prefix.tokens);
             let part = seen.map(|tokens| tokens / reach(prefix.tokens));
             match part {
-                None => (self.known_share * MARKED_TRUST).min(1.0) * whole,
+                None => (self.known_marked.share * MARKED_TRUST).min(1.0) * whole,
                 Some(part) if part >= MOST_OF_MARKED => whole * part.min(1.0),
                 Some(_) if self.has_come_again(prefix.key) => return prefix,
                 Some(_) => seen.unwrap_or(0.0),

@@ -41,20 +41,27 @@ fn endpoint(rng: &mut Rng, number: u64) -> EndpointLoad {
     };
     let fast = number.is_multiple_of(3);
     let wait_s = below(rng, 3_000) as f32 / 1_000.0;
+    let (waiting, running) = (below(rng, 3) as u32, below(rng, 14) as u32);
+    let kv_used = below(rng, 100) as f32 / 100.0;
     let resident = (0..6).filter(|_| below(rng, 3) == 0).collect();
     EndpointLoad {
         id: EndpointId(mix(number)),
         state,
         wait_s: maybe(rng, wait_s),
-        waiting: None,
-        running: None,
-        kv_used: None,
+        waiting: maybe(rng, waiting),
+        running: maybe(rng, running),
+        kv_used: maybe(rng, kv_used),
+        kv_tokens: maybe(rng, 40_000.0),
+        batch_limit: maybe(rng, 12),
+        ends_per_s: maybe(rng, 3.0),
+        found_share: maybe(rng, 0.7),
         prefill_tokens_per_s: maybe(rng, if fast { 23_000.0 } else { 11_000.0 }),
         decode_s_per_sequence: maybe(rng, 0.006),
         speed: maybe(rng, if fast { 2.1 } else { 1.0 }),
         adapters: maybe(rng, resident),
         adapter_room: None,
         age_ms: below(rng, 250) as u32,
+        ..EndpointLoad::default()
     }
 }
 
@@ -73,6 +80,7 @@ pub(crate) fn idle(number: u64) -> EndpointLoad {
         adapters: None,
         adapter_room: None,
         age_ms: 0,
+        ..EndpointLoad::default()
     }
 }
 
@@ -90,6 +98,8 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
     }
     let pool = PoolFacts {
         arrival_rate: maybe(rng, 20.0),
+        prompt_tokens: maybe(rng, 2_000.0),
+        output_tokens: maybe(rng, 150.0),
         uncached_tokens: Some(700.0),
         cached_share: Some(0.5),
         adapter_load_s: Some(0.2),

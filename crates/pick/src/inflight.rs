@@ -72,6 +72,8 @@ pub(crate) struct Sent {
     pub(crate) pending: Pending,
     /// What it adds to the wait of those behind it, prefill and decode together.
     pub(crate) work_us: u64,
+    /// Tokens of its prompt, cached or not.
+    pub(crate) prompt_tokens: u32,
     pub(crate) is_news: bool,
 }
 
@@ -100,8 +102,17 @@ struct Own {
     count: Count,
     /// Work sent since the endpoint's row was taken.
     unseen_us: u64,
-    /// How many requests that was.
+    /// How many requests that was, and their prompt tokens.
     unseen: u32,
+    unseen_tokens: u64,
+}
+
+impl Own {
+    fn add_unseen(&mut self, work_us: u64, prompt_tokens: u32) {
+        self.unseen_us = self.unseen_us.saturating_add(work_us);
+        self.unseen = self.unseen.saturating_add(1);
+        self.unseen_tokens = self.unseen_tokens.saturating_add(u64::from(prompt_tokens));
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +122,7 @@ struct Send {
     at: Millis,
     endpoint: EndpointId,
     work_us: u64,
+    prompt_tokens: u32,
 }
 
 /// Own work per endpoint: densely for the endpoints of the newest table, so that a decision finds it by index, and
@@ -200,8 +212,7 @@ impl InFlight {
                     .endpoint(index)
                     .is_some_and(|endpoint| send.at >= taken_at(new, endpoint.age_ms));
             if let Some(own) = self.own.get_mut(index as usize).filter(|_| unseen) {
-                own.unseen_us = own.unseen_us.saturating_add(send.work_us);
-                own.unseen = own.unseen.saturating_add(1);
+                own.add_unseen(send.work_us, send.prompt_tokens);
                 self.ahead_us = self.ahead_us.saturating_add(send.work_us);
             }
         }
@@ -218,12 +229,12 @@ impl InFlight {
         let Sent {
             pending,
             work_us,
+            prompt_tokens,
             is_news,
         } = sent;
         let count = match snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, endpoint)) {
             Some(own) => {
-                own.unseen_us = own.unseen_us.saturating_add(work_us);
-                own.unseen = own.unseen.saturating_add(1);
+                own.add_unseen(work_us, prompt_tokens);
                 self.total += 1;
                 self.ahead_us = self
                     .ahead_us
@@ -244,6 +255,7 @@ impl InFlight {
             at: now,
             endpoint,
             work_us,
+            prompt_tokens,
         });
         self.sent += 1;
         Ticket {
@@ -323,6 +335,13 @@ impl InFlight {
     /// Own requests sent that the row at `index` has not seen, also those that ended since.
     pub(crate) fn unseen_requests(&self, index: u32) -> u32 {
         self.own.get(index as usize).map_or(0, |own| own.unseen)
+    }
+
+    /// Prompt tokens of these.
+    pub(crate) fn unseen_tokens(&self, index: u32) -> u64 {
+        self.own
+            .get(index as usize)
+            .map_or(0, |own| own.unseen_tokens)
     }
 
     /// Seconds of own prefill at `index` that was sent and has shown no first byte.

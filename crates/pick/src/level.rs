@@ -31,7 +31,7 @@ impl Level {
         // Waits come as `f32` and are not negative, so that their bits stand in the order of their values; with the index
         // behind they sort twice as fast as tuples.
         let key = |index: &u32| {
-            let wait_s = row(*index)?.wait_s as f32;
+            let wait_s = row(*index)?.load_s() as f32;
             Some(u64::from(wait_s.to_bits()) << 32 | u64::from(*index))
         };
         let mut sorted: Vec<u64> = choosable.iter().filter_map(key).collect();
@@ -46,7 +46,7 @@ impl Level {
         let (mut rates, mut filled) = (0.0, 0.0);
         for index in sorted.into_iter().map(|key| key as u32) {
             let Some(row) = row(index) else { continue };
-            let (wait_s, rate) = (row.wait_s, 1.0 / work_s(row).max(MIN_WORK_S));
+            let (wait_s, rate) = (row.load_s(), 1.0 / work_s(row).max(MIN_WORK_S));
             level.poured.push(wait_s * rates - filled);
             rates += rate;
             filled += wait_s * rate;
@@ -119,6 +119,7 @@ fn first_above(sums: &[f64], point: f64, guess: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::Room;
 
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -127,6 +128,10 @@ mod tests {
         let row = |(wait_s, work_s): &(f64, f64)| Row {
             wait_s: *wait_s,
             wait_known: true,
+            crowd_s: 0.0,
+            found_share: 1.0,
+            room: Room::ENDLESS,
+            is_member: true,
             prefill_s_per_token: 0.0,
             decode_s: *work_s,
             speed: 1.0,

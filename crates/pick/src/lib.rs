@@ -26,6 +26,7 @@
 //!     adapters: None,
 //!     adapter_room: None,
 //!     age_ms: 0,
+//!     ..EndpointLoad::default()
 //! };
 //! let mut picker = Picker::new(Config::default());
 //! let rows = vec![endpoint(1, 0.2), endpoint(2, 0.0)];
@@ -63,6 +64,7 @@ mod own_traffic;
 mod picker;
 mod placement;
 mod policy;
+mod price;
 mod request;
 mod rng;
 mod row;

@@ -19,6 +19,9 @@ pub(crate) struct OwnTraffic {
     /// Decisions, and those on requests with a past, with [`LATER_TAU_S`].
     all: f64,
     later: f64,
+    /// Prompt tokens, and those of them that some endpoint may have in its cache, with [`LATER_TAU_S`].
+    tokens: f64,
+    shared_tokens: f64,
     /// Sends that were news, decayed per send.
     news: f64,
 }
@@ -33,7 +36,24 @@ impl OwnTraffic {
             .conversation
             .is_some_and(|conversation| conversation.history_tokens > 0);
         self.all = self.all * keep + 1.0;
+        self.tokens *= keep;
+        self.shared_tokens *= keep;
         self.later = self.later * keep + f64::from(u8::from(has_past));
+    }
+
+    /// The prompt of a request, and how much of it may be cached somewhere.
+    pub(crate) fn on_prompt(&mut self, tokens: f64, shared_tokens: f64) {
+        self.tokens += tokens;
+        self.shared_tokens += shared_tokens;
+    }
+
+    /// Of the prompt tokens, the share that may be cached somewhere, 0 to 1.
+    pub(crate) fn shared_share(&self) -> f64 {
+        if self.tokens > 0.0 {
+            self.shared_tokens / self.tokens
+        } else {
+            0.0
+        }
     }
 
     /// A request was sent. `is_news`: it brings much prefill.

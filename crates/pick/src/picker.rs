@@ -173,7 +173,13 @@ impl<P: Policy> Picker<P> {
     #[must_use]
     pub fn wait_s(&self, endpoint: EndpointId) -> Option<f64> {
         let snapshot = self.snapshot.as_deref()?;
-        weighing::wait_s(snapshot.index_of(endpoint)?, snapshot, &self.inflight)
+        let demand = Demand::new(&Request::default(), snapshot.pool());
+        weighing::wait_s(
+            snapshot.index_of(endpoint)?,
+            &demand,
+            snapshot,
+            &self.inflight,
+        )
     }
 
     /// This decider's requests in flight, per endpoint that has any; for reports.
@@ -193,7 +199,8 @@ fn work(
     let demand = Demand::new(request, snapshot.pool());
     let index = snapshot.index_of(endpoint)?;
     let row = snapshot.row(index)?;
-    let uncached = demand.uncached_tokens(policy.expected_hit(now, snapshot, request, index));
+    let hit = policy.expected_hit(now, snapshot, request, index);
+    let uncached = demand.uncached_tokens((f64::from(hit) * row.found_share) as u32);
     // `as` from float saturates, and neither value is negative.
     let pending = Pending {
         tokens: uncached as u64,
@@ -204,6 +211,7 @@ fn work(
         },
     };
     Some(Sent {
+        prompt_tokens: demand.prompt_tokens as u32,
         pending,
         work_us: (cost::work_s(row, uncached) * 1e6) as u64,
         is_news: !snapshot.pool().alone && uncached * row.prefill_s_per_token >= NEWS_S,

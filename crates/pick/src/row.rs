@@ -2,24 +2,90 @@
 
 use alloc::vec::Vec;
 
-use crate::EndpointLoad;
-use crate::config::PREFILL_TOKENS_PER_S;
+use crate::config::{FOUND_LEAST, KV_COMFORT, LEAST_ENDS_PER_S, PREFILL_TOKENS_PER_S};
+use crate::{EndpointLoad, PoolFacts};
 
 /// One endpoint's signals with every gap filled to its disadvantage: an endpoint must never win because a signal is
 /// missing. The worst of the pool rather than the median, because with the median a silent endpoint would beat half of
 /// the others; it still gets what the others are too busy for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Row {
+    /// Seconds until a new request's prefill starts.
     pub(crate) wait_s: f64,
     /// Whether `wait_s` is this endpoint's own signal.
     pub(crate) wait_known: bool,
+    /// What the running requests cost each other and a new one, in seconds.
+    pub(crate) crowd_s: f64,
     pub(crate) prefill_s_per_token: f64,
     pub(crate) decode_s: f64,
     pub(crate) speed: f64,
+    /// Of the prompt tokens expected in its cache, the share that is found.
+    pub(crate) found_share: f64,
+    pub(crate) room: Room,
+    /// Whether the table allows it to be chosen.
+    pub(crate) is_member: bool,
+}
+
+impl Row {
+    /// What a new request meets: the wait, and the running requests.
+    pub(crate) fn load_s(&self) -> f64 {
+        self.wait_s + self.crowd_s
+    }
+}
+
+/// What is left of what an endpoint runs out of, and how soon there is more. Without end where the endpoint does not say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Room {
+    /// Tokens of KV cache that neither running nor waiting requests need; negative: waiting ones lack so many.
+    pub(crate) tokens: f64,
+    /// Tokens that ending requests give back per second.
+    pub(crate) tokens_per_s: f64,
+    /// Sequences that the batch takes besides those that run and wait.
+    pub(crate) slots: f64,
+    /// Requests that end per second.
+    pub(crate) ends_per_s: f64,
+}
+
+#[cfg(test)]
+impl Room {
+    /// Room for everything.
+    pub(crate) const ENDLESS: Self = Self {
+        tokens: f64::INFINITY,
+        tokens_per_s: 1.0,
+        slots: f64::INFINITY,
+        ends_per_s: 1.0,
+    };
+}
+
+impl Room {
+    /// `prompt_tokens`: of a mean request, which is what each waiting one will take.
+    fn of(endpoint: &EndpointLoad, prompt_tokens: f64) -> Self {
+        let (waiting, running) = (count(endpoint.waiting), count(endpoint.running));
+        let ends_per_s = cost(endpoint.ends_per_s)
+            .unwrap_or(0.0)
+            .max(LEAST_ENDS_PER_S);
+        let kv = speed(endpoint.kv_tokens).zip(cost(endpoint.kv_used));
+        let (tokens, tokens_per_s) = kv.map_or((f64::INFINITY, 1.0), |(all, used)| {
+            let used = all * used.min(1.0);
+            let free = all - used - waiting * prompt_tokens;
+            (free, (ends_per_s * used / running.max(1.0)).max(1.0))
+        });
+        let limit = endpoint.batch_limit.map_or(f64::INFINITY, f64::from);
+        Self {
+            tokens,
+            tokens_per_s,
+            slots: limit - running - waiting,
+            ends_per_s,
+        }
+    }
+}
+
+fn count(value: Option<u32>) -> f64 {
+    value.map_or(0.0, f64::from)
 }
 
 /// The rows of a table.
-pub(crate) fn rows(endpoints: &[EndpointLoad]) -> Vec<Row> {
+pub(crate) fn rows(endpoints: &[EndpointLoad], pool: &PoolFacts) -> Vec<Row> {
     let mut worst = Worst::default();
     endpoints
         .iter()
@@ -28,15 +94,28 @@ pub(crate) fn rows(endpoints: &[EndpointLoad]) -> Vec<Row> {
     let slowest_prefill = worst.prefill_tokens_per_s.unwrap_or(PREFILL_TOKENS_PER_S);
     let dearest_decode = worst.decode_s.unwrap_or(0.0);
     let slowest = worst.speed.unwrap_or(1.0);
+    let prompt_tokens = cost(pool.prompt_tokens).unwrap_or(0.0);
+    let decode_s =
+        |endpoint: &EndpointLoad| cost(endpoint.decode_s_per_sequence).unwrap_or(dearest_decode);
+    let running_s = |endpoint: &EndpointLoad| decode_s(endpoint) * count(endpoint.running);
+    let mean_running_s =
+        endpoints.iter().map(running_s).sum::<f64>() / (endpoints.len() as f64).max(1.0);
     let row = |endpoint: &EndpointLoad| {
         let wait = cost(endpoint.wait_s);
+        let held_s =
+            mean_running_s * cost(endpoint.kv_used).map_or(0.0, |used| used.min(1.0)) / KV_COMFORT;
         Row {
             wait_s: wait.unwrap_or(longest_wait),
             wait_known: wait.is_some(),
+            crowd_s: running_s(endpoint).max(held_s),
             prefill_s_per_token: 1.0
                 / speed(endpoint.prefill_tokens_per_s).unwrap_or(slowest_prefill),
-            decode_s: cost(endpoint.decode_s_per_sequence).unwrap_or(dearest_decode),
+            decode_s: decode_s(endpoint),
             speed: speed(endpoint.speed).unwrap_or(slowest),
+            found_share: cost(endpoint.found_share)
+                .map_or(1.0, |share| share.clamp(FOUND_LEAST, 1.0)),
+            room: Room::of(endpoint, prompt_tokens),
+            is_member: false,
         }
     };
     endpoints.iter().map(row).collect()
@@ -82,4 +161,66 @@ fn speed(value: Option<f32>) -> Option<f64> {
         .map(f64::from)
         .filter(|value| value.is_finite() && *value > 0.0)
         .map(|value| value.clamp(1e-6, 1e9))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn running(running: u32, kv_used: f32) -> EndpointLoad {
+        EndpointLoad {
+            running: Some(running),
+            waiting: Some(2),
+            kv_used: Some(kv_used),
+            kv_tokens: Some(10_000.0),
+            batch_limit: Some(64),
+            ends_per_s: Some(2.0),
+            decode_s_per_sequence: Some(0.01),
+            ..EndpointLoad::default()
+        }
+    }
+
+    #[test]
+    fn few_blocks_left_count_as_a_crowd_before_requests_queue_for_them() {
+        let crowd = |kv_used| {
+            let rows = rows(
+                &[running(90, 0.3), running(10, kv_used)],
+                &PoolFacts::default(),
+            );
+            (rows[0].crowd_s, rows[1].crowd_s)
+        };
+        let (busy, roomy) = crowd(0.05);
+        assert!((busy - 0.9).abs() < 1e-6 && (roomy - 0.1).abs() < 1e-6);
+        // The mean of ninety and ten, once six tenths are in use.
+        let (_, full) = crowd(0.6);
+        assert!((full - 0.5).abs() < 1e-6, "{full}");
+    }
+
+    #[test]
+    fn room_is_what_running_and_waiting_requests_leave_and_what_ends_give_back() {
+        let pool = PoolFacts {
+            prompt_tokens: Some(1_000.0),
+            ..PoolFacts::default()
+        };
+        let room = rows(&[running(20, 0.5)], &pool)[0].room;
+        assert!(
+            (room.tokens - 3_000.0).abs() < 1e-3,
+            "two that wait take 1,000 each"
+        );
+        assert!(
+            (room.tokens_per_s - 500.0).abs() < 1e-3,
+            "twenty hold 5,000, two of them end per second"
+        );
+        assert_eq!((room.slots, room.ends_per_s), (42.0, 2.0));
+        let silent = rows(&vec![EndpointLoad::default()], &pool)[0].room;
+        assert_eq!(
+            (silent.tokens, silent.slots),
+            (f64::INFINITY, f64::INFINITY)
+        );
+    }
 }

@@ -17,7 +17,7 @@ const STAND_INS: u32 = 8;
 const STAND_IN_STEP: u32 = 1 << 16;
 
 /// Stable identity of an endpoint over tables: the caller's hash of its address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct EndpointId(pub u64);
 
 /// Whether an endpoint may be chosen.
@@ -30,11 +30,13 @@ pub enum State {
     Draining,
     /// Chosen only when more endpoints are suspect than ready.
     Suspect,
+    /// Never chosen: it takes no whole prompts, because it only decodes or only prefills.
+    NoPrompts,
 }
 
 /// One endpoint as last seen. Times in seconds, absent signals `None`; a value that is not finite, negative, or a speed
 /// of zero is taken as absent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct EndpointLoad {
     /// Who it is.
     pub id: EndpointId,
@@ -46,8 +48,17 @@ pub struct EndpointLoad {
     pub waiting: Option<u32>,
     /// Requests in the running batch.
     pub running: Option<u32>,
-    /// Share of the KV cache that live requests use, 0 to 1. Read by rules of [`baseline`](crate::baseline) alone.
+    /// Share of the KV cache that live requests use, 0 to 1.
     pub kv_used: Option<f32>,
+    /// Tokens that the KV cache holds. Absent: nobody waits for room in it.
+    pub kv_tokens: Option<f32>,
+    /// Most sequences in one batch. Absent: nobody waits for a slot.
+    pub batch_limit: Option<u32>,
+    /// Requests that end there per second, as of late: how soon room in the cache and slots become free. Absent: taken to be
+    /// one in five seconds.
+    pub ends_per_s: Option<f32>,
+    /// Of the prompt tokens expected in its cache, the share that is found there, 0 to 1. Absent: all.
+    pub found_share: Option<f32>,
     /// Prompt tokens per second (`R_p`). Absent: counts as the lowest of the pool.
     pub prefill_tokens_per_s: Option<f32>,
     /// Seconds one more sequence costs the others (`g`). Absent: counts as the highest of the pool.
@@ -69,6 +80,10 @@ pub struct PoolFacts {
     pub arrival_rate: Option<f32>,
     /// Mean uncached prompt tokens per request (`p_bar`).
     pub uncached_tokens: Option<f32>,
+    /// Mean prompt tokens per request, cached ones included.
+    pub prompt_tokens: Option<f32>,
+    /// Mean output tokens per request.
+    pub output_tokens: Option<f32>,
     /// Part of a mean prompt that was in the cache of the endpoint that got it, 0 to 1.
     pub cached_share: Option<f32>,
     /// Seconds an endpoint is blocked when it loads an adapter.
@@ -130,10 +145,11 @@ impl Snapshot {
         // threshold of one half, before the few that are left are overrun.
         let panics = ready < suspect;
         let only_suspects = ready == 0;
-        let rows = rows(&endpoints);
+        let mut rows = rows(&endpoints, &pool);
         let (mut members, mut weighted) = (Vec::new(), Vec::new());
-        for (index, (endpoint, row)) in (0..).zip(endpoints.iter().zip(&rows)) {
+        for (index, (endpoint, row)) in (0..).zip(endpoints.iter().zip(&mut rows)) {
             if endpoint.state == State::Ready || (panics && endpoint.state == State::Suspect) {
+                row.is_member = true;
                 members.push(index);
                 weighted.push(Member {
                     id: endpoint.id,
@@ -279,6 +295,12 @@ impl Snapshot {
         !self.left_out.is_empty() && self.left_out.binary_search(&index).is_ok()
     }
 
+    /// Whether a request may go there: the table allows it, and this view does not leave it out. Whatever says where a key is goes
+    /// through this, because the table may have changed since.
+    pub(crate) fn may_choose(&self, index: u32) -> bool {
+        self.row(index).is_some_and(|row| row.is_member) && !self.leaves_out(index)
+    }
+
     /// How many endpoints are left out.
     pub(crate) fn left_out(&self) -> usize {
         self.left_out.len()
@@ -291,6 +313,11 @@ impl Snapshot {
     /// Sum of the speeds of the endpoints that may be chosen.
     pub(crate) fn total_speed(&self) -> f64 {
         self.usable.cumulative_speed.last().copied().unwrap_or(0.0)
+    }
+
+    /// Prompt tokens per second of all endpoints that may be chosen.
+    pub(crate) fn prefill_tokens_per_s(&self) -> f64 {
+        self.usable.prefill_tokens_per_s
     }
 
     /// The place of `key`: where its first rank is, whether or not that is left out. O(1).

@@ -16,6 +16,8 @@ pub(crate) struct Usable {
     pub(crate) cumulative_speed: Vec<f64>,
     /// The waits of `choosable`, for a given mean request.
     pub(crate) level: Level,
+    /// Prompt tokens per second of all of `choosable`.
+    pub(crate) prefill_tokens_per_s: f64,
     /// Mean age of the rows of `choosable` when the table arrived, in milliseconds.
     pub(crate) mean_age_ms: f64,
 }
@@ -39,6 +41,7 @@ impl Usable {
             Some(*sum)
         });
         let cumulative_speed = sums.collect();
+        let prefill_tokens_per_s = chosen().map(|(_, row)| 1.0 / row.prefill_s_per_token).sum();
         let ages = choosable
             .iter()
             .filter_map(|index| Some(f64::from(endpoints.get(at(index)?)?.age_ms)));
@@ -46,6 +49,7 @@ impl Usable {
         let level = Level::new(rows, &choosable, |row| work_s(row, mean_uncached_tokens));
         Self {
             cumulative_speed,
+            prefill_tokens_per_s,
             level,
             mean_age_ms,
             choosable,

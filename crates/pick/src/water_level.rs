@@ -1,7 +1,7 @@
 //! The rule that ships.
 
 use crate::candidates::{self, Candidate, Candidates, Origin};
-use crate::config::{LEAST_POURED, LOSS_PRICE, MISS_PRICE, NEWS_DELAY_S, WORTH_TELLING};
+use crate::config::{LEAST_POURED, NEWS_DELAY_S, STRAY_LOADS, WORTH_TELLING};
 use crate::cost::{self, Demand};
 use crate::depth::Depths;
 use crate::health::Slow;
@@ -9,7 +9,9 @@ use crate::noise::gumbel;
 use crate::own_traffic::OwnTraffic;
 use crate::policy::{Policy, View};
 use crate::whereabouts::Whereabouts;
-use crate::{Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, weighing};
+use crate::{
+    Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, price, row, weighing,
+};
 
 /// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table by own
 /// requests alone.
@@ -37,9 +39,10 @@ impl WaterLevel {
     fn home(&self, now: Millis, snapshot: &Snapshot, request: &Request) -> Option<u32> {
         let key = request.conversation?.key;
         let seen = self.whereabouts.find(now, key);
-        seen.and_then(|id| snapshot.index_of(id))
+        let seen = seen.and_then(|id| snapshot.index_of(id));
+        seen.filter(|index| snapshot.may_choose(*index))
             .or_else(|| snapshot.place(key))
-            .filter(|index| !snapshot.leaves_out(*index))
+            .filter(|index| snapshot.may_choose(*index))
     }
 }
 
@@ -49,13 +52,17 @@ impl Policy for WaterLevel {
             .on_request(request, own_share(view.snapshot, &self.own));
         let request = &self.judged(view.snapshot, request);
         self.own.on_request(view.now, request);
+        let demand = Demand::new(request, view.snapshot.pool());
+        self.own
+            .on_prompt(demand.prompt_tokens, demand.shared_tokens);
         if view.snapshot.age_ms(view.now) > self.config.table_max_age_ms {
             return fallback::choose(request, view.snapshot, view.inflight, rng);
         }
         let home = self.home(view.now, view.snapshot, request);
         let weigh = Weigh {
             view,
-            demand: Demand::new(request, view.snapshot.pool()),
+            demand,
+            loss_price: loss_price(view.snapshot, &self.own),
             unseen: Unseen::new(view, &self.own),
             history_tokens: request
                 .conversation
@@ -68,7 +75,7 @@ impl Policy for WaterLevel {
             // It may be that only endpoints in slow start are under the level, and that this decision is not for them.
             candidates.add_any(view.snapshot, rng);
         }
-        weighing::cheapest(&candidates, view, rng, |candidate, rng| {
+        weighing::cheapest(&candidates, view, rng, &weigh.demand, |candidate, rng| {
             weigh.cost_s(candidate, rng)
         })
     }
@@ -135,6 +142,17 @@ fn own_share(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
     }
 }
 
+fn loss_price(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
+    let pool = snapshot.pool();
+    let (rate, tokens) = (row::cost(pool.arrival_rate), row::cost(pool.prompt_tokens));
+    price::of_loss(
+        rate.unwrap_or(0.0),
+        tokens.unwrap_or(0.0),
+        own.shared_share(),
+        snapshot.prefill_tokens_per_s(),
+    )
+}
+
 impl Unseen {
     fn new(view: &View<'_>, own: &OwnTraffic) -> Self {
         let pool_per_s = view.snapshot.pool().arrival_rate.map_or(0.0, f64::from);
@@ -166,6 +184,8 @@ struct Weigh<'a> {
     view: &'a View<'a>,
     demand: Demand,
     unseen: Unseen,
+    /// Of prefill that is cached elsewhere.
+    loss_price: f64,
     /// Prompt tokens that are cached where the request's conversation is.
     history_tokens: u32,
     /// Share of the requests that continue a conversation, and so the chance that this one is followed by another.
@@ -183,6 +203,7 @@ impl Weigh<'_> {
             return f64::INFINITY;
         }
         let (unseen, demand) = (&self.unseen, &self.demand);
+        let hit_tokens = (f64::from(candidate.hit_tokens) * row.found_share) as u32;
         let work_s = cost::work_s(row, snapshot.mean_uncached_tokens());
         let noise_s = match cost::noise_s(work_s, unseen.requests, unseen.others) {
             width_s if width_s > 0.0 => width_s * gumbel(rng),
@@ -193,10 +214,11 @@ impl Weigh<'_> {
             _ if snapshot.pool().reported => cost::tell_s(self.later_share),
             _ => cost::stay_s(row, demand, self.history_tokens, self.later_share),
         };
-        cost::start_s(row, self.view.inflight, candidate.index)
+        cost::start_s(row, demand, self.view.inflight, candidate.index)
+            + row.crowd_s
             + cost::level_s(row, unseen.surface_s, unseen.others)
-            + cost::miss_s(row, demand, candidate.hit_tokens)
-            + cost::loss_s(row, demand, candidate.hit_tokens)
+            + cost::miss_s(row, demand, hit_tokens)
+            + cost::loss_s(row, demand, hit_tokens, self.loss_price)
             + cost::rank_penalty_s(row, candidate.penalty_tokens)
             + self.adapter_s(candidate.index, candidate.adapter_rank)
             + stay_s
@@ -210,7 +232,7 @@ impl Weigh<'_> {
         }
         let endpoint = self.view.snapshot.endpoint(index);
         endpoint.map_or(f64::INFINITY, |endpoint| {
-            cost::adapter_s(endpoint, &self.demand, rank, MISS_PRICE + LOSS_PRICE)
+            cost::adapter_s(endpoint, &self.demand, rank, STRAY_LOADS)
         })
     }
 }

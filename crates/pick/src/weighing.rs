@@ -1,6 +1,7 @@
 //! The cheapest of a few candidates.
 
 use crate::candidates::{Candidate, Candidates, Origin};
+use crate::cost::Demand;
 use crate::decision::Choices;
 use crate::inflight::InFlight;
 use crate::policy::View;
@@ -49,11 +50,14 @@ pub(crate) fn cheapest(
     candidates: &Candidates,
     view: &View<'_>,
     rng: &mut Rng,
+    demand: &Demand,
     mut cost_s: impl FnMut(&Candidate, &mut Rng) -> f64,
 ) -> Decision {
     let mut best = Best::default();
     let draws = rng.next_u64();
-    for (number, candidate) in candidates.as_slice().iter().enumerate() {
+    let may_choose = |candidate: &&Candidate| view.snapshot.may_choose(candidate.index);
+    let allowed = candidates.as_slice().iter().filter(may_choose);
+    for (number, candidate) in allowed.enumerate() {
         let tie = match candidate.origin {
             Origin::Sample => draws,
             _ => rng.next_u64(),
@@ -73,7 +77,7 @@ pub(crate) fn cheapest(
     Decision {
         choices,
         reason: reason(&first, candidates, view.snapshot),
-        wait_s: wait_s(first.index, view.snapshot, view.inflight),
+        wait_s: wait_s(first.index, demand, view.snapshot, view.inflight),
         candidates: u32::try_from(count).unwrap_or(u32::MAX),
         left_out: 0,
     }
@@ -96,7 +100,13 @@ fn reason(best: &Candidate, candidates: &Candidates, snapshot: &Snapshot) -> Rea
 }
 
 /// Predicted seconds until a request that goes there starts its prefill; absent: the table does not say.
-pub(crate) fn wait_s(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> Option<f64> {
+pub(crate) fn wait_s(
+    index: u32,
+    demand: &Demand,
+    snapshot: &Snapshot,
+    inflight: &InFlight,
+) -> Option<f64> {
     let row = snapshot.row(index)?;
-    row.wait_known.then(|| cost::start_s(row, inflight, index))
+    row.wait_known
+        .then(|| cost::start_s(row, demand, inflight, index))
 }

@@ -21,6 +21,7 @@ fn snapshot(endpoints: u64) -> Rc<Snapshot> {
         adapters: Some(vec![(number % 4) as u16]),
         adapter_room: None,
         age_ms: 0,
+        ..EndpointLoad::default()
     };
     Rc::new(Snapshot::new(
         (0..endpoints).map(row).collect(),

@@ -25,7 +25,7 @@ fn wild() -> impl Strategy<Value = Option<f32>> {
 }
 
 fn state() -> impl Strategy<Value = State> {
-    prop_oneof![3 => Just(State::Ready), 1 => Just(State::Draining), 1 => Just(State::Suspect)]
+    prop_oneof![3 => Just(State::Ready), 1 => Just(State::Draining), 1 => Just(State::Suspect), 1 => Just(State::NoPrompts)]
 }
 
 fn endpoint() -> impl Strategy<Value = EndpointLoad> {
@@ -40,37 +40,63 @@ fn endpoint() -> impl Strategy<Value = EndpointLoad> {
         who,
         (wild(), wild(), wild(), wild(), wild()),
         of(any::<u32>()),
+        (wild(), wild(), wild()),
     )
-        .prop_map(|(who, signals, count)| EndpointLoad {
+        .prop_map(|(who, signals, count, room)| EndpointLoad {
             id: EndpointId(who.0),
             state: who.1,
             wait_s: signals.0,
             waiting: count,
             running: count,
             kv_used: signals.4,
+            kv_tokens: room.0,
+            batch_limit: count,
+            ends_per_s: room.1,
+            found_share: room.2,
             prefill_tokens_per_s: signals.1,
             decode_s_per_sequence: signals.2,
             speed: signals.3,
             adapters: who.2,
             adapter_room: None,
             age_ms: who.3,
+            ..EndpointLoad::default()
         })
 }
 
 fn pool_facts() -> impl Strategy<Value = PoolFacts> {
-    (wild(), wild(), wild(), wild(), wild(), any::<bool>()).prop_map(
-        |(arrival_rate, uncached_tokens, cached_share, adapter_load_s, kept_s, reported)| {
-            PoolFacts {
+    let tokens = (wild(), wild());
+    (
+        wild(),
+        wild(),
+        wild(),
+        wild(),
+        wild(),
+        any::<bool>(),
+        tokens,
+    )
+        .prop_map(
+            |(
                 arrival_rate,
                 uncached_tokens,
                 cached_share,
                 adapter_load_s,
                 kept_s,
                 reported,
-                alone: false,
-            }
-        },
-    )
+                tokens,
+            )| {
+                PoolFacts {
+                    arrival_rate,
+                    prompt_tokens: tokens.0,
+                    output_tokens: tokens.1,
+                    uncached_tokens,
+                    cached_share,
+                    adapter_load_s,
+                    kept_s,
+                    reported,
+                    alone: false,
+                }
+            },
+        )
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -137,7 +163,7 @@ fn may_be_chosen(endpoint: &EndpointLoad, endpoints: &[EndpointLoad]) -> bool {
     match endpoint.state {
         State::Ready => true,
         State::Suspect => count(State::Suspect) > count(State::Ready),
-        State::Draining => false,
+        State::Draining | State::NoPrompts => false,
     }
 }
 
@@ -173,6 +199,33 @@ fn outcome() -> impl Strategy<Value = Option<Outcome>> {
 }
 
 proptest! {
+    /// Conversations live where the table of then allowed it, and each of the tables that follow says anew who may be chosen.
+    #[test]
+    fn nobody_is_chosen_whom_the_newest_table_forbids_whatever_was_remembered(
+        tables in vec((vec(endpoint(), 1..8), vec((any::<u8>(), 0..200_u64), 0..6), vec(request(), 1..8), 0..5_000_u64), 1..6),
+        seed in any::<u64>(),
+    ) {
+        let mut picker = Picker::new(Config::default());
+        let (mut rng, mut now) = (Rng::new(seed), Millis(1_000_000));
+        for (endpoints, told, requests, step_ms) in tables {
+            let snapshot = Snapshot::new(endpoints.clone(), PoolFacts { reported: true, ..PoolFacts::default() }, now);
+            picker.on_table(Rc::new(snapshot), None);
+            for (key, id) in told {
+                picker.on_told(now, u64::from(key) % 20, EndpointId(id));
+            }
+            // With a large step the table is too old for load.
+            now = Millis(now.0 + step_ms);
+            for request in requests {
+                let decision = picker.choose(now, &mut rng, &request);
+                check(&decision, &endpoints)?;
+                if let Some(index) = decision.choices.as_slice().last() {
+                    let ticket = picker.on_sent(now, endpoints[*index as usize].id, &request);
+                    picker.on_done(now, ticket);
+                }
+            }
+        }
+    }
+
     #[test]
     fn whatever_is_said_of_endpoints_half_of_them_stay_and_the_same_is_decided_again(
         states in vec(state(), 0..12), step_ms in 0..20_000_u64, seed in any::<u64>(),
@@ -182,6 +235,7 @@ proptest! {
             id: EndpointId(number), state: *state, wait_s: Some(0.1), waiting: None, running: None, kv_used: None,
             prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,
             adapter_room: None,
+            ..EndpointLoad::default()
         };
         let rows: Vec<EndpointLoad> = (0..).zip(&states).map(row).collect();
         let run = || {
@@ -335,6 +389,7 @@ proptest! {
                         id: EndpointId(n), state: State::Ready, wait_s: None, waiting: None, running: None, kv_used: None,
                         prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,
                         adapter_room: None,
+                        ..EndpointLoad::default()
                     };
                     let rows = (number / 2..number).map(row).collect();
                     picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(number))), None);

@@ -1,6 +1,6 @@
 //! Queues for KV blocks.
 
-use crate::{Counters, EndpointSpec, Pool, PoolConfig, Sample};
+use crate::{Counters, EndpointSpec, Pool, PoolConfig, Sample, SumCount};
 use std::time::Duration;
 
 #[cfg(target_arch = "wasm32")]
@@ -35,37 +35,85 @@ fn a_queue_for_memory_moves_as_requests_end_and_not_at_the_speed_of_prefill() {
         table.endpoints[0].wait_ms.unwrap()
     };
     let (roomy, tight) = (wait_ms(0.5), wait_ms(0.95));
-    // Six at two per second are three seconds, and the running ones on top of that.
+    // Six at two per second are three seconds.
     assert!((3_000..3_400).contains(&tight), "{tight}");
     assert!(roomy < 1_000, "{roomy}");
 }
 
-#[test]
-fn an_endpoint_with_few_blocks_left_counts_as_busy_before_requests_queue_for_them() {
-    const B: &str = "10.0.0.2:8000";
-    let wait_ms = |kv_used: f64| {
-        let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
-        let spec = |address: &str| EndpointSpec {
-            address: address.into(),
-            ..EndpointSpec::default()
-        };
-        let _ = pool.set_endpoints(Duration::ZERO, vec![spec(A), spec(B)]);
-        for (address, running, kv_used) in [(A, 90.0, 0.3), (B, 10.0, kv_used)] {
-            let sample = Sample {
-                waiting: Some(0.0),
-                running: Some(running),
-                kv_used: Some(kv_used),
-                ..Sample::default()
-            };
-            pool.on_sample(Duration::ZERO, address, sample);
-        }
-        let rows = pool.table(Duration::ZERO).endpoints;
-        (rows[0].wait_ms.unwrap(), rows[1].wait_ms.unwrap())
+/// What the table says of an endpoint after so many scrapes, each of which shows `sample` with these totals.
+fn after(
+    scrapes: u64,
+    sample: &Sample,
+    counters: impl Fn(f64) -> Counters,
+) -> trimtab_loadtable::Endpoint {
+    let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
+    let spec = EndpointSpec {
+        address: A.into(),
+        ..EndpointSpec::default()
     };
-    let (busy, roomy) = wait_ms(0.05);
-    // By what runs: ten against ninety.
-    assert!(busy.abs_diff(9 * roomy) < 10, "{busy} and {roomy}");
-    // The average of ninety and ten, once six tenths are in use.
-    let (busy, full) = wait_ms(0.6);
-    assert!(busy.abs_diff(full * 90 / 50) < 10, "{busy} and {full}");
+    let _ = pool.set_endpoints(Duration::ZERO, vec![spec]);
+    for scrape in 0..scrapes {
+        let sample = Sample {
+            counters: counters(scrape as f64),
+            ..sample.clone()
+        };
+        pool.on_sample(Duration::from_millis(200 * scrape), A, sample);
+    }
+    let table = pool.table(Duration::from_millis(200 * (scrapes - 1)));
+    table.endpoints[0].clone()
+}
+
+/// One request ends per second; a step generates a token for each of 16 running ones, and nothing is prefilled.
+fn decoding(scrape: f64) -> Counters {
+    Counters {
+        prompt_tokens: Some(1_000.0),
+        generation_tokens: Some(160.0 * scrape),
+        finished: Some((scrape / 5.0).floor()),
+        step_tokens: Some(SumCount {
+            sum: 160.0 * scrape,
+            count: 10.0 * scrape,
+        }),
+        ..Counters::default()
+    }
+}
+
+#[test]
+fn a_queue_behind_a_full_batch_that_only_decodes_shows_the_limit_and_moves_as_requests_end() {
+    let full = Sample {
+        waiting: Some(4.0),
+        running: Some(16.0),
+        kv_used: Some(0.2),
+        ..Sample::default()
+    };
+    let row = after(51, &full, decoding);
+    assert_eq!(row.batch_limit, Some(16));
+    assert!(
+        (800..=1_200).contains(&row.ends_per_1000_s.unwrap()),
+        "{:?}",
+        row.ends_per_1000_s
+    );
+    let wait_ms = row.wait_ms.unwrap();
+    assert!(
+        (3_300..=5_000).contains(&wait_ms),
+        "four wait, one ends per second: {wait_ms}"
+    );
+
+    // Without a queue nothing shows where the limit is.
+    let roomy = Sample {
+        waiting: Some(0.0),
+        ..full.clone()
+    };
+    assert_eq!(after(51, &roomy, decoding).batch_limit, None);
+    // Where prompts are prefilled meanwhile, requests may wait for that.
+    let prefilling = |scrape: f64| Counters {
+        prompt_tokens: Some(2_000.0 * scrape),
+        ..decoding(scrape)
+    };
+    assert_eq!(after(51, &full, prefilling).batch_limit, None);
+    // What the page says counts.
+    let said = Sample {
+        batch_limit: Some(64.0),
+        ..full
+    };
+    assert_eq!(after(51, &said, decoding).batch_limit, Some(64));
 }

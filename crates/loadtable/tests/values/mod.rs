@@ -93,7 +93,8 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
                 .collect()
         })
     });
-    (fixed, load, resident).prop_map(move |(fixed, load, adapters)| Endpoint {
+    let measured = (count(), count(), count(), count());
+    (fixed, load, resident, measured).prop_map(move |(fixed, load, adapters, measured)| Endpoint {
         address: address.clone(),
         role: fixed.0,
         state: fixed.1,
@@ -110,6 +111,10 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
         kv_blocks: fixed.4.0,
         kv_block_tokens: fixed.4.1,
         batch_limit: fixed.4.2,
+        ends_per_1000_s: measured.0,
+        found_permille: measured.1,
+        prefill_permille: measured.2,
+        decode_permille: measured.3,
         adapters,
         zone: fixed.3.into(),
     })

@@ -14,12 +14,16 @@ pub(crate) fn rows(count: u64) -> Vec<EndpointLoad> {
         waiting: Some(2),
         running: Some(40),
         kv_used: Some(0.6),
+        kv_tokens: Some(400_000.0),
+        batch_limit: Some(256),
+        ends_per_s: Some(3.0),
         prefill_tokens_per_s: Some(11_000.0),
         decode_s_per_sequence: Some(0.005),
         speed: Some(1.0),
         adapters: Some(vec![0, 3, 7]),
         adapter_room: None,
         age_ms: 100,
+        ..EndpointLoad::default()
     };
     (0..count).map(row).collect()
 }
@@ -28,6 +32,8 @@ pub(crate) fn rows(count: u64) -> Vec<EndpointLoad> {
 pub(crate) fn facts(count: u64) -> PoolFacts {
     PoolFacts {
         arrival_rate: Some(3.0 * count as f32),
+        prompt_tokens: Some(5_000.0),
+        output_tokens: Some(150.0),
         uncached_tokens: Some(2_500.0),
         cached_share: Some(0.5),
         adapter_load_s: None,

@@ -4,7 +4,6 @@
 mod tests;
 
 use crate::candidates::{Candidate, Candidates, Origin, prefix_key};
-use crate::config::MISS_PRICE;
 use crate::cost::{self, Demand};
 use crate::policy::{Policy, View};
 use crate::{Config, Decision, Millis, Request, Rng, Snapshot, fallback, weighing};
@@ -40,7 +39,7 @@ impl Policy for P0 {
         if view.snapshot.age_ms(view.now) <= self.config.table_max_age_ms {
             let demand = Demand::new(request, view.snapshot.pool());
             let candidates = gather(request, view.snapshot, rng);
-            weighing::cheapest(&candidates, view, rng, |candidate, _| {
+            weighing::cheapest(&candidates, view, rng, &demand, |candidate, _| {
                 cost_s(candidate, &demand, view)
             })
         } else {
@@ -66,6 +65,9 @@ impl Policy for P0 {
     }
 }
 
+/// Seconds charged per second of uncached prefill, and loads per adapter that is not at home (3.4 of the algorithm notes).
+const MISS_PRICE: f64 = 5.0;
+
 fn cost_s(candidate: &Candidate, demand: &Demand, view: &View<'_>) -> f64 {
     let (Some(row), Some(endpoint)) = (
         view.snapshot.row(candidate.index),
@@ -73,8 +75,9 @@ fn cost_s(candidate: &Candidate, demand: &Demand, view: &View<'_>) -> f64 {
     ) else {
         return f64::INFINITY;
     };
-    cost::start_s(row, view.inflight, candidate.index)
-        + cost::miss_s(row, demand, candidate.hit_tokens)
+    cost::start_s(row, demand, view.inflight, candidate.index)
+        + row.crowd_s
+        + MISS_PRICE * cost::miss_s(row, demand, candidate.hit_tokens)
         + cost::rank_penalty_s(row, candidate.penalty_tokens)
         + cost::adapter_s(endpoint, demand, candidate.adapter_rank, MISS_PRICE)
 }

@@ -36,7 +36,7 @@ fn wait_s(view: &View<'_>, index: u32) -> f64 {
     let told_s = view
         .snapshot
         .row(index)
-        .map_or(f64::INFINITY, |row| row.wait_s);
+        .map_or(f64::INFINITY, crate::row::Row::load_s);
     told_s + view.inflight.unseen_s(index)
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn endpoint(number: u64) -> EndpointLoad {
         adapters: None,
         adapter_room: None,
         age_ms: 0,
+        ..EndpointLoad::default()
     }
 }
 

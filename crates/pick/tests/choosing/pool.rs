@@ -25,6 +25,7 @@ pub(crate) fn endpoint(number: u64, wait_s: f32) -> EndpointLoad {
         adapters: Some(Vec::new()),
         adapter_room: None,
         age_ms: 0,
+        ..EndpointLoad::default()
     }
 }
 

@@ -18,6 +18,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const NOW: Millis = Millis(10_000);
 const FACTS: PoolFacts = PoolFacts {
     arrival_rate: None,
+    prompt_tokens: None,
+    output_tokens: None,
     uncached_tokens: Some(700.0),
     cached_share: Some(0.5),
     adapter_load_s: Some(0.2),
@@ -44,6 +46,7 @@ fn pool(rng: &mut Rng, size: u64) -> Vec<EndpointLoad> {
         adapters: Some((0..6).filter(|_| below(rng, 3) == 0).collect()),
         adapter_room: None,
         age_ms: 0,
+        ..EndpointLoad::default()
     };
     (0..size).map(row).collect()
 }
