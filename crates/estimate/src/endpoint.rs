@@ -4,6 +4,7 @@ use crate::backlog::Backlog;
 use crate::config::EndpointSpec;
 use crate::found::Found;
 use crate::interval::Interval;
+use crate::own_speed::OwnSpeed;
 use crate::sample::{Adapters, Sample};
 use crate::speed::{Run, Speed};
 use crate::work::Work;
@@ -40,6 +41,7 @@ pub(crate) struct Endpoint {
     /// Running requests of a batch that was full although neither compute nor KV blocks were scarce; absent: none was seen.
     pub(crate) seen_limit: Option<f64>,
     pub(crate) found: Found,
+    pub(crate) speed: OwnSpeed,
     /// Adapters by last use, newest first; `None`: the server never named any.
     pub(crate) resident: Option<Vec<String>>,
 }
@@ -59,12 +61,18 @@ impl Endpoint {
             run: Run::default(),
             seen_limit: None,
             found: Found::default(),
+            speed: OwnSpeed::default(),
             resident: None,
         }
     }
 
-    /// Takes a cleaned sample and learns from the interval it ends.
-    pub(crate) fn on_sample(&mut self, now: Duration, sample: Sample, speed: &mut Speed) {
+    /// Takes a cleaned sample and learns from the interval it ends, which it gives back.
+    pub(crate) fn on_sample(
+        &mut self,
+        now: Duration,
+        sample: Sample,
+        speed: &mut Speed,
+    ) -> Option<Interval> {
         let interval = self.sample.as_ref().and_then(|(before_at, before)| {
             Interval::between(
                 before,
@@ -76,7 +84,7 @@ impl Endpoint {
             self.work.add(now, &interval);
             self.found.on_page(now, &interval);
             self.see_limit(&interval, &sample);
-            speed.add(now, &interval, &mut self.run);
+            speed.add(now, &interval, &mut self.run, &mut self.speed);
             self.busy = speed.prefill_busy(
                 &interval,
                 sample.waiting.zip(sample.running).map(|(w, r)| w + r),
@@ -96,6 +104,7 @@ impl Endpoint {
         self.sample = Some((now, sample));
         self.failures = 0;
         self.since = Since::default();
+        interval
     }
 
     /// Where requests wait through an interval in which nothing was prefilled and KV blocks were left, what they wait for is a slot.

@@ -38,9 +38,7 @@ impl Fit {
         if self.bins.is_empty() {
             self.bins.resize_with(BINS, Bin::default);
         }
-        let index = (libm::log2(x) + 2.0) * 2.0;
-        // `as` saturates, and `min` keeps it in the list.
-        if let Some(bin) = self.bins.get_mut((index as usize).min(BINS - 1)) {
+        if let Some(bin) = index(x).and_then(|index| self.bins.get_mut(index)) {
             bin.add(now, x, y);
         }
     }
@@ -65,11 +63,35 @@ impl Fit {
         weighted_median(&mut slopes)
     }
 
+    /// What y is at this x: the median of its bin; absent: too few pairs there.
+    pub(crate) fn expected(&self, now: Duration, x: f64) -> Option<f64> {
+        let (_, y) = self.bins.get(index(x)?)?.median(now)?;
+        (y > 0.0).then_some(y)
+    }
+
     /// The largest x per y of a bin whose pairs have at least `min_x`: the upper quartile of its pairs, which leaves out those that
     /// something else delayed and survives a few that are too good.
     pub(crate) fn best_ratio(&self, now: Duration, min_x: f64) -> Option<f64> {
         let ratios = self.bins.iter().filter_map(|bin| bin.ratio(now, min_x));
         ratios.reduce(f64::max)
+    }
+}
+
+/// The bin of `x`; absent: too small, or no number.
+fn index(x: f64) -> Option<usize> {
+    // `as` saturates, and `min` keeps it in the list.
+    (x >= 0.25).then(|| (((libm::log2(x) + 2.0) * 2.0) as usize).min(BINS - 1))
+}
+
+impl Fit {
+    /// The largest x per y of all pairs with at least `min_x`, and how many these are; absent: none. For when too little is known for anything
+    /// better.
+    pub(crate) fn first_ratio(&self, now: Duration, min_x: f64) -> Option<(f64, usize)> {
+        let fresh = |bin: &&Bin| now.saturating_sub(bin.last) <= MAX_AGE;
+        let pairs = self.bins.iter().filter(fresh).flat_map(|bin| &bin.pairs);
+        let usable = pairs.filter(|pair| pair.0 >= min_x && pair.1 > 0.0);
+        let ratios = usable.map(|(x, y)| (x / y, 1));
+        ratios.reduce(|a, b| (a.0.max(b.0), a.1 + b.1))
     }
 }
 

@@ -10,6 +10,8 @@ const MAX_TOKENS_PER_S: f64 = 5e6;
 const MAX_REQUESTS_PER_S: f64 = 1e5;
 /// A KV cache fuller than this may hold requests back for want of blocks and not of compute.
 const KV_TIGHT: f64 = 0.95;
+/// Gaps between tokens behind one observation of their mean.
+const MIN_GAPS: f64 = 4.0;
 /// Tokens per step and running sequence that are still decoding: speculation yields a few, a chunk of a prompt hundreds.
 const MAX_DECODE_TOKENS: f64 = 4.0;
 
@@ -100,6 +102,21 @@ impl Interval {
                 && ttft_s.is_none_or(|ttft| ttft.count == 0.0)
                 && step_tokens.is_none_or(|steps| is_decoding(before, after, steps)),
         })
+    }
+}
+
+impl Interval {
+    /// Running requests, and the mean time between their tokens in seconds; absent: something was prefilled, or too few tokens came.
+    pub(crate) fn decode_gap(&self) -> Option<(f64, f64)> {
+        let (itl, running) = self.itl_s.zip(self.running)?;
+        (itl.count >= MIN_GAPS && self.decode_only).then(|| (running, itl.sum / itl.count))
+    }
+
+    /// Uncached tokens of a mean prompt that was prefilled, and the mean time to its first token in seconds; absent: none was, or some waited.
+    pub(crate) fn first_token(&self) -> Option<(f64, f64)> {
+        let (ttft, prompt) = self.ttft_s.zip(self.prompt_tokens)?;
+        let tokens = prompt - self.cached_tokens.unwrap_or(0.0);
+        (ttft.count >= 1.0 && self.no_queue).then(|| (tokens / ttft.count, ttft.sum / ttft.count))
     }
 }
 

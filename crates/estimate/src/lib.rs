@@ -30,6 +30,7 @@ mod heat;
 mod interval;
 mod memory;
 mod moved;
+mod own_speed;
 mod pace;
 mod pool;
 mod prior;

@@ -5,11 +5,12 @@ use crate::endpoint::Endpoint;
 use crate::found;
 use crate::heat::Heat;
 use crate::moved::MovedList;
+use crate::own_speed::{self, OwnSpeed};
 use crate::prior::Prior;
 use crate::reports::{Accepted, Claim, Refusal, Reports};
 use crate::rows;
 use crate::sample::Sample;
-use crate::speed::Speed;
+use crate::speed::{ClassSpeed, Speed};
 use crate::turn::Turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -39,7 +40,9 @@ pub struct Pool {
     next_id: u32,
     /// By address, which is the order of rows.
     endpoints: BTreeMap<String, Endpoint>,
-    classes: BTreeMap<String, Speed>,
+    classes: BTreeMap<String, ClassSpeed>,
+    /// Over all classes.
+    common: Speed,
     reports: Reports,
     demand: rows::Means,
     heat: Heat,
@@ -56,6 +59,7 @@ impl Pool {
             next_id: 0,
             endpoints: BTreeMap::new(),
             classes: BTreeMap::new(),
+            common: Speed::default(),
             reports: Reports::default(),
             demand: rows::Means::default(),
             heat: Heat::default(),
@@ -137,11 +141,16 @@ impl Pool {
         let Some(endpoint) = self.endpoints.get_mut(address) else {
             return;
         };
-        let speed = match self.classes.get_mut(&endpoint.spec.class) {
-            Some(speed) => speed,
+        let class = match self.classes.get_mut(&endpoint.spec.class) {
+            Some(class) => class,
             None => self.classes.entry(endpoint.spec.class.clone()).or_default(),
         };
-        endpoint.on_sample(now, sample.cleaned(), speed);
+        let Some(interval) = endpoint.on_sample(now, sample.cleaned(), &mut class.speed) else {
+            return;
+        };
+        let prior = rows::prior(&self.config, &endpoint.spec.class);
+        self.common
+            .compare(now, &interval, prior.relative(), &mut class.seen);
     }
 
     /// A scrape failed: the row ages, and turns suspect after [`PoolConfig::suspect_after_failures`] in a row.
@@ -263,11 +272,13 @@ impl Pool {
                 .values_mut()
                 .map(|endpoint| &mut endpoint.found),
         );
+        self.settle_speeds();
         let table = rows::Build {
             now,
             config: &self.config,
             endpoints: &self.endpoints,
             speeds: &self.classes,
+            common: &self.common,
             reports: &self.reports,
             means: &self.demand,
             heat: &self.heat,
@@ -276,6 +287,24 @@ impl Pool {
         .table(version);
         self.settle(now, &table);
         table
+    }
+
+    /// What each endpoint's speed is beside its class, and each class's beside what was assumed of it.
+    fn settle_speeds(&mut self) {
+        let mut classes: BTreeMap<&str, Vec<&mut OwnSpeed>> = BTreeMap::new();
+        for endpoint in self.endpoints.values_mut() {
+            let alike = classes.entry(endpoint.spec.class.as_str()).or_default();
+            alike.push(&mut endpoint.speed);
+        }
+        classes
+            .values_mut()
+            .for_each(|alike| own_speed::settle(alike));
+        let mut seen: Vec<&mut OwnSpeed> = self
+            .classes
+            .values_mut()
+            .map(|class| &mut class.seen)
+            .collect();
+        own_speed::settle(&mut seen);
     }
 
     /// Brings the backlogs to what the table says, with the speeds that it assumes.
@@ -287,8 +316,11 @@ impl Pool {
             let speed = class
                 .and_then(|class| class.prefill_tokens_per_s)
                 .unwrap_or(0.0);
+            let own = f64::from(row.prefill_permille.unwrap_or(1_000)) / 1e3;
             let pending = row.pending_tokens.map_or(f64::INFINITY, f64::from);
-            endpoint.backlog.settle(now, f64::from(speed), pending);
+            endpoint
+                .backlog
+                .settle(now, f64::from(speed) * own, pending);
         }
     }
 

@@ -57,6 +57,15 @@ impl Prior {
             })
     }
 
+    /// Speeds of prefill and of decoding, times those of the default.
+    pub(crate) fn relative(&self) -> (f64, f64) {
+        let usual = Self::default();
+        (
+            self.prefill_tokens_per_s / usual.prefill_tokens_per_s,
+            usual.itl_s_per_sequence / self.itl_s_per_sequence.max(1e-9),
+        )
+    }
+
     /// This prior with numbers that can be divided by: not finite or out of any real range becomes the default's.
     pub(crate) fn cleaned(self) -> Self {
         let or = |value: f64, range: std::ops::RangeInclusive<f64>, default| {

@@ -9,7 +9,7 @@ use crate::moved::MovedList;
 use crate::prior::Prior;
 use crate::reports::{Flight, Reports};
 use crate::sample::Sample;
-use crate::speed::Speed;
+use crate::speed::{ClassSpeed, Speed};
 use crate::work;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -79,12 +79,28 @@ struct Costs {
     prefill_tokens_per_s: f64,
 }
 
+impl Costs {
+    /// Those of one endpoint, by its own speed.
+    fn of(&self, endpoint: &Endpoint) -> Self {
+        Self {
+            prefill_tokens_per_s: self.prefill_tokens_per_s
+                * endpoint.speed.prefill_ratio.unwrap_or(1.0),
+            ..*self
+        }
+    }
+}
+
+fn permille(ratio: Option<f64>) -> Option<u32> {
+    ratio.map(|ratio| whole(ratio * 1_000.0).max(1))
+}
+
 /// Everything that a table is made of.
 pub(crate) struct Build<'a> {
     pub(crate) now: Duration,
     pub(crate) config: &'a PoolConfig,
     pub(crate) endpoints: &'a BTreeMap<String, Endpoint>,
-    pub(crate) speeds: &'a BTreeMap<String, Speed>,
+    pub(crate) speeds: &'a BTreeMap<String, ClassSpeed>,
+    pub(crate) common: &'a Speed,
     pub(crate) reports: &'a Reports,
     pub(crate) means: &'a Means,
     pub(crate) heat: &'a Heat,
@@ -152,12 +168,11 @@ impl<'a> Build<'a> {
         let uncached = self.uncached_tokens();
         let output = self.means.output_tokens.unwrap_or(UNKNOWN_OUTPUT_TOKENS);
         let (mut costs, mut work_s) = (HashMap::new(), Vec::new());
-        let unseen = Speed::default();
+        let unseen = ClassSpeed::default();
         for (index, class) in (0..u16::MAX).zip(&names) {
-            let (speed, prior) = (
-                self.speeds.get(*class).unwrap_or(&unseen),
-                prior(self.config, class),
-            );
+            let class_speed = self.speeds.get(*class).unwrap_or(&unseen);
+            let prior = class_speed.assumed(self.now, self.common, &prior(self.config, class));
+            let speed = &class_speed.speed;
             let prefill_tokens_per_s = speed.prefill_tokens_per_s(self.now, &prior);
             let decode_s = cost::decode_s(output, speed.itl_s_per_sequence(self.now, &prior));
             work_s.push((
@@ -211,6 +226,8 @@ impl<'a> Build<'a> {
             false if is_suspect(endpoint, self.now, self.config) => State::Suspect,
             false => State::Ready,
         };
+        let costs = costs.map(|costs| costs.of(endpoint));
+        let costs = costs.as_ref();
         let wait_s = waiting
             // Where it does not say what runs it may be full.
             .filter(|_| running.is_some())
@@ -247,8 +264,8 @@ impl<'a> Build<'a> {
             found_permille: self
                 .found_share(endpoint)
                 .map(|share| whole(share * 1_000.0)),
-            prefill_permille: None,
-            decode_permille: None,
+            prefill_permille: permille(endpoint.speed.prefill_ratio),
+            decode_permille: permille(endpoint.speed.decode_ratio),
             adapters: None,
             zone: endpoint.spec.zone.as_str().into(),
         }

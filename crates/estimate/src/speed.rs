@@ -2,6 +2,7 @@
 
 use crate::fit::{Fit, median};
 use crate::interval::Interval;
+use crate::own_speed::OwnSpeed;
 use crate::prior::Prior;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,8 +25,8 @@ const STEP_BUDGET_TOKENS: f64 = 2048.0;
 const FULL: f64 = 0.75;
 /// Shorter prompts take as long as the step that they are part of, whatever the speed.
 const MIN_PROMPT_TOKENS: f64 = 512.0;
-/// Gaps between tokens behind one observation of their mean.
-const MIN_GAPS: f64 = 4.0;
+/// As above, of the first ones that are seen of a class.
+const FIRST_PROMPT_TOKENS: f64 = 256.0;
 /// No accelerator is outside of this; a fit that is, is wrong.
 const PREFILL_RANGE: (f64, f64) = (10.0, 1e6);
 /// As above, for seconds that one more sequence adds to a step.
@@ -88,9 +89,39 @@ pub(crate) struct Speed {
     steps: VecDeque<f64>,
 }
 
+/// What has been seen of a class, by itself and beside the others.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ClassSpeed {
+    pub(crate) speed: Speed,
+    /// Beside what its prior says that it should be, times the others.
+    pub(crate) seen: OwnSpeed,
+}
+
+impl ClassSpeed {
+    /// What the class is assumed to do until it has been measured by itself: what the pool does, times what the prior and the first observations
+    /// say of the class beside it. A class of one endpoint takes minutes to be measured, and what is known of the others is known at once.
+    pub(crate) fn assumed(&self, now: Duration, common: &Speed, prior: &Prior) -> Prior {
+        let (prefill, decode) = prior.relative();
+        let usual = Prior::default();
+        Prior {
+            prefill_tokens_per_s: common.prefill_tokens_per_s(now, &usual)
+                * prefill
+                * self.seen.prefill_ratio.unwrap_or(1.0),
+            itl_s_per_sequence: common.itl_s_per_sequence(now, &usual)
+                / (decode * self.seen.decode_ratio.unwrap_or(1.0)),
+        }
+    }
+}
+
 impl Speed {
-    /// Learns from one interval of one endpoint of the class.
-    pub(crate) fn add(&mut self, now: Duration, interval: &Interval, run: &mut Run) {
+    /// Learns from one interval of one endpoint of the class, and says what that shows of the endpoint itself.
+    pub(crate) fn add(
+        &mut self,
+        now: Duration,
+        interval: &Interval,
+        run: &mut Run,
+        own: &mut OwnSpeed,
+    ) {
         let saturated = interval.saturated == Some(true);
         let uncached = interval
             .prompt_tokens
@@ -102,7 +133,7 @@ impl Speed {
         }
         if !saturated || run.seconds >= MAX_RUN_S {
             let (done, next) = run.cut();
-            self.end_run(done);
+            self.end_run(now, done, own);
             *run = if saturated { next } else { Run::default() };
         }
         if let Some(steps) = interval
@@ -115,27 +146,36 @@ impl Speed {
         {
             push(&mut self.steps, steps.sum / steps.count, STEPS_KEPT);
         }
-        if let Some((itl, running)) = interval.itl_s.zip(interval.running)
-            && itl.count >= MIN_GAPS
-            && interval.decode_only
-        {
-            self.itl.add(now, running, itl.sum / itl.count);
+        if let Some((running, itl_s)) = interval.decode_gap() {
+            if let Some(expected_s) = self.itl.expected(now, running) {
+                own.decode.add(now, expected_s / itl_s, 1.0);
+            }
+            self.itl.add(now, running, itl_s);
         }
-        if let Some((ttft, tokens)) = interval.ttft_s.zip(uncached)
-            && ttft.count >= 1.0
-            && interval.no_queue
-        {
-            self.ttft
-                .add(now, tokens / ttft.count, ttft.sum / ttft.count);
+        if let Some((tokens, ttft_s)) = interval.first_token() {
+            // That of a short prompt tells how many run beside it.
+            if tokens >= MIN_PROMPT_TOKENS
+                && let Some(expected_s) = self.ttft.expected(now, tokens)
+            {
+                own.prefill.add(now, expected_s / ttft_s, 1.0);
+            }
+            self.ttft.add(now, tokens, ttft_s);
         }
     }
 
-    fn end_run(&mut self, run: Run) {
+    /// Runs of an endpoint that is known to be slower or faster count as those of one like its class, so that the class's speed is
+    /// not that of those which queue most.
+    fn end_run(&mut self, now: Duration, run: Run, own: &mut OwnSpeed) {
         if run.seconds >= MIN_RUN_S
             && run.tokens > 0.0
             && prefill_dominates(run.tokens, run.generated)
         {
-            push(&mut self.runs, (run.tokens, run.seconds), MAX_RUNS);
+            if let Some(rate) = self.saturated_rate() {
+                own.prefill
+                    .add(now, run.tokens / run.seconds / rate, run.seconds);
+            }
+            let alike = run.tokens / own.prefill_ratio.unwrap_or(1.0);
+            push(&mut self.runs, (alike, run.seconds), MAX_RUNS);
         }
     }
 
@@ -154,8 +194,46 @@ impl Speed {
             .saturated_rate()
             .or_else(slope)
             .or_else(whole)
-            .unwrap_or(prior.prefill_tokens_per_s);
+            .unwrap_or_else(|| self.first_speed(now, prior.prefill_tokens_per_s));
         speed.clamp(PREFILL_RANGE.0, PREFILL_RANGE.1)
+    }
+
+    /// The prior, and the first prompts that say otherwise: each counts as much as the prior.
+    fn first_speed(&self, now: Duration, prior: f64) -> f64 {
+        match self.ttft.first_ratio(now, FIRST_PROMPT_TOKENS) {
+            Some((ratio, prompts)) => {
+                let known = prompts as f64 / (prompts as f64 + 1.0);
+                libm::exp(libm::log(prior.max(1.0)) * (1.0 - known) + libm::log(ratio) * known)
+            }
+            None => prior,
+        }
+    }
+
+    /// Compares an interval with what those of all classes have shown, and adds it to these. For speeds over all classes: `relative` is what the
+    /// endpoint's class is assumed to do, times what is assumed where nothing is known.
+    pub(crate) fn compare(
+        &mut self,
+        now: Duration,
+        interval: &Interval,
+        relative: (f64, f64),
+        seen: &mut OwnSpeed,
+    ) {
+        if let Some((running, itl_s)) = interval.decode_gap() {
+            let alike_s = itl_s * relative.1;
+            if let Some(expected_s) = self.itl.expected(now, running) {
+                seen.decode.add(now, expected_s / alike_s, 1.0);
+            }
+            self.itl.add(now, running, alike_s);
+        }
+        if let Some((tokens, ttft_s)) = interval.first_token() {
+            let alike_s = ttft_s * relative.0;
+            if tokens >= MIN_PROMPT_TOKENS
+                && let Some(expected_s) = self.ttft.expected(now, tokens)
+            {
+                seen.prefill.add(now, expected_s / alike_s, 1.0);
+            }
+            self.ttft.add(now, tokens, alike_s);
+        }
     }
 
     /// Seconds that one more running sequence adds to the time between tokens (`c_d`).
