@@ -38,6 +38,7 @@ mod lists;
 mod marks;
 mod merge;
 mod metrics;
+pub mod names;
 mod naming;
 mod news;
 mod outcome;

@@ -42,7 +42,25 @@ pub(crate) enum Counter {
 }
 
 impl Counter {
-    fn name(self) -> (&'static str, &'static str) {
+    /// Every counter, in the order of declaration.
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Decisions,
+        Self::ForgedHeaders,
+        Self::Bodies,
+        Self::Syncs,
+        Self::News,
+        Self::SyncErrors,
+        Self::TableRefusals,
+        Self::SetupErrors,
+        Self::Unmatched,
+        Self::Observed,
+        Self::ObservedWaits,
+        Self::Ejections,
+        Self::HostErrors,
+    ];
+
+    /// Its name, and its tag; `names` lists the values that the tag can have.
+    pub(crate) fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::Decisions => ("trimtab_decisions_total", "reason"),
             Self::ForgedHeaders => ("trimtab_forged_headers_total", "header"),
@@ -75,7 +93,15 @@ pub(crate) enum Gauge {
 }
 
 impl Gauge {
-    fn name(self) -> &'static str {
+    /// Every gauge, in the order of declaration.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::TableAgeMs,
+        Self::TableEndpoints,
+        Self::InFlight,
+        Self::MemoryBytes,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::TableAgeMs => "trimtab_table_age_ms",
             Self::TableEndpoints => "trimtab_table_endpoints",

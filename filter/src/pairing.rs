@@ -122,6 +122,19 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// Every fault, in the order of declaration.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::NoStopIteration,
+        Self::NoPick,
+        Self::NoTap,
+        Self::OtherPools,
+        Self::NoQueue,
+        Self::Late,
+        Self::RoutePool,
+        Self::RouteMode,
+        Self::NotFollowed,
+    ];
+
     /// Label of the counter.
     pub(crate) fn label(self) -> &'static str {
         match self {

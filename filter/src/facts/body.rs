@@ -37,6 +37,15 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// Every ending, in the order of declaration.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Whole,
+        Self::Enough,
+        Self::Cap,
+        Self::Unfinished,
+        Self::NotJson,
+    ];
+
     /// Label of metrics, and word of the explain header.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
