@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: what a reviewer should not have to look for.
 
 mod architecture;
+mod documents;
 mod files;
 mod licences;
 
@@ -13,7 +14,7 @@ type Check = fn() -> Result<()>;
 
 /// Runs every check, also after one has failed: one run tells everything.
 pub(crate) fn lint() -> Result<()> {
-    let checks: [(&str, &str, Check); 8] = [
+    let checks: [(&str, &str, Check); 9] = [
         ("fmt", "formatting", fmt),
         ("files", "file sizes", files::check),
         (
@@ -25,6 +26,11 @@ pub(crate) fn lint() -> Result<()> {
             "licences",
             "licences and sources of dependencies",
             licences::check,
+        ),
+        (
+            "documents",
+            "what the documents name exists",
+            documents::check,
         ),
         ("clippy", "lints, warnings are errors", clippy),
         (

@@ -1,0 +1,21 @@
+//! Names that the documents may say although the project does not have them.
+
+/// Each with the reason why it is not found.
+pub(super) const NAMES: [(&str, &str); 6] = [
+    ("no_std", "an attribute of Rust"),
+    ("Accept", "a header of HTTP, spelt as in its standard"),
+    (
+        "StopIterationAndWatermark",
+        "an action of the proxy-wasm ABI",
+    ),
+    ("StopIterationAndBuffer", "an action of the proxy-wasm ABI"),
+    (
+        "x-trimtab-explain",
+        "an example of what an operator may choose",
+    ),
+    ("pick.wasm", "built by `cargo xtask wasm`"),
+];
+
+pub(super) fn is_known(name: &str) -> bool {
+    NAMES.iter().any(|(known, _)| *known == name)
+}

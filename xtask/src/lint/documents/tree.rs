@@ -1,0 +1,202 @@
+//! What the project has: files, and the names that its code defines and reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rust::{self, Names};
+
+/// The project, read once.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Every file that git knows or would take up, and the folders of these.
+    pub(super) paths: BTreeSet<String>,
+    /// Rust files.
+    pub(super) rust: BTreeMap<String, Names>,
+    /// Words of code and configuration, outside of comments in Rust.
+    pub(super) words: BTreeSet<String>,
+    /// Metrics, marks and exports that begin with `trimtab_`.
+    pub(super) metrics: BTreeSet<String>,
+    /// Fields of configurations.
+    pub(super) settings: BTreeSet<String>,
+}
+
+/// Files whose words are no proof: records of earlier code, and this lint's own samples.
+const NO_PROOF: [&str; 3] = ["benches/record/", "xtask/src/lint/documents", "Cargo.lock"];
+/// Where metrics, marks and exports get their names, and a file there that has wrong ones to refuse.
+const OWN: [&str; 2] = ["filter/src/", "src/"];
+const SAMPLES: &str = "filter/src/names.rs";
+/// Where the aggregator names its metrics, without their prefix.
+const AGGREGATOR: (&str, &str) = ("aggregator/src/metrics", "trimtab_aggregator_");
+/// Calls there whose first literal is a name.
+const NAMING: [&str; 4] = [".single(", ".labelled(", ".family(", ".sketch("];
+
+impl Tree {
+    /// Takes in a file. `text`: absent for what is no text.
+    pub(super) fn add(&mut self, path: &str, text: Option<&str>) {
+        for (end, _) in path.match_indices('/') {
+            self.paths.insert(path[..end].to_owned());
+        }
+        self.paths.insert(path.to_owned());
+        let is_proof = !NO_PROOF.iter().any(|start| path.starts_with(start));
+        let Some(text) = text.filter(|_| is_proof && !path.ends_with(".md")) else {
+            return;
+        };
+        if !path.ends_with(".rs") {
+            let words = rust::words(text).chain(rust::headers(text));
+            self.words.extend(words.map(str::to_owned));
+            return;
+        }
+        let names = rust::names(text);
+        self.words.extend(names.words.iter().cloned());
+        if text.contains("trimtab_settings") {
+            let fields = names.literals.iter().filter(|literal| is_name(literal));
+            self.settings.extend(fields.cloned());
+        }
+        if OWN.iter().any(|start| path.starts_with(start)) && path != SAMPLES {
+            let said = names
+                .literals
+                .iter()
+                .flat_map(|literal| rust::words(literal));
+            let own = said.chain(names.items.iter().map(String::as_str));
+            let own = own.filter(|name| name.starts_with("trimtab_") && !name.ends_with('_'));
+            self.metrics.extend(own.map(str::to_owned));
+        }
+        if path.starts_with(AGGREGATOR.0) {
+            self.metrics.extend(families(text));
+        }
+        self.rust.insert(path.to_owned(), names);
+    }
+
+    /// Whether a test of that name lies below the folder; `""`: anywhere.
+    pub(super) fn has_test(&self, folder: &str, name: &str) -> bool {
+        self.below(folder).any(|file| file.tests.contains(name))
+    }
+
+    pub(super) fn has_item(&self, name: &str) -> bool {
+        self.below("").any(|file| file.items.contains(name))
+    }
+
+    /// Names of all tests below a folder.
+    pub(super) fn tests(&self, folder: &str) -> impl Iterator<Item = &str> {
+        self.below(folder)
+            .flat_map(|file| file.tests.iter().map(String::as_str))
+    }
+
+    /// Names of all items.
+    pub(super) fn items(&self) -> impl Iterator<Item = &str> {
+        self.below("")
+            .flat_map(|file| file.items.iter().map(String::as_str))
+    }
+
+    fn below(&self, folder: &str) -> impl Iterator<Item = &Names> {
+        self.rust
+            .iter()
+            .filter(move |(path, _)| path.starts_with(folder))
+            .map(|(_, names)| names)
+    }
+
+    /// Whether `owner`, a type or a module, has an item of that name, or, as a type, a field.
+    pub(super) fn owns(&self, owner: &str, name: &str) -> bool {
+        self.rust.iter().any(|(path, names)| {
+            let is_item = names.items.contains(name);
+            (names.homes.contains(owner) && (is_item || names.words.contains(name)))
+                || (is_item && is_module(path, owner))
+        })
+    }
+
+    /// Whether there is a file or folder of that name, written from the root, from `folder`, or by its last parts alone; or a program
+    /// that writes it.
+    pub(super) fn has_path(&self, folder: &str, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        let tail = format!("/{path}");
+        self.paths.contains(&joined(folder, path))
+            || self.paths.contains(path)
+            || self.paths.iter().any(|known| known.ends_with(&tail))
+            || self.below("").any(|file| file.literals.contains(path))
+    }
+}
+
+/// A path as a document in `folder` writes it, from the root.
+pub(super) fn joined(folder: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Whether a file, or a folder that it lies in, is the module of that name.
+fn is_module(path: &str, name: &str) -> bool {
+    let path = path.trim_end_matches(".rs");
+    path.split('/').any(|part| part == name)
+}
+
+/// A lower-case name as fields have them.
+fn is_name(literal: &str) -> bool {
+    !literal.is_empty()
+        && literal
+            .chars()
+            .all(|char| char.is_ascii_lowercase() || char == '_')
+}
+
+/// Names of the aggregator's metrics, with those that a histogram has.
+fn families(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for naming in NAMING {
+        for (at, _) in code.match_indices(naming) {
+            let Some(name) = code[at..].split('"').nth(1).filter(|name| is_name(name)) else {
+                continue;
+            };
+            let name = format!("{}{name}", AGGREGATOR.1);
+            found.extend(["_bucket", "_sum", "_count", ""].map(|end| format!("{name}{end}")));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_the_aggregator_get_their_prefix_and_comments_prove_nothing() {
+        let mut tree = Tree::default();
+        let code = "page.labelled(\n    \"scrapes_total\",\n    \"counter\",\n);\n// trimtab_gone_total\nlet a = \"trimtab_aggregator_{name}\";\n";
+        tree.add("aggregator/src/metrics.rs", Some(code));
+        assert!(tree.metrics.contains("trimtab_aggregator_scrapes_total"));
+        assert!(!tree.metrics.contains("trimtab_gone_total"));
+        assert!(!tree.metrics.contains("trimtab_aggregator_"));
+    }
+
+    #[test]
+    fn paths_are_found_from_the_root_from_the_document_and_by_their_end() {
+        let mut tree = Tree::default();
+        tree.add("deploy/envoy/envoy.yaml", Some("a: b"));
+        for path in [
+            "deploy/envoy",
+            "deploy/envoy/envoy.yaml",
+            "envoy.yaml",
+            "envoy/envoy.yaml",
+        ] {
+            assert!(tree.has_path("", path), "{path}");
+        }
+        assert!(tree.has_path("deploy/envoy", "../envoy/envoy.yaml"));
+        assert!(!tree.has_path("", "oy.yaml") && !tree.has_path("", "deploy/istio"));
+    }
+
+    #[test]
+    fn an_owner_is_a_type_of_the_file_or_its_module() {
+        let mut tree = Tree::default();
+        tree.add(
+            "filter/src/table.rs",
+            Some("impl Loaded {\n    fn accept() {}\n}\n"),
+        );
+        assert!(tree.owns("Loaded", "accept") && tree.owns("table", "accept"));
+        assert!(tree.owns("filter", "accept") && !tree.owns("poll", "accept"));
+    }
+}
