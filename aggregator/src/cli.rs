@@ -12,6 +12,8 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The configuration, YAML. A commented example is aggregator/config.example.yaml
+    ///
+    /// Of an endpoint's fields `zone` is shown only, in the table's JSON: nothing is decided by it.
     #[arg(long, value_name = "FILE", env = "TRIMTAB_AGGREGATOR_CONFIG")]
     pub config: PathBuf,
     /// Read and check the configuration and the endpoint files it names, report every problem, start nothing. A file that

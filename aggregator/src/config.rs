@@ -38,7 +38,7 @@ pub struct PoolConfig {
     pub scrape: Scrape,
     /// A table is published this often, and at once on large news.
     pub publish_interval: Duration,
-    /// Age of the last good scrape after which an endpoint is used only when nothing else is left.
+    /// Age of the last good scrape after which an endpoint is suspect: it is used only when more are so than ready.
     pub suspect_after: Duration,
     /// Secret of the placement hashes; absent: random per start. Replicas have to share one.
     pub placement_key: Option<[u8; 16]>,

@@ -4,7 +4,7 @@
 //! endpoints:
 //! - address: 10.0.0.1:8000        # ip:port, as Envoy knows it
 //!   class: NVIDIA-H100-80GB-HBM3  # hardware class; endpoints of one class share their measured speed
-//!   zone: eu-1a
+//!   zone: eu-1a                   # shown only, in the table's JSON: nothing is decided by it
 //!   role: both                    # or prefill, decode
 //!   draining: false               # true: gets no new requests
 //!   batch_limit: 256              # most sequences in one batch, where the server does not say

@@ -133,7 +133,7 @@ pub struct Endpoint {
     /// Whether an adapter that is not resident could be loaded at once: a slot is neither in use by running requests
     /// nor wanted by waiting ones.
     pub adapter_room: Option<bool>,
-    /// Zone, for people and for locality; may be empty. Shared, because a table has few zones and many endpoints.
+    /// Zone, shown only: nothing is decided by it. May be empty. Shared, because a table has few zones and many endpoints.
     pub zone: Arc<str>,
 }
 
@@ -157,6 +157,6 @@ pub enum State {
     Ready,
     /// Finishes what it has; never chosen.
     Draining,
-    /// Not scraped lately; used only when nothing else is left.
+    /// Not scraped lately; used only when more endpoints are so than ready, because then it is the scraping that fails.
     Suspect,
 }
