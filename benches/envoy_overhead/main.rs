@@ -109,17 +109,17 @@ async fn wait_until_it_decides(variant: &Variant, body: &Bytes) -> Result<()> {
     let start = Instant::now();
     loop {
         Connection::open(variant.address).await?.send(body).await?;
-        let stats = variant.envoy.stats("trimtab.*decisions").await?;
-        let by_table = stats
-            .iter()
-            .filter(|(name, count)| !name.contains("no_table") && **count > 0)
-            .count();
-        if by_table > 0 {
+        let decisions = variant
+            .envoy
+            .filter_metrics("trimtab_decisions_total")
+            .await?;
+        let by_table = |(name, count): (&String, &u64)| !name.ends_with(".no_table") && *count > 0;
+        if decisions.iter().any(by_table) {
             return Ok(());
         }
         ensure!(
             start.elapsed() < Duration::from_secs(20),
-            "the filter decides nothing:\n{stats:?}\n{}",
+            "the filter decides nothing:\n{decisions:?}\n{}",
             variant.envoy.log_tail(40)
         );
         tokio::time::sleep(Duration::from_millis(50)).await;

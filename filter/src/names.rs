@@ -91,7 +91,13 @@ fn values(counter: Counter) -> Vec<&'static str> {
             "no_answer",
         ],
         Counter::TableRefusals => {
-            vec!["format", "too_large", "malformed", "other_pool", "not_newer"]
+            vec![
+                "format",
+                "too_large",
+                "malformed",
+                "other_pool",
+                "not_newer",
+            ]
         }
         Counter::SetupErrors => Fault::ALL.map(Fault::label).to_vec(),
         Counter::Unmatched => vec!["read", "unread"],

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use serde_json::Value;
+use trimtab_filter::names;
 
 use super::child::Child;
 use super::http;
@@ -19,6 +20,9 @@ const LOG_LINES: usize = 40;
 const POLL: Duration = Duration::from_millis(20);
 /// Bound on one question to the admin interface.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
+
+/// What Envoy puts before the names of the filter's metrics.
+const FILTER_PREFIX: &str = "wasmcustom.";
 
 /// How to start Envoy.
 #[derive(Debug, Clone)]
@@ -199,26 +203,53 @@ impl Envoy {
             .with_context(|| format!("listener {name:?} is not on an IPv4 address: {socket}"))
     }
 
-    /// Counters and gauges whose name matches the regular expression; ones that were never used are left out.
+    /// One of Envoy's own counters or gauges by its whole name.
     ///
     /// # Errors
-    /// The admin interface does not answer.
-    pub async fn stats(&self, filter: &str) -> Result<BTreeMap<String, u64>> {
-        Ok(parse_stats(
-            &self
-                .page(&format!("/stats?usedonly&filter={}", http::escape(filter)))
-                .await?,
-        ))
+    /// Envoy has none of that name, or the admin interface does not answer.
+    pub async fn stat(&self, name: &str) -> Result<u64> {
+        let found = self.stats(&format!("^{}$", exactly(name))).await?;
+        found.get(name).copied().with_context(|| {
+            format!("envoy has no counter or gauge `{name}`; its page /stats lists them")
+        })
     }
 
-    /// One counter or gauge by its whole name; 0 when it was never used.
+    /// One of the filter's metrics by its whole name, `trimtab_decisions_total.pool.chat.reason.load`; 0 when it has counted nothing yet.
     ///
     /// # Errors
-    /// The admin interface does not answer.
-    pub async fn stat(&self, name: &str) -> Result<u64> {
-        let exact = format!("^{}$", name.replace('.', "\\."));
-        Ok(self.stats(&exact).await?.get(name).copied().unwrap_or(0))
+    /// The filter cannot have a metric of that name, or the admin interface does not answer.
+    pub async fn filter_metric(&self, name: &str) -> Result<u64> {
+        names::check(name).map_err(Error::msg)?;
+        let name = format!("{FILTER_PREFIX}{name}");
+        let found = self.stats(&format!("^{}$", exactly(&name))).await?;
+        Ok(found.get(&name).copied().unwrap_or(0))
     }
+
+    /// What the filter has counted under the name `trimtab_decisions_total`: whole names with their values.
+    ///
+    /// # Errors
+    /// The filter cannot have a metric of that name, or the admin interface does not answer.
+    pub async fn filter_metrics(&self, metric: &str) -> Result<BTreeMap<String, u64>> {
+        names::check_metric(metric).map_err(Error::msg)?;
+        let begin = exactly(&format!("^{FILTER_PREFIX}{metric}."));
+        let found = self.stats(&begin).await?.into_iter();
+        let named = found.filter_map(|(name, value)| {
+            let name = name.strip_prefix(FILTER_PREFIX)?.to_owned();
+            Some((name, value))
+        });
+        Ok(named.collect())
+    }
+
+    /// Counters and gauges whose name matches the regular expression.
+    async fn stats(&self, filter: &str) -> Result<BTreeMap<String, u64>> {
+        let path = format!("/stats?filter={}", http::escape(filter));
+        Ok(parse_stats(&self.page(&path).await?))
+    }
+}
+
+/// A regular expression for the name itself.
+fn exactly(name: &str) -> String {
+    name.replace('.', "\\.")
 }
 
 fn read_address(file: &Path) -> Option<SocketAddr> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::support::backend::Seen;
+use crate::support::client::{DECISION, DESTINATION};
 use crate::support::{
     Answer, Backend, RELEASES, Response, ScriptedAggregator, Stage, StageOptions, eventually, post,
     row, table,
@@ -67,7 +69,7 @@ async fn routes_are_left_alone_observed_or_placed_as_their_metadata_says() {
         };
         let (stage, aggregator) = Stage::placing_by(options, &[(&a, 0), (&b, 60_000)]).await;
         let placed = |response: &Response| {
-            let text = response.header("x-trimtab-decision").to_owned();
+            let text = response.header(DECISION).to_owned();
             text.contains("endpoint=") && !text.contains("mode=observe")
         };
         assert!(placed(&ask(&stage, "/v1/chat/completions", "m").await));
@@ -78,16 +80,21 @@ async fn routes_are_left_alone_observed_or_placed_as_their_metadata_says() {
                 assert!(!placed(&response), "{path}: {:?}", response.headers);
             }
         }
-        for backend in [&a, &b] {
-            let seen = backend.seen();
-            let observed = seen.iter().filter(|seen| seen.path.starts_with("/o"));
-            for seen in observed {
-                let destination = seen.headers.get("x-gateway-destination-endpoint");
-                assert_eq!(destination, None, "{}", seen.path);
-            }
+        let arrived = [a.seen(), b.seen()].concat();
+        let (off_or_observed, others): (Vec<_>, Vec<_>) =
+            arrived.iter().partition(|seen| seen.path.starts_with("/o"));
+        assert_eq!(off_or_observed.len(), 16);
+        for seen in off_or_observed {
+            let destination = seen.headers.get(DESTINATION);
+            assert_eq!(destination, None, "{}", seen.path);
         }
+        let is_named = |seen: &&Seen| seen.headers.contains_key(DESTINATION);
+        assert!(
+            others.into_iter().any(|seen| is_named(&seen)),
+            "those that are placed have it"
+        );
         let response = ask(&stage, "/observe/v1/chat/completions", "m").await;
-        let text = response.header("x-trimtab-decision");
+        let text = response.header(DECISION);
         assert!(text.contains("mode=observe; went=127.0.0.1:"), "{text}");
         assert!(text.contains("went_wait_ms="), "{text}");
 
@@ -102,8 +109,7 @@ async fn routes_are_left_alone_observed_or_placed_as_their_metadata_says() {
         assert!((1..=2).contains(&said), "once per worker, not {said} times");
 
         let observed = eventually("observations are counted", async || {
-            let name = "wasmcustom.trimtab_observed_total";
-            let counts = stage.envoy.stats(name).await.unwrap();
+            let counts = stage.metrics("trimtab_observed_total").await;
             (counts.values().sum::<u64>() >= 17).then_some(counts)
         })
         .await;
@@ -152,7 +158,7 @@ async fn two_pools_of_one_plugin_place_their_own_requests() {
     eventually("both pools are placed on both workers", async || {
         for n in 0..24 {
             let response = ask(&stage, "/v1/chat/completions", &format!("coder-{n}")).await;
-            let decision = response.header("x-trimtab-decision");
+            let decision = response.header(DECISION);
             if !decision.contains(&format!("endpoint={}", c.name())) {
                 return None;
             }
@@ -164,7 +170,7 @@ async fn two_pools_of_one_plugin_place_their_own_requests() {
     for n in 0..20 {
         ask(&stage, "/v1/chat/completions", &format!("coder-{n}")).await;
         let response = ask(&stage, "/v1/chat/completions", "m").await;
-        let decision = response.header("x-trimtab-decision");
+        let decision = response.header(DECISION);
         assert!(decision.contains("pool=default"), "{decision}");
     }
     assert_eq!(c.count(), before + 20);

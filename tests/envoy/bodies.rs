@@ -140,14 +140,18 @@ async fn bodies_from_500_bytes_to_8_mib_pass_below_the_limit_with_and_without_a_
         for form in [Form::Single, Form::Pair] {
             let server = Backend::start().await;
             let (stage, _aggregator) = Stage::on(release, form, &[(&server, 0)]).await;
+            let before = server.count();
             every_body_passes(&format!("{form:?} on {release:?}"), &stage, &server).await;
-            let not_json = stage
-                .envoy
-                .stats("wasmcustom.trimtab_bodies_not_json")
-                .await;
-            let not_json = not_json.unwrap().into_values().sum::<u64>();
+            let sent = (server.count() - before) as u64;
+            eventually("every body is counted", async || {
+                let bodies = stage.metrics("trimtab_bodies_total").await;
+                (bodies.values().sum::<u64>() >= sent).then_some(())
+            })
+            .await;
+            let not_json = "trimtab_bodies_total.pool.default.kind.not_json";
             assert_eq!(
-                not_json, 0,
+                stage.metric(not_json).await,
+                0,
                 "{form:?} on {release:?}: each byte is read once"
             );
         }
@@ -201,8 +205,7 @@ async fn a_body_cut_within_a_character_and_an_escape_is_read_as_if_it_came_at_on
         assert!(arrived, "cut at {at}: the body is as it was sent");
     }
     let bodies = eventually("the bodies are counted", async || {
-        let name = "wasmcustom.trimtab_bodies_total";
-        let bodies = stage.envoy.stats(name).await.unwrap();
+        let bodies = stage.metrics("trimtab_bodies_total").await;
         (bodies.values().sum::<u64>() >= 5).then_some(bodies)
     })
     .await;

@@ -1,7 +1,8 @@
 //! The deployed configuration is what it says.
 
 use crate::support::{
-    Answer, Backend, ScriptedAggregator, Stage, StageOptions, chat, config, eventually, row, table,
+    Answer, Backend, ScriptedAggregator, Stage, StageOptions, chat, config, eventually, row,
+    severe, table,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,14 +35,7 @@ async fn envoy_takes_the_file_without_a_warning() {
         ScriptedAggregator::start(Answer::Table(table(1, vec![row(&a.name(), 0)]))).await;
     let stage = Stage::start(&[a.address], aggregator.address, StageOptions::default()).await;
     stage.placing().await;
-    let warnings: Vec<_> = stage
-        .envoy
-        .log_text()
-        .lines()
-        .filter(|line| line.contains("[warning]") || line.contains("[error]"))
-        .map(str::to_owned)
-        .collect();
-    assert!(warnings.is_empty(), "{warnings:#?}");
+    assert_eq!(severe(&stage.envoy.log_text()), Vec::<&str>::new());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use trimtab_filter::{Destination, Form as Named};
 use trimtab_loadtable::EndpointReport;
 
 use crate::support::backend::Seen;
-use crate::support::client::{ask_body, post_spelled};
+use crate::support::client::{DESTINATION, ask_body, post_spelled};
 use crate::support::config::Form;
 use crate::support::{
     Answer, Backend, RELEASES, Release, Response, ScriptedAggregator, Stage, StageOptions,
@@ -32,7 +32,7 @@ const FORMS: [(&str, Named); 4] = [
 fn destination(form: Named) -> Destination {
     let header = match form {
         Named::OriginalDst => "x-envoy-original-dst-host",
-        _ => "x-gateway-destination-endpoint",
+        _ => DESTINATION,
     };
     Destination {
         form,

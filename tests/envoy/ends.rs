@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::client::chat_body;
+use crate::support::client::{DECISION, chat_body};
 use crate::support::config::Form;
 use crate::support::{Backend, ScriptedAggregator, Stage, StageOptions, eventually, post};
 
@@ -107,7 +107,7 @@ async fn an_internal_redirect_is_decided_anew_and_both_ends_are_booked() {
             assert_eq!(response.status, 200, "{form:?}");
             let seen = a.seen().pop().unwrap();
             assert_eq!((seen.path.as_str(), seen.body), (CHAT, Bytes::from(body)));
-            let decision = response.header("x-trimtab-decision");
+            let decision = response.header(DECISION);
             assert!(decision.contains("endpoint="), "{form:?}: {decision}");
         }
         settled(&aggregator, before, 10).await;

@@ -110,18 +110,18 @@ async fn a_server_added_to_the_files_under_load_is_used_and_one_removed_is_not_a
     load.more(20).await;
     fleet.add_server(1.0).await;
     let added = fleet.servers[1].address;
+    let known = "cluster.model_servers.membership_total";
+    eventually("Envoy knows it", async || {
+        (fleet.stage.envoy.stat(known).await.unwrap() == 2).then_some(())
+    })
+    .await;
     eventually("the new one gets requests", async || {
         (fleet.sent_to(added).await > 10).then_some(())
     })
     .await;
     let removed = fleet.remove_server();
     eventually("Envoy and the filter know one endpoint", async || {
-        let envoy = fleet
-            .stage
-            .envoy
-            .stat("cluster.model_servers.membership_total")
-            .await
-            .unwrap();
+        let envoy = fleet.stage.envoy.stat(known).await.unwrap();
         let filter = fleet
             .stage
             .metric("trimtab_table_endpoints.pool.default")

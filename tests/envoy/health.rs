@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::client::DECISION;
 use crate::support::{Backend, Stage, chat, client, eventually};
 
 /// Requests one after the other; how many were answered with 200.
@@ -97,7 +98,7 @@ async fn a_server_that_cannot_be_reached_is_not_tried_and_is_used_again_when_it_
     let later = stage.envoy.stat(fails).await.unwrap();
     assert!(later <= failed + 2, "a trial of each worker at most");
     let explained = chat(stage.address, "who is left out?").await.unwrap().ok();
-    let decision = explained.header("x-trimtab-decision");
+    let decision = explained.header(DECISION);
     assert!(decision.contains("left_out=1"), "{decision}");
     let back = Backend::start_at(address).await;
     eventually("it has its share again", async || {

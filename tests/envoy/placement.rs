@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::client::DECISION;
 use crate::support::{Answer, Backend, Stage, chat, eventually, post, row, table};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,7 +16,7 @@ async fn requests_go_where_the_table_says_that_they_wait_least_and_follow_it_whe
         b.count()
     );
     let response = chat(stage.address, "hello").await.unwrap().ok();
-    let decision = response.header("x-trimtab-decision");
+    let decision = response.header(DECISION);
     let named = |backend: &Backend| decision.contains(&format!("endpoint={}", backend.name()));
     assert!(named(&a) || named(&b), "{decision}");
 

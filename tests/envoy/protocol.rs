@@ -4,10 +4,8 @@ use hyper::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::client::bare;
+use crate::support::client::{DECISION, DESTINATION, bare};
 use crate::support::{Backend, Stage, eventually, post};
-
-const DESTINATION: &str = "x-gateway-destination-endpoint";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_a_client_sends_is_not_heard_in_any_spelling() {
@@ -69,13 +67,8 @@ async fn a_get_is_left_to_envoy_and_not_counted_as_a_decision() {
     let (a, b) = (Backend::start().await, Backend::start().await);
     let (stage, _aggregator) = Stage::with_waits(&[(&a, 0), (&b, 60_000)]).await;
     let all = async || {
-        stage
-            .envoy
-            .stats("wasmcustom.trimtab_decisions_total")
-            .await
-            .unwrap()
-            .values()
-            .sum::<u64>()
+        let decisions = stage.metrics("trimtab_decisions_total").await;
+        decisions.values().sum::<u64>()
     };
     let placed = (a.count() + b.count()) as u64;
     eventually("the warm-up is counted", async || {
@@ -87,7 +80,7 @@ async fn a_get_is_left_to_envoy_and_not_counted_as_a_decision() {
             .await
             .unwrap()
             .ok();
-        assert_eq!(response.header("x-trimtab-decision"), "");
+        assert_eq!(response.header(DECISION), "");
     }
     let seen: Vec<_> = a
         .seen()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::client::{DECISION, DESTINATION};
 use crate::support::{Backend, Stage, StageOptions, chat, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +28,7 @@ async fn new_settings_are_taken_under_load_and_the_table_is_not_lost() {
             while !stop.load(Ordering::SeqCst) {
                 let response = chat(address, "hello").await.unwrap().ok();
                 asked.fetch_add(1, Ordering::SeqCst);
-                let decision = response.header("x-trimtab-decision").to_owned();
+                let decision = response.header(DECISION).to_owned();
                 if !decision.contains("endpoint=") {
                     without.push(decision);
                 }
@@ -38,7 +39,7 @@ async fn new_settings_are_taken_under_load_and_the_table_is_not_lost() {
     let proxies = aggregator.proxies();
     let hosts = |backend: &Backend| {
         let seen = backend.seen();
-        let hosts = seen.last()?.headers.get("x-gateway-destination-endpoint")?;
+        let hosts = seen.last()?.headers.get(DESTINATION)?;
         Some(hosts.to_str().unwrap().split(',').count())
     };
     assert_eq!(hosts(&a), Some(2));
@@ -93,7 +94,7 @@ async fn settings_with_a_mistake_are_refused_and_the_old_ones_stay() {
     .await;
     for _ in 0..10 {
         let response = chat(stage.address, "hello").await.unwrap().ok();
-        assert!(response.header("x-trimtab-decision").contains("endpoint="));
+        assert!(response.header(DECISION).contains("endpoint="));
     }
 }
 
@@ -128,6 +129,6 @@ async fn an_option_that_is_taken_away_is_missed_and_costs_no_request() {
     .await;
     for _ in 0..20 {
         let decision = asks().await;
-        assert!(decision.header("x-trimtab-decision").contains("endpoint="));
+        assert!(decision.header(DECISION).contains("endpoint="));
     }
 }

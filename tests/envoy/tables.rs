@@ -80,12 +80,8 @@ async fn an_aggregator_that_answers_with_errors_is_counted_and_costs_no_request(
     let (a, b) = (Backend::start().await, Backend::start().await);
     let (stage, _aggregator) = after(Answer::Status(500), &a, &b).await;
     eventually("the error is counted", async || {
-        let stats = stage
-            .envoy
-            .stats("wasmcustom.trimtab_sync_errors_total")
-            .await
-            .unwrap();
-        (stats.values().sum::<u64>() > 0).then_some(())
+        let errors = stage.metrics("trimtab_sync_errors_total").await;
+        (errors.values().sum::<u64>() > 0).then_some(())
     })
     .await;
     for _ in 0..10 {

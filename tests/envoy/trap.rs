@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::support::client::ask_body;
+use crate::support::client::{DESTINATION, ask_body};
 use crate::support::{
     Answer, Backend, RELEASES, Release, ScriptedAggregator, Stage, StageOptions, post,
 };
@@ -39,7 +39,7 @@ async fn after_a_trap(release: Release) {
     };
     let addresses = servers.each_ref().map(|server| server.address);
     let stage = Stage::start(&addresses, aggregator.address, options).await;
-    let forged = ("x-gateway-destination-endpoint", servers[0].name());
+    let forged = (DESTINATION, servers[0].name());
     let mut failed = 0;
     for _ in 0..REQUESTS {
         let headers = [(forged.0, forged.1.as_str())];

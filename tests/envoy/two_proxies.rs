@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::support::client::ask;
+use crate::support::client::{DECISION, ask};
 use crate::support::fleet::Fleet;
 use crate::support::{Stage, StageOptions, chat, eventually, post};
 
@@ -19,7 +19,7 @@ async fn run(stage: &Stage) -> Vec<String> {
     for n in 0..12 {
         let question = format!("question {n}");
         let answer = ask(stage.address, &question).await.unwrap().ok();
-        servers.push(named(answer.header("x-trimtab-decision")));
+        servers.push(named(answer.header(DECISION)));
     }
     servers
 }
@@ -90,7 +90,7 @@ async fn turn(stage: &Stage) -> (String, String) {
     let path = "/v1/chat/completions";
     let answer = post(stage.address, path, &json, body.to_string()).await;
     let answer = answer.unwrap().ok();
-    let decision = answer.header("x-trimtab-decision").to_owned();
+    let decision = answer.header(DECISION).to_owned();
     (named(&decision), decision)
 }
 

@@ -6,8 +6,8 @@ use trimtab_loadtable::Table;
 use trimtab_wasmhost::{CallAnswer, Exchange, LogLevel, Options, ScriptedProxy};
 
 use crate::support::{
-    DESTINATION, EXPLAIN, chat, config_with, counter, first_host, in_flight, module, ready_with,
-    reported, table, table_with,
+    DESTINATION, EXPLAIN, chat, config_with, counter, first_host, in_flight, metric, module,
+    ready_with, reported, table, table_with,
 };
 
 /// The explain header of an answered request.
@@ -92,8 +92,8 @@ fn each_request_goes_to_an_endpoint_of_its_own_pool() {
         }
     }
     proxy.run_for(Duration::from_millis(300));
-    let of = |name: &str| proxy.shared.value(name);
-    assert_eq!(of("trimtab_unmatched_total.pool.code.kind.read"), 20);
+    let unmatched = metric(&proxy, "trimtab_unmatched_total.pool.code.kind.read");
+    assert_eq!(unmatched, 20);
     assert!(proxy.failures().is_empty());
     let report = reported(&mut proxy);
     assert_eq!(

@@ -6,7 +6,7 @@ use trimtab_wasmhost::{
     Direction, Effect, HeaderMap, LogLevel, Options, Part, ScriptedProxy, Status,
 };
 
-use crate::support::{DESTINATION, ENDPOINTS, chat, config_with, module, reported, table};
+use crate::support::{DESTINATION, ENDPOINTS, chat, config_with, counter, module, reported, table};
 
 /// Stock Envoy as Istio sets it up: without the option.
 const STOP_ALL: Options = Options {
@@ -117,8 +117,16 @@ impl Pair {
     }
 
     fn fault(&self, reason: &str) -> u64 {
-        let name = format!("trimtab_setup_errors_total.pool.chat.reason.{reason}");
-        self.tap.shared.value(&name)
+        counter(&self.tap, "trimtab_setup_errors_total", "reason", reason)
+    }
+
+    /// Names of all that was counted as a mistake of the setup, by either.
+    fn faults(&self) -> Vec<String> {
+        let all = [&self.tap, &self.pick].map(|proxy| proxy.shared.all_metrics());
+        let names = all.into_iter().flatten().map(|metric| metric.name);
+        names
+            .filter(|name| name.starts_with("trimtab_setup_errors_total."))
+            .collect()
     }
 
     fn warnings(&mut self) -> String {
@@ -232,8 +240,8 @@ fn pick_without_tap_is_told_once_and_requests_flow() {
     pick.run_for(Duration::from_millis(200));
     let log = pick.worker(0).script.log_text(LogLevel::Warn);
     assert_eq!(log.matches("no plugin with role tap").count(), 1, "{log}");
-    let name = "trimtab_setup_errors_total.pool.chat.reason.no_tap";
-    assert_eq!(pick.shared.value(name), 3);
+    let told = counter(&pick, "trimtab_setup_errors_total", "reason", "no_tap");
+    assert_eq!(told, 3);
     assert!(pick.take_calls().is_empty(), "it needs no table");
 }
 
@@ -246,7 +254,15 @@ fn plugins_of_different_pools_do_not_wait_for_each_other() {
     assert!(request.ended && request.destination().is_none());
     let log = pair.warnings();
     assert_eq!(log.matches("serves other pools").count(), 1, "{log}");
-    assert!(!log.contains("no plugin with role pick"), "{log}");
+    pair.run_for(Duration::from_millis(200));
+    let faults = pair.faults();
+    assert!(
+        !faults.is_empty()
+            && faults
+                .iter()
+                .all(|name| name.ends_with("reason.other_pools")),
+        "and nothing else: {faults:?}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use trimtab_filter::names;
 use trimtab_loadtable::{Class, Demand, Endpoint, Report, State, Table, Version};
 use trimtab_wasmhost::{
     CallAnswer, Exchange, HttpCall, Limits, Module, Options, ScriptedProxy, Vm, ready_filter,
@@ -149,10 +150,22 @@ pub(crate) fn reason(exchange: &Exchange) -> Option<String> {
 }
 
 /// Counter `name` of pool `chat` with that tag.
+#[track_caller]
 pub(crate) fn counter(proxy: &ScriptedProxy, name: &str, tag: &str, value: &str) -> u64 {
-    proxy
-        .shared
-        .value(&format!("{name}.pool.chat.{tag}.{value}"))
+    metric(proxy, &format!("{name}.pool.chat.{tag}.{value}"))
+}
+
+/// A counter or gauge by its whole name; 0 when it has counted nothing yet. Fails when the filter cannot have a metric of that name, and
+/// when it has one that is not listed, because then the list would be no check.
+#[track_caller]
+pub(crate) fn metric(proxy: &ScriptedProxy, name: &str) -> u64 {
+    let all = proxy.shared.all_metrics();
+    let names = all.iter().map(|metric| metric.name.as_str());
+    for name in names.chain([name]) {
+        names::check(name).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let found = all.iter().find(|metric| metric.name == name);
+    found.map_or(0, |metric| metric.value)
 }
 
 /// Requests in flight that the proxy reports with its next sync. Ends the sync under way, so that there is a next one.

@@ -6,8 +6,8 @@ use trimtab_loadtable::{Table, Version};
 use trimtab_wasmhost::{CallAnswer, ScriptedProxy};
 
 use crate::support::{
-    ENDPOINTS, ask, config, counter, first_host, only, ready, ready_with, reason, started, table,
-    table_with,
+    ENDPOINTS, ask, config, counter, first_host, metric, only, ready, ready_with, reason, started,
+    table, table_with,
 };
 
 /// Answers the next sync of the main thread with `bytes` and lets the workers look.
@@ -130,7 +130,9 @@ fn a_table_cut_at_any_byte_or_with_any_byte_changed_never_traps() {
 #[test]
 fn bytes_of_another_writer_under_our_keys_are_refused_by_every_worker() {
     let mut proxy = ready();
-    for key in proxy.shared.keys() {
+    let keys = proxy.shared.keys();
+    assert!(keys.len() >= 4, "lease, table, stamp, workers: {keys:?}");
+    for key in keys {
         for garbage in [&b""[..], b"\xff", &[0xff; 300], b"trimtab"] {
             proxy.shared.set(&key, garbage);
             proxy.run_for(Duration::from_millis(300));
@@ -222,10 +224,10 @@ fn a_table_without_endpoints_leaves_the_choice_to_the_proxy() {
 fn the_age_gauge_follows_the_clock() {
     let mut proxy = ready();
     proxy.run_for(Duration::from_secs(3));
-    let age_ms = proxy.shared.value("trimtab_table_age_ms.pool.chat");
+    let age_ms = metric(&proxy, "trimtab_table_age_ms.pool.chat");
     assert!((3_000..5_000).contains(&age_ms), "{age_ms}");
     assert_eq!(
-        proxy.shared.value("trimtab_table_endpoints.pool.chat"),
+        metric(&proxy, "trimtab_table_endpoints.pool.chat"),
         table().endpoints.len() as u64
     );
 }

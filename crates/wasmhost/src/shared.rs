@@ -76,12 +76,6 @@ impl Shared {
         self.metrics().by_name(name)
     }
 
-    /// Value of the counter or gauge of that name; 0 when no VM has defined it.
-    #[must_use]
-    pub fn value(&self, name: &str) -> u64 {
-        self.metric(name).map_or(0, |metric| metric.value)
-    }
-
     /// All metrics, sorted by name.
     #[must_use]
     pub fn all_metrics(&self) -> Vec<Metric> {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::server::{CHUNK, CHUNKS, HEADER, Manner};
-use crate::support::client::{Response, post, post_chunks};
+use crate::support::client::{DECISION, Response, post, post_chunks};
 
 const CHAT: &str = "/v1/chat/completions";
 const PAUSE: Duration = Duration::from_millis(40);
@@ -141,7 +141,7 @@ async fn whole(
     well.ok_or_else(|| {
         format!(
             "{manner:?}: {status}, {len} bytes: {:?}",
-            answer.header("x-trimtab-decision")
+            answer.header(DECISION)
         )
     })
 }

@@ -17,6 +17,11 @@ use tokio::net::TcpStream;
 /// Bound on one request; a working one takes milliseconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Where the filter names the host, in the deployed configuration.
+pub(crate) const DESTINATION: &str = "x-gateway-destination-endpoint";
+/// Where it explains itself.
+pub(crate) const DECISION: &str = "x-trimtab-decision";
+
 /// An answer, read to its end.
 #[derive(Debug)]
 pub(crate) struct Response {
@@ -36,7 +41,7 @@ impl Response {
 
     /// The endpoint that the explain header names; empty: the filter chose none.
     pub(crate) fn endpoint(&self) -> &str {
-        let explained = self.header("x-trimtab-decision");
+        let explained = self.header(DECISION);
         let named = explained
             .split(';')
             .find_map(|part| part.trim().strip_prefix("endpoint="));

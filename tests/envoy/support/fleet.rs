@@ -175,14 +175,13 @@ impl Fleet {
         let host = hosts
             .into_iter()
             .find(|host| host["address"]["socket_address"]["port_value"] == port);
-        let stats = host
-            .map(|host| host["stats"].as_array().unwrap().clone())
-            .unwrap_or_default();
-        let total = stats
-            .iter()
-            .find(|stat| stat["name"] == "rq_total")
-            .and_then(|stat| stat["value"].as_str()?.parse().ok());
-        total.unwrap_or(0)
+        let host = host.unwrap_or_else(|| panic!("Envoy has no host {address}: {page}"));
+        let mut stats = host["stats"].as_array().unwrap().iter();
+        let total = stats.find(|stat| stat["name"] == "rq_total");
+        let total = total.unwrap_or_else(|| panic!("no rq_total of {address}: {host}"));
+        // A value of 0 is left out.
+        let sent = total["value"].as_str().unwrap_or("0");
+        sent.parse().unwrap()
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {

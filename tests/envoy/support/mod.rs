@@ -18,3 +18,10 @@ pub(crate) use client::{Response, chat, post};
 pub(crate) use release::{RELEASES, Release};
 pub(crate) use stage::{Stage, StageOptions};
 pub(crate) use wait::eventually;
+
+/// Lines of Envoy's log at warning or above.
+pub(crate) fn severe(log: &str) -> Vec<&str> {
+    let levels = ["[warning]", "[error]", "[critical]"];
+    let is_severe = |line: &&str| levels.iter().any(|level| line.contains(level));
+    log.lines().filter(is_severe).collect()
+}

@@ -1,5 +1,6 @@
 //! One Envoy between a client and model servers.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use trimtab::process::{Envoy, envoy::Options, find_envoy};
 
 use super::aggregator::{Answer, ScriptedAggregator, row, table};
 use super::backend::Backend;
+use super::client::DECISION;
 use super::config::{self, Form, Values};
 use super::overlay;
 use super::release::Release;
@@ -226,7 +228,7 @@ impl Stage {
             // once in ten million.
             for _ in 0..RUN {
                 let response = super::chat(self.address, "warm up").await.ok()?;
-                placed += usize::from(response.header("x-trimtab-decision").contains("endpoint="));
+                placed += usize::from(response.header(DECISION).contains("endpoint="));
             }
             (placed == RUN).then_some(())
         })
@@ -259,11 +261,15 @@ impl Stage {
         .await
     }
 
-    /// One of the filter's metrics.
+    /// One of the filter's metrics, by its whole name. Fails when the filter cannot have it.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        self.envoy
-            .stat(&format!("wasmcustom.{name}"))
-            .await
-            .unwrap()
+        let read = self.envoy.filter_metric(name).await;
+        read.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// All of the filter's metrics of that name, with their tags. Fails when the filter has no such metric.
+    pub(crate) async fn metrics(&self, metric: &str) -> BTreeMap<String, u64> {
+        let read = self.envoy.filter_metrics(metric).await;
+        read.unwrap_or_else(|error| panic!("{error:#}"))
     }
 }
