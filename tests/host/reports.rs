@@ -177,7 +177,9 @@ fn lists_that_are_written_over_before_anybody_read_them_are_not_lost() {
 fn garbage_in_place_of_what_was_taken_costs_no_request_and_no_report() {
     let mut proxy = two_workers(&quiet(table_with(1, &[0, 0, 0])));
     for garbage in [&b""[..], b"x", &[0xff; 40]] {
-        proxy.shared.set(b"trimtab/chat/taken", garbage);
+        let key = b"trimtab/chat/taken";
+        assert!(proxy.shared.get(key).is_some(), "the filter's own key");
+        proxy.shared.set(key, garbage);
         let worker = &mut proxy.worker(0).vm;
         turn(worker, 1).finish(worker);
         assert!(!reports(&mut proxy, 4).is_empty());

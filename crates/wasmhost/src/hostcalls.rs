@@ -21,6 +21,49 @@ use crate::host::Host;
 /// Most bytes that one argument of a hostcall may have.
 const MAX_ARGUMENT_BYTES: usize = 64 << 20;
 
+/// Names of all calls.
+pub(crate) const NAMES: [&str; 39] = [
+    "proxy_add_header_map_value",
+    "proxy_call_foreign_function",
+    "proxy_close_stream",
+    "proxy_continue_stream",
+    "proxy_define_metric",
+    "proxy_dequeue_shared_queue",
+    "proxy_done",
+    "proxy_enqueue_shared_queue",
+    "proxy_get_buffer_bytes",
+    "proxy_get_buffer_status",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_get_header_map_pairs",
+    "proxy_get_header_map_size",
+    "proxy_get_header_map_value",
+    "proxy_get_log_level",
+    "proxy_get_metric",
+    "proxy_get_property",
+    "proxy_get_shared_data",
+    "proxy_get_status",
+    "proxy_grpc_call",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_grpc_send",
+    "proxy_grpc_stream",
+    "proxy_http_call",
+    "proxy_increment_metric",
+    "proxy_log",
+    "proxy_record_metric",
+    "proxy_register_shared_queue",
+    "proxy_remove_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_resolve_shared_queue",
+    "proxy_send_local_response",
+    "proxy_set_buffer_bytes",
+    "proxy_set_effective_context",
+    "proxy_set_header_map_pairs",
+    "proxy_set_property",
+    "proxy_set_shared_data",
+    "proxy_set_tick_period_milliseconds",
+];
+
 /// Registers every call.
 pub(crate) fn register(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     buffers::register(linker)?;
@@ -133,4 +176,31 @@ impl<'a> Guest<'a> {
 
 fn address(number: u32) -> Result<usize, Stop> {
     usize::try_from(number).map_err(|_| Status::INVALID_MEMORY_ACCESS.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_that_are_registered() {
+        let groups = [
+            include_str!("hostcalls/buffers.rs"),
+            include_str!("hostcalls/calls.rs"),
+            include_str!("hostcalls/environment.rs"),
+            include_str!("hostcalls/headers.rs"),
+            include_str!("hostcalls/metrics.rs"),
+            include_str!("hostcalls/properties.rs"),
+            include_str!("hostcalls/queues.rs"),
+            include_str!("hostcalls/shared_data.rs"),
+            include_str!("hostcalls/streams.rs"),
+        ];
+        let literals = groups
+            .iter()
+            .flat_map(|code| code.split('"').skip(1).step_by(2));
+        let mut registered: Vec<_> = literals.filter(|text| text.starts_with("proxy_")).collect();
+        registered.sort_unstable();
+        registered.dedup();
+        assert_eq!(registered, NAMES);
+    }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::abi::{LogLevel, Status};
+use crate::hostcalls::NAMES;
 use crate::world::{HttpCall, World};
 
 /// Most log lines and most recorded calls that are kept; older ones stay, later ones are only counted.
@@ -103,7 +104,12 @@ impl Script {
     }
 
     /// From now on every `call` answers `status` and does nothing.
+    ///
+    /// # Panics
+    /// There is no such hostcall: a test of a fault that cannot happen would prove nothing.
+    #[track_caller]
     pub fn every(&self, call: &str, status: Status) {
+        exists(call);
         self.state
             .borrow_mut()
             .every
@@ -111,7 +117,16 @@ impl Script {
     }
 
     /// The `n`-th `call` from now (1 = the next) answers `status` and does nothing.
+    ///
+    /// # Panics
+    /// There is no such hostcall.
+    #[track_caller]
     pub fn nth(&self, call: &str, n: usize, status: Status) {
+        exists(call);
+        self.push_nth(call, n, status);
+    }
+
+    fn push_nth(&self, call: &str, n: usize, status: Status) {
         self.state
             .borrow_mut()
             .nth
@@ -120,7 +135,7 @@ impl Script {
 
     /// The `n`-th hostcall from now, whatever it is, answers `status` and does nothing.
     pub fn nth_of_any(&self, n: usize, status: Status) {
-        self.nth("", n, status);
+        self.push_nth("", n, status);
     }
 
     /// Takes back all of [`Self::every`], [`Self::nth`] and [`Self::nth_of_any`].
@@ -170,8 +185,13 @@ impl Script {
     }
 
     /// How often `call` was made, since the start.
+    ///
+    /// # Panics
+    /// There is no such hostcall.
     #[must_use]
+    #[track_caller]
     pub fn count(&self, call: &str) -> usize {
+        exists(call);
         self.state.borrow().counts.get(call).copied().unwrap_or(0)
     }
 
@@ -180,6 +200,14 @@ impl Script {
     pub fn count_all(&self) -> usize {
         self.state.borrow().counts.values().sum()
     }
+}
+
+#[track_caller]
+fn exists(call: &str) {
+    assert!(
+        NAMES.contains(&call),
+        "there is no hostcall `{call}`; there are {NAMES:?}"
+    );
 }
 
 impl World for Script {
