@@ -258,15 +258,37 @@ fn a_page_cut_at_any_byte_never_invents_a_signal() {
                 .as_ref()
                 .unwrap_or_else(|| panic!("{name} has load only when cut at {end}"));
             // Sums may be smaller; values of one series are the same or absent.
-            if let (Some(cut), Some(whole)) = (cut.sample.running, whole.sample.running) {
+            let (cut, whole) = (&cut.sample, &whole.sample);
+            for (cut, whole) in [(cut.running, whole.running), (cut.waiting, whole.waiting)] {
                 assert!(
-                    cut <= whole,
-                    "{name} cut at {end}: running {cut} of {whole}"
+                    cut.is_none_or(|cut| whole.is_some_and(|whole| cut <= whole)),
+                    "{name} cut at {end}: {cut:?} of {whole:?}"
                 );
             }
-            // Claimed to be whole: anything but a panic.
-            let _ = read(Page::whole(&page[..end]), None);
+            assert!(
+                cut.kv_used.is_none() || whole.kv_used.is_some(),
+                "{name} cut at {end}"
+            );
+            // Claimed to be whole: any number, but none that there cannot be.
+            sound(read(Page::whole(&page[..end]), None)).unwrap();
         }
+    }
+}
+
+/// Whether what is taken of a page is made of numbers that there can be.
+fn sound(reading: Option<Reading>) -> Result<(), String> {
+    let Some(reading) = reading else {
+        return Ok(());
+    };
+    let sample = reading.sample.cleaned();
+    let numbers = [sample.kv_used, sample.waiting, sample.running];
+    match numbers
+        .into_iter()
+        .flatten()
+        .all(|number| number.is_finite() && number >= 0.0)
+    {
+        true => Ok(()),
+        false => Err(format!("{sample:?}")),
     }
 }
 
@@ -275,14 +297,11 @@ fn every_own_page_is_cut_at_every_single_byte() {
     for path in pages_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages")) {
         let page = std::fs::read(path).unwrap();
         for end in 0..=page.len() {
-            let _ = read(
-                Page {
-                    bytes: &page[..end],
-                    complete: end % 2 == 0,
-                },
-                None,
-            )
-            .map(|reading| reading.sample.cleaned());
+            let cut = Page {
+                bytes: &page[..end],
+                complete: end % 2 == 0,
+            };
+            sound(read(cut, None)).unwrap();
         }
     }
 }
@@ -335,18 +354,13 @@ proptest! {
             let at = at.index(page.len());
             page[at] = byte;
         }
-        if let Some(reading) = read(Page::whole(&page), None) {
-            let sample = reading.sample.cleaned();
-            for ratio in [sample.kv_used, sample.waiting, sample.running].into_iter().flatten() {
-                prop_assert!(ratio.is_finite() && ratio >= 0.0);
-            }
-        }
+        prop_assert_eq!(sound(read(Page::whole(&page), None)), Ok(()));
     }
 
     #[test]
     fn any_bytes_are_read_or_refused(page in prop::collection::vec(any::<u8>(), 0..2_000), lines in prop::collection::vec("vllm:num_requests_(running|waiting)[{a=\"\\\\,} 0-9.eNa]{0,30}", 0..20)) {
         let mut bytes = lines.join("\n").into_bytes();
         bytes.extend(page);
-        let _ = read(Page::whole(&bytes), None);
+        prop_assert_eq!(sound(read(Page::whole(&bytes), None)), Ok(()));
     }
 }

@@ -13,11 +13,13 @@ pub(crate) fn on_cpu(pid: u32) -> std::io::Result<Duration> {
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
             continue;
         };
-        let nanos = text
-            .split_whitespace()
-            .next()
-            .and_then(|field| field.parse().ok());
-        total += Duration::from_nanos(nanos.unwrap_or(0));
+        let nanos = text.split_whitespace().next();
+        let nanos = nanos.and_then(|field| field.parse().ok());
+        let nanos = nanos.ok_or_else(|| {
+            let what = format!("schedstat of process {pid} begins with no number: {text:?}");
+            std::io::Error::new(std::io::ErrorKind::InvalidData, what)
+        })?;
+        total += Duration::from_nanos(nanos);
     }
     Ok(total)
 }
