@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long)]
     pub in_turn: bool,
 
-    /// Also write the results into benches/record/<date>, where others compare with them
+    /// Also write the results into benches/record/DATE, where others compare with them
     #[arg(long)]
     pub record: bool,
 

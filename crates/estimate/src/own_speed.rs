@@ -64,8 +64,8 @@ impl Seen {
 
 /// Brings the ratios of the endpoints of one class up to what was seen. O(endpoints).
 pub(crate) fn settle(all: &mut [&mut OwnSpeed]) {
-    let prefill = Shrinkage::of(all.iter().map(|own| &own.prefill));
-    let decode = Shrinkage::of(all.iter().map(|own| &own.decode));
+    let prefill = Shrinkage::of(all, |own| &own.prefill);
+    let decode = Shrinkage::of(all, |own| &own.decode);
     for own in all {
         own.prefill_ratio = prefill.ratio(&own.prefill);
         own.decode_ratio = decode.ratio(&own.decode);
@@ -79,10 +79,10 @@ struct Shrinkage {
 }
 
 impl Shrinkage {
-    fn of<'a>(all: impl Iterator<Item = &'a Seen> + Clone) -> Self {
+    fn of(all: &[&mut OwnSpeed], speed: fn(&OwnSpeed) -> &Seen) -> Self {
         let known = || {
-            let known = all.clone();
-            known.filter_map(|seen| Some((seen.mean()?, seen)))
+            let seen = all.iter().map(|own| speed(own));
+            seen.filter_map(|seen| Some((seen.mean()?, seen)))
         };
         let (mut count, mut sum, mut squares, mut spread, mut degrees) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for (mean, seen) in known() {

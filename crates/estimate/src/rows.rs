@@ -289,15 +289,7 @@ impl<'a> Build<'a> {
         let pending_tokens = flight.pending_tokens as f64;
         // Those that the server still shows in its queue have not begun, whatever the speed they should have drained at.
         let queued = (waiting / (flight.pending as f64).max(1.0)).min(1.0) * pending_tokens;
-        let tokens =
-            endpoint
-                .backlog
-                .left(self.now, pending_tokens)
-                .max(if std::env::var("K14").is_ok() {
-                    0.0
-                } else {
-                    queued
-                });
+        let tokens = endpoint.backlog.left(self.now, pending_tokens).max(queued);
         let strangers = (waiting - flight.pending as f64).max(0.0);
         let stranger_tokens = self.uncached_tokens().max(UNKNOWN_PROMPT_TOKENS);
         let late_s = match &endpoint.sample {

@@ -61,7 +61,6 @@ fn endpoint(rng: &mut Rng, number: u64) -> EndpointLoad {
         adapters: maybe(rng, resident),
         adapter_room: None,
         age_ms: below(rng, 250) as u32,
-        ..EndpointLoad::default()
     }
 }
 

@@ -165,8 +165,6 @@ fn speed(value: Option<f32>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
-
     use super::*;
 
     #[cfg(target_arch = "wasm32")]
@@ -217,7 +215,7 @@ mod tests {
             "twenty hold 5,000, two of them end per second"
         );
         assert_eq!((room.slots, room.ends_per_s), (42.0, 2.0));
-        let silent = rows(&vec![EndpointLoad::default()], &pool)[0].room;
+        let silent = rows(&[EndpointLoad::default()], &pool)[0].room;
         assert_eq!(
             (silent.tokens, silent.slots),
             (f64::INFINITY, f64::INFINITY)
