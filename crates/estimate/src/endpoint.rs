@@ -7,6 +7,7 @@ use crate::interval::Interval;
 use crate::own_speed::OwnSpeed;
 use crate::sample::{Adapters, Sample};
 use crate::speed::{Run, Speed};
+use crate::stall::Stall;
 use crate::work::Work;
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub(crate) struct Endpoint {
     pub(crate) seen_limit: Option<f64>,
     pub(crate) found: Found,
     pub(crate) speed: OwnSpeed,
+    pub(crate) stall: Stall,
     /// Adapters by last use, newest first; `None`: the server never named any.
     pub(crate) resident: Option<Vec<String>>,
 }
@@ -62,6 +64,7 @@ impl Endpoint {
             seen_limit: None,
             found: Found::default(),
             speed: OwnSpeed::default(),
+            stall: Stall::default(),
             resident: None,
         }
     }
@@ -84,6 +87,9 @@ impl Endpoint {
             self.work.add(now, &interval);
             self.found.on_page(now, &interval);
             self.see_limit(&interval, &sample);
+            if interval.shows_progress() {
+                self.stall.on_progress(now);
+            }
             speed.add(now, &interval, &mut self.run, &mut self.speed);
             self.busy = speed.prefill_busy(
                 &interval,
@@ -97,6 +103,7 @@ impl Endpoint {
             self.resident = None;
             self.seen_limit = None;
             self.found = Found::default();
+            self.stall.on_idle(now);
         }
         if let Some(adapters) = &sample.adapters {
             self.see_adapters(adapters);

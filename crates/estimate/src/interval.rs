@@ -106,6 +106,21 @@ impl Interval {
 }
 
 impl Interval {
+    /// Whether anything was counted, or the page counts nothing that could be.
+    pub(crate) fn shows_progress(&self) -> bool {
+        let steps = self.step_tokens.map(|steps| steps.count);
+        let counts = [
+            self.prompt_tokens,
+            self.generation_tokens,
+            self.finished,
+            steps,
+            self.ttft_s.map(|ttft| ttft.count),
+            self.itl_s.map(|itl| itl.count),
+        ];
+        let mut known = counts.into_iter().flatten().peekable();
+        known.peek().is_none() || known.any(|count| count > 0.0)
+    }
+
     /// Running requests, and the mean time between their tokens in seconds; absent: something was prefilled, or too few tokens came.
     pub(crate) fn decode_gap(&self) -> Option<(f64, f64)> {
         let (itl, running) = self.itl_s.zip(self.running)?;

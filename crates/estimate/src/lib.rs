@@ -38,6 +38,7 @@ mod reports;
 mod rows;
 mod sample;
 mod speed;
+mod stall;
 #[cfg(test)]
 mod tests;
 mod turn;

@@ -273,6 +273,7 @@ impl Pool {
                 .map(|endpoint| &mut endpoint.found),
         );
         self.settle_speeds();
+        self.settle_stalls(now);
         let table = rows::Build {
             now,
             config: &self.config,
@@ -305,6 +306,17 @@ impl Pool {
             .map(|class| &mut class.seen)
             .collect();
         own_speed::settle(&mut seen);
+    }
+
+    /// Where no proxy has anything nobody hangs: the gauges of an engine whose requests were all cancelled at once stand still too, until
+    /// its next step.
+    fn settle_stalls(&mut self, now: Duration) {
+        for endpoint in self.endpoints.values_mut() {
+            let in_flight = self.reports.flight(endpoint.id).requests;
+            if in_flight == 0 {
+                endpoint.stall.on_idle(now);
+            }
+        }
     }
 
     /// Brings the backlogs to what the table says, with the speeds that it assumes.

@@ -305,6 +305,7 @@ impl Claim {
             .add(now, tokens.min(most * MAX_PROMPT_TOKENS));
         if self.started > before.started {
             endpoint.backlog.on_progress(now);
+            endpoint.stall.on_progress(now);
         }
         let requests = self.sent.saturating_sub(before.sent) as f64;
         endpoint.found.on_sent(

@@ -66,11 +66,12 @@ pub(crate) fn prior(config: &PoolConfig, class: &str) -> Prior {
         .map_or_else(|| Prior::of_accelerator(class), |prior| prior.cleaned())
 }
 
-/// Never scraped, not lately, or failing.
+/// Never scraped, not lately, failing, or hanging: its counters stand still although somebody has requests there.
 pub(crate) fn is_suspect(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
     endpoint.sample.is_none()
         || endpoint.failures >= config.suspect_after_failures.max(1)
         || endpoint.age(now) > config.suspect_after
+        || endpoint.stall.is_stalled(now)
 }
 
 /// One class as the rows need it.
