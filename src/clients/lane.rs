@@ -104,7 +104,7 @@ impl Lane {
     async fn wait_for_a_table(&self) -> Result<()> {
         let start = Instant::now();
         loop {
-            let gauge = self.envoy.stats("trimtab_table_endpoints").await?;
+            let gauge = self.envoy.filter_metrics("trimtab_table_endpoints").await?;
             if gauge
                 .values()
                 .any(|count| *count >= self.servers.len() as u64)
@@ -136,7 +136,7 @@ impl Lane {
 
     /// Statistics of the filter: what decisions it made, and why.
     pub(super) async fn decisions(&self) -> Result<BTreeMap<String, u64>> {
-        let stats = self.envoy.stats("trimtab_decisions_total").await?;
+        let stats = self.envoy.filter_metrics("trimtab_decisions_total").await?;
         let reason = |name: &str| Some(name.rsplit_once(".reason.")?.1.to_owned());
         Ok(stats
             .into_iter()
