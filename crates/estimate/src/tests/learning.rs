@@ -318,3 +318,60 @@ fn the_same_history_gives_the_same_bits_on_every_target() {
         ]
     );
 }
+
+/// A page every 200 ms of two endpoints, `A` of the class `fast` and the other of a class that nobody knows, 2.5 times slower, with one prompt in a
+/// second.
+fn two_classes(seconds: u64) -> Table {
+    const A: &str = "10.0.0.1:8000";
+    let other = "10.0.0.2:8000";
+    let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
+    let spec = |address: &str, class: &str| EndpointSpec {
+        address: address.into(),
+        class: class.into(),
+        ..EndpointSpec::default()
+    };
+    let _ = pool.set_endpoints(
+        Duration::ZERO,
+        vec![spec(A, "fast"), spec(other, "never heard of")],
+    );
+    for step in 0..seconds * 5 {
+        for (address, speed) in [(A, 10_000.0), (other, 4_000.0)] {
+            let done = (step / 5) as f64;
+            let sample = Sample {
+                waiting: Some(0.0),
+                running: Some(1.0),
+                counters: Counters {
+                    prompt_tokens: Some(2_000.0 * done),
+                    ttft_s: Some(SumCount {
+                        sum: done * 2_000.0 / speed,
+                        count: done,
+                    }),
+                    ..Counters::default()
+                },
+                ..Sample::default()
+            };
+            pool.on_sample(Duration::from_millis(200 * step), address, sample);
+        }
+    }
+    pool.table(Duration::from_secs(seconds))
+}
+
+#[test]
+fn a_class_that_nobody_knows_is_known_by_its_first_prompts() {
+    let speed = |table: &Table, row: usize| {
+        let row = &table.endpoints[row];
+        let class = &table.classes[usize::from(row.class.unwrap())];
+        let own = row.prefill_permille.unwrap_or(1_000) as f32 / 1_000.0;
+        f64::from(class.prefill_tokens_per_s.unwrap() * own)
+    };
+    let first = two_classes(5);
+    let (fast, slow) = (speed(&first, 0), speed(&first, 1));
+    assert!((8_000.0..12_000.0).contains(&fast), "{fast}");
+    assert!(
+        (3_500.0..6_000.0).contains(&slow),
+        "after four prompts: {slow}"
+    );
+    let later = two_classes(30);
+    let slow = speed(&later, 1);
+    assert!((3_800.0..4_200.0).contains(&slow), "{slow}");
+}
