@@ -76,16 +76,18 @@ proptest! {
     /// Conversations live where the table of then allowed it, and each of the tables that follow says anew who may be chosen.
     #[test]
     fn nobody_is_chosen_whom_the_newest_table_forbids_whatever_was_remembered(
-        tables in vec((vec(endpoint(), 1..8), vec((any::<u8>(), 0..200_u64), 0..6), vec(request(), 1..8), 0..5_000_u64), 1..6),
-        seed in any::<u64>(),
+        pool in vec(endpoint(), 2..8), seed in any::<u64>(),
+        tables in vec((vec(state(), 8), vec((0..20_u64, any::<prop::sample::Index>()), 0..8), vec(request(), 1..12), 0..3_000_u64), 2..6),
     ) {
         let mut picker = Picker::new(Config::default());
         let (mut rng, mut now) = (Rng::new(seed), Millis(1_000_000));
-        for (endpoints, told, requests, step_ms) in tables {
-            let snapshot = Snapshot::new(endpoints.clone(), PoolFacts { reported: true, ..PoolFacts::default() }, now);
-            picker.on_table(Rc::new(snapshot), None);
-            for (key, id) in told {
-                picker.on_told(now, u64::from(key) % 20, EndpointId(id));
+        for (states, told, requests, step_ms) in tables {
+            let said = pool.iter().zip(states).map(|(row, state)| EndpointLoad { state, age_ms: 0, ..row.clone() });
+            let endpoints: Vec<EndpointLoad> = said.collect();
+            let facts = PoolFacts { reported: true, ..PoolFacts::default() };
+            picker.on_table(Rc::new(Snapshot::new(endpoints.clone(), facts, now)), None);
+            for (key, index) in told {
+                picker.on_told(now, key, index.get(&endpoints).id);
             }
             // With a large step the table is too old for load.
             now = Millis(now.0 + step_ms);

@@ -103,11 +103,10 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         head: key % 3,
         blocks: blocks.map(|block| u32::from(block % 3)),
     });
-    let conversation =
-        (any::<u64>(), any::<u32>()).prop_map(|(key, history_tokens)| Conversation {
-            key,
-            history_tokens,
-        });
+    let conversation = (0..20_u64, any::<u32>()).prop_map(|(key, history_tokens)| Conversation {
+        key,
+        history_tokens,
+    });
     let adapter = (any::<u64>(), of(any::<u16>())).prop_map(|(key, index)| Adapter { key, index });
     (
         of(any::<u32>()),
