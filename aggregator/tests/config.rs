@@ -68,7 +68,7 @@ pools:
 - name: two
   discovery: {}
 - name: three
-  discovery: {endpoints: [{address: 'host:80'}, {address: '10.0.0.1:80'}, {address: '10.0.0.1:80', role: boss}]}
+  discovery: {endpoints: [{address: 'host:80'}, {address: '10.0.0.1:80'}, {address: '10.0.0.1:80', role: boss}, {address: '10.0.0.2:80', role: prefill}]}
   classes: [{name: x, prefill_tokens_per_s: -1}]
 ";
     let problems = problems(text);
@@ -91,6 +91,7 @@ pools:
         "pools[3].discovery.endpoints[0].address: \"host:80\": is not ip:port",
         "pools[3].discovery: 10.0.0.1:80 is listed twice",
         "pools[3].discovery.endpoints[2].role: \"boss\": is none of both, prefill, decode",
+        "pools[3].discovery.endpoints[3].role: \"prefill\": answers no prompts, and handing its work on is not supported; leave the endpoint out",
         "pools[3].classes[0].prefill_tokens_per_s: -1: is not within 10.0 to 1000000.0",
     ] {
         assert!(
@@ -99,7 +100,7 @@ pools:
             problems.join("\n")
         );
     }
-    assert_eq!(problems.len(), 18, "{}", problems.join("\n"));
+    assert_eq!(problems.len(), 19, "{}", problems.join("\n"));
 }
 
 #[test]

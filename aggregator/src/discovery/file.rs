@@ -3,9 +3,9 @@
 //! ```yaml
 //! endpoints:
 //! - address: 10.0.0.1:8000        # ip:port, as Envoy knows it
-//!   class: NVIDIA-H100-80GB-HBM3  # hardware class; endpoints of one class share their measured speed
+//!   class: NVIDIA-H100-80GB-HBM3  # hardware class, for its speed until that is measured; may be left out
 //!   zone: eu-1a                   # shown only, in the table's JSON: nothing is decided by it
-//!   role: both                    # or prefill, decode
+//!   role: both                    # or decode: it is shown and gets no prompts
 //!   draining: false               # true: gets no new requests
 //!   batch_limit: 256              # most sequences in one batch, where the server does not say
 //!   metrics_port: 8000            # where the page is, if not on the endpoint's own port
@@ -210,7 +210,17 @@ fn target(s: &Settings<'_>) -> Target {
         spec: EndpointSpec {
             address: address.to_string(),
             class: name("class"),
-            role: s.string("role").one_of(&roles).default(Role::Both),
+            role: s
+                .string("role")
+                .one_of(&roles)
+                .hint("leave the endpoint out, or write both where it answers whole prompts")
+                .check(|role| match role {
+                    Role::Prefill => {
+                        Err("answers no prompts, and handing its work on is not supported")
+                    }
+                    _ => Ok(()),
+                })
+                .default(Role::Both),
             draining: s.bool("draining").default(false),
             zone: name("zone"),
             batch_limit: s
