@@ -51,6 +51,9 @@ pub(crate) const RANK_PENALTY: f64 = 0.3;
 pub(crate) const LOSS_LEAST: f64 = 0.2;
 pub(crate) const LOSS_FACTOR: f64 = 0.1;
 pub(crate) const LOSS_MOST: f64 = 6.0;
+/// Seconds at the least busy endpoint from which the pool counts as overloaded, and what each second more adds to the price.
+pub(crate) const OVERLOADED_S: f64 = 0.5;
+pub(crate) const OVERLOAD_FACTOR: f64 = 4.0;
 /// Loads that an adapter counts as where it is not meant to live: it turns out another.
 pub(crate) const STRAY_LOADS: f64 = 9.0;
 /// Noise of a cost, as a share of what a mean request adds (3.4: 0.25 to 1), where many requests of others are unseen.

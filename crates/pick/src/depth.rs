@@ -42,6 +42,9 @@ pub(crate) struct Depths {
     /// Shares of the prompts whose beginning had been seen: of those with a marked part, and of those without.
     known_marked: Known,
     known_text: Known,
+    /// The same of all, which is believed for longer, and how many are texts.
+    known: Known,
+    texts: Known,
     /// Marked parts by slot, and whether each came again.
     marked: Vec<(u64, bool)>,
     /// Of the prompts with a marked part whose beginning had been seen, the share of those whose whole marked part had been.
@@ -55,6 +58,11 @@ impl Default for Depths {
             slots: Vec::new(),
             known_marked: Known::default(),
             known_text: Known::default(),
+            known: Known {
+                of: MEAN_REQUESTS,
+                ..Known::default()
+            },
+            texts: Known::default(),
             marked: Vec::new(),
             again_share: 1.0,
             turns: Turns::default(),
@@ -115,6 +123,8 @@ impl Depths {
             let prefix = of_head(prefix);
             if let Some(slot) = self.slots.get_mut(place(prefix.key)) {
                 let known = slot.key == prefix.key;
+                self.known.add(known);
+                self.texts.add(!is_marked);
                 match is_marked {
                     true => self.known_marked.add(known),
                     false => self.known_text.add(known),
@@ -178,7 +188,7 @@ impl Depths {
                 let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
                 f64::from(share) * prompt_tokens
             });
-            seen.unwrap_or(self.known_text.share * expected)
+            seen.unwrap_or(self.new_text_share() * expected)
         } else {
             let whole = f64::from(prefix.tokens);
             let part = seen.map(|tokens| tokens / reach(prefix.tokens));
@@ -194,6 +204,13 @@ impl Depths {
             tokens: libm::round(tokens.min(prompt_tokens)) as u32,
             ..head
         }
+    }
+
+    /// How likely a text whose beginning was never seen here is one of those that others have seen. What the pool's caches say of a mean prompt, they
+    /// say of texts as far as prompts are texts: beside prompts that mark what they share, a long text is most likely its own.
+    fn new_text_share(&self) -> f64 {
+        let texts = self.texts.share;
+        texts * self.known.share + (1.0 - texts) * self.known_text.share
     }
 
     /// Whether a marked part is one of those that come again, or likely to be one.

@@ -18,8 +18,11 @@
 //! long prompts. So
 //!
 //! ```text
-//! price = LEAST + FACTOR n / (1 - b), at most MOST
+//! price = LEAST + FACTOR n / (1 - b) + OVERLOAD b (w - OVERLOADED), at most MOST
 //! ```
+//!
+//! where `w` is what a request meets at the least busy endpoint. Where even that is late there is nowhere to escape to, and what is prefilled
+//! again makes all later: without that term a pool whose caches have collapsed stays so (200 shared beginnings that nothing marks).
 //!
 //! The form is derived, the constants are fitted, in simulation (benches/README.md). `b` is what requests *could* find, as this decider
 //! sees them, and not what pages say was found: once caches have collapsed little is found, the price would fall, and they would
@@ -27,21 +30,31 @@
 //! which cost mixed work 1.4 to 3.3 times the oracle's p99); `n` of each request's own lost part; powers of `n`; the utilisation
 //! if everything were cold. None of these keeps both kinds of work.
 
-use crate::config::{LOSS_FACTOR, LOSS_LEAST, LOSS_MOST};
+use crate::config::{LOSS_FACTOR, LOSS_LEAST, LOSS_MOST, OVERLOAD_FACTOR, OVERLOADED_S};
+
+/// How busy a pool is, and how much its requests depend on caches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Busy {
+    /// Requests per second of the pool.
+    pub(crate) requests_per_s: f64,
+    /// Tokens of a mean prompt.
+    pub(crate) prompt_tokens: f64,
+    /// The part of it that some cache may hold, 0 to 1.
+    pub(crate) shared_share: f64,
+    /// Of all endpoints together, above 0.
+    pub(crate) prefill_tokens_per_s: f64,
+    /// What a request meets at the least busy endpoint, in seconds.
+    pub(crate) least_load_s: f64,
+}
 
 /// Seconds that the others lose per second of prefill of what is cached elsewhere.
-///
-/// `requests_per_s`: of the pool; `prompt_tokens`: of a mean prompt; `shared_share`: the part of it that some cache may hold, 0 to 1;
-/// `prefill_tokens_per_s`: of all endpoints together, above 0.
-pub(crate) fn of_loss(
-    requests_per_s: f64,
-    prompt_tokens: f64,
-    shared_share: f64,
-    prefill_tokens_per_s: f64,
-) -> f64 {
-    let cold = requests_per_s * prompt_tokens / prefill_tokens_per_s.max(1.0);
-    let delayed = shared_share * shared_share * cold;
-    let price = LOSS_LEAST + LOSS_FACTOR * delayed / (1.0 - shared_share).max(1e-3);
+pub(crate) fn of_loss(busy: &Busy) -> f64 {
+    let cold = busy.requests_per_s * busy.prompt_tokens / busy.prefill_tokens_per_s.max(1.0);
+    let delayed = busy.shared_share * busy.shared_share * cold;
+    let over_s = (busy.least_load_s - OVERLOADED_S).max(0.0);
+    let price = LOSS_LEAST
+        + LOSS_FACTOR * delayed / (1.0 - busy.shared_share).max(1e-3)
+        + OVERLOAD_FACTOR * busy.shared_share * over_s;
     // `min` takes the other where one is no number.
     price.min(LOSS_MOST)
 }
@@ -53,30 +66,52 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
+    fn busy(requests_per_s: f64, shared_share: f64, least_load_s: f64) -> Busy {
+        Busy {
+            requests_per_s,
+            prompt_tokens: 2_000.0,
+            shared_share,
+            prefill_tokens_per_s: 40_000.0,
+            least_load_s,
+        }
+    }
+
     #[test]
     fn it_is_the_least_where_nothing_is_shared_or_nothing_arrives() {
-        assert_eq!(of_loss(1e6, 3_000.0, 0.0, 1e4), LOSS_LEAST);
-        assert_eq!(of_loss(0.0, 3_000.0, 0.9, 1e4), LOSS_LEAST);
+        assert_eq!(of_loss(&busy(1e6, 0.0, 9.0)), LOSS_LEAST);
+        assert_eq!(of_loss(&busy(0.0, 0.9, 0.0)), LOSS_LEAST);
     }
 
     #[test]
     fn it_is_the_formula_and_rises_with_load_and_with_what_is_shared() {
         // 40 requests of 2,000 tokens per second where 40,000 tokens per second can be prefilled: n = 0.25 x 2.
-        let price = of_loss(40.0, 2_000.0, 0.5, 40_000.0);
+        let price = of_loss(&busy(40.0, 0.5, 0.1));
         let expected = LOSS_LEAST + LOSS_FACTOR * 0.5 / 0.5;
         assert!((price - expected).abs() < 1e-12, "{price}");
-        assert!(of_loss(60.0, 2_000.0, 0.5, 40_000.0) > price);
-        assert!(of_loss(40.0, 2_000.0, 0.6, 40_000.0) > price);
+        assert!(of_loss(&busy(60.0, 0.5, 0.1)) > price);
+        assert!(of_loss(&busy(40.0, 0.6, 0.1)) > price);
+    }
+
+    #[test]
+    fn where_even_the_least_busy_is_late_caches_are_worth_more() {
+        let over = of_loss(&busy(40.0, 0.5, OVERLOADED_S + 1.0)) - of_loss(&busy(40.0, 0.5, 0.0));
+        assert!((over - 0.5 * OVERLOAD_FACTOR).abs() < 1e-12, "{over}");
     }
 
     #[test]
     fn it_is_bounded_whatever_comes() {
         for wild in [0.0, 1.0, 1e300, f64::INFINITY, f64::NAN] {
-            for share in [0.0, 0.5, 1.0] {
-                let price = of_loss(wild, wild, share, wild);
+            for shared_share in [0.0, 0.5, 1.0] {
+                let price = of_loss(&Busy {
+                    requests_per_s: wild,
+                    prompt_tokens: wild,
+                    shared_share,
+                    prefill_tokens_per_s: wild,
+                    least_load_s: wild,
+                });
                 assert!(
                     (0.0..=LOSS_MOST).contains(&price),
-                    "{wild} {share}: {price}"
+                    "{wild} {shared_share}: {price}"
                 );
             }
         }

@@ -8,9 +8,10 @@ use crate::health::Slow;
 use crate::noise::gumbel;
 use crate::own_traffic::OwnTraffic;
 use crate::policy::{Policy, View};
+use crate::price::{self, Busy};
 use crate::whereabouts::Whereabouts;
 use crate::{
-    Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, price, row, weighing,
+    Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, row, weighing,
 };
 
 /// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table by own
@@ -142,15 +143,17 @@ fn own_share(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
     }
 }
 
+/// Of prefill that is cached elsewhere, for the pool as it is.
 fn loss_price(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
     let pool = snapshot.pool();
-    let (rate, tokens) = (row::cost(pool.arrival_rate), row::cost(pool.prompt_tokens));
-    price::of_loss(
-        rate.unwrap_or(0.0),
-        tokens.unwrap_or(0.0),
-        own.shared_share(),
-        snapshot.prefill_tokens_per_s(),
-    )
+    let found = row::cost(pool.cached_share).unwrap_or(0.0).min(1.0);
+    price::of_loss(&Busy {
+        requests_per_s: row::cost(pool.arrival_rate).unwrap_or(0.0),
+        prompt_tokens: row::cost(pool.prompt_tokens).unwrap_or(0.0),
+        shared_share: own.shared_share().max(found),
+        prefill_tokens_per_s: snapshot.prefill_tokens_per_s(),
+        least_load_s: snapshot.level().surface_s(0.0),
+    })
 }
 
 impl Unseen {
