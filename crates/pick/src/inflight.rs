@@ -17,6 +17,7 @@ pub struct Ticket {
     pending: Pending,
     started: bool,
     is_news: bool,
+    predicted_s: Option<f32>,
     /// Its first byte shows that the endpoint has recovered.
     pub(crate) probe: bool,
 }
@@ -44,6 +45,14 @@ impl Ticket {
     #[must_use]
     pub fn is_probe(&self) -> bool {
         self.probe
+    }
+
+    /// Seconds from sending to the first byte, as the table and own work had it when the request was sent there: the wait and its own
+    /// uncached prefill. Finite, 0 or more. Absent: the answer is not known to be streamed, the table is too old, or it does not say the
+    /// endpoint's wait or speed.
+    #[must_use]
+    pub fn predicted_s(&self) -> Option<f64> {
+        self.predicted_s.map(f64::from)
     }
 
     /// Whether the first byte has not come.
@@ -75,6 +84,8 @@ pub(crate) struct Sent {
     /// Tokens of its prompt, cached or not.
     pub(crate) prompt_tokens: u32,
     pub(crate) is_news: bool,
+    /// See [`Ticket::predicted_s`].
+    pub(crate) predicted_s: Option<f32>,
 }
 
 /// This decider's requests on one endpoint.
@@ -231,6 +242,7 @@ impl InFlight {
             work_us,
             prompt_tokens,
             is_news,
+            predicted_s,
         } = sent;
         let count = match snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, endpoint)) {
             Some(own) => {
@@ -263,6 +275,7 @@ impl InFlight {
             pending,
             started: false,
             is_news,
+            predicted_s,
             probe: false,
         }
     }

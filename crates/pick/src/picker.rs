@@ -23,6 +23,8 @@ pub struct Picker<P = WaterLevel> {
     snapshot: Option<Rc<Snapshot>>,
     inflight: InFlight,
     health: Health,
+    /// A table older than this predicts nothing, in milliseconds.
+    table_max_age_ms: u64,
 }
 
 impl Picker {
@@ -32,6 +34,7 @@ impl Picker {
         let health = Health::new(config.max_ejection_ms);
         Self {
             health,
+            table_max_age_ms: config.table_max_age_ms,
             ..Self::with_policy(WaterLevel::new(config))
         }
     }
@@ -46,6 +49,7 @@ impl<P: Policy> Picker<P> {
             snapshot: None,
             inflight: InFlight::default(),
             health: Health::default(),
+            table_max_age_ms: Config::default().table_max_age_ms,
         }
     }
 
@@ -108,9 +112,18 @@ impl<P: Policy> Picker<P> {
         let snapshot = self.snapshot.as_deref();
         // Where a key belongs while others are left out.
         let usable = self.health.table().or(snapshot);
-        let work = usable
-            .and_then(|snapshot| work(&self.policy, now, snapshot, endpoint, request))
+        let view = usable.map(|snapshot| View {
+            now,
+            snapshot,
+            inflight: &self.inflight,
+            slow: &[],
+        });
+        let mut work = view
+            .and_then(|view| work(&self.policy, &view, endpoint, request))
             .unwrap_or_default();
+        if usable.is_some_and(|snapshot| snapshot.age_ms(now) > self.table_max_age_ms) {
+            work.predicted_s = None;
+        }
         if let Some(snapshot) = snapshot {
             self.policy
                 .on_sent(now, snapshot, endpoint, request, work.is_news);
@@ -191,11 +204,11 @@ impl<P: Policy> Picker<P> {
 /// What `request` adds to `endpoint`; absent: the table does not have it.
 fn work(
     policy: &impl Policy,
-    now: Millis,
-    snapshot: &Snapshot,
+    view: &View<'_>,
     endpoint: EndpointId,
     request: &Request,
 ) -> Option<Sent> {
+    let (now, snapshot) = (view.now, view.snapshot);
     let demand = Demand::new(request, snapshot.pool());
     let index = snapshot.index_of(endpoint)?;
     let row = snapshot.row(index)?;
@@ -213,9 +226,29 @@ fn work(
     Some(Sent {
         prompt_tokens: demand.prompt_tokens as u32,
         pending,
+        predicted_s: predicted_s(view, index, request, &demand, uncached),
         work_us: (cost::work_s(row, uncached) * 1e6) as u64,
         is_news: !snapshot.pool().alone && uncached * row.prefill_s_per_token >= NEWS_S,
     })
+}
+
+/// [`Ticket::predicted_s`], whatever the table's age.
+fn predicted_s(
+    view: &View<'_>,
+    index: u32,
+    request: &Request,
+    demand: &Demand,
+    uncached_tokens: f64,
+) -> Option<f32> {
+    // The first byte of a whole answer comes when decoding is over, of which nothing is predicted.
+    if request.streams != Some(true) {
+        return None;
+    }
+    let endpoint = view.snapshot.endpoint(index)?;
+    endpoint.prefill_tokens_per_s?;
+    let wait_s = weighing::wait_s(index, demand, view.snapshot, view.inflight)?;
+    let prefill_s = uncached_tokens * view.snapshot.row(index)?.prefill_s_per_token;
+    Some((wait_s + prefill_s) as f32)
 }
 
 /// Fills the list up with endpoints drawn by speed, so that a retry has somewhere to go.

@@ -5,4 +5,5 @@ mod health;
 mod in_flight;
 mod load;
 mod pool;
+mod predicted;
 mod table;
