@@ -135,6 +135,22 @@ pub(crate) fn report() -> Report {
                         count: 170,
                     },
                     Seen { kind: 67, count: 1 },
+                    Seen {
+                        kind: 71,
+                        count: 150,
+                    },
+                    Seen {
+                        kind: 72,
+                        count: 170,
+                    },
+                    Seen {
+                        kind: 73,
+                        count: 20,
+                    },
+                    Seen {
+                        kind: 100,
+                        count: 2,
+                    },
                 ],
             },
             EndpointReport {

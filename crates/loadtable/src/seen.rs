@@ -1,4 +1,4 @@
-//! What a proxy saw at an endpoint: sketches of two times, and errors by kind.
+//! What a proxy saw at an endpoint: sketches of two times, errors by kind, and how wrong the predicted times to the first byte were.
 //!
 //! A sketch is a histogram of fixed buckets, two per power of two, so that any quantile is known to a fifth of itself, sketches
 //! of all proxies can be added up, and an empty bucket costs nothing.
@@ -30,6 +30,15 @@ pub const END: u8 = 32;
 pub const FIRST_BYTE_SUM_MS: u8 = 64;
 /// Sum of the times to the end, in milliseconds.
 pub const END_SUM_MS: u8 = 65;
+/// Sum of the predicted times to the first byte, in milliseconds. This and the next two are of streamed answers that came from where their
+/// requests were placed, and of which something was predicted.
+pub const PREDICTED_SUM_MS: u8 = 71;
+/// Sum of the times that these really took, in milliseconds.
+pub const PREDICTED_SEEN_SUM_MS: u8 = 72;
+/// Sum of the differences between the two, without their signs, in milliseconds.
+pub const PREDICTION_ERROR_SUM_MS: u8 = 73;
+/// First kind of the sketch of these differences: [`BUCKETS`] of them.
+pub const PREDICTION_ERROR: u8 = 96;
 /// Kinds per row of a report on the wire.
 pub(crate) const KINDS: u32 = 128;
 
@@ -141,6 +150,22 @@ mod tests {
             assert_eq!(usize::from(bucket(bound + 1)), at + 1);
         }
         assert_eq!((bucket(0), bucket(u32::MAX)), (0, 31));
+    }
+
+    #[test]
+    fn every_kind_is_its_own_and_fits_a_report() {
+        let sketches = [FIRST_BYTE, END, PREDICTION_ERROR].into_iter();
+        let mut kinds: Vec<u8> = sketches
+            .flat_map(|first| first..first + BUCKETS as u8)
+            .collect();
+        kinds.extend(ErrorKind::ALL.map(|kind| kind as u8));
+        kinds.extend([FIRST_BYTE_SUM_MS, END_SUM_MS, PREDICTED_SUM_MS]);
+        kinds.extend([PREDICTED_SEEN_SUM_MS, PREDICTION_ERROR_SUM_MS]);
+        let count = kinds.len();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), count);
+        assert!(kinds.iter().all(|kind| u32::from(*kind) < KINDS));
     }
 
     #[test]
