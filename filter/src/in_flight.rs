@@ -36,6 +36,8 @@ pub(crate) struct InFlight {
     /// What the proxy did instead.
     went: Option<Went>,
     placed_at: Millis,
+    /// Predicted time from there to the first byte, in milliseconds; absent: nothing was predicted, or it went elsewhere.
+    predicted_ms: Option<u32>,
     /// When the first byte came, in milliseconds after the placement, until it is clear that it is not an error's.
     first_byte_ms: Option<u32>,
     started: bool,
@@ -66,6 +68,7 @@ impl InFlight {
         };
         Some(Self {
             root: Rc::clone(root),
+            predicted_ms: sent.as_ref().and_then(Sent::predicted_ms),
             sent,
             request: placement.request,
             observed,
@@ -123,9 +126,9 @@ impl InFlight {
     fn see_first_byte(&mut self) {
         let ms = self.first_byte_ms.take().filter(|_| !self.failing);
         if let Some((sent, ms)) = self.sent.as_ref().zip(ms) {
-            let entry = sent.entry();
+            let (entry, predicted_ms) = (sent.entry(), self.predicted_ms);
             self.root
-                .with(|worker| worker.tally.saw_first_byte(entry, ms));
+                .with(|worker| worker.tally.saw_first_byte(entry, ms, predicted_ms));
         }
     }
 
@@ -270,6 +273,7 @@ impl InFlight {
             self.sent = Some(sent);
             return false;
         }
+        self.predicted_ms = None;
         let now = self.now();
         self.root.watch.on_wrong(now);
         let address = String::from_utf8_lossy(upstream);

@@ -119,10 +119,28 @@ impl Tally {
         self.changed = true;
     }
 
-    /// The first byte came so long after the placement. `entry`, here and below: absent where no books are kept.
-    pub(crate) fn saw_first_byte(&mut self, entry: Option<&Entry>, ms: u32) {
+    /// The first byte came so long after the placement. `predicted_ms`: what the placement thought; absent: nothing, or another endpoint
+    /// answered. `entry`, here and below: absent where no books are kept.
+    pub(crate) fn saw_first_byte(
+        &mut self,
+        entry: Option<&Entry>,
+        ms: u32,
+        predicted_ms: Option<u32>,
+    ) {
         self.saw(entry, seen::FIRST_BYTE + seen::bucket(ms), 1);
         self.saw(entry, seen::FIRST_BYTE_SUM_MS, ms);
+        let Some(predicted_ms) = predicted_ms else {
+            return;
+        };
+        let missed_ms = predicted_ms.abs_diff(ms);
+        for (kind, count) in [
+            (seen::PREDICTED_SUM_MS, predicted_ms),
+            (seen::PREDICTED_SEEN_SUM_MS, ms),
+            (seen::PREDICTION_ERROR_SUM_MS, missed_ms),
+            (seen::PREDICTION_ERROR + seen::bucket(missed_ms), 1),
+        ] {
+            self.saw(entry, kind, count);
+        }
     }
 
     /// A whole answer ended so long after the placement.
@@ -324,15 +342,17 @@ mod tests {
     fn what_was_seen_is_handed_over_once_and_added_up_within_the_limit_of_a_report() {
         let mut tally = Tally::default();
         let entry = tally.on_sent(EndpointId(1), "a:1", 10).unwrap();
-        tally.saw_first_byte(Some(&entry), 100);
-        tally.saw_first_byte(Some(&entry), 120);
+        tally.saw_first_byte(Some(&entry), 100, Some(170));
+        tally.saw_first_byte(Some(&entry), 120, None);
         tally.saw_end(Some(&entry), 5_000);
         tally.saw_error(Some(&entry), ErrorKind::Reset);
         let flat =
             |seen: &[Seen]| -> Vec<_> { seen.iter().map(|one| (one.kind, one.count)).collect() };
         let taken = tally.take_seen();
         assert_eq!(taken.len(), 1);
-        let expected = [(10, 2), (32 + 21, 1), (64, 220), (65, 5_000), (67, 1)];
+        let sums = [(64, 220), (65, 5_000), (67, 1), (71, 170), (72, 100)];
+        let predicted = [(73, 70), (96 + 9, 1)];
+        let expected = [&[(10, 2), (32 + 21, 1)][..], &sums, &predicted].concat();
         assert_eq!(flat(&taken[0].1), expected);
         assert!(tally.take_seen().is_empty());
         tally.on_done(entry, false);
@@ -345,7 +365,7 @@ mod tests {
         let both = merge([row(1, taken[0].1.clone()), row(1, taken[0].1.clone())]);
         assert_eq!(
             flat(&both[0].seen),
-            expected.map(|(kind, count)| (kind, 2 * count))
+            Vec::from_iter(expected.iter().map(|(kind, count)| (*kind, 2 * count)))
         );
         let many: Vec<Seen> = (0..100).map(|kind| Seen { kind, count: 1 }).collect();
         let full = merge((0..200).map(|address| row(address, many.clone())));

@@ -54,6 +54,13 @@ impl Sent {
         self.entry.as_ref()
     }
 
+    /// Milliseconds until its first byte, as they were predicted when it was sent there; absent: see [`Ticket::predicted_s`].
+    pub(crate) fn predicted_ms(&self) -> Option<u32> {
+        // `as` from float saturates, and no prediction is negative.
+        let ms = |seconds: f64| (seconds * 1_000.0 + 0.5) as u32;
+        self.ticket.predicted_s().map(ms)
+    }
+
     /// Whether how it goes decides about its endpoint.
     pub(crate) fn is_probe(&self) -> bool {
         self.ticket.is_probe()

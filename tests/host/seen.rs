@@ -6,7 +6,13 @@ use trimtab_loadtable::{ErrorKind, Report, seen};
 use trimtab_wasmhost::Exchange;
 
 use crate::reports::{quiet, reports, two_workers};
-use crate::support::{ENDPOINTS, ask, only, route};
+use crate::support::{ENDPOINTS, ask, chat, config, only, ready_with, route};
+
+/// Kinds of predicted times.
+fn is_of_predictions(kind: u8) -> bool {
+    let sums = seen::PREDICTED_SUM_MS..=seen::PREDICTION_ERROR_SUM_MS;
+    sums.contains(&kind) || kind >= seen::PREDICTION_ERROR
+}
 
 /// What all reports say of an endpoint, by kind.
 fn said(reports: &[Report], address: &str) -> BTreeMap<u8, u32> {
@@ -61,7 +67,8 @@ fn times_of_two_workers_are_told_once_each_and_errors_by_kind() {
     exchange.response_chunk(vm, b"no", true);
     exchange.close(vm);
     all.extend(reports(&mut proxy, 10));
-    let said = said(&all, ENDPOINTS[0]);
+    let mut said = said(&all, ENDPOINTS[0]);
+    said.retain(|kind, _| !is_of_predictions(*kind));
     let expected = [
         (seen::FIRST_BYTE + seen::bucket(300), 12),
         (seen::END + seen::bucket(800), 9),
@@ -71,4 +78,59 @@ fn times_of_two_workers_are_told_once_each_and_errors_by_kind() {
         (ErrorKind::ServerError as u8, 1),
     ];
     assert_eq!(said, BTreeMap::from(expected));
+}
+
+#[test]
+fn predicted_first_bytes_are_compared_where_answers_are_streamed_from_where_they_were_placed() {
+    // The wait is all there is to predict: 400 ms.
+    let mut table = quiet(only(1, &[0]));
+    table.classes[0].decode_s_per_sequence = Some(0.0);
+    table.endpoints[0].wait_ms = Some(400);
+    let mut proxy = ready_with(&config(), &table);
+    let whole = chat(500).replace("true", "false");
+    let mut open: Vec<Exchange> = (0..3).map(|_| ask(proxy.vm())).collect();
+    open.push(proxy.vm().request().body(whole));
+    let vm = proxy.vm();
+    for (number, exchange) in open.iter_mut().enumerate() {
+        route(vm, exchange);
+        if number == 0 {
+            // It was tried again elsewhere. The proxy is always asked about the first answer, and then about all.
+            vm.set_attribute(exchange.stream, "upstream.address", ENDPOINTS[1]);
+            let attempts = 2_u64.to_le_bytes();
+            vm.set_attribute(exchange.stream, "upstream.request_attempt_count", attempts);
+        }
+        exchange.response(vm, 200);
+    }
+    let mut all = reports(&mut proxy, 3);
+    for at in [0, 1, 3] {
+        open[at].response_chunk(proxy.vm(), [b'x'; 300], false);
+    }
+    all.extend(reports(&mut proxy, 3));
+    open[2].response_chunk(proxy.vm(), [b'x'; 300], false);
+    // By a table that is too old nothing is predicted.
+    all.extend(reports(&mut proxy, 20));
+    let mut late = ask(proxy.vm());
+    route(proxy.vm(), &late);
+    late.response(proxy.vm(), 200);
+    late.response_chunk(proxy.vm(), [b'x'; 300], true);
+    late.close(proxy.vm());
+    for mut exchange in open {
+        exchange.response_chunk(proxy.vm(), b"x", true);
+        exchange.close(proxy.vm());
+    }
+    all.extend(reports(&mut proxy, 10));
+    let mut here = said(&all, ENDPOINTS[0]);
+    assert_eq!(here[&seen::FIRST_BYTE_SUM_MS], 300 + 600 + 300);
+    here.retain(|kind, _| is_of_predictions(*kind));
+    let expected = [
+        (seen::PREDICTED_SUM_MS, 2 * 400),
+        (seen::PREDICTED_SEEN_SUM_MS, 300 + 600),
+        (seen::PREDICTION_ERROR_SUM_MS, 100 + 200),
+        (seen::PREDICTION_ERROR + seen::bucket(100), 1),
+        (seen::PREDICTION_ERROR + seen::bucket(200), 1),
+    ];
+    assert_eq!(here, BTreeMap::from(expected));
+    let there = said(&all, ENDPOINTS[1]);
+    assert_eq!(there[&seen::FIRST_BYTE_SUM_MS], 300);
+    assert!(!there.keys().any(|kind| is_of_predictions(*kind)));
 }
