@@ -258,6 +258,11 @@ pub(crate) fn render(pools: &[(Arc<PoolMetrics>, Option<Duration>)]) -> String {
         "Time from placement to the end of whole answers, as proxies saw it.",
         |seen| &seen.end,
     );
+    page.sketch_if_any(
+        "prediction_error_seconds",
+        "Difference between the predicted time to the first byte and the one that proxies saw, of streamed answers; absent before any was told.",
+        |seen| &seen.prediction_error,
+    );
     page.errors();
     page.text
 }

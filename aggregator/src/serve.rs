@@ -215,6 +215,7 @@ async fn table(
     if prefers_json(&headers) {
         let mut view = TableView::from(&published.table);
         view.age_ms = age_ms(published.at);
+        view.predictions = pool.metrics.seen.predictions();
         axum::Json(view).into_response()
     } else {
         protobuf(&published)
@@ -262,6 +263,7 @@ async fn pools(State(shared): State<Arc<Shared>>) -> Response {
                 "epoch": version.map(|version| format!("{:016x}", version.epoch)),
                 "sequence": version.map(|version| version.sequence),
                 "missing": pool.missing(),
+                "predictions": pool.metrics.seen.predictions(),
             })
         })
         .collect();

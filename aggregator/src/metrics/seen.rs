@@ -1,12 +1,13 @@
-//! What proxies saw: times of answers per pool, errors per pool and endpoint.
+//! What proxies saw: times of answers per pool, and how wrong the predicted ones were; errors per pool and endpoint.
 //!
-//! Bounded: a pool has two histograms whatever its size; series per endpoint only for endpoints of the pool that had errors, at most
+//! Bounded: a pool has three histograms whatever its size; series per endpoint only for endpoints of the pool that had errors, at most
 //! [`MAX_ENDPOINTS`] of them. These numbers steer nothing, so a proxy that lies distorts nothing but them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use trimtab_loadtable::json::PredictionsView;
 use trimtab_loadtable::{ErrorKind, Report, seen};
 
 use super::{Number, Page};
@@ -28,6 +29,9 @@ pub(super) struct Sketch {
 pub(crate) struct SeenMetrics {
     pub(super) first_byte: Sketch,
     pub(super) end: Sketch,
+    pub(super) prediction_error: Sketch,
+    predicted_ms: Number,
+    predicted_seen_ms: Number,
     errors: Mutex<BySender>,
 }
 
@@ -46,8 +50,15 @@ impl SeenMetrics {
                 match one.kind {
                     seen::FIRST_BYTE_SUM_MS => self.first_byte.sum_ms.add(count),
                     seen::END_SUM_MS => self.end.sum_ms.add(count),
+                    seen::PREDICTED_SUM_MS => self.predicted_ms.add(count),
+                    seen::PREDICTED_SEEN_SUM_MS => self.predicted_seen_ms.add(count),
+                    seen::PREDICTION_ERROR_SUM_MS => self.prediction_error.sum_ms.add(count),
                     kind if kind < seen::END => self.first_byte.add(kind, count),
                     kind if kind < seen::FIRST_BYTE_SUM_MS => self.end.add(kind - seen::END, count),
+                    kind if kind >= seen::PREDICTION_ERROR => {
+                        self.prediction_error
+                            .add(kind - seen::PREDICTION_ERROR, count);
+                    }
                     kind => self.add_error(&row.address, kind, count, &knows),
                 }
             }
@@ -74,6 +85,17 @@ impl SeenMetrics {
         }
     }
 
+    /// How predictions did; absent: nothing was told of any.
+    pub(crate) fn predictions(&self) -> Option<PredictionsView> {
+        let requests = self.prediction_error.count();
+        let mean = |sum: &Number| (sum.get() as f64 / requests as f64 * 10.0).round() / 10.0;
+        (requests > 0).then(|| PredictionsView {
+            requests,
+            predicted_ms: mean(&self.predicted_ms),
+            seen_ms: mean(&self.predicted_seen_ms),
+        })
+    }
+
     /// Forgets endpoints that the pool does not have any more.
     pub(crate) fn retain(&self, knows: impl Fn(&str) -> bool) {
         self.lock().endpoints.retain(|address, _| knows(address));
@@ -91,14 +113,42 @@ impl Sketch {
             bucket.add(count);
         }
     }
+
+    fn count(&self) -> u64 {
+        let counts = self.buckets.iter().map(Number::get);
+        counts.fold(0, u64::saturating_add)
+    }
 }
 
 impl Page<'_> {
     // Writing to a String cannot fail, so results of `write!` are dropped.
     pub(super) fn sketch(&mut self, name: &str, help: &str, read: fn(&SeenMetrics) -> &Sketch) {
+        self.sketch_where(name, help, read, |_| true);
+    }
+
+    /// The same, without the pools of which nothing was told: that no prediction was wrong is another thing.
+    pub(super) fn sketch_if_any(
+        &mut self,
+        name: &str,
+        help: &str,
+        read: fn(&SeenMetrics) -> &Sketch,
+    ) {
+        self.sketch_where(name, help, read, |sketch| sketch.count() > 0);
+    }
+
+    fn sketch_where(
+        &mut self,
+        name: &str,
+        help: &str,
+        read: fn(&SeenMetrics) -> &Sketch,
+        shows: fn(&Sketch) -> bool,
+    ) {
         self.family(name, "histogram", help);
-        for (pool, _) in self.pools {
-            let (pool, sketch) = (&pool.pool, read(&pool.seen));
+        let sketches = self
+            .pools
+            .iter()
+            .map(|(pool, _)| (&pool.pool, read(&pool.seen)));
+        for (pool, sketch) in sketches.filter(|(_, sketch)| shows(sketch)) {
             let bounds = seen::BOUNDS_MS.map(|ms| (f64::from(ms) / 1e3).to_string());
             let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
             let mut count = 0_u64;
@@ -154,6 +204,8 @@ impl Page<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::metrics::{PoolMetrics, render};
     use trimtab_loadtable::{EndpointReport, Seen};
@@ -200,15 +252,63 @@ mod tests {
     }
 
     #[test]
+    fn wrong_predictions_are_a_histogram_where_there_were_any() {
+        let (pool, other) = (PoolMetrics::new("chat"), PoolMetrics::new("code"));
+        let page = || render(&[(Arc::clone(&pool), None), (Arc::clone(&other), None)]);
+        let begin = "trimtab_aggregator_prediction_error_seconds";
+        assert!(!page().lines().any(|line| line.starts_with(begin)));
+        assert_eq!(pool.seen.predictions(), None);
+        // 400 ms came after 300, and 250 after 255.
+        let two = [(71, 650), (72, 555), (73, 105), (97, 1), (106, 1)];
+        pool.seen.add(&report("a:1", &two), |_| true);
+        let found = page();
+        for line in [
+            "_bucket{pool=\"chat\",le=\"0.004\"} 0",
+            "_bucket{pool=\"chat\",le=\"0.006\"} 1",
+            "_bucket{pool=\"chat\",le=\"0.091\"} 1",
+            "_bucket{pool=\"chat\",le=\"0.128\"} 2",
+            "_bucket{pool=\"chat\",le=\"+Inf\"} 2",
+            "_sum{pool=\"chat\"} 0.105",
+            "_count{pool=\"chat\"} 2",
+        ] {
+            assert!(found.contains(&format!("{begin}{line}\n")), "{line}{found}");
+        }
+        assert!(!found.contains(&format!("{begin}_count{{pool=\"code\"}}")));
+        let expected = PredictionsView {
+            requests: 2,
+            predicted_ms: 325.0,
+            seen_ms: 277.5,
+        };
+        assert_eq!(pool.seen.predictions(), Some(expected));
+    }
+
+    #[test]
+    fn the_wildest_report_costs_other_series_nothing() {
+        let pool = PoolMetrics::new("chat");
+        let most = trimtab_loadtable::limits::SEEN_COUNT;
+        let all: Vec<(u8, u32)> = (71..128).map(|kind| (kind, most)).collect();
+        let lines = render(&[(PoolMetrics::new("chat"), None)]).lines().count();
+        for _ in 0..1_000 {
+            pool.seen.add(&report("a:1", &all), |_| true);
+        }
+        let found = pool.seen.predictions().expect("some were told");
+        assert!(found.predicted_ms.is_finite() && found.seen_ms.is_finite());
+        let page = render(&[(pool, None)]);
+        // Its buckets, sum and count.
+        assert_eq!(page.lines().count(), lines + seen::BUCKETS + 2);
+        assert!(page.contains("ttft_seconds_count{pool=\"chat\"} 0\n"));
+    }
+
+    #[test]
     fn errors_are_counted_by_kind_and_for_a_bounded_number_of_endpoints_of_the_pool() {
         let pool = PoolMetrics::new("chat");
-        let errors = [(66, 1), (68, 2), (70, 3), (100, 9), (127, 9)];
+        let errors = [(66, 1), (68, 2), (70, 3), (74, 9), (95, 9)];
         for number in 0..1_000 {
             pool.seen
                 .add(&report(&format!("10.0.0.1:{number:04}"), &errors), |_| true);
         }
         pool.seen.add(&report("10.9.9.9:1", &errors), |_| false);
-        let page = render(&[(std::sync::Arc::clone(&pool), None)]);
+        let page = render(&[(Arc::clone(&pool), None)]);
         assert!(page.contains(
             "trimtab_aggregator_errors_total{pool=\"chat\",kind=\"server_error\"} 2002\n"
         ));

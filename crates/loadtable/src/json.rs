@@ -1,8 +1,8 @@
-//! The JSON view: for people and their scripts, not for proxies. It cannot be read back.
+//! The JSON view: for people and their scripts, not for proxies. But for [`PredictionsView`] it cannot be read back.
 //!
 //! Absent signals are left out. The placement key is a secret and is not shown.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Class, Endpoint, EndpointReport, Report, Role, State, Table};
 
@@ -20,6 +20,9 @@ pub struct TableView<'a> {
     /// Independent deciders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deciders: Option<u32>,
+    /// How predictions did; not in the table itself, whoever has them adds them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<PredictionsView>,
     /// What arrives at the pool.
     pub demand: DemandView,
     /// Hardware classes.
@@ -28,6 +31,17 @@ pub struct TableView<'a> {
     pub adapters: &'a [String],
     /// One object per endpoint.
     pub endpoints: Vec<EndpointView<'a>>,
+}
+
+/// What was predicted of times to first bytes, and what came of it, since the aggregator's start.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PredictionsView {
+    /// Streamed answers that were compared, 1 or more.
+    pub requests: u64,
+    /// Mean of the predicted times, milliseconds.
+    pub predicted_ms: f64,
+    /// Mean of the times as proxies saw them, milliseconds.
+    pub seen_ms: f64,
 }
 
 /// What arrives at the pool.
@@ -176,6 +190,7 @@ impl<'a> From<&'a Table> for TableView<'a> {
             sequence: table.version.sequence,
             age_ms: table.age_ms,
             deciders: table.deciders,
+            predictions: None,
             demand: DemandView {
                 requests_per_s: demand.arrival_rate,
                 prompt_tokens: demand.prompt_tokens,
