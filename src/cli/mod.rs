@@ -2,6 +2,7 @@
 
 mod check;
 mod fetch;
+mod pools;
 mod sim;
 mod table;
 

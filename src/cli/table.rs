@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use trimtab_loadtable::json::TableView;
+use trimtab_loadtable::json::{PredictionsView, TableView};
 use trimtab_loadtable::{Endpoint, Role, State, Table, limits};
 
 use super::fetch;
+use super::pools::{only_pool, pools};
 
 /// Show the load table of a running aggregator, or one stored in a file.
 ///
@@ -55,11 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .context("cannot start")?;
     runtime.block_on(async {
         loop {
-            let table = read(args).await?;
+            let (table, predictions) = read(args).await?;
             let text = if args.json {
-                json(&table)?
+                json(&table, predictions)?
             } else {
-                render(&table)
+                render(&table, predictions)
             };
             let mut out = std::io::stdout().lock();
             // On a terminal the next table replaces this one; a pipe gets them one after the other.
@@ -79,13 +80,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })
 }
 
-async fn read(args: &Args) -> Result<Table> {
+/// The table, and how predictions did; absent: nobody has told any, or it is a file.
+async fn read(args: &Args) -> Result<(Table, Option<PredictionsView>)> {
     let source = args.source.trim_end_matches('/');
+    let mut predictions = None;
     let bytes = if source.starts_with("http://") || source.starts_with("https://") {
-        let pool = match &args.pool {
-            Some(pool) => pool.clone(),
-            None => only_pool(source).await?,
+        let (pool, listed) = match &args.pool {
+            // The table can be shown without the list.
+            Some(pool) => (pool.clone(), pools(source).await.unwrap_or_default()),
+            None => {
+                let listed = pools(source).await?;
+                (only_pool(source, &listed)?, listed)
+            }
         };
+        let own = listed.iter().find(|listed| listed.name == pool);
+        predictions = own.and_then(|own| own.predictions);
         fetch::get(
             &format!("{source}/v1/pools/{pool}/table"),
             "application/x-protobuf",
@@ -95,8 +104,9 @@ async fn read(args: &Args) -> Result<Table> {
     } else {
         read_file(&PathBuf::from(source))?
     };
-    Table::decode(&bytes)
-        .with_context(|| format!("{source} holds no load table that this version can read"))
+    let table = Table::decode(&bytes)
+        .with_context(|| format!("{source} holds no load table that this version can read"))?;
+    Ok((table, predictions))
 }
 
 fn read_file(path: &PathBuf) -> Result<Vec<u8>> {
@@ -111,35 +121,12 @@ fn read_file(path: &PathBuf) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {shown}"))
 }
 
-/// The aggregator's pool when it has one.
-async fn only_pool(source: &str) -> Result<String> {
-    let url = format!("{source}/v1/pools");
-    let body = fetch::get(&url, "application/json").await?;
-    let list: serde_json::Value = serde_json::from_slice(&body)
-        .with_context(|| format!("{url} does not answer with JSON"))?;
-    let pools = list
-        .get("pools")
-        .and_then(serde_json::Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let names: Vec<&str> = pools
-        .iter()
-        .filter_map(|pool| pool.get("name")?.as_str())
-        .collect();
-    match names.as_slice() {
-        [] => bail!("{source} has no pools; is it an aggregator?"),
-        [one] => Ok((*one).to_owned()),
-        several => bail!(
-            "{source} has several pools; choose one with --pool: {}",
-            several.join(", ")
-        ),
-    }
-}
-
-fn json(table: &Table) -> Result<String> {
-    Ok(serde_json::to_string_pretty(&TableView::from(table))
-        .context("the table does not fit JSON")?
-        + "\n")
+fn json(table: &Table, predictions: Option<PredictionsView>) -> Result<String> {
+    let view = TableView {
+        predictions,
+        ..TableView::from(table)
+    };
+    Ok(serde_json::to_string_pretty(&view).context("the table does not fit JSON")? + "\n")
 }
 
 const TITLES: [&str; 12] = [
@@ -158,10 +145,10 @@ const TITLES: [&str; 12] = [
 ];
 
 /// The table as lines of text, columns as wide as they need to be.
-fn render(table: &Table) -> String {
+fn render(table: &Table, predictions: Option<PredictionsView>) -> String {
     let demand = &table.demand;
     let mut out = format!(
-        "pool {}, table {:016x}/{}, {} ms old, {} deciders, {} requests/s, {} new tokens and {} output tokens per request\n\n",
+        "pool {}, table {:016x}/{}, {} ms old, {} deciders, {} requests/s, {} new tokens and {} output tokens per request\n",
         table.pool,
         table.version.epoch,
         table.version.sequence,
@@ -171,6 +158,15 @@ fn render(table: &Table) -> String {
         decimal(demand.uncached_tokens),
         decimal(demand.output_tokens),
     );
+    if let Some(found) = predictions {
+        let (predicted, seen, requests) = (found.predicted_ms, found.seen_ms, found.requests);
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(
+            out,
+            "first bytes after {seen:.0} ms, predicted {predicted:.0} ms, means of {requests} streamed answers"
+        );
+    }
+    out.push('\n');
     let mut rows = vec![TITLES.map(str::to_owned)];
     rows.extend(table.endpoints.iter().map(|endpoint| row(table, endpoint)));
     let width = |column: usize| {
@@ -191,7 +187,6 @@ fn render(table: &Table) -> String {
                 format!("{cell:>width$}")
             }
         });
-        // Writing to a String cannot fail.
         let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
     out
@@ -291,7 +286,7 @@ mod tests {
 
     #[test]
     fn absent_signals_are_dashes_and_zero_is_zero() {
-        let text = render(&table());
+        let text = render(&table(), None);
         let lines: Vec<Vec<&str>> = text
             .lines()
             .skip(3)
@@ -312,6 +307,23 @@ mod tests {
         assert!(text.contains("12.5 requests/s") && text.contains("- deciders"));
     }
 
+    #[test]
+    fn predictions_are_a_line_and_a_field_where_some_were_told() {
+        let found = PredictionsView {
+            requests: 1_234,
+            predicted_ms: 325.2,
+            seen_ms: 277.5,
+        };
+        let text = render(&table(), Some(found));
+        let line = "first bytes after 278 ms, predicted 325 ms, means of 1234 streamed answers";
+        assert_eq!(text.lines().nth(1), Some(line), "{text}");
+        let view =
+            |found| serde_json::from_str::<serde_json::Value>(&json(&table(), found).unwrap());
+        let all = view(Some(found)).unwrap();
+        assert_eq!(all["predictions"]["requests"], 1_234);
+        assert!(view(None).unwrap().get("predictions").is_none());
+    }
+
     #[tokio::test]
     async fn a_stored_table_is_read_back_and_the_secret_is_not_shown() {
         let dir = tempfile::tempdir().unwrap();
@@ -323,9 +335,9 @@ mod tests {
             json: true,
             watch: false,
         };
-        let read = read(&args).await.unwrap();
-        assert_eq!(read, table());
-        assert!(!json(&read).unwrap().contains("placement"));
+        let (read, predictions) = read(&args).await.unwrap();
+        assert_eq!((&read, predictions), (&table(), None));
+        assert!(!json(&read, None).unwrap().contains("placement"));
     }
 
     #[tokio::test]

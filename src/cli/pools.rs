@@ -1,0 +1,48 @@
+//! What an aggregator says of its pools, `GET /v1/pools`.
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize as _;
+use trimtab_loadtable::json::PredictionsView;
+
+use super::fetch;
+
+/// What an aggregator's list says of a pool.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) predictions: Option<PredictionsView>,
+}
+
+/// The pools of the aggregator at `source`.
+pub(super) async fn pools(source: &str) -> Result<Vec<Listed>> {
+    let url = format!("{source}/v1/pools");
+    let body = fetch::get(&url, "application/json").await?;
+    let list: serde_json::Value = serde_json::from_slice(&body)
+        .with_context(|| format!("{url} does not answer with JSON"))?;
+    let pools = list
+        .get("pools")
+        .and_then(serde_json::Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let listed = |pool: &serde_json::Value| {
+        let predictions = pool.get("predictions");
+        Some(Listed {
+            name: pool.get("name")?.as_str()?.to_owned(),
+            predictions: predictions.and_then(|found| PredictionsView::deserialize(found).ok()),
+        })
+    };
+    Ok(pools.iter().filter_map(listed).collect())
+}
+
+/// The name of the aggregator's pool when it has one.
+pub(super) fn only_pool(source: &str, pools: &[Listed]) -> Result<String> {
+    let names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+    match names.as_slice() {
+        [] => bail!("{source} has no pools; is it an aggregator?"),
+        [one] => Ok((*one).to_owned()),
+        several => bail!(
+            "{source} has several pools; choose one with --pool: {}",
+            several.join(", ")
+        ),
+    }
+}
