@@ -188,7 +188,7 @@ impl Depths {
                 let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
                 f64::from(share) * prompt_tokens
             });
-            seen.unwrap_or(self.new_text_share() * expected)
+            seen.unwrap_or_else(|| self.new_text_share() * expected)
         } else {
             let whole = f64::from(prefix.tokens);
             let part = seen.map(|tokens| tokens / reach(prefix.tokens));
