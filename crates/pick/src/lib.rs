@@ -3,8 +3,8 @@
 //! Comes in: the time, a seeded generator, the facts of one request, a [`Snapshot`] of the pool and this proxy's own
 //! in-flight work. Goes out: a [`Decision`] with its [`Reason`]. Never: a clock, entropy, I/O, logging, serde, a panic.
 //!
-//! [`Picker::choose`] is the way in: it gathers a few candidates (where the request's keys belong, and two others drawn
-//! by speed), adds up what the request would cost on each in seconds, and takes the cheapest. Steps down as the table ages:
+//! [`Picker::choose`] is the way in: it gathers a few candidates (where the request's keys belong, and others drawn
+//! from those with the shortest waits), adds up what the request would cost on each in seconds, and takes the cheapest. Steps down as the table ages:
 //! fresh table, own requests alone, no opinion. Only `+ - x /` and `libm` on numbers that reach a decision, so native
 //! and wasm builds agree to the bit.
 //!

@@ -36,7 +36,7 @@ impl WaterLevel {
         }
     }
 
-    /// Where the request's conversation is: where its newest turn went, else its place; absent: it has none, or that is left out.
+    /// Where the request's conversation is: where its newest turn went, else its place; absent: it has none, or may not be chosen.
     fn home(&self, now: Millis, snapshot: &Snapshot, request: &Request) -> Option<u32> {
         let key = request.conversation?.key;
         let seen = self.whereabouts.find(now, key);
