@@ -146,21 +146,7 @@ impl Speed {
         {
             push(&mut self.steps, steps.sum / steps.count, STEPS_KEPT);
         }
-        if let Some((running, itl_s)) = interval.decode_gap() {
-            if let Some(expected_s) = self.itl.expected(now, running) {
-                own.decode.add(now, expected_s / itl_s, 1.0);
-            }
-            self.itl.add(now, running, itl_s);
-        }
-        if let Some((tokens, ttft_s)) = interval.first_token() {
-            // That of a short prompt tells how many run beside it.
-            if tokens >= MIN_PROMPT_TOKENS
-                && let Some(expected_s) = self.ttft.expected(now, tokens)
-            {
-                own.prefill.add(now, expected_s / ttft_s, 1.0);
-            }
-            self.ttft.add(now, tokens, ttft_s);
-        }
+        self.compare(now, interval, (1.0, 1.0), own);
     }
 
     /// Runs of an endpoint that is known to be slower or faster count as those of one like its class, so that the class's speed is
@@ -209,8 +195,8 @@ impl Speed {
         }
     }
 
-    /// Compares an interval with what those of all classes have shown, and adds it to these. For speeds over all classes: `relative` is what the
-    /// endpoint's class is assumed to do, times what is assumed where nothing is known.
+    /// Compares times to first token and between tokens with those seen so far, and adds them to these. `relative`: what prefill and decoding of
+    /// the endpoint are assumed to do, times those of the others here; 1 within a class.
     pub(crate) fn compare(
         &mut self,
         now: Duration,
@@ -227,6 +213,7 @@ impl Speed {
         }
         if let Some((tokens, ttft_s)) = interval.first_token() {
             let alike_s = ttft_s * relative.0;
+            // That of a short prompt tells how many run beside it.
             if tokens >= MIN_PROMPT_TOKENS
                 && let Some(expected_s) = self.ttft.expected(now, tokens)
             {

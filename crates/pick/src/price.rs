@@ -24,11 +24,12 @@
 //! where `w` is what a request meets at the least busy endpoint. Where even that is late there is nowhere to escape to, and what is prefilled
 //! again makes all later: without that term a pool whose caches have collapsed stays so (200 shared beginnings that nothing marks).
 //!
-//! The form is derived, the constants are fitted, in simulation (benches/README.md). `b` is what requests *could* find, as this decider
-//! sees them, and not what pages say was found: once caches have collapsed little is found, the price would fall, and they would
-//! stay so (200 shared beginnings on uneven hardware 2.8 s instead of 0.3 s). Rejected: constants (5 and 4 in the algorithm notes,
-//! which cost mixed work 1.4 to 3.3 times the oracle's p99); `n` of each request's own lost part; powers of `n`; the utilisation
-//! if everything were cold. None of these keeps both kinds of work.
+//! The form is derived, the constants are fitted, in simulation (benches/README.md). `b` is the larger of two shares: what requests *could*
+//! find, as this decider sees them, and what pages say was found. The second alone falls when caches have collapsed, and the price with it, so
+//! that they stay so: 200 shared beginnings on uneven hardware have 2.8 s instead of 0.3 s.
+//!
+//! Rejected: constants (5 and 4 in the algorithm notes, which cost mixed work 1.4 to 3.3 times the oracle's p99); `n` of each request's own
+//! lost part; powers of `n`; the utilisation if everything were cold. None of these keeps both kinds of work.
 
 use crate::config::{LOSS_FACTOR, LOSS_LEAST, LOSS_MOST, OVERLOAD_FACTOR, OVERLOADED_S};
 

@@ -12,6 +12,7 @@
 )]
 
 mod adapters;
+mod hanging;
 mod learning;
 mod memory;
 mod reports;
