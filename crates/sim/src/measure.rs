@@ -10,7 +10,8 @@ pub(crate) struct Ended {
     pub(crate) ttft_s: Option<f64>,
     /// Absent: one token or none.
     pub(crate) tpot_s: Option<f64>,
-    pub(crate) complete: bool,
+    /// Absent: ended without all tokens.
+    pub(crate) e2e_s: Option<f64>,
     /// What the decision thought the time to the first token would be; absent: its rule predicts nothing.
     pub(crate) predicted_s: Option<f64>,
     /// What the SLO allows.
@@ -25,6 +26,7 @@ pub(crate) struct Measure {
     within: u64,
     ttft_s: Vec<f32>,
     tpot_s: Vec<f32>,
+    e2e_s: Vec<f32>,
     pub(crate) prompt_tokens: u64,
     pub(crate) cached_tokens: u64,
     pub(crate) ages: (f64, u64),
@@ -37,9 +39,11 @@ pub(crate) struct Measure {
 
 impl Measure {
     pub(crate) fn on_end(&mut self, ended: &Ended, slo: &Slo) {
-        self.failed += u64::from(!ended.complete);
-        self.ttft_s
-            .push(ended.ttft_s.map_or(f32::INFINITY, |ttft| ttft as f32));
+        let or_never =
+            |seconds: Option<f64>| seconds.map_or(f32::INFINITY, |seconds| seconds as f32);
+        self.failed += u64::from(ended.e2e_s.is_none());
+        self.ttft_s.push(or_never(ended.ttft_s));
+        self.e2e_s.push(or_never(ended.e2e_s));
         self.tpot_s.extend(ended.tpot_s.map(|tpot| tpot as f32));
         let in_time = ended.ttft_s.is_some_and(|ttft| ttft <= ended.allowed_s);
         let flowing = ended.tpot_s.is_none_or(|tpot| tpot <= slo.tpot_s);
@@ -48,7 +52,7 @@ impl Measure {
             self.missed_s.push(missed as f32);
             self.missed_share.push((missed / seen.max(1e-6)) as f32);
         }
-        self.within += u64::from(ended.complete && in_time && flowing);
+        self.within += u64::from(ended.e2e_s.is_some() && in_time && flowing);
     }
 
     pub(crate) fn on_age(&mut self, age_s: Option<f64>) {
@@ -69,8 +73,10 @@ impl Measure {
     ) -> Run {
         let ended = self.ttft_s.len() as u64;
         let missing = self.requests.saturating_sub(ended);
-        self.ttft_s.extend((0..missing).map(|_| f32::INFINITY));
-        self.ttft_s.sort_unstable_by(f32::total_cmp);
+        for seconds in [&mut self.ttft_s, &mut self.e2e_s] {
+            seconds.extend((0..missing).map(|_| f32::INFINITY));
+            seconds.sort_unstable_by(f32::total_cmp);
+        }
         self.tpot_s.sort_unstable_by(f32::total_cmp);
         self.missed_s.sort_unstable_by(f32::total_cmp);
         self.missed_share.sort_unstable_by(f32::total_cmp);
@@ -92,6 +98,7 @@ impl Measure {
             hit_ratio: share(self.cached_tokens, self.prompt_tokens),
             ttft_s: self.ttft_s,
             tpot_s: self.tpot_s,
+            e2e_s: self.e2e_s,
             per_endpoint,
             after_drain: self.after_drain,
             prediction,

@@ -23,6 +23,8 @@ pub struct Run {
     pub ttft_s: Vec<f32>,
     /// Seconds per output token after the first, of requests with more than one, ascending.
     pub tpot_s: Vec<f32>,
+    /// Seconds to the last token, ascending; requests that ended without all tokens count as infinite and stand at the end.
+    pub e2e_s: Vec<f32>,
     /// Share of measured requests within the SLO, 0 to 1.
     pub slo_share: f64,
     /// Share of prompt tokens that were found in a cache, 0 to 1.

@@ -55,6 +55,10 @@ pub struct Digest {
     pub ttft_s: Percentiles,
     /// Time per output token after the first.
     pub tpot_s: Percentiles,
+    /// Time to the last token.
+    pub e2e_s: Percentiles,
+    /// Its mean; infinite: some request never ended; absent: there was none.
+    pub e2e_mean_s: Option<f64>,
     /// Share of requests within the SLO, 0 to 1.
     pub slo_share: f64,
     /// Share of prompt tokens found in a cache, 0 to 1.
@@ -85,6 +89,8 @@ impl Digest {
             failed: run.failed,
             ttft_s: Percentiles::of(&run.ttft_s),
             tpot_s: Percentiles::of(&run.tpot_s),
+            e2e_s: Percentiles::of(&run.e2e_s),
+            e2e_mean_s: mean(&run.e2e_s),
             slo_share: run.slo_share,
             hit_ratio: run.hit_ratio,
             busiest_ratio: busiest(&run.per_endpoint),
@@ -94,6 +100,11 @@ impl Digest {
             ttft_curve_s: thinned(&run.ttft_s),
         }
     }
+}
+
+fn mean(values: &[f32]) -> Option<f64> {
+    let sum = values.iter().map(|value| f64::from(*value)).sum::<f64>();
+    (!values.is_empty()).then(|| sum / values.len() as f64)
 }
 
 fn busiest(per_endpoint: &[u64]) -> f64 {
@@ -155,6 +166,8 @@ pub struct Summary {
     pub ttft_s: [Option<Spread>; 3],
     /// Time per output token: p50 and p99 in seconds.
     pub tpot_s: [Option<Spread>; 2],
+    /// Time to the last token: mean and p99 in seconds.
+    pub e2e_s: [Option<Spread>; 2],
     /// Mean p99 of the time to first token over that of the oracle at this load; absent without one or the other.
     pub p99_ratio: Option<f64>,
     /// Share of requests within the SLO.
@@ -211,6 +224,10 @@ fn summary(digests: &[Digest], load: f64, rule: Rule) -> Summary {
         tpot_s: [
             of(rule, |digest| digest.tpot_s.p50),
             of(rule, |digest| digest.tpot_s.p99),
+        ],
+        e2e_s: [
+            of(rule, |digest| digest.e2e_mean_s),
+            of(rule, |digest| digest.e2e_s.p99),
         ],
         p99_ratio: own
             .zip(oracle)

@@ -36,6 +36,7 @@ fn stub(scenario: &Scenario, rule: Rule, load: f64, seed: u64) -> Result<Run, In
         failed: 0,
         ttft_s: (1..=100).map(|n| n as f32 / 100.0 * slowest_s).collect(),
         tpot_s: vec![0.02],
+        e2e_s: (1..=100).map(|n| n as f32 / 50.0 * slowest_s).collect(),
         slo_share: 0.95,
         hit_ratio: 0.5,
         per_endpoint: vec![1; 4],

@@ -7,7 +7,7 @@ use serde_json::{Value, json as object};
 use super::{Digest, Percentiles};
 use crate::Prediction;
 
-const COLUMNS: &str = "scenario,policy,load,seed,deciders,requests,failed,ttft_p50_s,ttft_p90_s,ttft_p99_s,tpot_p50_s,tpot_p90_s,tpot_p99_s,slo_share,hit_ratio,busiest_ratio,tables_per_s,table_bytes,reports_per_s,table_age_s,after_drain,missed_p50_s,missed_p90_s,missed_share_p50\n";
+const COLUMNS: &str = "scenario,policy,load,seed,deciders,requests,failed,ttft_p50_s,ttft_p90_s,ttft_p99_s,tpot_p50_s,tpot_p90_s,tpot_p99_s,e2e_mean_s,e2e_p99_s,slo_share,hit_ratio,busiest_ratio,tables_per_s,table_bytes,reports_per_s,table_age_s,after_drain,missed_p50_s,missed_p90_s,missed_share_p50\n";
 
 /// A header line and one row per run. What is absent is empty, what never came is `inf`.
 #[must_use]
@@ -33,6 +33,12 @@ pub fn csv(digests: &[Digest]) -> String {
                     None => write!(out, ","),
                 };
             }
+        }
+        for value in [run.e2e_mean_s, run.e2e_s.p99] {
+            let _ = match value {
+                Some(value) => write!(out, ",{}", rounded(value)),
+                None => write!(out, ","),
+            };
         }
         let traffic = run.traffic;
         for value in [
@@ -83,6 +89,8 @@ fn one(run: &Digest) -> Value {
         "load": run.load,
         "ttft_s": percentiles(run.ttft_s),
         "tpot_s": percentiles(run.tpot_s),
+        "e2e_s": percentiles(run.e2e_s),
+        "e2e_mean_s": run.e2e_mean_s.map(rounded),
         "slo_share": rounded(run.slo_share),
         "hit_ratio": rounded(run.hit_ratio),
         "requests": run.requests,

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use super::{Digest, Spread, Summary, summaries};
 
-const TITLES: [&str; 15] = [
+const COLUMNS: usize = 17;
+
+const TITLES: [&str; COLUMNS] = [
     "rule",
     "TTFT p50 s",
     "p90 s",
@@ -12,6 +14,8 @@ const TITLES: [&str; 15] = [
     "x oracle",
     "TPOT p50 ms",
     "p99 ms",
+    "E2E s",
+    "p99 s",
     "in SLO %",
     "hits %",
     "busiest",
@@ -23,7 +27,7 @@ const TITLES: [&str; 15] = [
 ];
 
 /// The results of one scenario, a block per load and a row per rule: means over seeds, and the standard deviation where
-/// there is more than one. `busiest` is the most loaded endpoint's requests over
+/// there is more than one. `E2E` is the mean time to the last token, `busiest` the most loaded endpoint's requests over
 /// the mean, `off` by how much the time to the first token was another than predicted (and the median of that over what it was), `age` that of the table decisions were made with; `never`: some seed had so many requests without a first token.
 #[must_use]
 pub fn table(digests: &[Digest]) -> String {
@@ -64,9 +68,10 @@ pub fn table(digests: &[Digest]) -> String {
     out
 }
 
-fn row(cell: &Summary) -> [String; 15] {
+fn row(cell: &Summary) -> [String; COLUMNS] {
     let [ttft_p50, ttft_p90, ttft_p99] = cell.ttft_s.map(|value| shown(value, 1.0));
     let [missed_p50, missed_p90] = cell.missed_s.map(|value| shown(value, 1.0));
+    let [e2e_mean, e2e_p99] = cell.e2e_s.map(|value| shown(value, 1.0));
     let [tpot_p50, tpot_p99] = cell.tpot_s.map(|value| shown(value, 1e3));
     [
         cell.rule.as_str().to_owned(),
@@ -78,6 +83,8 @@ fn row(cell: &Summary) -> [String; 15] {
             .map_or_else(dash, |ratio| format!("{ratio:.2}")),
         tpot_p50,
         tpot_p99,
+        e2e_mean,
+        e2e_p99,
         share(cell.slo_share),
         share(cell.hit_ratio),
         cell.busiest_ratio
@@ -131,7 +138,7 @@ fn dash() -> String {
 }
 
 /// Columns as wide as they need to be, the first to the left, figures to the right.
-fn write_rows(out: &mut String, rows: &[[String; 15]]) {
+fn write_rows(out: &mut String, rows: &[[String; COLUMNS]]) {
     let titles = TITLES.map(str::to_owned);
     let all = || std::iter::once(&titles).chain(rows);
     let width = |column: usize| {

@@ -13,6 +13,7 @@ fn run(rule: Rule, load: f64, seed: u64, slowest_s: f64) -> Run {
         failed: 0,
         ttft_s: (1..=count).map(|n| n as f32 / 100.0).collect(),
         tpot_s: vec![0.02, 0.03],
+        e2e_s: (1..=count).map(|n| n as f32 / 50.0).collect(),
         slo_share: 0.9,
         hit_ratio: 0.5,
         per_endpoint: vec![10, 30],

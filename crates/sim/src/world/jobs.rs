@@ -156,7 +156,7 @@ impl World<'_> {
                 tpot_s: decoded_s
                     .filter(|_| complete && gaps > 0)
                     .map(|span| span / f64::from(gaps)),
-                complete,
+                e2e_s: complete.then(|| seconds(job.last_at - job.sent_at)),
                 predicted_s: job.predicted_s,
                 allowed_s: slo.ttft_s + slo.prefill_factor * self.idle_ttft_s(job.prompt_tokens),
             };
@@ -171,7 +171,7 @@ impl World<'_> {
             let ended = Ended {
                 ttft_s: None,
                 tpot_s: None,
-                complete: false,
+                e2e_s: None,
                 predicted_s: None,
                 allowed_s: 0.0,
             };
