@@ -9,7 +9,7 @@
 use std::rc::Rc;
 
 use trimtab_loadtable::ErrorKind;
-use trimtab_pick::{Millis, Outcome, Request};
+use trimtab_pick::{Booking, Millis, Outcome};
 
 use crate::destination;
 use crate::exchange::{self, millis};
@@ -30,7 +30,7 @@ pub(crate) struct InFlight {
     root: Rc<Root>,
     /// Absent: it ended, or went where no books are kept.
     sent: Option<Sent>,
-    request: Request,
+    booking: Booking,
     /// What would have been done; absent: it was done, or what the proxy did instead is known.
     observed: Option<Observed>,
     /// What the proxy did instead.
@@ -70,7 +70,7 @@ impl InFlight {
             root: Rc::clone(root),
             predicted_ms: sent.as_ref().and_then(Sent::predicted_ms),
             sent,
-            request: placement.request,
+            booking: placement.booking,
             observed,
             went: None,
             placed_at: now,
@@ -225,7 +225,7 @@ impl InFlight {
         let address = String::from_utf8_lossy(upstream).into_owned();
         let now = self.now();
         let compare =
-            |worker: &mut Worker| worker.on_observed(now, observed, &address, &self.request);
+            |worker: &mut Worker| worker.on_observed(now, observed, &address, &self.booking);
         let (sent, wait_s) = self.root.with(compare).unwrap_or_default();
         self.sent = sent;
         self.went = Some(Went { address, wait_s });
@@ -287,7 +287,7 @@ impl InFlight {
                 worker.on_outcome(now, &mut sent, Outcome::ServerError);
                 worker.tally.saw_error(sent.entry(), ErrorKind::PassedOver);
             }
-            worker.on_moved(now, sent, &address, &self.request)
+            worker.on_moved(now, sent, &address, &self.booking)
         });
         self.sent = moved.flatten();
         if !tried && self.root.following.strays() {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use trimtab_pick::{Decision, EndpointId, Request};
+use trimtab_pick::{Booking, Decision, EndpointId};
 
 use crate::explain::Explanation;
 use crate::table::Loaded;
@@ -21,7 +21,7 @@ pub(crate) struct Placed {
 pub(crate) struct Placement {
     /// Up to three `ip:port`, best first, with commas between them.
     pub(crate) hosts: String,
-    pub(crate) request: Request,
+    pub(crate) booking: Booking,
     /// The request is not placed: the proxy chooses, and this is what would have been done.
     pub(crate) observed: bool,
     pub(crate) endpoint: EndpointId,
@@ -45,7 +45,6 @@ impl Placement {
         loaded: &Loaded,
         decision: &Decision,
         max_hosts: usize,
-        request: Request,
         observed: bool,
     ) -> Option<Self> {
         let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
@@ -57,7 +56,7 @@ impl Placement {
         let first = *hosts.first()?;
         Some(Self {
             hosts: hosts.join(","),
-            request,
+            booking: decision.booking,
             observed,
             endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
             address: first.into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use trimtab_loadtable::Report;
-use trimtab_pick::{Picker, Request, Sends};
+use trimtab_pick::{Booking, Picker, Sends};
 
 use crate::lists::Outbox;
 use crate::marks::Marks;
@@ -29,8 +29,8 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// A request was decided.
-    pub(crate) fn on_decided(&mut self, picker: &Picker, request: &Request) {
-        let keys = picker.shared_keys(request);
+    pub(crate) fn on_decided(&mut self, booking: &Booking) {
+        let keys = booking.shared_keys();
         keys.for_each(|key| self.outbox.count(key));
     }
 

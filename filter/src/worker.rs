@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use trimtab_loadtable::{Report, Table, Version};
-use trimtab_pick::{Decision, EndpointId, Millis, Outcome, Picker, Reason, Request, Rng, Ticket};
+use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reason, Rng, Ticket};
 
 use crate::config::{Config, Mode};
 use crate::explain::Explanation;
@@ -134,13 +134,13 @@ impl Worker {
         };
         let request = facts::request(head, body, loaded.key, &loaded.table);
         let decision = self.picker.choose(now, &mut self.rng, &request);
-        self.reporter.on_decided(&self.picker, &request);
+        self.reporter.on_decided(&decision.booking);
         self.metrics
             .count(Counter::Decisions, decision.reason.as_str());
         let draw = request.conversation.map(|conversation| conversation.key);
         let observed =
             mode != Mode::Enforce && !mode.enforces(draw.unwrap_or_else(|| self.rng.next_u64()));
-        let placement = Placement::new(loaded, &decision, config.max_hosts, request, observed);
+        let placement = Placement::new(loaded, &decision, config.max_hosts, observed);
         let explain = || self.explain(&decision, now, placement.as_ref(), config, head, body);
         Placed {
             explanation: (head.explain || config.explain_log).then(explain),
@@ -180,7 +180,7 @@ impl Worker {
         now: Millis,
         observed: Observed,
         address: &str,
-        request: &Request,
+        booking: &Booking,
     ) -> (Option<Sent>, Option<f64>) {
         let Some(endpoint) = self.listed(address) else {
             self.metrics.count(Counter::Observed, "unlisted");
@@ -197,7 +197,7 @@ impl Worker {
                 self.metrics.add(Counter::ObservedWaits, choice, ms);
             }
         }
-        let sent = self.book(now, endpoint, address, request);
+        let sent = self.book(now, endpoint, address, booking);
         (Some(sent), wait_s)
     }
 
@@ -216,7 +216,7 @@ impl Worker {
     /// The request goes to the first of its hosts. Says besides whether the others should know of it at once.
     pub(crate) fn on_sent(&mut self, now: Millis, placement: &Placement) -> (Sent, bool) {
         let (endpoint, address) = (placement.endpoint, &placement.address);
-        let sent = self.book(now, endpoint, address, &placement.request);
+        let sent = self.book(now, endpoint, address, &placement.booking);
         let is_news = sent.ticket.is_news();
         (sent, is_news)
     }
@@ -226,9 +226,9 @@ impl Worker {
         now: Millis,
         endpoint: EndpointId,
         address: &str,
-        request: &Request,
+        booking: &Booking,
     ) -> Sent {
-        let ticket = self.picker.on_sent(now, endpoint, request);
+        let ticket = self.picker.on_sent(now, endpoint, booking);
         let tokens = ticket.uncached_tokens();
         Sent {
             ticket,
@@ -243,11 +243,11 @@ impl Worker {
         now: Millis,
         sent: Sent,
         address: &str,
-        request: &Request,
+        booking: &Booking,
     ) -> Option<Sent> {
         self.on_done(now, sent, true);
         let endpoint = self.listed(address)?;
-        Some(self.book(now, endpoint, address, request))
+        Some(self.book(now, endpoint, address, booking))
     }
 
     /// The first byte of the answer's body came, so prefill is finished.

@@ -52,7 +52,7 @@ fn request(c: &mut Criterion) {
             at = (at + 1) % requests.len();
             let decision = picker.choose(Millis(50), &mut rng, &requests[at]);
             let id = ids[decision.choices.as_slice()[0] as usize];
-            let mut ticket = picker.on_sent(Millis(50), id, &requests[at]);
+            let mut ticket = picker.on_sent(Millis(50), id, &decision.booking);
             picker.on_first_byte(Millis(60), &mut ticket);
             picker.on_done(Millis(70), ticket);
         });

@@ -1,5 +1,7 @@
 //! What was decided and why.
 
+use crate::Booking;
+
 /// Why an endpoint was chosen, or why there is no opinion. One label each for log, metric and test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -118,6 +120,8 @@ pub struct Decision {
     pub candidates: u32,
     /// How many endpoints were left out because requests failed there lately, or because they asked to be left alone.
     pub left_out: u32,
+    /// The request as it was decided on; for [`Picker::on_sent`](crate::Picker::on_sent).
+    pub booking: Booking,
 }
 
 impl Decision {
@@ -130,6 +134,7 @@ impl Decision {
             wait_s: None,
             candidates: 0,
             left_out: 0,
+            booking: Booking::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::candidates::prefix_key;
 use crate::config::{BOUNDED_LOAD, STALE_RANKS};
 use crate::decision::{Choices, Decision, Reason};
 use crate::inflight::InFlight;
-use crate::{Request, Rng, Snapshot};
+use crate::{Booking, Request, Rng, Snapshot};
 
 /// Chooses among the endpoints of an old table.
 pub(crate) fn choose(
@@ -31,6 +31,7 @@ pub(crate) fn choose(
         wait_s: None,
         candidates,
         left_out: 0,
+        booking: Booking::default(),
     }
 }
 

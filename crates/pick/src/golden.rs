@@ -198,7 +198,7 @@ fn run() -> (String, Vec<Reason>) {
             .first()
             .and_then(|index| picker.snapshot()?.endpoints().get(*index as usize));
         if let Some(id) = first.map(|endpoint| endpoint.id) {
-            running.push(picker.on_sent(now, id, &request));
+            running.push(picker.on_sent(now, id, &decision.booking));
         }
         let letter = choices
             .first()

@@ -35,7 +35,7 @@
 //! let request = Request { prompt_tokens: Some(400), ..Request::default() };
 //! let decision = picker.choose(Millis(1_040), &mut Rng::new(7), &request);
 //! assert_eq!(decision.reason, Reason::Load);
-//! let ticket = picker.on_sent(Millis(1_040), EndpointId(2), &request);
+//! let ticket = picker.on_sent(Millis(1_040), EndpointId(2), &decision.booking);
 //! picker.on_done(Millis(1_900), ticket);
 //! ```
 #![no_std]
@@ -47,6 +47,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod baseline;
+mod booking;
 mod candidates;
 mod config;
 mod cost;
@@ -78,6 +79,7 @@ mod water_level;
 mod weighing;
 mod whereabouts;
 
+pub use booking::Booking;
 pub use config::Config;
 pub use decision::{Choices, Decision, Reason};
 pub use health::Outcome;

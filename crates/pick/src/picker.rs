@@ -2,7 +2,6 @@
 
 use alloc::rc::Rc;
 
-use crate::candidates;
 use crate::config::NEWS_S;
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
@@ -10,8 +9,8 @@ use crate::health::Health;
 use crate::inflight::{InFlight, OwnWork, Pending, Sends, Sent, Ticket};
 use crate::policy::{Policy, View};
 use crate::{
-    Config, Decision, EndpointId, Millis, Outcome, Reason, Request, Rng, Snapshot, WaterLevel,
-    weighing,
+    Booking, Config, Decision, EndpointId, Millis, Outcome, Reason, Request, Rng, Snapshot,
+    WaterLevel, weighing,
 };
 
 /// One decider. Methods: [`choose`](Self::choose) decides and books nothing; `on_*` say that something happened.
@@ -75,11 +74,15 @@ impl<P: Policy> Picker<P> {
     /// bounded number of steps that does not grow with the pool (but for the logarithm in drawing), and allocates nothing;
     /// but for the first decision after the set of those that are left out has changed, which indexes the others.
     pub fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
+        let undecided = |reason| Decision {
+            booking: (*request).into(),
+            ..Decision::no_opinion(reason)
+        };
         let Some(snapshot) = self.snapshot.as_deref() else {
-            return Decision::no_opinion(Reason::NoTable);
+            return undecided(Reason::NoTable);
         };
         if snapshot.choosable().is_empty() {
-            return Decision::no_opinion(Reason::NoEndpoints);
+            return undecided(Reason::NoEndpoints);
         }
         self.health.refresh(now, snapshot);
         let snapshot = self.health.table().unwrap_or(snapshot);
@@ -89,26 +92,17 @@ impl<P: Policy> Picker<P> {
             inflight: &self.inflight,
             slow: self.health.slow(),
         };
-        let mut decision = self.policy.choose(&view, rng, request);
+        let booking = self.policy.take(&view, request);
+        let mut decision = self.policy.choose(&view, rng, &booking);
+        decision.booking = booking;
         decision.left_out = u32::try_from(snapshot.left_out()).unwrap_or(u32::MAX);
         fill(&mut decision.choices, snapshot, rng);
         decision
     }
 
-    /// The keys that `request` shares with many others, to be said when it has been decided: what reports count and the heat list names.
-    pub fn shared_keys(&self, request: &Request) -> impl Iterator<Item = u64> + use<P> {
-        candidates::shared_keys(&self.judged(request))
-    }
-
-    /// The request as the rule takes it.
-    fn judged(&self, request: &Request) -> Request {
-        let snapshot = self.snapshot.as_deref();
-        snapshot.map_or(*request, |snapshot| self.policy.judged(snapshot, request))
-    }
-
-    /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself).
-    pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
-        let request = &self.judged(request);
+    /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself). `booking`: of the
+    /// [`Decision`]; of a request without one, `request.into()`.
+    pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, booking: &Booking) -> Ticket {
         let snapshot = self.snapshot.as_deref();
         // Where a key belongs while others are left out.
         let usable = self.health.table().or(snapshot);
@@ -119,14 +113,14 @@ impl<P: Policy> Picker<P> {
             slow: &[],
         });
         let mut work = view
-            .and_then(|view| work(&self.policy, &view, endpoint, request))
+            .and_then(|view| work(&self.policy, &view, endpoint, booking))
             .unwrap_or_default();
         if usable.is_some_and(|snapshot| snapshot.age_ms(now) > self.table_max_age_ms) {
             work.predicted_s = None;
         }
         if let Some(snapshot) = snapshot {
             self.policy
-                .on_sent(now, snapshot, endpoint, request, work.is_news);
+                .on_sent(now, snapshot, endpoint, booking, work.is_news);
         }
         let mut ticket = self.inflight.on_sent(snapshot, now, endpoint, work);
         ticket.probe = self.health.on_sent(now, endpoint);
@@ -201,18 +195,18 @@ impl<P: Policy> Picker<P> {
     }
 }
 
-/// What `request` adds to `endpoint`; absent: the table does not have it.
+/// What a request adds to `endpoint`; absent: the table does not have it.
 fn work(
     policy: &impl Policy,
     view: &View<'_>,
     endpoint: EndpointId,
-    request: &Request,
+    booking: &Booking,
 ) -> Option<Sent> {
-    let (now, snapshot) = (view.now, view.snapshot);
+    let (snapshot, request) = (view.snapshot, &booking.request);
     let demand = Demand::new(request, snapshot.pool());
     let index = snapshot.index_of(endpoint)?;
     let row = snapshot.row(index)?;
-    let hit = policy.expected_hit(now, snapshot, request, index);
+    let hit = policy.expected_hit(snapshot, booking, index);
     let uncached = demand.uncached_tokens((f64::from(hit) * row.found_share) as u32);
     // `as` from float saturates, and neither value is negative.
     let pending = Pending {

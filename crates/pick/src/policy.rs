@@ -4,25 +4,24 @@ use core::fmt::Debug;
 
 use crate::health::Slow;
 use crate::inflight::InFlight;
-use crate::{Decision, EndpointId, Millis, Request, Rng, Snapshot};
+use crate::{Booking, Decision, EndpointId, Millis, Request, Rng, Snapshot};
 
 /// A rule of choice. [`Picker`](crate::Picker) keeps the books and fills the list up for retries, so that a rule is
 /// one function over a [`View`], and all rules are compared on the same books.
 pub trait Policy: Debug {
-    /// Chooses where `request` should go: at least one endpoint that may be chosen, best first. Called only while there
-    /// is one.
-    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision;
-
-    /// Prompt tokens of `request`, as [`judged`](Self::judged), that the endpoint at `index` is expected to have cached, by what this rule does.
-    fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
-        let _ = (now, snapshot, request, index);
-        0
+    /// Takes note of a request and says what it makes of it: comes before [`choose`](Self::choose), once for each request.
+    fn take(&mut self, view: &View<'_>, request: &Request) -> Booking {
+        let _ = view;
+        (*request).into()
     }
 
-    /// The request as this rule takes it, whose keys others should hear of.
-    fn judged(&self, snapshot: &Snapshot, request: &Request) -> Request {
-        let _ = snapshot;
-        *request
+    /// Chooses where it should go: at least one endpoint that may be chosen, best first. Called only while there is one.
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, booking: &Booking) -> Decision;
+
+    /// Prompt tokens of the request that the endpoint at `index` is expected to have cached, by what this rule does.
+    fn expected_hit(&self, snapshot: &Snapshot, booking: &Booking, index: u32) -> u32 {
+        let _ = (snapshot, booking, index);
+        0
     }
 
     /// Another decider sent a turn of the conversation `key` to `endpoint`, where its key does not say.
@@ -30,16 +29,16 @@ pub trait Policy: Debug {
         let _ = (now, key, endpoint);
     }
 
-    /// The request, as [`judged`](Self::judged), was sent to `endpoint`; for rules with a memory of their own. `is_news`: it brings much prefill there.
+    /// The request was sent to `endpoint`; for rules with a memory of their own. `is_news`: it brings much prefill there.
     fn on_sent(
         &mut self,
         now: Millis,
         snapshot: &Snapshot,
         endpoint: EndpointId,
-        request: &Request,
+        booking: &Booking,
         is_news: bool,
     ) {
-        let _ = (now, snapshot, endpoint, request, is_news);
+        let _ = (now, snapshot, endpoint, booking, is_news);
     }
 
     /// Hands over the conversations whose turns went where their keys do not say, each once; for reports.

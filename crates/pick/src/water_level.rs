@@ -11,7 +11,7 @@ use crate::policy::{Policy, View};
 use crate::price::{self, Busy};
 use crate::whereabouts::Whereabouts;
 use crate::{
-    Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, row, weighing,
+    Booking, Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, row, weighing,
 };
 
 /// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table by own
@@ -48,18 +48,26 @@ impl WaterLevel {
 }
 
 impl Policy for WaterLevel {
-    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
+    fn take(&mut self, view: &View<'_>, request: &Request) -> Booking {
+        let (now, snapshot) = (view.now, view.snapshot);
         self.depths
-            .on_request(request, own_share(view.snapshot, &self.own));
-        let request = &self.judged(view.snapshot, request);
-        self.own.on_request(view.now, request);
+            .on_request(request, own_share(snapshot, &self.own));
+        let request = self.depths.judge(request, snapshot.pool().cached_share);
+        self.own.on_request(now, &request);
+        let home = self.home(now, snapshot, &request);
+        let home = home.and_then(|index| Some(snapshot.endpoint(index)?.id));
+        Booking { request, home }
+    }
+
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, booking: &Booking) -> Decision {
+        let request = &booking.request;
         let demand = Demand::new(request, view.snapshot.pool());
         self.own
             .on_prompt(demand.prompt_tokens, demand.shared_tokens);
         if view.snapshot.age_ms(view.now) > self.config.table_max_age_ms {
             return fallback::choose(request, view.snapshot, view.inflight, rng);
         }
-        let home = self.home(view.now, view.snapshot, request);
+        let home = booking.home.and_then(|id| view.snapshot.index_of(id));
         let weigh = Weigh {
             view,
             demand,
@@ -81,13 +89,9 @@ impl Policy for WaterLevel {
         })
     }
 
-    fn expected_hit(&self, now: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
-        let home = self.home(now, snapshot, request);
-        candidates::expected_hit(request, home, snapshot, index)
-    }
-
-    fn judged(&self, snapshot: &Snapshot, request: &Request) -> Request {
-        self.depths.judge(request, snapshot.pool().cached_share)
+    fn expected_hit(&self, snapshot: &Snapshot, booking: &Booking, index: u32) -> u32 {
+        let home = booking.home.and_then(|id| snapshot.index_of(id));
+        candidates::expected_hit(&booking.request, home, snapshot, index)
     }
 
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
@@ -99,11 +103,11 @@ impl Policy for WaterLevel {
         now: Millis,
         snapshot: &Snapshot,
         endpoint: EndpointId,
-        request: &Request,
+        booking: &Booking,
         is_news: bool,
     ) {
         self.own.on_sent(is_news);
-        let Some(conversation) = request.conversation else {
+        let Some(conversation) = booking.request.conversation else {
             return;
         };
         let continues = conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;

@@ -5,7 +5,7 @@ use crate::cost::Demand;
 use crate::decision::Choices;
 use crate::inflight::InFlight;
 use crate::policy::View;
-use crate::{Decision, Reason, Rng, Snapshot, cost};
+use crate::{Booking, Decision, Reason, Rng, Snapshot, cost};
 
 /// A candidate with its cost. `tie` breaks ties: between keys and draws at random, else equal endpoints would all be taken
 /// in list order; among draws by their order, so that equally busy endpoints get requests in proportion to speed.
@@ -80,6 +80,7 @@ pub(crate) fn cheapest(
         wait_s: wait_s(first.index, demand, view.snapshot, view.inflight),
         candidates: u32::try_from(count).unwrap_or(u32::MAX),
         left_out: 0,
+        booking: Booking::default(),
     }
 }
 

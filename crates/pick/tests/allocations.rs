@@ -80,7 +80,7 @@ fn sending_and_ending_allocate_nothing_after_warm_up() {
     let mut round = |rounds: u64| {
         for number in 0..rounds {
             let id = ids[(number % 100) as usize];
-            let mut ticket = picker.on_sent(Millis(number), id, &Request::default());
+            let mut ticket = picker.on_sent(Millis(number), id, &Request::default().into());
             picker.on_first_byte(Millis(number), &mut ticket);
             picker.on_done(Millis(number), ticket);
         }
@@ -98,20 +98,20 @@ fn choosing_allocates_nothing_while_the_same_endpoints_are_left_out_or_in_slow_s
     let ids: Vec<EndpointId> = snapshot(100).endpoints().iter().map(|row| row.id).collect();
     for id in &ids[..20] {
         for _ in 0..3 {
-            let mut ticket = picker.on_sent(Millis(0), *id, &Request::default());
+            let mut ticket = picker.on_sent(Millis(0), *id, &Request::default().into());
             picker.on_outcome(Millis(0), &mut ticket, Outcome::Reset);
             picker.on_done(Millis(0), ticket);
         }
     }
     let _ = picker.choose(Millis(5_000), &mut rng, &Request::default());
     for id in &ids[..10] {
-        let mut trial = picker.on_sent(Millis(5_000), *id, &Request::default());
+        let mut trial = picker.on_sent(Millis(5_000), *id, &Request::default().into());
         picker.on_first_byte(Millis(5_000), &mut trial);
         picker.on_done(Millis(5_000), trial);
     }
     let trials: Vec<_> = ids[10..20]
         .iter()
-        .map(|id| picker.on_sent(Millis(5_000), *id, &Request::default()))
+        .map(|id| picker.on_sent(Millis(5_000), *id, &Request::default().into()))
         .collect();
     let decision = picker.choose(Millis(5_000), &mut rng, &Request::default());
     assert_eq!(decision.left_out, 10);

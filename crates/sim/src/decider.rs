@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use trimtab_pick::{
-    Decision, EndpointId, Millis, Outcome, Picker, Policy, Request, Rng, Sends, Snapshot, Ticket,
+    Booking, Decision, EndpointId, Millis, Outcome, Picker, Policy, Request, Rng, Sends, Snapshot,
+    Ticket,
 };
 
 /// A [`Picker`] of any rule.
@@ -12,8 +13,7 @@ pub(crate) trait Decider: Debug {
     fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>);
     fn snapshot(&self) -> Option<&Rc<Snapshot>>;
     fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision;
-    fn shared_keys(&self, request: &Request) -> Vec<u64>;
-    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket;
+    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, booking: &Booking) -> Ticket;
     fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket);
     fn on_done(&mut self, now: Millis, ticket: Ticket);
     fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome);
@@ -32,11 +32,8 @@ impl<P: Policy> Decider for Picker<P> {
     fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
         self.choose(now, rng, request)
     }
-    fn shared_keys(&self, request: &Request) -> Vec<u64> {
-        self.shared_keys(request).collect()
-    }
-    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, request: &Request) -> Ticket {
-        self.on_sent(now, endpoint, request)
+    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, booking: &Booking) -> Ticket {
+        self.on_sent(now, endpoint, booking)
     }
     fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
         self.on_first_byte(now, ticket);

@@ -10,7 +10,9 @@ use trimtab_loadtable::{
     EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
 };
 use trimtab_pick::baseline::PromptBlocks;
-use trimtab_pick::{EndpointId, EndpointLoad, Outcome, Request, Rng, Sends, State, Ticket};
+use trimtab_pick::{
+    Booking, EndpointId, EndpointLoad, Outcome, Request, Rng, Sends, State, Ticket,
+};
 
 use crate::clock::{Nanos, millis};
 use crate::decider::Decider;
@@ -42,6 +44,8 @@ pub(crate) struct Chosen {
     pub(crate) endpoints: Vec<EndpointId>,
     /// Predicted seconds until the prefill starts at the first of them.
     pub(crate) wait_s: Option<f64>,
+    /// The request as it was decided on.
+    pub(crate) booking: Booking,
 }
 
 #[derive(Debug)]
@@ -147,18 +151,22 @@ impl Proxy {
         self.decided += 1;
         self.changed = true;
         let decision = self.decider.choose(millis(now), &mut self.rng, request);
-        for key in self.decider.shared_keys(request) {
+        for key in decision.booking.shared_keys() {
             if self.prefixes.len() < REPORTED_PREFIXES || self.prefixes.contains_key(&key) {
                 *self.prefixes.entry(key).or_default() += 1;
             }
         }
         let Some(snapshot) = self.decider.snapshot() else {
-            return Chosen::default();
+            return Chosen {
+                booking: decision.booking,
+                ..Chosen::default()
+            };
         };
         let id = |index: &u32| Some(snapshot.endpoints().get(*index as usize)?.id);
         Chosen {
             endpoints: decision.choices.as_slice().iter().filter_map(id).collect(),
             wait_s: decision.wait_s,
+            booking: decision.booking,
         }
     }
 
@@ -194,9 +202,9 @@ impl Proxy {
         now: Nanos,
         (id, at): (EndpointId, usize),
         address: &str,
-        request: &Request,
+        booking: &Booking,
     ) -> Ticket {
-        let ticket = self.decider.on_sent(millis(now), id, request);
+        let ticket = self.decider.on_sent(millis(now), id, booking);
         let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
         self.tell(at, |line| {
             if line.address.is_empty() {

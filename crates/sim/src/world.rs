@@ -9,7 +9,7 @@ mod sync;
 use std::collections::HashMap;
 
 use trimtab_estimate::Sample;
-use trimtab_pick::{EndpointId, Request, Ticket};
+use trimtab_pick::{Booking, EndpointId, Ticket};
 use trimtab_workload::{Rng, Session, Turn};
 
 use crate::aggregator::Aggregator;
@@ -70,7 +70,7 @@ struct Job {
     /// The proxy has asked what became of it.
     asked: bool,
     /// The request, while the books have it elsewhere than it is.
-    astray: Option<Box<Request>>,
+    astray: Option<Box<Booking>>,
     /// Seconds to the first token as the decision had it; absent: the rule predicts nothing.
     predicted_s: Option<f64>,
     sent_at: Nanos,

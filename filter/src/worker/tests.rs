@@ -87,9 +87,10 @@ fn a_body_that_was_read_under_one_table_is_placed_under_the_key_of_the_next() {
     let facts = body.facts(facts::Ending::Whole, None);
     let prefix = |worker: &mut Worker| {
         let placed = worker.place(NOW, &config, Mode::Enforce, &head(), Some(&facts));
-        placed.placement.unwrap().request.prefix.unwrap().key
+        placed.placement.unwrap().booking.shared_keys().next()
     };
     let before = prefix(&mut worker);
+    assert!(before.is_some());
     assert_eq!(prefix(&mut worker), before);
     let mut next = table(1, 2, &["10.0.0.1:80", "10.0.0.2:80"]);
     next.placement_key = [9; 16];
@@ -121,7 +122,7 @@ fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
     assert_eq!(on(&worker, &first), (1, 0));
 
     let mut sent = worker
-        .on_moved(NOW, sent, other, &placement.request)
+        .on_moved(NOW, sent, other, &placement.booking)
         .unwrap();
     assert_eq!((on(&worker, &first), on(&worker, other)), ((0, 1), (1, 0)));
     worker.on_first_byte(NOW, &mut sent);
@@ -141,7 +142,7 @@ fn a_request_that_went_to_a_stranger_is_not_booked() {
     let (sent, _) = worker.on_sent(NOW, &placement);
     assert!(
         worker
-            .on_moved(NOW, sent, "10.9.9.9:1", &placement.request)
+            .on_moved(NOW, sent, "10.9.9.9:1", &placement.booking)
             .is_none()
     );
     assert!(worker.tally.report().iter().all(|line| line.in_flight == 0));

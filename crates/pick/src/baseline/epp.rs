@@ -5,7 +5,7 @@ mod prefixes;
 
 use super::decision;
 use crate::policy::{Policy, View};
-use crate::{Decision, EndpointId, EndpointLoad, Millis, Request, Rng, Snapshot};
+use crate::{Booking, Decision, EndpointId, EndpointLoad, Millis, Request, Rng, Snapshot};
 use alloc::collections::BTreeMap;
 use chains::Chains;
 pub use chains::PromptBlocks;
@@ -106,7 +106,7 @@ impl Epp {
 }
 
 impl Policy for Epp {
-    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, booking: &Booking) -> Decision {
         self.prefixes.forget_those_not_in(view.snapshot);
         if let Some(chains) = &mut self.chains {
             chains.forget_those_not_in(view.snapshot);
@@ -116,14 +116,14 @@ impl Policy for Epp {
         let queues = queues.fold((u64::MAX, 0), |(shortest, longest), queue| {
             (shortest.min(queue), longest.max(queue))
         });
-        let found = self.found(request);
+        let found = self.found(&booking.request);
         let scores = all
             .iter()
             .map(|index| (*index, self.score(view, *index, queues, &found)));
         decision(highest(scores, rng), all.len())
     }
 
-    fn expected_hit(&self, _: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
+    fn expected_hit(&self, snapshot: &Snapshot, booking: &Booking, index: u32) -> u32 {
         let Some(endpoint) = snapshot.endpoint(index) else {
             return 0;
         };
@@ -131,7 +131,7 @@ impl Policy for Epp {
             Some(chains) => chains.matched_tokens(endpoint.id),
             None => self
                 .prefixes
-                .matched_tokens(endpoint.id, &Prompt::of(request)),
+                .matched_tokens(endpoint.id, &Prompt::of(&booking.request)),
         }
     }
 
@@ -140,12 +140,14 @@ impl Policy for Epp {
         _: Millis,
         _: &Snapshot,
         endpoint: EndpointId,
-        request: &Request,
+        booking: &Booking,
         _: bool,
     ) {
         match &mut self.chains {
             Some(chains) => chains.on_sent(endpoint),
-            None => self.prefixes.on_sent(endpoint, &Prompt::of(request)),
+            None => self
+                .prefixes
+                .on_sent(endpoint, &Prompt::of(&booking.request)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{decision, draw};
 use crate::policy::{Policy, View};
-use crate::{Decision, Request, Rng};
+use crate::{Booking, Decision, Rng};
 
 /// Envoy's LEAST_REQUEST with equal weights and its default of two choices: two independent uniform draws, the one with
 /// fewer requests in flight wins, the first one a tie (`LeastRequestLoadBalancer::unweightedHostPickNChoices`).
@@ -13,7 +13,7 @@ use crate::{Decision, Request, Rng};
 pub struct LeastRequest;
 
 impl Policy for LeastRequest {
-    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Request) -> Decision {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Booking) -> Decision {
         let drawn = draw(view.snapshot, rng).zip(draw(view.snapshot, rng));
         let in_flight = |index| view.inflight.in_flight(index);
         let best = drawn.map(|(first, second)| {

@@ -28,7 +28,7 @@ pub use random::Random;
 pub use round_robin::RoundRobin;
 
 use crate::decision::Choices;
-use crate::{Decision, Reason, Rng, Snapshot};
+use crate::{Booking, Decision, Reason, Rng, Snapshot};
 
 /// The decision for `best`, of `candidates` that were weighed.
 fn decision(best: Option<u32>, candidates: usize) -> Decision {
@@ -43,6 +43,7 @@ fn decision(best: Option<u32>, candidates: usize) -> Decision {
         wait_s: None,
         candidates: u32::try_from(candidates).unwrap_or(u32::MAX),
         left_out: 0,
+        booking: Booking::default(),
     }
 }
 

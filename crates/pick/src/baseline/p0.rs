@@ -6,7 +6,7 @@ mod tests;
 use crate::candidates::{Candidate, Candidates, Origin, prefix_key};
 use crate::cost::{self, Demand};
 use crate::policy::{Policy, View};
-use crate::{Config, Decision, Millis, Request, Rng, Snapshot, fallback, weighing};
+use crate::{Booking, Config, Decision, Request, Rng, Snapshot, fallback, weighing};
 
 /// Endpoints drawn per request, different from each other and from those of the keys.
 const DRAWS: u32 = 2;
@@ -35,7 +35,8 @@ impl P0 {
 }
 
 impl Policy for P0 {
-    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, request: &Request) -> Decision {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, booking: &Booking) -> Decision {
+        let request = &booking.request;
         if view.snapshot.age_ms(view.now) <= self.config.table_max_age_ms {
             let demand = Demand::new(request, view.snapshot.pool());
             let candidates = gather(request, view.snapshot, rng);
@@ -47,7 +48,8 @@ impl Policy for P0 {
         }
     }
 
-    fn expected_hit(&self, _: Millis, snapshot: &Snapshot, request: &Request, index: u32) -> u32 {
+    fn expected_hit(&self, snapshot: &Snapshot, booking: &Booking, index: u32) -> u32 {
+        let request = &booking.request;
         let history = request.conversation.map_or(0, |conversation| {
             let lives_there = snapshot.rank(conversation.key, 0) == Some(index);
             if lives_there {

@@ -2,7 +2,7 @@
 
 use super::decision;
 use crate::policy::{Policy, View};
-use crate::{Decision, Request, Rng};
+use crate::{Booking, Decision, Rng};
 
 /// Power of two choices on the table (Mitzenmacher, How Useful Is Old Information, 2000): of two different endpoints
 /// drawn in proportion to speed the one with the shorter wait, as the table predicts it plus own work that its row has
@@ -14,7 +14,7 @@ use crate::{Decision, Request, Rng};
 pub struct PowerOfTwo;
 
 impl Policy for PowerOfTwo {
-    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Request) -> Decision {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Booking) -> Decision {
         let Some(first) = view.snapshot.sample(rng, &mut []) else {
             return decision(None, 0);
         };

@@ -2,7 +2,7 @@
 
 use super::{decision, draw};
 use crate::policy::{Policy, View};
-use crate::{Decision, Request, Rng};
+use crate::{Booking, Decision, Rng};
 
 /// Envoy's RANDOM: one of the endpoints that may be chosen, each with the same chance.
 ///
@@ -12,7 +12,7 @@ use crate::{Decision, Request, Rng};
 pub struct Random;
 
 impl Policy for Random {
-    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Request) -> Decision {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Booking) -> Decision {
         decision(draw(view.snapshot, rng), 1)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{decision, draw};
 use crate::policy::{Policy, View};
-use crate::{Decision, EndpointId, Request, Rng};
+use crate::{Booking, Decision, EndpointId, Rng};
 
 /// Envoy's ROUND_ROBIN with equal weights: the endpoints that may be chosen in the order of the list, from a random one on,
 /// so that proxies do not go in lock step (`RoundRobinLoadBalancer`, whose counter starts at a random seed).
@@ -22,7 +22,7 @@ struct Turn {
 }
 
 impl Policy for RoundRobin {
-    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Request) -> Decision {
+    fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Booking) -> Decision {
         let choosable = view.snapshot.choosable();
         let next = match self.last {
             None => draw(view.snapshot, rng),

@@ -150,7 +150,7 @@ fn compare(count_in_flight: bool) -> u32 {
             matched += u32::from(blocks.matched(&hashes, best) > 0);
             // Now and then the proxy sends it elsewhere.
             let to = if now.0 % 7 == 0 { at % 5 } else { best };
-            let _ = picker.on_sent(now, rows[to].id, &request);
+            let _ = picker.on_sent(now, rows[to].id, &decision.booking);
             blocks.add(&hashes, to);
             sent[to] += 1;
             if talks[at].key.is_none() {
@@ -207,7 +207,7 @@ fn between_tables_all_go_to_the_shortest_queue_unless_what_was_sent_is_counted()
         for _ in 0..400 {
             let best = first(&picker.choose(NOW, &mut rng, &prompt(10)));
             queues[best] += 1;
-            let _ = picker.on_sent(NOW, rows[best].id, &prompt(10));
+            let _ = picker.on_sent(NOW, rows[best].id, &prompt(10).into());
         }
         if count_in_flight {
             // 7 + 400 = 8 x 51 - 1.
@@ -223,7 +223,7 @@ fn between_tables_all_go_to_the_shortest_queue_unless_what_was_sent_is_counted()
 fn what_was_sent_after_a_row_was_taken_counts_until_a_table_has_a_younger_row() {
     let mut rows = pool(2);
     let (mut picker, sent_at) = (picker(Epp::new(true), &rows), Millis(NOW.0 + 10));
-    let ticket = picker.on_sent(sent_at, rows[0].id, &prompt(10));
+    let ticket = picker.on_sent(sent_at, rows[0].id, &prompt(10).into());
     picker.on_done(sent_at, ticket);
     assert_eq!(shares(&mut picker, &prompt(10), 100), [0.0, 1.0]);
     for (age_ms, counts) in [(15, true), (5, false)] {

@@ -41,7 +41,7 @@ fn fill(picker: &mut Picker<Epp>, mut blocks: u32) {
     let id = pool(2)[1].id;
     while blocks > 0 {
         let part = blocks.min(LONGEST);
-        let _ = picker.on_sent(NOW, id, &prompt(part * BLOCK + BLOCK - 1));
+        let _ = picker.on_sent(NOW, id, &prompt(part * BLOCK + BLOCK - 1).into());
         blocks -= part;
     }
 }
@@ -51,13 +51,13 @@ fn a_prompt_is_forgotten_when_more_than_31_250_blocks_came_after_its_last_use() 
     let remembered = shared(5, 100);
     for again in [false, true] {
         let mut picker = picker(Epp::new(false), &pool(4));
-        let _ = picker.on_sent(NOW, pool(2)[1].id, &remembered);
+        let _ = picker.on_sent(NOW, pool(2)[1].id, &remembered.into());
         assert!(is_remembered(&mut picker, &remembered));
         fill(&mut picker, KEPT - 100);
         assert!(is_remembered(&mut picker, &remembered));
         if again {
             // Used once more: it takes no more room, and is the newest.
-            let _ = picker.on_sent(NOW, pool(2)[1].id, &remembered);
+            let _ = picker.on_sent(NOW, pool(2)[1].id, &remembered.into());
             fill(&mut picker, KEPT - 100);
             assert!(is_remembered(&mut picker, &remembered));
         }
@@ -70,10 +70,10 @@ fn a_prompt_is_forgotten_when_more_than_31_250_blocks_came_after_its_last_use() 
 fn what_is_shorter_than_a_block_or_behind_256_of_them_takes_no_room() {
     let remembered = shared(5, 100);
     let mut picker = picker(Epp::new(false), &pool(4));
-    let _ = picker.on_sent(NOW, pool(2)[1].id, &remembered);
+    let _ = picker.on_sent(NOW, pool(2)[1].id, &remembered.into());
     fill(&mut picker, KEPT - 100 - LONGEST);
-    let _ = picker.on_sent(NOW, pool(2)[1].id, &prompt(u32::MAX));
-    (0..1_000).for_each(|_| drop(picker.on_sent(NOW, pool(2)[1].id, &prompt(BLOCK - 1))));
+    let _ = picker.on_sent(NOW, pool(2)[1].id, &prompt(u32::MAX).into());
+    (0..1_000).for_each(|_| drop(picker.on_sent(NOW, pool(2)[1].id, &prompt(BLOCK - 1).into())));
     assert!(is_remembered(&mut picker, &remembered));
     fill(&mut picker, 1);
     assert!(!is_remembered(&mut picker, &remembered));
@@ -83,7 +83,7 @@ fn what_is_shorter_than_a_block_or_behind_256_of_them_takes_no_room() {
 fn a_conversation_that_grows_takes_its_last_length_once() {
     let mut picker = picker(Epp::new(false), &pool(4));
     for blocks in 1..=100 {
-        let _ = picker.on_sent(NOW, pool(2)[1].id, &turn(9, blocks - 1, blocks));
+        let _ = picker.on_sent(NOW, pool(2)[1].id, &turn(9, blocks - 1, blocks).into());
     }
     let next = turn(9, 100, 101);
     fill(&mut picker, KEPT - 100);
@@ -95,7 +95,7 @@ fn a_conversation_that_grows_takes_its_last_length_once() {
 #[test]
 fn of_a_conversation_no_more_is_found_than_its_history() {
     let mut picker = picker(Epp::new(false), &pool(4));
-    let _ = picker.on_sent(NOW, pool(2)[1].id, &turn(9, 0, 100));
+    let _ = picker.on_sent(NOW, pool(2)[1].id, &turn(9, 0, 100).into());
     assert!(is_remembered(&mut picker, &turn(9, 1, 100)));
     assert!(!is_remembered(&mut picker, &turn(9, 0, 100)));
 }
@@ -105,7 +105,7 @@ fn an_endpoint_that_left_and_came_back_is_remembered_by_nobody() {
     let rows = pool(3);
     let mut picker = picker(Epp::new(false), &rows);
     for (row, key) in rows.iter().zip([4, 5, 6]) {
-        let _ = picker.on_sent(NOW, row.id, &shared(key, 10));
+        let _ = picker.on_sent(NOW, row.id, &shared(key, 10).into());
     }
     let without = [rows[0].clone(), rows[2].clone()];
     show(&mut picker, &without, NOW);

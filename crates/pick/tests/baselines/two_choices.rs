@@ -39,7 +39,7 @@ fn least_request_draws_with_replacement_so_that_the_busiest_of_n_gets_one_in_n_s
     let mut tickets = Vec::new();
     // In flight: 2, 0, 3, 1. Waits and speeds say the contrary and count for nothing.
     for (row, in_flight) in rows.iter().zip([2, 0, 3, 1]) {
-        tickets.extend((0..in_flight).map(|_| picker.on_sent(NOW, row.id, &prompt(10))));
+        tickets.extend((0..in_flight).map(|_| picker.on_sent(NOW, row.id, &prompt(10).into())));
     }
     // Of the 16 ordered pairs the one with k busier ones wins 2k + 1.
     let share = shares(&mut picker, &Request::default(), RUNS);
@@ -84,7 +84,7 @@ fn power_of_two_takes_the_shorter_wait_of_two_different_draws_by_speed() {
     let share = shares(&mut picker, &Request::default(), RUNS);
     assert_close(&share, &shorter_of_two(&speeds, &waits), TOLERANCE);
     // 1,500 tokens are 0.15 s there that the row has not seen: now it is behind the fifth, and stays so when they end.
-    let ticket = picker.on_sent(NOW, rows[1].id, &prompt(1_500));
+    let ticket = picker.on_sent(NOW, rows[1].id, &prompt(1_500).into());
     picker.on_done(NOW, ticket);
     let share = shares(&mut picker, &Request::default(), RUNS);
     let waits = [0.3, 0.25, 0.4, 0.1, 0.2];
@@ -97,11 +97,11 @@ fn power_of_two_tells_the_wait_it_went_by_where_that_is_known() {
     rows[0].wait_s = Some(0.25);
     rows[1].wait_s = None;
     let mut picker = picker(PowerOfTwo, &rows);
-    let _ = picker.on_sent(NOW, rows[0].id, &prompt(5_000));
+    let _ = picker.on_sent(NOW, rows[0].id, &prompt(5_000).into());
     // The unknown wait counts as the longest, 0.25 s, and is the shorter one now.
     let decision = picker.choose(NOW, &mut Rng::new(1), &Request::default());
     assert_eq!((first(&decision), decision.wait_s), (1, None));
-    let _ = picker.on_sent(NOW, rows[1].id, &prompt(8_000));
+    let _ = picker.on_sent(NOW, rows[1].id, &prompt(8_000).into());
     let decision = picker.choose(NOW, &mut Rng::new(1), &Request::default());
     assert_eq!((first(&decision), decision.wait_s), (0, Some(0.75)));
 }

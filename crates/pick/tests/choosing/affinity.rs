@@ -55,7 +55,7 @@ fn a_conversation_is_looked_for_where_it_went_and_others_are_told_of_it() {
     let choose = |picker: &mut Picker| first(&picker.choose(NOW, &mut Rng::new(1), &turn));
     assert_eq!((choose(&mut one), choose(&mut other)), (home, home));
 
-    let ticket = one.on_sent(NOW, endpoints[elsewhere].id, &turn);
+    let ticket = one.on_sent(NOW, endpoints[elsewhere].id, &turn.into());
     one.on_done(NOW, ticket);
     let mut told = Vec::new();
     one.take_moved(|key, endpoint| told.push((key, endpoint)));

@@ -47,7 +47,7 @@ impl World {
 
     fn send(&mut self, to: usize) -> Ticket {
         let id = self.endpoints[to].id;
-        self.picker.on_sent(self.now, id, &plain())
+        self.picker.on_sent(self.now, id, &plain().into())
     }
 
     fn end(&mut self, mut ticket: Ticket, outcome: Outcome) {
@@ -299,7 +299,7 @@ fn conversations_and_prefixes_of_an_ejected_endpoint_have_another_place_until_it
     );
     // A turn that was sent elsewhere is found there, also when the first place is back.
     let id = world.endpoints[stand_ins[0]].id;
-    let ticket = world.picker.on_sent(world.now, id, &talk);
+    let ticket = world.picker.on_sent(world.now, id, &talk.into());
     world.end(ticket, Outcome::Ok);
     let again = first(&world.picker.choose(world.now, &mut world.rng, &talk));
     assert_eq!(again, stand_ins[0]);
@@ -360,7 +360,7 @@ fn no_more_endpoints_are_remembered_than_there_is_room_for() {
     for number in 0..20_000_u64 {
         let id = trimtab_pick::EndpointId(number);
         for _ in 0..3 {
-            let mut ticket = world.picker.on_sent(world.now, id, &plain());
+            let mut ticket = world.picker.on_sent(world.now, id, &plain().into());
             world
                 .picker
                 .on_outcome(world.now, &mut ticket, Outcome::Reset);

@@ -17,7 +17,7 @@ fn own_requests_count_until_a_table_has_seen_them() {
         ..Request::default()
     };
     let id = |index: usize, picker: &Picker| picker.snapshot().unwrap().endpoints()[index].id;
-    let ticket = picker.on_sent(Millis(NOW.0 + 10), id(0, &picker), &long);
+    let ticket = picker.on_sent(Millis(NOW.0 + 10), id(0, &picker), &long.into());
     assert_eq!(shares(&mut picker, &plain(), 500), [0.0, 1.0]);
     // A table that came later but was taken before the send has not seen it; one taken after has.
     for (age_ms, expected) in [(200, [0.0, 1.0]), (20, [1.0, 0.0])] {
@@ -49,7 +49,7 @@ fn a_burst_between_two_tables_is_spread_over_the_pool() {
         let index = first(&picker.choose(NOW, &mut rng, &plain()));
         counts[index] += 1;
         let id = picker.snapshot().unwrap().endpoints()[index].id;
-        tickets.push(picker.on_sent(NOW, id, &plain()));
+        tickets.push(picker.on_sent(NOW, id, &plain().into()));
     }
     // Two choices on exact counts: the fullest is ahead of the mean by about log2(log2(10)), against 25 at random.
     assert!(
@@ -65,13 +65,13 @@ fn a_burst_between_two_tables_is_spread_over_the_pool() {
 fn requests_in_flight_survive_tables_without_their_endpoint_and_leave_nothing_behind() {
     let mut picker = Picker::new(Config::default());
     let here = endpoint(1, 0.0).id;
-    let before_any_table = picker.on_sent(NOW, here, &plain());
-    let stranger = picker.on_sent(NOW, EndpointId(99), &plain());
+    let before_any_table = picker.on_sent(NOW, here, &plain().into());
+    let stranger = picker.on_sent(NOW, EndpointId(99), &plain().into());
     picker.on_table(
         Rc::new(Snapshot::new(pool(&[0.0; 3]), PoolFacts::default(), NOW)),
         None,
     );
-    let mut after = picker.on_sent(NOW, here, &plain());
+    let mut after = picker.on_sent(NOW, here, &plain().into());
     let work: Vec<_> = picker
         .own_work()
         .map(|work| (work.endpoint, work.in_flight, work.pending_tokens))
@@ -108,7 +108,7 @@ fn own_prefill_that_has_not_shown_a_byte_lies_ahead_whatever_a_newer_table_says(
         ..Request::default()
     };
     let busy = picker.snapshot().unwrap().endpoints()[0].id;
-    let mut ticket = picker.on_sent(NOW, busy, &streamed);
+    let mut ticket = picker.on_sent(NOW, busy, &streamed.into());
     // The engine has it in its running batch, so the next table sees no queue; 0.8 s of prefill are still ahead.
     let later = Millis(NOW.0 + 1_000);
     let rows = pool(&[0.0, 0.4]);
@@ -133,7 +133,7 @@ fn a_whole_answers_first_byte_comes_too_late_to_tell_of_its_prefill() {
             ..Request::default()
         };
         let first_row = picker.snapshot().unwrap().endpoints()[0].id;
-        let ticket = picker.on_sent(NOW, first_row, &request);
+        let ticket = picker.on_sent(NOW, first_row, &request.into());
         let later = Millis(NOW.0 + 1_000);
         let rows = pool(&[0.0, 0.4]);
         picker.on_table(

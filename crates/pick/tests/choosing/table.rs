@@ -121,7 +121,7 @@ fn without_a_fresh_table_one_hot_key_overloads_nobody() {
         tickets.push(picker.on_sent(
             late,
             picker.snapshot().unwrap().endpoints()[index].id,
-            &plain(),
+            &plain().into(),
         ));
         // The bound of consistent hashing with bounded loads: ceil(1.25 x mean). 16 independent ranks miss one of 8
         // endpoints with 12 %, so the bound holds as long as those that are hit have room: 1.25 x 7 / 8 > 1.

@@ -33,7 +33,7 @@ fn decide<P: Policy>(
         let decision = picker.choose(now, &mut rng, request);
         check(&decision, endpoints)?;
         if let Some(index) = decision.choices.as_slice().first() {
-            let ticket = picker.on_sent(now, endpoints[*index as usize].id, request);
+            let ticket = picker.on_sent(now, endpoints[*index as usize].id, &decision.booking);
             picker.on_done(now, ticket);
         }
         decisions.push(decision);
@@ -95,7 +95,7 @@ proptest! {
                 let decision = picker.choose(now, &mut rng, &request);
                 check(&decision, &endpoints)?;
                 if let Some(index) = decision.choices.as_slice().last() {
-                    let ticket = picker.on_sent(now, endpoints[*index as usize].id, &request);
+                    let ticket = picker.on_sent(now, endpoints[*index as usize].id, &decision.booking);
                     picker.on_done(now, ticket);
                 }
             }
@@ -128,7 +128,7 @@ proptest! {
                 prop_assert!(2 * left_out <= choosable, "{} of {}", left_out, choosable);
                 prop_assert_eq!(decision.choices.as_slice().len(), (choosable - left_out).min(3));
                 decisions.push(decision);
-                let mut ticket = picker.on_sent(now, EndpointId(*to), request);
+                let mut ticket = picker.on_sent(now, EndpointId(*to), &decision.booking);
                 if *first_byte {
                     picker.on_first_byte(now, &mut ticket);
                 }
@@ -270,7 +270,7 @@ proptest! {
                     let rows = (number / 2..number).map(row).collect();
                     picker.on_table(Rc::new(Snapshot::new(rows, PoolFacts::default(), Millis(number))), None);
                 }
-                1 | 2 => open.push(picker.on_sent(Millis(number), EndpointId(number), &request)),
+                1 | 2 => open.push(picker.on_sent(Millis(number), EndpointId(number), &request.into())),
                 3 if !open.is_empty() => {
                     let at = at.index(open.len());
                     picker.on_first_byte(Millis(number), &mut open[at]);

@@ -4,7 +4,7 @@
 //! Left out: Envoy's own pauses between tries (12 ms on average before the first) and its outlier detection.
 
 use trimtab_engine::BLOCK_TOKENS;
-use trimtab_pick::{Outcome, Request, Ticket};
+use trimtab_pick::{Booking, Outcome, Ticket};
 use trimtab_workload::Turn;
 
 use super::jobs::End;
@@ -25,7 +25,7 @@ pub(super) struct Placed {
     pub(super) booked: usize,
     pub(super) ticket: Option<Ticket>,
     pub(super) asked: bool,
-    pub(super) astray: Option<Box<Request>>,
+    pub(super) astray: Option<Box<Booking>>,
     pub(super) predicted_s: Option<f64>,
 }
 
@@ -71,13 +71,14 @@ impl World<'_> {
         // The rest is of the answer.
         decider.read(chain.get(..blocks).unwrap_or(chain));
         let chosen = decider.choose(now, &request);
-        self.connect(proxy, &chosen, &request)
+        self.connect(proxy, &chosen)
     }
 
-    fn connect(&mut self, proxy: usize, chosen: &Chosen, request: &Request) -> Option<Placed> {
+    fn connect(&mut self, proxy: usize, chosen: &Chosen) -> Option<Placed> {
+        let booking = &chosen.booking;
         let now = self.agenda.now();
         let first = self.nth(proxy, chosen, 0)?;
-        let mut ticket = self.book(first, proxy, request)?;
+        let mut ticket = self.book(first, proxy, booking)?;
         let last = self.tried_last(proxy, chosen, first);
         let reached = self.listens(last);
         let decider = self.proxies.get_mut(proxy)?;
@@ -85,7 +86,7 @@ impl World<'_> {
         let asked = decider.watch.samples(now) || !reached;
         let mut booked = first;
         if asked && last != first {
-            ticket = self.move_books(now, proxy, (first, ticket), last, request)?;
+            ticket = self.move_books(now, proxy, (first, ticket), last, booking)?;
             booked = last;
         }
         let decider = self.proxies.get_mut(proxy)?;
@@ -105,7 +106,7 @@ impl World<'_> {
             predicted_s: predicted_s(decider, to, wait_s, &ticket),
             ticket: Some(ticket),
             asked,
-            astray: (booked != last).then(|| Box::new(*request)),
+            astray: (booked != last).then(|| Box::new(*booking)),
         })
     }
 
@@ -134,11 +135,11 @@ impl World<'_> {
     }
 
     /// The proxy sends the request to the endpoint; large placements are news. Absent: there is no such proxy or endpoint.
-    fn book(&mut self, server: usize, proxy: usize, request: &Request) -> Option<Ticket> {
+    fn book(&mut self, server: usize, proxy: usize, booking: &Booking) -> Option<Ticket> {
         let now = self.agenda.now();
         let decider = self.proxies.get_mut(proxy)?;
         let to = self.servers.get(server)?;
-        let ticket = decider.on_sent(now, (to.id, server), &to.address, request);
+        let ticket = decider.on_sent(now, (to.id, server), &to.address, booking);
         let reports = &self.scenario.reports;
         let gap_s = reports.news_gap_s.filter(|_| reports.enabled);
         if let Some(gap_s) = gap_s.filter(|_| ticket.is_news())
@@ -156,14 +157,14 @@ impl World<'_> {
         proxy: usize,
         (from, mut ticket): (usize, Ticket),
         to: usize,
-        request: &Request,
+        booking: &Booking,
     ) -> Option<Ticket> {
         let decider = self.proxies.get_mut(proxy)?;
         decider.watch.on_wrong(now);
         decider.on_outcome(now, &mut ticket, Outcome::ServerError);
         decider.on_done(now, from, ticket, true);
         let to_server = self.servers.get(to)?;
-        Some(decider.on_sent(now, (to_server.id, to), &to_server.address, request))
+        Some(decider.on_sent(now, (to_server.id, to), &to_server.address, booking))
     }
 
     /// While a proxy doubts it asks about answers under way too, and so finds those that a retry brought elsewhere.
@@ -173,12 +174,12 @@ impl World<'_> {
         if job.astray.is_none() || !proxy.is_some_and(|proxy| proxy.watch.doubts(now)) {
             return;
         }
-        let Some((request, ticket)) = job.astray.take().zip(job.ticket.take()) else {
+        let Some((booking, ticket)) = job.astray.take().zip(job.ticket.take()) else {
             return;
         };
         let started = !ticket.is_pending();
         let (from, to) = (job.booked, job.server);
-        job.ticket = self.move_books(now, job.proxy, (from, ticket), to, &request);
+        job.ticket = self.move_books(now, job.proxy, (from, ticket), to, &booking);
         job.booked = to;
         let proxy = self.proxies.get_mut(job.proxy);
         if let Some((proxy, ticket)) = proxy.zip(job.ticket.as_mut().filter(|_| started)) {

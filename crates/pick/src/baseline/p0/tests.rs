@@ -189,7 +189,7 @@ fn the_choice_is_the_cheapest_by_the_formula_of_keys_and_draws() {
                 ..Request::default()
             };
             let at = Millis(NOW.0 - u64::from(own.seen));
-            let _ = picker.on_sent(at, snapshot.endpoints()[own.to as usize].id, &plain);
+            let _ = picker.on_sent(at, snapshot.endpoints()[own.to as usize].id, &plain.into());
             sent.push(own);
         }
         picker.on_table(Rc::clone(&snapshot), None);
@@ -252,7 +252,8 @@ fn with_an_old_table_it_is_the_fallback() {
                 snapshot: &snapshot,
                 inflight: &inflight,
             };
-            let found = P0::new(Config::default()).choose(&view, &mut Rng::new(seed), &request);
+            let found =
+                P0::new(Config::default()).choose(&view, &mut Rng::new(seed), &request.into());
             let fallback = fallback::choose(&request, &snapshot, &inflight, &mut Rng::new(seed));
             assert_eq!(found == fallback, stale, "{age_ms} ms: {found:?}");
         }
