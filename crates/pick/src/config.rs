@@ -72,6 +72,9 @@ pub(crate) const NEWS_DELAY_S: f64 = 0.015;
 pub(crate) const LEAST_POURED: f64 = 4.0;
 /// Share of requests that continue a conversation from which first turns are worth remembering.
 pub(crate) const WORTH_TELLING: f64 = 0.05;
+/// Milliseconds for which conversations are looked for where their keys belonged before members changed: the pause between turns, with some to
+/// spare. What is found there is told, and known from then on.
+pub(crate) const FORMER_MS: u64 = 60_000;
 /// Seconds charged for a turn away from home where there are only conversations. With more, turns wait behind long prompts (0.2: the demo's fleet at
 /// 80 % load 1.5 times the oracle's p99 instead of 1.3); with none, noise moves conversations (1.5 instead of 1.2 times).
 pub(crate) const TELL_S: f64 = 0.06;

@@ -109,6 +109,11 @@ impl Placement {
             .or_else(|| self.slots.iter().copied().find(|owner| *owner != FREE))
             .map(usize::from)
     }
+
+    /// Who owns the first rank of `key`.
+    pub(crate) fn owner(&self, key: u64) -> Option<EndpointId> {
+        Some(self.shares.get(self.rank(key, 0)?)?.id)
+    }
 }
 
 /// The `attempt`-th slot in the order that belongs to `start`.

@@ -3,7 +3,7 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::config::UNCACHED_TOKENS;
+use crate::config::{FORMER_MS, UNCACHED_TOKENS};
 use crate::holders::Holders;
 use crate::level::Level;
 use crate::placement::{Member, Placement};
@@ -37,7 +37,31 @@ pub struct Snapshot {
     /// Shares of the pool's requests by shared beginning, ascending by key; absent: the publisher does not know.
     heat: Option<Rc<Vec<(u64, f32)>>>,
     placement: Rc<Placement>,
+    former: Option<Former>,
     by_id: Rc<[(EndpointId, u32)]>,
+}
+
+/// Where keys were before members came, went or changed their speed.
+#[derive(Debug, Clone)]
+struct Former {
+    placement: Rc<Placement>,
+    /// When that no longer tells where conversations are.
+    until: Millis,
+}
+
+impl Former {
+    /// While one change follows another, what was before the first stays: who went elsewhere since was told of.
+    fn after(previous: &Snapshot, placement: &Rc<Placement>, now: Millis) -> Option<Self> {
+        let known = previous.former.clone().filter(|former| now < former.until);
+        if Rc::ptr_eq(&previous.placement, placement) {
+            return known;
+        }
+        let before = known.map_or_else(|| Rc::clone(&previous.placement), |known| known.placement);
+        Some(Self {
+            placement: before,
+            until: Millis(now.0.saturating_add(FORMER_MS)),
+        })
+    }
 }
 
 impl Snapshot {
@@ -50,7 +74,8 @@ impl Snapshot {
     }
 
     /// The same as [`new`](Self::new), to the bit, from the table before where that saves work: while the endpoints and
-    /// who may be chosen stay the same, only what loads change is computed. Cost then: O(n).
+    /// who may be chosen stay the same, only what loads change is computed. Cost then: O(n). Where that changed, the new one also knows for a
+    /// while where conversations were.
     #[must_use]
     pub fn with_previous(
         endpoints: Vec<EndpointLoad>,
@@ -78,7 +103,9 @@ impl Snapshot {
         }
         let youngest = endpoints.iter().map(|endpoint| endpoint.age_ms).min();
         let mean_uncached_tokens = cost(pool.uncached_tokens).unwrap_or(UNCACHED_TOKENS);
+        let placement = Placement::new(&weighted, previous.map(|previous| &previous.placement));
         Self {
+            former: previous.and_then(|previous| Former::after(previous, &placement, arrived_at)),
             usable: Usable::new(members.clone(), &endpoints, &rows, mean_uncached_tokens),
             mean_uncached_tokens,
             holders: Rc::new(Holders::new(&endpoints, &members)),
@@ -90,7 +117,7 @@ impl Snapshot {
             members: Rc::new(members),
             left_out: Vec::new(),
             only_suspects,
-            placement: Placement::new(&weighted, previous.map(|previous| &previous.placement)),
+            placement,
             by_id: by_id(&endpoints, previous),
             endpoints: Rc::new(endpoints),
         }
@@ -117,6 +144,7 @@ impl Snapshot {
             holders: Rc::clone(&self.holders),
             heat: self.heat.clone(),
             placement: Rc::clone(&self.placement),
+            former: self.former.clone(),
             by_id: Rc::clone(&self.by_id),
             ..*self
         }
@@ -242,6 +270,13 @@ impl Snapshot {
     /// The place of `key`: where its first rank is, whether or not that is left out. O(1).
     pub(crate) fn place(&self, key: u64) -> Option<u32> {
         self.ranked(key, 0)
+    }
+
+    /// Where the place of `key` was before members changed, if that may still be chosen; absent: nothing has changed lately. O(log n).
+    pub(crate) fn former_place(&self, now: Millis, key: u64) -> Option<u32> {
+        let former = self.former.as_ref().filter(|former| now < former.until)?;
+        let index = self.index_of(former.placement.owner(key)?)?;
+        self.may_choose(index).then_some(index)
     }
 
     /// The `rank`-th endpoint of `key`; `None` when nothing may be chosen. Where that one is left out, a later rank stands in

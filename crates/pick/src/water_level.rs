@@ -11,7 +11,8 @@ use crate::policy::{Policy, View};
 use crate::price::{self, Busy};
 use crate::whereabouts::Whereabouts;
 use crate::{
-    Booking, Config, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback, row, weighing,
+    Booking, Config, Conversation, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback,
+    row, weighing,
 };
 
 /// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table by own
@@ -36,14 +37,34 @@ impl WaterLevel {
         }
     }
 
-    /// Where the request's conversation is: where its newest turn went, else its place; absent: it has none, or may not be chosen.
+    /// Where the request's conversation is: where its newest turn went, else its place, which for one that goes on may be that from before
+    /// members changed; absent: it has none, or may not be chosen.
     fn home(&self, now: Millis, snapshot: &Snapshot, request: &Request) -> Option<u32> {
-        let key = request.conversation?.key;
+        let Conversation {
+            key,
+            history_tokens,
+        } = request.conversation?;
         let seen = self.whereabouts.find(now, key);
         let seen = seen.and_then(|id| snapshot.index_of(id));
+        let former = || match history_tokens {
+            0 => None,
+            _ => snapshot.former_place(now, key),
+        };
         seen.filter(|index| snapshot.may_choose(*index))
+            .or_else(former)
             .or_else(|| snapshot.place(key))
             .filter(|index| snapshot.may_choose(*index))
+    }
+
+    /// Where everybody will look for the next turn, now and later; absent: not everybody in the same place.
+    fn known_place(now: Millis, snapshot: &Snapshot, key: u64) -> Option<EndpointId> {
+        let place = snapshot.place(key)?;
+        let former = snapshot.former_place(now, key);
+        let lasts = former.is_none_or(|former| former == place);
+        snapshot
+            .endpoint(place)
+            .filter(|_| lasts)
+            .map(|endpoint| endpoint.id)
     }
 }
 
@@ -111,9 +132,8 @@ impl Policy for WaterLevel {
             return;
         };
         let continues = conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;
-        let place = snapshot.place(conversation.key);
-        let place = place.and_then(|index| Some(snapshot.endpoint(index)?.id));
         let key = conversation.key;
+        let place = Self::known_place(now, snapshot, key);
         if continues && self.whereabouts.is_news(now, key, endpoint, place) {
             self.whereabouts.on_moved(now, key, endpoint);
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use trimtab_pick::{Adapter, Config, Picker, PoolFacts, Reason, Request, Rng, Snapshot};
+use trimtab_pick::{Adapter, Config, Millis, Picker, PoolFacts, Reason, Request, Rng, Snapshot};
 
 use crate::pool::{NOW, conversation, first, home, picker, plain, pool, prefix, shares};
 
@@ -72,6 +72,64 @@ fn a_conversation_is_looked_for_where_it_went_and_others_are_told_of_it() {
         None,
     );
     assert_eq!(rest[choose(&mut other)].id, endpoints[home].id);
+}
+
+#[test]
+fn who_joins_takes_no_conversation_that_goes_on_and_it_is_told_where_these_are() {
+    let after = pool(&[0.0; 12]);
+    let before = after[..8].to_vec();
+    let snapshot = |endpoints: &[_], at, previous: Option<&Snapshot>| {
+        let facts = PoolFacts::default();
+        Rc::new(Snapshot::with_previous(
+            endpoints.to_vec(),
+            facts,
+            at,
+            previous,
+        ))
+    };
+    let first_table = snapshot(&before, NOW, None);
+    let joined = snapshot(&after, NOW, Some(&first_table));
+    // Nothing but the clock has changed in the next one.
+    let later = Millis(NOW.0 + 59_000);
+    let joined = snapshot(&after, later, Some(&joined));
+    let mut moved = 0;
+    for key in 0..100 {
+        let (old, new) = (home(&before, key), home(&after, key));
+        let mut picker = Picker::new(Config::default());
+        picker.on_table(Rc::clone(&joined), None);
+        let turn = conversation(key, 3_000, 2_000);
+        let mut choose = |at| picker.choose(at, &mut Rng::new(1), &turn);
+        assert_eq!(first(&choose(Millis(NOW.0 + 60_000))), new);
+        let decision = choose(later);
+        assert_eq!(
+            (first(&decision), decision.reason),
+            (old, Reason::Conversation)
+        );
+        let ticket = picker.on_sent(later, after[old].id, &decision.booking);
+        picker.on_done(later, ticket);
+        let mut told = Vec::new();
+        picker.take_moved(|key, endpoint| told.push((key, endpoint)));
+        match old == new {
+            true => assert_eq!(told, []),
+            false => assert_eq!(told, [(key, after[old].id)]),
+        }
+        moved += usize::from(old != new);
+        // Those whose old place is gone, too, are where they belong now.
+        let rest: Vec<_> = after[1..].to_vec();
+        let mut other = Picker::new(Config::default());
+        other.on_table(snapshot(&rest, later, Some(&joined)), None);
+        let decision = other.choose(later, &mut Rng::new(1), &turn);
+        let expected = if old == 0 {
+            after[1 + home(&rest, key)].id
+        } else {
+            after[old].id
+        };
+        assert_eq!(rest[first(&decision)].id, expected);
+    }
+    assert!(
+        (20..50).contains(&moved),
+        "{moved} of 100, a third is expected"
+    );
 }
 
 #[test]
