@@ -20,6 +20,7 @@ mod fleet;
 mod forms;
 mod health;
 mod in_flight;
+mod leaving;
 mod placement;
 mod protocol;
 mod reload;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hyper::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use trimtab::process::Child;
 
@@ -24,6 +25,21 @@ pub(crate) struct ModelServer {
 }
 
 impl ModelServer {
+    /// Lets the process stand still: connections are taken, and nothing answers.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.unwrap(), signal).unwrap();
+    }
+
     /// Starts one. `speed`: relative to its hardware.
     pub(crate) async fn start(dir: &Path, name: &str, speed: f64) -> Self {
         let mut command = Command::new(TRIMTAB);
@@ -51,6 +67,9 @@ pub(crate) struct Fleet {
     pub(crate) stage: Stage,
     pub(crate) aggregator: Option<Child>,
     aggregator_address: SocketAddr,
+    /// Servers of the test itself.
+    others: Vec<SocketAddr>,
+    draining: Option<SocketAddr>,
     dir: TempDir,
 }
 
@@ -77,7 +96,7 @@ impl Fleet {
         text.push('\n');
         text.push_str(pool);
         std::fs::write(dir.path().join("aggregator.yaml"), text).unwrap();
-        write_pool(dir.path(), &addresses);
+        write_pool(dir.path(), &addresses, None);
         let aggregator = Some(start_aggregator(dir.path()));
         let stage = Stage::start(&addresses, aggregator_address, proxy).await;
         stage.placing().await;
@@ -86,6 +105,8 @@ impl Fleet {
             stage,
             aggregator,
             aggregator_address,
+            others: Vec::new(),
+            draining: None,
             dir,
         }
     }
@@ -140,16 +161,32 @@ impl Fleet {
         )
         .await;
         self.servers.push(server);
+        self.write_lists();
+    }
+
+    /// Adds a server of the test's own to the lists of both.
+    pub(crate) fn add_address(&mut self, address: SocketAddr) {
+        self.others.push(address);
+        self.write_lists();
+    }
+
+    /// Says in the aggregator's list that the server drains.
+    pub(crate) fn set_draining(&mut self, address: SocketAddr) {
+        self.draining = Some(address);
+        write_pool(self.dir.path(), &self.addresses(), self.draining);
+    }
+
+    fn write_lists(&self) {
         let addresses = self.addresses();
         self.stage.set_endpoints(&addresses);
-        write_pool(self.dir.path(), &addresses);
+        write_pool(self.dir.path(), &addresses, self.draining);
     }
 
     /// Takes the last server out of both lists and gives it to the caller, still running.
     pub(crate) fn remove_server(&mut self) -> ModelServer {
         let server = self.servers.pop().unwrap();
         let addresses = self.addresses();
-        write_pool(self.dir.path(), &addresses);
+        write_pool(self.dir.path(), &addresses, self.draining);
         self.stage.set_endpoints(&addresses);
         server
     }
@@ -185,7 +222,8 @@ impl Fleet {
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
-        self.servers.iter().map(|server| server.address).collect()
+        let servers = self.servers.iter().map(|server| server.address);
+        servers.chain(self.others.iter().copied()).collect()
     }
 }
 
@@ -197,11 +235,12 @@ fn start_aggregator(dir: &Path) -> Child {
     Child::spawn("aggregator", &command, &dir.join("aggregator.log")).unwrap()
 }
 
-fn write_pool(dir: &Path, addresses: &[SocketAddr]) {
-    let rows: String = addresses
-        .iter()
-        .map(|address| format!("- address: {address}\n"))
-        .collect();
+fn write_pool(dir: &Path, addresses: &[SocketAddr], draining: Option<SocketAddr>) {
+    let row = |address: &SocketAddr| {
+        let drains = draining == Some(*address);
+        format!("- address: {address}\n  draining: {drains}\n")
+    };
+    let rows: String = addresses.iter().map(row).collect();
     let partial = dir.join("pool.partial");
     std::fs::write(&partial, format!("endpoints:\n{rows}")).unwrap();
     std::fs::rename(&partial, dir.join("pool.yaml")).unwrap();
