@@ -8,6 +8,7 @@ use crate::own_speed::OwnSpeed;
 use crate::sample::{Adapters, Sample};
 use crate::speed::{Run, Speed};
 use crate::stall::Stall;
+use crate::turnover::Turnover;
 use crate::work::Work;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ pub(crate) struct Endpoint {
     /// Scrapes that failed since.
     pub(crate) failures: u32,
     pub(crate) work: Work,
+    pub(crate) turnover: Turnover,
     pub(crate) busy: Option<bool>,
     pub(crate) since: Since,
     pub(crate) backlog: Backlog,
@@ -57,6 +59,7 @@ impl Endpoint {
             sample: None,
             failures: 0,
             work: Work::default(),
+            turnover: Turnover::default(),
             busy: None,
             since: Since::default(),
             backlog: Backlog::default(),
@@ -85,6 +88,7 @@ impl Endpoint {
         });
         if let Some(interval) = interval {
             self.work.add(now, &interval);
+            self.turnover.add(&interval);
             self.found.on_page(now, &interval);
             self.see_limit(&interval, &sample);
             if interval.shows_progress() {
@@ -102,6 +106,7 @@ impl Endpoint {
             self.busy = None;
             self.resident = None;
             self.seen_limit = None;
+            self.turnover = Turnover::default();
             self.found = Found::default();
             self.stall.on_idle(now);
         }
@@ -114,7 +119,8 @@ impl Endpoint {
         interval
     }
 
-    /// Where requests wait through an interval in which nothing was prefilled and KV blocks were left, what they wait for is a slot.
+    /// Where requests wait through steps in which nothing was prefilled and KV blocks were left, what they wait for is a slot. What was
+    /// seen holds until more run: a batch that is not full for another reason shows less, and never more.
     fn see_limit(&mut self, interval: &Interval, sample: &Sample) {
         let running = sample.running.unwrap_or(0.0);
         if self.seen_limit.is_some_and(|limit| running > limit) {
@@ -124,11 +130,11 @@ impl Endpoint {
             .adapters
             .as_ref()
             .is_some_and(|adapters| !adapters.waiting.is_empty());
-        let is_full = interval.saturated == Some(true)
-            && interval.decode_only
-            && interval.step_tokens.is_some();
+        // While a long step goes on the page stands still, and so says nothing.
+        let stepped = interval.step_tokens.is_some_and(|steps| steps.count >= 1.0);
+        let is_full = interval.saturated == Some(true) && interval.decode_only && stepped;
         if is_full && !for_adapters && interval.running == Some(running) && running >= 1.0 {
-            self.seen_limit = Some(running);
+            self.seen_limit = Some(self.seen_limit.unwrap_or(0.0).max(running));
         }
     }
 

@@ -42,6 +42,7 @@ mod stall;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod turnover;
 mod work;
 
 pub use config::{EndpointSpec, PoolConfig};

@@ -1,28 +1,35 @@
 //! Queues in which requests wait for others to end: KV blocks or batch slots have run out, and not compute.
 
 use crate::endpoint::Endpoint;
-use crate::sample::Sample;
 
 /// From this share of KV blocks in use on, requests that wait most likely wait for blocks.
 const KV_TIGHT: f64 = 0.85;
-/// Requests per second that end at a busy endpoint at least, and the longest such wait that is reckoned with.
-const LEAST_ENDED_PER_S: f64 = 0.2;
+/// Requests per second that end at a busy endpoint of which nothing is known, and the longest such wait that is reckoned with.
+const UNKNOWN_ENDS_PER_S: f64 = 0.2;
 const MOST_WAIT_S: f64 = 60.0;
 
-/// Seconds that a queue takes which moves as requests end; 0 where requests wait for compute, or none waits.
-pub(crate) fn queue_s(endpoint: &Endpoint, waiting: f64) -> f64 {
-    let scraped = endpoint.sample.as_ref();
-    if !scraped.is_some_and(|(_, sample)| waits_for_ends(sample, endpoint.batch_limit())) {
-        return 0.0;
-    }
-    let ended_per_s = endpoint.work.ends.per_s().unwrap_or(0.0);
-    (waiting / ended_per_s.max(LEAST_ENDED_PER_S)).min(MOST_WAIT_S)
-}
-
-fn waits_for_ends(sample: &Sample, batch_limit: Option<f64>) -> bool {
-    let is_full = sample
-        .running
-        .zip(batch_limit)
-        .is_some_and(|(running, limit)| running >= limit);
-    sample.waiting > Some(0.0) && (is_full || sample.kv_used >= Some(KV_TIGHT))
+/// Seconds until a request could start that comes now, where a queue moves as requests end; 0 where requests wait for compute, or none waits.
+/// `running`, `waiting`: now. `output_tokens`: of a mean answer.
+pub(crate) fn queue_s(
+    endpoint: &Endpoint,
+    (waiting, running): (f64, f64),
+    output_tokens: f64,
+) -> f64 {
+    let turnover = &endpoint.turnover;
+    let until_s = |ends, running| {
+        let known = turnover.ends_per_s(running, output_tokens);
+        turnover.until_s(ends, known.unwrap_or(UNKNOWN_ENDS_PER_S))
+    };
+    let for_slot_s = endpoint
+        .batch_limit()
+        .map_or(0.0, |limit| until_s(waiting + 1.0 + running - limit, limit));
+    let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
+    let is_tight =
+        sample.is_some_and(|sample| sample.waiting > Some(0.0) && sample.kv_used >= Some(KV_TIGHT));
+    let for_blocks_s = if is_tight {
+        until_s(waiting, running)
+    } else {
+        0.0
+    };
+    for_slot_s.max(for_blocks_s).min(MOST_WAIT_S)
 }

@@ -229,11 +229,20 @@ impl<'a> Build<'a> {
         };
         let costs = costs.map(|costs| costs.of(endpoint));
         let costs = costs.as_ref();
+        let output_tokens = self.means.output_tokens.unwrap_or(UNKNOWN_OUTPUT_TOKENS);
+        let ends_per_s =
+            running.and_then(|running| endpoint.turnover.ends_per_s(running, output_tokens));
+        // Where slots count, those that proxies have sent and the server does not show yet wait as well.
+        let in_line = endpoint.batch_limit().and(flight).zip(running);
+        let behind = |waiting: f64| match in_line {
+            Some((flight, running)) => waiting.max(flight.pending as f64 - running),
+            None => waiting,
+        };
         let wait_s = waiting
             // Where it does not say what runs it may be full.
-            .filter(|_| running.is_some())
+            .zip(running)
             .zip(costs)
-            .map(|(waiting, costs)| {
+            .map(|((waiting, running), costs)| {
                 let prefill_s = match flight {
                     Some(flight) => self.reported_s(endpoint, waiting, &flight, costs),
                     None => {
@@ -241,7 +250,11 @@ impl<'a> Build<'a> {
                             + self.busy_s(endpoint, costs)
                     }
                 };
-                prefill_s.max(memory::queue_s(endpoint, waiting))
+                prefill_s.max(memory::queue_s(
+                    endpoint,
+                    (behind(waiting), running),
+                    output_tokens,
+                ))
             });
         let count = |value: Option<f64>| value.map(whole);
         Row {
@@ -251,7 +264,7 @@ impl<'a> Build<'a> {
             class: costs.map(|costs| costs.index),
             age_ms: whole(self.age(endpoint).as_secs_f64() * 1_000.0),
             wait_ms: wait_s.map(|wait_s| whole(wait_s * 1_000.0)),
-            waiting: count(waiting),
+            waiting: count(waiting.map(behind)),
             running: count(running),
             kv_used: sample.and_then(|s| s.kv_used).map(|used| used as f32),
             prefill_busy: endpoint.busy,
@@ -261,7 +274,7 @@ impl<'a> Build<'a> {
             kv_blocks: count(sample.and_then(|s| s.kv_blocks)),
             kv_block_tokens: count(sample.and_then(|s| s.kv_block_tokens)),
             batch_limit: count(endpoint.batch_limit()),
-            ends_per_1000_s: endpoint.work.ends.per_s().map(|ends| whole(ends * 1_000.0)),
+            ends_per_1000_s: ends_per_s.map(|ends| whole(ends * 1_000.0)),
             found_permille: self
                 .found_share(endpoint)
                 .map(|share| whole(share * 1_000.0)),

@@ -78,8 +78,9 @@ pub(crate) const FORMER_MS: u64 = 60_000;
 /// Seconds charged for a turn away from home where there are only conversations. With more, turns wait behind long prompts (0.2: the demo's fleet at
 /// 80 % load 1.5 times the oracle's p99 instead of 1.3); with none, noise moves conversations (1.5 instead of 1.2 times).
 pub(crate) const TELL_S: f64 = 0.06;
-/// Requests that end per second at a busy endpoint at least, and the longest wait for room that is reckoned with, in seconds.
-pub(crate) const LEAST_ENDS_PER_S: f64 = 0.2;
+/// Requests that end per second at an endpoint, where it does not say and at least; and the longest wait for room that is reckoned with, in seconds.
+pub(crate) const UNKNOWN_ENDS_PER_S: f64 = 0.2;
+pub(crate) const LEAST_ENDS_PER_S: f64 = 0.02;
 pub(crate) const MOST_ROOM_S: f64 = 60.0;
 /// Share of KV blocks in use at which an endpoint counts as busy as the average one.
 pub(crate) const KV_COMFORT: f64 = 0.6;

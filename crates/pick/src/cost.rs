@@ -81,13 +81,16 @@ pub(crate) fn start_s(row: &Row, demand: &Demand, inflight: &InFlight, index: u3
 }
 
 /// Seconds until the endpoint has room for a request that needs `tokens` of KV cache and a slot in the batch: requests that lack
-/// either wait for others to end and not for prefill. `unseen`: own sends that the row has not seen, and their prompt tokens.
+/// either wait for others to end and not for prefill. `unseen`: own sends that the row has not seen, and their prompt tokens. Where others
+/// wait for slots already the row's wait has them.
 pub(crate) fn room_s(row: &Row, tokens: f64, unseen: (f64, f64)) -> f64 {
     let room = &row.room;
     let lacking = tokens + unseen.1 - room.tokens;
-    let slots = 1.0 + unseen.0 - room.slots;
     let tokens_s = (lacking / room.tokens_per_s).max(0.0);
-    let slots_s = (slots / room.ends_per_s).max(0.0);
+    let slots_s = match room.slots < 1.0 {
+        true => row.wait_s + unseen.0 / room.ends_per_s,
+        false => ((1.0 + unseen.0 - room.slots) / room.ends_per_s).max(0.0),
+    };
     tokens_s.max(slots_s).min(MOST_ROOM_S)
 }
 

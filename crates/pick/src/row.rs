@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::config::{FOUND_LEAST, KV_COMFORT, LEAST_ENDS_PER_S, PREFILL_TOKENS_PER_S};
+use crate::config::{
+    FOUND_LEAST, KV_COMFORT, LEAST_ENDS_PER_S, PREFILL_TOKENS_PER_S, UNKNOWN_ENDS_PER_S,
+};
 use crate::{EndpointLoad, PoolFacts};
 
 /// One endpoint's signals with every gap filled to its disadvantage: an endpoint must never win because a signal is
@@ -42,7 +44,7 @@ pub(crate) struct Room {
     pub(crate) tokens_per_s: f64,
     /// Sequences that the batch takes besides those that run and wait.
     pub(crate) slots: f64,
-    /// Requests that end per second.
+    /// Requests that end per second where no slot is left.
     pub(crate) ends_per_s: f64,
 }
 
@@ -61,9 +63,8 @@ impl Room {
     /// `prompt_tokens`: of a mean request, which is what each waiting one will take.
     fn of(endpoint: &EndpointLoad, prompt_tokens: f64) -> Self {
         let (waiting, running) = (count(endpoint.waiting), count(endpoint.running));
-        let ends_per_s = cost(endpoint.ends_per_s)
-            .unwrap_or(0.0)
-            .max(LEAST_ENDS_PER_S);
+        let ends_per_s =
+            cost(endpoint.ends_per_s).map_or(UNKNOWN_ENDS_PER_S, |ends| ends.max(LEAST_ENDS_PER_S));
         let kv = speed(endpoint.kv_tokens).zip(cost(endpoint.kv_used));
         let (tokens, tokens_per_s) = kv.map_or((f64::INFINITY, 1.0), |(all, used)| {
             let used = all * used.min(1.0);
@@ -71,11 +72,16 @@ impl Room {
             (free, (ends_per_s * used / running.max(1.0)).max(1.0))
         });
         let limit = endpoint.batch_limit.map_or(f64::INFINITY, f64::from);
+        // Who lacks a slot waits for those of a full batch.
+        let crowding = match limit.is_finite() {
+            true => (limit / running.max(1.0)).max(1.0),
+            false => 1.0,
+        };
         Self {
             tokens,
             tokens_per_s,
             slots: limit - running - waiting,
-            ends_per_s,
+            ends_per_s: ends_per_s * crowding,
         }
     }
 }
@@ -214,7 +220,11 @@ mod tests {
             (room.tokens_per_s - 500.0).abs() < 1e-3,
             "twenty hold 5,000, two of them end per second"
         );
-        assert_eq!((room.slots, room.ends_per_s), (42.0, 2.0));
+        assert_eq!(
+            (room.slots, room.ends_per_s),
+            (42.0, 2.0 * 64.0 / 20.0),
+            "64 run while no slot is left"
+        );
         let silent = rows(&[EndpointLoad::default()], &pool)[0].room;
         assert_eq!(
             (silent.tokens, silent.slots),

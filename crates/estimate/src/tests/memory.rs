@@ -117,3 +117,46 @@ fn a_queue_behind_a_full_batch_that_only_decodes_shows_the_limit_and_moves_as_re
     };
     assert_eq!(after(51, &said, decoding).batch_limit, Some(64));
 }
+
+#[test]
+fn a_page_that_stands_still_in_a_long_step_shows_no_limit_and_a_limit_is_not_forgotten_when_fewer_run()
+ {
+    let queue = |running: f64| Sample {
+        waiting: Some(2.0),
+        running: Some(running),
+        ..Sample::default()
+    };
+    assert_eq!(after(5, &queue(2.0), |_| decoding(0.0)).batch_limit, None);
+    // Four run while the batch is full; then two, one of whose successors is held up for a moment.
+    let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
+    let spec = EndpointSpec {
+        address: A.into(),
+        ..EndpointSpec::default()
+    };
+    let _ = pool.set_endpoints(Duration::ZERO, vec![spec]);
+    let (mut at, mut steps, mut tokens) = (Duration::ZERO, 0.0, 0.0);
+    let mut limit = |running: f64| {
+        for _ in 0..4 {
+            at += Duration::from_millis(200);
+            steps += 10.0;
+            tokens += 10.0 * running;
+            let counters = Counters {
+                prompt_tokens: Some(1_000.0),
+                step_tokens: Some(SumCount {
+                    sum: tokens,
+                    count: steps,
+                }),
+                ..Counters::default()
+            };
+            let sample = Sample {
+                counters,
+                ..queue(running)
+            };
+            pool.on_sample(at, A, sample);
+        }
+        pool.table(at).endpoints[0].batch_limit
+    };
+    assert_eq!(limit(4.0), Some(4));
+    assert_eq!(limit(2.0), Some(4));
+    assert_eq!(limit(6.0), Some(6), "more ran than was thought to fit");
+}
