@@ -139,7 +139,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     .expect("a choice comes from a table")
                     .endpoints()[*first as usize]
                     .id;
-                open.push(picker.on_sent(Millis(now), id, &request));
+                open.push(picker.on_sent(Millis(now), id, &decision.booking));
             }
             Step::FirstByte { ticket } if !open.is_empty() => {
                 let at = usize::from(ticket) % open.len();
