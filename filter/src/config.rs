@@ -249,6 +249,8 @@ fn role(name: &str) -> Result<Role, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::Config;
 
     impl Config {
@@ -295,6 +297,36 @@ mod tests {
             );
         }
         assert_eq!(problems.len(), 8, "{text:#?}");
+    }
+
+    /// Names in the first column of the tables of filter/SETTINGS.md.
+    fn documented() -> BTreeSet<&'static str> {
+        let lines = include_str!("../SETTINGS.md").lines();
+        let rows = lines.filter_map(|line| line.strip_prefix("| `"));
+        rows.filter_map(|row| Some(row.split_once('`')?.0))
+            .collect()
+    }
+
+    /// What the answer to an unknown field says is known where it stands.
+    fn known(json: &str) -> BTreeSet<String> {
+        let problems = Config::parse(json.as_bytes()).unwrap_err().to_string();
+        let lists = problems.split("known here: ").skip(1);
+        let names = lists.flat_map(|list| list.split(['\n', ';']).next().unwrap_or("").split(", "));
+        names
+            .map(|name| {
+                name.trim_matches(|c: char| !c.is_ascii_lowercase())
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_setting_is_documented_and_nothing_else() {
+        let all = known(
+            r#"{"x": 1, "pools": [{"pool": "p", "x": 1}], "aggregator": {"x": 1}, "destination": {"x": 1}}"#,
+        );
+        let all: BTreeSet<&str> = all.iter().map(String::as_str).collect();
+        assert_eq!(documented(), all);
     }
 
     #[test]
