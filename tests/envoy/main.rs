@@ -19,6 +19,7 @@ mod ends;
 mod fleet;
 mod forms;
 mod health;
+mod idle;
 mod in_flight;
 mod leaving;
 mod placement;
