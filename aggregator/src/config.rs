@@ -84,6 +84,8 @@ pub struct Scrape {
     pub timeout: Duration,
     /// Path of the page, with an optional query.
     pub path: String,
+    /// File with a token that is sent as `Authorization: Bearer`; absent: none is.
+    pub bearer_token_file: Option<PathBuf>,
     /// Which engine it is; absent: told from the page.
     pub engine: Option<&'static Engine>,
     /// Largest page in bytes.
@@ -102,6 +104,7 @@ impl Default for Scrape {
             idle_interval: interval,
             timeout: Duration::from_secs(1),
             path: "/metrics".into(),
+            bearer_token_file: None,
             engine: None,
             max_page_bytes: 4 * 1024 * 1024,
             concurrency: 256,
@@ -285,6 +288,11 @@ impl Scrape {
             path: path
                 .hint("write a path like /metrics")
                 .default(default.path),
+            bearer_token_file: s
+                .string("bearer_token_file")
+                .max_bytes(4096)
+                .optional()
+                .map(PathBuf::from),
             engine: s.string("engine").one_of(&engines).default(None),
             max_page_bytes: s
                 .usize("max_page_bytes")

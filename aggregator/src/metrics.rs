@@ -66,7 +66,7 @@ impl<const N: usize> Labelled<N> {
 #[derive(Debug)]
 pub(crate) struct PoolMetrics {
     pub(crate) pool: String,
-    pub(crate) scrapes: Labelled<8>,
+    pub(crate) scrapes: Labelled<11>,
     pub(crate) whole_pages: Number,
     pub(crate) scrape_bytes: Number,
     scrape_us: Number,
@@ -96,6 +96,9 @@ impl PoolMetrics {
                 "connect",
                 "timeout",
                 "status",
+                "redirect",
+                "compressed",
+                "token",
                 "too_large",
                 "broken",
                 "no_signals",

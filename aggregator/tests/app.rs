@@ -86,6 +86,10 @@ async fn each_failure_costs_its_own_row_and_is_counted_by_reason() {
         (Scenario::Dripping, "timeout"),
         (Scenario::Huge, "too_large"),
         (Scenario::Failing, "status"),
+        (Scenario::Locked, "status"),
+        (Scenario::MovedAway, "redirect"),
+        (Scenario::Circling, "redirect"),
+        (Scenario::Compressed, "compressed"),
         (Scenario::Garbage, "broken"),
         (Scenario::CutShort, "broken"),
         (Scenario::Foreign, "no_signals"),
@@ -110,6 +114,38 @@ async fn each_failure_costs_its_own_row_and_is_counted_by_reason() {
             .await;
         assert!(counted >= 3.0, "{scenario:?}: {counted}");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_has_moved_on_its_own_host_is_followed() {
+    let fake = Fake::start(Scenario::Moved).await;
+    let app = Running::with(&[&fake]).await;
+    let row = app.row(fake.address, |row| row.state == State::Ready).await;
+    assert_eq!(row.running, Some(2));
+}
+
+#[tokio::test]
+async fn a_page_behind_a_token_is_read_with_the_one_in_the_file_as_it_is_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let fake = Fake::start(Scenario::Locked).await;
+    let app = Running::start(&format!(
+        "- {{name: chat, discovery: {{endpoints: [{{address: '{}'}}]}}, scrape: {{interval: 20ms, bearer_token_file: '{}'}}}}\n",
+        fake.address,
+        file.display()
+    ))
+    .await;
+    let scrapes = |result: &str| format!("scrapes_total{{pool=\"chat\",result=\"{result}\"}}");
+    let (missing, refused) = (scrapes("token"), scrapes("status"));
+    eventually("the file is missed", async || {
+        app.metric(&missing).await >= 1.0
+    })
+    .await;
+    std::fs::write(&file, "another\n").unwrap();
+    eventually("it is refused", async || app.metric(&refused).await >= 1.0).await;
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let row = app.row(fake.address, |row| row.state == State::Ready).await;
+    assert_eq!(row.running, Some(2));
 }
 
 #[tokio::test]

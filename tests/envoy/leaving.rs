@@ -1,6 +1,8 @@
-//! Servers that leave: one that drains is left by the conversations that live there, one that hangs by everybody.
+//! Servers that leave: one that drains is left by the conversations that live there, one that hangs or sleeps by everybody.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -179,4 +181,59 @@ async fn an_engine_that_stands_still_behind_a_page_that_answers_is_left_within_t
     assert_eq!(row["state"], "suspect", "{row}");
     first.abort();
     others.abort();
+}
+
+/// The lines that vLLM adds where it may be sent to sleep.
+fn sleep_state(sleeps: bool) -> String {
+    let [awake, asleep] = [u8::from(!sleeps), u8::from(sleeps)];
+    let state = |name, value| {
+        format!("vllm:engine_sleep_state{{model_name=\"m\",sleep_state=\"{name}\"}} {value}\n")
+    };
+    let help = "# TYPE vllm:engine_sleep_state gauge\n".to_owned();
+    help + &state("awake", awake) + &state("weights_offloaded", asleep) + &state("discard_all", 0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_sleeps_gets_nothing_until_it_is_awake_also_when_most_sleep() {
+    let sleeps = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&sleeps);
+    let page =
+        get(async move || STANDING_PAGE.to_owned() + &sleep_state(asked.load(Ordering::SeqCst)));
+    let router = Router::new()
+        .route("/metrics", page)
+        .fallback(post(async || r#"{"choices":[]}"#));
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let sleepers = [
+        Server::start_at(any, router.clone()).await,
+        Server::start_at(any, router).await,
+    ];
+    let mut fleet = Fleet::start(&[1.0]).await;
+    for sleeper in &sleepers {
+        fleet.add_address(sleeper.address);
+    }
+    let proxy = fleet.stage.address;
+    let sent = async || {
+        fleet.sent_to(sleepers[0].address).await + fleet.sent_to(sleepers[1].address).await
+    };
+    eventually("they get requests", async || {
+        ask_for(proxy, Duration::from_millis(500)).await;
+        (sent().await > 0).then_some(())
+    })
+    .await;
+    sleeps.store(true, Ordering::SeqCst);
+    eventually("the table says that they get nothing", async || {
+        let row = fleet.row(sleepers[0].address).await;
+        (row["state"] == "draining").then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = sent().await;
+    assert_eq!(ask_for(proxy, Duration::from_secs(2)).await, 0);
+    assert_eq!(sent().await, before);
+    sleeps.store(false, Ordering::SeqCst);
+    eventually("they get requests again", async || {
+        ask_for(proxy, Duration::from_millis(500)).await;
+        (sent().await > before).then_some(())
+    })
+    .await;
 }

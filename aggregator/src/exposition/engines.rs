@@ -73,6 +73,8 @@ pub struct Engine {
     pub(crate) ttft_s: &'static [Totals],
     pub(crate) itl_s: &'static [Totals],
     pub(crate) e2e_s: &'static [Totals],
+    /// Above 0 while the engine serves.
+    pub(crate) awake: &'static [Source],
     /// Series with the labels `running_lora_adapters`, `waiting_lora_adapters`, `max_lora` and a time as value.
     pub(crate) adapters: &'static [&'static str],
 }
@@ -97,6 +99,7 @@ const NOTHING: Engine = Engine {
     ttft_s: &[],
     itl_s: &[],
     e2e_s: &[],
+    awake: &[],
     adapters: &[],
 };
 
@@ -131,6 +134,8 @@ const VLLM: Engine = Engine {
         "vllm_time_per_output_token_seconds"
     ],
     e2e_s: totals!["vllm_e2e_request_latency_seconds"],
+    // 0 after `POST /sleep`: weights or all memory given away.
+    awake: &[only("vllm_engine_sleep_state", "sleep_state", "awake")],
     adapters: &["vllm_lora_requests_info"],
     ..NOTHING
 };
@@ -312,6 +317,7 @@ impl Engine {
             self.prefix_hits,
             self.generation_tokens,
             self.finished,
+            self.awake,
         ];
         let totals = [self.step_tokens, self.ttft_s, self.itl_s, self.e2e_s];
         single

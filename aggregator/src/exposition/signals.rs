@@ -2,7 +2,7 @@
 
 use super::engines::{Engine, START_TIME, Source, Totals};
 use super::lines::{Page, Series};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
 
@@ -93,6 +93,7 @@ impl<'p> Found<'p> {
             kv_block_tokens: max(engine.kv_block_tokens),
             batch_limit: sum(engine.batch_limit),
             queued_tokens: sum(engine.queued_tokens),
+            awake: max(engine.awake).map(|awake| awake > 0.0),
             start_time_s: self.fold(
                 self.named(START_TIME)
                     .iter()
@@ -198,20 +199,17 @@ enum Fold {
     Max,
 }
 
-/// Keeps one series of those that differ only in copy labels: of processes the newest, of ranks the first.
+/// Keeps one series of those that differ only in copy labels, and of those that do not differ: of processes the newest, else the first.
 fn one_of_copies<'s, 'p>(values: Vec<(&'s Series<'p>, f64)>) -> Vec<(&'s Series<'p>, f64)> {
     let [tp, pp, ep] = COPIES;
     let copies = [tp, pp, ep, PROCESS];
-    let any = |series: &Series<'p>| copies.iter().any(|label| series.label(label).is_some());
-    if !values.iter().any(|(series, _)| any(series)) {
-        return values;
-    }
     let pid = |series: &Series<'p>| {
         series
             .label(PROCESS)
             .and_then(|pid| pid.parse::<u64>().ok())
     };
-    let mut kept: HashMap<Vec<(&'p str, &'s str)>, (&'s Series<'p>, f64)> = HashMap::new();
+    // In an order of its own, so that the same page gives the same sum to the bit.
+    let mut kept: BTreeMap<Vec<(&'p str, &'s str)>, (&'s Series<'p>, f64)> = BTreeMap::new();
     for (series, value) in values {
         let one = kept
             .entry(series.identity(&copies))
@@ -279,6 +277,40 @@ sglang:token_usage{dp_rank=\"1\",tp_rank=\"0\"} 0.75
     fn the_newest_process_speaks_for_a_server_that_lost_one() {
         let page = "trtllm_num_requests_running{pid=\"9\"} 50\ntrtllm_num_requests_running{pid=\"12\"} 2\n";
         assert_eq!(sample(page).running, Some(2.0));
+    }
+
+    #[test]
+    fn a_series_that_stands_twice_counts_once() {
+        let page = "\
+vllm:num_requests_running{engine=\"0\",model_name=\"m\"} 3
+vllm:num_requests_running{model_name=\"m\",engine=\"0\"} 3
+vllm:num_requests_running{engine=\"1\",model_name=\"m\"} 4
+";
+        assert_eq!(sample(page).running, Some(7.0));
+    }
+
+    #[test]
+    fn an_engine_says_whether_it_sleeps() {
+        let page = |first: u8, second: u8| {
+            let state = |engine: u8, awake| {
+                let asleep = 1 - awake;
+                format!(
+                    "vllm:engine_sleep_state{{engine=\"{engine}\",sleep_state=\"awake\"}} {awake}\n\
+                     vllm:engine_sleep_state{{engine=\"{engine}\",sleep_state=\"weights_offloaded\"}} {asleep}\n"
+                )
+            };
+            format!(
+                "vllm:num_requests_running 0\n{}{}",
+                state(0, first),
+                state(1, second)
+            )
+        };
+        let awake = |first, second| sample(&page(first, second)).awake;
+        assert_eq!(
+            (awake(0, 0), awake(1, 0), awake(1, 1)),
+            (Some(false), Some(true), Some(true))
+        );
+        assert_eq!(sample("vllm:num_requests_running 0\n").awake, None);
     }
 
     #[test]

@@ -3,11 +3,16 @@
 use crate::config::Scrape;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::header::{ACCEPT, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
-use hyper::{Request, Uri};
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, LOCATION,
+    TRANSFER_ENCODING, USER_AGENT,
+};
+use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::path::Path;
 use std::time::Duration;
 
 /// Keeps one connection per target open between scrapes.
@@ -17,6 +22,9 @@ pub(crate) type Client = legacy::Client<HttpConnector, Empty<Bytes>>;
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4");
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("trimtab-aggregator/", env!("CARGO_PKG_VERSION")));
+
+/// From one path of a server to the next; `/metrics` to `/metrics/` is one.
+const MOST_REDIRECTS: usize = 3;
 
 /// A client for all targets.
 pub(crate) fn client() -> Client {
@@ -44,8 +52,16 @@ pub(crate) enum Failure {
     Connect(String),
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
-    #[error("status {0}; check `scrape.path` and that the server exports metrics")]
+    #[error("status {0}; {hint}", hint = hint(*.0))]
     Status(u16),
+    #[error(
+        "the server sends us to {0:?}, which is not on the same host, or to another page each time; set `scrape.path`"
+    )]
+    Redirect(String),
+    #[error("the page is compressed ({0}), which nobody asked for; turn that off for this page")]
+    Compressed(String),
+    #[error("`scrape.bearer_token_file` {0}: {1}")]
+    Token(String, String),
     #[error("the page is larger than {0} bytes; raise `scrape.max_page_bytes`")]
     TooLarge(usize),
     #[error("the answer broke off: {0}")]
@@ -56,12 +72,23 @@ pub(crate) enum Failure {
     NoSignals(usize),
 }
 
+/// What an operator can do about a status.
+fn hint(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "the page is for those who say who they are; set `scrape.bearer_token_file`",
+        _ => "check `scrape.path` and that the server exports metrics",
+    }
+}
+
 impl Failure {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
             Self::Timeout(_) => "timeout",
             Self::Status(_) => "status",
+            Self::Redirect(_) => "redirect",
+            Self::Compressed(_) => "compressed",
+            Self::Token(..) => "token",
             Self::TooLarge(_) => "too_large",
             Self::Broken(_) => "broken",
             Self::NoSignals(_) => "no_signals",
@@ -69,33 +96,100 @@ impl Failure {
     }
 }
 
-/// Fetches a page within the settings' timeout and size.
+/// Fetches a page within the settings' timeout and size, also where the server names another path of its own for it.
 pub(crate) async fn get(client: &Client, uri: &Uri, settings: &Scrape) -> Result<Answer, Failure> {
-    match tokio::time::timeout(
-        settings.timeout,
-        request(client, uri, settings.max_page_bytes),
-    )
-    .await
-    {
+    match tokio::time::timeout(settings.timeout, follow(client, uri, settings)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Failure::Timeout(settings.timeout)),
     }
 }
 
-async fn request(client: &Client, uri: &Uri, max_bytes: usize) -> Result<Answer, Failure> {
+async fn follow(client: &Client, uri: &Uri, settings: &Scrape) -> Result<Answer, Failure> {
+    let credentials = match &settings.bearer_token_file {
+        Some(file) => Some(credentials(file).await?),
+        None => None,
+    };
+    let mut at = uri.clone();
+    for _ in 0..=MOST_REDIRECTS {
+        let response = request(client, &at, credentials.as_ref()).await?;
+        match redirection(&response, &at) {
+            Some(to) => at = to?,
+            None => return page(response, settings.max_page_bytes).await,
+        }
+    }
+    Err(Failure::Redirect(at.to_string()))
+}
+
+/// The header that says who asks, read anew each time because tokens expire.
+async fn credentials(file: &Path) -> Result<HeaderValue, Failure> {
+    let why = |why: String| Failure::Token(file.display().to_string(), why);
+    let path = file.to_owned();
+    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+    let token = read.map_err(|error| why(error.to_string()))?;
+    let token = token.map_err(|error| why(error.to_string()))?;
+    let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+    let mut value = value.map_err(|_| why("it holds more than a line of text".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn request(
+    client: &Client,
+    uri: &Uri,
+    credentials: Option<&HeaderValue>,
+) -> Result<Response<Incoming>, Failure> {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = uri.clone();
     request.headers_mut().insert(ACCEPT, TEXT);
     request.headers_mut().insert(USER_AGENT, AGENT);
-    let response = client
-        .request(request)
-        .await
-        .map_err(|error| match error.is_connect() {
-            true => Failure::Connect(cause(&error)),
-            false => Failure::Broken(cause(&error)),
-        })?;
+    if let Some(credentials) = credentials {
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, credentials.clone());
+    }
+    let answer = client.request(request).await;
+    answer.map_err(|error| match error.is_connect() {
+        true => Failure::Connect(cause(&error)),
+        false => Failure::Broken(cause(&error)),
+    })
+}
+
+/// Where the answer sends us; absent: it is the page, or an error. Never to another server, which would get our credentials and speak for
+/// this one.
+fn redirection(response: &Response<Incoming>, from: &Uri) -> Option<Result<Uri, Failure>> {
+    if !response.status().is_redirection() {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let refused = || Err(Failure::Redirect(location.to_owned()));
+    let Ok(to) = location.parse::<Uri>() else {
+        return Some(refused());
+    };
+    let is_here = to
+        .scheme()
+        .is_none_or(|scheme| Some(scheme) == from.scheme())
+        && to
+            .authority()
+            .is_none_or(|authority| Some(authority) == from.authority());
+    let path = to
+        .path_and_query()
+        .filter(|path| path.as_str().starts_with('/'));
+    let Some(path) = path.filter(|_| is_here) else {
+        return Some(refused());
+    };
+    let mut parts = from.clone().into_parts();
+    parts.path_and_query = Some(path.clone());
+    Some(Uri::from_parts(parts).or_else(|_| refused()))
+}
+
+async fn page(response: Response<Incoming>, max_bytes: usize) -> Result<Answer, Failure> {
     if response.status() != hyper::StatusCode::OK {
         return Err(Failure::Status(response.status().as_u16()));
+    }
+    let encoding = response.headers().get(CONTENT_ENCODING);
+    if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
+        let name = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+        return Err(Failure::Compressed(name));
     }
     let complete = response.headers().contains_key(CONTENT_LENGTH)
         || response.headers().contains_key(TRANSFER_ENCODING);

@@ -162,7 +162,7 @@ fn has_all(whole: &Sample, selected: &Sample) -> bool {
         .all(|(whole, selected)| selected || !whole)
 }
 
-fn present(sample: &Sample) -> [bool; 19] {
+fn present(sample: &Sample) -> [bool; 20] {
     let counters = &sample.counters;
     [
         sample.waiting.is_some(),
@@ -173,6 +173,7 @@ fn present(sample: &Sample) -> [bool; 19] {
         sample.batch_limit.is_some(),
         sample.queued_tokens.is_some(),
         sample.start_time_s.is_some(),
+        sample.awake.is_some(),
         sample.adapters.is_some(),
         counters.prompt_tokens.is_some(),
         counters.cached_tokens.is_some(),

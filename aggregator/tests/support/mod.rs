@@ -71,6 +71,16 @@ pub(crate) enum Scenario {
     Foreign,
     /// Announces more bytes than it sends.
     CutShort,
+    /// Has the page at `/metrics/` and says so, as FastAPI does: with its own address.
+    Moved,
+    /// Sends everybody to another server.
+    MovedAway,
+    /// Sends everybody in a circle.
+    Circling,
+    /// Shows the page to those alone who know the token `s3cret`.
+    Locked,
+    /// Compresses whoever asks.
+    Compressed,
 }
 
 /// A fake model server.
@@ -144,8 +154,9 @@ async fn converse(
         }
         let head = String::from_utf8_lossy(&head).into_owned();
         let selected = head.starts_with("GET /metrics/?name[]=");
+        let slashed = head.starts_with("GET /metrics/ HTTP/1.1\r\n");
         assert!(
-            selected || head.starts_with("GET /metrics HTTP/1.1\r\n"),
+            selected || slashed || head.starts_with("GET /metrics HTTP/1.1\r\n"),
             "{head}"
         );
         assert!(
@@ -165,7 +176,29 @@ async fn converse(
         let counters = "vllm:prompt_tokens_total 100\nvllm:generation_tokens_total 50\n";
         let padding = "python_gc_objects_collected_total{generation=\"0\"} 1\n".repeat(50);
         let whole = format!("{padding}{load}{counters}");
+        let here = stream.local_addr().ok()?;
+        let mut more = String::new();
         let (status, body) = match now {
+            Scenario::Moved if !slashed && !selected => {
+                more = format!("location: http://{here}/metrics/\r\n");
+                (307, String::new())
+            }
+            Scenario::MovedAway => {
+                more = "location: http://127.0.0.1:1/metrics\r\n".to_owned();
+                (302, String::new())
+            }
+            Scenario::Circling => {
+                let to = if slashed { "/metrics" } else { "/metrics/" };
+                more = format!("location: {to}\r\n");
+                (308, String::new())
+            }
+            Scenario::Locked if !head.contains("\r\nauthorization: Bearer s3cret\r\n") => {
+                (401, "who are you?".into())
+            }
+            Scenario::Compressed => {
+                more = "content-encoding: gzip\r\n".to_owned();
+                (200, "\u{1f}".into())
+            }
             Scenario::Selecting if selected => (200, format!("{load}{counters}")),
             Scenario::PartialSelection if selected => (200, load),
             Scenario::EmptySelection if selected => (200, String::new()),
@@ -197,7 +230,7 @@ async fn converse(
             _ => (200, whole),
         };
         let answer = format!(
-            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status} X\r\n{more}content-length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(answer.as_bytes()).await.ok()?;

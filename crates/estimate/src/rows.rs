@@ -222,7 +222,8 @@ impl<'a> Build<'a> {
     fn row(&self, endpoint: &Endpoint, costs: Option<&Costs>, flight: Option<Flight>) -> Row {
         let (waiting, running) = endpoint.forwarded();
         let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
-        let state = match endpoint.spec.draining {
+        let asleep = sample.is_some_and(|sample| sample.awake == Some(false));
+        let state = match endpoint.spec.draining || asleep {
             true => State::Draining,
             false if is_suspect(endpoint, self.now, self.config) => State::Suspect,
             false => State::Ready,

@@ -32,6 +32,8 @@ pub struct Sample {
     pub queued_tokens: Option<f64>,
     /// When the server's process started, in seconds since some epoch. Only compared with itself: another value is a restart.
     pub start_time_s: Option<f64>,
+    /// Whether the engine serves; a vLLM that sleeps has given its memory away. It gets nothing, as one that drains.
+    pub awake: Option<bool>,
     /// Totals since the server's start.
     pub counters: Counters,
     /// Adapters, where the engine names them.
@@ -100,6 +102,7 @@ impl Sample {
             batch_limit: within(self.batch_limit, MAX_REQUESTS).filter(|limit| *limit >= 1.0),
             queued_tokens: within(self.queued_tokens, MAX_BLOCKS),
             start_time_s: self.start_time_s.filter(|time| time.is_finite()),
+            awake: self.awake,
             counters: Counters {
                 prompt_tokens: counter(counters.prompt_tokens),
                 cached_tokens: counter(counters.cached_tokens),

@@ -50,10 +50,11 @@ prop_compose! {
 
 prop_compose! {
     fn sample()(w in wild(), r in wild(), k in wild(), b in wild(), t in wild(), l in wild(), q in wild(), s in wild(),
-                counters in counters().boxed(), names in prop::collection::vec(".{0,6}", 0..4), slots in any::<Option<u32>>()) -> Sample {
+                counters in counters().boxed(), names in prop::collection::vec(".{0,6}", 0..4), slots in any::<Option<u32>>(),
+                awake in any::<Option<bool>>()) -> Sample {
         Sample {
             waiting: w, running: r, kv_used: k, kv_blocks: b, kv_block_tokens: t, batch_limit: l, queued_tokens: q,
-            start_time_s: s, counters, adapters: Some(Adapters { running: names, waiting: Vec::new(), slots }),
+            start_time_s: s, awake, counters, adapters: Some(Adapters { running: names, waiting: Vec::new(), slots }),
         }
     }
 }

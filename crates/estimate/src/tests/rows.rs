@@ -231,6 +231,24 @@ fn a_row_is_suspect_until_scraped_after_failures_and_when_old() {
 }
 
 #[test]
+fn an_engine_that_sleeps_is_as_one_that_drains_until_it_is_awake() {
+    let mut pool = pool(&[A, B]);
+    for (at, awake, expected) in [
+        (0, Some(true), State::Ready),
+        (200, Some(false), State::Draining),
+        (400, Some(true), State::Ready),
+        (600, None, State::Ready),
+    ] {
+        let sample = Sample {
+            awake,
+            ..load(0.0, 0.0)
+        };
+        pool.on_sample(ms(at), A, sample);
+        assert_eq!(row(&pool.table(ms(at)), A).state, expected);
+    }
+}
+
+#[test]
 fn a_restart_is_not_taken_for_work() {
     let mut pool = pool(&[A]);
     pool.on_sample(
