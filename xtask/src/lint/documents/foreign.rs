@@ -1,7 +1,7 @@
 //! Names that the documents may say although the project does not have them.
 
 /// Each with the reason why it is not found.
-pub(super) const NAMES: [(&str, &str); 6] = [
+pub(super) const NAMES: [(&str, &str); 7] = [
     ("no_std", "an attribute of Rust"),
     ("Accept", "a header of HTTP, spelt as in its standard"),
     (
@@ -13,6 +13,7 @@ pub(super) const NAMES: [(&str, &str); 6] = [
         "x-trimtab-explain",
         "an example of what an operator may choose",
     ),
+    ("WasmPlugin", "a resource of Istio"),
     ("pick.wasm", "built by `cargo xtask wasm`"),
 ];
 
