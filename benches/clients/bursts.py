@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3, help="bursts of each kind (default 3)")
     parser.add_argument("--gap", type=float, default=0.05, help="seconds between two requests (default 0.05)")
     parser.add_argument("--kinds", default=",".join(KINDS), help=f"which of {', '.join(KINDS)} (default all)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="decides the words of the prompts (default 1)")
     asked = parser.parse_args()
     unknown = [kind for kind in asked.kinds.split(",") if kind not in KINDS]
     if unknown:
@@ -56,7 +56,7 @@ def ask(asked, prompt, max_tokens, done):
             return
         wait_ms = told.get("wait_ms")
         done.append((told.get("endpoint", "?"), None if wait_ms is None else int(wait_ms) / 1e3, first_s))
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         done.append((str(error), None, None))
 
 
