@@ -114,6 +114,7 @@ fn table() -> Table {
         }],
         heat: None,
         moved: None,
+        probes: vec![],
     }
 }
 

@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use trimtab_estimate::{Accepted, Pace, Pool, Refusal, Sample};
+use trimtab_estimate::{Accepted, Missed, Pace, Pool, Refusal, Sample};
 use trimtab_loadtable::{Endpoint, Report, State as RowState, Table, Version, limits};
 
+/// Most endpoints per table of which the log says that they get no requests any more, or get some again.
+const MOST_LOGGED: usize = 20;
 /// After a table that could not be published.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -108,17 +110,15 @@ impl PoolState {
     }
 
     /// Takes in the outcome of a scrape.
-    pub(crate) fn on_scrape(&self, address: &str, sample: Option<Sample>) {
+    pub(crate) fn on_scrape(&self, address: &str, outcome: Result<Sample, Missed>) {
         let mut inner = self.lock();
         if let Some(untried) = &mut inner.untried {
             untried.remove(address);
         }
-        match sample {
-            Some(sample) => {
-                let now = self.now();
-                inner.estimate.on_sample(now, address, sample);
-            }
-            None => inner.estimate.on_scrape_failed(address),
+        let now = self.now();
+        match outcome {
+            Ok(sample) => inner.estimate.on_sample(now, address, sample),
+            Err(missed) => inner.estimate.on_scrape_failed(now, address, missed),
         }
     }
 
@@ -253,6 +253,7 @@ impl PoolState {
             return Outcome::Failed;
         }
         self.count(&table, bytes.len());
+        self.log_doubts(&table);
         let outcome = Outcome::Published {
             bytes: bytes.len(),
             proxies,
@@ -266,6 +267,32 @@ impl PoolState {
         };
         self.published.send_replace(Some(Arc::new(published)));
         outcome
+    }
+
+    /// Says which endpoints get no requests any more, or get some again, since the last table.
+    fn log_doubts(&self, table: &Table) {
+        let last = self.newest();
+        let before = |address: &str| {
+            let rows = &last.as_ref()?.table.endpoints;
+            let at = rows.binary_search_by(|row| row.address.as_str().cmp(address));
+            rows.get(at.ok()?)?.doubt
+        };
+        let changed = table
+            .endpoints
+            .iter()
+            .map(|row| (row, before(&row.address)))
+            .filter(|(row, before)| row.doubt != *before);
+        // The rest is in the table; a pool that falls apart must not fill the log.
+        for (row, _) in changed.take(MOST_LOGGED) {
+            let (pool, endpoint) = (&self.name, &row.address);
+            match row.doubt {
+                Some(doubt) => {
+                    let (doubt, means) = (doubt.as_str(), doubt.explanation());
+                    tracing::warn!(pool, endpoint, doubt, "{means}");
+                }
+                None => tracing::info!(pool, endpoint, "the endpoint gets requests again"),
+            }
+        }
     }
 
     fn count(&self, table: &Table, bytes: usize) {

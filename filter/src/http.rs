@@ -18,6 +18,8 @@ use crate::in_flight::InFlight;
 use crate::metrics::Counter;
 use crate::naming::{self, Way};
 use crate::pairing::{self, Fault, Mark};
+use crate::probing;
+use crate::worker::Worker;
 
 /// Name of the property in which a decision is left for access logs.
 const DECISION: &str = "trimtab_decision";
@@ -73,8 +75,11 @@ impl HttpFilter {
             return;
         };
         let now = millis(root.now_ns());
-        let placed = root.with(|worker| worker.place(now, &decider.config, mode, head, body));
-        let placed = placed.unwrap_or_default();
+        let place = |worker: &mut Worker| {
+            probing::take(root, worker, mode);
+            worker.place(now, &decider.config, mode, head, body)
+        };
+        let placed = root.with(place).unwrap_or_default();
         let hosts = placed.placement.as_ref().map_or("", |placement| {
             if placement.observed {
                 ""

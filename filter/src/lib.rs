@@ -46,6 +46,7 @@ mod pairing;
 mod placement;
 mod plugin;
 mod poll;
+mod probing;
 pub mod reading;
 mod reporter;
 mod root;

@@ -16,7 +16,7 @@ use crate::host::{self, HostError, Level};
 use crate::metrics::Counter;
 use crate::pairing::{Fault, Reported};
 use crate::poll;
-use crate::shared::{Keys, Stamp};
+use crate::shared::{Keys, Probed, Stamp};
 use crate::wake;
 use crate::watch::Watch;
 use crate::worker::Worker;
@@ -38,6 +38,10 @@ pub(crate) struct Root {
     pub(crate) watch: Watch,
     /// Whether requests go where they are sent.
     pub(crate) following: Following,
+    /// The proxy's number in reports, as the lease tells it.
+    pub(crate) known_proxy: Cell<Option<u64>>,
+    /// The probe last looked at, whoever took it.
+    pub(crate) probed: Cell<Option<Probed>>,
     reported: Reported,
     worker: RefCell<Worker>,
     last_now_ns: Cell<u64>,
@@ -66,6 +70,8 @@ impl Root {
             )),
             watch: Watch::default(),
             following: Following::default(),
+            known_proxy: Cell::new(None),
+            probed: Cell::new(None),
             reported: Reported::default(),
             last_now_ns: Cell::new(0),
             warned: Cell::new(false),

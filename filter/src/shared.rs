@@ -16,6 +16,8 @@ pub(crate) struct Keys {
     pub(crate) taken: String,
     /// Numbers of all workers.
     pub(crate) workers: String,
+    /// The probe that a worker has taken last: [`Probed`].
+    pub(crate) probed: String,
     /// How many workers there have been.
     pub(crate) count: String,
     report: String,
@@ -31,6 +33,7 @@ impl Keys {
             table: key("table"),
             taken: key("taken"),
             workers: key("workers"),
+            probed: key("probed"),
             count: key("count"),
             // The second form: with the memory.
             report: key("report2/"),
@@ -96,6 +99,30 @@ impl Lease {
             sequence,
             claims,
         })
+    }
+}
+
+/// A probe that a worker has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Probed {
+    /// Of the table that asked for it.
+    pub(crate) epoch: u64,
+    pub(crate) number: u64,
+}
+
+impl Probed {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        words([self.epoch, self.number])
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let [epoch, number] = numbers(bytes)?;
+        Some(Self { epoch, number })
+    }
+
+    /// Whether it was asked for after `last`, or by another aggregator.
+    pub(crate) fn is_after(self, last: Self) -> bool {
+        self.epoch != last.epoch || self.number > last.number
     }
 }
 
@@ -263,6 +290,20 @@ mod tests {
         };
         assert_eq!(StoredReport::decode(&report.encode()), Some(report));
         assert_eq!(decode_workers(&encode_workers(&[1, 2])), [1, 2]);
+        let probed = Probed {
+            epoch: 1,
+            number: 2,
+        };
+        assert_eq!(Probed::decode(&probed.encode()), Some(probed));
+    }
+
+    #[test]
+    fn a_probe_is_taken_once_and_those_of_another_aggregator_begin_anew() {
+        let probed = |epoch, number| Probed { epoch, number };
+        assert!(probed(1, 3).is_after(probed(1, 2)));
+        assert!(!probed(1, 2).is_after(probed(1, 2)));
+        assert!(!probed(1, 1).is_after(probed(1, 2)));
+        assert!(probed(2, 1).is_after(probed(1, 2)));
     }
 
     #[test]

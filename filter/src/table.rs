@@ -129,6 +129,7 @@ pub(crate) mod tests {
             endpoints,
             heat: None,
             moved: None,
+            probes: vec![],
         }
     }
 

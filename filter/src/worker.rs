@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use trimtab_loadtable::{Report, Table, Version};
+use trimtab_loadtable::{Probe, Report, Table, Version};
 use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reason, Rng, Ticket};
 
 use crate::config::{Config, Mode};
@@ -110,6 +110,28 @@ impl Worker {
         let reported = report.and_then(|number| self.reporter.sends(number));
         self.picker.on_table(snapshot, reported);
         self.loaded = Some(loaded);
+    }
+
+    /// Whether the table asks some proxy to try an endpoint out.
+    pub(crate) fn is_asked_to_probe(&self) -> bool {
+        let loaded = self.loaded.as_ref();
+        loaded.is_some_and(|loaded| !loaded.table.probes.is_empty())
+    }
+
+    /// What the table asks this proxy to try out, and the table's epoch.
+    pub(crate) fn probe_of(&self, proxy: u64) -> Option<(u64, Probe)> {
+        let table = &self.loaded.as_ref()?.table;
+        let probe = table.probes.iter().find(|probe| probe.proxy == proxy)?;
+        Some((table.version.epoch, *probe))
+    }
+
+    /// The next request tries the endpoint of `probe` out.
+    pub(crate) fn probe_next(&mut self, probe: &Probe) {
+        let rows = self.picker.snapshot().map(|snapshot| snapshot.endpoints());
+        let row = rows.and_then(|rows| rows.get(usize::from(probe.endpoint)));
+        if let Some(id) = row.map(|row| row.id) {
+            self.picker.probe_next(id);
+        }
     }
 
     /// Decides on one request. `body`: what was read of it; absent: nothing was.

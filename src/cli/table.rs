@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use trimtab_loadtable::json::{PredictionsView, TableView};
-use trimtab_loadtable::{Endpoint, Role, State, Table, limits};
+use trimtab_loadtable::{Doubt, Endpoint, Role, State, Table, limits};
 
 use super::fetch;
 use super::pools::{only_pool, pools};
@@ -189,7 +189,20 @@ fn render(table: &Table, predictions: Option<PredictionsView>) -> String {
         });
         let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
+    for (endpoint, doubt) in doubts(table) {
+        let (address, doubt, means) = (&endpoint.address, doubt.as_str(), doubt.explanation());
+        let _ = write!(out, "\n{address} is {doubt}: {means}\n");
+    }
     out
+}
+
+/// The endpoints that are listed as any other and get no requests, and why.
+fn doubts(table: &Table) -> impl Iterator<Item = (&Endpoint, Doubt)> {
+    let doubted = |endpoint| -> Option<(&Endpoint, Doubt)> {
+        let endpoint: &Endpoint = endpoint;
+        Some((endpoint, endpoint.doubt?))
+    };
+    table.endpoints.iter().filter_map(doubted)
 }
 
 fn row(table: &Table, endpoint: &Endpoint) -> [String; 12] {
@@ -267,6 +280,7 @@ mod tests {
             adapters: Vec::new(),
             heat: None,
             moved: None,
+            probes: vec![],
             endpoints: vec![
                 Endpoint {
                     class: Some(0),
@@ -278,6 +292,7 @@ mod tests {
                 },
                 Endpoint {
                     state: State::Suspect,
+                    doubt: Some(Doubt::Unreadable),
                     ..endpoint("10.0.0.2:80")
                 },
             ],
@@ -305,6 +320,20 @@ mod tests {
                 .collect::<Vec<_>>()
         );
         assert!(text.contains("12.5 requests/s") && text.contains("- deciders"));
+    }
+
+    #[test]
+    fn why_an_endpoint_gets_no_requests_stands_below() {
+        let text = render(&table(), None);
+        let why = "\n\n10.0.0.2:80 is unreadable: it answers, but its page has no metrics";
+        assert!(text.contains(why), "{text}");
+        let json = json(&table(), None).unwrap();
+        assert_eq!(json.matches("\"doubt\": \"unreadable\"").count(), 1);
+        let sound = Table {
+            endpoints: vec![],
+            ..table()
+        };
+        assert!(!render(&sound, None).contains(" is "));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::support::fleet::Fleet;
+use crate::support::load::ask_for;
 use crate::support::server::Server;
 use crate::support::{chat, client, eventually};
 
@@ -85,30 +85,6 @@ async fn conversations_leave_a_server_that_drains_with_the_next_table_and_come_t
         .filter(|(a, b)| a == b)
         .count();
     assert!(stays >= 20, "they have a new home: {later:?}");
-}
-
-/// Asks every 50 ms, whatever becomes of the others; how many had no answer within ten seconds.
-async fn ask_for(proxy: SocketAddr, long: Duration) -> usize {
-    let mut asked = JoinSet::new();
-    let start = Instant::now();
-    for n in 0.. {
-        if start.elapsed() > long {
-            break;
-        }
-        asked.spawn(async move {
-            let question = format!("question {n}");
-            let answer = client::ask(proxy, &question);
-            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
-            answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200))
-        });
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    asked
-        .join_all()
-        .await
-        .into_iter()
-        .filter(|good| !good)
-        .count()
 }
 
 /// How long after the first sign a server that hangs may still get requests.

@@ -21,6 +21,7 @@ mod forms;
 mod health;
 mod idle;
 mod in_flight;
+mod joining;
 mod leaving;
 mod placement;
 mod protocol;

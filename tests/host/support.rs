@@ -80,6 +80,7 @@ pub(crate) fn table_with(sequence: u64, waits_ms: &[u32]) -> Table {
         endpoints,
         heat: None,
         moved: None,
+        probes: vec![],
     }
 }
 

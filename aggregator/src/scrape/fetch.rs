@@ -14,6 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::path::Path;
 use std::time::Duration;
+use trimtab_estimate::Missed;
 
 /// Keeps one connection per target open between scrapes.
 pub(crate) type Client = legacy::Client<HttpConnector, Empty<Bytes>>;
@@ -81,6 +82,14 @@ fn hint(status: u16) -> &'static str {
 }
 
 impl Failure {
+    /// What it says of the server behind the page.
+    pub(crate) fn missed(&self) -> Missed {
+        match self {
+            Self::Connect(_) | Self::Timeout(_) => Missed::Unreachable,
+            _ => Missed::Unreadable,
+        }
+    }
+
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",

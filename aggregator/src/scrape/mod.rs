@@ -16,10 +16,11 @@ use form::Follower;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
-use trimtab_estimate::Sample;
+use trimtab_estimate::{Missed, Sample};
 
 /// A failing target is asked this seldom at most, unless the interval itself is longer.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
@@ -109,9 +110,31 @@ impl Scraper {
                 .await;
             drop(permit);
             self.pool.metrics.scraped(began.elapsed());
+            let outcome = match outcome {
+                Ok(sample) => Ok(sample),
+                Err(failure) => {
+                    let missed = self.missed(&target, &failure).await;
+                    Err((failure, missed))
+                }
+            };
             let wait = self.record(&target, outcome, &mut failures);
             let jitter = 1.0 + JITTER * (2.0 * random.ratio() - 1.0);
             tokio::time::sleep_until(began + wait.mul_f64(jitter)).await;
+        }
+    }
+
+    /// What a failed scrape says of the endpoint. Where its page has a port of its own that gives no answer, the endpoint itself is asked whether
+    /// it is there.
+    async fn missed(&self, target: &Target, failure: &Failure) -> Missed {
+        let missed = failure.missed();
+        let address = &target.spec.address;
+        if missed == Missed::Unreadable || target.metrics.to_string() == *address {
+            return missed;
+        }
+        let connect = TcpStream::connect(address.as_str());
+        match tokio::time::timeout(self.settings.timeout, connect).await {
+            Ok(Ok(_)) => Missed::Unreadable,
+            _ => Missed::Unreachable,
         }
     }
 
@@ -119,7 +142,7 @@ impl Scraper {
     fn record(
         &self,
         target: &Target,
-        outcome: Result<Sample, Failure>,
+        outcome: Result<Sample, (Failure, Missed)>,
         failures: &mut u32,
     ) -> Duration {
         let address = &target.spec.address;
@@ -136,21 +159,21 @@ impl Scraper {
                 *failures = 0;
                 self.pool.metrics.scrapes.count("ok");
                 let idle = sample.waiting == Some(0.0) && sample.running == Some(0.0);
-                self.pool.on_scrape(address, Some(sample));
+                self.pool.on_scrape(address, Ok(sample));
                 if idle {
                     self.settings.idle_interval
                 } else {
                     self.settings.interval
                 }
             }
-            Err(failure) => {
+            Err((failure, missed)) => {
                 *failures = failures.saturating_add(1);
                 self.pool.metrics.scrapes.count(failure.as_str());
                 // Once, when it counts: a dead endpoint must not fill the log.
                 if *failures == 3 {
-                    tracing::warn!(pool = self.pool.name, endpoint = address, %failure, "three scrapes failed, endpoint is suspect");
+                    tracing::warn!(pool = self.pool.name, endpoint = address, %failure, "three scrapes failed");
                 }
-                self.pool.on_scrape(address, None);
+                self.pool.on_scrape(address, Err(missed));
                 backoff(self.settings.interval, *failures)
             }
         }

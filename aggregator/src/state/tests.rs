@@ -18,7 +18,7 @@ fn pool(interval: &str) -> Arc<PoolState> {
         listed: Some(Arc::new(list)),
         error: None,
     });
-    pool.on_scrape("10.0.0.1:80", Some(waits(0.0)));
+    pool.on_scrape("10.0.0.1:80", Ok(waits(0.0)));
     pool
 }
 
@@ -70,7 +70,7 @@ async fn a_table_comes_every_interval_while_something_happens_and_else_each_half
     };
     assert_eq!(count(2_050).await, 5, "one at once and one each 500 ms");
     for waiting in 1..=20 {
-        pool.on_scrape("10.0.0.1:80", Some(waits(f64::from(waiting))));
+        pool.on_scrape("10.0.0.1:80", Ok(waits(f64::from(waiting))));
         assert_eq!(count(100).await, 1, "with {waiting} more");
     }
     assert_eq!(count(2_000).await, 4);

@@ -30,6 +30,7 @@ pub(crate) fn tells(before: &Table, now: &Table, age: Duration) -> bool {
         || before.placement_key != now.placement_key
         || before.deciders != now.deciders
         || before.adapters != now.adapters
+        || before.probes != now.probes
         || differ(&before.endpoints, &now.endpoints, |before, now| {
             row_changed(before, now) || wait_moved(before, now, age)
         })
@@ -95,7 +96,8 @@ fn wait_moved(before: &Endpoint, now: &Endpoint, age: Duration) -> bool {
 fn row_changed(before: &Endpoint, now: &Endpoint) -> bool {
     let fixed = |row: &Endpoint| {
         let cache = (row.kv_blocks, row.kv_block_tokens, row.batch_limit);
-        (row.role, row.state, row.class, row.adapter_room, cache)
+        let state = (row.state, row.doubt);
+        (row.role, state, row.class, row.adapter_room, cache)
     };
     before.address != now.address
         || fixed(before) != fixed(now)
@@ -182,6 +184,7 @@ mod tests {
                 key: 3,
                 endpoint: 1,
             }]),
+            probes: vec![],
         }
     }
 

@@ -5,9 +5,12 @@ use crate::config::EndpointSpec;
 use crate::found::Found;
 use crate::interval::Interval;
 use crate::own_speed::OwnSpeed;
+use crate::probes::Tries;
 use crate::sample::{Adapters, Sample};
+use crate::service::Service;
 use crate::speed::{Run, Speed};
 use crate::stall::Stall;
+use crate::standing::Missed;
 use crate::turnover::Turnover;
 use crate::work::Work;
 use std::time::Duration;
@@ -35,6 +38,10 @@ pub(crate) struct Endpoint {
     pub(crate) sample: Option<(Duration, Sample)>,
     /// Scrapes that failed since.
     pub(crate) failures: u32,
+    /// When the first of them did, and why the last one did; absent: none has failed.
+    pub(crate) missed: Option<(Duration, Missed)>,
+    pub(crate) service: Service,
+    pub(crate) tries: Tries,
     pub(crate) work: Work,
     pub(crate) turnover: Turnover,
     pub(crate) busy: Option<bool>,
@@ -58,6 +65,9 @@ impl Endpoint {
             added: now,
             sample: None,
             failures: 0,
+            missed: None,
+            service: Service::default(),
+            tries: Tries::default(),
             work: Work::default(),
             turnover: Turnover::default(),
             busy: None,
@@ -67,7 +77,7 @@ impl Endpoint {
             seen_limit: None,
             found: Found::default(),
             speed: OwnSpeed::default(),
-            stall: Stall::default(),
+            stall: Stall::new(now),
             resident: None,
         }
     }
@@ -108,15 +118,27 @@ impl Endpoint {
             self.seen_limit = None;
             self.turnover = Turnover::default();
             self.found = Found::default();
-            self.stall.on_idle(now);
+            self.stall = Stall::new(now);
         }
         if let Some(adapters) = &sample.adapters {
             self.see_adapters(adapters);
         }
         self.sample = Some((now, sample));
         self.failures = 0;
+        self.missed = None;
         self.since = Since::default();
         interval
+    }
+
+    /// There is no sample this time.
+    pub(crate) fn on_missed(&mut self, now: Duration, missed: Missed) {
+        self.failures = self.failures.saturating_add(1);
+        let first = self.missed.map(|(at, _)| at);
+        if first.is_none() {
+            // Behind the address there may be another server by now.
+            self.service = Service::default();
+        }
+        self.missed = Some((first.unwrap_or(now), missed));
     }
 
     /// Where requests wait through steps in which nothing was prefilled and KV blocks were left, what they wait for is a slot. What was

@@ -11,8 +11,8 @@
 //! flight and moves a row forward from its scrape to the newest report, each report once in whatever order they come (`turn`).
 //! `cost` holds the formulas, `rows` applies them.
 //!
-//! A signal that is missing is absent in the table and never counts as zero: an endpoint without a queue length has no
-//! predicted wait at all.
+//! A signal that is missing is absent in the table and never counts as zero. The wait of an endpoint whose page says nothing of its queue is
+//! that of what proxies have there, and absent without reports. `standing` says who may be chosen; who may not is tried out (`probes`).
 //!
 //! Times are [`Duration`](std::time::Duration)s since an origin of the caller's choice; one that steps back counts as no
 //! time passed. Functions of `libm` give the same bits natively and in wasm.
@@ -21,6 +21,7 @@
 
 mod backlog;
 mod change;
+mod claim;
 mod config;
 pub mod cost;
 mod endpoint;
@@ -28,17 +29,21 @@ mod fit;
 mod found;
 mod heat;
 mod interval;
+mod means;
 mod memory;
 mod moved;
 mod own_speed;
 mod pace;
 mod pool;
 mod prior;
+mod probes;
 mod reports;
 mod rows;
 mod sample;
+mod service;
 mod speed;
 mod stall;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -51,3 +56,4 @@ pub use pool::Pool;
 pub use prior::Prior;
 pub use reports::{Accepted, Refusal};
 pub use sample::{Adapters, Counters, Sample, SumCount};
+pub use standing::Missed;

@@ -1,16 +1,20 @@
 //! A pool: endpoints, their hardware classes, the proxies, and the table of it all.
 
+use crate::claim::Claim;
 use crate::config::{EndpointSpec, PoolConfig};
 use crate::endpoint::Endpoint;
 use crate::found;
 use crate::heat::Heat;
+use crate::means::Means;
 use crate::moved::MovedList;
 use crate::own_speed::{self, OwnSpeed};
 use crate::prior::Prior;
-use crate::reports::{Accepted, Claim, Refusal, Reports};
+use crate::probes::Probes;
+use crate::reports::{Accepted, Refusal, Reports};
 use crate::rows;
 use crate::sample::Sample;
 use crate::speed::{ClassSpeed, Speed};
+use crate::standing::{self, Missed};
 use crate::turn::Turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -44,9 +48,10 @@ pub struct Pool {
     /// Over all classes.
     common: Speed,
     reports: Reports,
-    demand: rows::Means,
+    demand: Means,
     heat: Heat,
     moved: MovedList,
+    probes: Probes,
 }
 
 impl Pool {
@@ -61,9 +66,10 @@ impl Pool {
             classes: BTreeMap::new(),
             common: Speed::default(),
             reports: Reports::default(),
-            demand: rows::Means::default(),
+            demand: Means::default(),
             heat: Heat::default(),
             moved: MovedList::default(),
+            probes: Probes::default(),
         }
     }
 
@@ -153,10 +159,11 @@ impl Pool {
             .compare(now, &interval, prior.relative(), &mut class.seen);
     }
 
-    /// A scrape failed: the row ages, and turns suspect after [`PoolConfig::suspect_after_failures`] in a row.
-    pub fn on_scrape_failed(&mut self, address: &str) {
+    /// A scrape failed: the row ages, and turns suspect after [`PoolConfig::suspect_after_failures`] in a row, unless proxies go on getting
+    /// good answers of the endpoint. One whose server answers is tried out with single requests.
+    pub fn on_scrape_failed(&mut self, now: Duration, address: &str, missed: Missed) {
         if let Some(endpoint) = self.endpoints.get_mut(address) {
-            endpoint.failures = endpoint.failures.saturating_add(1);
+            endpoint.on_missed(now, missed);
         }
     }
 
@@ -261,10 +268,10 @@ impl Pool {
             epoch: self.config.epoch,
             sequence: self.sequence,
         };
-        let suspect = |endpoint: &Endpoint| rows::is_suspect(endpoint, now, &self.config);
+        let config = &self.config;
         self.demand.update(
             self.endpoints.values(),
-            suspect,
+            |endpoint| standing::is_read(endpoint, now, config),
             self.reports.decided_per_s(),
         );
         found::settle(
@@ -274,6 +281,10 @@ impl Pool {
         );
         self.settle_speeds();
         self.settle_stalls(now);
+        self.probes
+            .settle(now, &mut self.endpoints, &self.reports, |endpoint| {
+                standing::of(endpoint, now, &self.config).1
+            });
         let table = rows::Build {
             now,
             config: &self.config,
@@ -284,6 +295,7 @@ impl Pool {
             means: &self.demand,
             heat: &self.heat,
             moved: &self.moved,
+            probes: &self.probes,
         }
         .table(version);
         self.settle(now, &table);
@@ -308,8 +320,8 @@ impl Pool {
         own_speed::settle(&mut seen);
     }
 
-    /// Where no proxy has anything nobody hangs: the gauges of an engine whose requests were all cancelled at once stand still too, until
-    /// its next step.
+    /// Where no proxy has anything nobody begins to hang: the gauges of an engine whose requests were all cancelled at once stand still too,
+    /// until its next step.
     fn settle_stalls(&mut self, now: Duration) {
         for endpoint in self.endpoints.values_mut() {
             let in_flight = self.reports.flight(endpoint.id).requests;

@@ -1,20 +1,12 @@
 //! What the proxies have in flight.
 
-use crate::endpoint::{Endpoint, Since};
+use crate::claim::Claim;
 use crate::turn::{Turn, Window};
 use crate::work::Rate;
 use std::collections::HashMap;
 use std::time::Duration;
 use trimtab_loadtable::Report;
 
-/// Requests that one proxy may claim on an endpoint whatever the server says: bursts run ahead of scrapes.
-const SLACK_REQUESTS: f64 = 32.0;
-/// Beyond the slack a claim counts up to this multiple of what the server itself says it holds.
-const MAX_OVER_SERVER: f64 = 2.0;
-/// Claim on an endpoint that says nothing.
-const MAX_UNCONFIRMED: f64 = 1024.0;
-/// No engine in use takes longer prompts; bounds the tokens that one claimed request may bring.
-const MAX_PROMPT_TOKENS: f64 = 2_097_152.0;
 /// No proxy decides faster; bounds what a wild counter does to the arrival rate.
 const MAX_DECIDED_PER_S: f64 = 200_000.0;
 
@@ -52,18 +44,6 @@ impl Refusal {
     }
 }
 
-/// One proxy's newest words on one endpoint.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Claim {
-    pub(crate) id: u32,
-    pub(crate) pending_tokens: u32,
-    sent: u64,
-    sent_tokens: u64,
-    started: u64,
-    finished: u64,
-    counts: Flight,
-}
-
 /// What proxies have in flight on one endpoint. Whole numbers, so that what is added can be taken out again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flight {
@@ -79,6 +59,8 @@ struct Proxy {
     window: Window,
     workers: u32,
     decided: u64,
+    /// When a report last said that more was decided; absent: none has.
+    decided_at: Option<Duration>,
     decisions: Rate,
     /// Sorted by id.
     claims: Vec<Claim>,
@@ -149,9 +131,13 @@ impl Reports {
     ) {
         claims.sort_unstable_by_key(|claim| claim.id);
         let before = self.proxies.remove(&report.proxy);
-        let mut decisions = Rate::default();
+        let (mut decisions, mut decided_at) = (Rate::default(), None);
         if let Some(before) = &before {
             decisions = before.decisions;
+            decided_at = match report.decided > before.decided {
+                true => Some(now),
+                false => before.decided_at,
+            };
             let seconds = now.saturating_sub(before.at).as_secs_f64();
             let decided = report.decided.saturating_sub(before.decided) as f64;
             decisions.add(decided.min(MAX_DECIDED_PER_S * seconds), seconds);
@@ -179,6 +165,7 @@ impl Reports {
             window,
             workers,
             decided: report.decided,
+            decided_at,
             decisions,
             claims,
         };
@@ -188,6 +175,21 @@ impl Reports {
     /// Requests that this proxy had decided when it last reported; absent: it has not.
     pub(crate) fn decided(&self, proxy: u64) -> Option<u64> {
         self.proxies.get(&proxy).map(|proxy| proxy.decided)
+    }
+
+    /// The next proxy behind `last`, in a circle, that has decided something since then and that `is_free`.
+    pub(crate) fn next_active(
+        &self,
+        last: u64,
+        since: Duration,
+        is_free: impl Fn(u64) -> bool,
+    ) -> Option<u64> {
+        let decides = |proxy: &Proxy| proxy.decided_at.is_some_and(|at| at >= since);
+        self.proxies
+            .iter()
+            .filter(|(number, proxy)| decides(proxy) && is_free(**number))
+            .map(|(number, _)| *number)
+            .min_by_key(|number| number.wrapping_sub(last).wrapping_sub(1))
     }
 
     /// Number of proxies.
@@ -251,90 +253,11 @@ impl Flight {
     }
 }
 
-/// Most requests that one proxy's word counts for on an endpoint.
-fn bound(in_engine: Option<f64>) -> f64 {
-    in_engine.map_or(MAX_UNCONFIRMED, |held| {
-        SLACK_REQUESTS.max(MAX_OVER_SERVER * held)
-    })
-}
-
-impl Claim {
-    /// A report's words on an endpoint. A proxy that is wrong counts for no more than a small multiple of what the server says it
-    /// holds.
-    pub(crate) fn new(endpoint: &Endpoint, report: &trimtab_loadtable::EndpointReport) -> Self {
-        // `as` from float saturates.
-        let most = bound(endpoint.in_engine()) as u64;
-        let requests = u64::from(report.in_flight).min(most);
-        let most_tokens = requests.saturating_mul(MAX_PROMPT_TOKENS as u64);
-        Self {
-            id: endpoint.id,
-            pending_tokens: report.pending_tokens,
-            sent: report.sent,
-            sent_tokens: report.sent_tokens,
-            started: report.started,
-            finished: report.finished,
-            counts: Flight {
-                requests,
-                pending: u64::from(report.pending).min(requests),
-                pending_tokens: u64::from(report.pending_tokens).min(most_tokens),
-            },
-        }
-    }
-
-    /// The first words of a proxy: what it waits for is ahead of others.
-    pub(crate) fn begin(&self, now: Duration, endpoint: &mut Endpoint) {
-        let most = bound(endpoint.in_engine()) * MAX_PROMPT_TOKENS;
-        endpoint
-            .backlog
-            .add(now, f64::from(self.pending_tokens).min(most));
-    }
-
-    /// Adds what happened since `before` to the endpoint, as far as it falls after its last scrape: a report's differences are
-    /// spread evenly over the time since the report before.
-    pub(crate) fn forward(
-        &self,
-        before: &Self,
-        before_at: Duration,
-        now: Duration,
-        endpoint: &mut Endpoint,
-    ) {
-        let most = bound(endpoint.in_engine());
-        let tokens = self.sent_tokens.saturating_sub(before.sent_tokens) as f64;
-        endpoint
-            .backlog
-            .add(now, tokens.min(most * MAX_PROMPT_TOKENS));
-        if self.started > before.started {
-            endpoint.backlog.on_progress(now);
-            endpoint.stall.on_progress(now);
-        }
-        let requests = self.sent.saturating_sub(before.sent) as f64;
-        endpoint.found.on_sent(
-            now,
-            requests.min(most),
-            tokens.min(most * MAX_PROMPT_TOKENS),
-        );
-        let Some((scraped_at, _)) = endpoint.sample else {
-            return;
-        };
-        let span = now.saturating_sub(before_at).as_secs_f64();
-        let after_scrape = now.saturating_sub(scraped_at.max(before_at)).as_secs_f64();
-        let share = if span > 0.0 { after_scrape / span } else { 1.0 };
-        let part = |old: u64, new: u64| (new.saturating_sub(old) as f64).min(most) * share;
-        let Since {
-            sent,
-            started,
-            finished,
-        } = &mut endpoint.since;
-        *sent += part(before.sent, self.sent);
-        *started += part(before.started, self.started);
-        *finished += part(before.finished, self.finished);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::EndpointSpec;
+    use crate::endpoint::Endpoint;
     use crate::tests::draws;
     use trimtab_loadtable::EndpointReport;
 

@@ -4,13 +4,15 @@ use crate::config::PoolConfig;
 use crate::cost;
 use crate::endpoint::Endpoint;
 use crate::heat::Heat;
+use crate::means::Means;
 use crate::memory;
 use crate::moved::MovedList;
 use crate::prior::Prior;
+use crate::probes::Probes;
 use crate::reports::{Flight, Reports};
 use crate::sample::Sample;
 use crate::speed::{ClassSpeed, Speed};
-use crate::work;
+use crate::standing;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use trimtab_loadtable::{Class, Demand, Endpoint as Row, State, Table, Version, limits};
@@ -22,56 +24,11 @@ const UNKNOWN_OUTPUT_TOKENS: f64 = 256.0;
 /// Seconds that a cache has to keep what nobody asks for before everything is taken to be there that was sent there.
 const KEPT_LONG_S: f64 = 30.0;
 
-/// The pool's means, kept through quiet times in which nothing can be measured.
-#[derive(Debug, Default)]
-pub(crate) struct Means {
-    prompt_tokens: Option<f64>,
-    uncached_tokens: Option<f64>,
-    output_tokens: Option<f64>,
-    square_ratio: Option<f64>,
-    arrivals_per_s: Option<f64>,
-}
-
-impl Means {
-    pub(crate) fn update<'a>(
-        &mut self,
-        endpoints: impl Iterator<Item = &'a Endpoint> + Clone,
-        is_suspect: impl Fn(&Endpoint) -> bool,
-        decided_per_s: Option<f64>,
-    ) {
-        self.prompt_tokens =
-            work::pooled(endpoints.clone().map(|e| e.work.prompt)).or(self.prompt_tokens);
-        self.uncached_tokens =
-            work::pooled(endpoints.clone().map(|e| e.work.uncached)).or(self.uncached_tokens);
-        self.output_tokens =
-            work::pooled(endpoints.clone().map(|e| e.work.output)).or(self.output_tokens);
-        self.square_ratio =
-            work::square_ratio(endpoints.clone().map(|e| e.work)).or(self.square_ratio);
-        let served = endpoints
-            .filter(|e| !is_suspect(e))
-            .filter_map(|e| e.work.arrivals.per_s())
-            .reduce(|a, b| a + b);
-        // Servers miss what is on its way to them, proxies what comes by other ways; neither invents requests.
-        self.arrivals_per_s = match (served.map(|rate| rate.max(0.0)), decided_per_s) {
-            (Some(served), Some(decided)) => Some(served.max(decided)),
-            (served, decided) => served.or(decided),
-        };
-    }
-}
-
 pub(crate) fn prior(config: &PoolConfig, class: &str) -> Prior {
     config
         .priors
         .get(class)
         .map_or_else(|| Prior::of_accelerator(class), |prior| prior.cleaned())
-}
-
-/// Never scraped, not lately, failing, or hanging: its counters stand still although somebody has requests there.
-pub(crate) fn is_suspect(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
-    endpoint.sample.is_none()
-        || endpoint.failures >= config.suspect_after_failures.max(1)
-        || endpoint.age(now) > config.suspect_after
-        || endpoint.stall.is_stalled(now)
 }
 
 /// One class as the rows need it.
@@ -106,6 +63,7 @@ pub(crate) struct Build<'a> {
     pub(crate) means: &'a Means,
     pub(crate) heat: &'a Heat,
     pub(crate) moved: &'a MovedList,
+    pub(crate) probes: &'a Probes,
 }
 
 impl<'a> Build<'a> {
@@ -124,6 +82,7 @@ impl<'a> Build<'a> {
             resident_left -= row.adapters.as_ref().map_or(0, Vec::len);
             row
         });
+        let places = self.places();
         Table {
             pool: self.config.name.clone(),
             version,
@@ -136,7 +95,8 @@ impl<'a> Build<'a> {
             adapters: adapters.into_iter().map(str::to_owned).collect(),
             // Without reports nothing is known of it.
             heat: heard.map(|_| self.heat.list(self.endpoints.len())),
-            moved: heard.map(|_| self.moved.list(&self.places())),
+            moved: heard.map(|_| self.moved.list(&places)),
+            probes: self.probes.list(|id| places.get(&id).copied()),
         }
     }
 
@@ -220,14 +180,13 @@ impl<'a> Build<'a> {
     }
 
     fn row(&self, endpoint: &Endpoint, costs: Option<&Costs>, flight: Option<Flight>) -> Row {
-        let (waiting, running) = endpoint.forwarded();
-        let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
-        let asleep = sample.is_some_and(|sample| sample.awake == Some(false));
-        let state = match endpoint.spec.draining || asleep {
-            true => State::Draining,
-            false if is_suspect(endpoint, self.now, self.config) => State::Suspect,
-            false => State::Ready,
+        let (state, doubt) = standing::of(endpoint, self.now, self.config);
+        let is_shown = state != State::Ready || self.is_trusted(endpoint);
+        let (waiting, running) = match is_shown {
+            true => endpoint.forwarded(),
+            false => (None, None),
         };
+        let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
         let costs = costs.map(|costs| costs.of(endpoint));
         let costs = costs.as_ref();
         let output_tokens = self.means.output_tokens.unwrap_or(UNKNOWN_OUTPUT_TOKENS);
@@ -257,18 +216,28 @@ impl<'a> Build<'a> {
                     output_tokens,
                 ))
             });
+        let unshown_s = match (waiting, running, flight.as_ref().zip(costs)) {
+            (None, None, Some((flight, costs))) => {
+                Some(self.reported_s(endpoint, 0.0, flight, costs))
+            }
+            _ => None,
+        };
         let count = |value: Option<f64>| value.map(whole);
         Row {
             address: endpoint.spec.address.clone(),
             role: endpoint.spec.role,
             state,
+            doubt,
             class: costs.map(|costs| costs.index),
             age_ms: whole(self.age(endpoint).as_secs_f64() * 1_000.0),
-            wait_ms: wait_s.map(|wait_s| whole(wait_s * 1_000.0)),
+            wait_ms: wait_s.or(unshown_s).map(|wait_s| whole(wait_s * 1_000.0)),
             waiting: count(waiting.map(behind)),
             running: count(running),
-            kv_used: sample.and_then(|s| s.kv_used).map(|used| used as f32),
-            prefill_busy: endpoint.busy,
+            kv_used: sample
+                .filter(|_| is_shown)
+                .and_then(|s| s.kv_used)
+                .map(|used| used as f32),
+            prefill_busy: endpoint.busy.filter(|_| is_shown),
             adapter_room: sample.and_then(adapter_room),
             in_flight: None,
             pending_tokens: None,
@@ -284,6 +253,12 @@ impl<'a> Build<'a> {
             adapters: None,
             zone: endpoint.spec.zone.as_str().into(),
         }
+    }
+
+    /// Whether the endpoint's gauges say how it does.
+    fn is_trusted(&self, endpoint: &Endpoint) -> bool {
+        let in_flight = self.reports.flight(endpoint.id).requests;
+        standing::is_trusted(endpoint, in_flight, self.now, self.config)
     }
 
     /// What is found of what is expected in the endpoint's cache, where that is so small that it soon loses what nobody asks for. In others
@@ -358,7 +333,8 @@ impl<'a> Build<'a> {
     /// not moved at all 236 ms; with 32 proxies 265, 267 and 283 ms.
     fn age(&self, endpoint: &Endpoint) -> Duration {
         let scraped = endpoint.age(self.now);
-        if endpoint.in_engine().is_none() || is_suspect(endpoint, self.now, self.config) {
+        let (state, _) = standing::of(endpoint, self.now, self.config);
+        if state == State::Suspect {
             return scraped;
         }
         self.reports

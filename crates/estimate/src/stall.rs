@@ -16,27 +16,59 @@ const FORGET_PER_S: f64 = 0.002;
 pub(crate) struct Stall {
     /// Something was counted, a proxy saw a first byte, or no proxy had anything there.
     moved_at: Duration,
+    /// Something was counted, or a proxy saw a first byte.
+    counted_at: Duration,
     /// Seconds of the longest rest after which it went on.
     rest_s: f64,
+    /// Nobody has anything there since it hung.
+    left: bool,
 }
 
 impl Stall {
+    /// Of a server of which nothing is known.
+    pub(crate) fn new(now: Duration) -> Self {
+        Self {
+            moved_at: now,
+            counted_at: now,
+            ..Self::default()
+        }
+    }
+
     /// Something happened there.
     pub(crate) fn on_progress(&mut self, now: Duration) {
         let rest_s = now.saturating_sub(self.moved_at).as_secs_f64();
         let before_s = (self.rest_s - FORGET_PER_S * rest_s).max(0.0);
-        self.rest_s = before_s.max(rest_s).min(MOST_REST_S);
+        self.rest_s = match self.left {
+            // It did not rest all the time: there was nothing to do.
+            true => before_s,
+            false => before_s.max(rest_s).min(MOST_REST_S),
+        };
+        self.left = false;
         self.moved_at = self.moved_at.max(now);
+        self.counted_at = self.counted_at.max(now);
     }
 
-    /// No proxy has anything there.
+    /// No proxy has anything there. Who hung before hangs until it goes on.
     pub(crate) fn on_idle(&mut self, now: Duration) {
-        self.moved_at = self.moved_at.max(now);
+        if self.is_stalled(now) {
+            self.left = true;
+        } else {
+            self.moved_at = self.moved_at.max(now);
+        }
     }
 
-    /// Whether it has rested longer than it ever did before going on.
+    /// Whether it has rested longer than it ever did before going on, with requests there.
     pub(crate) fn is_stalled(&self, now: Duration) -> bool {
-        let rest_s = now.saturating_sub(self.moved_at).as_secs_f64();
+        self.is_long(now, self.moved_at)
+    }
+
+    /// The same, whether requests are there or not.
+    pub(crate) fn rests(&self, now: Duration) -> bool {
+        self.is_long(now, self.counted_at)
+    }
+
+    fn is_long(&self, now: Duration, since: Duration) -> bool {
+        let rest_s = now.saturating_sub(since).as_secs_f64();
         rest_s > PATIENCE_S + 2.0 * self.rest_s
     }
 }
@@ -74,7 +106,20 @@ mod tests {
         assert!(!stall.is_stalled(ms(last + 5_400)));
         assert!(stall.is_stalled(ms(last + 5_600)));
         let mut idle = Stall::default();
-        idle.on_idle(ms(1_000_000));
-        assert!(!idle.is_stalled(ms(1_001_400)));
+        (0..1_000).for_each(|at| idle.on_idle(ms(1_000 * at)));
+        assert!(!idle.is_stalled(ms(1_000_400)));
+        assert!(idle.rests(ms(2_000)), "nothing was counted");
+    }
+
+    #[test]
+    fn one_that_hung_hangs_until_it_goes_on_also_when_everybody_has_left() {
+        let mut stall = Stall::new(ms(0));
+        stall.on_idle(ms(1_600));
+        assert!(stall.is_stalled(ms(1_700)));
+        (2..60).for_each(|at| stall.on_idle(ms(1_000 * at)));
+        assert!(stall.is_stalled(ms(60_000)));
+        stall.on_progress(ms(60_000));
+        assert!(!stall.is_stalled(ms(61_400)));
+        assert!(stall.is_stalled(ms(61_600)), "a minute is no rest of it");
     }
 }

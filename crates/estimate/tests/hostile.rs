@@ -8,7 +8,9 @@
 
 use proptest::prelude::*;
 use std::time::Duration;
-use trimtab_estimate::{Adapters, Counters, EndpointSpec, Pool, PoolConfig, Sample, SumCount};
+use trimtab_estimate::{
+    Adapters, Counters, EndpointSpec, Missed, Pool, PoolConfig, Sample, SumCount,
+};
 use trimtab_loadtable::{EndpointReport, Report};
 
 const HONEST: &str = "10.0.0.1:8000";
@@ -73,7 +75,7 @@ prop_compose! {
 enum Event {
     Sample(Box<Sample>),
     Report(Report),
-    Failed,
+    Failed(Missed),
     Table,
 }
 
@@ -83,7 +85,8 @@ fn event() -> BoxedStrategy<Event> {
             .boxed()
             .prop_map(|sample| Event::Sample(Box::new(sample))),
         report().prop_map(Event::Report),
-        Just(Event::Failed),
+        Just(Event::Failed(Missed::Unreachable)),
+        Just(Event::Failed(Missed::Unreadable)),
         Just(Event::Table),
     ]
     .boxed()
@@ -102,7 +105,7 @@ proptest! {
             match event {
                 Event::Sample(sample) => pool.on_sample(now, LIAR, *sample),
                 Event::Report(report) => drop(pool.on_report(now, &report)),
-                Event::Failed => pool.on_scrape_failed(LIAR),
+                Event::Failed(missed) => pool.on_scrape_failed(now, LIAR, missed),
                 Event::Table => drop(pool.table(now)),
             }
             let table = pool.table(now);
@@ -112,8 +115,10 @@ proptest! {
             let [honest, liar] = table.endpoints.as_slice() else { panic!("two rows") };
             prop_assert_eq!((honest.waiting, honest.running), (Some(1), Some(4)));
             prop_assert!(honest.wait_ms.is_some());
-            // A row never has a wait without what it is made of.
-            prop_assert_eq!(liar.wait_ms.is_some(), liar.waiting.is_some() && liar.running.is_some());
+            // A row never has a wait without what it is made of: its gauges, or, where it shows none, what proxies have there.
+            let shown = (liar.waiting.is_some(), liar.running.is_some());
+            let expected = shown == (true, true) || shown == (false, false) && liar.in_flight.is_some();
+            prop_assert_eq!(liar.wait_ms.is_some(), expected);
             for class in &table.classes {
                 let speed = class.prefill_tokens_per_s.unwrap();
                 prop_assert!((10.0..=1e6).contains(&speed), "{speed}");

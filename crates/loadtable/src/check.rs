@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use address::address;
 
-use crate::{Class, DecodeError, Endpoint, Hot, Moved, Report, Table, limits};
+use crate::{Class, DecodeError, Endpoint, Hot, Moved, Probe, Report, Table, limits};
 
 const NAME: &str = "1 to 253 bytes without control characters";
 const OPTIONAL_NAME: &str = "at most 253 bytes without control characters";
@@ -61,7 +61,8 @@ impl Table {
         ascending("address", &self.endpoints, |endpoint| &endpoint.address)?;
         self.heat.as_deref().map_or(Ok(()), check_heat)?;
         let moved = self.moved.as_deref().unwrap_or_default();
-        check_moved(moved, self.endpoints.len())
+        check_moved(moved, self.endpoints.len())?;
+        check_probes(&self.probes, self.endpoints.len())
     }
 
     fn check_demand(&self) -> Result<(), DecodeError> {
@@ -197,19 +198,47 @@ impl Report {
 
 fn check_moved(moved: &[Moved], endpoints: usize) -> Result<(), DecodeError> {
     at_most("moved", moved.len(), limits::MOVED)?;
-    let outside = |(_, moved): &(usize, &Moved)| usize::from(moved.endpoint) >= endpoints;
-    match moved.iter().enumerate().find(outside) {
-        Some((row, moved)) => {
-            let index = f64::from(moved.endpoint);
-            Err(number(
-                "moved",
-                row,
-                index,
-                "an index into the list of endpoints",
-            ))
-        }
-        None => Ok(()),
+    let rows = moved.iter().map(|moved| moved.endpoint);
+    inside("moved", rows, endpoints)
+}
+
+fn check_probes(probes: &[Probe], endpoints: usize) -> Result<(), DecodeError> {
+    at_most("probes", probes.len(), limits::PROBES)?;
+    inside(
+        "probes",
+        probes.iter().map(|probe| probe.endpoint),
+        endpoints,
+    )?;
+    if let Some(row) = probes.iter().position(|probe| probe.number == 0) {
+        return Err(number("probes", row, 0.0, "a number of 1 or more"));
     }
+    rising("probes", probes, |probe| probe.proxy)
+}
+
+/// Indices into the list of endpoints.
+fn inside(
+    field: &'static str,
+    mut rows: impl Iterator<Item = u16>,
+    endpoints: usize,
+) -> Result<(), DecodeError> {
+    let outside = |row: &u16| usize::from(*row) >= endpoints;
+    let found = rows.by_ref().enumerate().find(|(_, row)| outside(row));
+    found.map_or(Ok(()), |(row, index)| {
+        let expected = "an index into the list of endpoints";
+        Err(number(field, row, f64::from(index), expected))
+    })
+}
+
+/// Ascending keys, each once.
+fn rising<T>(field: &'static str, rows: &[T], key: impl Fn(&T) -> u64) -> Result<(), DecodeError> {
+    let unordered = rows.windows(2).position(|pair| match pair {
+        [before, after] => key(before) >= key(after),
+        _ => false,
+    });
+    unordered.map_or(Ok(()), |row| {
+        let row = row + 1;
+        Err(DecodeError::Order { field, row })
+    })
 }
 
 fn check_heat(heat: &[Hot]) -> Result<(), DecodeError> {
@@ -220,17 +249,7 @@ fn check_heat(heat: &[Hot]) -> Result<(), DecodeError> {
             return Err(number("heat", row, share, "1 to 1000000 parts per million"));
         }
     }
-    let unordered = heat.windows(2).position(|pair| match pair {
-        [before, after] => before.key >= after.key,
-        _ => false,
-    });
-    match unordered {
-        Some(row) => Err(DecodeError::Order {
-            field: "heat",
-            row: row + 1,
-        }),
-        None => Ok(()),
-    }
+    rising("heat", heat, |hot| hot.key)
 }
 
 fn check_class(row: usize, class: &Class) -> Result<(), DecodeError> {

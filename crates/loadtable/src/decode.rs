@@ -8,12 +8,12 @@ use std::sync::Arc;
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-use keyed::{heat, moved, prefixes};
+use keyed::{heat, moved, prefixes, probes};
 
 use crate::columns::{Column, read_ratio, read_strings};
 use crate::{
-    Class, DecodeError, Demand, Endpoint, EndpointReport, Report, Role, State, Table, Version,
-    limits, wire,
+    Class, DecodeError, Demand, Doubt, Endpoint, EndpointReport, Report, Role, State, Table,
+    Version, limits, wire,
 };
 
 impl Table {
@@ -50,6 +50,7 @@ impl Table {
             endpoints: endpoints(fleet, load)?,
             heat: load.heat.as_ref().map(heat).transpose()?,
             moved: load.moved.as_ref().map(moved).transpose()?,
+            probes: load.probes.as_ref().map_or(Ok(Vec::new()), probes)?,
             pool: message.pool,
         };
         table.check()?;
@@ -181,6 +182,7 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
     let found_permille = Column::new("found_permille", &load.found_permille, rows)?;
     let prefill_permille = Column::new("prefill_permille", &load.prefill_permille, rows)?;
     let decode_permille = Column::new("decode_permille", &load.decode_permille, rows)?;
+    let doubts = Column::new("doubts", &load.doubts, rows)?;
     let mut resident = Resident::new(load, rows)?;
     let mut endpoints = Vec::with_capacity(rows);
     for (row, address) in addresses.into_iter().enumerate() {
@@ -200,6 +202,7 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
             address: address.to_owned(),
             role,
             state,
+            doubt: doubt(doubts.get(row)),
             class,
             age_ms: age_ms.get(row),
             wait_ms: wait_ms.optional(row),
@@ -354,6 +357,11 @@ fn state(row: usize, bits: u8) -> Result<State, DecodeError> {
             "bits 0-1: 0 (ready), 1 (draining) or 2 (suspect)",
         )),
     }
+}
+
+/// A doubt by its number; absent: none, or one that this reader does not know.
+fn doubt(number: u8) -> Option<Doubt> {
+    Doubt::ALL.get(usize::from(number).checked_sub(1)?).copied()
 }
 
 /// A yes or no at bits `shift` and `shift + 1` of the flags.

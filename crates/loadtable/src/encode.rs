@@ -5,7 +5,9 @@ use prost::Message;
 use crate::check::{valid_cost_s, valid_rate, valid_speed};
 use crate::columns::{write_floats, write_optional, write_plain, write_ratio, write_strings};
 use crate::seen::KINDS;
-use crate::{Class, Demand, Endpoint, Moved, Report, Role, State, Table, limits, wire};
+use crate::{
+    Class, Demand, Doubt, Endpoint, Moved, Probe, Report, Role, State, Table, limits, wire,
+};
 
 impl Table {
     /// The bytes of this table.
@@ -94,6 +96,23 @@ fn moved(moved: &[Moved]) -> wire::Keyed {
     }
 }
 
+fn probes(probes: &[Probe]) -> wire::Probes {
+    wire::Probes {
+        proxies: probes.iter().map(|probe| probe.proxy).collect(),
+        rows: probes.iter().map(|probe| probe.endpoint.into()).collect(),
+        numbers: probes.iter().map(|probe| probe.number).collect(),
+    }
+}
+
+fn doubt(doubt: Doubt) -> u8 {
+    match doubt {
+        Doubt::Unreachable => 1,
+        Doubt::Unreadable => 2,
+        Doubt::Stalled => 3,
+        Doubt::Asleep => 4,
+    }
+}
+
 fn demand(demand: &Demand) -> Option<wire::Demand> {
     Some(wire::Demand {
         arrival_rate: demand.arrival_rate.filter(|v| valid_rate(*v)),
@@ -176,6 +195,8 @@ fn load(table: &Table) -> wire::Load {
         found_permille: write_optional(rows.iter().map(|row| row.found_permille)),
         prefill_permille: write_optional(rows.iter().map(|row| row.prefill_permille)),
         decode_permille: write_optional(rows.iter().map(|row| row.decode_permille)),
+        doubts: write_plain(rows.iter().map(|row| row.doubt.map_or(0, doubt))),
+        probes: (!table.probes.is_empty()).then(|| probes(&table.probes)),
     }
 }
 

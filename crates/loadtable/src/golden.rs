@@ -4,8 +4,8 @@
 //! After a deliberate addition: `TRIMTAB_BLESS=1 cargo test -p trimtab-loadtable --lib golden`, and read the diff.
 
 use crate::{
-    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, Seen, State,
-    Table, Version,
+    Class, Demand, Doubt, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Probe, Report, Role,
+    Seen, State, Table, Version,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -83,6 +83,7 @@ pub(crate) fn table() -> Table {
                 address: "[2001:db8::7]:8000".to_owned(),
                 role: Role::Prefill,
                 state: State::Suspect,
+                doubt: Some(Doubt::Unreadable),
                 age_ms: 45_000,
                 zone: "eu-west-1b".into(),
                 ..Endpoint::default()
@@ -102,6 +103,11 @@ pub(crate) fn table() -> Table {
             key: 0x1111_2222_3333_4444,
             endpoint: 1,
         }]),
+        probes: vec![Probe {
+            proxy: 0xfeed_0000_0000_0001,
+            endpoint: 2,
+            number: 3,
+        }],
     }
 }
 

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, Endpoint, EndpointReport, Report, Role, State, Table};
+use crate::{Class, Doubt, Endpoint, EndpointReport, Report, Role, State, Table};
 
 /// A [`Table`] as JSON shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -89,6 +89,9 @@ pub struct EndpointView<'a> {
     pub role: &'static str,
     /// `ready`, `draining` or `suspect`.
     pub state: &'static str,
+    /// Why it is not ready: `unreachable`, `unreadable`, `stalled` or `asleep`; missing: it is, or discovery says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<&'static str>,
     /// Name of its class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'a str>,
@@ -238,6 +241,7 @@ fn endpoint_view<'a>(table: &'a Table, endpoint: &'a Endpoint) -> EndpointView<'
             State::Draining => "draining",
             State::Suspect => "suspect",
         },
+        doubt: endpoint.doubt.map(Doubt::as_str),
         class: class.map(|class| class.name.as_str()),
         zone: &endpoint.zone,
         age_ms: endpoint.age_ms,

@@ -30,6 +30,7 @@
 //!     endpoints: vec![Endpoint { address: "10.0.0.1:8000".into(), wait_ms: Some(40), ..Endpoint::default() }],
 //!     heat: None,
 //!     moved: None,
+//!     probes: vec![],
 //! };
 //! let bytes = table.encode();
 //! assert_eq!(Table::decode(&bytes)?, table);
@@ -65,4 +66,4 @@ pub use report::{EndpointReport, PrefixCount, Report};
 pub use seen::{ErrorKind, Seen};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{endpoint_id, snapshot, snapshot_after};
-pub use table::{Class, Demand, Endpoint, Hot, Moved, Role, State, Table, Version};
+pub use table::{Class, Demand, Doubt, Endpoint, Hot, Moved, Probe, Role, State, Table, Version};

@@ -35,6 +35,8 @@ pub const WHOLE_PPM: u32 = 1_000_000;
 pub const REPORTED_PREFIXES: usize = 64;
 /// Most conversations that a table or a report says the place of.
 pub const MOVED: usize = 512;
+/// Most endpoints that are tried out at a time.
+pub const PROBES: usize = 16;
 /// Most counts of what was seen at endpoints in one report, over all of them.
 pub const SEEN: usize = 16_384;
 /// Most that one of these may be.

@@ -35,6 +35,10 @@ fn load(message: &mut wire::Table) -> &mut wire::Load {
     message.load.as_mut().expect("load")
 }
 
+fn probes(message: &mut wire::Table) -> &mut wire::Probes {
+    load(message).probes.as_mut().expect("probes")
+}
+
 /// The field that an error names.
 fn field(error: &DecodeError) -> &'static str {
     match error {

@@ -99,7 +99,8 @@ fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
         },
         wait_s: endpoint.wait_ms.map(|wait_ms| wait_ms as f32 / 1_000.0),
         waiting: endpoint.waiting,
-        running: endpoint.running,
+        // Where the page does not say, it is at least what proxies have there.
+        running: endpoint.running.or(endpoint.in_flight),
         kv_used: endpoint.kv_used,
         kv_tokens: blocks.map(|(blocks, tokens)| blocks as f32 * tokens as f32),
         batch_limit: endpoint.batch_limit,

@@ -28,6 +28,20 @@ pub struct Table {
     /// Conversations whose newest turns went where their keys do not say, as proxies reported over the last few tables, each
     /// once. Absent: the publisher passes nothing on.
     pub moved: Option<Vec<Moved>>,
+    /// Endpoints that are tried out, sorted by proxy, one each at most.
+    pub probes: Vec<Probe>,
+}
+
+/// An endpoint that a proxy sends its next request to, whatever the rest of the table says: whoever gets no requests can not show that they
+/// would be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Probe {
+    /// [`Report::proxy`](crate::Report::proxy) of who is asked.
+    pub proxy: u64,
+    /// Index into [`Table::endpoints`].
+    pub endpoint: u16,
+    /// Counts up within an epoch, from 1: one request each.
+    pub number: u64,
 }
 
 /// A conversation and where it is.
@@ -95,6 +109,8 @@ pub struct Endpoint {
     pub role: Role,
     /// Whether it may be chosen.
     pub state: State,
+    /// Why it may not be. Absent: it may, or discovery says so. Shown only: nothing is decided by it.
+    pub doubt: Option<Doubt>,
     /// Index into [`Table::classes`].
     pub class: Option<u16>,
     /// Age of this row beyond [`Table::age_ms`], in milliseconds.
@@ -159,4 +175,55 @@ pub enum State {
     Draining,
     /// Not scraped lately; used only when more endpoints are so than ready, because then it is the scraping that fails.
     Suspect,
+}
+
+/// Why an endpoint that is listed as any other is not [`State::Ready`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// Its page gives no answer, and no proxy has had one of the endpoint since.
+    Unreachable,
+    /// Its server answers, without the metrics of a known engine, and no proxy has had a good answer of the endpoint yet.
+    Unreadable,
+    /// Its counters stand still while requests are there.
+    Stalled,
+    /// The engine sleeps.
+    Asleep,
+}
+
+impl Doubt {
+    /// Every doubt, in the order of their numbers on the wire, which begin at 1.
+    pub const ALL: [Self; 4] = [
+        Self::Unreachable,
+        Self::Unreadable,
+        Self::Stalled,
+        Self::Asleep,
+    ];
+
+    /// A word for it, lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Unreadable => "unreadable",
+            Self::Stalled => "stalled",
+            Self::Asleep => "asleep",
+        }
+    }
+
+    /// What that means for the endpoint, for people.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "its page cannot be reached: no requests until it can, or until proxies get answers there"
+            }
+            Self::Unreadable => {
+                "it answers, but its page has no metrics of a known engine: single requests try it out until one is answered well"
+            }
+            Self::Stalled => {
+                "its counters stand still while requests are there: no more of them, but single ones now and then, until it goes on"
+            }
+            Self::Asleep => "the engine sleeps: no requests until it wakes up",
+        }
+    }
 }

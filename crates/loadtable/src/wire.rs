@@ -130,6 +130,20 @@ pub(crate) struct Load {
     pub(crate) prefill_permille: Vec<u32>,
     #[prost(uint32, repeated, tag = "16")]
     pub(crate) decode_permille: Vec<u32>,
+    #[prost(bytes = "vec", tag = "17")]
+    pub(crate) doubts: Vec<u8>,
+    #[prost(message, optional, tag = "18")]
+    pub(crate) probes: Option<Probes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Probes {
+    #[prost(fixed64, repeated, tag = "1")]
+    pub(crate) proxies: Vec<u64>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) rows: Vec<u32>,
+    #[prost(uint64, repeated, tag = "3")]
+    pub(crate) numbers: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -12,6 +12,8 @@ pub struct Booking {
     pub(crate) request: Request,
     /// Where its conversation was; absent: it has none, or the table has no place for it.
     pub(crate) home: Option<EndpointId>,
+    /// It tries out an endpoint that gets no requests otherwise.
+    pub(crate) tries_out: bool,
 }
 
 impl Booking {
@@ -27,6 +29,7 @@ impl From<Request> for Booking {
         Self {
             request,
             home: None,
+            tries_out: false,
         }
     }
 }

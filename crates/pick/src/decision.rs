@@ -24,6 +24,8 @@ pub enum Reason {
     Load,
     /// The cheapest of the drawn endpoints: where the prompt is cached there is too much work.
     Spill,
+    /// The aggregator asks this proxy to try the endpoint out, which gets no requests otherwise.
+    Probe,
     /// The table is too old for load: the first endpoint of the request's key that this proxy itself does not overload.
     StaleAffinity,
     /// The table is too old for load and the request has no key: the less loaded of two, by this proxy's own requests.
@@ -32,7 +34,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration; for registering one metric each.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoEndpoints,
         Self::NoTable,
         Self::Single,
@@ -42,6 +44,7 @@ impl Reason {
         Self::Adapter,
         Self::Load,
         Self::Spill,
+        Self::Probe,
         Self::StaleAffinity,
         Self::StaleLoad,
     ];
@@ -59,6 +62,7 @@ impl Reason {
             Self::Adapter => "adapter",
             Self::Load => "load",
             Self::Spill => "spill",
+            Self::Probe => "probe",
             Self::StaleAffinity => "stale_affinity",
             Self::StaleLoad => "stale_load",
         }
@@ -80,6 +84,14 @@ impl Choices {
     #[must_use]
     pub fn as_slice(&self) -> &[u32] {
         self.indices.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    /// The same endpoints behind another one, as many as fit.
+    pub(crate) fn behind(&self, first: u32) -> Self {
+        let mut all = Self::default();
+        all.push(first);
+        self.as_slice().iter().for_each(|index| all.push(*index));
+        all
     }
 
     /// The indices, for a copy whose order does not matter.

@@ -178,6 +178,9 @@ fn run() -> (String, Vec<Reason>) {
         if below(&mut script, 500) == 0 {
             now.0 -= 100;
         }
+        if number % 997 == 500 {
+            probe_one(&mut picker);
+        }
         let request = request(&mut script);
         let decision = picker.choose(now, &mut rng, &request);
         if !reasons.contains(&decision.reason) {
@@ -209,6 +212,15 @@ fn run() -> (String, Vec<Reason>) {
         end_some(&mut picker, &mut script, now, &mut running);
     }
     (format!("{chosen}digest {state:016x}\n"), reasons)
+}
+
+/// Asks for the first endpoint that is suspect, if there is one.
+fn probe_one(picker: &mut Picker) {
+    let rows = picker.snapshot().map(|snapshot| snapshot.endpoints());
+    let suspect = rows.and_then(|rows| rows.iter().find(|row| row.state == State::Suspect));
+    if let Some(id) = suspect.map(|row| row.id) {
+        picker.probe_next(id);
+    }
 }
 
 fn end_some(picker: &mut Picker, script: &mut Rng, now: Millis, running: &mut Vec<Ticket>) {

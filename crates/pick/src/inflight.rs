@@ -20,6 +20,8 @@ pub struct Ticket {
     predicted_s: Option<f32>,
     /// Its first byte shows that the endpoint has recovered.
     pub(crate) probe: bool,
+    /// It was sent because a table asked to try the endpoint out.
+    pub(crate) tries_out: bool,
 }
 
 impl Ticket {
@@ -41,10 +43,10 @@ impl Ticket {
         self.is_news
     }
 
-    /// Whether it was sent where requests failed lately, so that how its answer begins decides about the endpoint.
+    /// Whether it went where requests failed lately, or where none goes otherwise: how its answer begins decides about the endpoint.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.probe
+        self.probe || self.tries_out
     }
 
     /// Seconds from sending to the first byte, as the table and own work had it when the request was sent there: the wait and its own
@@ -277,6 +279,7 @@ impl InFlight {
             is_news,
             predicted_s,
             probe: false,
+            tries_out: false,
         }
     }
 

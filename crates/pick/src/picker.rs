@@ -22,6 +22,8 @@ pub struct Picker<P = WaterLevel> {
     snapshot: Option<Rc<Snapshot>>,
     inflight: InFlight,
     health: Health,
+    /// Gets the next request.
+    probe: Option<EndpointId>,
     /// A table older than this predicts nothing, in milliseconds.
     table_max_age_ms: u64,
 }
@@ -48,6 +50,7 @@ impl<P: Policy> Picker<P> {
             snapshot: None,
             inflight: InFlight::default(),
             health: Health::default(),
+            probe: None,
             table_max_age_ms: Config::default().table_max_age_ms,
         }
     }
@@ -62,6 +65,14 @@ impl<P: Policy> Picker<P> {
             .on_table(self.snapshot.as_deref(), &snapshot, reported);
         self.snapshot = Some(snapshot);
         self.health.on_table();
+    }
+
+    /// The next request that is chosen for goes to `endpoint` first, which gets none otherwise: the table asks this decider to try it out. The
+    /// others that are listed for it are those of the rule. Says whether the table has such an endpoint.
+    pub fn probe_next(&mut self, endpoint: EndpointId) -> bool {
+        let index = |snapshot: &Rc<Snapshot>| snapshot.index_of(endpoint);
+        self.probe = self.snapshot.as_ref().and_then(index).map(|_| endpoint);
+        self.probe.is_some()
     }
 
     /// The newest table.
@@ -97,6 +108,13 @@ impl<P: Policy> Picker<P> {
         decision.booking = booking;
         decision.left_out = u32::try_from(snapshot.left_out()).unwrap_or(u32::MAX);
         fill(&mut decision.choices, snapshot, rng);
+        let probed = self.probe.take().and_then(|id| snapshot.index_of(id));
+        if let Some(index) = probed.filter(|index| snapshot.may_probe(*index)) {
+            decision.choices = decision.choices.behind(index);
+            decision.reason = Reason::Probe;
+            decision.booking.tries_out = true;
+            decision.wait_s = None;
+        }
         decision
     }
 
@@ -124,6 +142,7 @@ impl<P: Policy> Picker<P> {
         }
         let mut ticket = self.inflight.on_sent(snapshot, now, endpoint, work);
         ticket.probe = self.health.on_sent(now, endpoint);
+        ticket.tries_out = booking.tries_out;
         ticket
     }
 

@@ -248,6 +248,12 @@ impl Snapshot {
         self.row(index).is_some_and(|row| row.is_member) && !self.leaves_out(index)
     }
 
+    /// Whether a request may try the endpoint out: it is none that the pool's owner keeps from getting any.
+    pub(crate) fn may_probe(&self, index: u32) -> bool {
+        let state = self.endpoint(index).map(|endpoint| endpoint.state);
+        matches!(state, Some(State::Ready | State::Suspect))
+    }
+
     /// How many endpoints are left out.
     pub(crate) fn left_out(&self) -> usize {
         self.left_out.len()

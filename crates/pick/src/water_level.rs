@@ -77,7 +77,11 @@ impl Policy for WaterLevel {
         self.own.on_request(now, &request);
         let home = self.home(now, snapshot, &request);
         let home = home.and_then(|index| Some(snapshot.endpoint(index)?.id));
-        Booking { request, home }
+        Booking {
+            request,
+            home,
+            tries_out: false,
+        }
     }
 
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, booking: &Booking) -> Decision {

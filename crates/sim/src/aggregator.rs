@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use trimtab_estimate::{Accepted, EndpointSpec, Pace, Pool, PoolConfig, Sample};
+use trimtab_estimate::{Accepted, EndpointSpec, Missed, Pace, Pool, PoolConfig, Sample};
 use trimtab_loadtable::{Moved, Table, endpoint_id};
 use trimtab_pick::{EndpointId, Sends};
 
@@ -81,8 +81,8 @@ impl Aggregator {
         self.pool.on_sample(duration(now), address, sample);
     }
 
-    pub(crate) fn on_scrape_failed(&mut self, address: &str) {
-        self.pool.on_scrape_failed(address);
+    pub(crate) fn on_scrape_failed(&mut self, now: Nanos, address: &str, missed: Missed) {
+        self.pool.on_scrape_failed(duration(now), address, missed);
     }
 
     /// Takes in what a proxy says. Gives the time of a table that this brings forward.

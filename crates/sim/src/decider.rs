@@ -20,6 +20,7 @@ pub(crate) trait Decider: Debug {
     fn sends(&self) -> Sends;
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId);
     fn take_moved(&mut self) -> Vec<(u64, EndpointId)>;
+    fn probe_next(&mut self, endpoint: EndpointId);
 }
 
 impl<P: Policy> Decider for Picker<P> {
@@ -49,6 +50,9 @@ impl<P: Policy> Decider for Picker<P> {
     }
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         self.on_told(now, key, endpoint);
+    }
+    fn probe_next(&mut self, endpoint: EndpointId) {
+        self.probe_next(endpoint);
     }
     fn take_moved(&mut self) -> Vec<(u64, EndpointId)> {
         let mut moved = Vec::new();

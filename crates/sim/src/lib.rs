@@ -34,7 +34,7 @@ pub use invalid::Invalid;
 pub use outcome::{Prediction, Run, TrafficCounts, percentile};
 pub use rule::Rule;
 pub use scenario::{
-    Central, Change, Churn, Deciders, Errors, Group, Reports, Scenario, Slo, Source, Tables,
+    Central, Change, Churn, Deciders, Errors, Group, Page, Reports, Scenario, Slo, Source, Tables,
     Traffic,
 };
 pub use world::run;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use trimtab_engine::BLOCK_TOKENS;
 use trimtab_loadtable::limits::REPORTED_PREFIXES;
 use trimtab_loadtable::{
-    EndpointReport, Moved, PrefixCount, Report, Table, Version, endpoint_id, snapshot_after,
+    EndpointReport, Moved, PrefixCount, Probe, Report, Table, Version, endpoint_id, snapshot_after,
 };
 use trimtab_pick::baseline::PromptBlocks;
 use trimtab_pick::{
@@ -61,6 +61,8 @@ pub(crate) struct Proxy {
     /// Per endpoint of the fleet, in its order.
     tally: Vec<EndpointReport>,
     sequence: u64,
+    /// The last probe that it has sent.
+    probed: u64,
     decided: u64,
     /// Requests per shared beginning since the last report.
     prefixes: BTreeMap<u64, u32>,
@@ -90,6 +92,7 @@ impl Proxy {
             adopted_at: 0,
             tally: Vec::new(),
             sequence: 0,
+            probed: 0,
             prefixes: BTreeMap::new(),
             decided: 0,
             changed: true,
@@ -131,6 +134,20 @@ impl Proxy {
         self.table = Some(arrived.table);
     }
 
+    /// Lets the next request try out what the table asks this proxy for, once.
+    fn probe(&mut self) {
+        let Some(table) = &self.table else { return };
+        let own = |probe: &&Probe| probe.proxy == self.number && probe.number > self.probed;
+        let Some(probe) = table.probes.iter().find(own) else {
+            return;
+        };
+        self.probed = probe.number;
+        if let Some(row) = table.endpoints.get(usize::from(probe.endpoint)) {
+            let id = endpoint_id(&table.placement_key, &row.address);
+            self.decider.probe_next(id);
+        }
+    }
+
     /// Seconds since the table in use came; absent: none came.
     pub(crate) fn table_age_s(&self, now: Nanos) -> Option<f64> {
         self.table.as_ref()?;
@@ -148,6 +165,7 @@ impl Proxy {
 
     /// The endpoints for `request`.
     pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Chosen {
+        self.probe();
         self.decided += 1;
         self.changed = true;
         let decision = self.decider.choose(millis(now), &mut self.rng, request);

@@ -54,6 +54,20 @@ pub struct Group {
     pub count: u32,
     /// What they are; [`Profile::speed`] counts.
     pub profile: Profile,
+    /// What their metrics pages say.
+    pub page: Page,
+}
+
+/// What a metrics page says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Page {
+    /// All that vLLM's says, from the start.
+    #[default]
+    Whole,
+    /// The same, from the first request on. Before that it has no samples.
+    FromFirstRequest,
+    /// Nothing that the aggregator can read: it is missing, or of an unknown engine.
+    Unreadable,
 }
 
 /// A change of the fleet.

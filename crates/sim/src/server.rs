@@ -5,7 +5,7 @@ use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
 use trimtab_loadtable::endpoint_id;
 use trimtab_pick::EndpointId;
 
-use crate::PLACEMENT_KEY;
+use crate::{PLACEMENT_KEY, Page};
 
 /// Whether an endpoint is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub(crate) struct Server {
     pub(crate) class: String,
     pub(crate) engine: Engine,
     pub(crate) life: Life,
+    pub(crate) page: Page,
     /// A step is under way.
     pub(crate) stepping: bool,
     /// How often it was started: the end of a step that an earlier start began means nothing.
@@ -74,6 +75,7 @@ impl Server {
             class: class.to_owned(),
             engine: Engine::new(profile)?,
             life: Life::Serving,
+            page: Page::Whole,
             stepping: false,
             starts: 0,
             pace: 1.0,
@@ -104,6 +106,15 @@ impl Server {
         (self.ttft_s, self.itl_s) = (SumCount::default(), SumCount::default());
         self.step_tokens = SumCount::default();
         Ok(())
+    }
+
+    /// Whether its page, if it answers, has samples.
+    pub(crate) fn has_samples(&self) -> bool {
+        match self.page {
+            Page::Whole => true,
+            Page::FromFirstRequest => self.engine.counters().prefix_query_tokens > 0,
+            Page::Unreadable => false,
+        }
     }
 
     /// How fast it is now, 1: as its profile describes.

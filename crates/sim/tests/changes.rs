@@ -109,3 +109,35 @@ fn predictions_are_held_against_what_came_where_the_rule_makes_any() {
     let silent = simulated(Rule::LeastRequest, "").prediction;
     assert_eq!(silent.missed_p50_s, None);
 }
+
+#[test]
+fn who_joins_with_a_page_that_says_nothing_gets_its_share_soon() {
+    for page in ["whole", "from_first_request", "unreadable"] {
+        let joins = format!(
+            "[[churn]]\nat_s = 10\nchange = 'add'\nprofile = 'a100'\nclass = 'a100'\ncount = 1\npage = '{page}'\n"
+        );
+        let shares = simulated(Rule::Trimtab, &joins).per_endpoint;
+        // Of 40 per second for 15 s, a fifth.
+        let (joined, fair) = (shares[4], 120);
+        assert!(
+            joined > fair * 2 / 3 && joined < fair * 3 / 2,
+            "{page}: {shares:?}"
+        );
+    }
+}
+
+#[test]
+fn in_a_rollout_whose_pages_nobody_can_read_the_new_servers_take_over() {
+    let add = "[[churn]]\nat_s = 8\nchange = 'add'\nprofile = 'a100'\nclass = 'new'\ncount = 4\npage = 'unreadable'\n";
+    let drain = "[[churn]]\nat_s = 12\nchange = 'drain'\nclass = 'a100'\ncount = 4\n";
+    let run = simulated(Rule::Trimtab, &format!("{add}{drain}"));
+    assert_eq!((run.failed, run.after_drain), (0, 0));
+    let taken: u64 = run.per_endpoint[4..].iter().sum();
+    assert!(taken > 450, "{:?}", run.per_endpoint);
+    let (least, most) = run.per_endpoint[4..]
+        .iter()
+        .fold((u64::MAX, 0), |(least, most), got| {
+            (least.min(*got), most.max(*got))
+        });
+    assert!(most < 2 * least, "{:?}", run.per_endpoint);
+}

@@ -3,13 +3,14 @@
 
 use trimtab_engine::Profile;
 use trimtab_sim::{
-    Central, Change, Churn, Deciders, Errors, Group, Invalid, Reports, Rule, Run, Scenario, Slo,
-    Source, Tables, Traffic, percentile, run,
+    Central, Change, Churn, Deciders, Errors, Group, Invalid, Page, Reports, Rule, Run, Scenario,
+    Slo, Source, Tables, Traffic, percentile, run,
 };
 use trimtab_workload::{Arrivals, Component, Dist, Limits, Shape, Workload};
 
 fn group(count: u32) -> Group {
     Group {
+        page: Page::Whole,
         class: "a100".into(),
         count,
         profile: Profile::named("a100").unwrap(),

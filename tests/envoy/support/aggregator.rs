@@ -227,6 +227,7 @@ pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
         endpoints,
         heat: None,
         moved: None,
+        probes: vec![],
     }
 }
 

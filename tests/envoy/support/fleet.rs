@@ -132,6 +132,11 @@ impl Fleet {
         String::from_utf8(answer.unwrap().ok().body.to_vec()).unwrap()
     }
 
+    /// What the aggregator has logged.
+    pub(crate) fn aggregator_log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("aggregator.log")).unwrap()
+    }
+
     /// A server's row of it.
     pub(crate) async fn row(&self, address: SocketAddr) -> serde_json::Value {
         let table = self.table().await;

@@ -99,3 +99,27 @@ async fn run(
     }
     failures
 }
+
+/// Asks every 50 ms, whatever becomes of the others; how many had no answer within ten seconds.
+pub(crate) async fn ask_for(proxy: SocketAddr, long: Duration) -> usize {
+    let mut asked = JoinSet::new();
+    let start = Instant::now();
+    for n in 0.. {
+        if start.elapsed() > long {
+            break;
+        }
+        asked.spawn(async move {
+            let question = format!("question {n}");
+            let answer = ask(proxy, &question);
+            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
+            answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200))
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    asked
+        .join_all()
+        .await
+        .into_iter()
+        .filter(|good| !good)
+        .count()
+}

@@ -98,6 +98,7 @@ pub(crate) fn table(pool: &str, sequence: u64, endpoints: Vec<Endpoint>) -> Tabl
         endpoints,
         heat: None,
         moved: None,
+        probes: vec![],
     }
 }
 

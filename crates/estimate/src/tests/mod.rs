@@ -15,6 +15,7 @@ mod adapters;
 mod hanging;
 mod learning;
 mod memory;
+mod probing;
 mod reports;
 mod rows;
 

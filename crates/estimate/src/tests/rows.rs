@@ -1,6 +1,6 @@
 //! Rows against the formulas worked out by hand.
 
-use crate::{Counters, EndpointSpec, Pool, PoolConfig, Prior, Sample, SumCount, cost};
+use crate::{Counters, EndpointSpec, Missed, Pool, PoolConfig, Prior, Sample, SumCount, cost};
 use std::time::Duration;
 use trimtab_loadtable::{Endpoint, State, Table};
 
@@ -203,7 +203,7 @@ fn a_row_is_suspect_until_scraped_after_failures_and_when_old() {
     pool.on_sample(ms(0), A, load(0.0, 0.0));
     assert_eq!(row(&pool.table(ms(10)), A).state, State::Ready);
     for failures in 1..=3 {
-        pool.on_scrape_failed(A);
+        pool.on_scrape_failed(ms(15), A, Missed::Unreachable);
         let expected = if failures < 3 {
             State::Ready
         } else {

@@ -57,5 +57,6 @@ pub(crate) fn table(endpoints: u32) -> Table {
         endpoints: rows,
         heat: None,
         moved: None,
+        probes: vec![],
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers by placement key.
 
 use super::narrow;
-use crate::{DecodeError, Hot, Moved, PrefixCount, limits, wire};
+use crate::{DecodeError, Hot, Moved, PrefixCount, Probe, limits, wire};
 
 /// Keys with their values, one each; not more than `limit`.
 fn keyed<'a>(
@@ -49,4 +49,39 @@ pub(super) fn prefixes(message: &wire::Keyed) -> Result<Vec<PrefixCount>, Decode
     Ok(keyed
         .map(|(key, count)| PrefixCount { key, count })
         .collect())
+}
+
+pub(super) fn probes(message: &wire::Probes) -> Result<Vec<Probe>, DecodeError> {
+    let wire::Probes {
+        proxies,
+        rows,
+        numbers,
+    } = message;
+    let field = "probes";
+    if proxies.len() > limits::PROBES {
+        return Err(DecodeError::TooMany {
+            field,
+            found: proxies.len(),
+            limit: limits::PROBES,
+        });
+    }
+    for found in [rows.len(), numbers.len()] {
+        if found != proxies.len() {
+            return Err(DecodeError::Column {
+                field,
+                found,
+                expected: proxies.len(),
+            });
+        }
+    }
+    let columns = proxies.iter().zip(rows).zip(numbers).enumerate();
+    columns
+        .map(|(row, ((proxy, endpoint), number))| {
+            Ok(Probe {
+                proxy: *proxy,
+                endpoint: narrow(field, row, *endpoint)?,
+                number: *number,
+            })
+        })
+        .collect()
 }

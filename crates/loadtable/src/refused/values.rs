@@ -1,6 +1,6 @@
 //! Columns of another length, and values out of range.
 
-use super::{field, fleet, load, refused, refused_report};
+use super::{field, fleet, load, probes, refused, refused_report};
 use crate::golden::table;
 use crate::{Table, limits, wire};
 
@@ -35,6 +35,9 @@ fn a_column_of_another_length_is_refused_and_named() {
         "adapter_counts"
     );
     assert_eq!(cut(|m| load(m).adapters.push(0)), "adapters");
+    assert_eq!(cut(|m| load(m).doubts.truncate(2)), "doubts");
+    assert_eq!(cut(|m| probes(m).rows.clear()), "probes");
+    assert_eq!(cut(|m| probes(m).numbers.push(4)), "probes");
     assert_eq!(
         cut(|m| m.classes.as_mut().expect("classes").speed.push(1.0)),
         "speed"
@@ -46,6 +49,15 @@ fn a_column_of_another_length_is_refused_and_named() {
 fn a_value_out_of_range_is_refused_and_named() {
     let wrong = |change: fn(&mut wire::Table)| field(&refused(change));
     assert_eq!(wrong(|m| m.sequence = 0), "sequence");
+    assert_eq!(wrong(|m| probes(m).rows[0] = 3), "probes");
+    assert_eq!(wrong(|m| probes(m).rows[0] = 70_000), "probes");
+    assert_eq!(wrong(|m| probes(m).numbers[0] = 0), "probes");
+    let twice = |m: &mut wire::Table| {
+        probes(m).proxies.push(1);
+        probes(m).rows.push(0);
+        probes(m).numbers.push(4);
+    };
+    assert_eq!(wrong(twice), "probes", "not in the order of proxies");
     assert_eq!(wrong(|m| m.placement_key.truncate(15)), "placement_key");
     assert_eq!(
         wrong(|m| m.demand.as_mut().expect("demand").arrival_rate = Some(f32::NAN)),

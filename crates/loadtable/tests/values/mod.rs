@@ -1,11 +1,13 @@
 //! Tables and reports of every kind that a writer may hold.
 
+use std::collections::BTreeMap;
+
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use trimtab_loadtable::{
-    Class, Demand, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Report, Role, Seen, State,
-    Table, Version, limits,
+    Class, Demand, Doubt, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Probe, Report, Role,
+    Seen, State, Table, Version, limits,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -85,6 +87,7 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
         count(),
         count(),
         of(any::<bool>()),
+        of((0..Doubt::ALL.len()).prop_map(|doubt| Doubt::ALL[doubt])),
     );
     let resident = of(btree_set(0..adapters.max(1) as u16, 0..5)).prop_map(move |set| {
         set.map(|set| {
@@ -98,6 +101,7 @@ fn endpoint(address: String, classes: usize, adapters: usize) -> impl Strategy<V
         address: address.clone(),
         role: fixed.0,
         state: fixed.1,
+        doubt: load.9,
         class: fixed.2,
         age_ms: load.0,
         wait_ms: load.1,
@@ -136,6 +140,22 @@ fn within(moved: &[Moved], endpoints: usize) -> Vec<Moved> {
     some.map(place).collect()
 }
 
+/// By proxy, as (row, number).
+fn probes() -> impl Strategy<Value = BTreeMap<u64, (u16, u64)>> {
+    btree_map(any::<u64>(), (any::<u16>(), 1..=u64::MAX), 0..5)
+}
+
+/// With indices into a list of `endpoints`.
+fn tried_out(probes: &BTreeMap<u64, (u16, u64)>, endpoints: usize) -> Vec<Probe> {
+    let probe = |(proxy, (row, number)): (&u64, &(u16, u64))| Probe {
+        proxy: *proxy,
+        endpoint: (usize::from(*row) % endpoints.max(1)) as u16,
+        number: *number,
+    };
+    let some = probes.iter().take(if endpoints > 0 { 5 } else { 0 });
+    some.map(probe).collect()
+}
+
 fn heat() -> impl Strategy<Value = Vec<Hot>> {
     btree_map(any::<u64>(), 1..=limits::WHOLE_PPM, 0..5).prop_map(|heat| {
         let hot = |(key, share_ppm)| Hot { key, share_ppm };
@@ -159,10 +179,10 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
         btree_set(name(), 0..6),
         btree_set(address(), 0..20),
         of(heat()),
-        of(vec(moved(), 0..5)),
+        (of(vec(moved(), 0..5)), probes()),
     );
     parts.prop_flat_map(
-        |(header, demand, classes, adapters, addresses, heat, moved)| {
+        |(header, demand, classes, adapters, addresses, heat, (moved, probes))| {
             let addresses_count = addresses.len();
             let (of_classes, of_adapters) = (classes.len(), adapters.len());
             let rows: Vec<_> = addresses
@@ -184,6 +204,7 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
                 endpoints,
                 heat: heat.clone(),
                 moved: moved.as_deref().map(|moved| within(moved, addresses_count)),
+                probes: tried_out(&probes, addresses_count),
             })
         },
     )

@@ -143,3 +143,32 @@ fn without_a_fresh_table_one_hot_key_overloads_nobody() {
         "{firsts:?}"
     );
 }
+
+#[test]
+fn an_endpoint_that_is_tried_out_gets_the_next_request_first_and_no_more() {
+    let mut endpoints = pool(&[0.0, 3.0, 5.0]);
+    endpoints[0].state = State::Suspect;
+    let mut rng = Rng::new(1);
+    let mut decider = picker(endpoints.clone());
+    assert!(decider.probe_next(endpoints[0].id));
+    let decision = decider.choose(NOW, &mut rng, &plain());
+    assert_eq!(
+        (
+            decision.choices.as_slice(),
+            decision.reason,
+            decision.wait_s
+        ),
+        (&[0, 1, 2][..], Reason::Probe, None)
+    );
+    let decision = decider.choose(NOW, &mut rng, &plain());
+    assert_eq!(decision.choices.as_slice(), [1, 2]);
+    // Who is to get none, gets none; and who is not there.
+    for state in [State::Draining, State::NoPrompts] {
+        endpoints[0].state = state;
+        let mut decider = picker(endpoints.clone());
+        decider.probe_next(endpoints[0].id);
+        let decision = decider.choose(NOW, &mut rng, &plain());
+        assert_eq!(decision.choices.as_slice(), [1, 2], "{state:?}");
+    }
+    assert!(!decider.probe_next(endpoint(9, 0.0).id));
+}

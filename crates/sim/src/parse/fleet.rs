@@ -3,7 +3,7 @@
 use trimtab_engine::{BLOCK_TOKENS, Profile};
 use trimtab_settings::Settings;
 
-use crate::{Change, Group, Scenario, Source};
+use crate::{Change, Group, Page, Scenario, Source};
 
 /// Most endpoints, those of later included; a table holds as many.
 const MOST_ENDPOINTS: u64 = 10_000;
@@ -33,6 +33,7 @@ pub(super) fn groups(s: &Settings<'_>) -> Vec<Group> {
                 class: USUAL.0.to_owned(),
                 count: USUAL.1,
                 profile,
+                page: Page::Whole,
             })
             .into_iter()
             .collect(),
@@ -73,6 +74,15 @@ pub(super) fn group(s: &Settings<'_>) -> Option<Group> {
         class: class.unwrap_or_else(usual),
         count,
         profile,
+        page: s
+            .string("page")
+            .hint("write whole, from_first_request or unreadable")
+            .one_of(&[
+                ("whole", Page::Whole),
+                ("from_first_request", Page::FromFirstRequest),
+                ("unreadable", Page::Unreadable),
+            ])
+            .default(Page::Whole),
     })
 }
 

@@ -15,7 +15,8 @@ impl World<'_> {
             }
             let index = self.servers.len();
             let number = u32::try_from(index).unwrap_or(u32::MAX);
-            let server = Server::new(number, &group.class, profile)?;
+            let mut server = Server::new(number, &group.class, profile)?;
+            server.page = group.page;
             self.by_id.insert(server.id, index);
             self.servers.push(server);
         }

@@ -1,6 +1,6 @@
 //! Scrapes, tables and reports on their ways.
 
-use trimtab_estimate::Sample;
+use trimtab_estimate::{Missed, Sample};
 use trimtab_workload::Rng;
 
 use super::{Event, World};
@@ -54,7 +54,12 @@ impl World<'_> {
         match from.life {
             Life::Gone => return,
             Life::Dead | Life::Hung { page_hangs: true } => {
-                self.aggregator.on_scrape_failed(&from.address);
+                self.aggregator
+                    .on_scrape_failed(now, &from.address, Missed::Unreachable);
+            }
+            _ if !from.has_samples() => {
+                self.aggregator
+                    .on_scrape_failed(now, &from.address, Missed::Unreadable)
             }
             Life::Serving | Life::Draining | Life::Hung { page_hangs: false } => {
                 let sample = Box::new(from.sample(self.adapters));

@@ -1,0 +1,125 @@
+//! Who tries out an endpoint that gets no requests.
+//!
+//! Whoever gets none can not show that they would be answered: a new server whose page has no samples before its first request, a page that
+//! nobody can read, counters that stand still since everybody left. An endpoint of which the aggregator knows that its server answers, or
+//! that hung and was left by all, is tried out: one proxy sends its next request there, with others as second and third choice.
+
+use crate::endpoint::Endpoint;
+use crate::reports::Reports;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use trimtab_loadtable::{Doubt, Probe, limits};
+
+/// A proxy that sends nothing for so long does not get to it.
+const OPEN: Duration = Duration::from_secs(1);
+/// Only proxies that decided something lately are asked.
+const ACTIVE: Duration = Duration::from_secs(2);
+/// From one try to the next, at first and at most; twice as long each time.
+const FIRST_GAP: Duration = Duration::from_secs(1);
+const LAST_GAP: Duration = Duration::from_secs(60);
+
+/// How an endpoint is tried out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tries {
+    due: Duration,
+    gap: Duration,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self {
+            due: Duration::ZERO,
+            gap: FIRST_GAP,
+        }
+    }
+}
+
+impl Tries {
+    fn on_sent(&mut self, now: Duration) {
+        self.due = now.saturating_add(self.gap);
+        self.gap = self.gap.saturating_mul(2).min(LAST_GAP);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    endpoint: u32,
+    proxy: u64,
+    number: u64,
+    at: Duration,
+}
+
+/// Who is asked at the moment.
+#[derive(Debug, Default)]
+pub(crate) struct Probes {
+    number: u64,
+    last_proxy: u64,
+    open: Vec<Open>,
+}
+
+impl Probes {
+    /// Brings it up to `now`. `doubt`: of each endpoint.
+    pub(crate) fn settle(
+        &mut self,
+        now: Duration,
+        endpoints: &mut BTreeMap<String, Endpoint>,
+        reports: &Reports,
+        doubt: impl Fn(&Endpoint) -> Option<Doubt>,
+    ) {
+        let mut wanting = Vec::new();
+        for endpoint in endpoints.values_mut() {
+            if !matches!(doubt(endpoint), Some(Doubt::Unreadable | Doubt::Stalled)) {
+                endpoint.tries = Tries::default();
+                continue;
+            }
+            let open = self.open.iter().find(|open| open.endpoint == endpoint.id);
+            if open.is_some_and(|open| endpoint.service.sent_at > Some(open.at)) {
+                endpoint.tries.on_sent(now);
+            }
+            // What is there already shows it.
+            let idle = reports.flight(endpoint.id).requests == 0;
+            if idle && now >= endpoint.tries.due {
+                wanting.push(endpoint.id);
+            }
+        }
+        self.open
+            .retain(|open| wanting.contains(&open.endpoint) && now.saturating_sub(open.at) <= OPEN);
+        for endpoint in wanting {
+            self.ask(now, endpoint, reports);
+        }
+    }
+
+    fn ask(&mut self, now: Duration, endpoint: u32, reports: &Reports) {
+        let is_open = self.open.iter().any(|open| open.endpoint == endpoint);
+        if is_open || self.open.len() >= limits::PROBES {
+            return;
+        }
+        let is_free = |proxy| self.open.iter().all(|open| open.proxy != proxy);
+        let since = now.saturating_sub(ACTIVE);
+        let Some(proxy) = reports.next_active(self.last_proxy, since, is_free) else {
+            return;
+        };
+        self.last_proxy = proxy;
+        self.number = self.number.saturating_add(1);
+        self.open.push(Open {
+            endpoint,
+            proxy,
+            number: self.number,
+            at: now,
+        });
+    }
+
+    /// As a table has them. `row`: of the endpoint with that id.
+    pub(crate) fn list(&self, row: impl Fn(u32) -> Option<u16>) -> Vec<Probe> {
+        let probe = |open: &Open| {
+            Some(Probe {
+                proxy: open.proxy,
+                endpoint: row(open.endpoint)?,
+                number: open.number,
+            })
+        };
+        let mut list: Vec<Probe> = self.open.iter().filter_map(probe).collect();
+        list.sort_unstable_by_key(|probe| probe.proxy);
+        list
+    }
+}

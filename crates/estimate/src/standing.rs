@@ -1,0 +1,86 @@
+//! Whether an endpoint may be chosen, and why it may not.
+
+use crate::PoolConfig;
+use crate::endpoint::Endpoint;
+use std::time::Duration;
+use trimtab_loadtable::{Doubt, State};
+
+/// What was sent before the page was lost may be answered so much later by reports.
+const LATE_REPORTS: Duration = Duration::from_millis(250);
+/// An endpoint that nobody but proxies can reach is used for so long after the last good answer.
+const TRUSTED: Duration = Duration::from_secs(10);
+
+/// Why there was no sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// Nobody answered.
+    Unreachable,
+    /// The endpoint's server answered, and what it said was no metrics of a known engine.
+    Unreadable,
+}
+
+/// State and doubt of an endpoint at `now`.
+pub(crate) fn of(
+    endpoint: &Endpoint,
+    now: Duration,
+    config: &PoolConfig,
+) -> (State, Option<Doubt>) {
+    let sample = endpoint.sample.as_ref().map(|(_, sample)| sample);
+    if endpoint.spec.draining {
+        return (State::Draining, None);
+    }
+    if sample.is_some_and(|sample| sample.awake == Some(false)) && is_current(endpoint, now, config)
+    {
+        return (State::Draining, Some(Doubt::Asleep));
+    }
+    if endpoint.stall.is_stalled(now) {
+        return (State::Suspect, Some(Doubt::Stalled));
+    }
+    if is_current(endpoint, now, config) || serves(endpoint, now) {
+        return (State::Ready, None);
+    }
+    let doubt = match endpoint.missed {
+        Some((_, Missed::Unreadable)) => Some(Doubt::Unreadable),
+        Some((_, Missed::Unreachable)) => Some(Doubt::Unreachable),
+        // Not tried yet, or the scraper is late.
+        None => None,
+    };
+    (State::Suspect, doubt)
+}
+
+/// Whether the newest sample says how the endpoint does.
+pub(crate) fn is_read(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
+    is_current(endpoint, now, config) && !endpoint.stall.is_stalled(now)
+}
+
+/// Whether its gauges say how the endpoint does: not where they stand still although no proxy has anything there. An engine whose requests
+/// were all cancelled at once keeps its last values until its next step, and as long as these say that it is full nobody gives it one.
+pub(crate) fn is_trusted(
+    endpoint: &Endpoint,
+    in_flight: u64,
+    now: Duration,
+    config: &PoolConfig,
+) -> bool {
+    let says_idle = endpoint.in_engine() == Some(0.0);
+    let scraped_at = endpoint.sample.as_ref().map(|(at, _)| *at);
+    let rests = scraped_at.is_some_and(|at| endpoint.stall.rests(at));
+    is_read(endpoint, now, config) && (says_idle || in_flight > 0 || !rests)
+}
+
+fn is_current(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
+    endpoint.sample.is_some()
+        && endpoint.failures < config.suspect_after_failures.max(1)
+        && endpoint.age(now) <= config.suspect_after
+}
+
+/// Whether proxies get good answers of an endpoint whose page is lost.
+fn serves(endpoint: &Endpoint, now: Duration) -> bool {
+    let Some((lost_at, missed)) = endpoint.missed else {
+        return false;
+    };
+    let served_at = endpoint.service.served_at(now);
+    served_at.is_some_and(|at| match missed {
+        Missed::Unreadable => at >= lost_at + LATE_REPORTS,
+        Missed::Unreachable => at >= lost_at + LATE_REPORTS && now.saturating_sub(at) <= TRUSTED,
+    })
+}
