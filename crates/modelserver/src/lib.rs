@@ -19,9 +19,13 @@
 //! # Like vLLM (V1 engine, releases of 2026)
 //! * `/v1/completions`, `/v1/chat/completions`: plain and as server-sent events. A stream's *headers* leave at once, its first body
 //!   chunk when prefill is done. One write per step and stream.
+//! * `/v1/responses`: plain, in the background, and as typed events, of which the first two leave before prefill. Responses are kept
+//!   in memory (the newest 4,096, 64 MiB) for `previous_response_id` and under `/v1/responses/{id}`: `GET`, `DELETE`, `/cancel`,
+//!   `/input_items`. Another server does not know them: 404.
 //! * `/v1/models`, `/v1/load_lora_adapter`, `/v1/unload_lora_adapter`, `/health`, `/ping`, `/version`.
 //! * `/metrics`: the whole page whatever is asked. `/metrics/` (with the slash) honours `name[]`, which in multi-process mode gives
 //!   an empty page. Gauges are set once per step.
+//! * A request is read to its end before it is answered, also where the answer is an error.
 //! * A client that goes away is cancelled. A prompt that does not fit is a 400 in OpenAI's shape.
 //!
 //! # Unlike vLLM

@@ -6,7 +6,6 @@ use crate::driver::Command;
 use crate::metrics::{Scrape, render};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -63,9 +62,9 @@ impl AdapterBody {
 
 pub(super) async fn load_adapter(
     State(shared): State<Arc<Shared>>,
-    bytes: Result<Bytes, BytesRejection>,
+    bytes: Bytes,
 ) -> Result<String, ApiError> {
-    let body = AdapterBody::parse(&bytes?)?;
+    let body = AdapterBody::parse(&bytes)?;
     if shared.spec.profile.adapter_slots == 0 {
         return Err(ApiError::bad_request(
             None,
@@ -93,9 +92,9 @@ pub(super) async fn load_adapter(
 
 pub(super) async fn unload_adapter(
     State(shared): State<Arc<Shared>>,
-    bytes: Result<Bytes, BytesRejection>,
+    bytes: Bytes,
 ) -> Result<String, ApiError> {
-    let name = AdapterBody::parse(&bytes?)?.lora_name;
+    let name = AdapterBody::parse(&bytes)?.lora_name;
     let id = shared
         .adapters
         .write()

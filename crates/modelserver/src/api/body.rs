@@ -39,14 +39,14 @@ pub(super) enum Prompt {
     TokenLists(Vec<Vec<u32>>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct Message {
     pub(super) role: String,
     #[serde(default)]
     pub(super) content: Option<Content>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Content {
     Text(String),
@@ -54,7 +54,7 @@ pub(super) enum Content {
 }
 
 /// A part of a message. Only text is taken: the model served here has no eyes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct Part {
     #[serde(rename = "type")]
     pub(super) kind: String,

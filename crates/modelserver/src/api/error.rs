@@ -1,7 +1,6 @@
 //! Errors in OpenAI's shape, with vLLM's types and codes.
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -35,6 +34,16 @@ impl ApiError {
         }
     }
 
+    pub(crate) fn too_large() -> Self {
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            kind: "BadRequestError",
+            message: "The request body is larger than the server allows (max_body_bytes)."
+                .to_owned(),
+            param: None,
+        }
+    }
+
     pub(crate) fn overloaded(most: usize) -> Self {
         let message = format!(
             "The server holds {most} sequences, its limit (max_sequences). Try again later."
@@ -52,24 +61,6 @@ impl ApiError {
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             kind: "InternalServerError",
-            message,
-            param: None,
-        }
-    }
-}
-
-impl From<BytesRejection> for ApiError {
-    fn from(rejection: BytesRejection) -> Self {
-        let status = rejection.status();
-        let message = match status {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                "The request body is larger than the server allows (max_body_bytes).".to_owned()
-            }
-            _ => rejection.body_text(),
-        };
-        Self {
-            status,
-            kind: "BadRequestError",
             message,
             param: None,
         }

@@ -9,26 +9,27 @@ use crate::metrics::Finish;
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
 use serde_json::{Value, json};
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::task::Poll;
 
 pub(super) async fn completions(
     State(shared): State<Arc<Shared>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, ApiError> {
-    generate(shared, Kind::Completion, body?).await
+    generate(shared, Kind::Completion, body).await
 }
 
 pub(super) async fn chat(
     State(shared): State<Arc<Shared>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, ApiError> {
-    generate(shared, Kind::Chat, body?).await
+    generate(shared, Kind::Chat, body).await
 }
 
 async fn generate(shared: Arc<Shared>, kind: Kind, bytes: Bytes) -> Result<Response, ApiError> {
@@ -37,17 +38,25 @@ async fn generate(shared: Arc<Shared>, kind: Kind, bytes: Bytes) -> Result<Respo
     let streams = body.wants_stream();
     let job = Job::start(shared, kind, body)?;
     if streams {
-        let mut response = Response::new(HttpBody::from_stream(Events::new(job)));
-        let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        return Ok(response);
+        return Ok(event_stream(Events::new(job)));
     }
     complete(&job).await?;
     Ok(Json(whole(&job)).into_response())
 }
 
+/// An answer whose body is server-sent events.
+pub(super) fn event_stream<S>(events: S) -> Response
+where
+    S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+{
+    let mut response = Response::new(HttpBody::from_stream(events));
+    let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
 /// Waits for the last token.
-async fn complete(job: &Job) -> Result<(), ApiError> {
+pub(super) async fn complete(job: &Job) -> Result<(), ApiError> {
     let mut ended = 0;
     poll_fn(|context| {
         job.call.register(context);
@@ -95,7 +104,7 @@ fn choice_json(kind: Kind, index: usize, choice: &Choice) -> Value {
         .text(choice.output_tokens, kind == Kind::Completion);
     let finish = finish_reason(choice.finish);
     match kind {
-        Kind::Chat => json!({
+        Kind::Chat | Kind::Response => json!({
             "index": index, "logprobs": null, "finish_reason": finish, "stop_reason": null,
             "message": {"role": "assistant", "content": text, "refusal": null, "tool_calls": []},
         }),

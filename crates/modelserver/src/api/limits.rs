@@ -41,10 +41,9 @@ impl Limits {
             );
             return Err(ApiError::bad_request(Some("max_tokens"), message));
         }
-        let unasked = if kind == Kind::Chat {
-            room
-        } else {
-            room.min(COMPLETION_MAX_TOKENS)
+        let unasked = match kind {
+            Kind::Chat | Kind::Response => room,
+            Kind::Completion => room.min(COMPLETION_MAX_TOKENS),
         };
         let max_tokens = asked.unwrap_or(unasked);
         let min_tokens = body.min_tokens.unwrap_or(0);

@@ -6,7 +6,9 @@ mod error;
 mod generate;
 mod limits;
 mod prepare;
+mod receive;
 mod render;
+mod responses;
 mod sse;
 
 use crate::adapters::Adapters;
@@ -42,6 +44,7 @@ pub(crate) struct Shared {
     next_id: AtomicU64,
     /// Sequences that have not ended.
     sequences: AtomicUsize,
+    responses: Mutex<responses::Store>,
 }
 
 impl Shared {
@@ -64,6 +67,7 @@ impl Shared {
             http: HttpStats::new(),
             next_id: AtomicU64::new(0),
             sequences: AtomicUsize::new(0),
+            responses: Mutex::default(),
             spec,
             commands,
             observed,
@@ -74,10 +78,19 @@ impl Shared {
 
 /// All routes of a server.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let body_limit = DefaultBodyLimit::max(shared.spec.max_body_bytes);
     Router::new()
         .route("/v1/completions", post(generate::completions))
         .route("/v1/chat/completions", post(generate::chat))
+        .route("/v1/responses", post(responses::create))
+        .route(
+            "/v1/responses/{id}",
+            get(responses::retrieve).delete(responses::delete),
+        )
+        .route("/v1/responses/{id}/cancel", post(responses::cancel))
+        .route(
+            "/v1/responses/{id}/input_items",
+            get(responses::input_items),
+        )
         .route("/v1/models", get(admin::models))
         .route("/v1/load_lora_adapter", post(admin::load_adapter))
         .route("/v1/unload_lora_adapter", post(admin::unload_adapter))
@@ -88,8 +101,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics/", get(admin::metrics_named))
         .fallback(error::unknown_route)
         .method_not_allowed_fallback(error::wrong_method)
+        .layer(from_fn_with_state(shared.clone(), receive::whole_body))
+        // It is ours.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(shared.clone(), count))
-        .layer(body_limit)
         .with_state(shared)
 }
 

@@ -18,11 +18,23 @@ use trimtab_engine::Request;
 /// Most sequences of one request: prompts times `n`.
 const SEQUENCE_LIMIT: usize = 128;
 
-/// Which of the two endpoints was asked.
+/// Which of the endpoints was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Completion,
     Chat,
+    Response,
+}
+
+impl Kind {
+    /// How the ids of its answers begin.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Completion => "cmpl-",
+            Self::Chat => "chatcmpl-",
+            Self::Response => "resp_",
+        }
+    }
 }
 
 /// One answer of a job.
@@ -46,8 +58,8 @@ pub(super) struct Job {
     pub(super) id: String,
     pub(super) created_unix_s: u64,
     pub(super) include_usage: bool,
+    pub(super) shared: Arc<Shared>,
     ids: Range<u64>,
-    shared: Arc<Shared>,
 }
 
 impl Drop for Job {
@@ -116,17 +128,12 @@ impl Job {
                 });
             }
         }
-        let prefix = if kind == Kind::Chat {
-            "chatcmpl"
-        } else {
-            "cmpl"
-        };
         let job = Self {
             kind,
             call,
             choices,
             prompt_tokens,
-            id: format!("{prefix}-{:016x}", mix(shared.key ^ first)),
+            id: format!("{}{:016x}", kind.prefix(), mix(shared.key ^ first)),
             created_unix_s: shared.started_unix_s + shared.started.elapsed().as_secs(),
             include_usage: body.wants_usage(),
             model: body.model.unwrap_or_else(|| shared.spec.model.clone()),

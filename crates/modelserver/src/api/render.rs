@@ -14,7 +14,7 @@ pub(super) fn render(
 ) -> Result<Vec<Tokens>, ApiError> {
     let empty = Tokens::new(key, domain);
     let prompts = match kind {
-        Kind::Chat => {
+        Kind::Chat | Kind::Response => {
             let messages = body.messages.as_deref().unwrap_or_default();
             if messages.is_empty() {
                 return Err(ApiError::bad_request(

@@ -41,6 +41,7 @@ fn value() -> impl Strategy<Value = Value> {
             Just("content"),
             Just("type"),
             Just("text"),
+            Just("output"),
             Just("include_usage")
         ];
         prop_oneof![
@@ -63,13 +64,21 @@ fn body() -> impl Strategy<Value = Value> {
         "seed",
         "stream",
         "stream_options",
+        "input",
+        "instructions",
+        "max_output_tokens",
         "unknown",
     ]);
     prop::collection::btree_map(key, value(), 0..8).prop_map(|map| json!(map))
 }
 
 fn start(shared: &Arc<Shared>, kind: Kind, bytes: Vec<u8>) -> Result<Job, error::ApiError> {
-    Job::start(shared.clone(), kind, Body::parse(&Bytes::from(bytes))?)
+    let bytes = Bytes::from(bytes);
+    let body = match kind {
+        Kind::Response => responses::chat_of(&bytes)?,
+        Kind::Chat | Kind::Completion => Body::parse(&bytes)?,
+    };
+    Job::start(shared.clone(), kind, body)
 }
 
 proptest! {
@@ -79,7 +88,7 @@ proptest! {
         let text = body.to_string().into_bytes();
         let cut = text[..cut.index(text.len() + 1)].to_vec();
         for bytes in [text, cut] {
-            for kind in [Kind::Chat, Kind::Completion] {
+            for kind in [Kind::Chat, Kind::Completion, Kind::Response] {
                 match start(&shared, kind, bytes.clone()) {
                     Err(error) => prop_assert!(error.status.is_client_error(), "{:?}", error),
                     Ok(job) => {
@@ -107,7 +116,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_not_a_request(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let (shared, _commands) = shared();
-        for kind in [Kind::Chat, Kind::Completion] {
+        for kind in [Kind::Chat, Kind::Completion, Kind::Response] {
             prop_assert!(start(&shared, kind, bytes.clone()).is_err());
         }
     }

@@ -11,4 +11,5 @@ mod answers;
 mod lifetime;
 mod metrics;
 mod refusals;
+mod responses;
 mod rig;

@@ -1,6 +1,11 @@
 //! What is refused, and how that is said.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use trimtab_modelserver::{Server, Spec};
 
 use crate::rig::{Rig, read, spec, words};
@@ -145,5 +150,34 @@ async fn a_port_in_use_and_a_senseless_spec_are_refused_with_the_reason() {
     let error = Server::start(senseless).await.unwrap_err().to_string();
     for field in ["model:", "max_model_len: 1", "speed"] {
         assert!(error.contains(field), "{error}");
+    }
+}
+
+/// Whoever answers earlier closes the connection under a client that still sends, and a proxy tells of a broken connection instead.
+#[tokio::test]
+async fn nothing_is_answered_before_the_whole_request_is_there() {
+    let spec = Spec {
+        max_body_bytes: 100_000,
+        ..spec()
+    };
+    let rig = Rig::start(spec).await;
+    for (path, length, status) in [
+        ("/v1/nothing", 90_000, "404"),
+        ("/v1/models", 90_000, "405"),
+        ("/ping", 90_000, "200"),
+        ("/v1/completions", 90_000, "400"),
+        ("/v1/completions", 300_000, "413"),
+        ("/v1/nothing", 300_000, "413"),
+    ] {
+        let mut stream = TcpStream::connect(rig.server.address()).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'x'; length - 1]).await.unwrap();
+        let mut answer = vec![0; 12];
+        let early = timeout(Duration::from_millis(100), stream.read_exact(&mut answer)).await;
+        assert!(early.is_err(), "{path}: answered early");
+        stream.write_all(b"x").await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {status}").as_bytes(), "{path}");
     }
 }

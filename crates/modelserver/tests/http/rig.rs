@@ -47,6 +47,13 @@ impl Rig {
         read(self.send(path, body.to_string()).await).await
     }
 
+    /// A request without a body.
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(self.uri(path));
+        let request = request.body(Full::default()).unwrap();
+        read(self.client.request(request).await.unwrap()).await
+    }
+
     pub(crate) async fn text(&self, path: &str) -> String {
         let response = self
             .client

@@ -1,0 +1,53 @@
+//! Request bodies, read to their end before anything answers.
+
+use super::Shared;
+use super::error::ApiError;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use std::sync::Arc;
+
+/// Of a body that is too large, so many times `max_body_bytes` are read and dropped before the answer.
+const DROPPED_BODIES: usize = 4;
+
+/// Hands a request on with its whole body, whatever route it is for.
+///
+/// A server that answers while the client still sends closes the connection under it. A proxy then reports the broken connection
+/// (503 `UC` in Envoy's log) instead of the answer.
+pub(super) async fn whole_body(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (head, body) = request.into_parts();
+    match read(body, shared.spec.max_body_bytes).await {
+        Ok(bytes) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn read(body: Body, most: usize) -> Result<Bytes, ApiError> {
+    let mut pieces = body.into_data_stream();
+    let (mut kept, mut seen) = (BytesMut::new(), 0usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| {
+            ApiError::bad_request(None, format!("The request body broke off: {error}."))
+        })?;
+        seen = seen.saturating_add(piece.len());
+        if seen <= most {
+            kept.extend_from_slice(&piece);
+        } else {
+            kept = BytesMut::new();
+            if seen > most.saturating_mul(DROPPED_BODIES) {
+                break;
+            }
+        }
+    }
+    if seen > most {
+        return Err(ApiError::too_large());
+    }
+    Ok(kept.freeze())
+}
