@@ -21,6 +21,15 @@ impl Booking {
     pub fn shared_keys(&self) -> impl Iterator<Item = u64> + use<> {
         candidates::shared_keys(&self.request)
     }
+
+    /// The prompt turns out to have so many tokens. Gives how many more these are than was thought; absent: no more, or it is not known
+    /// how many were thought.
+    pub fn grow(&mut self, prompt_tokens: u32) -> Option<u32> {
+        let known = self.request.prompt_tokens.as_mut()?;
+        let more = prompt_tokens.saturating_sub(*known);
+        *known = prompt_tokens.max(*known);
+        (more > 0).then_some(more)
+    }
 }
 
 /// A request that nobody decided on, as it is.

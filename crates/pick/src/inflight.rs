@@ -77,6 +77,13 @@ pub(crate) struct Pending {
     pub(crate) prefill_us: u64,
 }
 
+impl Pending {
+    fn add(&mut self, more: Self) {
+        self.tokens = self.tokens.saturating_add(more.tokens);
+        self.prefill_us = self.prefill_us.saturating_add(more.prefill_us);
+    }
+}
+
 /// What a request brings to its endpoint.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sent {
@@ -121,10 +128,13 @@ struct Own {
 }
 
 impl Own {
-    fn add_unseen(&mut self, work_us: u64, prompt_tokens: u32) {
-        self.unseen_us = self.unseen_us.saturating_add(work_us);
-        self.unseen = self.unseen.saturating_add(1);
-        self.unseen_tokens = self.unseen_tokens.saturating_add(u64::from(prompt_tokens));
+    fn add_unseen(&mut self, send: &Send) {
+        let requests = u32::from(!send.is_more);
+        self.unseen_us = self.unseen_us.saturating_add(send.work_us);
+        self.unseen = self.unseen.saturating_add(requests);
+        self.unseen_tokens = self
+            .unseen_tokens
+            .saturating_add(u64::from(send.prompt_tokens));
     }
 }
 
@@ -136,6 +146,8 @@ struct Send {
     endpoint: EndpointId,
     work_us: u64,
     prompt_tokens: u32,
+    /// It is no request of its own but more of the prompt of one that was sent before.
+    is_more: bool,
 }
 
 /// Own work per endpoint: densely for the endpoints of the newest table, so that a decision finds it by index, and
@@ -225,7 +237,7 @@ impl InFlight {
                     .endpoint(index)
                     .is_some_and(|endpoint| send.at >= taken_at(new, endpoint.age_ms));
             if let Some(own) = self.own.get_mut(index as usize).filter(|_| unseen) {
-                own.add_unseen(send.work_us, send.prompt_tokens);
+                own.add_unseen(send);
                 self.ahead_us = self.ahead_us.saturating_add(send.work_us);
             }
         }
@@ -241,37 +253,16 @@ impl InFlight {
     ) -> Ticket {
         let Sent {
             pending,
-            work_us,
-            prompt_tokens,
             is_news,
             predicted_s,
+            ..
         } = sent;
-        let count = match snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, endpoint)) {
-            Some(own) => {
-                own.add_unseen(work_us, prompt_tokens);
-                self.total += 1;
-                self.ahead_us = self
-                    .ahead_us
-                    .saturating_add(work_us)
-                    .saturating_add(pending.prefill_us);
-                &mut own.count
-            }
-            None => self.elsewhere.entry(endpoint).or_default(),
-        };
+        let send = self.remember(now, endpoint, &sent, false);
+        let count = self.bring(snapshot, &send, pending);
         count.in_flight = count.in_flight.saturating_add(1);
-        count.pending.tokens = count.pending.tokens.saturating_add(pending.tokens);
-        count.pending.prefill_us = count.pending.prefill_us.saturating_add(pending.prefill_us);
-        if self.sends.len() >= SENDS_KEPT {
-            self.sends.pop_front();
+        if snapshot.is_some_and(|snapshot| snapshot.index_of(endpoint).is_some()) {
+            self.total += 1;
         }
-        self.sends.push_back(Send {
-            number: self.sent,
-            at: now,
-            endpoint,
-            work_us,
-            prompt_tokens,
-        });
-        self.sent += 1;
         Ticket {
             endpoint,
             pending,
@@ -281,6 +272,59 @@ impl InFlight {
             probe: false,
             tries_out: false,
         }
+    }
+
+    /// More of the prompt of the ticket's request has come to light. `false`: it has started, so that nothing changes.
+    pub(crate) fn on_grown(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        now: Millis,
+        ticket: &mut Ticket,
+        more: Sent,
+    ) -> bool {
+        if ticket.started {
+            return false;
+        }
+        let send = self.remember(now, ticket.endpoint, &more, true);
+        self.bring(snapshot, &send, more.pending);
+        ticket.pending.add(more.pending);
+        let grown = |predicted_s: f32| predicted_s + more.predicted_s.unwrap_or(0.0);
+        ticket.predicted_s = ticket.predicted_s.map(grown);
+        true
+    }
+
+    /// Keeps what was sent for the next table.
+    fn remember(&mut self, now: Millis, endpoint: EndpointId, sent: &Sent, is_more: bool) -> Send {
+        let send = Send {
+            number: self.sent,
+            at: now,
+            endpoint,
+            work_us: sent.work_us,
+            prompt_tokens: sent.prompt_tokens,
+            is_more,
+        };
+        if self.sends.len() >= SENDS_KEPT {
+            self.sends.pop_front();
+        }
+        self.sends.push_back(send);
+        self.sent += 1;
+        send
+    }
+
+    /// Adds to the work of an endpoint, and gives what is counted there.
+    fn bring(&mut self, snapshot: Option<&Snapshot>, send: &Send, pending: Pending) -> &mut Count {
+        let own = snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, send.endpoint));
+        let count = match own {
+            Some(own) => {
+                own.add_unseen(send);
+                let ahead_us = send.work_us.saturating_add(pending.prefill_us);
+                self.ahead_us = self.ahead_us.saturating_add(ahead_us);
+                &mut own.count
+            }
+            None => self.elsewhere.entry(send.endpoint).or_default(),
+        };
+        count.pending.add(pending);
+        count
     }
 
     /// What was sent so far.

@@ -146,6 +146,34 @@ impl<P: Policy> Picker<P> {
         ticket
     }
 
+    /// More of a sent request's prompt has come to light: `tokens`, of which none are expected to be cached. Once its first byte came that
+    /// changes nothing. `booking`: as it was sent. Says whether the others should know at once.
+    pub fn on_grown(
+        &mut self,
+        now: Millis,
+        ticket: &mut Ticket,
+        booking: &Booking,
+        tokens: u32,
+    ) -> bool {
+        let snapshot = self.snapshot.as_deref();
+        let row = snapshot.and_then(|snapshot| snapshot.row(snapshot.index_of(ticket.endpoint())?));
+        let prefill_s = row.map_or(0.0, |row| row.prefill_s_per_token) * f64::from(tokens);
+        // `as` from float saturates, and no prefill is negative.
+        let work_us = (prefill_s * 1e6) as u64;
+        let is_alone = snapshot.is_none_or(|snapshot| snapshot.pool().alone);
+        let more = Sent {
+            pending: Pending {
+                tokens: tokens.into(),
+                prefill_us: pending_us(&booking.request, work_us),
+            },
+            work_us,
+            prompt_tokens: tokens,
+            is_news: !is_alone && prefill_s >= NEWS_S,
+            predicted_s: Some(prefill_s as f32),
+        };
+        self.inflight.on_grown(snapshot, now, ticket, more) && more.is_news
+    }
+
     /// The first byte of the answer's body came. Calling it again does nothing. An answer that is an error is to be said
     /// before, to [`on_outcome`](Self::on_outcome).
     pub fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
@@ -230,11 +258,7 @@ fn work(
     // `as` from float saturates, and neither value is negative.
     let pending = Pending {
         tokens: uncached as u64,
-        prefill_us: match request.streams {
-            Some(true) => (uncached * row.prefill_s_per_token * 1e6) as u64,
-            // The first byte of a whole answer comes when decoding is over: it would keep the prefill pending for too long.
-            _ => 0,
-        },
+        prefill_us: pending_us(request, (uncached * row.prefill_s_per_token * 1e6) as u64),
     };
     Some(Sent {
         prompt_tokens: demand.prompt_tokens as u32,
@@ -243,6 +267,15 @@ fn work(
         work_us: (cost::work_s(row, uncached) * 1e6) as u64,
         is_news: !snapshot.pool().alone && uncached * row.prefill_s_per_token >= NEWS_S,
     })
+}
+
+/// What of its prefill the first byte of its answer will end.
+fn pending_us(request: &Request, prefill_us: u64) -> u64 {
+    match request.streams {
+        Some(true) => prefill_us,
+        // The first byte of a whole answer comes when decoding is over: it would keep the prefill pending for too long.
+        _ => 0,
+    }
 }
 
 /// [`Ticket::predicted_s`], whatever the table's age.
