@@ -5,10 +5,12 @@
 
 mod body;
 mod cookie;
+mod encoding;
 mod hash;
 mod head;
 pub(crate) mod json;
 mod keys;
+mod media;
 mod message;
 mod path;
 mod prompt;
@@ -24,7 +26,7 @@ use std::fmt::Write as _;
 use trimtab_loadtable::Table;
 use trimtab_pick::{Adapter, Conversation, Prefix, Request};
 
-pub(crate) use body::{Body, BodyFacts, Ending};
+pub(crate) use body::{Body, BodyFacts, Ending, Length, Rest};
 pub(crate) use cookie::SessionCookie;
 pub(crate) use hash::{Digest, HashKey, Purpose};
 pub(crate) use head::{Head, Plan, path_of};
@@ -58,6 +60,9 @@ pub(crate) fn request(
                 key: key.seal(digest),
                 history_tokens: saturating(history_tokens),
             }),
+        opening: body
+            .and_then(|body| body.opening)
+            .map(|digest| key.seal(digest)),
         streams: streams(head, body),
         adapter: model(head, body).and_then(|name| adapter(name, key, table)),
     }
@@ -103,8 +108,10 @@ pub(crate) fn explain(head: &Head, body: Option<&BodyFacts>) -> String {
     ];
     for (name, size) in sizes {
         if let Some(size) = size {
+            let at_least = name == "prompt_tokens" && body.is_some_and(|body| body.at_least);
+            let more = if at_least { "+" } else { "" };
             // Writing to a String can not fail.
-            let _ = write!(text, "; {name}={size}");
+            let _ = write!(text, "; {name}={size}{more}");
         }
     }
     text
@@ -122,6 +129,6 @@ fn adapter(name: &[u8], key: HashKey, table: &Table) -> Option<Adapter> {
     })
 }
 
-fn saturating(tokens: u64) -> u32 {
+pub(crate) fn saturating(tokens: u64) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::decider::Decider;
 use crate::exchange::millis;
 use crate::explain::Explanation;
-use crate::facts::{self, Body, BodyFacts, Ending, Head, Plan};
+use crate::facts::{self, Body, BodyFacts, Ending, Head, Length, Plan, Rest};
 use crate::host::{self, Action, Buffer, Map};
 use crate::in_flight::InFlight;
 use crate::metrics::Counter;
@@ -35,6 +35,8 @@ pub(crate) struct HttpFilter {
     /// The proxy has refused to let the request go on; it is asked again on each tick.
     refused: bool,
     in_flight: Option<InFlight>,
+    /// A body of which only sizes are looked at any more, because they tell how long its prompt is.
+    passing: Option<Passing>,
     /// Absent: nobody wants to read it.
     explanation: Option<Box<Explanation>>,
     /// Whether the answer shall carry it.
@@ -47,8 +49,18 @@ struct Reading {
     head: Head,
     body: Body,
     seen_bytes: usize,
+    /// Those that came, of which not more were read than may be.
+    came_bytes: u64,
     /// The tick at which it began.
     since: u64,
+}
+
+/// A body after the decision.
+#[derive(Debug)]
+struct Passing {
+    rest: Rest,
+    /// Those that came.
+    bytes: u64,
 }
 
 impl HttpFilter {
@@ -60,6 +72,7 @@ impl HttpFilter {
             let_go_at: None,
             refused: false,
             in_flight: None,
+            passing: None,
             explanation: None,
             explain: false,
         }
@@ -97,17 +110,36 @@ impl HttpFilter {
         self.log_decision();
     }
 
-    /// Decides on what was read.
-    fn place_read(&mut self, reading: &Reading, ending: Ending) {
+    /// Decides on what was read. `is_all`: nothing of the body is still to come.
+    fn place_read(&mut self, reading: &Reading, ending: Ending, is_all: bool) {
         let head = &reading.head;
         self.decider
             .count(head.pools, Counter::Bodies, ending.as_str());
-        let facts = reading.body.facts(ending, head.content_length);
+        let bytes = reading.came_bytes;
+        let length = match head.content_length {
+            Some(length) => Length::Whole(length),
+            None if is_all => Length::Whole(bytes),
+            None => Length::AtLeast(bytes),
+        };
+        let facts = reading.body.facts(ending, length);
         let way = match self.decider.is_tap() {
             true => Way::ByPick,
             false => Way::Here,
         };
         self.place(head, Some(&facts), way);
+        self.passing = facts.rest.map(|rest| Passing { rest, bytes });
+    }
+
+    /// A part of the body, which may be empty, passes after the decision. At the end of it the prompt's length is known.
+    fn pass(&mut self, bytes: usize, is_end: bool) {
+        let Some(passing) = &mut self.passing else {
+            return;
+        };
+        passing.bytes = passing.bytes.saturating_add(bytes as u64);
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_end) {
+            let tokens = passing.rest.prompt_tokens(passing.bytes);
+            in_flight.on_prompt(facts::saturating(tokens));
+        }
     }
 
     /// Tells pick what to expect. `false`: it will not know, so nothing may wait for it.
@@ -135,6 +167,7 @@ impl HttpFilter {
 impl Reading {
     /// Reads the new part of the body, of that many bytes. Absent: more should be read.
     fn read(&mut self, decider: &Decider, bytes: usize) -> Option<Ending> {
+        self.came_bytes = self.came_bytes.saturating_add(bytes as u64);
         let limit = decider.config.decide_after_bytes;
         let wanted = bytes.min(limit.saturating_sub(self.seen_bytes));
         if wanted > 0 {
@@ -206,6 +239,7 @@ impl HttpFilter {
             head,
             body,
             seen_bytes: 0,
+            came_bytes: 0,
             since: self.decider.holding.ticks(),
         }));
         action
@@ -221,6 +255,7 @@ impl HttpFilter {
         }
         self.refused = false;
         let Some(mut reading) = self.reading.take() else {
+            self.pass(bytes, end_of_stream);
             return Action::Continue;
         };
         let held = !decider.is_tap();
@@ -229,7 +264,7 @@ impl HttpFilter {
         }
         let ending = reading.read(&decider, bytes);
         if let Some(ending) = ending.or_else(|| end_of_stream.then_some(Ending::Unfinished)) {
-            self.place_read(&reading, ending);
+            self.place_read(&reading, ending, end_of_stream);
             return Action::Continue;
         }
         self.reading = Some(reading);
@@ -242,8 +277,9 @@ impl HttpFilter {
 
     /// Trailers came, so the body is complete.
     pub(crate) fn on_request_trailers(&mut self) -> Action {
-        if let Some(reading) = self.reading.take() {
-            self.place_read(&reading, Ending::Unfinished);
+        match self.reading.take() {
+            Some(reading) => self.place_read(&reading, Ending::Unfinished, true),
+            None => self.pass(0, true),
         }
         Action::Continue
     }
@@ -266,7 +302,7 @@ impl HttpFilter {
             return false;
         }
         if let Some(reading) = &reading {
-            self.place_read(reading, Ending::Unfinished);
+            self.place_read(reading, Ending::Unfinished, false);
             let now = self.decider.holding.ticks();
             self.let_go_at = (!is_tap && reading.seen_bytes == 0).then_some(now);
         }

@@ -88,6 +88,22 @@ impl InFlight {
         millis(self.root.recent_ns())
     }
 
+    /// The request's body has come to its end, and its prompt to so many tokens.
+    pub(crate) fn on_prompt(&mut self, tokens: u32) {
+        let Some(more) = self.booking.grow(tokens) else {
+            return;
+        };
+        let now = self.now();
+        let (root, booking) = (&self.root, &self.booking);
+        let Some(sent) = &mut self.sent else { return };
+        root.with(|worker| {
+            if worker.on_grown(now, sent, booking, more) {
+                exchange::on_news(root, worker);
+            }
+        });
+        self.predicted_ms = self.predicted_ms.and(sent.predicted_ms());
+    }
+
     /// The answer's headers came, from an endpoint or from the proxy itself.
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) {
         self.complete = end_of_stream;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::facts::json::{Container, Place, Sink, Tokenizer};
-use crate::facts::{Body, BodyFacts, Ending, Head, Route};
+use crate::facts::{Body, BodyFacts, Ending, Head, Length, Route};
 
 /// Estimated tokens of the prompt of a POST of `body` to `path` that arrives in `pieces` (sizes in bytes, used in turn). `None`: no JSON.
 #[must_use]
@@ -25,7 +25,7 @@ fn facts(path: &str, json: &[u8], pieces: &[usize]) -> BodyFacts {
     let mut body = Body::new(head.route.shape);
     cut(json, pieces).for_each(|piece| body.feed(piece));
     let ending = body.ending(&head).unwrap_or(Ending::Unfinished);
-    body.facts(ending, Some(json.len() as u64))
+    body.facts(ending, Length::Whole(json.len() as u64))
 }
 
 /// `bytes` in pieces of these sizes, used in turn; 0 counts as 1, no sizes as one piece.

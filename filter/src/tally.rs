@@ -83,6 +83,17 @@ impl Tally {
         })
     }
 
+    /// The prompt of a request that was sent has so many more uncached tokens.
+    pub(crate) fn on_grown(&mut self, entry: &mut Entry, tokens: u32) {
+        if let Some(line) = self.lines.get_mut(&entry.endpoint) {
+            let counts = &mut line.counts;
+            counts.sent_tokens = counts.sent_tokens.saturating_add(tokens.into());
+            counts.pending_tokens = counts.pending_tokens.saturating_add(tokens);
+            entry.pending_tokens = entry.pending_tokens.saturating_add(tokens);
+        }
+        self.changed = true;
+    }
+
     /// The first byte of the answer came.
     pub(crate) fn on_first_byte(&mut self, entry: &mut Entry) {
         let pending_tokens = std::mem::take(&mut entry.pending_tokens);

@@ -272,6 +272,23 @@ impl Worker {
         Some(self.book(now, endpoint, address, booking))
     }
 
+    /// The prompt has so many more tokens than was thought. Says whether the others should know of it at once.
+    pub(crate) fn on_grown(
+        &mut self,
+        now: Millis,
+        sent: &mut Sent,
+        booking: &Booking,
+        tokens: u32,
+    ) -> bool {
+        if !sent.ticket.is_pending() {
+            return false;
+        }
+        if let Some(entry) = &mut sent.entry {
+            self.tally.on_grown(entry, tokens);
+        }
+        self.picker.on_grown(now, &mut sent.ticket, booking, tokens)
+    }
+
     /// The first byte of the answer's body came, so prefill is finished.
     pub(crate) fn on_first_byte(&mut self, now: Millis, sent: &mut Sent) {
         self.picker.on_first_byte(now, &mut sent.ticket);

@@ -141,6 +141,7 @@ fn request(rng: &mut Rng) -> Request {
             blocks: blocks(rng, prompt, key),
         }),
         streams: maybe(rng, true),
+        opening: None,
         conversation: (below(rng, 2) == 0).then(|| Conversation {
             key: mix(!key),
             history_tokens: prompt / 3 * 2,

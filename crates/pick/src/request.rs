@@ -9,6 +9,9 @@ pub struct Request {
     pub prefix: Option<Prefix>,
     /// The conversation this request continues.
     pub conversation: Option<Conversation>,
+    /// Where `conversation` is absent: keyed hash of what all turns of one begin with, when no more of the prompt was seen, so that it is
+    /// not known which turn this is.
+    pub opening: Option<u64>,
     /// Whether the answer is streamed, so that its first byte says that prefill is over; absent: not known.
     pub streams: Option<bool>,
     /// The adapter it asks for; absent: the base model, or unknown.

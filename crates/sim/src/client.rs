@@ -81,6 +81,7 @@ pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Ta
             key: key(CONVERSATION, session),
             history_tokens: judged(history),
         }),
+        opening: None,
         streams: Some(true),
         adapter: turn.adapter.map(|index| adapter(index, table)),
     }

@@ -12,7 +12,13 @@
 //! do: further messages add to the history, images are not as long as they look, tools and system prompt make the shared beginning. What
 //! is behind these (sampling parameters, schemas of answers, metadata) changes no fact but `max_output_tokens`, by which nothing is
 //! decided, nor does it count as prompt, so that `Content-Length` is not needed. Else at `decide_after_bytes` (`cap`).
+//!
+//! **What is behind.** The unread rest counts as prompt where it begins in the midst of its text: by `Content-Length`, else, once it has passed, by
+//! what passed ([`Rest`]). Where it begins elsewhere, in a picture or in a field that is no prompt, what was read is all that is known: "at least".
+//!
+//! **What is no JSON.** Servers take what this does not, and refuse what this takes. Up to an odd place all is as it was read.
 
+use super::encoding::Encoding;
 use super::hash::Digest;
 use super::head::Head;
 use super::json::Tokenizer;
@@ -32,17 +38,20 @@ pub(crate) enum Ending {
     /// The body ended, or could not be read, before the document was complete.
     #[default]
     Unfinished,
+    /// At a place where it is no JSON any more. What stands before holds.
+    Broken,
     /// It is no JSON object, so nothing is known.
     NotJson,
 }
 
 impl Ending {
     /// Every ending, in the order of declaration.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Whole,
         Self::Enough,
         Self::Cap,
         Self::Unfinished,
+        Self::Broken,
         Self::NotJson,
     ];
 
@@ -53,8 +62,39 @@ impl Ending {
             Self::Enough => "enough",
             Self::Cap => "cap",
             Self::Unfinished => "unfinished",
+            Self::Broken => "broken",
             Self::NotJson => "not_json",
         }
+    }
+}
+
+/// Bytes of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// By `Content-Length`, or because it has ended.
+    Whole(u64),
+    /// So many have come, and nobody said how many more will.
+    AtLeast(u64),
+}
+
+/// A prompt whose text goes on behind what was read of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// What was read.
+    bytes: u64,
+    tokens: u64,
+    /// Tokens that go on so many bytes of what was not.
+    tokens_per_bytes: (u64, u64),
+}
+
+impl Rest {
+    /// Tokens of the whole prompt, if the body has so many bytes.
+    pub(crate) fn prompt_tokens(&self, body_bytes: u64) -> u64 {
+        let unseen = u128::from(body_bytes.saturating_sub(self.bytes));
+        let (tokens, bytes) = self.tokens_per_bytes;
+        let more = unseen * u128::from(tokens) / u128::from(bytes.max(1));
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        self.tokens.saturating_add(more)
     }
 }
 
@@ -69,12 +109,18 @@ pub(crate) struct BodyFacts {
     pub(crate) stream: Option<bool>,
     /// `max_tokens` and its other spellings. Nothing is decided by it: how long an answer gets is not known from how long it may get.
     pub(crate) max_output_tokens: Option<u32>,
-    /// Tokens of the prompt: what was seen, and what `Content-Length` says is still to come. Absent: no JSON.
+    /// Tokens of the prompt: what was seen, and what is known to be still to come. Absent: nothing of it was seen.
     pub(crate) prompt_tokens: Option<u64>,
+    /// The prompt has at least so many, and may have more.
+    pub(crate) at_least: bool,
+    /// How to count what passes later; absent: that tells nothing about the prompt.
+    pub(crate) rest: Option<Rest>,
     /// What it shares with others, or may.
     pub(crate) beginning: Option<Beginning>,
     /// Digest of the conversation.
     pub(crate) conversation: Option<Digest>,
+    /// Digest of its first [`Ending::Cap`] bytes, where the first user message reaches beyond them: each turn begins with them.
+    pub(crate) opening: Option<Digest>,
     /// Tokens up to the last answer of the assistant that was seen; 0 on the first turn.
     pub(crate) history_tokens: u64,
 }
@@ -82,6 +128,7 @@ pub(crate) struct BodyFacts {
 /// Reads a body piece by piece, in about 1 KiB of memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Body {
+    encoding: Encoding,
     tokenizer: Tokenizer,
     reader: Reader,
     seen_bytes: u64,
@@ -92,6 +139,7 @@ impl Body {
     /// Before the first byte.
     pub(crate) fn new(shape: Shape) -> Self {
         Self {
+            encoding: Encoding::new(),
             tokenizer: Tokenizer::new(),
             reader: Reader::new(shape),
             seen_bytes: 0,
@@ -102,16 +150,21 @@ impl Body {
     /// Takes the next piece.
     pub(crate) fn feed(&mut self, chunk: &[u8]) {
         self.seen_bytes = self.seen_bytes.saturating_add(chunk.len() as u64);
-        let is_json = self.tokenizer.feed(chunk, &mut self.reader).is_ok();
-        self.is_json = is_json && !self.reader.is_no_object();
+        let (tokenizer, reader) = (&mut self.tokenizer, &mut self.reader);
+        self.encoding.feed(chunk, |utf8| {
+            self.is_json &= tokenizer.feed(utf8, reader).is_ok();
+        });
+        self.is_json &= !self.reader.is_no_object();
     }
 
     /// How the reading has ended; absent: more should be read.
     pub(crate) fn ending(&self, head: &Head) -> Option<Ending> {
         let has_model = head.model.is_some() || self.reader.model.is_some();
         let has_stream = head.route.streams.is_some() || self.reader.stream.is_some();
-        if !self.is_json {
+        if !self.is_json && !self.reader.has_begun() {
             Some(Ending::NotJson)
+        } else if !self.is_json {
+            Some(Ending::Broken)
         } else if self.tokenizer.is_done() {
             Some(Ending::Whole)
         } else if has_model && has_stream && self.reader.prompt_is_settled() {
@@ -121,8 +174,8 @@ impl Body {
         }
     }
 
-    /// What was seen. `length`: bytes of the whole body; absent: not known.
-    pub(crate) fn facts(&self, ending: Ending, length: Option<u64>) -> BodyFacts {
+    /// What was seen of a body of that length.
+    pub(crate) fn facts(&self, ending: Ending, length: Length) -> BodyFacts {
         if ending == Ending::NotJson {
             return BodyFacts {
                 ending,
@@ -130,19 +183,28 @@ impl Body {
             };
         }
         let reader = &self.reader;
-        let no_more = self.tokenizer.is_done() || reader.in_media() || reader.prompt_is_settled();
-        let unseen_bytes = match length {
-            Some(length) if !no_more => length.saturating_sub(self.seen_bytes),
-            _ => 0,
-        };
+        let is_complete = self.tokenizer.is_done() || reader.prompt_is_settled();
+        let seen = reader.seen_tokens().or(is_complete.then_some(0));
+        let per_bytes = reader.tokens_per_bytes().filter(|_| !is_complete);
+        let rest = seen.zip(per_bytes).map(|(tokens, (more, bytes))| Rest {
+            bytes: self.seen_bytes,
+            tokens,
+            tokens_per_bytes: (more, bytes.saturating_mul(self.encoding.bytes_per_byte())),
+        });
+        let (Length::Whole(bytes) | Length::AtLeast(bytes)) = length;
+        let counted = rest.map(|rest| rest.prompt_tokens(bytes));
+        let is_known = matches!(length, Length::Whole(_));
         BodyFacts {
             ending,
             model: reader.model.clone(),
             stream: reader.stream,
             max_output_tokens: reader.max_output_tokens,
-            prompt_tokens: Some(reader.prompt.tokens(unseen_bytes)),
+            prompt_tokens: counted.or(seen),
+            at_least: !is_complete && !(is_known && rest.is_some()),
+            rest: rest.filter(|_| !is_known),
             beginning: reader.prompt.beginning(),
             conversation: reader.conversation(),
+            opening: (ending == Ending::Cap).then(|| reader.opening()).flatten(),
             history_tokens: reader.prompt.history_tokens(),
         }
     }

@@ -65,6 +65,7 @@ pub(crate) enum Purpose {
     Adapter = 7,
     Prefix = 8,
     Media = 9,
+    Field = 10,
 }
 
 /// A running digest: XXH64, which needs no more than 64-bit products and so is fast in a VM too. Every byte of a prompt's beginning goes

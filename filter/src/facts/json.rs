@@ -11,11 +11,13 @@
 //! left with 380, 103, 24, 16. serde_json can not stop in the middle at all.
 //!
 //! It accepts every array and object that serde_json accepts and reads the same in it (tests and the fuzz target `body` compare the
-//! two), but for numbers of 32 bytes and more, of which it drops the rest. It also accepts some that serde_json does not: numbers and words such as `01`, `nul` or
+//! two), but for numbers of 32 bytes and more, of which it drops the rest. It also accepts some that serde_json does not, most of which some server
+//! takes: a byte order mark before it and anything behind it, `NaN` and `Infinity`, any depth; numbers and words such as `01`, `nul` or
 //! `1e999` are not looked into, text need not be UTF-8 and may have control characters, a lone surrogate becomes U+FFFD. For *facts*
 //! that is harmless: the model server, not this filter, decides what is a valid request.
 
-/// Arrays and objects within each other; serde_json refuses deeper documents too.
+/// Arrays and objects within each other of which it is kept which is which. Deeper ones are counted, and told as arrays in which keys
+/// are values too.
 const MAX_DEPTH: u32 = 127;
 /// Bytes of a number that are kept; the rest of a longer one is dropped.
 const MAX_SCALAR_BYTES: usize = 32;
@@ -41,7 +43,7 @@ pub(crate) enum Place {
 
 /// Receives a document in the order of its text.
 pub(crate) trait Sink {
-    /// `{` or `[`.
+    /// `{` or `[`; of one that lies deeper than 127 others always an array.
     fn open(&mut self, container: Container);
     /// `}` or `]`.
     fn close(&mut self, container: Container);
@@ -120,6 +122,8 @@ impl Tokenizer {
         while let Some((&byte, rest)) = chunk.split_first() {
             chunk = match self.state {
                 State::Failed => return Err(Malformed),
+                // What stands behind the document is none of it.
+                State::Done => return Ok(()),
                 State::Text => self.text(chunk, sink),
                 State::Scalar => self.scalar(chunk, sink),
                 State::Escape => self.escape(byte, sink).map(|()| rest)?,
@@ -127,6 +131,8 @@ impl Tokenizer {
                     self.unicode(byte, left, code, sink).map(|()| rest)?
                 }
                 _ if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => rest,
+                // A byte order mark.
+                State::Value if self.depth == 0 && matches!(byte, 0xEF | 0xBB | 0xBF) => rest,
                 _ => self.punctuation(chunk, byte, rest, sink)?,
             };
         }
@@ -141,7 +147,7 @@ impl Tokenizer {
         rest: &'c [u8],
         sink: &mut impl Sink,
     ) -> Result<&'c [u8], Malformed> {
-        let starts_scalar = matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z');
+        let starts_scalar = matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z');
         if starts_scalar && matches!(self.state, State::Value | State::ValueOrEnd) {
             self.state = State::Scalar;
             self.scalar_len = 0;
@@ -173,14 +179,26 @@ impl Tokenizer {
                 };
                 true
             }
+            (State::AfterValue, b':') if self.is_too_deep() => {
+                self.state = State::Value;
+                true
+            }
+            (State::ValueOrEnd | State::AfterValue, b'}') if self.is_too_deep() => {
+                self.close(Container::Array, sink)
+            }
             (State::KeyOrEnd | State::AfterValue, b'}') => self.close(Container::Object, sink),
             (State::ValueOrEnd | State::AfterValue, b']') => self.close(Container::Array, sink),
             _ => false,
         }
     }
 
+    /// Whether it is not kept what the container around is.
+    fn is_too_deep(&self) -> bool {
+        self.depth > MAX_DEPTH
+    }
+
     fn container(&self) -> Option<Container> {
-        let is_object = |depth: u32| self.objects >> depth & 1 == 1;
+        let is_object = |depth: u32| depth < MAX_DEPTH && self.objects >> depth & 1 == 1;
         self.depth.checked_sub(1).map(|depth| {
             if is_object(depth) {
                 Container::Object
@@ -190,12 +208,12 @@ impl Tokenizer {
         })
     }
 
-    fn open(&mut self, container: Container, sink: &mut impl Sink) -> bool {
-        if self.depth >= MAX_DEPTH {
-            return false;
+    fn open(&mut self, mut container: Container, sink: &mut impl Sink) -> bool {
+        let bit = 1_u128.checked_shl(self.depth).unwrap_or(0);
+        self.depth = self.depth.saturating_add(1);
+        if self.is_too_deep() {
+            container = Container::Array;
         }
-        let bit = 1_u128 << self.depth;
-        self.depth += 1;
         self.state = match container {
             Container::Object => {
                 self.objects |= bit;
@@ -353,8 +371,7 @@ impl Tokenizer {
 
     /// The part of a number or a word up to its end. Gives what is left of `chunk`.
     fn scalar<'c>(&mut self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
-        let belongs =
-            |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.');
+        let belongs = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.');
         let end = chunk
             .iter()
             .position(|byte| !belongs(byte))

@@ -50,8 +50,8 @@ impl Message {
         self.author = match word {
             b"system" | b"developer" => Author::System,
             b"user" => Author::User,
-            // Items of the Responses API that the model wrote have a type and no role.
-            b"assistant" | b"function_call" | b"reasoning" => Author::Assistant,
+            // Gemini's is `model`. Items of the Responses API that the model wrote have a type and no role.
+            b"assistant" | b"model" | b"function_call" | b"reasoning" => Author::Assistant,
             _ => return,
         };
     }

@@ -3,14 +3,17 @@
 use trimtab_pick::{BLOCK_TOKENS, BLOCKS};
 
 use super::hash::{Digest, Hasher, Purpose};
+use super::media::{Counted, Data, Kind};
 use super::message::Message;
 
 /// Bytes of text that make one token, on average over languages and tokenizers.
 pub(super) const BYTES_PER_TOKEN: u64 = 4;
 /// Shared beginnings shorter than 256 tokens are not worth a placement.
 const MIN_PREFIX_BYTES: u64 = 256 * BYTES_PER_TOKEN;
-/// An image or a sound clip. Models differ from 250 to 4,000; the base64 text says nothing about it.
-const TOKENS_PER_MEDIA: u64 = 1_000;
+/// Less of a first user message names no conversation unless it is all of it: templates begin alike.
+const MIN_OPENING_BYTES: u64 = 1_024;
+/// Of the data of a medium it takes so much more: much of its head is the same in many.
+const DATA_PER_TEXT: u64 = 4;
 
 /// A size of prompt text, before rounding.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,6 +27,10 @@ impl Size {
     /// With `bytes` more of text.
     fn tokens_with(self, bytes: u64) -> u64 {
         (self.bytes.saturating_add(bytes) / BYTES_PER_TOKEN).saturating_add(self.tokens)
+    }
+
+    fn is_nothing(self) -> bool {
+        self.bytes == 0 && self.tokens == 0
     }
 }
 
@@ -135,6 +142,8 @@ pub(super) struct Prompt {
     /// Of system prompt and turns.
     head: Head,
     turns: Size,
+    /// The token ids among them, and what they take in the document.
+    ids: Size,
     /// The turns up to the last answer of the assistant.
     history: Size,
     first_user: Option<Digest>,
@@ -147,6 +156,7 @@ impl Prompt {
             tools: Shared::new(Purpose::Tools),
             head: Head::new(),
             turns: Size::default(),
+            ids: Size::default(),
             history: Size::default(),
             first_user: None,
         }
@@ -182,19 +192,30 @@ impl Prompt {
         self.turns.bytes = self.turns.bytes.saturating_add(part.len() as u64);
     }
 
-    /// One id of a prompt that comes as token ids.
-    pub(super) fn token_id(&mut self, id: impl FnOnce() -> Option<u32>) {
+    /// One id of a prompt that comes as token ids, which takes `bytes` in the document.
+    pub(super) fn token_id(&mut self, bytes: usize, id: impl FnOnce() -> Option<u32>) {
         self.turns.tokens = self.turns.tokens.saturating_add(1);
+        self.ids.tokens = self.ids.tokens.saturating_add(1);
+        // With what stands between it and the next.
+        self.ids.bytes = self.ids.bytes.saturating_add(bytes as u64 + 1);
         if !self.head.is_full() {
             // As long as the text of a token, by the estimate.
             self.head.write(&id().unwrap_or_default().to_le_bytes());
         }
     }
 
-    /// An image or a sound is complete.
-    pub(super) fn media(&mut self, media: Digest) {
-        self.turns.tokens = self.turns.tokens.saturating_add(TOKENS_PER_MEDIA);
+    /// An image or another medium is complete.
+    pub(super) fn media(&mut self, media: Digest, kind: Kind) {
+        self.turns.tokens = self.turns.tokens.saturating_add(kind.tokens());
         self.head.hash.add(media);
+    }
+
+    /// What was counted as a medium turns out to be one of another kind; absent: text.
+    pub(super) fn recount(&mut self, counted: Counted, kind: Option<Kind>) {
+        let (more, bytes) = kind.map_or((0, counted.bytes), |kind| (kind.tokens(), 0));
+        let tokens = self.turns.tokens.saturating_sub(counted.kind.tokens());
+        self.turns.tokens = tokens.saturating_add(more);
+        self.turns.bytes = self.turns.bytes.saturating_add(bytes);
     }
 
     /// A message is complete; its text has been given to [`Self::turn`].
@@ -208,19 +229,47 @@ impl Prompt {
         } else if message.is_assistant() {
             self.history = self.turns;
         } else if message.is_user() && self.first_user.is_none() {
-            let mut hash = Hasher::new(Purpose::Conversation);
-            if let Some((system, _)) = self.system.complete() {
-                hash.add(system);
-            }
-            hash.add(message.digest());
-            self.first_user = Some(hash.digest());
+            self.first_user = Some(self.conversation_of(message, None));
         }
     }
 
-    /// Tokens of the whole prompt, of which `unseen_bytes` are still to come.
-    pub(super) fn tokens(&self, unseen_bytes: u64) -> u64 {
-        self.turns
-            .tokens_with(self.shared_bytes().saturating_add(unseen_bytes))
+    fn conversation_of(&self, message: &Message, data: Option<&Data>) -> Digest {
+        let mut hash = Hasher::new(Purpose::Conversation);
+        if let Some((system, _)) = self.system.complete() {
+            hash.add(system);
+        }
+        hash.add(message.digest());
+        if let Some(data) = data {
+            hash.add(data.digest());
+        }
+        hash.digest()
+    }
+
+    /// Digest of the beginning of a conversation whose first user message is being read; absent: it is not that message, or too little of it
+    /// was read. `data`: of a medium that was begun.
+    pub(super) fn opening(&self, message: &Message, data: Option<&Data>) -> Option<Digest> {
+        let data_bytes = data.map_or(0, |data| data.bytes / DATA_PER_TEXT);
+        let is_long = message.bytes().saturating_add(data_bytes) >= MIN_OPENING_BYTES;
+        let is_first = message.is_user() && self.first_user.is_none();
+        (is_first && is_long).then(|| self.conversation_of(message, data))
+    }
+
+    /// Whether nothing of it was seen.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.turns.is_nothing() && self.shared_bytes() == 0
+    }
+
+    /// Tokens of what was seen.
+    pub(super) fn tokens(&self) -> u64 {
+        self.turns.tokens_with(self.shared_bytes())
+    }
+
+    /// Tokens that go on so many bytes of the document, while text or token ids are being read.
+    pub(super) fn tokens_per_bytes(&self) -> (u64, u64) {
+        match self.ids {
+            Size { tokens: 0, .. } => (1, BYTES_PER_TOKEN),
+            Size { tokens, bytes } => (tokens, bytes),
+        }
     }
 
     /// Tokens up to the assistant's last answer; 0 on the first turn.

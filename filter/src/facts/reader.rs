@@ -1,13 +1,19 @@
 //! Walks the JSON document of a request and hands its parts to where they belong.
 
-use super::hash::{Digest, Hasher, Purpose};
+use super::hash::{Digest, Purpose};
 use super::json::{Container, Place, Sink};
 use super::keys::{Field, Part};
+use super::media::{Counted, Data, Kind};
 use super::message::Message;
 use super::path::Shape;
 use super::prompt::Prompt;
 use super::tensor::{Parameter, Tensor};
 use super::word::Word;
+
+/// Fields of a prompt that are told apart when one comes twice.
+const FIELDS: usize = 16;
+/// Depth from which on a key may hold what a tool gets: within a part of a message.
+const TOOL_DEPTH: u32 = 4;
 
 /// State of the walk, and what it has found.
 #[derive(Debug, Clone)]
@@ -21,14 +27,21 @@ pub(super) struct Reader {
     /// The string being read, when it is a short one.
     word: Word,
     part: Part,
-    /// What the object around is, an image or a label, and its depth; 0: neither.
+    /// What the object or list around is, a medium, a label or plain text, and its depth; 0: neither.
     aside: (Part, u32),
-    /// The image or sound being read.
-    media: Option<Hasher>,
+    /// It is a list.
+    aside_is_list: bool,
+    /// The link or the data of a medium being read.
+    media: Option<Data>,
+    /// What the medium around is, as far as that was said.
+    kind: Option<Kind>,
+    counted: Option<Counted>,
     message: Option<Message>,
     tensor: Option<Tensor>,
     /// The messages, or the prompt, were seen to their end.
     turns_seen: bool,
+    /// Digests of the keys of the prompt's fields.
+    seen: [u32; FIELDS],
     pub(super) model: Option<Vec<u8>>,
     pub(super) stream: Option<bool>,
     pub(super) max_output_tokens: Option<u32>,
@@ -47,10 +60,14 @@ impl Reader {
             word: Word::new(),
             part: Part::Text,
             aside: (Part::Text, 0),
+            aside_is_list: false,
             media: None,
+            kind: None,
+            counted: None,
             message: None,
             tensor: None,
             turns_seen: false,
+            seen: [0; FIELDS],
             model: None,
             stream: None,
             max_output_tokens: None,
@@ -63,9 +80,32 @@ impl Reader {
         self.not_an_object
     }
 
-    /// Whether an image or a sound is being read.
-    pub(super) fn in_media(&self) -> bool {
-        self.media.is_some()
+    /// Whether an object has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.depth > 0 && !self.not_an_object
+    }
+
+    /// Tokens of the prompt as far as it was seen; one medium that was begun is one. Absent: nothing of it was seen.
+    pub(super) fn seen_tokens(&self) -> Option<u64> {
+        let begun = self.media.as_ref().map(|_| self.kind());
+        let media = begun.map_or(0, Kind::tokens);
+        let is_seen = self.field.is_prompt() || begun.is_some() || !self.prompt.is_nothing();
+        is_seen.then(|| self.prompt.tokens().saturating_add(media))
+    }
+
+    /// Tokens that go on so many of the bytes that come next; absent: these are not known to be text of the prompt.
+    pub(super) fn tokens_per_bytes(&self) -> Option<(u64, u64)> {
+        let is_media = self.media.is_some()
+            || self.aside.0 == Part::Media
+            || matches!(self.part, Part::Media | Part::Holder);
+        let is_text = self.field.is_prompt() && self.field != Field::Media && !is_media;
+        is_text.then(|| self.prompt.tokens_per_bytes())
+    }
+
+    /// Digest of the conversation's beginning, where its first user message is being read.
+    pub(super) fn opening(&self) -> Option<Digest> {
+        let message = self.message.as_ref()?;
+        self.prompt.opening(message, self.media.as_ref())
     }
 
     /// Whether everything that makes up the prompt was seen, so that what is still to come is none of it.
@@ -81,15 +121,45 @@ impl Reader {
 
     /// What the string being read is.
     fn value_part(&self) -> Part {
+        let is_listed = self.aside_is_list && self.aside == (Part::Media, self.depth);
         match (self.part, self.aside.0) {
+            (_, Part::Plain) => Part::Text,
             (Part::Label, _) | (_, Part::Label) => Part::Label,
             (Part::Media, _) | (Part::Data, Part::Media) => Part::Media,
+            _ if is_listed => Part::Media,
             _ => Part::Text,
         }
     }
 
     fn name(&self) -> Option<&[u8]> {
         self.word.get().filter(|name| !name.is_empty())
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind.unwrap_or_default()
+    }
+
+    /// The key of a field at the top level is complete. Of two with the same key servers take the last.
+    fn begin_field(&mut self) {
+        let key = self.word.get().unwrap_or_default();
+        self.field = Field::of(key, self.shape);
+        match self.field {
+            Field::Model => self.model = None,
+            Field::Stream => self.stream = None,
+            field if field.is_prompt() => {
+                let key = Digest::of(Purpose::Field, key).short();
+                let mut seen = self.seen.iter_mut();
+                match seen.find(|seen| **seen == key || **seen == 0) {
+                    Some(seen) if *seen == key => {
+                        self.prompt = Prompt::new();
+                        self.turns_seen = false;
+                    }
+                    Some(free) => *free = key,
+                    None => {}
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A value at the top level is complete.
@@ -114,7 +184,7 @@ impl Reader {
     fn end_key(&mut self) {
         let key = self.word.get().unwrap_or_default();
         match self.depth {
-            1 => self.field = Field::of(key, self.shape),
+            1 => self.begin_field(),
             2 if self.field == Field::Options => self.option = Field::of_option(key),
             3 => {
                 if let Some(message) = &mut self.message {
@@ -125,20 +195,19 @@ impl Reader {
             }
             _ => {}
         }
+        let key = self.word.get().unwrap_or_default();
         self.part = Part::of(key);
+        if matches!(self.part, Part::Media | Part::Holder) {
+            self.kind = self.kind.or_else(|| Kind::named(key));
+        }
     }
 
     fn end_text(&mut self) {
-        if let Some(media) = self.media.take() {
-            let media = media.digest();
-            self.prompt.media(media);
-            if let Some(message) = &mut self.message {
-                message.media(media);
-            }
+        if let Some(data) = self.media.take() {
+            self.end_media(&data);
         }
-        if self.is_kind_of_aside() && self.name() == Some(b"text") {
-            // A document in plain text (Messages API) comes in the same object as an image does.
-            self.aside.0 = Part::Text;
+        if self.part == Part::Label && self.depth >= TOOL_DEPTH {
+            self.on_label();
         }
         if self.depth == 3 {
             let word = self.word.get().unwrap_or_default();
@@ -154,9 +223,41 @@ impl Reader {
         self.part = Part::Text;
     }
 
-    /// Whether the value that is being read says what the object of an image or a sound holds.
-    fn is_kind_of_aside(&self) -> bool {
-        self.part == Part::Label && self.aside == (Part::Media, self.depth)
+    fn end_media(&mut self, data: &Data) {
+        let (digest, kind) = (data.digest(), self.kind());
+        self.prompt.media(digest, kind);
+        if let Some(message) = &mut self.message {
+            message.media(digest);
+        }
+        self.counted = Some(Counted {
+            kind,
+            bytes: data.bytes,
+            depth: match self.aside.1 {
+                0 => self.depth,
+                depth => depth.saturating_sub(1),
+            },
+        });
+    }
+
+    /// A type or a media type within a part of a message is complete. It may stand behind what it is about.
+    fn on_label(&mut self) {
+        let word = self.word.get().unwrap_or_default();
+        let in_aside = self.aside == (Part::Media, self.depth);
+        if in_aside && word == b"text" {
+            // A document in plain text (Messages API) comes in the same object as an image does.
+            self.aside.0 = Part::Text;
+            if let Some(counted) = self.counted.take() {
+                self.prompt.recount(counted, None);
+            }
+        } else if !in_aside || word.contains(&b'/') {
+            // In such an object the type says where it comes from, which may be a `file` for an image.
+            let named = Kind::named(word);
+            self.kind = named.or(self.kind);
+            if let Some((counted, kind)) = self.counted.as_mut().zip(named) {
+                self.prompt.recount(*counted, Some(kind));
+                counted.kind = kind;
+            }
+        }
     }
 
     /// Whether the value that is being read is wanted whole.
@@ -167,7 +268,11 @@ impl Reader {
                 self.message.as_ref().is_some_and(Message::wants_word)
                     || self.tensor.as_ref().is_some_and(Tensor::wants_word)
             }
-            4.. => self.is_kind_of_aside(),
+            TOOL_DEPTH.. => {
+                self.field == Field::Turns
+                    && self.part == Part::Label
+                    && self.aside.0 != Part::Plain
+            }
             _ => false,
         }
     }
@@ -181,16 +286,16 @@ impl Reader {
             Field::Tensors if self.tensor.as_ref().is_some_and(Tensor::in_data) => {
                 self.prompt.turn(text);
             }
-            Field::Media => self.write_media(text),
+            Field::Media if self.part != Part::Label => self.write_media(text),
             _ => {}
         }
     }
 
     fn turn(&mut self, text: &[u8]) {
         match self.value_part() {
-            Part::Media | Part::Data => self.write_media(text),
+            Part::Media => self.write_media(text),
             Part::Label => {}
-            Part::Text => {
+            _ => {
                 // Later messages count by their length alone.
                 let opening = self.prompt.conversation().is_none();
                 if let Some(message) = self.message.as_mut().filter(|_| opening) {
@@ -202,9 +307,7 @@ impl Reader {
     }
 
     fn write_media(&mut self, text: &[u8]) {
-        self.media
-            .get_or_insert_with(|| Hasher::new(Purpose::Media))
-            .write(text);
+        self.media.get_or_insert_with(Data::new).write(text);
     }
 
     /// A number or a word of a field that is one, at the top level or among the options.
@@ -232,7 +335,7 @@ impl Reader {
         };
         if let Some(number) = number(literal) {
             for id in tensor.on_number(number) {
-                self.prompt.token_id(|| Some(id));
+                self.prompt.token_id(literal.len(), || Some(id));
             }
         } else if let Some(flag) = flag(literal) {
             tensor.on_flag(flag);
@@ -265,10 +368,18 @@ fn number(literal: &[u8]) -> Option<u32> {
 
 impl Sink for Reader {
     fn open(&mut self, container: Container) {
-        self.depth += 1;
+        self.depth = self.depth.saturating_add(1);
         let is_object = container == Container::Object;
-        if matches!(self.part, Part::Media | Part::Label) && is_object && self.aside.1 == 0 {
-            self.aside = (self.part, self.depth);
+        let aside = match self.part {
+            Part::Media => Some(Part::Media),
+            Part::Holder if is_object => Some(Part::Media),
+            Part::Label if is_object => Some(Part::Label),
+            Part::Plain if is_object && self.depth > TOOL_DEPTH => Some(Part::Plain),
+            _ => None,
+        };
+        if let Some(aside) = aside.filter(|_| self.aside.1 == 0) {
+            self.aside = (aside, self.depth);
+            self.aside_is_list = !is_object;
         }
         self.part = Part::Text;
         match (self.depth, self.field) {
@@ -288,9 +399,13 @@ impl Sink for Reader {
 
     fn close(&mut self, _: Container) {
         self.depth = self.depth.saturating_sub(1);
+        if self.aside.1 == 0 {
+            self.kind = None;
+        }
         if self.depth < self.aside.1 {
             self.aside = (Part::Text, 0);
         }
+        self.counted = self.counted.filter(|counted| self.depth >= counted.depth);
         match self.depth {
             1 => self.end_field(),
             2 => self.end_item(),
@@ -309,6 +424,7 @@ impl Sink for Reader {
     }
 
     fn text_end(&mut self, place: Place) {
+        self.not_an_object |= self.depth == 0;
         match place {
             Place::Key => self.end_key(),
             Place::Value => self.end_text(),
@@ -320,6 +436,7 @@ impl Sink for Reader {
     }
 
     fn scalar(&mut self, literal: &[u8]) {
+        self.not_an_object |= self.depth == 0;
         match (self.field, self.depth) {
             (Field::Tools, 2..) => {
                 self.prompt.tools(literal);
@@ -330,7 +447,7 @@ impl Sink for Reader {
             (Field::Turns, 2..)
                 if self.message.is_none() && literal.first().is_some_and(u8::is_ascii_digit) =>
             {
-                self.prompt.token_id(|| number(literal));
+                self.prompt.token_id(literal.len(), || number(literal));
             }
             (Field::Tensors, 4..) => self.tensor_value(literal),
             _ => {}

@@ -1,13 +1,16 @@
 //! The tokenizer against serde_json, and the facts of real request shapes.
 
+mod odd;
+mod opening;
 mod requests;
 mod settled;
 mod shapes;
 mod tokens;
 mod traces;
+mod unseen;
 
 use super::head::tests::head;
-use super::{Body, BodyFacts, Ending, Head};
+use super::{Body, BodyFacts, Ending, Head, Length};
 
 /// The facts of the first `seen` bytes of a body, read in pieces of these sizes, used in turn.
 fn read(head: &Head, json: &[u8], seen: usize, pieces: &[usize]) -> BodyFacts {
@@ -27,7 +30,7 @@ fn read(head: &Head, json: &[u8], seen: usize, pieces: &[usize]) -> BodyFacts {
         Ending::Unfinished
     };
     let ending = body.ending(head).unwrap_or(ended);
-    body.facts(ending, Some(json.len() as u64))
+    body.facts(ending, Length::Whole(json.len() as u64))
 }
 
 /// Text of that many bytes; the same for the same seed.

@@ -84,7 +84,7 @@ fn a_body_that_was_read_under_one_table_is_placed_under_the_key_of_the_next() {
     let mut body = Body::new(head().route.shape);
     let json = format!(r#"{{"prompt": "{}"}}"#, "word ".repeat(1_000));
     body.feed(json.as_bytes());
-    let facts = body.facts(facts::Ending::Whole, None);
+    let facts = body.facts(facts::Ending::Whole, facts::Length::AtLeast(0));
     let prefix = |worker: &mut Worker| {
         let placed = worker.place(NOW, &config, Mode::Enforce, &head(), Some(&facts));
         placed.placement.unwrap().booking.shared_keys().next()

@@ -110,6 +110,7 @@ impl Talk {
                 index: None,
             }),
             streams: None,
+            opening: None,
         }
     }
 }

@@ -112,15 +112,17 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         of(any::<u32>()),
         of(prefix),
         of(conversation),
+        of(0..20_u64),
         of(any::<bool>()),
         of(adapter),
     )
         .prop_map(
-            |(prompt_tokens, prefix, conversation, streams, adapter)| Request {
+            |(prompt_tokens, prefix, conversation, opening, streams, adapter)| Request {
                 prompt_tokens,
                 streams,
                 prefix,
                 conversation,
+                opening,
                 adapter,
             },
         )

@@ -29,7 +29,7 @@ pub(super) struct Case {
     system: &'static str,
     /// Bytes of the tools, at least and at most.
     tools: (usize, usize),
-    /// Token ids, and 1,000 for each image or sound.
+    /// Token ids, and what images and other media count.
     tokens: usize,
     conversation: bool,
 }

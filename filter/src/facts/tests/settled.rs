@@ -39,8 +39,9 @@ fn it_ends_with_the_document_and_not_with_the_stream() {
 
 #[test]
 fn it_ends_where_the_document_turns_out_to_be_none() {
-    assert_eq!(end_of("[1]"), (1, Some(Ending::NotJson)));
-    assert_eq!(end_of("{\"a\":}"), (6, Some(Ending::NotJson)));
+    // One byte may be the first half of a wide character.
+    assert_eq!(end_of("[1]"), (2, Some(Ending::NotJson)));
+    assert_eq!(end_of("{\"a\":}"), (6, Some(Ending::Broken)));
     assert_eq!(end_of("{\"a\""), (4, None));
 }
 

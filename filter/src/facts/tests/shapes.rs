@@ -78,30 +78,39 @@ fn a_document_in_plain_text_counts_as_text() {
     let base64 = tokens(&format!(
         r#"{{"type": "base64", "media_type": "application/pdf", "data": "{text}"}}"#
     ));
-    assert!((1_000..1_010).contains(&base64), "{base64}");
+    assert!((5_000..5_010).contains(&base64), "{base64}");
 }
 
 #[test]
 fn an_image_counts_as_an_image_and_not_as_its_base64_text() {
     let data = format!("data:image/png;base64,{}", "A".repeat(400_000));
-    for part in [
-        json!({"type": "image_url", "image_url": {"url": data}}),
-        json!({"type": "input_image", "image_url": data}),
-        json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}),
-        json!({"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}),
+    for (part, tokens) in [
+        (
+            json!({"type": "image_url", "image_url": {"url": data}}),
+            1_000,
+        ),
+        (json!({"type": "input_image", "image_url": data}), 1_000),
+        (
+            json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}),
+            1_000,
+        ),
+        (
+            json!({"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}),
+            500,
+        ),
     ] {
         let body = json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "what is this"}, part]}]});
         let found = facts(&body).prompt_tokens.unwrap();
         assert!(
-            (1_000..1_030).contains(&found),
+            (tokens..tokens + 30).contains(&found),
             "{found} for {}",
             part["type"]
         );
-        // Cut in the middle of the data: what is behind it is not known, and not guessed from the data's length.
-        let cut = facts_in_pieces(body.to_string().as_bytes(), 16_384, 16_384)
-            .prompt_tokens
-            .unwrap();
-        assert!(cut < 30, "{cut}");
+        // Cut in the middle of the data: what was begun is one, and what is behind it is not guessed from the data's length.
+        let cut = facts_in_pieces(body.to_string().as_bytes(), 16_384, 16_384);
+        let found = cut.prompt_tokens.unwrap();
+        assert!((tokens..tokens + 30).contains(&found), "{found}");
+        assert!(cut.at_least);
     }
 }
 
@@ -358,6 +367,6 @@ proptest! {
         let (part, whole) = (facts_in_pieces(json.as_bytes(), seen, 64), facts_in_pieces(json.as_bytes(), json.len(), 64));
         prop_assert!(part.history_tokens <= whole.history_tokens);
         prop_assert!(part.conversation.is_none() || part.conversation == whole.conversation);
-        prop_assert!(part.prompt_tokens.unwrap() <= json.len() as u64 / 4 + 1);
+        prop_assert!(part.prompt_tokens.unwrap_or(0) <= json.len() as u64 / 4 + 1);
     }
 }

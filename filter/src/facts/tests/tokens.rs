@@ -161,11 +161,9 @@ fn what_is_not_json_is_refused() {
         "{,}",
         "\"\\x\"",
         "\"\\u12g4\"",
-        "[] []",
         "]",
         ":",
         "<html>",
-        "\u{feff}{}",
     ] {
         let mut tokenizer = Tokenizer::new();
         assert!(
@@ -176,19 +174,49 @@ fn what_is_not_json_is_refused() {
 }
 
 #[test]
-fn depth_is_bounded_as_in_serde_json() {
+fn what_servers_take_beyond_serde_json_is_taken() {
+    for (json, ours) in [
+        ("\u{feff}{}", serde_json::json!({})),
+        ("[1] [2", serde_json::json!([1])),
+        ("{\"a\":1}\0\0", serde_json::json!({"a": 1})),
+        (
+            "[NaN, Infinity, -Infinity, true, None]",
+            serde_json::json!([null, null, null, true, null]),
+        ),
+    ] {
+        assert!(serde_json::from_str::<Value>(json).is_err(), "{json}");
+        for sizes in [&[][..], &[1], &[2]] {
+            let found = document(json.as_bytes(), sizes);
+            assert_eq!(found.as_ref(), Some(&ours), "{json}");
+        }
+    }
+}
+
+#[test]
+fn depth_has_no_bound_and_serde_json_is_followed_as_far_as_it_goes() {
     for (depth, fits) in [(127, true), (128, false), (100_000, false)] {
         let json = "[".repeat(depth) + &"]".repeat(depth);
-        assert_eq!(
-            Tokenizer::new().feed(json.as_bytes(), &mut Ignore).is_ok(),
-            fits,
-            "{depth}"
-        );
+        let mut tokenizer = Tokenizer::new();
+        assert!(tokenizer.feed(json.as_bytes(), &mut Ignore).is_ok());
+        assert!(tokenizer.is_done(), "{depth}");
         assert_eq!(
             serde_json::from_str::<Value>(&json).is_ok(),
             fits,
             "{depth}"
         );
+    }
+    let deep = |depth: usize, inner: &str| {
+        let json = "[".repeat(depth) + inner + &"]".repeat(depth);
+        let mut tokenizer = Tokenizer::new();
+        let taken = tokenizer.feed(json.as_bytes(), &mut Ignore).is_ok();
+        taken && tokenizer.is_done()
+    };
+    let inner = r#"{"a": [{}, {"b": "]}\""}, [1]], "c": -1.5, "d": null}"#;
+    for depth in 120..135 {
+        assert!(deep(depth, inner), "{depth}");
+        assert!(!deep(depth, r#"{"a": [}"#) || depth > 125, "{depth}");
+        assert!(!deep(depth, r#"{"a": "b" "c"}"#), "{depth}");
+        assert!(!deep(depth, "["), "{depth}");
     }
 }
 

@@ -71,6 +71,7 @@ fn request(rng: &mut Rng) -> Request {
             index: Some((key % 6) as u16),
         }),
         streams: Some(some(rng)),
+        opening: None,
     }
 }
 

@@ -47,7 +47,6 @@ pub(super) const CASES: &[Case] = &[
             "http://example/",
             "toolu_01",
             "done",
-            "image/png",
         ],
         history: 6,
         tokens: 1_000,

@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
         body: r#"{"messages":[{"role":"user","content":[{"type":"text","text":"What is in this image?"},{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDgsLEBYQERMUFRUVDA8XGBYUGBIUFRT/","detail":"high"}}]}],"model":"gpt-4o-mini","max_tokens":300}"#,
         model: Some("gpt-4o-mini"),
         max_output_tokens: Some(300),
-        says: &["What is in this image?", "high"],
+        says: &["What is in this image?"],
         tokens: 1_000,
         ..Case::CHAT
     },
@@ -58,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
         model: Some("gpt-4o-audio-preview"),
         stream: Some(true),
         says: &["wav", "draconomicon.pdf", "Compare them."],
-        tokens: 2_000,
+        tokens: 5_500,
         ..Case::CHAT
     },
     Case {

@@ -41,7 +41,7 @@ pub(super) const CASES: &[Case] = &[
         body: r#"{"model":"gpt-4.1-mini","input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"what's in these?"},{"type":"input_image","image_url":"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="},{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,JVBERi0xLjQKJcfsj6IKNSAwIG9iago8PC9MZW5n"}]}],"prompt":{"id":"pmpt_1","variables":{"city":"Rome"}}}"#,
         model: Some("gpt-4.1-mini"),
         says: &["what's in these?", "a.pdf"],
-        tokens: 2_000,
+        tokens: 6_000,
         ..Case::CHAT
     },
 ];

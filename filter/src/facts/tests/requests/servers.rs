@@ -9,7 +9,7 @@ pub(super) const CASES: &[Case] = &[
         model: Some("Qwen/Qwen3-8B"),
         max_output_tokens: Some(64),
         says: &["What happens?"],
-        tokens: 1_000,
+        tokens: 6_000,
         ..Case::CHAT
     },
     Case {
