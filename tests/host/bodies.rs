@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use trimtab_wasmhost::{Action, Exchange};
+use trimtab_wasmhost::{Action, Exchange, ScriptedProxy};
 
 use crate::support::{
-    EXPLAIN, chat, config_with, counter, first_host, ready, ready_with, reason, table,
+    EXPLAIN, chat, config_with, counter, first_host, only, ready, ready_with, reason, reported,
+    table,
 };
 
 #[test]
@@ -184,9 +185,14 @@ fn how_each_reading_ended_is_counted_and_explained() {
             "cap; missing=model,stream,conversation; prompt_tokens=10004",
         ),
         (
+            "broken",
+            r#"{"model": "m", "prompt": "four", 'user': 'ann'}"#,
+            "broken; missing=stream,prefix,conversation; prompt_tokens=1+",
+        ),
+        (
             "unfinished",
             r#"{"model": "m""#,
-            "unfinished; missing=stream,prefix,conversation; prompt_tokens=0",
+            "unfinished; missing=stream,prefix,conversation",
         ),
         (
             "not_json",
@@ -217,6 +223,73 @@ fn how_each_reading_ended_is_counted_and_explained() {
     for (kind, ..) in bodies {
         let count = counter(&proxy, "trimtab_bodies_total", "kind", kind);
         assert_eq!(count, 1, "{kind}");
+    }
+}
+
+/// The uncached tokens that are reported as sent, and those without a first byte.
+fn booked(proxy: &mut ScriptedProxy) -> (u64, u64) {
+    let row = reported(proxy).endpoints.remove(0);
+    (row.sent_tokens, row.pending_tokens.into())
+}
+
+#[test]
+fn a_prompt_without_a_length_is_booked_by_what_was_read_and_at_its_end_by_what_passed() {
+    let body = chat(405_000);
+    let tokens = 101_250..101_300;
+    for by_trailers in [false, true] {
+        let mut proxy = ready_with(&config_with(""), &only(1, &[0]));
+        let mut exchange = proxy.vm().request().leave_open();
+        let mut chunks = body.as_bytes().chunks(10_000).peekable();
+        while let Some(chunk) = chunks.next() {
+            let is_last = chunks.peek().is_none();
+            exchange.body(proxy.vm(), chunk, is_last && !by_trailers);
+            if !is_last {
+                continue;
+            }
+            if by_trailers {
+                let (sent, _) = booked(&mut proxy);
+                assert!((4_900..5_100).contains(&sent), "{sent}: two chunks came");
+                let trailers = [("t", "1")].into_iter().collect();
+                let direction = trimtab_wasmhost::Direction::Request;
+                proxy.vm().trailers(exchange.stream, direction, trailers);
+            }
+        }
+        let (sent, pending) = booked(&mut proxy);
+        assert!(
+            tokens.contains(&sent) && pending == sent,
+            "{sent}, {pending}"
+        );
+        exchange.collect(proxy.vm());
+        let exchange = exchange.finish(proxy.vm());
+        let told = told(&exchange);
+        assert!(told.starts_with("cap; ") && told.ends_with('+'), "{told}");
+        assert_eq!(booked(&mut proxy), (sent, 0));
+    }
+}
+
+#[test]
+fn the_end_of_a_body_that_is_known_by_then_changes_nothing() {
+    let long = chat(405_000);
+    let blob = format!(r#"{{"blob": "{}", "prompt": "four"}}"#, "b".repeat(200_000));
+    for (body, has_length, tokens) in [
+        (&long, true, 101_250..101_300),
+        // Nothing of it was seen, and nothing is known of a mean prompt.
+        (&blob, true, 0..1),
+        (&blob, false, 0..1),
+    ] {
+        let mut proxy = ready_with(&config_with(""), &only(1, &[0]));
+        let mut request = proxy.vm().request();
+        if has_length {
+            request = request.header("content-length", body.len().to_string());
+        }
+        let (first, rest) = body.split_at(20_000);
+        let mut exchange = request.body_chunk(first).leave_open();
+        let before = booked(&mut proxy);
+        assert!(tokens.contains(&before.0), "{before:?}");
+        exchange.body(proxy.vm(), rest.as_bytes(), true);
+        assert_eq!(booked(&mut proxy), before);
+        exchange.collect(proxy.vm());
+        exchange.finish(proxy.vm());
     }
 }
 

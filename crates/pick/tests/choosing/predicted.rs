@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use trimtab_pick::{EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Request, Rng, Snapshot};
+use trimtab_pick::{
+    Booking, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Request, Rng, Snapshot,
+};
 
 use crate::pool::{NOW, conversation, endpoint, home, picker, pool};
 
@@ -111,4 +113,66 @@ fn nothing_is_predicted_of_whole_answers_nor_from_what_is_unknown_or_old() {
     let mut without_table = Picker::new(trimtab_pick::Config::default());
     let found = predicted(&mut without_table, NOW, ids[0], &streamed(100));
     assert_eq!(found, None);
+}
+
+#[test]
+fn a_prompt_that_turns_out_longer_counts_as_if_it_had_been_known_until_its_first_byte() {
+    let rows = pool(&[0.3, 0.3]);
+    let [id, other] = [rows[0].id, rows[1].id];
+    let (mut grown, mut known) = (picker(rows.clone()), picker(rows));
+    let mut booking: Booking = streamed(4_000).into();
+    let mut ticket = grown.on_sent(NOW, id, &booking);
+    assert_eq!(booking.grow(3_000), None);
+    assert_eq!(booking.grow(100_000), Some(96_000));
+    assert!(grown.on_grown(NOW, &mut ticket, &booking, 96_000), "news");
+    let ticket_of_known = known.on_sent(NOW, id, &streamed(100_000).into());
+    assert_eq!(ticket.uncached_tokens(), ticket_of_known.uncached_tokens());
+    close(ticket.predicted_s(), 0.3 + 10.0);
+    let same = |grown: &mut Picker, known: &mut Picker, expected| {
+        let all = |picker: &Picker| picker.own_work().collect::<Vec<_>>();
+        assert_eq!(all(grown), all(known));
+        for (id, expected) in [(id, expected), (other, 0.3 + 0.1)] {
+            for picker in [&mut *grown, known] {
+                let ticket = picker.on_sent(NOW, id, &streamed(1_000).into());
+                close(ticket.predicted_s(), expected);
+                picker.on_done(NOW, ticket);
+            }
+        }
+    };
+    // 4,000 and 96,000 tokens before it.
+    same(&mut grown, &mut known, 0.3 + 10.0 + 0.1);
+    let short = streamed(10).into();
+    let mut answered = grown.on_sent(NOW, other, &short);
+    grown.on_first_byte(NOW, &mut answered);
+    let before = grown.own_work().collect::<Vec<_>>();
+    assert!(!grown.on_grown(NOW, &mut answered, &short, 50_000));
+    assert_eq!(grown.own_work().collect::<Vec<_>>(), before);
+    grown.on_done(NOW, answered);
+    grown.on_done(NOW, ticket);
+    assert_eq!(grown.own_work().count(), 0);
+}
+
+#[test]
+fn a_table_that_has_seen_the_request_lacks_what_came_to_light_since() {
+    let rows = pool(&[0.0]);
+    let id = rows[0].id;
+    let mut picker = picker(rows.clone());
+    let booking: Booking = streamed(4_000).into();
+    let mut ticket = picker.on_sent(NOW, id, &booking);
+    let reported = picker.sends();
+    picker.on_grown(NOW, &mut ticket, &booking, 6_000);
+    // The answer begins, so that nothing is pending: what lies ahead is what the table has not seen.
+    picker.on_first_byte(NOW, &mut ticket);
+    let table = |picker: &mut Picker, sends| {
+        let table = Snapshot::new(rows.clone(), PoolFacts::default(), NOW);
+        picker.on_table(Rc::new(table), Some(sends));
+        let probe = picker.on_sent(NOW, id, &streamed(0).into());
+        let predicted_s = probe.predicted_s();
+        picker.on_done(NOW, probe);
+        predicted_s
+    };
+    close(table(&mut picker, reported), 0.6);
+    let all = picker.sends();
+    close(table(&mut picker, all), 0.0);
+    picker.on_done(NOW, ticket);
 }
