@@ -1,7 +1,9 @@
 //! What the operator writes: YAML (or JSON, which is YAML), validated as a whole before anything starts.
 
-use crate::discovery::file::printable;
+use crate::discovery::file::{self, printable};
 use crate::exposition::Engine;
+use serde_json::Value;
+use serde_saphyr::{RenderOptions, SnippetMode, UserMessageFormatter};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -120,11 +122,16 @@ impl Config {
     /// Every problem with path, value, reason and fix; a document that is not YAML is one problem.
     pub fn from_yaml(text: &str) -> Result<Self, Problems> {
         let value = yaml(text)?;
+        if value.get("pools").is_none() && crate::discovery::check_list(&value).is_some() {
+            let fix = "name the file in one: pools: [{name: .., discovery: {file: {path: ..}}}]";
+            return Err(Problems::one(
+                "",
+                "is a list of endpoints and no configuration",
+                fix,
+            ));
+        }
         let s = Settings::new(&value);
-        let listen = s
-            .string("listen")
-            .map(|text| text.parse())
-            .hint("write ip:port, as in 0.0.0.0:9190");
+        let listen = s.string("listen").address();
         let pools: Vec<PoolConfig> = s
             .objects("pools")
             .hint("list at least one pool with name and discovery")
@@ -132,7 +139,8 @@ impl Config {
             .iter()
             .map(PoolConfig::read)
             .collect();
-        if pools.is_empty() {
+        let none = s.value("pools").optional().and_then(Value::as_array);
+        if none.is_some_and(Vec::is_empty) {
             s.problem("there is no pool", "list at least one under `pools`");
         }
         for (index, pool) in pools.iter().enumerate() {
@@ -206,18 +214,25 @@ impl Discovery {
             "write one of `file: {path: ...}`, `dns: {host: ..., port: ...}` or `endpoints: [...]`";
         let discovery = s.required_section("discovery", hint);
         let ms = Duration::from_millis;
-        let file = discovery.object("file").optional().map(|file| Self::File {
-            path: file.string("path").max_bytes(4096).required().into(),
-            interval: file
+        let source = discovery.object("file");
+        let source = source
+            .hint("write `file: {path: endpoints.yaml}`")
+            .optional();
+        let followed = source.map(|source| Self::File {
+            path: source.string("path").max_bytes(4096).required().into(),
+            interval: source
                 .duration("interval")
                 .range(ms(10)..=ms(600_000))
                 .default(ms(1_000)),
         });
-        let dns = discovery.object("dns").optional().map(|dns| Self::Dns {
+        let name = discovery.object("dns");
+        let name = name.hint("write `dns: {host: .., port: ..}`").optional();
+        let dns = name.map(|dns| Self::Dns {
             host: dns
                 .string("host")
                 .max_bytes(253)
-                .hint("the name to resolve")
+                .check(|host| host_name(host))
+                .hint("write the name alone, as in vllm.default.svc; its port goes to `port`")
                 .required(),
             port: dns
                 .u64("port")
@@ -233,17 +248,17 @@ impl Discovery {
                 .range(ms(100)..=ms(600_000))
                 .default(ms(5_000)),
         });
-        let listed = discovery.objects("endpoints").optional();
-        let listed =
-            listed.map(|list| Self::Static(crate::discovery::file::targets(&discovery, &list)));
-        let mut given: Vec<Self> = [file, dns, listed].into_iter().flatten().collect();
+        let listed = file::listed(&discovery).optional();
+        let listed = listed.map(|list| Self::Static(file::targets(&discovery, &list)));
+        let mut given: Vec<Self> = [followed, dns, listed].into_iter().flatten().collect();
         if given.len() > 1 {
             discovery.problem("names more than one source", hint);
         }
         given.pop().unwrap_or_else(|| {
-            if s.value("discovery")
-                .optional()
-                .is_some_and(serde_json::Value::is_object)
+            // One that is there and wrong is told already.
+            let written = s.value("discovery").optional().and_then(Value::as_object);
+            let sources = ["file", "dns", "endpoints"];
+            if written.is_some_and(|fields| !sources.iter().any(|name| fields.contains_key(*name)))
             {
                 discovery.problem("names no source of endpoints", hint);
             }
@@ -323,6 +338,16 @@ fn class(s: &Settings<'_>) -> (String, Prior) {
     (name, prior)
 }
 
+/// What a resolver takes: a name, or an address.
+fn host_name(text: &str) -> Result<(), &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.parse::<std::net::IpAddr>().is_ok() || text.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err("is not the name of a host")
+    }
+}
+
 /// A pool's name stands in a path and in metric labels.
 fn plain(name: &str) -> Result<(), &'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -344,16 +369,26 @@ fn hex_key(text: &str) -> Option<[u8; 16]> {
 ///
 /// # Errors
 /// Where the text stops being YAML.
-pub(crate) fn yaml(text: &str) -> Result<serde_json::Value, Problems> {
+pub(crate) fn yaml(text: &str) -> Result<Value, Problems> {
     if text.trim().is_empty() {
-        return Ok(serde_json::Value::Null);
+        return Ok(Value::Null);
     }
     serde_saphyr::from_str(text).map_err(|error| {
-        let reason: String = error.to_string().chars().take(400).collect();
         Problems::one(
             "",
-            format!("is not YAML: {reason}"),
+            not_yaml(&error),
             "check indentation and quotes at that line",
         )
     })
+}
+
+/// Why a text is no YAML, in words for who wrote the text and not for who wrote the program.
+#[must_use]
+pub fn not_yaml(error: &serde_saphyr::Error) -> String {
+    let mut options = RenderOptions::new(&UserMessageFormatter);
+    // One line: a picture of the place would look like further problems.
+    options.snippets = SnippetMode::Off;
+    let reason = error.render_with_options(options);
+    let reason: String = reason.chars().take(400).collect();
+    format!("is not YAML: {reason}")
 }

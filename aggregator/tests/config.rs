@@ -73,7 +73,7 @@ pools:
 ";
     let problems = problems(text);
     for expected in [
-        "listen: \"nowhere\": invalid socket address syntax; write ip:port, as in 0.0.0.0:9190",
+        "listen: \"nowhere\": is a name and not an IP address; write ip:port, as in 10.0.0.1:8000",
         "pool: a list of 0: is not a known field; did you mean `pools`?",
         "pools[0].name: \"a b\": has characters other than letters, digits, `-`, `_` and `.`",
         "pools[0].discovery.dns.port: 0: is not within 1 to 65535",
@@ -88,8 +88,8 @@ pools:
         "pools[1].discovery: is required",
         "pools[2].discovery: names no source of endpoints",
         "two pools are called `two`",
-        "pools[3].discovery.endpoints[0].address: \"host:80\": is not ip:port",
-        "pools[3].discovery: 10.0.0.1:80 is listed twice",
+        "pools[3].discovery.endpoints[0].address: \"host:80\": is a name and not an IP address; write ip:port, as in 10.0.0.1:80",
+        "pools[3].discovery.endpoints[2]: 10.0.0.1:80 is listed twice, before at pools[3].discovery.endpoints[1]",
         "pools[3].discovery.endpoints[2].role: \"boss\": is none of both, prefill, decode",
         "pools[3].discovery.endpoints[3].role: \"prefill\": answers no prompts, and handing its work on is not supported; leave the endpoint out",
         "pools[3].classes[0].prefill_tokens_per_s: -1: is not within 10.0 to 1000000.0",
@@ -108,13 +108,64 @@ fn what_is_no_yaml_or_empty_is_refused_with_a_reason() {
     assert!(problems("pools: [").join("").contains("is not YAML"));
     assert_eq!(
         problems(""),
-        [
-            "pools: is required; list at least one pool with name and discovery",
-            "settings: there is no pool; list at least one under `pools`"
-        ]
+        ["pools: is required; list at least one pool with name and discovery"]
     );
-    assert_eq!(problems("[1, 2]").len(), 2);
+    assert_eq!(problems("[1, 2]").len(), 1);
+    assert_eq!(
+        problems("pools: []"),
+        ["settings: there is no pool; list at least one under `pools`"]
+    );
+    let twice = problems("pools: []\npools: []\n").join("");
+    assert!(
+        twice.contains("duplicate mapping key `pools`") && twice.contains("line 2"),
+        "{twice}"
+    );
+    assert!(
+        !twice.contains("Options"),
+        "the library's own words for programmers: {twice}"
+    );
     // Aliases that would expand without bound.
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
     assert!(!problems(bomb).is_empty());
+}
+
+#[test]
+fn lists_in_other_forms_are_named_and_a_wrong_source_is_one_problem() {
+    let pool = |discovery: &str| format!("pools: [{{name: a, discovery: {discovery}}}]");
+    for (text, expected) in [
+        (
+            pool("{endpoints: ['10.0.0.1:80']}"),
+            "endpoints: a list of 1: is not a list of objects: [0] is \"10.0.0.1:80\"; write `endpoints:` and under it `- address: 10.0.0.1:80`",
+        ),
+        (
+            pool("{endpoints: [{targets: ['10.0.0.1:80']}]}"),
+            "is a list in the form of Prometheus' file_sd; write `endpoints:` and under it `- address: 10.0.0.1:80`",
+        ),
+        (
+            pool("{file: list.yaml}"),
+            "discovery.file: \"list.yaml\": is not an object; write `file: {path: endpoints.yaml}`",
+        ),
+        (
+            pool("{dns: {host: 'http://a', port: 80}}"),
+            "discovery.dns.host: \"http://a\": is not the name of a host; write the name alone",
+        ),
+        (
+            pool("{kubernetes: 1}").replace("1}", "{}}"),
+            "discovery.kubernetes",
+        ),
+        (
+            "endpoints: [{address: '10.0.0.1:80'}]".to_owned(),
+            "is a list of endpoints and no configuration; name the file in one",
+        ),
+        (
+            "[{targets: ['10.0.0.1:80']}]".to_owned(),
+            "is a list of endpoints and no configuration",
+        ),
+    ] {
+        let problems = problems(&text);
+        let all = problems.join("\n");
+        assert!(all.contains(expected), "{text}: {all}");
+        let extra = usize::from(text.contains("kubernetes"));
+        assert_eq!(problems.len(), 1 + extra, "{text}: {all}");
+    }
 }

@@ -47,6 +47,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn report(file: &Path) -> bool {
     let shown = file.display();
+    if file
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        println!("{shown}: is TOML; scenarios are checked by `trimtab sim --check {shown}`");
+        return false;
+    }
     let findings = match read(file) {
         Ok(text) => document::check(&text),
         Err(reason) => {
@@ -87,5 +94,8 @@ fn read(file: &Path) -> Result<String, String> {
             "has {size} bytes, at most {MAX_FILE_BYTES} are read"
         ));
     }
-    std::fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"))
+    std::fs::read_to_string(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => "is not text in UTF-8".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    })
 }

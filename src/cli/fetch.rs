@@ -21,6 +21,7 @@ pub(crate) async fn get(url: &str, accept: &str) -> Result<Bytes> {
         uri.scheme_str() == Some("http"),
         "{url}: only http:// is spoken here; use a port-forward or a local proxy"
     );
+    let has_port = uri.port().is_some();
     let request = Request::get(uri)
         .header(header::ACCEPT, accept)
         .body(Empty::<Bytes>::new())?;
@@ -29,7 +30,10 @@ pub(crate) async fn get(url: &str, accept: &str) -> Result<Bytes> {
         let response = client
             .request(request)
             .await
-            .with_context(|| format!("{url}: no answer; is the aggregator running there?"))?;
+            .with_context(|| match has_port {
+                true => format!("{url}: no answer; is the aggregator running there?"),
+                false => format!("{url}: no answer at port 80; an aggregator's port is 9190 unless `listen` says otherwise"),
+            })?;
         let status = response.status();
         let body = Limited::new(response.into_body(), BODY_MAX_BYTES)
             .collect()

@@ -1,5 +1,7 @@
 //! `trimtab table`: a load table for people.
 
+mod source;
+
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use trimtab_loadtable::{Doubt, Endpoint, Role, State, Table, limits};
 
 use super::fetch;
 use super::pools::{only_pool, pools};
+use source::Source;
 
 /// Show the load table of a running aggregator, or one stored in a file.
 ///
@@ -18,7 +21,7 @@ use super::pools::{only_pool, pools};
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// http://HOST:PORT of an aggregator, or a file with a table as GET /v1/pools/POOL/table returns it
+    /// HOST:PORT of an aggregator, or a file with a table as GET /v1/pools/POOL/table returns it
     #[arg(
         value_name = "URL|FILE",
         env = "TRIMTAB_AGGREGATOR",
@@ -82,31 +85,37 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The table, and how predictions did; absent: nobody has told any, or it is a file.
 async fn read(args: &Args) -> Result<(Table, Option<PredictionsView>)> {
-    let source = args.source.trim_end_matches('/');
-    let mut predictions = None;
-    let bytes = if source.starts_with("http://") || source.starts_with("https://") {
-        let (pool, listed) = match &args.pool {
-            // The table can be shown without the list.
-            Some(pool) => (pool.clone(), pools(source).await.unwrap_or_default()),
-            None => {
-                let listed = pools(source).await?;
-                (only_pool(source, &listed)?, listed)
-            }
-        };
-        let own = listed.iter().find(|listed| listed.name == pool);
-        predictions = own.and_then(|own| own.predictions);
-        fetch::get(
-            &format!("{source}/v1/pools/{pool}/table"),
-            "application/x-protobuf",
-        )
-        .await?
-        .to_vec()
-    } else {
-        read_file(&PathBuf::from(source))?
+    let (shown, bytes, predictions) = match Source::of(&args.source)? {
+        Source::Aggregator(url) => {
+            let (bytes, predictions) = ask(&url, args.pool.as_deref()).await?;
+            (url, bytes, predictions)
+        }
+        Source::File(path) => (path.display().to_string(), read_file(&path)?, None),
     };
+    if bytes.first() == Some(&b'{') {
+        bail!(
+            "{shown} holds JSON; a table is read as protobuf, which GET /v1/pools/POOL/table answers unless JSON is asked for"
+        );
+    }
     let table = Table::decode(&bytes)
-        .with_context(|| format!("{source} holds no load table that this version can read"))?;
+        .with_context(|| format!("{shown} holds no load table that this version can read"))?;
     Ok((table, predictions))
+}
+
+async fn ask(url: &str, pool: Option<&str>) -> Result<(Vec<u8>, Option<PredictionsView>)> {
+    let (pool, listed) = match pool {
+        // The table can be shown without the list.
+        Some(pool) => (pool.to_owned(), pools(url).await.unwrap_or_default()),
+        None => {
+            let listed = pools(url).await?;
+            (only_pool(url, &listed)?, listed)
+        }
+    };
+    let own = listed.iter().find(|listed| listed.name == pool);
+    let predictions = own.and_then(|own| own.predictions);
+    let table = format!("{url}/v1/pools/{pool}/table");
+    let bytes = fetch::get(&table, "application/x-protobuf").await?.to_vec();
+    Ok((bytes, predictions))
 }
 
 fn read_file(path: &PathBuf) -> Result<Vec<u8>> {
@@ -378,7 +387,7 @@ mod tests {
             watch: false,
         };
         let missing = format!("{:#}", read(&args("/no/such/file")).await.unwrap_err());
-        assert!(missing.contains("/no/such/file"), "{missing}");
+        assert!(missing.contains("no file /no/such/file"), "{missing}");
         let unreachable = format!("{:#}", read(&args("http://127.0.0.1:1")).await.unwrap_err());
         assert!(
             unreachable.contains("is the aggregator running there?"),

@@ -22,7 +22,7 @@ use hyper::Uri;
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// Address to listen on; port 0 takes any free one
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_parser = trimtab_settings::address)]
     pub listen: SocketAddr,
     /// The filter, as built by `cargo xtask wasm`
     #[arg(
@@ -39,7 +39,7 @@ pub struct Args {
     pub clusters: Vec<Cluster>,
     /// Model servers, IP:PORT,IP:PORT: where requests go that the filter leaves alone. Other hosts that the filter names are skipped.
     /// Without this option only the filter's hosts are used, and a request without one is answered 503
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = trimtab_settings::address)]
     pub endpoints: Vec<SocketAddr>,
     /// Threads that each run one VM, as Envoy's --concurrency
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -48,8 +48,17 @@ pub struct Args {
     #[arg(long = "connect-timeout-ms", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub connect_timeout_ms: u64,
     /// Most bytes of a body that the filter may hold before the answer is 413, as Envoy's per_connection_buffer_limit_bytes
-    #[arg(long, default_value_t = 32 * 1024)]
+    #[arg(long, default_value = "32768", value_parser = buffer_limit)]
     pub buffer_limit_bytes: usize,
+}
+
+fn buffer_limit(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(0) | Err(_) => {
+            Err("is not a number of bytes from 1; without room no body could be read")
+        }
+        Ok(bytes) => Ok(bytes),
+    }
 }
 
 impl Args {
@@ -79,9 +88,11 @@ impl FromStr for Cluster {
         }
         let uri: Uri = url
             .parse()
-            .map_err(|error| format!("{url:?} is no URL: {error}"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(format!("{url:?}: only http:// is spoken here"));
+            .map_err(|error| format!("{url:?} is no URL: {error}; write NAME=http://HOST:PORT"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some(_) => return Err(format!("{url:?}: only http:// is spoken here")),
+            None => return Err(format!("{url:?} is no URL; write {name}=http://{url}")),
         }
         let authority = uri
             .authority()
@@ -124,6 +135,8 @@ mod tests {
             ("a", "write NAME="),
             ("=http://h", "is empty"),
             ("a=https://h", "only http"),
+            ("a=127.0.0.1:9", "write a=http://127.0.0.1:9"),
+            ("a=h:9", "write a=http://h:9"),
             ("a=http://h/x", "leave out the path"),
         ] {
             let error = parse(text).expect_err(text);

@@ -48,6 +48,7 @@ impl Proxy {
         })?;
         let settings = trimtab_filter::Config::parse(&config)
             .with_context(|| format!("the filter's configuration {}", args.config.display()))?;
+        check_clusters(args, &settings.cluster)?;
         let destination = settings.destination;
         if destination.form != Form::OverrideHost || destination.hbone.is_some() {
             bail!(
@@ -121,6 +122,27 @@ impl Proxy {
         });
         let _ = joined.await;
     }
+}
+
+/// One name for two clusters is a mistake. A cluster that the filter calls and that is not there may be one, so that is told: without
+/// it there is never a table.
+fn check_clusters(args: &Args, wanted: &str) -> anyhow::Result<()> {
+    let names: Vec<&str> = args
+        .clusters
+        .iter()
+        .map(|cluster| cluster.name.as_str())
+        .collect();
+    for (at, name) in names.iter().enumerate() {
+        if names.iter().take(at).any(|before| before == name) {
+            bail!("--cluster {name} is given twice; give each cluster a name of its own");
+        }
+    }
+    if !names.contains(&wanted) {
+        tracing::warn!(
+            "the filter's aggregator.cluster is {wanted:?}, which no --cluster names: there will be no table; add --cluster {wanted}=http://HOST:PORT"
+        );
+    }
+    Ok(())
 }
 
 /// Each VM is made on its own thread, where it stays.

@@ -12,10 +12,12 @@
 //!   engine: vllm                  # where it differs from the pool's
 //! ```
 
-use super::{Target, Targets, publish};
+use super::{Target, Targets, form, publish};
 use crate::config::{MAX_FILE_BYTES, yaml};
 use crate::exposition::Engine;
 use crate::metrics::PoolMetrics;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,7 +25,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use trimtab_estimate::EndpointSpec;
 use trimtab_loadtable::{Role, limits};
-use trimtab_settings::{Problems, Settings};
+use trimtab_settings::{Field, Problems, Settings};
 
 /// What the file looked like. Length and time are cheap to ask for; the time alone misses two writes within its grain.
 type Stamp = (u64, Option<SystemTime>);
@@ -122,7 +124,11 @@ pub(crate) fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?
         .take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)?;
+        .read_to_string(&mut text)
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => std::io::Error::other("is not text in UTF-8"),
+            _ => error,
+        })?;
     if read as u64 > MAX_FILE_BYTES {
         return Err(std::io::Error::other(format!(
             "is larger than {MAX_FILE_BYTES} bytes"
@@ -133,32 +139,57 @@ pub(crate) fn read(path: &Path) -> std::io::Result<String> {
 
 /// The endpoints of a document.
 pub(crate) fn parse(text: &str) -> Result<Vec<Target>, Problems> {
-    let value = yaml(text)?;
-    let s = Settings::new(&value);
+    document(&yaml(text)?)
+}
+
+/// The same of a document that has been read as YAML.
+pub(crate) fn document(value: &Value) -> Result<Vec<Target>, Problems> {
+    if let Some((reason, fix)) = form::foreign(value) {
+        return Err(Problems::one("", reason, fix));
+    }
+    if form::is_bare(value) {
+        let fix = "write `endpoints:` above it";
+        return Err(Problems::one("", "is a list by itself", fix));
+    }
+    let s = Settings::new(value);
     // An empty file is a half-written one more often than an empty pool; `endpoints: []` says the latter.
-    let list = s
-        .objects("endpoints")
-        .hint("list the endpoints, or write `endpoints: []` for none")
-        .required();
+    let list = listed(&s).required();
     let targets = targets(&s, &list);
     s.finish(targets)
 }
 
-/// The endpoints of a list; duplicates are a problem of `s`.
+/// The field `endpoints`.
+pub(crate) fn listed<'v>(s: &Settings<'v>) -> Field<Vec<Settings<'v>>> {
+    let foreign = s.value("endpoints").optional().and_then(form::foreign);
+    let hint =
+        "list the endpoints as `- address: 10.0.0.1:8000`, or write `endpoints: []` for none";
+    match foreign {
+        Some((reason, fix)) => s
+            .objects("endpoints")
+            .hint(fix)
+            .check(move |_| Err::<(), _>(reason)),
+        None => s.objects("endpoints").hint(hint),
+    }
+}
+
+/// The endpoints of a list; one that stands there twice is a problem.
 pub(crate) fn targets(s: &Settings<'_>, list: &[Settings<'_>]) -> Vec<Target> {
-    let mut targets: Vec<Target> = list.iter().map(target).collect();
-    targets.sort_by(|a, b| a.spec.address.cmp(&b.spec.address));
-    for pair in targets.windows(2) {
-        if let [a, b] = pair
-            && a.spec.address == b.spec.address
-            && a.spec.address != UNREAD.to_string()
-        {
-            s.problem(
-                format!("{} is listed twice", a.spec.address),
+    let mut places = BTreeMap::new();
+    let mut targets = Vec::with_capacity(list.len());
+    for entry in list {
+        let target = target(entry);
+        if target.spec.address == UNREAD.to_string() {
+            continue;
+        }
+        if let Some(first) = places.insert(target.spec.address.clone(), entry.path()) {
+            entry.problem(
+                format!("{} is listed twice, before at {first}", target.spec.address),
                 "list each endpoint once",
             );
         }
+        targets.push(target);
     }
+    targets.sort_by(|a, b| a.spec.address.cmp(&b.spec.address));
     if targets.len() > limits::ENDPOINTS {
         let reason = format!(
             "{} endpoints are listed, at most {} fit a table",
@@ -177,14 +208,10 @@ const UNREAD: SocketAddr =
 fn target(s: &Settings<'_>) -> Target {
     let address = s
         .string("address")
-        .hint("write ip:port, as in 10.0.0.1:8000")
-        .map(|text| {
-            let address: SocketAddr = text.parse().map_err(|_| "is not ip:port")?;
-            if address.port() == 0 {
-                Err("has port 0")
-            } else {
-                Ok(address)
-            }
+        .address()
+        .check(|address| match address.port() {
+            0 => Err("has port 0"),
+            _ => Ok(()),
         });
     let address = address.required_or(UNREAD);
     let port = s

@@ -5,6 +5,7 @@
 
 mod dns;
 pub(crate) mod file;
+mod form;
 
 use crate::config::{Discovery, PoolConfig};
 use crate::exposition::Engine;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 use trimtab_estimate::EndpointSpec;
+use trimtab_settings::Problems;
 
 /// One endpoint and where its page is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +80,16 @@ pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
         }
     }
     findings
+}
+
+/// Every problem of a list of endpoints by itself, as a file for `discovery.file` holds it. `None`: the document is nothing that lists
+/// endpoints, neither in our form nor in another that is known.
+#[must_use]
+pub fn check_list(document: &serde_json::Value) -> Option<Result<(), Problems>> {
+    let is_one = document.get("endpoints").is_some()
+        || form::is_bare(document)
+        || document.is_array() && form::foreign(document).is_some();
+    is_one.then(|| file::document(document).map(drop))
 }
 
 /// Follows a source until the receivers are gone.

@@ -3,7 +3,7 @@
 use crate::{MetricsPage, Server, Spec, StartError};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use trimtab_engine::Profile;
 
@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(long, default_value = "a100", value_parser = parse_profile)]
     pub profile: Profile,
     /// Speed of each server relative to its hardware; 0.4 is 2.5 times slower
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub speed: f64,
     /// KV cache of each server in blocks of 16 tokens, instead of the hardware's
     #[arg(long, value_name = "BLOCKS")]
@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, default_value_t = 32_768, value_name = "TOKENS")]
     pub max_model_len: u32,
     /// Address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, default_value = "127.0.0.1", value_parser = parse_address)]
     pub address: IpAddr,
     /// Port of the first equal server; the others follow. 0 takes free ports
     #[arg(long, default_value_t = 0)]
@@ -112,6 +112,14 @@ fn parse_profile(name: &str) -> Result<Profile, String> {
     })
 }
 
+fn parse_address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| match text {
+        "localhost" => "is a name; write 127.0.0.1",
+        _ if text.parse::<SocketAddr>().is_ok() => "holds a port, which goes to --port",
+        _ => "is no IP address; write one of this machine, as 127.0.0.1, or 0.0.0.0 for all of them",
+    }.to_owned())
+}
+
 impl Args {
     /// The servers that the options describe: the equal ones first.
     #[must_use]
@@ -159,6 +167,19 @@ impl Args {
 /// Why the servers did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// There is none to start.
+    #[error("there is no server to run; --servers 1 or more, or --server")]
+    None,
+    /// There are not so many ports.
+    #[error(
+        "{servers} servers from port {port} on need ports beyond 65535; choose a lower --port, or 0 for free ones"
+    )]
+    Ports {
+        /// How many equal servers.
+        servers: u16,
+        /// The first one's port.
+        port: u16,
+    },
     /// One did not start; the others were stopped.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -175,7 +196,16 @@ pub enum RunError {
 pub async fn run(args: Args) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::Signal)?;
     let mut servers = Vec::new();
-    for spec in args.specs() {
+    let specs = args.specs();
+    let equal = args.servers.unwrap_or_default();
+    if specs.is_empty() {
+        return Err(RunError::None);
+    }
+    if args.port.checked_add(equal.saturating_sub(1)).is_none() {
+        let (servers, port) = (equal, args.port);
+        return Err(RunError::Ports { servers, port });
+    }
+    for spec in specs {
         let profile = spec.effective_profile();
         let server = Server::start(spec).await?;
         // Whoever closed our standard output does not want the line.
@@ -269,6 +299,29 @@ mod tests {
         );
         let slow = specs[2].effective_profile();
         assert_eq!((slow.name, slow.speed, slow.kv_blocks), ("h100", 0.4, 900));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_started_is_refused_with_what_to_write() {
+        let parsed = |line: &str| {
+            let words = std::iter::once("x").chain(line.split_whitespace());
+            Cli::try_parse_from(words).map(|cli| cli.args)
+        };
+        for (line, says) in [
+            ("--address localhost", "write 127.0.0.1"),
+            ("--address 127.0.0.1:80", "goes to --port"),
+        ] {
+            let error = parsed(line).unwrap_err().to_string();
+            assert!(error.contains(says), "{line}: {error}");
+        }
+        for (line, says) in [
+            ("--servers 0", "no server to run"),
+            ("--servers 3 --port 65534", "beyond 65535"),
+            ("--speed -1", "server-0"),
+        ] {
+            let error = run(parsed(line).unwrap()).await.unwrap_err().to_string();
+            assert!(error.contains(says), "{line}: {error}");
+        }
     }
 
     #[test]

@@ -31,6 +31,15 @@ pub struct Server {
     driver: Task,
 }
 
+/// What to do about an address that cannot be listened on.
+fn bind_fix(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrNotAvailable => "choose an address of this machine",
+        std::io::ErrorKind::PermissionDenied => "choose a port from 1024, or 0 for a free one",
+        _ => "choose another port, or 0 for a free one",
+    }
+}
+
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -38,7 +47,7 @@ pub enum StartError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// The engine refused the profile.
-    #[error("model server {name:?}: {source}")]
+    #[error("model server {name:?}")]
     Profile {
         /// The server's name.
         name: String,
@@ -47,7 +56,8 @@ pub enum StartError {
     },
     /// The address could not be listened on.
     #[error(
-        "model server {name:?} cannot listen on {address}: {source}; choose another port, or 0 for a free one"
+        "model server {name:?} cannot listen on {address}; {}",
+        bind_fix(source)
     )]
     Bind {
         /// The server's name.

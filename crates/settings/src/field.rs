@@ -1,8 +1,10 @@
 //! One field on its way from JSON to a typed value.
 
+use crate::address::address;
 use crate::problem::{Problem, Problems};
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Display};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
@@ -64,15 +66,15 @@ impl<T> Field<T> {
         }
     }
 
-    /// `value`: `None` when something of another type than `expected` stands there.
+    /// `value`: why not, when something of another type than `expected` stands there.
     pub(crate) fn read(
-        value: Option<T>,
+        value: Result<T, String>,
         path: String,
         echo: String,
         expected: &'static str,
         problems: Rc<RefCell<Problems>>,
     ) -> Self {
-        let found = value.map_or_else(|| Found::Wrong(format!("is not {expected}")), Found::Value);
+        let found = value.map_or_else(Found::Wrong, Found::Value);
         Self {
             found,
             path,
@@ -192,6 +194,23 @@ impl<T: PartialOrd + Debug> Field<T> {
 }
 
 impl Field<String> {
+    /// `ip:port`, IPv6 in brackets; any port. Replaces the hint.
+    pub fn address(mut self) -> Field<SocketAddr> {
+        let refused = match &self.found {
+            Found::Value(text) => address(text).err(),
+            _ => None,
+        };
+        if let Found::Wrong(reason) = &mut self.found {
+            "is not ip:port".clone_into(reason);
+        }
+        let hint = refused.map_or_else(
+            || "write ip:port, as in 10.0.0.1:8000".to_owned(),
+            |refused| refused.fix,
+        );
+        self.hint(hint)
+            .map(|text| address(&text).map_err(|refused| refused.reason))
+    }
+
     /// Refuses the empty string and more than `max_bytes`.
     pub fn max_bytes(self, max_bytes: usize) -> Self {
         self.map(|text| match text.len() {

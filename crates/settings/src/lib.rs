@@ -29,12 +29,14 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::indexing_slicing)]
 
+mod address;
 mod duration;
 mod field;
 mod nearest;
 mod problem;
 mod settings;
 
+pub use address::{NoAddress, address};
 pub use field::Field;
 pub use problem::{Problem, Problems};
 pub use settings::Settings;

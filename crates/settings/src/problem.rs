@@ -113,6 +113,7 @@ pub(crate) fn echo(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::String(text) => format!("\"{}\"", shorten(text)),
         Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Object(fields) if fields.len() == 1 => "an object of 1 field".into(),
         Value::Object(fields) => format!("an object of {} fields", fields.len()),
     }
 }

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Elements of a list that are read; a longer list is a problem.
 const MAX_LIST: usize = 65_536;
 
+const TEXT: &str = "a text";
+const OBJECTS: &str = "a list of objects";
+
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// One object of the document: hands out typed fields and remembers which were asked for.
@@ -44,7 +47,8 @@ impl<'v> Settings<'v> {
     pub fn new(value: &'v Value) -> Self {
         let document = Rc::new(Document::default());
         if !matches!(value, Value::Object(_) | Value::Null) {
-            let fix = "write fields and values between { and }".into();
+            let fix =
+                "write fields with values: `name: value` in YAML, {\"name\": value} in JSON".into();
             let problem = Problem {
                 path: String::new(),
                 value: Some(echo(value)),
@@ -83,7 +87,7 @@ impl<'v> Settings<'v> {
 
     /// A text.
     pub fn string(&self, name: &'static str) -> Field<String> {
-        self.field(name, "a text", |value| value.as_str().map(str::to_owned))
+        self.field(name, TEXT, |value| value.as_str().map(str::to_owned))
     }
 
     /// `true` or `false`.
@@ -164,7 +168,7 @@ impl<'v> Settings<'v> {
     /// A list of objects.
     pub fn objects(&self, name: &'static str) -> Field<Vec<Self>> {
         let path = self.child_path(name);
-        self.field(name, "a list of objects", |value| {
+        self.field(name, OBJECTS, |value| {
             let items = value.as_array().filter(|items| items.len() <= MAX_LIST)?;
             let maps: Option<Vec<_>> = items.iter().map(Value::as_object).collect();
             let child = |(index, fields)| {
@@ -235,14 +239,44 @@ impl<'v> Settings<'v> {
         };
         match fields.get(name).filter(|value| !value.is_null()) {
             None => Field::missing(path, expected, problems),
-            Some(value) => Field::read(read(value), path, echo(value), expected, problems),
+            Some(value) => {
+                let found = read(value)
+                    .ok_or_else(|| format!("is not {expected}{}", slip(value, expected)));
+                Field::read(found, path, echo(value), expected, problems)
+            }
         }
+    }
+}
+
+/// What was likely meant, after "is not ...".
+fn slip(value: &Value, expected: &str) -> String {
+    let text = expected == TEXT;
+    match value {
+        Value::Number(_) | Value::Bool(_) if text => {
+            format!(", write it in quotes: \"{value}\"")
+        }
+        Value::String(inside) if !text => match serde_json::from_str(inside) {
+            Ok(bare @ (Value::Number(_) | Value::Bool(_))) if !expected.contains("time") => {
+                format!(", write it without quotes: {bare}")
+            }
+            _ => String::new(),
+        },
+        Value::Array(items) if expected == OBJECTS => items
+            .iter()
+            .position(|item| !item.is_object())
+            .and_then(|at| Some(format!(": [{at}] is {}", echo(items.get(at)?))))
+            .unwrap_or_default(),
+        _ => String::new(),
     }
 }
 
 impl Node<'_> {
     fn report_unknown(&self, problems: &mut Problems) {
         let asked = self.asked.borrow();
+        if asked.is_empty() {
+            // Not read at all, because of a problem of the list it stands in.
+            return;
+        }
         for (name, value) in self.fields.into_iter().flatten() {
             if asked.contains(&name.as_str()) {
                 continue;

@@ -74,7 +74,7 @@ fn every_problem_is_reported_at_once_in_order_with_unknown_fields_last() {
     assert_eq!(
         lines(&problems),
         [
-            "pool: 3: is not a text; name a pool of the aggregator",
+            "pool: 3: is not a text, write it in quotes: \"3\"; name a pool of the aggregator",
             "wait_ms: 0: is not within 1 to 30000",
             "every: \"5 parsecs\": is not a span of time like 250ms, 10s, 2m or 1h",
             "mode: \"fats\": is none of slow, fast, did you mean `fast`?",
@@ -178,4 +178,31 @@ proptest! {
             prop_assert!(value.as_object().is_none_or(|map| map.keys().all(|key| known.contains(&key.as_str()))));
         }
     }
+}
+
+#[test]
+fn the_commonest_slips_of_type_are_told_from_strangers() {
+    let value = json!({
+        "name": true, "count": "12", "flag": "false", "every": "5", "list": [{"a": 1}, "10.0.0.1:80"], "at": 5, "word": "x",
+    });
+    let s = Settings::new(&value);
+    let _ = (s.string("name").optional(), s.u64("count").optional());
+    let _ = (s.bool("flag").optional(), s.duration("every").optional());
+    let _ = (
+        s.objects("list").optional(),
+        s.string("at").address().optional(),
+    );
+    let _ = s.u64("word").optional();
+    assert_eq!(
+        lines(&s.finish(()).unwrap_err()),
+        [
+            "name: true: is not a text, write it in quotes: \"true\"",
+            "count: \"12\": is not a whole number, 0 or more, write it without quotes: 12",
+            "flag: \"false\": is not true or false, write it without quotes: false",
+            "every: \"5\": is not a span of time like 250ms, 10s, 2m or 1h",
+            "list: a list of 2: is not a list of objects: [1] is \"10.0.0.1:80\"",
+            "at: 5: is not ip:port; write ip:port, as in 10.0.0.1:8000",
+            "word: \"x\": is not a whole number, 0 or more",
+        ]
+    );
 }

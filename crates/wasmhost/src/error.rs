@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum HostError {
     /// The file cannot be read.
-    #[error("cannot read filter {}: {source} (build it with `cargo xtask wasm`)", path.display())]
+    #[error("cannot read filter {}; build it with `cargo xtask wasm`", path.display())]
     Read {
         /// The file.
         path: PathBuf,

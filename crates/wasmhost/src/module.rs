@@ -42,6 +42,10 @@ impl Module {
         let mut config = Config::new();
         config.cranelift_opt_level(OptLevel::Speed);
         config.consume_fuel(limits.fuel_per_callback.is_some());
+        if !wasm.starts_with(b"\0asm") {
+            let what = "it is no Wasm module; build it with `cargo xtask wasm`";
+            return Err(HostError::Compile(what.to_owned()));
+        }
         let engine = Engine::new(&config).map_err(HostError::compile)?;
         let module = wasmtime::Module::new(&engine, wasm).map_err(HostError::compile)?;
         let own = Self { module, limits };

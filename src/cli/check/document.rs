@@ -1,6 +1,7 @@
 //! What one file holds and what is wrong with it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use trimtab_aggregator::config::not_yaml;
 use trimtab_aggregator::discovery;
 
 use super::destination;
@@ -16,6 +17,8 @@ pub(super) struct Finding {
     pub(super) notes: Vec<String>,
 }
 
+/// Fields that an aggregator's configuration or one of its pools has and nothing else; a pool by itself lacks `pools`, and is told so.
+const AGGREGATORS: [&str; 4] = ["pools", "discovery", "scrape", "max_proxies"];
 /// Objects in objects are followed this far; real configurations need about 25.
 pub(super) const DEEPEST: usize = 100;
 
@@ -24,36 +27,48 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
     let documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
         Ok(documents) => documents,
         Err(error) => {
-            let reason: String = error.to_string().chars().take(400).collect();
             return vec![Finding {
                 what: "document".to_owned(),
-                problems: vec![format!("is not YAML: {reason}")],
+                problems: vec![not_yaml(&error)],
                 notes: Vec::new(),
             }];
         }
     };
-    documents
+    let mut findings: Vec<Finding> = documents
         .iter()
         .flat_map(|document| check_document(document, text))
-        .collect()
+        .collect();
+    // An aggregator takes a file as a whole, so two documents in one are one problem.
+    findings.dedup();
+    findings
 }
 
 fn check_document(document: &Value, text: &str) -> Vec<Finding> {
-    let Some(object) = document.as_object() else {
-        return Vec::new();
-    };
-    if object.contains_key("pools") {
-        return vec![aggregator(text)];
-    }
-    if let Some(endpoints) = object.get("endpoints") {
+    if let Some(checked) = discovery::check_list(document) {
         return vec![Finding {
             what: "list of endpoints".to_owned(),
-            problems: endpoint_problems(endpoints),
+            problems: lines(checked.err()),
             notes: Vec::new(),
         }];
     }
+    let Some(object) = document.as_object() else {
+        return Vec::new();
+    };
+    if AGGREGATORS.iter().any(|key| object.contains_key(*key))
+        || object.get("pool").is_some_and(Value::is_array)
+    {
+        return vec![aggregator(text)];
+    }
     if object.contains_key("pool") || object.contains_key("aggregator") {
-        return vec![filter("filter".to_owned(), document)];
+        let mut finding = filter("filter".to_owned(), document);
+        if text.trim_start().starts_with('{')
+            && let Err(error) = serde_json::from_str::<Value>(text)
+        {
+            finding.problems.push(format!(
+                "is YAML and not JSON, which is all that the filter reads: {error}"
+            ));
+        }
+        return vec![finding];
     }
     let mut findings = Vec::new();
     walk(document, &mut String::new(), DEEPEST, &mut findings);
@@ -76,16 +91,6 @@ fn check_document(document: &Value, text: &str) -> Vec<Finding> {
         }
     }
     findings.into_iter().map(|(finding, _)| finding).collect()
-}
-
-/// A file of endpoints has the same form as the list in the aggregator's configuration, so it is checked as one.
-fn endpoint_problems(endpoints: &Value) -> Vec<String> {
-    let pool = json!({"name": "checked", "discovery": {"endpoints": endpoints}});
-    let checked = trimtab_aggregator::Config::from_yaml(&json!({"pools": [pool]}).to_string());
-    lines(checked.err())
-        .into_iter()
-        .map(|line| line.replace("pools[0].discovery.", ""))
-        .collect()
 }
 
 /// The configuration and the endpoint files that it names, relative to the working directory as for the aggregator itself.

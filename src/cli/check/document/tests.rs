@@ -166,3 +166,53 @@ fn a_deep_document_is_not_followed_without_end() {
     let deep = format!("{}1{}", "{\"a\":".repeat(400), "}".repeat(400));
     let _bounded = check(&deep);
 }
+
+#[test]
+fn a_list_of_endpoints_is_checked_under_the_names_that_it_has() {
+    let twice = problems("endpoints:\n- address: 10.0.0.1:80\n- address: 10.0.0.1:80\n");
+    assert_eq!(
+        twice,
+        [
+            "endpoints[1]: 10.0.0.1:80 is listed twice, before at endpoints[0]; list each endpoint once"
+        ]
+    );
+    for (text, says) in [
+        ("- address: 10.0.0.1:80\n", "write `endpoints:` above it"),
+        ("- 10.0.0.1:80\n", "- address: 10.0.0.1:80"),
+        ("[{\"targets\": [\"10.0.0.1:80\"]}]", "file_sd"),
+        (
+            "endpoints:\n- address: 2001:db8::1:8000\n",
+            "write [2001:db8::1]:8000",
+        ),
+    ] {
+        let [problem] = &problems(text)[..] else {
+            panic!("{text}: one problem")
+        };
+        assert!(problem.contains(says), "{text}: {problem}");
+    }
+    assert!(check("- 1\n- 2\n").is_empty() && check("[{\"a\": 1}]").is_empty());
+}
+
+#[test]
+fn a_pool_or_an_aggregator_without_the_right_key_is_still_one() {
+    for text in [
+        "name: a\ndiscovery: {endpoints: []}\n",
+        "pool: [{name: a, discovery: {endpoints: []}}]\n",
+    ] {
+        let [finding] = &check(text)[..] else {
+            panic!("{text}: one finding")
+        };
+        assert_eq!(finding.what, "aggregator");
+        assert!(finding.problems[0].starts_with("pools: is required"));
+    }
+    let two = check("pools: []\n---\npools: []\n");
+    assert_eq!(two.len(), 1, "{two:?}");
+}
+
+#[test]
+fn a_filters_configuration_is_json_where_it_looks_like_it() {
+    let trailing = problems("{\"pool\": \"a\", \"aggregator\": {\"cluster\": \"c\"},}");
+    assert!(trailing[0].contains("trailing comma"), "{trailing:?}");
+    let yaml = problems("pool: a\naggregator: {cluster: c}\n");
+    assert_eq!(yaml, Vec::<String>::new());
+}
