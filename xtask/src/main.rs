@@ -47,8 +47,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Obtain the tools that the other commands need, and list where they are
-    Tools,
+    /// Obtain tools that the other commands need, and list where they are; each command also obtains what it needs by itself
+    Tools {
+        /// Which; all of them when none is named
+        #[arg(value_enum)]
+        tools: Vec<tools::Tool>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -69,6 +73,6 @@ fn run(command: Command) -> Result<()> {
         Command::Wasm => wasm::build().map(drop),
         Command::Lint => lint::lint(),
         Command::Bench { args } => bench::bench(&args),
-        Command::Tools => tools::list(),
+        Command::Tools { tools } => tools::obtain(&tools),
     }
 }

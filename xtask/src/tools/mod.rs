@@ -8,34 +8,59 @@ pub(crate) mod python;
 pub(crate) mod wasm_target;
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 
 use crate::run;
 
-/// Obtains every tool and prints where it is.
-pub(crate) fn list() -> Result<()> {
-    let wasm = wasm_target::obtain()?;
-    let envoy = envoy::obtain()?;
-    let releases = envoy::releases()?;
-    let node = node::obtain()?;
-    let runner = bindgen::obtain()?;
-    let python = python::venv()?;
-    println!("{:<24} {}", "wasm32 toolchain", wasm.describe());
-    println!(
-        "{:<24} {} ({})",
-        "envoy",
-        envoy.path.display(),
-        envoy.version
-    );
-    for (name, envoy) in ["envoy, oldest tested", "envoy, newest tested"]
-        .into_iter()
-        .zip(releases)
-    {
-        println!("{name:<24} {} ({})", envoy.path.display(), envoy.version);
+/// What the other commands need, in the order of what it costs to have: the last is built for minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Tool {
+    /// The Envoy that demo, tests and benchmarks run
+    Envoy,
+    /// A toolchain that builds the filter
+    Wasm,
+    /// The oldest and the newest Envoy that the tests run
+    EnvoyReleases,
+    /// Node, for unit tests as wasm32
+    Node,
+    /// Python with the clients of the client tests
+    Python,
+    /// wasm-bindgen-test-runner, for unit tests as wasm32: minutes to build
+    Bindgen,
+}
+
+/// Obtains these tools, or all when none is named, and prints where each is as soon as it is there.
+pub(crate) fn obtain(tools: &[Tool]) -> Result<()> {
+    let all = Tool::value_variants();
+    let wanted = |tool: &&Tool| tools.is_empty() || tools.contains(tool);
+    for tool in all.iter().filter(wanted) {
+        for (name, place) in tool.obtain()? {
+            println!("{name:<24} {place}");
+        }
     }
-    println!("{:<24} {}", "node", node.display());
-    println!("{:<24} {}", "wasm-bindgen-test-runner", runner.display());
-    println!("{:<24} {}", "python (client tests)", python.display());
     Ok(())
+}
+
+impl Tool {
+    /// Name and place of what it brings.
+    fn obtain(self) -> Result<Vec<(&'static str, String)>> {
+        let envoy = |envoy: &envoy::Envoy| format!("{} ({})", envoy.path.display(), envoy.version);
+        let at = |path: std::path::PathBuf| path.display().to_string();
+        Ok(match self {
+            Self::Envoy => vec![("envoy", envoy(&envoy::obtain()?))],
+            Self::Wasm => vec![("wasm32 toolchain", wasm_target::obtain()?.describe())],
+            Self::EnvoyReleases => {
+                let [oldest, newest] = envoy::releases()?;
+                vec![
+                    ("envoy, oldest tested", envoy(&oldest)),
+                    ("envoy, newest tested", envoy(&newest)),
+                ]
+            }
+            Self::Node => vec![("node", at(node::obtain()?))],
+            Self::Python => vec![("python (client tests)", at(python::venv()?))],
+            Self::Bindgen => vec![("wasm-bindgen-test-runner", at(bindgen::obtain()?))],
+        })
+    }
 }
 
 /// Whether this process is root, where Debian packages may be installed.
