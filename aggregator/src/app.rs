@@ -4,7 +4,7 @@ use crate::config::{Config, PoolConfig};
 use crate::discovery::{self, Targets};
 use crate::listen::Listener;
 use crate::metrics::PoolMetrics;
-use crate::scrape::{Client, Scraper, client};
+use crate::scrape::{Scraper, client};
 use crate::serve::{Shared, router};
 use crate::state::PoolState;
 use std::collections::BTreeMap;
@@ -103,10 +103,9 @@ impl App {
         } = self;
         // Dropped at the end, which ends all of them.
         let mut tasks = JoinSet::new();
-        let client = client();
         for pool in &config.pools {
             if let Some(state) = shared.pools.get(&pool.name) {
-                start_pool(pool, state, &client, &mut tasks);
+                start_pool(pool, state, &mut tasks);
             }
         }
         let mut stopping = shared.stopping.clone();
@@ -151,19 +150,20 @@ fn pool_state(config: &PoolConfig, max_proxies: usize) -> Result<Arc<PoolState>,
     ))
 }
 
-fn start_pool(
-    config: &PoolConfig,
-    state: &Arc<PoolState>,
-    client: &Client,
-    tasks: &mut JoinSet<()>,
-) {
+fn start_pool(config: &PoolConfig, state: &Arc<PoolState>, tasks: &mut JoinSet<()>) {
     let (out, targets) = watch::channel(Targets::default());
     tasks.spawn(discovery::run(
         config.discovery.clone(),
         out,
         Arc::clone(&state.metrics),
     ));
-    tasks
-        .spawn(Scraper::new(Arc::clone(state), config.scrape.clone(), client.clone()).run(targets));
+    tasks.spawn(
+        Scraper::new(
+            Arc::clone(state),
+            config.scrape.clone(),
+            client(&config.scrape),
+        )
+        .run(targets),
+    );
     tasks.spawn(Arc::clone(state).publish_forever());
 }

@@ -1,11 +1,12 @@
 //! What the operator writes: YAML (or JSON, which is YAML), validated as a whole before anything starts.
 
+use crate::discovery::Family;
 use crate::discovery::file::{self, printable};
 use crate::exposition::Engine;
 use serde_json::Value;
 use serde_saphyr::{RenderOptions, SnippetMode, UserMessageFormatter};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trimtab_estimate::Prior;
 use trimtab_loadtable::limits;
@@ -68,6 +69,8 @@ pub enum Discovery {
         port: u16,
         /// Hardware class of every endpoint.
         class: String,
+        /// Which of its addresses are endpoints.
+        family: Family,
         /// How often the name is resolved.
         interval: Duration,
     },
@@ -86,6 +89,10 @@ pub struct Scrape {
     pub timeout: Duration,
     /// Path of the page, with an optional query.
     pub path: String,
+    /// Whether the page is asked for by TLS.
+    pub https: bool,
+    /// Whom to trust then.
+    pub tls: Tls,
     /// File with a token that is sent as `Authorization: Bearer`; absent: none is.
     pub bearer_token_file: Option<PathBuf>,
     /// Which engine it is; absent: told from the page.
@@ -98,6 +105,19 @@ pub struct Scrape {
     pub select: bool,
 }
 
+/// Whom to trust where pages are asked for by TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// File with certificates of CAs, PEM; absent: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// A name in the servers' certificates; absent: the address or name that is asked.
+    pub server_name: Option<String>,
+    /// Whether any certificate is taken.
+    pub insecure_skip_verify: bool,
+    /// Files with our own certificate, for servers that ask for one, and its key, PEM.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
 impl Default for Scrape {
     fn default() -> Self {
         let interval = Duration::from_millis(200);
@@ -106,6 +126,8 @@ impl Default for Scrape {
             idle_interval: interval,
             timeout: Duration::from_secs(1),
             path: "/metrics".into(),
+            https: false,
+            tls: Tls::default(),
             bearer_token_file: None,
             engine: None,
             max_page_bytes: 4 * 1024 * 1024,
@@ -243,6 +265,15 @@ impl Discovery {
                 .string("class")
                 .check(|text| printable(text))
                 .default(String::new()),
+            family: dns
+                .string("family")
+                .one_of(&[
+                    ("auto", Family::Auto),
+                    ("ipv4", Family::Ipv4),
+                    ("ipv6", Family::Ipv6),
+                    ("any", Family::Any),
+                ])
+                .default(Family::Auto),
             interval: dns
                 .duration("interval")
                 .range(ms(100)..=ms(600_000))
@@ -267,7 +298,52 @@ impl Discovery {
     }
 }
 
+impl Tls {
+    fn read(s: &Settings<'_>) -> Self {
+        let file =
+            |name: &'static str| s.string(name).max_bytes(4096).optional().map(PathBuf::from);
+        let client = match (file("cert_file"), file("key_file")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                s.problem("has one of cert_file and key_file", "set both, or neither");
+                None
+            }
+        };
+        let tls = Self {
+            ca_file: file("ca_file"),
+            server_name: s
+                .string("server_name")
+                .max_bytes(253)
+                .check(|name| host_name(name))
+                .optional(),
+            insecure_skip_verify: s.bool("insecure_skip_verify").default(false),
+            client,
+        };
+        if tls.insecure_skip_verify && tls.ca_file.is_some() {
+            s.problem(
+                "has ca_file, and insecure_skip_verify, which ignores it",
+                "leave one of them out",
+            );
+        }
+        tls
+    }
+}
+
 impl Scrape {
+    /// The files that scraping reads, with the fields that name them.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let client = self.tls.client.as_ref();
+        [
+            ("bearer_token_file", self.bearer_token_file.as_ref()),
+            ("tls.ca_file", self.tls.ca_file.as_ref()),
+            ("tls.cert_file", client.map(|(certificate, _)| certificate)),
+            ("tls.key_file", client.map(|(_, key)| key)),
+        ]
+        .into_iter()
+        .filter_map(|(field, path)| Some((field, path?.as_path())))
+    }
+
     fn read(s: &Settings<'_>) -> Self {
         let default = Self::default();
         let ms = Duration::from_millis;
@@ -303,6 +379,11 @@ impl Scrape {
             path: path
                 .hint("write a path like /metrics")
                 .default(default.path),
+            https: s
+                .string("scheme")
+                .one_of(&[("http", false), ("https", true)])
+                .default(default.https),
+            tls: Tls::read(&s.section("tls")),
             bearer_token_file: s
                 .string("bearer_token_file")
                 .max_bytes(4096)

@@ -66,7 +66,7 @@ impl<const N: usize> Labelled<N> {
 #[derive(Debug)]
 pub(crate) struct PoolMetrics {
     pub(crate) pool: String,
-    pub(crate) scrapes: Labelled<11>,
+    pub(crate) scrapes: Labelled<12>,
     pub(crate) whole_pages: Number,
     pub(crate) scrape_bytes: Number,
     scrape_us: Number,
@@ -94,6 +94,7 @@ impl PoolMetrics {
             scrapes: Labelled::new([
                 "ok",
                 "connect",
+                "tls",
                 "timeout",
                 "status",
                 "redirect",

@@ -169,3 +169,77 @@ fn lists_in_other_forms_are_named_and_a_wrong_source_is_one_problem() {
         assert_eq!(problems.len(), 1 + extra, "{text}: {all}");
     }
 }
+
+#[test]
+fn tls_family_and_the_url_of_a_page_are_read_and_halves_of_them_refused() {
+    let pool = |endpoint: &str, scrape: &str| {
+        format!(
+            "pools: [{{name: a, discovery: {{endpoints: [{{address: '10.0.0.1:80'{endpoint}}}]}}, scrape: {{{scrape}}}}}]"
+        )
+    };
+    let fine = Config::from_yaml(&pool(
+        ", metrics_url: 'https://a:8443/metrics'",
+        "scheme: https, tls: {ca_file: ca.crt, server_name: a.b, cert_file: c, key_file: k}",
+    ))
+    .unwrap();
+    let scrape = &fine.pools[0].scrape;
+    assert!(scrape.https && scrape.tls.client.is_some());
+    let Discovery::Static(targets) = &fine.pools[0].discovery else {
+        panic!("a list")
+    };
+    assert_eq!(targets[0].metrics.to_string(), "https://a:8443/metrics");
+    for (endpoint, scrape, expected) in [
+        (
+            "",
+            "scheme: tls",
+            "scrape.scheme: \"tls\": is none of http, https",
+        ),
+        (
+            "",
+            "tls: {cert_file: c}",
+            "scrape.tls: has one of cert_file and key_file; set both",
+        ),
+        (
+            "",
+            "tls: {ca_file: c, insecure_skip_verify: true}",
+            "scrape.tls: has ca_file, and insecure_skip_verify",
+        ),
+        (
+            "",
+            "tls: {server_name: 'a b'}",
+            "scrape.tls.server_name: \"a b\": is not the name",
+        ),
+        (
+            ", metrics_url: /metrics",
+            "",
+            "endpoints[0].metrics_url: \"/metrics\": does not begin with http://",
+        ),
+        (
+            ", metrics_url: 'ftp://a/m'",
+            "",
+            "does not begin with http://",
+        ),
+        (
+            ", metrics_url: 'http://a:80'",
+            "",
+            "has no path; write it whole",
+        ),
+        (", metrics_url: 'http://u:p@a/m'", "", "holds a password"),
+        (
+            ", metrics_url: 'http://a/m', metrics_port: 1",
+            "",
+            "endpoints[0]: has metrics_port and metrics_url; leave metrics_port out",
+        ),
+    ] {
+        let all = problems(&pool(endpoint, scrape));
+        assert!(
+            all.len() == 1 && all[0].contains(expected),
+            "{expected}: {all:?}"
+        );
+    }
+    let dns = |family| {
+        let dns = format!("{{host: a, port: 1, family: {family}}}");
+        Config::from_yaml(&format!("pools: [{{name: a, discovery: {{dns: {dns}}}}}]"))
+    };
+    assert!(dns("ipv6").is_ok() && dns("v4").is_err());
+}

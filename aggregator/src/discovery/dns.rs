@@ -1,34 +1,55 @@
 //! The A and AAAA records of a name: a headless Kubernetes Service, Consul, a hosts file.
 
-use super::{Target, Targets, publish};
+use super::{MetricsAt, Target, Targets, publish};
 use crate::metrics::PoolMetrics;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::watch;
 use trimtab_estimate::EndpointSpec;
 
-/// Resolves `host` every `interval`. A name without addresses is an error: an empty answer from a resolver is more often a
+/// Which addresses of a name are endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Family {
+    /// Those of IPv4, or of IPv6 where there are none: a server with a record of each is one server.
+    #[default]
+    Auto,
+    /// Those of IPv4.
+    Ipv4,
+    /// Those of IPv6.
+    Ipv6,
+    /// All, each a server of its own.
+    Any,
+}
+
+/// What is resolved, and into what.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) class: String,
+    pub(super) family: Family,
+}
+
+/// Resolves a name every `interval`. One without addresses is an error: an empty answer from a resolver is more often a
 /// fault than the truth, and the last list does no harm, because endpoints that are gone turn suspect.
 pub(super) async fn follow(
-    host: &str,
-    port: u16,
-    class: &str,
+    name: &Name,
     interval: Duration,
     out: &watch::Sender<Targets>,
     metrics: &PoolMetrics,
 ) {
+    let host = &name.host;
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !out.is_closed() {
         ticks.tick().await;
         let outcome = match tokio::time::timeout(
             interval.max(Duration::from_secs(5)),
-            tokio::net::lookup_host((host, port)),
+            tokio::net::lookup_host((host.as_str(), name.port)),
         )
         .await
         {
-            Ok(Ok(addresses)) => targets(addresses.collect(), class)
-                .ok_or_else(|| format!("{host} has no addresses")),
+            Ok(Ok(addresses)) => targets(addresses.collect(), name),
             Ok(Err(error)) => Err(format!("{host} could not be resolved: {error}")),
             Err(_) => Err(format!("{host}: the resolver did not answer")),
         };
@@ -37,17 +58,77 @@ pub(super) async fn follow(
 }
 
 /// Sorted, because resolvers rotate their answers and an order is not news.
-fn targets(mut addresses: Vec<SocketAddr>, class: &str) -> Option<Vec<Target>> {
+fn targets(mut addresses: Vec<SocketAddr>, name: &Name) -> Result<Vec<Target>, String> {
+    // Some resolvers write IPv4 as `::ffff:10.0.0.1` beside the address itself.
+    for address in &mut addresses {
+        address.set_ip(address.ip().to_canonical());
+    }
     addresses.sort_unstable();
     addresses.dedup();
+    let found = addresses.len();
+    let has_ipv4 = addresses.iter().any(SocketAddr::is_ipv4);
+    addresses.retain(|address| match name.family {
+        Family::Auto => address.is_ipv4() == has_ipv4,
+        Family::Ipv4 => address.is_ipv4(),
+        Family::Ipv6 => address.is_ipv6(),
+        Family::Any => true,
+    });
     let target = |address: SocketAddr| Target {
         spec: EndpointSpec {
             address: address.to_string(),
-            class: class.to_owned(),
+            class: name.class.clone(),
             ..EndpointSpec::default()
         },
-        metrics: address,
+        metrics: MetricsAt::Address(address),
         engine: None,
     };
-    (!addresses.is_empty()).then(|| addresses.into_iter().map(target).collect())
+    match (addresses.is_empty(), found) {
+        (false, _) => Ok(addresses.into_iter().map(target).collect()),
+        (true, 0) => Err(format!("{} has no addresses", name.host)),
+        (true, _) => Err(format!(
+            "{} has {found} addresses, none of the family that `discovery.dns.family` names",
+            name.host
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_with_a_record_of_each_family_is_one() {
+        let listed = |family, addresses: &[&str]| {
+            let name = Name {
+                host: "vllm".to_owned(),
+                port: 80,
+                class: String::new(),
+                family,
+            };
+            let addresses = addresses.iter().map(|text| text.parse().unwrap());
+            targets(addresses.collect(), &name).map(|list| {
+                let address = |target: Target| target.spec.address;
+                list.into_iter().map(address).collect::<Vec<_>>()
+            })
+        };
+        let both = [
+            "[fd00::1]:80",
+            "10.0.0.2:80",
+            "10.0.0.1:80",
+            "[::ffff:10.0.0.1]:80",
+        ];
+        let (v4, v6) = (["10.0.0.1:80", "10.0.0.2:80"], ["[fd00::1]:80"]);
+        assert_eq!(listed(Family::Auto, &both).unwrap(), v4);
+        assert_eq!(listed(Family::Auto, &v6).unwrap(), v6);
+        assert_eq!(listed(Family::Ipv4, &both).unwrap(), v4);
+        assert_eq!(listed(Family::Ipv6, &both).unwrap(), v6);
+        assert_eq!(listed(Family::Any, &both).unwrap(), [&v4[..], &v6].concat());
+        let none = listed(Family::Ipv6, &v4).unwrap_err();
+        assert!(none.contains("family") && none.contains('2'), "{none}");
+        assert!(
+            listed(Family::Any, &[])
+                .unwrap_err()
+                .contains("no addresses")
+        );
+    }
 }

@@ -8,14 +8,16 @@
 //!   role: both                    # or decode: it is shown and gets no prompts
 //!   draining: false               # true: gets no new requests
 //!   batch_limit: 256              # most sequences in one batch, where the server does not say
-//!   metrics_port: 8000            # where the page is, if not on the endpoint's own port
+//!   metrics_port: 8000            # where the page is, if not on the endpoint's own port; or as a whole:
+//!   metrics_url: https://10.0.0.1:8443/metrics
 //!   engine: vllm                  # where it differs from the pool's
 //! ```
 
-use super::{Target, Targets, form, publish};
+use super::{MetricsAt, Target, Targets, form, publish};
 use crate::config::{MAX_FILE_BYTES, yaml};
 use crate::exposition::Engine;
 use crate::metrics::PoolMetrics;
+use hyper::Uri;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -214,11 +216,6 @@ fn target(s: &Settings<'_>) -> Target {
             _ => Ok(()),
         });
     let address = address.required_or(UNREAD);
-    let port = s
-        .u64("metrics_port")
-        .range(1..=65_535)
-        .map(u16::try_from)
-        .default(address.port());
     let roles = [
         ("both", Role::Both),
         ("prefill", Role::Prefill),
@@ -256,8 +253,53 @@ fn target(s: &Settings<'_>) -> Target {
                 .map(u32::try_from)
                 .optional(),
         },
-        metrics: SocketAddr::new(address.ip(), port),
+        metrics: metrics_at(s, address),
         engine: s.string("engine").one_of(&engines).optional(),
+    }
+}
+
+/// Where the page of the endpoint at `address` is.
+fn metrics_at(s: &Settings<'_>, address: SocketAddr) -> MetricsAt {
+    let port = s.u64("metrics_port").range(1..=65_535).map(u16::try_from);
+    let port = port.optional();
+    let url = s
+        .string("metrics_url")
+        .max_bytes(2048)
+        .hint("write it whole, as in https://10.0.0.1:8443/metrics")
+        .map(|text| metrics_url(&text))
+        .optional();
+    match url {
+        Some(_) if port.is_some() => {
+            s.problem("has metrics_port and metrics_url", "leave metrics_port out");
+            MetricsAt::Address(address)
+        }
+        Some(url) => MetricsAt::Url(url),
+        None => MetricsAt::Address(SocketAddr::new(
+            address.ip(),
+            port.unwrap_or(address.port()),
+        )),
+    }
+}
+
+fn metrics_url(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text
+        .parse()
+        .map_err(|error| format!("is no URL: {error}"))?;
+    let host = uri.host().unwrap_or_default();
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || host.is_empty() {
+        return Err("does not begin with http:// or https:// and a host".to_owned());
+    }
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err(
+            "holds a password, which nobody reads; use `scrape.bearer_token_file`".to_owned(),
+        );
+    }
+    match uri.path() {
+        "" | "/" => Err("has no path".to_owned()),
+        _ => Ok(uri),
     }
 }
 

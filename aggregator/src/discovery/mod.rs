@@ -4,13 +4,17 @@
 //! that shrinks because the source could not be read; the last good one stays and the error is told.
 
 mod dns;
+pub use dns::Family;
 pub(crate) mod file;
 mod form;
 
 use crate::config::{Discovery, PoolConfig};
 use crate::exposition::Engine;
 use crate::metrics::PoolMetrics;
+use hyper::Uri;
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 use trimtab_estimate::EndpointSpec;
@@ -21,10 +25,28 @@ use trimtab_settings::Problems;
 pub struct Target {
     /// What the table says of it.
     pub spec: EndpointSpec,
-    /// Address of its metrics page.
-    pub metrics: SocketAddr,
+    /// Where its metrics page is.
+    pub metrics: MetricsAt,
     /// Its engine, where it differs from the pool's.
     pub engine: Option<&'static Engine>,
+}
+
+/// Where a metrics page is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// At this address, with the pool's scheme and path.
+    Address(SocketAddr),
+    /// Here, whatever the pool's scheme and path.
+    Url(Uri),
+}
+
+impl fmt::Display for MetricsAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
 }
 
 /// What discovery knows.
@@ -67,6 +89,7 @@ pub struct FileFindings {
 pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
     let mut findings = FileFindings::default();
     for pool in pools {
+        findings.notes.extend(unreadable(pool));
         let Discovery::File { path, .. } = &pool.discovery else {
             continue;
         };
@@ -80,6 +103,19 @@ pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
         }
     }
     findings
+}
+
+/// Files for scraping that are not there. They may be elsewhere, so that is no problem.
+fn unreadable(pool: &PoolConfig) -> Vec<String> {
+    let name = &pool.name;
+    let missing = |(field, path): (&'static str, &Path)| {
+        let error = std::fs::File::open(path).err()?;
+        let shown = path.display();
+        Some(format!(
+            "pool {name}: scrape.{field}: {shown} cannot be read here: {error}"
+        ))
+    };
+    pool.scrape.files().filter_map(missing).collect()
 }
 
 /// Every problem of a list of endpoints by itself, as a file for `discovery.file` holds it. `None`: the document is nothing that lists
@@ -104,8 +140,22 @@ pub(crate) async fn run(source: Discovery, out: watch::Sender<Targets>, metrics:
             host,
             port,
             class,
+            family,
             interval,
-        } => dns::follow(&host, port, &class, interval, &out, &metrics).await,
+        } => {
+            dns::follow(
+                &dns::Name {
+                    host,
+                    port,
+                    class,
+                    family,
+                },
+                interval,
+                &out,
+                &metrics,
+            )
+            .await
+        }
     }
 }
 

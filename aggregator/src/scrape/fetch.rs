@@ -1,5 +1,7 @@
 //! One page over HTTP/1.1.
 
+use super::client::{Client, Error};
+use super::tls;
 use crate::config::Scrape;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
@@ -9,15 +11,10 @@ use hyper::header::{
     TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper::{Request, Response, Uri};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::Instant;
 use trimtab_estimate::Missed;
-
-/// Keeps one connection per target open between scrapes.
-pub(crate) type Client = legacy::Client<HttpConnector, Empty<Bytes>>;
 
 /// OpenMetrics is not asked for: Python's client then renames samples (and everything is read anyhow if a server insists).
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4");
@@ -26,17 +23,6 @@ const AGENT: HeaderValue =
 
 /// From one path of a server to the next; `/metrics` to `/metrics/` is one.
 const MOST_REDIRECTS: usize = 3;
-
-/// A client for all targets.
-pub(crate) fn client() -> Client {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(1)
-        .pool_idle_timeout(Duration::from_secs(60))
-        .build(connector)
-}
 
 /// An answer with status 200.
 #[derive(Debug)]
@@ -51,12 +37,18 @@ pub(crate) struct Answer {
 pub(crate) enum Failure {
     #[error("no connection: {0}")]
     Connect(String),
+    #[error("TLS: {0}")]
+    Tls(String),
+    #[error(
+        "what answers there speaks TLS and no plain HTTP; write `scrape.scheme: https`, or https:// in `metrics_url`"
+    )]
+    NeedsTls,
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     #[error("status {0}; {hint}", hint = hint(*.0))]
     Status(u16),
     #[error(
-        "the server sends us to {0:?}, which is not on the same host, or to another page each time; set `scrape.path`"
+        "the server sends us to {0:?}, which is not on the same host, or to another page each time; set `scrape.path`, or the endpoint's `metrics_url`"
     )]
     Redirect(String),
     #[error("the page is compressed ({0}), which nobody asked for; turn that off for this page")]
@@ -93,6 +85,7 @@ impl Failure {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
+            Self::Tls(_) | Self::NeedsTls => "tls",
             Self::Timeout(_) => "timeout",
             Self::Status(_) => "status",
             Self::Redirect(_) => "redirect",
@@ -107,10 +100,25 @@ impl Failure {
 
 /// Fetches a page within the settings' timeout and size, also where the server names another path of its own for it.
 pub(crate) async fn get(client: &Client, uri: &Uri, settings: &Scrape) -> Result<Answer, Failure> {
-    match tokio::time::timeout(settings.timeout, follow(client, uri, settings)).await {
+    let deadline = Instant::now() + settings.timeout;
+    let outcome = match tokio::time::timeout_at(deadline, follow(client, uri, settings)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Failure::Timeout(settings.timeout)),
+    };
+    // A server of TLS answers plain HTTP by closing, by bytes that are none, or by 400.
+    let looks_like_tls = matches!(
+        outcome,
+        Err(Failure::Connect(_) | Failure::Broken(_) | Failure::Status(400))
+    );
+    if looks_like_tls && uri.scheme_str() == Some("http") {
+        let host = uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let asked = tls::is_spoken(host, uri.port_u16().unwrap_or(80));
+        if tokio::time::timeout_at(deadline, asked).await == Ok(true) {
+            return Err(Failure::NeedsTls);
+        }
     }
+    outcome
 }
 
 async fn follow(client: &Client, uri: &Uri, settings: &Scrape) -> Result<Answer, Failure> {
@@ -157,9 +165,10 @@ async fn request(
             .insert(AUTHORIZATION, credentials.clone());
     }
     let answer = client.request(request).await;
-    answer.map_err(|error| match error.is_connect() {
-        true => Failure::Connect(cause(&error)),
-        false => Failure::Broken(cause(&error)),
+    answer.map_err(|error| match error {
+        Error::Tls(reason) => Failure::Tls(reason),
+        Error::Connect(error) => Failure::Connect(cause(&error)),
+        Error::Broken(error) => Failure::Broken(cause(&error)),
     })
 }
 

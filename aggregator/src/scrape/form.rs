@@ -4,12 +4,14 @@
 //! matters) costs less than a tenth. Servers that do not know it answer the whole page, 404, or, with several processes, an
 //! empty page with status 200. So it is tried per target and compared with the whole page, never assumed.
 
-use super::fetch::{Answer, Client, Failure, get};
+use super::client::Client;
+use super::fetch::{Answer, Failure, get};
 use crate::config::Scrape;
-use crate::discovery::Target;
+use crate::discovery::{MetricsAt, Target};
 use crate::exposition::{Engine, Page, Reading, read};
 use crate::metrics::PoolMetrics;
 use hyper::Uri;
+use hyper::http::uri::Parts;
 use std::time::Duration;
 use tokio::time::Instant;
 use trimtab_estimate::Sample;
@@ -39,7 +41,7 @@ impl Follower {
     pub(super) fn new(target: &Target, settings: &Scrape) -> Self {
         Self {
             target: target.clone(),
-            whole: uri(target, &settings.path),
+            whole: uri(target, settings),
             form: Form::Unknown,
         }
     }
@@ -104,7 +106,10 @@ impl Follower {
         whole_bytes: usize,
         metrics: &PoolMetrics,
     ) -> Option<Uri> {
-        let uri = uri(&self.target, &selection_path(&settings.path, whole.engine)?)?;
+        let page = self.whole.clone()?;
+        let path = page.path_and_query()?;
+        let path = selection_path(path.as_str(), whole.engine)?;
+        let uri = at(page.into_parts(), &path)?;
         let answer = get(client, &uri, settings).await.ok()?;
         let found = reading(&answer, Some(whole.engine), metrics).ok()?;
         let works = answer.bytes.len() < whole_bytes && has_all(&whole.sample, &found.sample);
@@ -119,13 +124,23 @@ impl Follower {
     }
 }
 
-fn uri(target: &Target, path: &str) -> Option<Uri> {
-    Uri::builder()
-        .scheme("http")
-        .authority(target.metrics.to_string())
-        .path_and_query(path)
-        .build()
-        .ok()
+/// Where the target's page is.
+fn uri(target: &Target, settings: &Scrape) -> Option<Uri> {
+    match &target.metrics {
+        MetricsAt::Url(url) => Some(url.clone()),
+        MetricsAt::Address(address) => Uri::builder()
+            .scheme(if settings.https { "https" } else { "http" })
+            .authority(address.to_string())
+            .path_and_query(settings.path.as_str())
+            .build()
+            .ok(),
+    }
+}
+
+/// The same server's other page.
+fn at(mut parts: Parts, path: &str) -> Option<Uri> {
+    parts.path_and_query = Some(path.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// `/metrics/?name[]=a&name[]=b`. `None` for a path that has a query of its own: it is no stock exporter.

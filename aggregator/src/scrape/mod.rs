@@ -3,10 +3,12 @@
 //! Comes in: lists of targets. Goes out: one outcome per scrape to [`PoolState`]. Never: more than the configured number of
 //! requests at a time, a page larger than allowed, a scrape that outlives its timeout; one endpoint's failure touches no other.
 
+mod client;
 mod fetch;
 mod form;
+mod tls;
 
-pub(crate) use fetch::{Client, client};
+pub(crate) use client::{Client, client};
 
 use crate::config::Scrape;
 use crate::discovery::{Target, Targets};
