@@ -92,6 +92,7 @@ fn vllm_v1_gives_every_signal() {
             running: names(&["law", "sql"]),
             waiting: names(&["art"]),
             slots: Some(4),
+            loaded: None,
         }),
         ..Sample::default()
     };
@@ -204,6 +205,7 @@ fn ugly_lines_are_read_broken_ones_left_out_and_nan_is_absent() {
             running: names(&["a", "b"]),
             waiting: vec![],
             slots: Some(2),
+            loaded: None,
         }),
         ..Sample::default()
     };
@@ -363,4 +365,34 @@ proptest! {
         bytes.extend(page);
         prop_assert_eq!(sound(read(Page::whole(&bytes), None)), Ok(()));
     }
+}
+
+#[test]
+fn adapters_that_are_loaded_are_told_from_those_in_use() {
+    let load = "vllm:num_requests_running{engine=\"0\"} 1\n";
+    let adapters = |text: &str| reading(format!("{load}{text}").as_bytes()).sample.adapters;
+    let used = "vllm:lora_requests_info{max_lora=\"2\",running_lora_adapters=\"sql\",waiting_lora_adapters=\"\"} 1.79e9\n";
+    let counted = |count| {
+        format!("vllm:num_gpu_loaded_lora_adapters{{engine=\"0\"}} {count}\nvllm:max_gpu_lora_adapters{{engine=\"0\"}} 4\n")
+    };
+    let loaded = "\
+vllm:lora_adapter_loaded{engine=\"0\",adapter_name=\"sql\",level=\"gpu\",pinned=\"false\"} 1
+vllm:lora_adapter_loaded{engine=\"0\",adapter_name=\"law\",level=\"gpu\",pinned=\"true\"} 1
+vllm:lora_adapter_loaded{engine=\"1\",adapter_name=\"sql\",level=\"gpu\",pinned=\"false\"} 1
+vllm:lora_adapter_loaded{engine=\"0\",adapter_name=\"art\",level=\"cpu\",pinned=\"false\"} 1
+vllm:lora_adapter_loaded{engine=\"0\",adapter_name=\"old\",level=\"gpu\",pinned=\"false\"} 0
+";
+    let both = adapters(&format!("{used}{}{loaded}", counted(2))).unwrap();
+    assert_eq!((both.running, both.slots), (names(&["sql"]), Some(4)));
+    assert_eq!(both.loaded, Some(names(&["law", "sql"])));
+    let alone = adapters(&format!("{}{loaded}", counted(2))).unwrap();
+    assert_eq!(alone.loaded, Some(names(&["law", "sql"])));
+    assert_eq!(
+        alone.slots, None,
+        "what runs is not told, so free slots are not known"
+    );
+    let none = adapters(&counted(0)).unwrap();
+    assert_eq!(none.loaded, Some(Vec::new()), "known to be none");
+    assert_eq!(adapters(used).unwrap().loaded, None);
+    assert_eq!(adapters(""), None);
 }

@@ -77,6 +77,11 @@ pub struct Engine {
     pub(crate) awake: &'static [Source],
     /// Series with the labels `running_lora_adapters`, `waiting_lora_adapters`, `max_lora` and a time as value.
     pub(crate) adapters: &'static [&'static str],
+    /// Series with the labels `adapter_name` and `level` (`gpu` or `cpu`), above 0 while the adapter is loaded there.
+    pub(crate) adapters_loaded: &'static [&'static str],
+    /// Says how many are loaded, also when none is: without it no series of `adapters_loaded` says nothing.
+    pub(crate) adapters_counted: &'static [&'static str],
+    pub(crate) adapter_slots: &'static [Source],
 }
 
 const NOTHING: Engine = Engine {
@@ -101,6 +106,9 @@ const NOTHING: Engine = Engine {
     e2e_s: &[],
     awake: &[],
     adapters: &[],
+    adapters_loaded: &[],
+    adapters_counted: &[],
+    adapter_slots: &[],
 };
 
 /// When the process started, on every Python and Go page that is not multi-process.
@@ -137,6 +145,10 @@ const VLLM: Engine = Engine {
     // 0 after `POST /sleep`: weights or all memory given away.
     awake: &[only("vllm_engine_sleep_state", "sleep_state", "awake")],
     adapters: &["vllm_lora_requests_info"],
+    // The next three are to replace it; servers of the change have both.
+    adapters_loaded: &["vllm_lora_adapter_loaded"],
+    adapters_counted: &["vllm_num_gpu_loaded_lora_adapters"],
+    adapter_slots: &[value("vllm_max_gpu_lora_adapters")],
     ..NOTHING
 };
 
@@ -318,6 +330,7 @@ impl Engine {
             self.generation_tokens,
             self.finished,
             self.awake,
+            self.adapter_slots,
         ];
         let totals = [self.step_tokens, self.ttft_s, self.itl_s, self.e2e_s];
         single
@@ -332,6 +345,8 @@ impl Engine {
                     .flat_map(|totals| [totals.sum, totals.count]),
             )
             .chain(self.adapters.iter().copied())
+            .chain(self.adapters_loaded.iter().copied())
+            .chain(self.adapters_counted.iter().copied())
             .chain([START_TIME])
     }
 

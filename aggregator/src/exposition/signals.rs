@@ -1,14 +1,19 @@
 //! Series of several ranks, copies and parts become one number per signal.
 
+use super::adapters;
 use super::engines::{Engine, START_TIME, Source, Totals};
 use super::lines::{Page, Series};
+use super::processes::{Processes, Shown};
+use super::rules::{RULES, Rule};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
+use std::time::Instant;
 use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
 
 /// Ranks of one engine that repeat the same number; the first is taken.
 const COPIES: [&str; 3] = ["tp_rank", "pp_rank", "moe_ep_rank"];
-/// Processes of one server that repeat the same number. The series of one that died stays, so the newest counts: the largest.
+/// Processes of one server; see [`Processes`].
 const PROCESS: &str = "pid";
 /// The series with this label empty is the total of those with it set.
 const PARTS: &str = "priority";
@@ -40,6 +45,17 @@ pub struct Reading {
 /// an idle server.
 #[must_use]
 pub fn read(page: Page<'_>, engine: Option<&'static Engine>) -> Option<Reading> {
+    read_on(page, engine, &mut Processes::default(), Instant::now())
+}
+
+/// The same of a page that is read time and again, with what its processes are known to be; `now` never goes back.
+#[must_use]
+pub fn read_on(
+    page: Page<'_>,
+    engine: Option<&'static Engine>,
+    processes: &mut Processes,
+    now: Instant,
+) -> Option<Reading> {
     let found = Found::new(page);
     let engine = match engine {
         Some(engine) => Some(engine).filter(|engine| found.has_load(engine)),
@@ -47,9 +63,14 @@ pub fn read(page: Page<'_>, engine: Option<&'static Engine>) -> Option<Reading> 
             .into_iter()
             .find(|engine| found.has_load(engine)),
     }?;
+    processes.look(&found.processes(engine), now);
+    let signals = Signals {
+        found: &found,
+        processes,
+    };
     Some(Reading {
         engine,
-        sample: found.sample(engine),
+        sample: signals.sample(engine),
     })
 }
 
@@ -81,46 +102,98 @@ impl<'p> Found<'p> {
             .any(|source| !self.named(source.name).is_empty())
     }
 
+    /// What the page shows of each process.
+    fn processes(&self, engine: &Engine) -> BTreeMap<u64, Shown> {
+        let mut processes: BTreeMap<u64, Shown> = BTreeMap::new();
+        let loads = [engine.waiting, engine.running, engine.kv_used].concat();
+        let mut names: Vec<&str> = engine.series().filter(|name| *name != START_TIME).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let is_load = loads.iter().any(|source| source.name == name);
+            for series in self.named(name) {
+                let Some(pid) = pid(series) else { continue };
+                let shown = processes.entry(pid).or_default();
+                shown.busy |= is_load && series.value > 0.0;
+                // Added up, so that the order of lines is nothing.
+                let mut digest = DefaultHasher::new();
+                (name, series.identity(&[PROCESS]), series.value.to_bits()).hash(&mut digest);
+                shown.digest = shown.digest.wrapping_add(digest.finish());
+            }
+        }
+        processes
+    }
+}
+
+/// A page, and what is known of the processes behind it.
+struct Signals<'f, 'p> {
+    found: &'f Found<'p>,
+    processes: &'f Processes,
+}
+
+impl<'f, 'p> Signals<'f, 'p> {
+    fn named(&self, name: &str) -> &'f [Series<'p>] {
+        self.found.named(name)
+    }
+
     fn sample(&self, engine: &Engine) -> Sample {
-        let sum = |sources| self.first(sources, Fold::Sum);
-        let max = |sources| self.first(sources, Fold::Max);
-        let waiting = sum(engine.waiting).map(|waiting| waiting + self.also_waiting(engine));
+        let count = |sources| self.first(sources, RULES.counters);
+        let waiting = self.first(engine.waiting, RULES.waiting);
         Sample {
-            waiting,
-            running: sum(engine.running),
-            kv_used: max(engine.kv_used),
-            kv_blocks: sum(engine.kv_blocks),
-            kv_block_tokens: max(engine.kv_block_tokens),
-            batch_limit: sum(engine.batch_limit),
-            queued_tokens: sum(engine.queued_tokens),
-            awake: max(engine.awake).map(|awake| awake > 0.0),
-            start_time_s: self.fold(
-                self.named(START_TIME)
-                    .iter()
-                    .map(|series| (series, series.value)),
-                Fold::Max,
-            ),
+            waiting: waiting.map(|waiting| waiting + self.also_waiting(engine)),
+            running: self.first(engine.running, RULES.running),
+            kv_used: self.first(engine.kv_used, RULES.kv_used),
+            kv_blocks: self.first(engine.kv_blocks, RULES.kv_blocks),
+            kv_block_tokens: self.first(engine.kv_block_tokens, RULES.kv_block_tokens),
+            batch_limit: self.first(engine.batch_limit, RULES.batch_limit),
+            queued_tokens: self.first(engine.queued_tokens, RULES.queued_tokens),
+            awake: self
+                .first(engine.awake, RULES.awake)
+                .map(|awake| awake > 0.0),
+            start_time_s: self.value(START_TIME, RULES.start_time),
             counters: Counters {
-                prompt_tokens: sum(engine.prompt_tokens),
-                cached_tokens: sum(engine.cached_tokens),
-                prefix_queries: sum(engine.prefix_queries),
-                prefix_hits: sum(engine.prefix_hits),
-                generation_tokens: sum(engine.generation_tokens),
-                finished: sum(engine.finished),
+                prompt_tokens: count(engine.prompt_tokens),
+                cached_tokens: count(engine.cached_tokens),
+                prefix_queries: count(engine.prefix_queries),
+                prefix_hits: count(engine.prefix_hits),
+                generation_tokens: count(engine.generation_tokens),
+                finished: count(engine.finished),
                 step_tokens: self.totals(engine.step_tokens),
                 ttft_s: self.totals(engine.ttft_s),
                 itl_s: self.totals(engine.itl_s),
                 e2e_s: self.totals(engine.e2e_s),
             },
-            adapters: engine
-                .adapters
-                .iter()
-                .find_map(|name| newest_adapters(self.named(name))),
+            adapters: self.adapters(engine),
         }
     }
 
+    /// Which adapters run and wait, and which are loaded; a server may tell either or both.
+    fn adapters(&self, engine: &Engine) -> Option<Adapters> {
+        let used = engine
+            .adapters
+            .iter()
+            .find_map(|name| adapters::newest(self.named(name)));
+        let tells = |names: &[&str]| names.iter().any(|name| !self.named(name).is_empty());
+        let loaded = (tells(engine.adapters_loaded) || tells(engine.adapters_counted)).then(|| {
+            let names = engine.adapters_loaded.iter();
+            adapters::loaded(names.flat_map(|name| self.named(name)))
+        });
+        if used.is_none() && loaded.is_none() {
+            return None;
+        }
+        // Where nobody says what runs, slots would all look free.
+        let slots = self.first(engine.adapter_slots, RULES.adapter_slots);
+        let slots = slots.filter(|_| used.is_some()).map(|slots| slots as u32);
+        let used = used.unwrap_or_default();
+        Some(Adapters {
+            slots: slots.or(used.slots),
+            loaded,
+            ..used
+        })
+    }
+
     /// The first alternative that the page has.
-    fn first(&self, sources: &[Source], fold: Fold) -> Option<f64> {
+    fn first(&self, sources: &[Source], rule: Rule) -> Option<f64> {
         sources.iter().find_map(|source| {
             let matching = self
                 .named(source.name)
@@ -134,44 +207,34 @@ impl<'p> Found<'p> {
                 Some(label) => Some((series, series.label(label)?.parse().ok()?)),
                 None => Some((series, series.value)),
             });
-            self.fold(values, fold)
+            self.fold(values, rule)
         })
     }
 
+    /// The value of the series of one name.
+    fn value(&self, name: &str, rule: Rule) -> Option<f64> {
+        let series = self.named(name).iter();
+        self.fold(series.map(|series| (series, series.value)), rule)
+    }
+
     fn also_waiting(&self, engine: &Engine) -> f64 {
-        let queue = |name: &&str| {
-            self.fold(
-                self.named(name).iter().map(|series| (series, series.value)),
-                Fold::Sum,
-            )
-        };
-        engine.also_waiting.iter().filter_map(queue).sum()
+        let queues = engine.also_waiting.iter();
+        queues
+            .filter_map(|name| self.value(name, RULES.waiting))
+            .sum()
     }
 
     fn totals(&self, alternatives: &[Totals]) -> Option<SumCount> {
         alternatives.iter().find_map(|totals| {
-            let read = |name| {
-                self.fold(
-                    self.named(name).iter().map(|series| (series, series.value)),
-                    Fold::Sum,
-                )
-            };
             Some(SumCount {
-                sum: read(totals.sum)?,
-                count: read(totals.count)?,
+                sum: self.value(totals.sum, RULES.counters)?,
+                count: self.value(totals.count, RULES.counters)?,
             })
         })
     }
 
-    /// One number of the series of one name: totals before parts, one of several copies, then the fold. NaN is no number.
-    fn fold<'s>(
-        &self,
-        values: impl Iterator<Item = (&'s Series<'p>, f64)>,
-        fold: Fold,
-    ) -> Option<f64>
-    where
-        'p: 's,
-    {
+    /// One number of the series of one name: totals before parts, one of several copies, then the rule. NaN is no number.
+    fn fold(&self, values: impl Iterator<Item = (&'f Series<'p>, f64)>, rule: Rule) -> Option<f64> {
         let mut values: Vec<(&Series<'p>, f64)> =
             values.filter(|(_, value)| !value.is_nan()).collect();
         if values.len() > 1 {
@@ -181,67 +244,50 @@ impl<'p> Found<'p> {
             {
                 values.retain(|(series, _)| series.label(PARTS).is_none());
             }
-            values = one_of_copies(values);
+            values = one_of_copies(values, rule, self.processes);
         }
         let values = values.into_iter().map(|(_, value)| value);
-        match fold {
-            Fold::Sum => values.reduce(|a, b| a + b),
-            Fold::Max => values.reduce(f64::max),
+        match rule {
+            Rule::Sum | Rule::Total => values.reduce(|a, b| a + b),
+            Rule::Most => values.reduce(f64::max),
         }
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Fold {
-    /// Queues, batches, blocks and counters of independent engines add up.
-    Sum,
-    /// The fullest cache is the one that preempts.
-    Max,
-}
-
-/// Keeps one series of those that differ only in copy labels, and of those that do not differ: of processes the newest, else the first.
-fn one_of_copies<'s, 'p>(values: Vec<(&'s Series<'p>, f64)>) -> Vec<(&'s Series<'p>, f64)> {
+/// Keeps one series of those that are copies of each other, and of those that do not differ; and none of a process that is over, unless
+/// its totals count.
+fn one_of_copies<'s, 'p>(
+    values: Vec<(&'s Series<'p>, f64)>,
+    rule: Rule,
+    processes: &Processes,
+) -> Vec<(&'s Series<'p>, f64)> {
     let [tp, pp, ep] = COPIES;
-    let copies = [tp, pp, ep, PROCESS];
-    let pid = |series: &Series<'p>| {
-        series
-            .label(PROCESS)
-            .and_then(|pid| pid.parse::<u64>().ok())
+    let copies = processes.are_copies();
+    let without: &[&str] = if copies {
+        &[tp, pp, ep, PROCESS]
+    } else {
+        &[tp, pp, ep]
     };
+    let rank = |series: &Series<'p>| processes.rank(pid(series)?);
     // In an order of its own, so that the same page gives the same sum to the bit.
     let mut kept: BTreeMap<Vec<(&'p str, &'s str)>, (&'s Series<'p>, f64)> = BTreeMap::new();
     for (series, value) in values {
+        let is_over = pid(series).is_some_and(|pid| processes.is_over(pid));
+        if is_over && rule != Rule::Total {
+            continue;
+        }
         let one = kept
-            .entry(series.identity(&copies))
+            .entry(series.identity(without))
             .or_insert((series, value));
-        if pid(series) > pid(one.0) {
+        if copies && rank(series) > rank(one.0) {
             *one = (series, value);
         }
     }
     kept.into_values().collect()
 }
 
-/// vLLM adds a series per combination and never removes one; the value is the time it was last true.
-fn newest_adapters(series: &[Series<'_>]) -> Option<Adapters> {
-    let newest = series
-        .iter()
-        .filter(|series| !series.value.is_nan())
-        .max_by(|a, b| a.value.total_cmp(&b.value))?;
-    let names = |label: &str| -> Vec<String> {
-        let list = newest.label(label).unwrap_or_default();
-        list.split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect()
-    };
-    Some(Adapters {
-        running: names("running_lora_adapters"),
-        waiting: names("waiting_lora_adapters"),
-        slots: newest
-            .label("max_lora")
-            .and_then(|slots| slots.parse().ok()),
-    })
+fn pid(series: &Series<'_>) -> Option<u64> {
+    series.label(PROCESS)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -271,12 +317,6 @@ sglang:token_usage{dp_rank=\"1\",tp_rank=\"0\"} 0.75
             (sample.waiting, sample.kv_used, sample.running),
             (Some(17.0), Some(0.75), None)
         );
-    }
-
-    #[test]
-    fn the_newest_process_speaks_for_a_server_that_lost_one() {
-        let page = "trtllm_num_requests_running{pid=\"9\"} 50\ntrtllm_num_requests_running{pid=\"12\"} 2\n";
-        assert_eq!(sample(page).running, Some(2.0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::client::Client;
 use super::fetch::{Answer, Failure, get};
 use crate::config::Scrape;
 use crate::discovery::{MetricsAt, Target};
-use crate::exposition::{Engine, Page, Reading, read};
+use crate::exposition::{Engine, Page, Processes, Reading, read_on};
 use crate::metrics::PoolMetrics;
 use hyper::Uri;
 use hyper::http::uri::Parts;
@@ -35,6 +35,7 @@ pub(super) struct Follower {
     target: Target,
     whole: Option<Uri>,
     form: Form,
+    processes: Processes,
 }
 
 impl Follower {
@@ -43,6 +44,7 @@ impl Follower {
             target: target.clone(),
             whole: uri(target, settings),
             form: Form::Unknown,
+            processes: Processes::default(),
         }
     }
 
@@ -69,7 +71,7 @@ impl Follower {
         let said = self.target.engine.or(settings.engine);
         if let Form::Selected(uri) = &self.form {
             let answer = get(client, uri, settings).await;
-            match answer.and_then(|answer| reading(&answer, said, metrics)) {
+            match answer.and_then(|answer| self.reading(&answer, said, metrics)) {
                 Ok(reading) => return Ok(reading.sample),
                 // The server answered, only not with this: it may have restarted as another. The whole page tells.
                 Err(Failure::Status(_) | Failure::NoSignals(_)) => self.form = Form::Unknown,
@@ -80,7 +82,7 @@ impl Follower {
             return Err(Failure::Connect("not an address".into()));
         };
         let answer = get(client, whole, settings).await?;
-        let found = reading(&answer, said, metrics)?;
+        let found = self.reading(&answer, said, metrics)?;
         metrics.whole_pages.add(1);
         let try_selection = match self.form {
             Form::Unknown => settings.select,
@@ -99,7 +101,7 @@ impl Follower {
 
     /// The address of the selection, if the server's answer to it has all that the whole page has, and is smaller.
     async fn selection(
-        &self,
+        &mut self,
         client: &Client,
         settings: &Scrape,
         whole: &Reading,
@@ -111,7 +113,7 @@ impl Follower {
         let path = selection_path(path.as_str(), whole.engine)?;
         let uri = at(page.into_parts(), &path)?;
         let answer = get(client, &uri, settings).await.ok()?;
-        let found = reading(&answer, Some(whole.engine), metrics).ok()?;
+        let found = self.reading(&answer, Some(whole.engine), metrics).ok()?;
         let works = answer.bytes.len() < whole_bytes && has_all(&whole.sample, &found.sample);
         tracing::debug!(
             endpoint = self.target.spec.address,
@@ -121,6 +123,24 @@ impl Follower {
             "tried selected series"
         );
         works.then_some(uri)
+    }
+}
+
+impl Follower {
+    fn reading(
+        &mut self,
+        answer: &Answer,
+        engine: Option<&'static Engine>,
+        metrics: &PoolMetrics,
+    ) -> Result<Reading, Failure> {
+        metrics.scrape_bytes.add(answer.bytes.len() as u64);
+        let page = Page {
+            bytes: &answer.bytes,
+            complete: answer.complete,
+        };
+        let now = Instant::now().into_std();
+        read_on(page, engine, &mut self.processes, now)
+            .ok_or(Failure::NoSignals(answer.bytes.len()))
     }
 }
 
@@ -154,19 +174,6 @@ fn selection_path(path: &str, engine: &Engine) -> Option<String> {
         selection.push_str(name);
     }
     Some(selection)
-}
-
-fn reading(
-    answer: &Answer,
-    engine: Option<&'static Engine>,
-    metrics: &PoolMetrics,
-) -> Result<Reading, Failure> {
-    metrics.scrape_bytes.add(answer.bytes.len() as u64);
-    let page = Page {
-        bytes: &answer.bytes,
-        complete: answer.complete,
-    };
-    read(page, engine).ok_or(Failure::NoSignals(answer.bytes.len()))
 }
 
 /// Whether `selected` has every signal that `whole` has.

@@ -211,6 +211,9 @@ fn of_certificate(error: &CertificateError, settings: &Tls) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the server's certificate is not valid yet; compare the clocks of both machines".to_owned()
         }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "the server's certificate has no name (subjectAltName; a common name is none): make one that has, or set `scrape.tls.insecure_skip_verify`".to_owned()
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("the server's certificate has another name ({error}); set `scrape.tls.server_name` to one that it has")
         }
@@ -281,8 +284,13 @@ mod tests {
         let nobody = Tls::default();
         let unknown = certificate(CertificateError::UnknownIssuer);
         let required = Error::AlertReceived(AlertDescription::CertificateRequired);
+        let nameless = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("a").expect("a name"),
+            presented: Vec::new(),
+        };
         let type_byte = Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
         for (error, settings, says) in [
+            (certificate(nameless), &own, "has no name"),
             (unknown.clone(), &nobody, "set `scrape.tls.ca_file`"),
             (unknown, &own, "no CA in `scrape.tls.ca_file` own.crt"),
             (certificate(CertificateError::Expired), &own, "has expired"),

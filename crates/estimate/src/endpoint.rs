@@ -160,9 +160,14 @@ impl Endpoint {
         }
     }
 
-    /// Engines list the adapters in use and not those that are loaded; they evict the least recently used, so the last `slots`
+    /// Many engines list the adapters in use and not those that are loaded; they evict the least recently used, so the last `slots`
     /// that were seen in use are what is resident.
     fn see_adapters(&mut self, adapters: &Adapters) {
+        if let Some(loaded) = &adapters.loaded {
+            let most = loaded.iter().take(MAX_RESIDENT as usize);
+            self.resident = Some(most.cloned().collect());
+            return;
+        }
         let slots = adapters.slots.unwrap_or(DEFAULT_SLOTS).min(MAX_RESIDENT) as usize;
         let resident = self.resident.get_or_insert_default();
         let seen = &adapters.running;

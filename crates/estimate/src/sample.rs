@@ -83,6 +83,8 @@ pub struct Adapters {
     pub waiting: Vec<String>,
     /// Slots on the device.
     pub slots: Option<u32>,
+    /// Names of those that are on the device, in use or not, where the server says so.
+    pub loaded: Option<Vec<String>>,
 }
 
 impl Sample {
@@ -129,7 +131,11 @@ impl SumCount {
 
 impl Adapters {
     fn cleaned(mut self) -> Self {
-        for names in [&mut self.running, &mut self.waiting] {
+        let loaded = self.loaded.iter_mut();
+        for names in [&mut self.running, &mut self.waiting]
+            .into_iter()
+            .chain(loaded)
+        {
             names.truncate(MAX_ADAPTERS);
             names.retain(|name| {
                 (1..=NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)

@@ -56,7 +56,7 @@ prop_compose! {
                 awake in any::<Option<bool>>()) -> Sample {
         Sample {
             waiting: w, running: r, kv_used: k, kv_blocks: b, kv_block_tokens: t, batch_limit: l, queued_tokens: q,
-            start_time_s: s, awake, counters, adapters: Some(Adapters { running: names, waiting: Vec::new(), slots }),
+            start_time_s: s, awake, counters, adapters: Some(Adapters { running: names, waiting: Vec::new(), slots, loaded: None }),
         }
     }
 }

@@ -177,6 +177,7 @@ impl Server {
                 running: self.engine.running_adapters().map(name).collect(),
                 waiting: self.engine.waiting_adapters().map(name).collect(),
                 slots: Some(self.engine.profile().adapter_slots),
+                loaded: None,
             }),
             ..Sample::default()
         }

@@ -16,6 +16,7 @@ fn adapters_stay_resident_until_others_need_their_slots() {
             running: names.iter().map(|name| (*name).into()).collect(),
             waiting: vec!["queued".into()],
             slots: Some(2),
+            loaded: None,
         }),
         ..load(0.0, 1.0)
     };
@@ -56,6 +57,7 @@ fn a_slot_that_a_waiting_adapter_will_take_is_no_room() {
             running: names(running),
             waiting: names(waiting),
             slots,
+            loaded: None,
         });
         let mut pool = pool(&[A]);
         pool.on_sample(
@@ -78,4 +80,35 @@ fn a_slot_that_a_waiting_adapter_will_take_is_no_room() {
         "one slot for both"
     );
     assert_eq!(room(&["sql"], &[], None), None);
+}
+
+#[test]
+fn what_a_server_says_is_loaded_is_what_is_resident() {
+    let mut pool = pool(&[A]);
+    let says = |running: &[&str], loaded: Option<&[&str]>| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
+        Sample {
+            adapters: Some(Adapters {
+                running: names(running),
+                loaded: loaded.map(names),
+                ..Adapters::default()
+            }),
+            ..load(0.0, 1.0)
+        }
+    };
+    let resident = |pool: &mut Pool, t| {
+        let table = pool.table(ms(t));
+        let list = row(&table, A).adapters.clone();
+        let name = |index: u16| table.adapters[usize::from(index)].clone();
+        list.map(|list| list.into_iter().map(name).collect::<Vec<_>>())
+    };
+    pool.on_sample(ms(0), A, says(&["sql"], None));
+    pool.on_sample(ms(200), A, says(&[], Some(&["art", "law"])));
+    assert_eq!(resident(&mut pool, 200).unwrap(), ["art", "law"]);
+    pool.on_sample(ms(400), A, says(&[], Some(&[])));
+    assert_eq!(
+        resident(&mut pool, 400),
+        Some(Vec::new()),
+        "none, and that is known"
+    );
 }
