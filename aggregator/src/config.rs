@@ -1,12 +1,15 @@
 //! What the operator writes: YAML (or JSON, which is YAML), validated as a whole before anything starts.
 
+mod scrape;
+
+pub use scrape::{Scrape, Tls};
+
 use crate::discovery::Family;
 use crate::discovery::file::{self, printable};
-use crate::exposition::Engine;
 use serde_json::Value;
 use serde_saphyr::{RenderOptions, SnippetMode, UserMessageFormatter};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use trimtab_estimate::Prior;
 use trimtab_loadtable::limits;
@@ -76,65 +79,6 @@ pub enum Discovery {
     },
     /// The list itself.
     Static(Vec<crate::discovery::Target>),
-}
-
-/// How endpoints are scraped.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scrape {
-    /// Time between two scrapes of one endpoint.
-    pub interval: Duration,
-    /// The same while the endpoint is idle and no proxy has anything in flight there.
-    pub idle_interval: Duration,
-    /// A scrape takes at most this long.
-    pub timeout: Duration,
-    /// Path of the page, with an optional query.
-    pub path: String,
-    /// Whether the page is asked for by TLS.
-    pub https: bool,
-    /// Whom to trust then.
-    pub tls: Tls,
-    /// File with a token that is sent as `Authorization: Bearer`; absent: none is.
-    pub bearer_token_file: Option<PathBuf>,
-    /// Which engine it is; absent: told from the page.
-    pub engine: Option<&'static Engine>,
-    /// Largest page in bytes.
-    pub max_page_bytes: usize,
-    /// Scrapes at the same time.
-    pub concurrency: usize,
-    /// Whether to ask for the needed series alone (`name[]`), where the server can.
-    pub select: bool,
-}
-
-/// Whom to trust where pages are asked for by TLS.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tls {
-    /// File with certificates of CAs, PEM; absent: those of the system.
-    pub ca_file: Option<PathBuf>,
-    /// A name in the servers' certificates; absent: the address or name that is asked.
-    pub server_name: Option<String>,
-    /// Whether any certificate is taken.
-    pub insecure_skip_verify: bool,
-    /// Files with our own certificate, for servers that ask for one, and its key, PEM.
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
-impl Default for Scrape {
-    fn default() -> Self {
-        let interval = Duration::from_millis(200);
-        Self {
-            interval,
-            idle_interval: interval,
-            timeout: Duration::from_secs(1),
-            path: "/metrics".into(),
-            https: false,
-            tls: Tls::default(),
-            bearer_token_file: None,
-            engine: None,
-            max_page_bytes: 4 * 1024 * 1024,
-            concurrency: 256,
-            select: true,
-        }
-    }
 }
 
 impl Config {
@@ -295,111 +239,6 @@ impl Discovery {
             }
             Self::Static(Vec::new())
         })
-    }
-}
-
-impl Tls {
-    fn read(s: &Settings<'_>) -> Self {
-        let file =
-            |name: &'static str| s.string(name).max_bytes(4096).optional().map(PathBuf::from);
-        let client = match (file("cert_file"), file("key_file")) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            _ => {
-                s.problem("has one of cert_file and key_file", "set both, or neither");
-                None
-            }
-        };
-        let tls = Self {
-            ca_file: file("ca_file"),
-            server_name: s
-                .string("server_name")
-                .max_bytes(253)
-                .check(|name| host_name(name))
-                .optional(),
-            insecure_skip_verify: s.bool("insecure_skip_verify").default(false),
-            client,
-        };
-        if tls.insecure_skip_verify && tls.ca_file.is_some() {
-            s.problem(
-                "has ca_file, and insecure_skip_verify, which ignores it",
-                "leave one of them out",
-            );
-        }
-        tls
-    }
-}
-
-impl Scrape {
-    /// The files that scraping reads, with the fields that name them.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let client = self.tls.client.as_ref();
-        [
-            ("bearer_token_file", self.bearer_token_file.as_ref()),
-            ("tls.ca_file", self.tls.ca_file.as_ref()),
-            ("tls.cert_file", client.map(|(certificate, _)| certificate)),
-            ("tls.key_file", client.map(|(_, key)| key)),
-        ]
-        .into_iter()
-        .filter_map(|(field, path)| Some((field, path?.as_path())))
-    }
-
-    fn read(s: &Settings<'_>) -> Self {
-        let default = Self::default();
-        let ms = Duration::from_millis;
-        let interval = s
-            .duration("interval")
-            .range(ms(20)..=ms(60_000))
-            .default(default.interval);
-        let path = s.string("path").max_bytes(1024).check(|path| {
-            let uri = path
-                .parse::<hyper::Uri>()
-                .map_err(|error| error.to_string())?;
-            if path.starts_with('/') && uri.authority().is_none() {
-                Ok(())
-            } else {
-                Err("is not a path from /".to_owned())
-            }
-        });
-        let engines: Vec<(&str, Option<&'static Engine>)> = Engine::ALL
-            .into_iter()
-            .map(|engine| (engine.name, Some(engine)))
-            .chain([("auto", None)])
-            .collect();
-        Self {
-            interval,
-            idle_interval: s
-                .duration("idle_interval")
-                .range(interval..=ms(60_000))
-                .default(interval),
-            timeout: s
-                .duration("timeout")
-                .range(ms(10)..=ms(30_000))
-                .default(default.timeout),
-            path: path
-                .hint("write a path like /metrics")
-                .default(default.path),
-            https: s
-                .string("scheme")
-                .one_of(&[("http", false), ("https", true)])
-                .default(default.https),
-            tls: Tls::read(&s.section("tls")),
-            bearer_token_file: s
-                .string("bearer_token_file")
-                .max_bytes(4096)
-                .optional()
-                .map(PathBuf::from),
-            engine: s.string("engine").one_of(&engines).default(None),
-            max_page_bytes: s
-                .usize("max_page_bytes")
-                .range(1024..=64 * 1024 * 1024)
-                .default(default.max_page_bytes),
-            concurrency: s
-                .usize("concurrency")
-                .range(1..=10_000)
-                .default(default.concurrency),
-            select: s.bool("select").default(default.select),
-        }
     }
 }
 

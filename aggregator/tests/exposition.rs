@@ -373,7 +373,9 @@ fn adapters_that_are_loaded_are_told_from_those_in_use() {
     let adapters = |text: &str| reading(format!("{load}{text}").as_bytes()).sample.adapters;
     let used = "vllm:lora_requests_info{max_lora=\"2\",running_lora_adapters=\"sql\",waiting_lora_adapters=\"\"} 1.79e9\n";
     let counted = |count| {
-        format!("vllm:num_gpu_loaded_lora_adapters{{engine=\"0\"}} {count}\nvllm:max_gpu_lora_adapters{{engine=\"0\"}} 4\n")
+        format!(
+            "vllm:num_gpu_loaded_lora_adapters{{engine=\"0\"}} {count}\nvllm:max_gpu_lora_adapters{{engine=\"0\"}} 4\n"
+        )
     };
     let loaded = "\
 vllm:lora_adapter_loaded{engine=\"0\",adapter_name=\"sql\",level=\"gpu\",pinned=\"false\"} 1

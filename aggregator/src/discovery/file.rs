@@ -276,7 +276,7 @@ fn metrics_at(s: &Settings<'_>, address: SocketAddr) -> MetricsAt {
         Some(url) => MetricsAt::Url(url),
         None => MetricsAt::Address(SocketAddr::new(
             address.ip(),
-            port.unwrap_or(address.port()),
+            port.unwrap_or_else(|| address.port()),
         )),
     }
 }

@@ -74,7 +74,7 @@ fn example(port: u16) -> String {
     format!("write ip:port, as in 10.0.0.1:{port}")
 }
 
-/// An address without a port; one of IPv6 that ends like a port is taken to have one.
+/// An address without a port: of IPv4, or of IPv6 in brackets.
 fn ip(text: &str) -> Option<IpAddr> {
     let bracketed = text
         .strip_prefix('[')
@@ -93,7 +93,7 @@ fn unbracketed(text: &str) -> SocketAddr {
         (whole.is_none() || port >= 1_000 || matches!(port, 80 | 443)).then_some((host, port))
     });
     let example = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-    let (ip, port) = split.unwrap_or((whole.unwrap_or(example), PORT));
+    let (ip, port) = split.unwrap_or_else(|| (whole.unwrap_or(example), PORT));
     SocketAddr::from((ip, port))
 }
 

@@ -17,8 +17,8 @@ pub(super) struct Finding {
     pub(super) notes: Vec<String>,
 }
 
-/// Fields that an aggregator's configuration or one of its pools has and nothing else; a pool by itself lacks `pools`, and is told so.
-const AGGREGATORS: [&str; 4] = ["pools", "discovery", "scrape", "max_proxies"];
+/// Fields that an aggregator's configuration or one of its pools has, and nothing else. Without `pools` it is told so.
+const AGGREGATORS: [&str; 3] = ["discovery", "scrape", "max_proxies"];
 /// Objects in objects are followed this far; real configurations need about 25.
 pub(super) const DEEPEST: usize = 100;
 
@@ -44,6 +44,9 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
 }
 
 fn check_document(document: &Value, text: &str) -> Vec<Finding> {
+    if document.get("pools").is_some() {
+        return vec![aggregator(text)];
+    }
     if let Some(checked) = discovery::check_list(document) {
         return vec![Finding {
             what: "list of endpoints".to_owned(),

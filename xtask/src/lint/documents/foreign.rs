@@ -1,7 +1,7 @@
 //! Names that the documents may say although the project does not have them.
 
 /// Each with the reason why it is not found.
-pub(super) const NAMES: [(&str, &str); 7] = [
+pub(super) const NAMES: [(&str, &str); 9] = [
     ("no_std", "an attribute of Rust"),
     ("Accept", "a header of HTTP, spelt as in its standard"),
     (
@@ -14,6 +14,8 @@ pub(super) const NAMES: [(&str, &str); 7] = [
         "an example of what an operator may choose",
     ),
     ("WasmPlugin", "a resource of Istio"),
+    ("--disable-access-log-for-endpoints", "a flag of vLLM"),
+    ("--uvicorn-access-log-exclude-prefixes", "a flag of SGLang"),
     ("pick.wasm", "built by `cargo xtask wasm`"),
 ];
 
