@@ -348,7 +348,7 @@ mod tests {
                 "cannot be used",
             ),
         ] {
-            let error = client_config(&settings).err().expect("refused");
+            let error = client_config(&settings).expect_err("refused");
             assert!(
                 error.contains(says) && error.contains("`scrape.tls.ca_file` /"),
                 "{error}"
