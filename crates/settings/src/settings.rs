@@ -14,6 +14,7 @@ use std::time::Duration;
 const MAX_LIST: usize = 65_536;
 
 const TEXT: &str = "a text";
+const TIME: &str = "a span of time like 250ms, 10s, 2m or 1h";
 const OBJECTS: &str = "a list of objects";
 
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
@@ -117,9 +118,7 @@ impl<'v> Settings<'v> {
 
     /// A span of time: `250ms`, `10s`, `2m`, `1h`.
     pub fn duration(&self, name: &'static str) -> Field<Duration> {
-        self.field(name, "a span of time like 250ms, 10s, 2m or 1h", |value| {
-            value.as_str().and_then(duration::parse)
-        })
+        self.field(name, TIME, |value| value.as_str().and_then(duration::parse))
     }
 
     /// A list of texts.
@@ -250,24 +249,30 @@ impl<'v> Settings<'v> {
 
 /// What was likely meant, after "is not ...".
 fn slip(value: &Value, expected: &str) -> String {
-    let text = expected == TEXT;
     match value {
-        Value::Number(_) | Value::Bool(_) if text => {
-            format!(", write it in quotes: \"{value}\"")
+        Value::Number(_) | Value::Bool(_) if expected == TEXT => {
+            [", write it in quotes: \"", &echo(value), "\""].concat()
         }
-        Value::String(inside) if !text => match serde_json::from_str(inside) {
-            Ok(bare @ (Value::Number(_) | Value::Bool(_))) if !expected.contains("time") => {
-                format!(", write it without quotes: {bare}")
-            }
-            _ => String::new(),
-        },
-        Value::Array(items) if expected == OBJECTS => items
-            .iter()
-            .position(|item| !item.is_object())
-            .and_then(|at| Some(format!(": [{at}] is {}", echo(items.get(at)?))))
-            .unwrap_or_default(),
+        Value::String(inside) if expected != TEXT && expected != TIME && is_bare(inside) => {
+            [", write it without quotes: ", inside].concat()
+        }
+        Value::Array(items) if expected == OBJECTS => {
+            let wrong = items.iter().enumerate().find(|(_, item)| !item.is_object());
+            wrong.map_or_else(String::new, |(at, item)| {
+                [": [", &at.to_string(), "] is ", &echo(item)].concat()
+            })
+        }
         _ => String::new(),
     }
+}
+
+/// Whether a text is a number, true or false.
+fn is_bare(text: &str) -> bool {
+    let digits = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    digits && text.len() <= 20 || matches!(text, "true" | "false")
 }
 
 impl Node<'_> {
