@@ -31,6 +31,7 @@ pub(crate) use cookie::SessionCookie;
 pub(crate) use hash::{Digest, HashKey, Purpose};
 pub(crate) use head::{Head, Plan, path_of};
 pub(crate) use path::Route;
+pub(crate) use word::Word;
 
 /// Puts together what head and body told, under the key of `table`'s pool. `body`: absent when it was not read.
 pub(crate) fn request(

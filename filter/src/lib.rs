@@ -20,6 +20,7 @@
     clippy::indexing_slicing
 )]
 
+mod answer;
 mod config;
 mod contexts;
 mod decider;

@@ -22,6 +22,8 @@ pub(crate) struct Placement {
     /// Up to three `ip:port`, best first, with commas between them.
     pub(crate) hosts: String,
     pub(crate) booking: Booking,
+    /// Its answer is known to be streamed.
+    pub(crate) streams: bool,
     /// The request is not placed: the proxy chooses, and this is what would have been done.
     pub(crate) observed: bool,
     pub(crate) endpoint: EndpointId,
@@ -45,6 +47,7 @@ impl Placement {
         loaded: &Loaded,
         decision: &Decision,
         max_hosts: usize,
+        streams: bool,
         observed: bool,
     ) -> Option<Self> {
         let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
@@ -57,6 +60,7 @@ impl Placement {
         Some(Self {
             hosts: hosts.join(","),
             booking: decision.booking,
+            streams,
             observed,
             endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
             address: first.into(),

@@ -1,7 +1,8 @@
-//! The reading of request bodies by itself, without a proxy: for benches and fuzz targets.
+//! The reading of bodies by itself, without a proxy: for benches and fuzz targets.
 
 use serde_json::{Map, Value};
 
+use crate::answer::{Begun, Waiting};
 use crate::facts::json::{Container, Place, Sink, Tokenizer};
 use crate::facts::{Body, BodyFacts, Ending, Head, Length, Route};
 
@@ -26,6 +27,14 @@ fn facts(path: &str, json: &[u8], pieces: &[usize]) -> BodyFacts {
     cut(json, pieces).for_each(|piece| body.feed(piece));
     let ending = body.ending(&head).unwrap_or(Ending::Unfinished);
     body.facts(ending, Length::Whole(json.len() as u64))
+}
+
+/// In which piece of an answer its content begins, and whether an error stands in its place. `streams`: it is known to be streamed.
+#[must_use]
+pub fn answer_begins(answer: &[u8], pieces: &[usize], streams: bool) -> Option<(usize, bool)> {
+    let mut waiting = Waiting::new(streams);
+    let mut pieces = cut(answer, pieces).enumerate();
+    pieces.find_map(|(place, piece)| Some((place, waiting.feed(piece)? == Begun::Error)))
 }
 
 /// `bytes` in pieces of these sizes, used in turn; 0 counts as 1, no sizes as one piece.

@@ -162,7 +162,13 @@ impl Worker {
         let draw = request.conversation.map(|conversation| conversation.key);
         let observed =
             mode != Mode::Enforce && !mode.enforces(draw.unwrap_or_else(|| self.rng.next_u64()));
-        let placement = Placement::new(loaded, &decision, config.max_hosts, observed);
+        let placement = Placement::new(
+            loaded,
+            &decision,
+            config.max_hosts,
+            request.streams == Some(true),
+            observed,
+        );
         let explain = || self.explain(&decision, now, placement.as_ref(), config, head, body);
         Placed {
             explanation: (head.explain || config.explain_log).then(explain),

@@ -1,5 +1,9 @@
 //! What is in flight is counted, through every way a request can end.
 
+use std::time::Duration;
+
+use trimtab_loadtable::seen;
+
 use crate::support::{Backend, ScriptedAggregator, Stage, chat, eventually};
 
 /// In flight on a server by the newest report; absent: nothing is said of it.
@@ -97,6 +101,44 @@ async fn requests_that_their_clients_give_up_and_servers_reset_leave_nothing_in_
     eventually("nor by the gauge", async || {
         aggregator.nudge();
         (stage.metric("trimtab_in_flight.pool.default").await == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_without_content_do_not_end_the_prefill() {
+    let a = Backend::start().await;
+    let (stage, aggregator) = Stage::with_waits(&[(&a, 0)]).await;
+    a.think_for(Duration::from_millis(1_500));
+    let address = stage.address;
+    let before = a.count();
+    let request = tokio::spawn(async move { chat(address, "think").await.unwrap().ok() });
+    let row = || {
+        let rows = aggregator.last_report()?.endpoints;
+        rows.into_iter().find(|row| row.address == a.name())
+    };
+    eventually("it is at the server", async || {
+        (a.count() > before).then_some(())
+    })
+    .await;
+    // All but the token has come long ago.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    aggregator.nudge();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let thinking = row().unwrap();
+    let waiting = thinking.sent - thinking.started;
+    assert_eq!((thinking.in_flight, waiting), (1, 1), "{thinking:?}");
+    assert!(thinking.pending_tokens > 0, "{thinking:?}");
+    request.await.unwrap();
+    eventually("its first token came after 1.5 s", async || {
+        aggregator.nudge();
+        let reports = aggregator.reports();
+        let rows = reports.iter().flat_map(|report| &report.endpoints);
+        let mut seen = rows.flat_map(|row| &row.seen);
+        let took = seen.find(|one| one.kind == seen::FIRST_BYTE_SUM_MS && one.count >= 1_500)?;
+        assert!(took.count < 3_000, "{took:?}");
+        let row = row()?;
+        (row.started == row.sent && row.pending_tokens == 0).then_some(())
     })
     .await;
 }

@@ -1,6 +1,6 @@
 //! A request counts as in flight from its placement to its end, once, whatever the end is.
 
-use trimtab_wasmhost::{Direction, Exchange, Vm};
+use trimtab_wasmhost::{Direction, Exchange, ScriptedProxy, Status, Vm};
 
 use crate::support::{
     ENDPOINTS, ask, config, first_host, in_flight, only, ready, ready_with, reported, route,
@@ -138,6 +138,79 @@ fn the_first_byte_ends_the_pending_tokens_and_not_the_request() {
     exchange.response_chunk(proxy.vm(), b"token", false);
     let report = reported(&mut proxy);
     assert_eq!((pending(&report), in_flight(&report)), (0, 1));
+    exchange.close(proxy.vm());
+}
+
+/// What a server sends before and with its first token, and whether that token is in it.
+const STREAM: [(&str, bool); 6] = [
+    (": keep-alive\n\n", false),
+    (
+        "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"instructions\":\"x",
+        false,
+    ),
+    ("y\"}}\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n", false),
+    (
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\ndata: {\"del",
+        false,
+    ),
+    ("ta\":\"T", true),
+    ("oken\"}\n\n", true),
+];
+
+#[test]
+fn what_comes_before_the_first_token_leaves_the_tokens_pending() {
+    let mut proxy = ready();
+    let mut exchange = ask(proxy.vm());
+    route(proxy.vm(), &exchange);
+    exchange.response(proxy.vm(), 200);
+    for (chunk, has_begun) in STREAM {
+        exchange.response_chunk(proxy.vm(), chunk.as_bytes(), false);
+        let report = reported(&mut proxy);
+        let pending: u32 = report.endpoints.iter().map(|own| own.pending_tokens).sum();
+        assert_eq!(
+            (pending == 0, in_flight(&report)),
+            (has_begun, 1),
+            "{chunk}"
+        );
+    }
+    exchange.response_chunk(proxy.vm(), b"", true);
+    exchange.close(proxy.vm());
+    // One that ends with nothing but comments ends all the same, and so does one whose bytes the proxy does not give.
+    let mut empty = ask(proxy.vm());
+    route(proxy.vm(), &empty);
+    empty.response(proxy.vm(), 200);
+    empty.response_chunk(proxy.vm(), b": keep-alive\n\n", true);
+    empty.close(proxy.vm());
+    let mut unread = ask(proxy.vm());
+    route(proxy.vm(), &unread);
+    unread.response(proxy.vm(), 200);
+    let script = &proxy.workers[0].script;
+    script.nth("proxy_get_buffer_bytes", 1, Status::INTERNAL_FAILURE);
+    unread.response_chunk(proxy.vm(), b": keep-alive\n\n", false);
+    let report = reported(&mut proxy);
+    let pending: u32 = report.endpoints.iter().map(|own| own.pending_tokens).sum();
+    assert_eq!((pending, in_flight(&report)), (0, 1));
+    unread.close(proxy.vm());
+}
+
+/// Events are looked at until the first token, and not after it: a chunk of a stream costs a callback and nothing else.
+#[test]
+fn nothing_of_an_answer_is_fetched_once_it_has_begun() {
+    let mut proxy = ready();
+    let mut exchange = ask(proxy.vm());
+    route(proxy.vm(), &exchange);
+    exchange.response(proxy.vm(), 200);
+    let calls = |proxy: &ScriptedProxy| proxy.workers[0].script.count("proxy_get_buffer_bytes");
+    let mut before = calls(&proxy);
+    for (chunk, fetched) in [
+        (": x\n\n", 1),
+        ("data: {\"text\":\"a\"}\n\n", 1),
+        ("data: {\"text\":\"b\"}\n\n", 0),
+    ] {
+        exchange.response_chunk(proxy.vm(), chunk.as_bytes(), false);
+        assert_eq!(calls(&proxy) - before, fetched, "{chunk}");
+        before = calls(&proxy);
+    }
     exchange.close(proxy.vm());
 }
 

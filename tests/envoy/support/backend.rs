@@ -1,5 +1,6 @@
 //! A scripted model server: records what reaches it, answers at once or when told to.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -53,6 +54,8 @@ enum Manner {
     Overloaded(u32),
     /// The connection breaks in the middle of the answer.
     Break,
+    /// Events at once that say nothing, a token after so long.
+    Think(Duration),
 }
 
 /// The server. Its port closes when it is dropped, with every connection.
@@ -136,6 +139,11 @@ impl Backend {
         *self.shared.manner.lock().unwrap() = Manner::Overloaded(retry_after_s);
     }
 
+    /// From now on answers are events, of which the first with content comes after so long.
+    pub(crate) fn think_for(&self, time: Duration) {
+        *self.shared.manner.lock().unwrap() = Manner::Think(time);
+    }
+
     /// From now on connections break in the middle of an answer.
     pub(crate) fn break_answers(&self) {
         *self.shared.manner.lock().unwrap() = Manner::Break;
@@ -199,6 +207,7 @@ impl Manner {
                 BODY,
             )
                 .into_response(),
+            Self::Think(time) => think(time),
             Self::Break => {
                 let begin = Ok(Bytes::from_static(b"{\"choices\":"));
                 let broken = Err(std::io::Error::other("the answer breaks off"));
@@ -211,6 +220,23 @@ impl Manner {
             }
         }
     }
+}
+
+/// Events without content, then a token.
+fn think(time: Duration) -> Response {
+    const BEGIN: &str = concat!(
+        ": keep-alive\n\nevent: response.created\ndata: {\"type\":\"response.created\",\"response\":",
+        "{\"instructions\":\"be brief\",\"output\":[]}}\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n",
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n",
+    );
+    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"token\"}}]}\n\n";
+    let begin = stream::iter([Ok::<_, Infallible>(Bytes::from_static(BEGIN.as_bytes()))]);
+    let later = async move {
+        tokio::time::sleep(time).await;
+        Ok(Bytes::from_static(TOKEN.as_bytes()))
+    };
+    let body = Body::from_stream(begin.chain(stream::once(later)));
+    ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
 /// Takes any upgrade and echoes what is sent over it.

@@ -1,0 +1,91 @@
+//! Where the content of an answer begins.
+//!
+//! Comes in: an answer's body, piece by piece, from its beginning. Goes out: whether the model has begun to write. Servers and gateways
+//! send much before that, while prefill still runs: comments and pings that keep a connection open, events that say that a response was
+//! created, a chunk with nothing but the assistant's role. Never: a text that is kept, memory that grows, a wait without end.
+//!
+//! The form is told by the first bytes and not by `content-type`: that costs no hostcall, and what is compressed or binary is seen to be
+//! neither of the two forms. There the first byte counts, as it does in a whole answer.
+
+mod event;
+mod lines;
+
+use event::Event;
+use lines::Lines;
+
+/// So much of an answer is looked at; whatever comes then is content. A response that was created repeats its instructions and tools.
+const MAX_BYTES: usize = 1 << 20;
+
+/// What an answer begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// What the model wrote: text, reasoning, a call of a tool, also that it stopped. Or something that is not known to be anything else.
+    Content,
+    /// An error instead.
+    Error,
+}
+
+/// An answer whose content has not begun.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    form: Form,
+    seen_bytes: usize,
+    streams: bool,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// No byte has told it.
+    Unknown,
+    /// Server-sent events.
+    Events(Box<Lines>),
+    /// JSON documents, of which each is an event.
+    Documents(Box<Event>),
+}
+
+impl Waiting {
+    /// For an answer of which nothing has come. `streams`: it is known to be streamed, so that one document is not the whole of it.
+    pub(crate) fn new(streams: bool) -> Self {
+        Self {
+            form: Form::Unknown,
+            seen_bytes: 0,
+            streams,
+        }
+    }
+
+    /// Takes the next piece. Absent: the content has not begun.
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> Option<Begun> {
+        self.seen_bytes = self.seen_bytes.saturating_add(piece.len());
+        let piece = match self.form {
+            Form::Unknown => self.begin(piece)?,
+            _ => piece,
+        };
+        let begun = match &mut self.form {
+            Form::Unknown => Some(Begun::Content),
+            Form::Events(lines) => lines.feed(piece),
+            Form::Documents(event) => event.feed_lines(piece),
+        };
+        begun.or_else(|| (self.seen_bytes > MAX_BYTES).then_some(Begun::Content))
+    }
+
+    /// Finds the form, which stays unknown where it is none that is looked into. Gives what is left of `piece`; absent: nothing has come
+    /// but blanks, which keep a connection open too, and a byte order mark.
+    fn begin<'p>(&mut self, piece: &'p [u8]) -> Option<&'p [u8]> {
+        let is_blank =
+            |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf);
+        let at = piece.iter().position(|byte| !is_blank(byte));
+        let Some(rest) = at.and_then(|at| piece.get(at..)) else {
+            let is_over = self.seen_bytes > MAX_BYTES;
+            return is_over.then_some(piece);
+        };
+        match rest.first() {
+            Some(b':' | b'd' | b'e' | b'i' | b'r') => self.form = Form::Events(Box::default()),
+            Some(b'{' | b'[') if self.streams => self.form = Form::Documents(Box::default()),
+            _ => {}
+        }
+        Some(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! One event of an answer: whether its JSON holds content.
+
+use super::Begun;
+use crate::facts::Word;
+use crate::facts::json::{Container, Place, Sink, Tokenizer};
+
+/// One event. What is no object or list is content: text as it is, or `[DONE]`.
+#[derive(Debug)]
+pub(super) struct Event {
+    json: Tokenizer,
+    fields: Fields,
+    is_json: bool,
+}
+
+impl Default for Event {
+    fn default() -> Self {
+        Self {
+            json: Tokenizer::new(),
+            fields: Fields::default(),
+            is_json: false,
+        }
+    }
+}
+
+impl Event {
+    /// Takes the next piece of its text. Absent: no content so far.
+    pub(super) fn feed(&mut self, mut piece: &[u8]) -> Option<Begun> {
+        if !self.is_json {
+            piece = piece.trim_ascii_start();
+            match piece.first()? {
+                b'{' | b'[' => self.is_json = true,
+                _ => return Some(Begun::Content),
+            }
+        }
+        let read = self.json.feed(piece, &mut self.fields);
+        let broken = read.is_err().then_some(Begun::Content);
+        self.fields.found.or(broken)
+    }
+
+    /// Takes the next piece of a text in which such events follow each other, each from a line of its own.
+    pub(super) fn feed_lines(&mut self, piece: &[u8]) -> Option<Begun> {
+        piece
+            .split_inclusive(|byte| *byte == b'\n')
+            .find_map(|line| {
+                let begun = self.feed(line);
+                if self.json.is_done() && line.ends_with(b"\n") {
+                    self.clear();
+                }
+                begun
+            })
+    }
+
+    /// Another event begins.
+    pub(super) fn clear(&mut self) {
+        if self.is_json {
+            *self = Self::default();
+        }
+    }
+}
+
+/// What the value of a field means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Class {
+    /// Nothing by itself; what is in it may.
+    #[default]
+    Other,
+    /// A text that is not empty is content.
+    Text,
+    /// So is an object, whatever is in it.
+    Whole,
+    /// Numbers are content: tokens.
+    Numbers,
+    /// A text that is not empty or an object is an error.
+    Error,
+    /// Nothing in it is content: it repeats the request, or says what is known of it.
+    Repeated,
+}
+
+impl Class {
+    /// By names of OpenAI's APIs, Anthropic's, Gemini's and Cohere's, and of vLLM, SGLang, TGI, Triton, llama.cpp, Ollama and LMDeploy.
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"content" | b"text" | b"delta" | b"reasoning_content" | b"reasoning" | b"thinking"
+            | b"refusal" | b"arguments" | b"partial_json" | b"transcript" | b"tool_plan"
+            | b"text_output" | b"output_text" | b"generated_text" | b"response" | b"completion"
+            | b"b64_json" | b"partial_image_b64" | b"finish_reason" | b"finishReason"
+            | b"stop_reason" => Self::Text,
+            b"tool_calls" | b"function_call" | b"functionCall" | b"audio" | b"inlineData" => {
+                Self::Whole
+            }
+            b"token_ids" | b"output_ids" => Self::Numbers,
+            b"error" => Self::Error,
+            b"instructions"
+            | b"tools"
+            | b"metadata"
+            | b"prompt"
+            | b"format"
+            | b"usage"
+            | b"prompt_filter_results" => Self::Repeated,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Looks through the fields of a document for content.
+#[derive(Debug)]
+struct Fields {
+    /// The name that is being read.
+    name: Word,
+    /// Of the value at hand; in a list of each of them.
+    class: Class,
+    depth: u32,
+    /// How deep in what is only repeated; 0: not.
+    repeated: u32,
+    found: Option<Begun>,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self {
+            name: Word::new(),
+            class: Class::Other,
+            depth: 0,
+            repeated: 0,
+            found: None,
+        }
+    }
+}
+
+impl Fields {
+    fn find(&mut self, begun: Begun) {
+        if self.repeated == 0 {
+            self.found = self.found.or(Some(begun));
+        }
+    }
+}
+
+impl Sink for Fields {
+    fn open(&mut self, container: Container) {
+        self.depth = self.depth.saturating_add(1);
+        match (self.class, container) {
+            (Class::Repeated, _) if self.repeated == 0 => self.repeated = self.depth,
+            (Class::Whole, Container::Object) => self.find(Begun::Content),
+            (Class::Error, Container::Object) => self.find(Begun::Error),
+            _ => {}
+        }
+        if container == Container::Object {
+            self.class = Class::Other;
+        }
+    }
+
+    fn close(&mut self, _: Container) {
+        if self.depth == self.repeated {
+            self.repeated = 0;
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.class = Class::Other;
+    }
+
+    fn text(&mut self, place: Place, part: &[u8]) {
+        match (place, self.class) {
+            (Place::Key, _) => self.name.push(part),
+            (Place::Value, Class::Text | Class::Whole) => self.find(Begun::Content),
+            (Place::Value, Class::Error) => self.find(Begun::Error),
+            (Place::Value, _) => {}
+        }
+    }
+
+    fn text_end(&mut self, place: Place) {
+        if place == Place::Key {
+            self.class = self.name.get().map_or(Class::Other, Class::of);
+            self.name.clear();
+        }
+    }
+
+    fn scalar(&mut self, literal: &[u8]) {
+        if self.class == Class::Numbers && literal.first().is_some_and(u8::is_ascii_digit) {
+            self.find(Begun::Content);
+        }
+    }
+}

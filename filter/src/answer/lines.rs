@@ -1,0 +1,147 @@
+//! Server-sent events: lines, each a field with its value or a comment; a blank one ends an event.
+
+use super::Begun;
+use super::event::Event;
+use crate::facts::Word;
+
+/// Names of the fields that there are.
+const FIELDS: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
+/// Names of events that only keep the connection open, whatever their data is.
+const SIGNS_OF_LIFE: [&[u8]; 4] = [b"ping", b"heartbeat", b"keepalive", b"keep-alive"];
+
+/// What stands in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Data,
+    Event,
+    /// A comment, or a field of which nothing is read.
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum At {
+    /// In a field's name.
+    #[default]
+    Name,
+    /// After the colon, where one space does not count.
+    Space(Field),
+    Value(Field),
+}
+
+/// The events of an answer.
+#[derive(Debug)]
+pub(super) struct Lines {
+    at: At,
+    /// The name of the field, then that of the event.
+    word: Word,
+    /// A first line has shown that these are events.
+    is_sure: bool,
+    /// The byte before ended a line, and may be half of its end.
+    after_cr: bool,
+    /// The data of this event is nothing.
+    is_sign_of_life: bool,
+    data: Event,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self {
+            at: At::Name,
+            word: Word::new(),
+            is_sure: false,
+            after_cr: false,
+            is_sign_of_life: false,
+            data: Event::default(),
+        }
+    }
+}
+
+impl Lines {
+    /// Takes the next piece. Absent: no content so far.
+    pub(super) fn feed(&mut self, mut piece: &[u8]) -> Option<Begun> {
+        while let Some((&byte, rest)) = piece.split_first() {
+            let is_second_half = std::mem::take(&mut self.after_cr) && byte == b'\n';
+            piece = match self.at {
+                _ if is_second_half => rest,
+                At::Space(field) => {
+                    self.at = At::Value(field);
+                    if byte == b' ' { rest } else { piece }
+                }
+                _ if matches!(byte, b'\r' | b'\n') => {
+                    self.after_cr = byte == b'\r';
+                    if let Some(begun) = self.end_line() {
+                        return Some(begun);
+                    }
+                    rest
+                }
+                At::Name => {
+                    if !self.name(byte) {
+                        return Some(Begun::Content);
+                    }
+                    rest
+                }
+                At::Value(field) => {
+                    let end = memchr::memchr2(b'\n', b'\r', piece).unwrap_or(piece.len());
+                    let (part, rest) = piece.split_at_checked(end).unwrap_or((piece, &[]));
+                    if let Some(begun) = self.value(field, part) {
+                        return Some(begun);
+                    }
+                    rest
+                }
+            };
+        }
+        None
+    }
+
+    /// Takes a byte of a field's name. `false`: these are no events.
+    fn name(&mut self, byte: u8) -> bool {
+        if byte == b':' {
+            let field = match self.word.get() {
+                Some(b"data") => Field::Data,
+                Some(b"event") => Field::Event,
+                Some(b"id" | b"retry" | b"") => Field::Other,
+                _ if self.is_sure => Field::Other,
+                _ => return false,
+            };
+            self.is_sure = true;
+            self.word.clear();
+            self.at = At::Space(field);
+            return true;
+        }
+        self.word.push(&[byte]);
+        let begins = |name: &[u8]| FIELDS.iter().any(|field| field.starts_with(name));
+        self.is_sure || self.word.get().is_some_and(begins)
+    }
+
+    fn value(&mut self, field: Field, part: &[u8]) -> Option<Begun> {
+        match field {
+            Field::Data if self.is_sign_of_life => None,
+            Field::Data => self.data.feed(part),
+            Field::Event => {
+                self.word.push(part);
+                None
+            }
+            Field::Other => None,
+        }
+    }
+
+    fn end_line(&mut self) -> Option<Begun> {
+        let mut begun = None;
+        match self.at {
+            // A blank line.
+            At::Name if self.word.get() == Some(b"") => {
+                self.data.clear();
+                self.is_sign_of_life = false;
+            }
+            At::Value(Field::Event) => {
+                let name = self.word.get().unwrap_or_default();
+                self.is_sign_of_life = SIGNS_OF_LIFE.contains(&name);
+                begun = (name == b"error").then_some(Begun::Error);
+            }
+            _ => {}
+        }
+        self.word.clear();
+        self.at = At::Name;
+        begun
+    }
+}
