@@ -273,9 +273,9 @@ fn the_end_of_a_body_that_is_known_by_then_changes_nothing() {
     let blob = format!(r#"{{"blob": "{}", "prompt": "four"}}"#, "b".repeat(200_000));
     for (body, has_length, tokens) in [
         (&long, true, 101_250..101_300),
-        // Nothing of it was seen, and nothing is known of a mean prompt.
-        (&blob, true, 0..1),
-        (&blob, false, 0..1),
+        // Nothing of the prompt was seen: the pool's mean.
+        (&blob, true, 500..501),
+        (&blob, false, 500..501),
     ] {
         let mut proxy = ready_with(&config_with(""), &only(1, &[0]));
         let mut request = proxy.vm().request();

@@ -1,5 +1,6 @@
 //! The tokenizer against serde_json, and the facts of real request shapes.
 
+mod differential;
 mod odd;
 mod opening;
 mod requests;
