@@ -106,7 +106,7 @@ impl InFlight {
                 exchange::on_news(root, worker);
             }
         });
-        self.predicted_ms = self.predicted_ms.and(sent.predicted_ms());
+        self.predicted_ms = self.predicted_ms.and_then(|_| sent.predicted_ms());
     }
 
     /// The answer's headers came, from an endpoint or from the proxy itself.

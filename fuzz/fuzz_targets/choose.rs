@@ -127,6 +127,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                         key,
                         history_tokens,
                     }),
+                    opening: None,
                     streams,
                     adapter: adapter.map(|(key, index)| Adapter { key, index }),
                 };

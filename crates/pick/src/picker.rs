@@ -6,8 +6,9 @@ use crate::config::NEWS_S;
 use crate::cost::{self, Demand};
 use crate::decision::Choices;
 use crate::health::Health;
-use crate::inflight::{InFlight, OwnWork, Pending, Sends, Sent, Ticket};
+use crate::inflight::{InFlight, OwnWork, Pending, Sends, Sent};
 use crate::policy::{Policy, View};
+use crate::ticket::Ticket;
 use crate::{
     Booking, Config, Decision, EndpointId, Millis, Outcome, Reason, Request, Rng, Snapshot,
     WaterLevel, weighing,

@@ -184,7 +184,7 @@ impl Body {
         }
         let reader = &self.reader;
         let is_complete = self.tokenizer.is_done() || reader.prompt_is_settled();
-        let seen = reader.seen_tokens().or(is_complete.then_some(0));
+        let seen = reader.seen_tokens().or_else(|| is_complete.then_some(0));
         let per_bytes = reader.tokens_per_bytes().filter(|_| !is_complete);
         let rest = seen.zip(per_bytes).map(|(tokens, (more, bytes))| Rest {
             bytes: self.seen_bytes,
@@ -200,7 +200,7 @@ impl Body {
             stream: reader.stream,
             max_output_tokens: reader.max_output_tokens,
             prompt_tokens: counted.or(seen),
-            at_least: !is_complete && !(is_known && rest.is_some()),
+            at_least: !(is_complete || is_known && rest.is_some()),
             rest: rest.filter(|_| !is_known),
             beginning: reader.prompt.beginning(),
             conversation: reader.conversation(),

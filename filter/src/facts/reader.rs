@@ -10,6 +10,8 @@ use super::prompt::Prompt;
 use super::tensor::{Parameter, Tensor};
 use super::word::Word;
 
+mod aside;
+
 /// Fields of a prompt that are told apart when one comes twice.
 const FIELDS: usize = 16;
 /// Depth from which on a key may hold what a tool gets: within a part of a message.
@@ -119,24 +121,8 @@ impl Reader {
         self.prompt.conversation().or(named)
     }
 
-    /// What the string being read is.
-    fn value_part(&self) -> Part {
-        let is_listed = self.aside_is_list && self.aside == (Part::Media, self.depth);
-        match (self.part, self.aside.0) {
-            (_, Part::Plain) => Part::Text,
-            (Part::Label, _) | (_, Part::Label) => Part::Label,
-            (Part::Media, _) | (Part::Data, Part::Media) => Part::Media,
-            _ if is_listed => Part::Media,
-            _ => Part::Text,
-        }
-    }
-
     fn name(&self) -> Option<&[u8]> {
         self.word.get().filter(|name| !name.is_empty())
-    }
-
-    fn kind(&self) -> Kind {
-        self.kind.unwrap_or_default()
     }
 
     /// The key of a field at the top level is complete. Of two with the same key servers take the last.
@@ -223,43 +209,6 @@ impl Reader {
         self.part = Part::Text;
     }
 
-    fn end_media(&mut self, data: &Data) {
-        let (digest, kind) = (data.digest(), self.kind());
-        self.prompt.media(digest, kind);
-        if let Some(message) = &mut self.message {
-            message.media(digest);
-        }
-        self.counted = Some(Counted {
-            kind,
-            bytes: data.bytes,
-            depth: match self.aside.1 {
-                0 => self.depth,
-                depth => depth.saturating_sub(1),
-            },
-        });
-    }
-
-    /// A type or a media type within a part of a message is complete. It may stand behind what it is about.
-    fn on_label(&mut self) {
-        let word = self.word.get().unwrap_or_default();
-        let in_aside = self.aside == (Part::Media, self.depth);
-        if in_aside && word == b"text" {
-            // A document in plain text (Messages API) comes in the same object as an image does.
-            self.aside.0 = Part::Text;
-            if let Some(counted) = self.counted.take() {
-                self.prompt.recount(counted, None);
-            }
-        } else if !in_aside || word.contains(&b'/') {
-            // In such an object the type says where it comes from, which may be a `file` for an image.
-            let named = Kind::named(word);
-            self.kind = named.or(self.kind);
-            if let Some((counted, kind)) = self.counted.as_mut().zip(named) {
-                self.prompt.recount(*counted, Some(kind));
-                counted.kind = kind;
-            }
-        }
-    }
-
     /// Whether the value that is being read is wanted whole.
     fn wants_word(&self) -> bool {
         match self.depth {
@@ -304,10 +253,6 @@ impl Reader {
                 self.prompt.turn(text);
             }
         }
-    }
-
-    fn write_media(&mut self, text: &[u8]) {
-        self.media.get_or_insert_with(Data::new).write(text);
     }
 
     /// A number or a word of a field that is one, at the top level or among the options.
@@ -370,17 +315,7 @@ impl Sink for Reader {
     fn open(&mut self, container: Container) {
         self.depth = self.depth.saturating_add(1);
         let is_object = container == Container::Object;
-        let aside = match self.part {
-            Part::Media => Some(Part::Media),
-            Part::Holder if is_object => Some(Part::Media),
-            Part::Label if is_object => Some(Part::Label),
-            Part::Plain if is_object && self.depth > TOOL_DEPTH => Some(Part::Plain),
-            _ => None,
-        };
-        if let Some(aside) = aside.filter(|_| self.aside.1 == 0) {
-            self.aside = (aside, self.depth);
-            self.aside_is_list = !is_object;
-        }
+        self.open_aside(is_object);
         self.part = Part::Text;
         match (self.depth, self.field) {
             (1, _) => self.not_an_object = !is_object,
@@ -399,13 +334,7 @@ impl Sink for Reader {
 
     fn close(&mut self, _: Container) {
         self.depth = self.depth.saturating_sub(1);
-        if self.aside.1 == 0 {
-            self.kind = None;
-        }
-        if self.depth < self.aside.1 {
-            self.aside = (Part::Text, 0);
-        }
-        self.counted = self.counted.filter(|counted| self.depth >= counted.depth);
+        self.close_aside();
         match self.depth {
             1 => self.end_field(),
             2 => self.end_item(),
