@@ -21,23 +21,52 @@ pub use mode::Mode;
 pub use pools::Pool;
 pub(crate) use pools::{PoolSet, candidates, choose};
 pub(crate) use text::header;
-use text::{paths, visible_ascii};
+use text::{headers, paths, visible_ascii};
 
 /// Larger configurations are refused unread.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
-/// Ends of the paths of completion requests, as the servers and gateways spell them.
-const PATHS: [&str; 11] = [
-    "/v1/completions",
-    "/v1/chat/completions",
-    "/v1/responses",
-    "/v1/embeddings",
+/// Ends of the paths of requests to a model, as the servers and gateways spell them. Gateways rewrite what stands before them, and what
+/// is seen here is the path before that.
+const PATHS: [&str; 23] = [
+    "/completions",
+    "/responses",
+    "/embeddings",
+    "/messages",
     "/rerank",
     "/score",
-    "/v1/messages",
+    "/classify",
+    "/pooling",
     "/generate",
     "/generate_stream",
-    "/inference/v1/generate",
     "/infer",
+    "/invocations",
+    "/completion",
+    "/embed",
+    "/api/chat",
+    "/v1/chat",
+    "/v2/chat",
+    "/audio/transcriptions",
+    "/audio/translations",
+    "/audio/speech",
+    "/images/generations",
+    ":generateContent",
+    ":streamGenerateContent",
+];
+/// Headers in which clients name their conversation, in the order in which they count. Not `x-correlation-id`, which is mostly of one
+/// request.
+const SESSION_HEADERS: [&str; 12] = [
+    "x-session-id",
+    "x-session-affinity",
+    "x-conversation-id",
+    "x-claude-code-session-id",
+    "x-opencode-session",
+    "session-id",
+    "session_id",
+    "conversation-id",
+    "conversation_id",
+    "openai-conversation-id",
+    "x-dynamo-session-id",
+    "x-litellm-session-id",
 ];
 
 /// How a plugin takes part in placing a request.
@@ -94,8 +123,9 @@ pub struct Config {
     pub explain_log: bool,
     /// `model_header`: a request header that names the model and goes before the body's `model`.
     pub model_header: Option<String>,
-    /// `session_header`: a request header that names the conversation.
-    pub session_header: Option<String>,
+    /// `session_header`: request headers that name the conversation, the first that is there counts. Those that are known clients'
+    /// by default; none when the list is empty. Lower case.
+    pub session_headers: Vec<String>,
     /// `session_cookie`: a cookie that names it where that header does not.
     pub session_cookie: SessionCookie,
     /// `paths`: a POST whose path ends with one of these is a completion request.
@@ -190,7 +220,8 @@ impl Config {
             explain_request_header: header(&s, "explain_request_header"),
             explain_log: s.bool("explain_log").default(false),
             model_header: header(&s, "model_header"),
-            session_header: header(&s, "session_header"),
+            session_headers: headers(&s, "session_header")
+                .unwrap_or_else(|| SESSION_HEADERS.map(str::to_owned).to_vec()),
             session_cookie: SessionCookie::read(&s),
             paths: s
                 .strings("paths")
@@ -205,6 +236,12 @@ impl Config {
     /// Whether a POST to this path (without its query) is a completion request.
     pub(crate) fn is_completion_path(&self, path: &[u8]) -> bool {
         self.paths.iter().any(|end| path.ends_with(end.as_bytes()))
+    }
+
+    /// The place of a header among those that name the conversation; absent: it is none of them.
+    pub(crate) fn session_place(&self, name: &[u8]) -> Option<usize> {
+        let is = |own: &String| name.eq_ignore_ascii_case(own.as_bytes());
+        self.session_headers.iter().position(is)
     }
 
     /// Whether a POST to this target of a request is a completion request.

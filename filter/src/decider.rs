@@ -13,6 +13,7 @@ use crate::holding::Holding;
 use crate::host::{self, HostError, Level};
 use crate::metrics::Counter;
 use crate::pairing::{Fault, Reported};
+use crate::passed::Told;
 use crate::root::Root;
 use crate::route;
 
@@ -28,6 +29,7 @@ pub(crate) struct Decider {
     /// In the order of the configuration.
     pools: Vec<Rc<Root>>,
     reported: Reported,
+    passed: Told,
 }
 
 impl Decider {
@@ -39,6 +41,7 @@ impl Decider {
             root_id,
             pools,
             reported: Reported::default(),
+            passed: Told::default(),
             config,
         }
     }
@@ -69,6 +72,17 @@ impl Decider {
         self.count(PoolSet::default(), Counter::SetupErrors, fault.label());
         if self.reported.is_first(fault) {
             self.log(Level::Warn, &fault.to_string());
+        }
+    }
+
+    /// A POST with JSON passes, because its path is none that is placed: counts it, and names such a path once.
+    pub(crate) fn passes(&self, candidates: PoolSet, shape: &str) {
+        self.count(candidates, Counter::Passed, "json");
+        if self.passed.is_first(shape) {
+            let message = format!(
+                "a POST with JSON to {shape} is left to the proxy's own balancing: no end in `paths` fits; if models answer there, add it"
+            );
+            self.log(Level::Warn, &message);
         }
     }
 

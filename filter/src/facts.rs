@@ -80,6 +80,7 @@ pub(crate) fn model<'a>(head: &'a Head, body: Option<&'a BodyFacts>) -> Option<&
     head.model
         .as_deref()
         .or_else(|| body.and_then(|body| body.model.as_deref()))
+        .or(head.route.deployment.as_deref())
 }
 
 /// For people: how far the reading came, what it did not find, sizes.

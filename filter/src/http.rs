@@ -209,7 +209,12 @@ impl HttpFilter {
             decider.ask_route(&mut head);
         }
         match head.plan {
-            Plan::Pass => Action::Continue,
+            Plan::Pass => {
+                if let Some(shape) = &head.passed_shape {
+                    decider.passes(head.pools, shape);
+                }
+                Action::Continue
+            }
             // Without a table the body would be held for nothing.
             Plan::Read if decider.has_table(head.pools) && decider.holding.may_hold() => {
                 self.hold(head)

@@ -44,6 +44,7 @@ mod naming;
 mod news;
 mod outcome;
 mod pairing;
+mod passed;
 mod placement;
 mod plugin;
 mod poll;

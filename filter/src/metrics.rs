@@ -31,6 +31,8 @@ pub(crate) enum Counter {
     SetupErrors,
     /// Completion requests that belong to no pool.
     Unmatched,
+    /// Requests that may be meant for a model, and whose paths are none that is placed.
+    Passed,
     /// Requests that were observed only, by whether the proxy chose the same endpoint.
     Observed,
     /// Predicted waits of observed requests, summed up in milliseconds: of the filter's choice and of the proxy's.
@@ -43,7 +45,7 @@ pub(crate) enum Counter {
 
 impl Counter {
     /// Every counter, in the order of declaration.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Decisions,
         Self::ForgedHeaders,
         Self::Bodies,
@@ -53,6 +55,7 @@ impl Counter {
         Self::TableRefusals,
         Self::SetupErrors,
         Self::Unmatched,
+        Self::Passed,
         Self::Observed,
         Self::ObservedWaits,
         Self::Ejections,
@@ -71,6 +74,7 @@ impl Counter {
             Self::TableRefusals => ("trimtab_table_refusals_total", "reason"),
             Self::SetupErrors => ("trimtab_setup_errors_total", "reason"),
             Self::Unmatched => ("trimtab_unmatched_total", "kind"),
+            Self::Passed => ("trimtab_passed_total", "kind"),
             Self::Observed => ("trimtab_observed_total", "choice"),
             Self::ObservedWaits => ("trimtab_observed_wait_ms_total", "choice"),
             Self::Ejections => ("trimtab_ejections_total", "kind"),

@@ -101,6 +101,7 @@ fn values(counter: Counter) -> Vec<&'static str> {
         }
         Counter::SetupErrors => Fault::ALL.map(Fault::label).to_vec(),
         Counter::Unmatched => vec!["read", "unread"],
+        Counter::Passed => vec!["json"],
         Counter::Observed => vec!["same", "other", "unlisted"],
         Counter::ObservedWaits => vec!["trimtab", "proxy"],
         Counter::Ejections => ErrorKind::ALL.map(ErrorKind::as_str).to_vec(),

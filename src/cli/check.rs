@@ -2,6 +2,7 @@
 
 mod destination;
 mod document;
+mod rewrite;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +17,8 @@ use document::Finding;
 /// Prints every problem at once, each with its place, the value, the reason and the fix. What a file is, is told from
 /// what it holds: `pools` make it the aggregator's, `endpoints` its list of endpoints, `pool` and `aggregator` the filter's; in any other YAML the
 /// configurations of Wasm plugins are looked for and those of Trimtab checked; where it has clusters, also whether one of them is the
-/// aggregator's and whether something takes the destination from the header that the filter writes.
+/// aggregator's and whether something takes the destination from the header that the filter writes; and whether a route rewrites a path
+/// that the filter would have to know.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::client::DECISION;
+use crate::support::client::{DECISION, chat_body};
 use crate::support::{Answer, Backend, Stage, chat, eventually, post, row, table};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,4 +122,42 @@ async fn equal_servers_share_the_work_of_concurrent_requests() {
     for request in requests {
         request.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_of_gateways_are_placed_and_one_that_nobody_told_us_of_is_named_once() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let (stage, _aggregator) = Stage::with_waits(&[(&a, 0), (&b, 60_000)]).await;
+    let json = [("content-type", "application/json")];
+    for path in [
+        "/llm/chat/completions",
+        "/openai/deployments/d/chat/completions?api-version=1",
+        "/v1beta/models/g:streamGenerateContent?alt=sse",
+        "/classify",
+    ] {
+        let body = chat_body("x");
+        let answer = post(stage.address, path, &json, body).await.unwrap();
+        assert_eq!(answer.endpoint(), a.name(), "{path}");
+    }
+    for n in 0..10 {
+        let path = format!("/team/{n}{n}{n}{n}/ask");
+        post(stage.address, &path, &json, chat_body("x"))
+            .await
+            .unwrap();
+    }
+    eventually("ten have passed", async || {
+        let passed = stage
+            .metric("trimtab_passed_total.pool.default.kind.json")
+            .await;
+        (passed == 10).then_some(())
+    })
+    .await;
+    let log = stage.envoy.log_text();
+    let named = log
+        .matches("a POST with JSON to /team/*/ask is left")
+        .count();
+    assert!(
+        (1..=2).contains(&named),
+        "once per worker at the most: {named}"
+    );
 }

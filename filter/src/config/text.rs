@@ -1,5 +1,6 @@
 //! What texts of the configuration may look like.
 
+use serde_json::Value;
 use trimtab_settings::Settings;
 
 /// Most entries of a list of conditions.
@@ -10,14 +11,38 @@ pub(crate) fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
     s.string(name)
         .max_bytes(128)
         .map(|name| {
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            if !name.bytes().all(token) {
+            if !is_header(&name) {
                 return Err("is not a header name");
             }
             Ok(name.to_ascii_lowercase())
         })
         .hint("use letters, digits and dashes, such as x-session-id")
         .optional()
+}
+
+/// Names of headers, in lower case: one, or a list of them.
+pub(super) fn headers(s: &Settings<'_>, name: &'static str) -> Option<Vec<String>> {
+    const MOST: usize = 32;
+    s.value(name)
+        .map(|value| {
+            let one = std::slice::from_ref(value);
+            let list = value.as_array().map_or(one, Vec::as_slice);
+            let name = |value: &Value| {
+                let name = value.as_str().filter(|name| is_header(name));
+                name.map(str::to_ascii_lowercase)
+            };
+            let names: Option<Vec<String>> = list.iter().map(name).collect();
+            names
+                .filter(|names| names.len() <= MOST)
+                .ok_or("is neither a header name nor a list of at most 32")
+        })
+        .hint("use letters, digits and dashes, such as \"x-session-id\" or [\"x-session-id\", \"x-conversation-id\"]")
+        .optional()
+}
+
+fn is_header(name: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=128).contains(&name.len()) && name.bytes().all(token)
 }
 
 /// A pool's name stands in a URL and in metric names.

@@ -3,6 +3,7 @@
 use super::path::Route;
 use crate::config::{Config, Mode, PoolSet, candidates};
 use crate::host::HeaderPairs;
+use crate::passed;
 
 /// What to do with a request, from its headers alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,7 +30,7 @@ pub(crate) struct Head {
     pub(crate) route: Route,
     /// Model, from the configured header, else from the path.
     pub(crate) model: Option<Vec<u8>>,
-    /// Session, from the configured header, else from the configured cookie.
+    /// Session, from the first of the configured headers, else from the configured cookie.
     pub(crate) session: Option<Vec<u8>>,
     /// Pools that the request may belong to.
     pub(crate) pools: PoolSet,
@@ -37,6 +38,8 @@ pub(crate) struct Head {
     pub(crate) mode: Option<Mode>,
     /// Whether the pool is named by the route, so that no other condition counts.
     pub(crate) routed: bool,
+    /// What its path looks like, where it passes although it is a POST with JSON; absent: it is not that, or known for something else.
+    pub(crate) passed_shape: Option<String>,
     /// Whether the answer shall say why the request went where it went.
     pub(crate) explain: bool,
 }
@@ -51,6 +54,9 @@ struct Seen {
     upgrade: bool,
     encoded: bool,
     not_json: bool,
+    says_json: bool,
+    /// The best place of a header that names the session.
+    session: Option<usize>,
 }
 
 impl Head {
@@ -73,15 +79,23 @@ impl Head {
                 }
                 b"upgrade" => seen.upgrade = true,
                 b"content-encoding" => seen.encoded |= !value.is_empty() && value != b"identity",
-                b"content-type" => seen.not_json = !may_be_json(value),
+                b"content-type" => {
+                    seen.not_json = !may_be_json(value);
+                    seen.says_json = ends_with(media(value), b"json");
+                }
                 b"content-length" => head.content_length = number(value),
                 _ if is(name, config.model_header.as_deref()) => head.model = kept(value),
-                _ if is(name, config.session_header.as_deref()) => head.session = kept(value),
                 b"cookie" if cookie.is_none() => {
                     cookie = config.session_cookie.value(value).and_then(kept);
                 }
                 _ if is(name, config.explain_request_header.as_deref()) => asks = true,
                 _ => {}
+            }
+            let place = config.session_place(name);
+            let is_better = |place: &usize| seen.session.is_none_or(|best| *place < best);
+            if let Some((place, name)) = place.filter(is_better).zip(kept(value)) {
+                seen.session = Some(place);
+                head.session = Some(name);
             }
         }
         head.pools = candidates(&config.pools, authority, path);
@@ -95,12 +109,23 @@ impl Head {
                 upgrade: false,
                 encoded,
                 not_json,
+                ..
             } if !head.pools.is_empty() || config.per_route => {
                 if end_of_stream || encoded || not_json || head.content_length == Some(0) {
                     Plan::PlaceNow
                 } else {
                     Plan::Read
                 }
+            }
+            Seen {
+                post: true,
+                completion_path: false,
+                upgrade: false,
+                says_json: true,
+                ..
+            } if !end_of_stream => {
+                head.passed_shape = passed::shape(path);
+                Plan::Pass
             }
             _ => Plan::Pass,
         };
@@ -128,22 +153,25 @@ pub(crate) fn path_of(target: &[u8]) -> &[u8] {
     target.get(..end).unwrap_or(target)
 }
 
+/// A media type without its parameters.
+fn media(content_type: &[u8]) -> &[u8] {
+    let media = content_type.split(|byte| *byte == b';').next();
+    media.unwrap_or_default().trim_ascii()
+}
+
+fn ends_with(media: &[u8], suffix: &[u8]) -> bool {
+    media
+        .len()
+        .checked_sub(suffix.len())
+        .and_then(|at| media.get(at..))
+        .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+}
+
 /// `curl -d` says `application/x-www-form-urlencoded` whatever it sends, and some clients say `text/plain` or nothing.
 fn may_be_json(content_type: &[u8]) -> bool {
-    let media = content_type
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    let ends_with = |suffix: &[u8]| {
-        media
-            .len()
-            .checked_sub(suffix.len())
-            .and_then(|at| media.get(at..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-    };
+    let media = media(content_type);
     media.is_empty()
-        || ends_with(b"json")
+        || ends_with(media, b"json")
         || [&b"application/x-www-form-urlencoded"[..], b"text/plain"]
             .iter()
             .any(|plain| media.eq_ignore_ascii_case(plain))
@@ -184,6 +212,15 @@ pub(super) mod tests {
             "/v2/rerank",
             "/v2/models/m/generate_stream",
             "/v2/models/m/versions/1/infer",
+            "/llm/chat/completions",
+            "/openai/deployments/d/chat/completions?api-version=2026-01-01",
+            "/classify",
+            "/pooling",
+            "/v2/embed",
+            "/api/chat",
+            "/v1beta/models/g:streamGenerateContent?alt=sse",
+            "/invocations",
+            "/v1/audio/speech",
         ] {
             assert_eq!(read(&[(":path", path)], false).plan, Plan::Read, "{path}");
         }
@@ -208,6 +245,12 @@ pub(super) mod tests {
             [(":method", "GET"), (":path", "/v1/chat/completions")],
             [(":method", "CONNECT"), (":path", "/v1/chat/completions")],
             [(":method", "POST"), (":path", "/v1/models")],
+            [(":method", "POST"), (":path", "/tokenize")],
+            [(":method", "POST"), (":path", "/v1/messages/count_tokens")],
+            [
+                (":method", "POST"),
+                (":path", "/v1/responses/resp_1/cancel"),
+            ],
             [(":method", "POST"), (":path", "/v1/completions/")],
             [(":method", "POST"), (":path", "/x?y=/v1/completions")],
             [(":method", "POST"), (":path", "")],
@@ -237,6 +280,59 @@ pub(super) mod tests {
             .plan,
             Plan::PlaceNow
         );
+    }
+
+    #[test]
+    fn the_first_of_the_known_session_headers_counts_and_a_configured_one_replaces_them() {
+        let session = |setting: &str, headers: &[(&str, &str)]| {
+            let json = format!(r#"{{"pool": "p", "aggregator": {{"cluster": "c"}}{setting}}}"#);
+            let config = Config::parse(json.as_bytes()).unwrap();
+            let head = Head::read(&HeaderPairs::of(headers), &config, false);
+            head.session.map(|name| String::from_utf8(name).unwrap())
+        };
+        let (codex, opencode) = (("session-id", "a"), ("X-Session-Affinity", "b"));
+        for headers in [[codex, opencode], [opencode, codex]] {
+            assert_eq!(session("", &headers).as_deref(), Some("b"));
+        }
+        assert_eq!(
+            session("", &[("x-session-id", ""), codex]).as_deref(),
+            Some("a")
+        );
+        assert_eq!(session("", &[("x-correlation-id", "c")]), None);
+        assert_eq!(session(r#", "session_header": "X-Mine""#, &[codex]), None);
+        let list = r#", "session_header": ["x-mine", "Session-Id"]"#;
+        assert_eq!(
+            session(list, &[codex, ("x-mine", "m")]).as_deref(),
+            Some("m")
+        );
+        assert_eq!(session(list, &[codex]).as_deref(), Some("a"));
+        assert_eq!(
+            session(r#", "session_header": []"#, &[codex, opencode]),
+            None
+        );
+        for wrong in [r#""a b""#, "[3]", r#"[""]"#, "7", "{}"] {
+            let json = format!(
+                r#"{{"pool": "p", "aggregator": {{"cluster": "c"}}, "session_header": {wrong}}}"#
+            );
+            let problems = Config::parse(json.as_bytes()).unwrap_err().to_string();
+            assert!(problems.contains("session_header"), "{problems}");
+        }
+    }
+
+    #[test]
+    fn a_post_with_json_that_passes_is_told_by_the_shape_of_its_path() {
+        let shape = |headers: &[(&str, &str)]| read(headers, false).passed_shape;
+        let json = ("content-type", "application/json; charset=utf-8");
+        assert_eq!(
+            shape(&[(":path", "/llm/v3/ask?q=1"), json]).as_deref(),
+            Some("/llm/v3/ask")
+        );
+        assert_eq!(shape(&[(":path", "/v1/chat/completions"), json]), None);
+        assert_eq!(shape(&[(":path", "/tokenize"), json]), None);
+        assert_eq!(shape(&[(":path", "/ask")]), None);
+        assert_eq!(shape(&[(":path", "/ask"), (":method", "PUT"), json]), None);
+        assert_eq!(shape(&[(":path", "/ask"), ("upgrade", "h2c"), json]), None);
+        assert_eq!(read(&[(":path", "/ask"), json], true).passed_shape, None);
     }
 
     #[test]

@@ -15,8 +15,11 @@ pub(crate) enum Shape {
 pub(crate) struct Route {
     /// The shape of the body.
     pub(crate) shape: Shape,
-    /// The model, where the path has it: `/models/{model}/generate`, `/models/{model}/versions/{version}/infer`.
+    /// The model, where the path has it: `/models/{model}/generate`, `/models/{model}/versions/{version}/infer`,
+    /// `/models/{model}:generateContent`.
     pub(crate) model: Option<Vec<u8>>,
+    /// The deployment, as Azure names it: `/deployments/{name}/chat/completions`. It stands for the model where nothing else names one.
+    pub(crate) deployment: Option<Vec<u8>>,
     /// Whether the answer is streamed, where the path says so; absent: the body does.
     pub(crate) streams: Option<bool>,
 }
@@ -25,11 +28,29 @@ impl Route {
     /// Of a path without its query.
     pub(crate) fn of(path: &[u8]) -> Self {
         let mut from_end = path.rsplit(|byte| *byte == b'/');
-        let (shape, streams) = match from_end.next() {
+        let last = from_end.next().unwrap_or_default();
+        if let Some(colon) = last.iter().position(|byte| *byte == b':') {
+            let (model, action) = last.split_at_checked(colon).unwrap_or_default();
+            return Self {
+                model: kept(model, from_end.next() == Some(b"models")),
+                streams: match action {
+                    b":generateContent" => Some(false),
+                    b":streamGenerateContent" => Some(true),
+                    _ => None,
+                },
+                ..Self::default()
+            };
+        }
+        let (shape, streams) = match Some(last) {
             Some(b"infer") => (Shape::Tensors, Some(false)),
             Some(b"generate_stream") => (Shape::Fields, Some(true)),
             Some(b"generate") => (Shape::Fields, None),
-            _ => return Self::default(),
+            _ => {
+                return Self {
+                    deployment: deployment(path),
+                    ..Self::default()
+                };
+            }
         };
         let mut model = from_end.next();
         let mut before = from_end.next();
@@ -37,15 +58,26 @@ impl Route {
             model = from_end.next();
             before = from_end.next();
         }
-        let is_plain = |name: &&[u8]| !name.is_empty() && !name.contains(&b'%');
         Self {
             shape,
-            model: model
-                .filter(|name| before == Some(b"models") && is_plain(name))
-                .map(<[u8]>::to_vec),
+            model: model.and_then(|name| kept(name, before == Some(b"models"))),
             streams,
+            deployment: None,
         }
     }
+}
+
+/// A name where one stands; what is escaped in it is not resolved, so that it counts as absent.
+fn kept(name: &[u8], is_there: bool) -> Option<Vec<u8>> {
+    let is_plain = !name.is_empty() && !name.contains(&b'%');
+    (is_there && is_plain).then(|| name.to_vec())
+}
+
+fn deployment(path: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = path.split(|byte| *byte == b'/');
+    parts.find(|part| *part == b"deployments")?;
+    let name = parts.next()?;
+    kept(name, parts.next().is_some())
 }
 
 #[cfg(test)]
@@ -69,14 +101,50 @@ mod tests {
             ("/generate_stream", Shape::Fields, None, Some(true)),
             ("/inference/v1/generate", Shape::Fields, None, None),
             ("/v1/models/m/chat/completions", Shape::Fields, None, None),
+            (
+                "/v1beta/models/g-2:streamGenerateContent",
+                Shape::Fields,
+                Some("g-2"),
+                Some(true),
+            ),
+            (
+                "/v1/projects/p/models/g:generateContent",
+                Shape::Fields,
+                Some("g"),
+                Some(false),
+            ),
+            (
+                "/v1/tuned/g:generateContent",
+                Shape::Fields,
+                None,
+                Some(false),
+            ),
+            ("/models/:generateContent", Shape::Fields, None, Some(false)),
             ("", Shape::Fields, None, None),
         ] {
             let expected = Route {
                 shape,
                 model: model.map(Into::into),
                 streams,
+                deployment: None,
             };
             assert_eq!(Route::of(path.as_bytes()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn azure_names_a_deployment_in_the_path() {
+        for (path, deployment) in [
+            ("/openai/deployments/d/chat/completions", Some("d")),
+            ("/team/openai/deployments/d-1/embeddings", Some("d-1")),
+            ("/openai/deployments/a%2Fb/chat/completions", None),
+            ("/openai/deployments//chat/completions", None),
+            ("/openai/deployments/d", None),
+            ("/v1/chat/completions", None),
+        ] {
+            let route = Route::of(path.as_bytes());
+            let name = deployment.map(|name: &str| name.as_bytes().to_vec());
+            assert_eq!((route.model, route.deployment), (None, name), "{path}");
         }
     }
 }

@@ -16,6 +16,7 @@ fn head() -> Head {
         pools: crate::config::PoolSet::one(0),
         mode: None,
         routed: false,
+        passed_shape: None,
         explain: true,
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use trimtab_aggregator::config::not_yaml;
 use trimtab_aggregator::discovery;
 
-use super::destination;
+use super::{destination, rewrite};
 
 /// One configuration within a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,6 +83,7 @@ fn check_document(document: &Value, text: &str) -> Vec<Finding> {
         finding
             .problems
             .extend(unknown_cluster(settings, &clusters));
+        finding.problems.extend(rewrite::unseen(settings, document));
         if !clusters.is_empty()
             && let Some(unread) = destination::unread(settings, document)
         {
