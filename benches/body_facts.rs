@@ -115,6 +115,7 @@ fn table() -> Table {
         heat: None,
         moved: None,
         probes: vec![],
+        held: vec![],
     }
 }
 

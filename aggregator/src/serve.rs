@@ -85,7 +85,8 @@ async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body:
     match news(&shared, pool, report.have, wait).await {
         Some(published) => {
             pool.metrics.syncs.count("table");
-            let mut response = protobuf(&published);
+            let bytes = pool.bytes_for(&published, report.have);
+            let mut response = protobuf(&bytes, published.at);
             if let Some(sequence) = published.included.get(&report.proxy) {
                 let headers = response.headers_mut();
                 headers.insert(REPORT, HeaderValue::from(*sequence));
@@ -218,7 +219,7 @@ async fn table(
         view.predictions = pool.metrics.seen.predictions();
         axum::Json(view).into_response()
     } else {
-        protobuf(&published)
+        protobuf(&published.bytes, published.at)
     }
 }
 
@@ -239,13 +240,13 @@ fn age_ms(at: Instant) -> u32 {
     u32::try_from(at.elapsed().as_millis()).unwrap_or(u32::MAX)
 }
 
-fn protobuf(published: &Published) -> Response {
-    let age_ms = age_ms(published.at);
+fn protobuf(bytes: &Bytes, at: Instant) -> Response {
+    let age_ms = age_ms(at);
     // A waiting proxy gets the shared bytes; one that comes late gets its own copy, which says how late.
     let bytes = if age_ms == 0 {
-        published.bytes.clone()
+        bytes.clone()
     } else {
-        Bytes::from(trimtab_loadtable::with_age(&published.bytes, age_ms))
+        Bytes::from(trimtab_loadtable::with_age(bytes, age_ms))
     };
     ([(CONTENT_TYPE, PROTOBUF)], bytes).into_response()
 }

@@ -6,7 +6,7 @@ use crate::heard::Heard;
 use crate::metrics::PoolMetrics;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -27,6 +27,8 @@ pub(crate) struct Published {
     pub(crate) at: Instant,
     /// By proxy, the sequence of its newest report that the table has taken in.
     pub(crate) included: HashMap<u64, u64>,
+    /// The same table for proxies that have none of this aggregator, encoded when the first of them asks.
+    first: OnceLock<Bytes>,
 }
 
 /// One pool.
@@ -158,6 +160,22 @@ impl PoolState {
         self.published.borrow().clone()
     }
 
+    /// The bytes of a table for a proxy that has `have`: the first one that it gets says all that endpoints are known to keep.
+    pub(crate) fn bytes_for(&self, published: &Published, have: Option<Version>) -> Bytes {
+        if have.is_some_and(|have| have.epoch == published.version.epoch) {
+            return published.bytes.clone();
+        }
+        let encode = || {
+            let first = self.lock().estimate.first(&published.table);
+            Bytes::from(first.encode())
+        };
+        let first = published.first.get_or_init(encode);
+        match first.len() <= limits::TABLE_BYTES {
+            true => first.clone(),
+            false => published.bytes.clone(),
+        }
+    }
+
     /// What keeps the pool from being ready, in words; `None` when nothing does.
     pub(crate) fn missing(&self) -> Option<String> {
         let inner = self.lock();
@@ -264,6 +282,7 @@ impl PoolState {
             table,
             at: Instant::now(),
             included,
+            first: OnceLock::new(),
         };
         self.published.send_replace(Some(Arc::new(published)));
         outcome

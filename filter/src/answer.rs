@@ -9,9 +9,11 @@
 
 mod event;
 mod lines;
+mod name;
 
 use event::Event;
 use lines::Lines;
+pub(crate) use name::{Found, Naming};
 
 /// So much of an answer is looked at; whatever comes then is content. A response that was created repeats its instructions and tools.
 const MAX_BYTES: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! The exchange with the other workers, through shared data. Runs on ticks and answers; on a request only when it brings so much prefill
 //! that the others should know at once, and then at most each 10 ms.
 
+use trimtab_loadtable::Table;
 use trimtab_pick::Millis;
 
 use crate::host::{self, HostError, Over};
@@ -81,6 +82,9 @@ pub(crate) fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), 
     let Some(stored) = StoredTable::decode(&stored.value) else {
         return Ok(());
     };
+    if worker.has_none_of(stamp.epoch) {
+        learn_first(root, worker, stamp)?;
+    }
     // Checked again although its writer has checked it: it may have been another version of this filter.
     match table::accept(stored.bytes, &root.pool, have) {
         Ok(table) => worker.adopt(
@@ -93,6 +97,16 @@ pub(crate) fn take_shared_table(root: &Root, worker: &mut Worker) -> Result<(), 
         Err(refusal) => worker
             .metrics
             .count(Counter::TableRefusals, refusal.label()),
+    }
+    Ok(())
+}
+
+/// Takes in what the aggregator's first table said that later ones do not repeat.
+fn learn_first(root: &Root, worker: &mut Worker, stamp: Stamp) -> Result<(), HostError> {
+    let stored = host::shared(&root.keys.first)?;
+    let first = stored.and_then(|stored| Table::decode(&stored.value).ok());
+    if let Some(first) = first.filter(|first| first.version.epoch == stamp.epoch) {
+        worker.learn_held(&first, millis(stamp.arrived_ns));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod encoding;
 mod hash;
 mod head;
 pub(crate) mod json;
+mod kept;
 mod keys;
 mod media;
 mod message;
@@ -30,6 +31,7 @@ pub(crate) use body::{Body, BodyFacts, Ending, Length, Rest};
 pub(crate) use cookie::SessionCookie;
 pub(crate) use hash::{Digest, HashKey, Purpose};
 pub(crate) use head::{Head, Plan, path_of};
+pub(crate) use keys::{Names, meaning};
 pub(crate) use path::Route;
 pub(crate) use word::Word;
 
@@ -46,7 +48,14 @@ pub(crate) fn request(
         .map(|name| Digest::of(Purpose::Session, name));
     let history_tokens = body.map_or(0, |body| body.history_tokens);
     Request {
-        prompt_tokens: body.and_then(|body| body.prompt_tokens).map(saturating),
+        held: head
+            .held
+            .or_else(|| body.and_then(|body| body.held))
+            .map(|digest| key.seal(digest)),
+        prompt_tokens: match head.is_prompt {
+            true => body.and_then(|body| body.prompt_tokens).map(saturating),
+            false => Some(0),
+        },
         prefix: body
             .and_then(|body| body.beginning)
             .map(|beginning| Prefix {
@@ -58,6 +67,7 @@ pub(crate) fn request(
         conversation: session
             .or_else(|| body.and_then(|body| body.conversation))
             .map(|digest| Conversation {
+                is_named: session.is_some() || body.is_some_and(|body| body.is_named),
                 key: key.seal(digest),
                 history_tokens: saturating(history_tokens),
             }),

@@ -92,7 +92,10 @@ impl HttpFilter {
             probing::take(root, worker, mode);
             worker.place(now, &decider.config, mode, head, body)
         };
-        let placed = root.with(place).unwrap_or_default();
+        let mut placed = root.with(place).unwrap_or_default();
+        if let Some(placement) = &mut placed.placement {
+            placement.makes = head.makes;
+        }
         let hosts = placed.placement.as_ref().map_or("", |placement| {
             if placement.observed {
                 ""

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use trimtab_loadtable::ErrorKind;
 use trimtab_pick::{Booking, Millis, Outcome};
 
-use crate::answer::{Begun, Waiting};
+use crate::answer::{Begun, Found, Naming, Waiting};
 use crate::destination;
 use crate::exchange::{self, millis};
 use crate::explain::Went;
@@ -46,6 +46,8 @@ pub(crate) struct InFlight {
     first_byte_ms: Option<u32>,
     /// Absent: the content of the answer has begun.
     waiting: Option<Waiting>,
+    /// The answer names something that its server keeps, and the name has not come; absent: it does not, or it has.
+    naming: Option<Box<Naming>>,
     /// The proxy was asked what became of it.
     asked: bool,
     answer_bytes: usize,
@@ -81,6 +83,7 @@ impl InFlight {
             placed_at: now,
             first_byte_ms: None,
             waiting: Some(Waiting::new(placement.streams)),
+            naming: placement.makes.then(|| Box::new(Naming::new())),
             asked: false,
             answer_bytes: 0,
             complete: false,
@@ -113,7 +116,8 @@ impl InFlight {
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) {
         self.complete = end_of_stream;
         let is_probe = self.sent.as_ref().is_some_and(Sent::is_probe);
-        if self.root.watch.samples(self.now()) || is_probe || self.observed.is_some() {
+        let must_ask = is_probe || self.naming.is_some() || self.observed.is_some();
+        if self.root.watch.samples(self.now()) || must_ask {
             // The proxy's own `response.code` is known only when the headers have passed all filters.
             let status = self.header(":status");
             self.ask(status.and_then(|status| outcome::status(&status)), true);
@@ -141,6 +145,27 @@ impl InFlight {
         }
         if self.answer_bytes >= SHORT_ANSWER_BYTES {
             self.see_first_byte();
+        }
+        self.look_for_name(bytes);
+    }
+
+    /// Looks for the name of what the server keeps in a part of so many bytes, and lets the others know of it.
+    fn look_for_name(&mut self, bytes: usize) {
+        let Some(naming) = self.naming.as_mut().filter(|_| bytes > 0) else {
+            return;
+        };
+        let piece = host::buffer(Buffer::HttpResponseBody, 0, bytes.min(PIECE_BYTES));
+        let piece = self.root.checked(piece).flatten().unwrap_or_default();
+        let Some(found) = naming.feed(&piece) else {
+            return;
+        };
+        self.naming = None;
+        if let (Found::Name(name), Some(sent)) = (found, &self.sent) {
+            let (root, now) = (&self.root, self.now());
+            root.with(|worker| {
+                worker.on_held(now, sent, name);
+                exchange::on_news(root, worker);
+            });
         }
     }
 

@@ -1,5 +1,5 @@
-//! What is told once and not as a total: requests per shared beginning of prompts, conversations that went elsewhere, and what was seen
-//! at endpoints.
+//! What is told once and not as a total: requests per shared beginning of prompts, conversations that went elsewhere, what endpoints keep,
+//! and what was seen at them.
 //!
 //! A worker writes its lists with every report under a number of their own, the same lists until the leader says that it has taken
 //! them; what comes in between waits in the worker. So nothing is lost when a report is written over before it was read, and nothing
@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, Seen, limits};
+use trimtab_loadtable::{Moved, PrefixCount, Report, Seen, limits};
 use trimtab_pick::EndpointId;
 
 /// Beginnings that the leader counts before it keeps those with the most requests; bounds its memory.
@@ -30,6 +30,8 @@ pub(crate) struct Lists<E> {
     pub(crate) prefixes: BTreeMap<u64, u32>,
     /// Conversations and where they went.
     pub(crate) moved: BTreeMap<u64, E>,
+    /// What endpoints have begun to keep.
+    pub(crate) held: BTreeMap<u64, E>,
     /// What was seen at endpoints; in reports it stands in their rows.
     pub(crate) seen: Vec<(E, Vec<Seen>)>,
 }
@@ -39,6 +41,7 @@ impl<E> Default for Lists<E> {
         Self {
             prefixes: BTreeMap::new(),
             moved: BTreeMap::new(),
+            held: BTreeMap::new(),
             seen: Vec::new(),
         }
     }
@@ -46,7 +49,8 @@ impl<E> Default for Lists<E> {
 
 impl<E> Lists<E> {
     fn is_empty(&self) -> bool {
-        self.prefixes.is_empty() && self.moved.is_empty() && self.seen.is_empty()
+        let no_places = self.moved.is_empty() && self.held.is_empty();
+        self.prefixes.is_empty() && no_places && self.seen.is_empty()
     }
 
     /// The counts as a report has them.
@@ -65,15 +69,27 @@ impl<E> Lists<E> {
 
     /// The conversations as a report has them. `row`: an endpoint's place in the report, if it is there.
     pub(crate) fn moved(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
-        let moved = |(key, endpoint): (&u64, &E)| {
-            Some(Moved {
-                key: *key,
-                endpoint: u16::try_from(row(endpoint)?).ok()?,
-            })
-        };
-        let all = self.moved.iter().filter_map(moved);
-        all.take(limits::MOVED).collect()
+        places(&self.moved, row, limits::MOVED)
     }
+
+    /// The same of what endpoints keep.
+    pub(crate) fn held(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
+        places(&self.held, row, limits::REPORTED_HELD)
+    }
+}
+
+fn places<E>(
+    list: &BTreeMap<u64, E>,
+    row: impl Fn(&E) -> Option<usize>,
+    most: usize,
+) -> Vec<Moved> {
+    let place = |(key, endpoint): (&u64, &E)| {
+        Some(Moved {
+            key: *key,
+            endpoint: u16::try_from(row(endpoint)?).ok()?,
+        })
+    };
+    list.iter().filter_map(place).take(most).collect()
 }
 
 impl Outbox {
@@ -98,19 +114,17 @@ impl Outbox {
     }
 
     /// The number of the lists to write now, and the lists. `taken`: the number that the leader took last. `new`: what was not told yet,
-    /// conversations and what was seen.
+    /// but for the counts.
     pub(crate) fn show(
         &mut self,
         taken: u64,
-        new: impl FnOnce() -> (BTreeMap<u64, EndpointId>, Vec<(EndpointId, Vec<Seen>)>),
+        new: impl FnOnce() -> Lists<EndpointId>,
     ) -> (u64, &Lists<EndpointId>) {
         self.more = self.waits() && taken < self.number;
         if !self.more {
-            let (moved, seen) = new();
             self.shown = Lists {
                 prefixes: std::mem::take(&mut self.counts),
-                moved,
-                seen,
+                ..new()
             };
             self.number = self.number.saturating_add(u64::from(self.waits()));
         }
@@ -120,13 +134,8 @@ impl Outbox {
 
 impl Lists<String> {
     /// Adds one worker's lists, as its report has them.
-    pub(crate) fn add(
-        &mut self,
-        prefixes: &[PrefixCount],
-        moved: &[Moved],
-        endpoints: &[EndpointReport],
-    ) {
-        for prefix in prefixes {
+    pub(crate) fn add(&mut self, report: &Report) {
+        for prefix in &report.prefixes {
             let full = self.prefixes.len() >= MERGED_PREFIXES;
             match self.prefixes.get_mut(&prefix.key) {
                 Some(count) => *count = count.saturating_add(prefix.count),
@@ -134,10 +143,15 @@ impl Lists<String> {
                 None => _ = self.prefixes.insert(prefix.key, prefix.count),
             }
         }
-        for moved in moved {
-            let row = endpoints.get(usize::from(moved.endpoint));
-            if let Some(row) = row.filter(|_| self.moved.len() < limits::MOVED) {
-                self.moved.insert(moved.key, row.address.clone());
+        for (all, new, most) in [
+            (&mut self.moved, &report.moved, limits::MOVED),
+            (&mut self.held, &report.held, limits::REPORTED_HELD),
+        ] {
+            for place in new {
+                let row = report.endpoints.get(usize::from(place.endpoint));
+                if let Some(row) = row.filter(|_| all.len() < most) {
+                    all.insert(place.key, row.address.clone());
+                }
             }
         }
     }
@@ -146,6 +160,7 @@ impl Lists<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trimtab_loadtable::EndpointReport;
 
     fn told(outbox: &mut Outbox, taken: u64, moved: &[(u64, u64)]) -> (u64, u32, usize) {
         let moved = || {
@@ -154,7 +169,10 @@ mod tests {
                 .map(|(key, endpoint)| (*key, EndpointId(*endpoint)))
                 .collect()
         };
-        let (number, lists) = outbox.show(taken, || (moved(), Vec::new()));
+        let (number, lists) = outbox.show(taken, || Lists {
+            moved: moved(),
+            ..Lists::default()
+        });
         let requests = lists.prefixes().iter().map(|prefix| prefix.count).sum();
         (number, requests, lists.moved.len())
     }
@@ -204,15 +222,22 @@ mod tests {
                 address: "10.0.0.1:80".into(),
                 ..EndpointReport::default()
             }];
-            lists.add(&prefixes, &moved, &endpoints);
-            lists.add(
-                &[],
-                &[Moved {
-                    key: 0,
-                    endpoint: 9,
-                }],
-                &endpoints,
-            );
+            lists.add(&Report {
+                prefixes,
+                held: moved.clone(),
+                moved,
+                endpoints: endpoints.to_vec(),
+                ..Report::default()
+            });
+            let nowhere = Moved {
+                key: 0,
+                endpoint: 9,
+            };
+            lists.add(&Report {
+                moved: vec![nowhere],
+                held: vec![nowhere],
+                ..Report::default()
+            });
         }
         assert!(lists.prefixes.len() <= MERGED_PREFIXES);
         let told = lists.prefixes();
@@ -220,5 +245,6 @@ mod tests {
         assert!(told.iter().filter(|prefix| prefix.count == 2).count() >= 20);
         assert_eq!(lists.moved(|_| Some(0)).len(), limits::MOVED);
         assert_eq!(lists.moved(|_| None), []);
+        assert_eq!(lists.held(|_| Some(0)).len(), limits::REPORTED_HELD);
     }
 }

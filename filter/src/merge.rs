@@ -55,6 +55,11 @@ pub(crate) fn merged_report(
     let endpoints = tally::merge(written.into_iter().flat_map(|own| own.report.endpoints));
     let in_flight = endpoints.iter().map(|row| u64::from(row.in_flight)).sum();
     worker.metrics.set(Gauge::InFlight, in_flight);
+    let row = |address: &String| {
+        endpoints
+            .binary_search_by(|row| row.address.cmp(address))
+            .ok()
+    };
     Ok(Report {
         pool: root.pool.to_string(),
         proxy: lease.proxy,
@@ -64,11 +69,8 @@ pub(crate) fn merged_report(
         workers,
         decided,
         prefixes: lists.prefixes(),
-        moved: lists.moved(|address| {
-            endpoints
-                .binary_search_by(|row| row.address.cmp(address))
-                .ok()
-        }),
+        moved: lists.moved(row),
+        held: lists.held(row),
         endpoints,
     })
 }
@@ -130,8 +132,7 @@ fn take_lists(root: &Root, written: &mut [Written]) -> Result<Lists<String>, Hos
         // Another worker, which had the lease until now, may have taken newer ones than those that were read here.
         numbers.push((own.worker, own.lists.max(last)));
         if own.lists > last {
-            let report = &own.report;
-            lists.add(&report.prefixes, &report.moved, &report.endpoints);
+            lists.add(&own.report);
         } else {
             own.forget_seen();
         }

@@ -24,6 +24,8 @@ pub(crate) struct Placement {
     pub(crate) booking: Booking,
     /// Its answer is known to be streamed.
     pub(crate) streams: bool,
+    /// Its answer names something that its server keeps from now on.
+    pub(crate) makes: bool,
     /// The request is not placed: the proxy chooses, and this is what would have been done.
     pub(crate) observed: bool,
     pub(crate) endpoint: EndpointId,
@@ -61,6 +63,7 @@ impl Placement {
             hosts: hosts.join(","),
             booking: decision.booking,
             streams,
+            makes: false,
             observed,
             endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
             address: first.into(),

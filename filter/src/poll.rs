@@ -206,6 +206,7 @@ fn take_answer(
                 sequence: table.version.sequence,
                 arrived_ns: now_ns,
             };
+            let is_first = worker.has_none_of(table.version.epoch) && !table.held.is_empty();
             let included = included(worker);
             let stored = StoredTable::encode(now_ns, &included, &bytes);
             let own = included
@@ -215,6 +216,9 @@ fn take_answer(
             worker.sync.on_answered();
             worker.metrics.count(Counter::Syncs, "table");
             root.on_good_sync();
+            if is_first {
+                host::set_shared(&root.keys.first, &bytes, Over::Anything)?;
+            }
             host::set_shared(&root.keys.table, &stored, Over::Anything)?;
             host::set_shared(&root.keys.stamp, &stamp.encode(), Over::Anything)?;
             root.seen_stamp.set(Some(stamp));

@@ -1,11 +1,9 @@
 //! A worker's own report: its totals and lists at one moment, under a number that counts up.
 
-use std::collections::BTreeMap;
-
 use trimtab_loadtable::Report;
-use trimtab_pick::{Booking, Picker, Sends};
+use trimtab_pick::{Booking, EndpointId, Picker, Sends};
 
-use crate::lists::Outbox;
+use crate::lists::{Lists, Outbox};
 use crate::marks::Marks;
 use crate::tally::Tally;
 
@@ -56,9 +54,13 @@ impl Reporter {
         self.number = self.number.saturating_add(1);
         self.sends.push(self.number, picker.sends());
         let (lists_number, lists) = self.outbox.show(taken, || {
-            let mut moved = BTreeMap::new();
-            picker.take_moved(|key, endpoint| _ = moved.insert(key, endpoint));
-            (moved, tally.take_seen())
+            let mut new = Lists {
+                seen: tally.take_seen(),
+                ..Lists::default()
+            };
+            picker.take_moved(|key, endpoint| _ = new.moved.insert(key, endpoint));
+            picker.take_held(|key, endpoint| _ = new.held.insert(key, endpoint));
+            new
         });
         let mut endpoints = tally.take();
         for (endpoint, seen) in &lists.seen {
@@ -71,12 +73,13 @@ impl Reporter {
                 row.seen.clone_from(seen);
             }
         }
-        let moved = lists.moved(|endpoint| {
+        let row = |endpoint: &EndpointId| {
             let address = tally.address(*endpoint)?;
             endpoints
                 .binary_search_by(|row| row.address.as_str().cmp(address))
                 .ok()
-        });
+        };
+        let (moved, held) = (lists.moved(row), lists.held(row));
         let report = Report {
             pool: pool.to_owned(),
             proxy: me,
@@ -85,6 +88,7 @@ impl Reporter {
             decided: tally.decided,
             prefixes: lists.prefixes(),
             moved,
+            held,
             endpoints,
             ..Report::default()
         };

@@ -16,6 +16,8 @@ pub(crate) struct Keys {
     pub(crate) taken: String,
     /// Numbers of all workers.
     pub(crate) workers: String,
+    /// The bytes of the first table of its aggregator, which says what endpoints are known to keep.
+    pub(crate) first: String,
     /// The probe that a worker has taken last: [`Probed`].
     pub(crate) probed: String,
     /// How many workers there have been.
@@ -33,6 +35,7 @@ impl Keys {
             table: key("table"),
             taken: key("taken"),
             workers: key("workers"),
+            first: key("first"),
             probed: key("probed"),
             count: key("count"),
             // The second form: with the memory.

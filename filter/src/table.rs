@@ -130,6 +130,7 @@ pub(crate) mod tests {
             heat: None,
             moved: None,
             probes: vec![],
+            held: vec![],
         }
     }
 

@@ -7,7 +7,7 @@ use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reaso
 
 use crate::config::{Config, Mode};
 use crate::explain::Explanation;
-use crate::facts::{self, BodyFacts, Head};
+use crate::facts::{self, BodyFacts, Digest, Head};
 use crate::marks::Marks;
 use crate::metrics::{Counter, Metrics};
 use crate::news::News;
@@ -107,9 +107,29 @@ impl Worker {
                 self.picker.on_told(arrived_at, moved.key, row.id);
             }
         }
+        let epoch = loaded.table.version.epoch;
+        if self.version().is_some_and(|before| before.epoch != epoch) {
+            self.picker.tell_held_again();
+        }
+        self.learn_held(&loaded.table, arrived_at);
         let reported = report.and_then(|number| self.reporter.sends(number));
         self.picker.on_table(snapshot, reported);
         self.loaded = Some(loaded);
+    }
+
+    /// Whether it has no table of that aggregator yet.
+    pub(crate) fn has_none_of(&self, epoch: u64) -> bool {
+        self.version().is_none_or(|have| have.epoch != epoch)
+    }
+
+    /// Takes in what a table says of what endpoints keep.
+    pub(crate) fn learn_held(&mut self, table: &Table, arrived_at: Millis) {
+        for held in &table.held {
+            if let Some(row) = table.endpoints.get(usize::from(held.endpoint)) {
+                let id = trimtab_loadtable::endpoint_id(&table.placement_key, &row.address);
+                self.picker.on_told_held(arrived_at, held.key, id);
+            }
+        }
     }
 
     /// Whether the table asks some proxy to try an endpoint out.
@@ -308,6 +328,14 @@ impl Worker {
         let is_out = self.picker.on_outcome(now, &mut sent.ticket, outcome);
         if let Some(kind) = outcome::kind(outcome).filter(|_| is_out) {
             self.metrics.count(Counter::Ejections, kind.as_str());
+        }
+    }
+
+    /// The server that the request went to keeps something of that name.
+    pub(crate) fn on_held(&mut self, now: Millis, sent: &Sent, name: Digest) {
+        if let Some(loaded) = &self.loaded {
+            let key = loaded.key.seal(name);
+            self.picker.on_held(now, key, sent.ticket.endpoint());
         }
     }
 

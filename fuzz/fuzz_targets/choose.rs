@@ -116,6 +116,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                 adapter,
             } => {
                 let request = Request {
+                    held: None,
                     prompt_tokens: prompt,
                     prefix: prefix.map(|(key, tokens, blocks)| Prefix {
                         key,
@@ -124,6 +125,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                         blocks,
                     }),
                     conversation: conversation.map(|(key, history_tokens)| Conversation {
+ is_named: false,
                         key,
                         history_tokens,
                     }),

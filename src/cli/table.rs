@@ -1,5 +1,6 @@
 //! `trimtab table`: a load table for people.
 
+mod doubts;
 mod source;
 
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use trimtab_loadtable::json::{PredictionsView, TableView};
-use trimtab_loadtable::{Doubt, Endpoint, Role, State, Table, limits};
+use trimtab_loadtable::{Endpoint, Role, State, Table, limits};
 
 use super::fetch;
 use super::pools::{only_pool, pools};
@@ -198,20 +199,8 @@ fn render(table: &Table, predictions: Option<PredictionsView>) -> String {
         });
         let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-    for (endpoint, doubt) in doubts(table) {
-        let (address, doubt, means) = (&endpoint.address, doubt.as_str(), doubt.explanation());
-        let _ = write!(out, "\n{address} is {doubt}: {means}\n");
-    }
+    out.push_str(&doubts::lines(table));
     out
-}
-
-/// The endpoints that are listed as any other and get no requests, and why.
-fn doubts(table: &Table) -> impl Iterator<Item = (&Endpoint, Doubt)> {
-    let doubted = |endpoint| -> Option<(&Endpoint, Doubt)> {
-        let endpoint: &Endpoint = endpoint;
-        Some((endpoint, endpoint.doubt?))
-    };
-    table.endpoints.iter().filter_map(doubted)
 }
 
 fn row(table: &Table, endpoint: &Endpoint) -> [String; 12] {
@@ -262,7 +251,7 @@ fn decimal(value: Option<f32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trimtab_loadtable::{Class, Demand, Version};
+    use trimtab_loadtable::{Class, Demand, Doubt, Version};
 
     fn table() -> Table {
         let endpoint = |address: &str| Endpoint {
@@ -290,6 +279,7 @@ mod tests {
             heat: None,
             moved: None,
             probes: vec![],
+            held: vec![],
             endpoints: vec![
                 Endpoint {
                     class: Some(0),

@@ -22,6 +22,7 @@ mod health;
 mod idle;
 mod in_flight;
 mod joining;
+mod kept;
 mod leaving;
 mod placement;
 mod protocol;

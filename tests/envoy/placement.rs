@@ -49,7 +49,7 @@ async fn the_next_of_the_list_gets_the_request_when_the_first_cannot_be_reached(
     let big = "word ".repeat(20_000);
     for n in 0..10 {
         let prompt = if n % 2 == 0 { "short" } else { big.as_str() };
-        let body = crate::support::client::chat_body(prompt);
+        let body = chat_body(prompt);
         post(
             stage.address,
             "/v1/chat/completions",

@@ -81,6 +81,7 @@ pub(crate) fn table_with(sequence: u64, waits_ms: &[u32]) -> Table {
         heat: None,
         moved: None,
         probes: vec![],
+        held: vec![],
     }
 }
 

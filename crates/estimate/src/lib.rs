@@ -28,6 +28,7 @@ mod endpoint;
 mod fit;
 mod found;
 mod heat;
+mod held;
 mod interval;
 mod means;
 mod memory;

@@ -5,6 +5,7 @@ use crate::config::{EndpointSpec, PoolConfig};
 use crate::endpoint::Endpoint;
 use crate::found;
 use crate::heat::Heat;
+use crate::held::Held;
 use crate::means::Means;
 use crate::moved::MovedList;
 use crate::own_speed::{self, OwnSpeed};
@@ -52,6 +53,7 @@ pub struct Pool {
     heat: Heat,
     moved: MovedList,
     probes: Probes,
+    held: Held,
 }
 
 impl Pool {
@@ -70,6 +72,7 @@ impl Pool {
             heat: Heat::default(),
             moved: MovedList::default(),
             probes: Probes::default(),
+            held: Held::default(),
         }
     }
 
@@ -172,7 +175,9 @@ impl Pool {
     /// # Errors
     /// [`Refusal`]; nothing changed.
     pub fn on_report(&mut self, now: Duration, report: &Report) -> Result<Accepted, Refusal> {
-        if self.admit(now, report)? == Turn::Late {
+        let turn = self.admit(now, report)?;
+        self.on_held(report);
+        if turn == Turn::Late {
             self.on_late(now, report);
             return Ok(Accepted::Late);
         }
@@ -218,11 +223,36 @@ impl Pool {
                 urgent |= classes.contains_key(&endpoint.spec.class)
                     && more >= URGENT_PREFILL_S * prior.prefill_tokens_per_s;
             });
-        Ok(if urgent {
+        Ok(if urgent || !report.held.is_empty() {
             Accepted::Urgent
         } else {
             Accepted::Newest
         })
+    }
+
+    /// The client of a request for it, which comes next, may come by another proxy.
+    fn on_held(&mut self, report: &Report) {
+        for held in &report.held {
+            let row = report.endpoints.get(usize::from(held.endpoint));
+            let endpoint = row.and_then(|row| self.endpoints.get(&row.address));
+            if let Some(endpoint) = endpoint {
+                self.held.add(held.key, endpoint.id, self.sequence);
+            }
+        }
+    }
+
+    /// `table`, this pool's newest, as the first table of a proxy: with all that endpoints are known to keep. O(endpoints).
+    #[must_use]
+    pub fn first(&self, table: &Table) -> Table {
+        let row = |endpoint: &trimtab_loadtable::Endpoint| {
+            Some(self.endpoints.get(&endpoint.address)?.id)
+        };
+        let places = table.endpoints.iter().zip(0..);
+        let places = places.filter_map(|(endpoint, place)| Some((row(endpoint)?, place)));
+        Table {
+            held: self.held.all(&places.collect()),
+            ..table.clone()
+        }
     }
 
     /// A later report, in which these requests were counted, has overtaken this one.
@@ -264,6 +294,7 @@ impl Pool {
         self.reports.expire(now, self.config.report_ttl);
         self.sequence = self.sequence.saturating_add(1);
         self.moved.expire(self.sequence);
+        self.held.expire(self.sequence);
         let version = Version {
             epoch: self.config.epoch,
             sequence: self.sequence,
@@ -296,6 +327,7 @@ impl Pool {
             heat: &self.heat,
             moved: &self.moved,
             probes: &self.probes,
+            held: &self.held,
         }
         .table(version);
         self.settle(now, &table);

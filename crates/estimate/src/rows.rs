@@ -4,6 +4,7 @@ use crate::config::PoolConfig;
 use crate::cost;
 use crate::endpoint::Endpoint;
 use crate::heat::Heat;
+use crate::held::Held;
 use crate::means::Means;
 use crate::memory;
 use crate::moved::MovedList;
@@ -64,6 +65,7 @@ pub(crate) struct Build<'a> {
     pub(crate) heat: &'a Heat,
     pub(crate) moved: &'a MovedList,
     pub(crate) probes: &'a Probes,
+    pub(crate) held: &'a Held,
 }
 
 impl<'a> Build<'a> {
@@ -97,6 +99,7 @@ impl<'a> Build<'a> {
             heat: heard.map(|_| self.heat.list(self.endpoints.len())),
             moved: heard.map(|_| self.moved.list(&places)),
             probes: self.probes.list(|id| places.get(&id).copied()),
+            held: self.held.late(&places),
         }
     }
 

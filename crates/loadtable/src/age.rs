@@ -43,6 +43,7 @@ mod tests {
             heat: None,
             moved: None,
             probes: vec![],
+            held: vec![],
         };
         for age_ms in [0, 1, 127, 128, u32::MAX] {
             let aged = Table::decode(&with_age(&table.encode(), age_ms));

@@ -62,7 +62,8 @@ impl Table {
         self.heat.as_deref().map_or(Ok(()), check_heat)?;
         let moved = self.moved.as_deref().unwrap_or_default();
         check_moved(moved, self.endpoints.len())?;
-        check_probes(&self.probes, self.endpoints.len())
+        check_probes(&self.probes, self.endpoints.len())?;
+        check_held(&self.held, limits::HELD, self.endpoints.len())
     }
 
     fn check_demand(&self) -> Result<(), DecodeError> {
@@ -188,6 +189,7 @@ impl Report {
         at_most("prefixes", self.prefixes.len(), limits::REPORTED_PREFIXES)?;
         ascending("address", &self.endpoints, |endpoint| &endpoint.address)?;
         check_moved(&self.moved, self.endpoints.len())?;
+        check_held(&self.held, limits::REPORTED_HELD, self.endpoints.len())?;
         crate::seen::check(
             self.endpoints
                 .iter()
@@ -200,6 +202,12 @@ fn check_moved(moved: &[Moved], endpoints: usize) -> Result<(), DecodeError> {
     at_most("moved", moved.len(), limits::MOVED)?;
     let rows = moved.iter().map(|moved| moved.endpoint);
     inside("moved", rows, endpoints)
+}
+
+fn check_held(held: &[Moved], limit: usize, endpoints: usize) -> Result<(), DecodeError> {
+    at_most("held", held.len(), limit)?;
+    inside("held", held.iter().map(|held| held.endpoint), endpoints)?;
+    rising("held", held, |held| held.key)
 }
 
 fn check_probes(probes: &[Probe], endpoints: usize) -> Result<(), DecodeError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-use keyed::{heat, moved, prefixes, probes};
+use keyed::{heat, held, moved, prefixes, probes};
 
 use crate::columns::{Column, read_ratio, read_strings};
 use crate::{
@@ -51,6 +51,7 @@ impl Table {
             heat: load.heat.as_ref().map(heat).transpose()?,
             moved: load.moved.as_ref().map(moved).transpose()?,
             probes: load.probes.as_ref().map_or(Ok(Vec::new()), probes)?,
+            held: held(load.held.as_ref(), limits::HELD)?,
             pool: message.pool,
         };
         table.check()?;
@@ -71,6 +72,7 @@ impl Report {
             endpoints: reported(&message)?,
             prefixes: message.prefixes.as_ref().map_or(Ok(Vec::new()), prefixes)?,
             moved: message.moved.as_ref().map_or(Ok(Vec::new()), moved)?,
+            held: held(message.held.as_ref(), limits::REPORTED_HELD)?,
             pool: message.pool,
             proxy: message.proxy,
             sequence: message.sequence,
@@ -202,7 +204,7 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
             address: address.to_owned(),
             role,
             state,
-            doubt: doubt(doubts.get(row)),
+            doubt: Doubt::of(doubts.get(row)),
             class,
             age_ms: age_ms.get(row),
             wait_ms: wait_ms.optional(row),
@@ -357,11 +359,6 @@ fn state(row: usize, bits: u8) -> Result<State, DecodeError> {
             "bits 0-1: 0 (ready), 1 (draining) or 2 (suspect)",
         )),
     }
-}
-
-/// A doubt by its number; absent: none, or one that this reader does not know.
-fn doubt(number: u8) -> Option<Doubt> {
-    Doubt::ALL.get(usize::from(number).checked_sub(1)?).copied()
 }
 
 /// A yes or no at bits `shift` and `shift + 1` of the flags.

@@ -84,6 +84,7 @@ impl Report {
                 .map(|(row, one)| row * KINDS + u32::from(one.kind))
                 .collect(),
             seen_counts: seen().map(|(_, one)| one.count).collect(),
+            held: (!self.held.is_empty()).then(|| moved(&self.held)),
         };
         message.encode_to_vec()
     }
@@ -197,6 +198,7 @@ fn load(table: &Table) -> wire::Load {
         decode_permille: write_optional(rows.iter().map(|row| row.decode_permille)),
         doubts: write_plain(rows.iter().map(|row| row.doubt.map_or(0, doubt))),
         probes: (!table.probes.is_empty()).then(|| probes(&table.probes)),
+        held: (!table.held.is_empty()).then(|| moved(&table.held)),
     }
 }
 

@@ -108,6 +108,10 @@ pub(crate) fn table() -> Table {
             endpoint: 2,
             number: 3,
         }],
+        held: vec![Moved {
+            key: 0x5555_6666_7777_8888,
+            endpoint: 0,
+        }],
     }
 }
 
@@ -173,6 +177,10 @@ pub(crate) fn report() -> Report {
         }],
         moved: vec![Moved {
             key: 0x5555_6666_7777_8888,
+            endpoint: 0,
+        }],
+        held: vec![Moved {
+            key: 0x9999_aaaa_bbbb_cccc,
             endpoint: 0,
         }],
     }

@@ -31,6 +31,7 @@
 //!     heat: None,
 //!     moved: None,
 //!     probes: vec![],
+//!     held: vec![],
 //! };
 //! let bytes = table.encode();
 //! assert_eq!(Table::decode(&bytes)?, table);

@@ -35,6 +35,10 @@ pub const WHOLE_PPM: u32 = 1_000_000;
 pub const REPORTED_PREFIXES: usize = 64;
 /// Most conversations that a table or a report says the place of.
 pub const MOVED: usize = 512;
+/// Most things kept by endpoints that a table says the place of; and a report.
+pub const HELD: usize = 16_384;
+/// See [`HELD`].
+pub const REPORTED_HELD: usize = 512;
 /// Most endpoints that are tried out at a time.
 pub const PROBES: usize = 16;
 /// Most counts of what was seen at endpoints in one report, over all of them.

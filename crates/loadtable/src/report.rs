@@ -26,6 +26,8 @@ pub struct Report {
     pub prefixes: Vec<PrefixCount>,
     /// Conversations whose newest turns went where their keys do not say, since the report before.
     pub moved: Vec<Moved>,
+    /// What endpoints have begun to keep since the report before; sorted by key, unique.
+    pub held: Vec<Moved>,
 }
 
 /// How often a shared beginning of prompts was asked for.

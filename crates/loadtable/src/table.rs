@@ -30,6 +30,9 @@ pub struct Table {
     pub moved: Option<Vec<Moved>>,
     /// Endpoints that are tried out, sorted by proxy, one each at most.
     pub probes: Vec<Probe>,
+    /// What endpoints keep for their clients, responses, conversations, files, by the keyed hashes of their names; sorted by key, unique. As reported
+    /// over the last few tables, in a proxy's first table all that is remembered.
+    pub held: Vec<Moved>,
 }
 
 /// An endpoint that a proxy sends its next request to, whatever the rest of the table says: whoever gets no requests can not show that they
@@ -44,10 +47,10 @@ pub struct Probe {
     pub number: u64,
 }
 
-/// A conversation and where it is.
+/// A conversation, or something that an endpoint keeps, and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moved {
-    /// Keyed hash of the conversation.
+    /// Keyed hash of it.
     pub key: u64,
     /// Index into [`Table::endpoints`], or into [`Report::endpoints`](crate::Report::endpoints).
     pub endpoint: u16,
@@ -198,6 +201,11 @@ impl Doubt {
         Self::Stalled,
         Self::Asleep,
     ];
+
+    /// By its number on the wire; absent: none, or one that this reader does not know.
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
 
     /// A word for it, lower case.
     #[must_use]

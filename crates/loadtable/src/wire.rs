@@ -134,6 +134,8 @@ pub(crate) struct Load {
     pub(crate) doubts: Vec<u8>,
     #[prost(message, optional, tag = "18")]
     pub(crate) probes: Option<Probes>,
+    #[prost(message, optional, tag = "19")]
+    pub(crate) held: Option<Keyed>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -198,6 +200,8 @@ pub(crate) struct Report {
     pub(crate) seen_kinds: Vec<u32>,
     #[prost(uint32, repeated, tag = "21")]
     pub(crate) seen_counts: Vec<u32>,
+    #[prost(message, optional, tag = "22")]
+    pub(crate) held: Option<Keyed>,
 }
 
 /// Numbers by placement key.

@@ -101,3 +101,6 @@ pub(crate) const UNCACHED_TOKENS: f64 = 512.0;
 pub(crate) const NO_ROOM_S: f64 = 10.0;
 /// Seconds that loading an adapter blocks an endpoint when nobody has measured it (2, lora workload).
 pub(crate) const ADAPTER_LOAD_S: f64 = 0.15;
+
+/// Tokens of a prompt that may have been there before where only the client's name for the conversation says so.
+pub(crate) const NAMED_TOKENS: f64 = 4_096.0;

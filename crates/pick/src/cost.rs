@@ -2,7 +2,8 @@
 //! algorithm notes.
 
 use crate::config::{
-    ADAPTER_LOAD_S, MOST_ROOM_S, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY, TELL_S,
+    ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_TOKENS, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY,
+    TELL_S,
 };
 use crate::inflight::InFlight;
 use crate::row::Row;
@@ -117,6 +118,11 @@ pub(crate) fn stay_s(row: &Row, demand: &Demand, history_tokens: u32, later_shar
 /// What leaving home costs when the others are told: a line in the next tables and a place in each one's memory.
 pub(crate) fn tell_s(later_share: f64) -> f64 {
     later_share * TELL_S
+}
+
+/// What leaving home costs a request that its client says belongs to others: nobody knows what of its prompt they had, but likely much.
+pub(crate) fn named_s(row: &Row, demand: &Demand) -> f64 {
+    0.5 * demand.prompt_tokens.min(NAMED_TOKENS) * row.prefill_s_per_token
 }
 
 /// What the uncached part of the prompt delays this request. Departs from 3.3, which counts it five times, for the others behind it: these
@@ -316,6 +322,7 @@ mod tests {
             ..Prefix::default()
         });
         let conversation = Some(Conversation {
+            is_named: false,
             key: 2,
             history_tokens: 2_000,
         });

@@ -24,6 +24,8 @@ pub enum Reason {
     Load,
     /// The cheapest of the drawn endpoints: where the prompt is cached there is too much work.
     Spill,
+    /// The endpoint keeps what the request goes on from or asks for.
+    Held,
     /// The aggregator asks this proxy to try the endpoint out, which gets no requests otherwise.
     Probe,
     /// The table is too old for load: the first endpoint of the request's key that this proxy itself does not overload.
@@ -34,7 +36,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration; for registering one metric each.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoEndpoints,
         Self::NoTable,
         Self::Single,
@@ -44,6 +46,7 @@ impl Reason {
         Self::Adapter,
         Self::Load,
         Self::Spill,
+        Self::Held,
         Self::Probe,
         Self::StaleAffinity,
         Self::StaleLoad,
@@ -62,6 +65,7 @@ impl Reason {
             Self::Adapter => "adapter",
             Self::Load => "load",
             Self::Spill => "spill",
+            Self::Held => "held",
             Self::Probe => "probe",
             Self::StaleAffinity => "stale_affinity",
             Self::StaleLoad => "stale_load",
@@ -137,6 +141,16 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The same with another endpoint before those that were chosen; absent: as it is.
+    pub(crate) fn led_by(mut self, index: Option<u32>, reason: Reason) -> Self {
+        if let Some(index) = index {
+            self.choices = self.choices.behind(index);
+            self.reason = reason;
+            self.wait_s = None;
+        }
+        self
+    }
+
     /// No endpoint, for that reason.
     #[must_use]
     pub fn no_opinion(reason: Reason) -> Self {

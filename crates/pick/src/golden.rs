@@ -133,6 +133,7 @@ fn request(rng: &mut Rng) -> Request {
     let prompt = 50 + below(rng, 6_000) as u32;
     let key = below(rng, 40);
     Request {
+        held: (below(rng, 50) == 0).then(|| below(rng, 3)),
         prompt_tokens: maybe(rng, prompt),
         prefix: (below(rng, 2) == 0).then(|| Prefix {
             key: mix(key),
@@ -143,6 +144,7 @@ fn request(rng: &mut Rng) -> Request {
         streams: maybe(rng, true),
         opening: None,
         conversation: (below(rng, 2) == 0).then(|| Conversation {
+            is_named: false,
             key: mix(!key),
             history_tokens: prompt / 3 * 2,
         }),
@@ -181,6 +183,15 @@ fn run() -> (String, Vec<Reason>) {
         }
         if number % 997 == 500 {
             probe_one(&mut picker);
+        }
+        if number % 701 == 300 {
+            let at = below(&mut script, 8) as usize;
+            let row = picker
+                .snapshot()
+                .and_then(|snapshot| snapshot.endpoints().get(at));
+            if let Some(id) = row.map(|row| row.id) {
+                picker.on_told_held(now, 1, id);
+            }
         }
         let request = request(&mut script);
         let decision = picker.choose(now, &mut rng, &request);

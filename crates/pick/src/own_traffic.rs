@@ -96,6 +96,7 @@ mod tests {
         assert_eq!((own.per_s(), own.later_share()), (0.0, 0.0));
         for number in 0..4_000_u64 {
             let conversation = Some(Conversation {
+                is_named: false,
                 key: 1,
                 history_tokens: u32::from(number % 4 != 0) * 100,
             });

@@ -9,6 +9,7 @@ use crate::health::Health;
 use crate::inflight::{InFlight, OwnWork, Pending, Sends, Sent};
 use crate::policy::{Policy, View};
 use crate::ticket::Ticket;
+use crate::whereabouts::Whereabouts;
 use crate::{
     Booking, Config, Decision, EndpointId, Millis, Outcome, Reason, Request, Rng, Snapshot,
     WaterLevel, weighing,
@@ -23,6 +24,8 @@ pub struct Picker<P = WaterLevel> {
     snapshot: Option<Rc<Snapshot>>,
     inflight: InFlight,
     health: Health,
+    /// Where endpoints keep something for their clients.
+    held: Whereabouts,
     /// Gets the next request.
     probe: Option<EndpointId>,
     /// A table older than this predicts nothing, in milliseconds.
@@ -51,6 +54,7 @@ impl<P: Policy> Picker<P> {
             snapshot: None,
             inflight: InFlight::default(),
             health: Health::default(),
+            held: Whereabouts::of_state(),
             probe: None,
             table_max_age_ms: Config::default().table_max_age_ms,
         }
@@ -93,8 +97,10 @@ impl<P: Policy> Picker<P> {
         let Some(snapshot) = self.snapshot.as_deref() else {
             return undecided(Reason::NoTable);
         };
+        let held = request.held.and_then(|key| self.held.find(now, key));
+        let held = held.and_then(|id| snapshot.index_of(id));
         if snapshot.choosable().is_empty() {
-            return undecided(Reason::NoEndpoints);
+            return undecided(Reason::NoEndpoints).led_by(held, Reason::Held);
         }
         self.health.refresh(now, snapshot);
         let snapshot = self.health.table().unwrap_or(snapshot);
@@ -109,14 +115,13 @@ impl<P: Policy> Picker<P> {
         decision.booking = booking;
         decision.left_out = u32::try_from(snapshot.left_out()).unwrap_or(u32::MAX);
         fill(&mut decision.choices, snapshot, rng);
-        let probed = self.probe.take().and_then(|id| snapshot.index_of(id));
-        if let Some(index) = probed.filter(|index| snapshot.may_probe(*index)) {
-            decision.choices = decision.choices.behind(index);
-            decision.reason = Reason::Probe;
-            decision.booking.tries_out = true;
-            decision.wait_s = None;
+        if held.is_some() {
+            return decision.led_by(held, Reason::Held);
         }
-        decision
+        let probed = self.probe.take().and_then(|id| snapshot.index_of(id));
+        let probed = probed.filter(|index| snapshot.may_probe(*index));
+        decision.booking.tries_out = probed.is_some();
+        decision.led_by(probed, Reason::Probe)
     }
 
     /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself). `booking`: of the
@@ -216,6 +221,30 @@ impl<P: Policy> Picker<P> {
     /// no harm.
     pub fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         self.policy.on_told(now, key, endpoint);
+    }
+
+    /// `endpoint` keeps something under the name that `key` stands for: a response, a conversation, a file. Requests with [`Request::held`]
+    /// go there whatever its load and state, as long as the table has it: nobody else can serve them.
+    pub fn on_held(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
+        if self.held.is_news(now, key, endpoint, None) {
+            self.held.on_moved(now, key, endpoint);
+        }
+    }
+
+    /// Another decider said so.
+    pub fn on_told_held(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
+        self.held.on_told(now, key, endpoint);
+    }
+
+    /// The aggregator is another one, which knows nothing of what endpoints keep: what this decider has seen itself is told again.
+    pub fn tell_held_again(&mut self) {
+        self.held.tell_again();
+    }
+
+    /// Hands over what endpoints keep that was not told yet, each once; for reports.
+    pub fn take_held(&mut self, mut each: impl FnMut(u64, EndpointId)) {
+        let untold = self.held.take_untold();
+        untold.for_each(|(key, endpoint)| each(key, endpoint));
     }
 
     /// Hands over the conversations whose turns went where their keys do not say, each once, with where they went; for reports.

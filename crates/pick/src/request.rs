@@ -16,6 +16,9 @@ pub struct Request {
     pub streams: Option<bool>,
     /// The adapter it asks for; absent: the base model, or unknown.
     pub adapter: Option<Adapter>,
+    /// Keyed hash of the name of something that one endpoint keeps, a response, a conversation or a file, and that the request goes on from or
+    /// asks for; absent: nothing.
+    pub held: Option<u64>,
 }
 
 /// A shared beginning of prompts.
@@ -45,6 +48,8 @@ pub struct Conversation {
     pub key: u64,
     /// Estimated tokens of this request that an earlier turn has already prefilled; 0 on the first turn.
     pub history_tokens: u32,
+    /// The client names it, so that its requests belong together whatever their prompts say.
+    pub is_named: bool,
 }
 
 /// A LoRA adapter.

@@ -313,7 +313,7 @@ impl Snapshot {
         if !taken.contains(&drawn) {
             return Some(drawn);
         }
-        taken.sort_unstable();
+        sort_few(taken);
         let speed = |index: &u32| self.row(*index).map_or(0.0, |row| row.speed);
         let left = self.total_speed() - taken.iter().map(speed).sum::<f64>();
         let mut point = rng.unit() * left;
@@ -344,6 +344,17 @@ impl Snapshot {
         let behind = self.usable.choosable.get(position..).unwrap_or(&[]);
         let mut all = behind.iter().chain(&self.usable.choosable);
         all.find(|index| !taken.contains(index)).copied()
+    }
+}
+
+/// Sorts a handful. The sort of the standard library would be 2.5 KB of code for three numbers.
+fn sort_few(few: &mut [u32]) {
+    for end in (1..few.len()).rev() {
+        for at in 0..end {
+            if few.get(at) > few.get(at + 1) {
+                few.swap(at, at + 1);
+            }
+        }
     }
 }
 

@@ -115,6 +115,7 @@ impl Turns {
         let share = f64::from(share.unwrap_or(0.0)).min(1.0);
         let tokens = f64::from(request.prompt_tokens.unwrap_or(0));
         (turns >= FEWEST_TURNS).then_some(Conversation {
+            is_named: false,
             key,
             // `as` saturates, and the value is not negative.
             history_tokens: (share * tokens) as u32,
@@ -219,6 +220,7 @@ mod tests {
         let turns = after(10, 5, 1.0);
         let named = Request {
             conversation: Some(Conversation {
+                is_named: false,
                 key: 1,
                 history_tokens: 0,
             }),

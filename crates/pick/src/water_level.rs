@@ -32,7 +32,7 @@ impl WaterLevel {
         Self {
             config,
             own: OwnTraffic::default(),
-            whereabouts: Whereabouts::default(),
+            whereabouts: Whereabouts::of_conversations(),
             depths: Depths::default(),
         }
     }
@@ -43,6 +43,7 @@ impl WaterLevel {
         let Conversation {
             key,
             history_tokens,
+            ..
         } = request.conversation?;
         let seen = self.whereabouts.find(now, key);
         let seen = seen.and_then(|id| snapshot.index_of(id));
@@ -101,6 +102,9 @@ impl Policy for WaterLevel {
             history_tokens: request
                 .conversation
                 .map_or(0, |conversation| conversation.history_tokens),
+            is_named: request.conversation.is_some_and(|conversation| {
+                conversation.is_named && conversation.history_tokens == 0
+            }),
             later_share: self.own.later_share(),
         };
         let mut candidates = Candidates::affine(request, home, view.snapshot, rng);
@@ -135,7 +139,9 @@ impl Policy for WaterLevel {
         let Some(conversation) = booking.request.conversation else {
             return;
         };
-        let continues = conversation.history_tokens > 0 || self.own.later_share() >= WORTH_TELLING;
+        let continues = conversation.history_tokens > 0
+            || conversation.is_named
+            || self.own.later_share() >= WORTH_TELLING;
         let key = conversation.key;
         let place = Self::known_place(now, snapshot, key);
         if continues && self.whereabouts.is_news(now, key, endpoint, place) {
@@ -219,6 +225,8 @@ struct Weigh<'a> {
     loss_price: f64,
     /// Prompt tokens that are cached where the request's conversation is.
     history_tokens: u32,
+    /// The client names the conversation, and nothing in the prompt says what of it was there before.
+    is_named: bool,
     /// Share of the requests that continue a conversation, and so the chance that this one is followed by another.
     later_share: f64,
 }
@@ -245,6 +253,11 @@ impl Weigh<'_> {
             _ if snapshot.pool().reported => cost::tell_s(self.later_share),
             _ => cost::stay_s(row, demand, self.history_tokens, self.later_share),
         };
+        let named_s = match candidate.origin {
+            Origin::Conversation => 0.0,
+            _ if self.is_named => cost::named_s(row, demand),
+            _ => 0.0,
+        };
         cost::start_s(row, demand, self.view.inflight, candidate.index)
             + row.crowd_s
             + cost::level_s(row, unseen.surface_s, unseen.others)
@@ -253,6 +266,7 @@ impl Weigh<'_> {
             + cost::rank_penalty_s(row, candidate.penalty_tokens)
             + self.adapter_s(candidate.index, candidate.adapter_rank)
             + stay_s
+            + named_s
             - noise_s
     }
 

@@ -22,12 +22,38 @@ const TTL_MS: u64 = 300_000;
 const OWN_MS: u64 = 1_000;
 /// A conversation that stays where it went is told again after this, so that it is not forgotten.
 const RETELL_MS: u64 = 40_000;
-/// Changes kept for the next report; further ones are not told.
+/// Changes of conversations kept for the next report.
 const UNTOLD: usize = 64;
 
+/// For how long what is remembered is of use.
+#[derive(Debug, Clone, Copy)]
+struct Keep {
+    /// It is not believed when it is older.
+    ttl_ms: u64,
+    /// The memory grows rather than to forget what is younger.
+    useful_ms: u64,
+    /// Changes kept for the next report; further ones are not told.
+    untold: usize,
+}
+
+/// Conversations: what a cache holds longer after a turn is rare, and one that stays where it went is told again.
+const CONVERSATIONS: Keep = Keep {
+    ttl_ms: TTL_MS,
+    useful_ms: 2 * RETELL_MS,
+    untold: UNTOLD,
+};
+
+/// State that nobody else has, until its endpoint is gone.
+const STATE: Keep = Keep {
+    ttl_ms: u64::MAX,
+    useful_ms: u64::MAX,
+    untold: 8 * UNTOLD,
+};
+
 /// A bounded memory: a conversation that finds no room takes the place of the one of its few that was heard of longest ago.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Whereabouts {
+    keep: Keep,
     /// Empty until something is to be remembered.
     slots: Vec<Slot>,
     /// Slots that are not free.
@@ -60,10 +86,29 @@ impl Slot {
 }
 
 impl Whereabouts {
+    /// Of conversations.
+    pub(crate) fn of_conversations() -> Self {
+        Self::keeping(CONVERSATIONS)
+    }
+
+    /// Of what an endpoint keeps for its clients, by the names that it gave it.
+    pub(crate) fn of_state() -> Self {
+        Self::keeping(STATE)
+    }
+
+    fn keeping(keep: Keep) -> Self {
+        Self {
+            keep,
+            slots: Vec::new(),
+            used: 0,
+            untold: Vec::new(),
+        }
+    }
+
     /// Where the conversation was last seen; absent: at its place, or not known.
     pub(crate) fn find(&self, now: Millis, key: u64) -> Option<EndpointId> {
         let slot = self.slot(key)?;
-        (slot.age_ms(now) <= TTL_MS).then_some(slot.endpoint)
+        (slot.age_ms(now) <= self.keep.ttl_ms).then_some(slot.endpoint)
     }
 
     fn slot(&self, key: u64) -> Option<&Slot> {
@@ -74,7 +119,7 @@ impl Whereabouts {
     /// This decider sent a turn to `endpoint`, where nobody would look for the next.
     pub(crate) fn on_moved(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         self.put(key, endpoint, now.0 << 1 | 1);
-        if self.untold.len() < UNTOLD {
+        if self.untold.len() < self.keep.untold {
             self.untold.push((key, endpoint));
         }
     }
@@ -104,7 +149,7 @@ impl Whereabouts {
     fn put(&mut self, key: u64, endpoint: EndpointId, at: u64) {
         if self.slots.is_empty() {
             self.slots = vec![FREE; FIRST_SLOTS];
-            self.untold.reserve_exact(UNTOLD);
+            self.untold.reserve_exact(self.keep.untold);
         }
         let new = Slot { key, endpoint, at };
         let now = Millis(at >> 1);
@@ -125,7 +170,7 @@ impl Whereabouts {
     fn would_forget(&self, key: u64, now: Millis) -> bool {
         let ways = self.slots.iter().skip(self.bucket(key)).take(WAYS);
         let mut ways = ways.map(|slot| (slot.key, slot.at, slot.age_ms(now)));
-        ways.all(|(other, at, age_ms)| other != key && at != 0 && age_ms <= 2 * RETELL_MS)
+        ways.all(|(other, at, age_ms)| other != key && at != 0 && age_ms <= self.keep.useful_ms)
     }
 
     /// Takes the conversation's own slot, else the oldest of its bucket; a free one is older than all.
@@ -149,6 +194,14 @@ impl Whereabouts {
         (mix(key) % buckets) as usize * WAYS
     }
 
+    /// Whoever was told has forgotten: says again what this decider knows from itself, as far as there is room.
+    pub(crate) fn tell_again(&mut self) {
+        let room = self.keep.untold.saturating_sub(self.untold.len());
+        let own = self.slots.iter().filter(|slot| slot.is_own()).take(room);
+        self.untold
+            .extend(own.map(|slot| (slot.key, slot.endpoint)));
+    }
+
     /// What was not told yet, and is now.
     pub(crate) fn take_untold(&mut self) -> impl Iterator<Item = (u64, EndpointId)> + '_ {
         self.untold.drain(..)
@@ -170,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_was_moved_is_found_until_it_is_old_and_told_once() {
-        let mut map = Whereabouts::default();
+        let mut map = Whereabouts::of_conversations();
         assert_eq!(map.find(NOW, 7), None);
         map.on_moved(NOW, 7, EndpointId(3));
         assert_eq!(map.find(at(TTL_MS), 7), Some(EndpointId(3)));
@@ -186,7 +239,7 @@ mod tests {
 
     #[test]
     fn own_moves_stand_against_older_words_for_a_moment() {
-        let mut map = Whereabouts::default();
+        let mut map = Whereabouts::of_conversations();
         map.on_told(NOW, 7, EndpointId(1));
         map.on_moved(at(10), 7, EndpointId(2));
         map.on_told(at(500), 7, EndpointId(1));
@@ -207,7 +260,7 @@ mod tests {
 
     #[test]
     fn it_grows_while_what_it_would_forget_is_of_use() {
-        let mut map = Whereabouts::default();
+        let mut map = Whereabouts::of_conversations();
         for key in 0..12_000 {
             map.on_told(at(key), key, EndpointId(key));
         }
@@ -215,7 +268,7 @@ mod tests {
         assert!(known > 11_800, "{known}");
         assert_eq!(map.slots.len(), MOST_SLOTS / 2);
         // Slow traffic needs no more than it began with: what is forgotten is old.
-        let mut map = Whereabouts::default();
+        let mut map = Whereabouts::of_conversations();
         for key in 0..20_000 {
             map.on_told(at(1_000 * key), key, EndpointId(key));
         }
@@ -224,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_newest_stay_when_there_is_no_room() {
-        let mut map = Whereabouts::default();
+        let mut map = Whereabouts::of_conversations();
         let count = 4 * MOST_SLOTS as u64;
         for key in 0..count {
             map.on_told(at(key / 10), key, EndpointId(key));
@@ -234,5 +287,23 @@ mod tests {
         assert!(found(&map, now, count - newest..count) > newest * 98 / 100);
         assert!(found(&map, now, 0..count) <= MOST_SLOTS as u64);
         assert_eq!(map.slots.len(), MOST_SLOTS);
+    }
+
+    #[test]
+    fn state_is_known_as_long_as_there_is_room() {
+        let mut map = Whereabouts::of_state();
+        for key in 0..20_000 {
+            map.on_told(at(1_000 * key), key, EndpointId(key));
+        }
+        let known = found(&map, at(100_000_000), 0..20_000);
+        assert!(known > 19_700, "{known}");
+        map.tell_again();
+        assert_eq!(map.take_untold().count(), 0, "others said it");
+        for key in 0..600 {
+            map.on_moved(at(200_000_000 + key), key, EndpointId(key));
+        }
+        map.take_untold().for_each(drop);
+        map.tell_again();
+        assert_eq!(map.take_untold().count(), 8 * UNTOLD);
     }
 }

@@ -33,6 +33,7 @@ fn snapshot(endpoints: u64) -> Rc<Snapshot> {
 #[test]
 fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
     let request = |key| Request {
+        held: None,
         prompt_tokens: Some(3_000),
         opening: None,
         streams: Some(true),
@@ -43,6 +44,7 @@ fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
             blocks: [7; BLOCKS],
         }),
         conversation: Some(Conversation {
+            is_named: false,
             key: !key,
             history_tokens: 2_000,
         }),

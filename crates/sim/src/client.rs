@@ -75,9 +75,11 @@ pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Ta
         false => head,
     };
     Request {
+        held: None,
         prompt_tokens: Some(judged(turn.prompt.tokens())),
         prefix: head(turn).map(marked),
         conversation: Some(Conversation {
+            is_named: false,
             key: key(CONVERSATION, session),
             history_tokens: judged(history),
         }),

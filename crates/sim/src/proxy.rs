@@ -295,6 +295,7 @@ impl Proxy {
             .cloned()
             .collect();
         Report {
+            held: Vec::new(),
             moved: self.moved(&endpoints),
             pool: POOL.to_owned(),
             proxy: self.number,

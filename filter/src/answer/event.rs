@@ -1,8 +1,8 @@
 //! One event of an answer: whether its JSON holds content.
 
 use super::Begun;
-use crate::facts::Word;
 use crate::facts::json::{Container, Place, Sink, Tokenizer};
+use crate::facts::{Names, Word, meaning};
 
 /// One event. What is no object or list is content: text as it is, or `[DONE]`.
 #[derive(Debug)]
@@ -77,28 +77,63 @@ enum Class {
 }
 
 impl Class {
+    /// The names of each.
+    const NAMES: [Names<Self>; 5] = [
+        (
+            &[
+                b"content",
+                b"text",
+                b"delta",
+                b"reasoning_content",
+                b"reasoning",
+                b"thinking",
+                b"refusal",
+                b"arguments",
+                b"partial_json",
+                b"transcript",
+                b"tool_plan",
+                b"text_output",
+                b"output_text",
+                b"generated_text",
+                b"response",
+                b"completion",
+                b"b64_json",
+                b"partial_image_b64",
+                b"finish_reason",
+                b"finishReason",
+                b"stop_reason",
+            ],
+            Self::Text,
+        ),
+        (
+            &[
+                b"tool_calls",
+                b"function_call",
+                b"functionCall",
+                b"audio",
+                b"inlineData",
+            ],
+            Self::Whole,
+        ),
+        (&[b"token_ids", b"output_ids"], Self::Numbers),
+        (&[b"error"], Self::Error),
+        (
+            &[
+                b"instructions",
+                b"tools",
+                b"metadata",
+                b"prompt",
+                b"format",
+                b"usage",
+                b"prompt_filter_results",
+            ],
+            Self::Repeated,
+        ),
+    ];
+
     /// By names of OpenAI's APIs, Anthropic's, Gemini's and Cohere's, and of vLLM, SGLang, TGI, Triton, llama.cpp, Ollama and LMDeploy.
     fn of(name: &[u8]) -> Self {
-        match name {
-            b"content" | b"text" | b"delta" | b"reasoning_content" | b"reasoning" | b"thinking"
-            | b"refusal" | b"arguments" | b"partial_json" | b"transcript" | b"tool_plan"
-            | b"text_output" | b"output_text" | b"generated_text" | b"response" | b"completion"
-            | b"b64_json" | b"partial_image_b64" | b"finish_reason" | b"finishReason"
-            | b"stop_reason" => Self::Text,
-            b"tool_calls" | b"function_call" | b"functionCall" | b"audio" | b"inlineData" => {
-                Self::Whole
-            }
-            b"token_ids" | b"output_ids" => Self::Numbers,
-            b"error" => Self::Error,
-            b"instructions"
-            | b"tools"
-            | b"metadata"
-            | b"prompt"
-            | b"format"
-            | b"usage"
-            | b"prompt_filter_results" => Self::Repeated,
-            _ => Self::Other,
-        }
+        meaning(&Self::NAMES, name).unwrap_or(Self::Other)
     }
 }
 

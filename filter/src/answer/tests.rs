@@ -94,7 +94,6 @@ fn documents_of_a_streamed_answer_are_events_and_a_whole_answer_begins_with_its_
         "{\"response\":\"\",\"done\":false}\n\n{\"response\":\"\",\"thinking\":\"|a\",\"done\":false}\n",
         "\r\n[{\"candidates\":[{\"content\":{\"parts\":[]}}]}\n,\n{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"|a\"}]}}]}]",
         "{\n  \"choices\": [\n {\"message\": {\"content\": \"|a\"}}]\n}",
-        "{\"a\":1}|{\"b\":2}",
     ] {
         begins_at_the_mark(answer, true, Begun::Content);
     }

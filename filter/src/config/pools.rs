@@ -66,9 +66,11 @@ impl Pool {
             .iter()
             .map(|section| Self::read(section, Self::named(section), Mode::read(section)))
             .collect();
-        let mut names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+        let is_twice = |(at, pool): (usize, &Self)| {
+            let mut before = pools.iter().take(at);
+            before.any(|other| other.name == pool.name)
+        };
+        if pools.iter().enumerate().any(is_twice) {
             s.problem(
                 "pools: has the same pool twice",
                 "put its conditions into one entry",

@@ -90,10 +90,10 @@ pub(crate) struct Rest {
 impl Rest {
     /// Tokens of the whole prompt, if the body has so many bytes.
     pub(crate) fn prompt_tokens(&self, body_bytes: u64) -> u64 {
-        let unseen = u128::from(body_bytes.saturating_sub(self.bytes));
+        let unseen = body_bytes.saturating_sub(self.bytes);
         let (tokens, bytes) = self.tokens_per_bytes;
-        let more = unseen * u128::from(tokens) / u128::from(bytes.max(1));
-        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        // No body is so long that the product does not fit.
+        let more = unseen.saturating_mul(tokens) / bytes.max(1);
         self.tokens.saturating_add(more)
     }
 }
@@ -119,6 +119,10 @@ pub(crate) struct BodyFacts {
     pub(crate) beginning: Option<Beginning>,
     /// Digest of the conversation.
     pub(crate) conversation: Option<Digest>,
+    /// It is the client's name for it.
+    pub(crate) is_named: bool,
+    /// Digest of the name of something that a server keeps and the request goes on from.
+    pub(crate) held: Option<Digest>,
     /// Digest of its first [`Ending::Cap`] bytes, where the first user message reaches beyond them: each turn begins with them.
     pub(crate) opening: Option<Digest>,
     /// Tokens up to the last answer of the assistant that was seen; 0 on the first turn.
@@ -194,6 +198,7 @@ impl Body {
         let (Length::Whole(bytes) | Length::AtLeast(bytes)) = length;
         let counted = rest.map(|rest| rest.prompt_tokens(bytes));
         let is_known = matches!(length, Length::Whole(_));
+        let (salt, conversation) = (reader.salt, reader.conversation());
         BodyFacts {
             ending,
             model: reader.model.clone(),
@@ -202,9 +207,14 @@ impl Body {
             prompt_tokens: counted.or(seen),
             at_least: !(is_complete || is_known && rest.is_some()),
             rest: rest.filter(|_| !is_known),
-            beginning: reader.prompt.beginning(),
-            conversation: reader.conversation(),
-            opening: (ending == Ending::Cap).then(|| reader.opening()).flatten(),
+            beginning: reader.prompt.beginning().map(|one| one.salted(salt)),
+            conversation: conversation.map(|(digest, _)| digest.salted(salt)),
+            is_named: conversation.is_some_and(|(_, is_named)| is_named),
+            held: reader.held(),
+            opening: (ending == Ending::Cap)
+                .then(|| reader.opening())
+                .flatten()
+                .map(|digest| digest.salted(salt)),
             history_tokens: reader.prompt.history_tokens(),
         }
     }

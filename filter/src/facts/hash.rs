@@ -45,6 +45,15 @@ impl Digest {
         hasher.digest()
     }
 
+    /// The same under a salt, which keeps caches apart; absent: as it is.
+    pub(crate) fn salted(self, salt: Option<Self>) -> Self {
+        let Some(salt) = salt else { return self };
+        let mut both = Hasher::new(Purpose::Salt);
+        both.add(salt);
+        both.add(self);
+        both.digest()
+    }
+
     /// A part of it, never 0: enough to tell a few texts apart within this worker.
     pub(crate) fn short(self) -> u32 {
         #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
@@ -66,6 +75,8 @@ pub(crate) enum Purpose {
     Prefix = 8,
     Media = 9,
     Field = 10,
+    Salt = 11,
+    Held = 12,
 }
 
 /// A running digest: XXH64, which needs no more than 64-bit products and so is fast in a VM too. Every byte of a prompt's beginning goes

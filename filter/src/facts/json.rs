@@ -115,7 +115,7 @@ impl Tokenizer {
     }
 
     /// Takes the next piece. An error is final: it is answered to every later piece as well.
-    pub(crate) fn feed(&mut self, mut chunk: &[u8], sink: &mut impl Sink) -> Result<(), Malformed> {
+    pub(crate) fn feed(&mut self, mut chunk: &[u8], sink: &mut dyn Sink) -> Result<(), Malformed> {
         while let Some((&byte, rest)) = chunk.split_first() {
             chunk = match self.state {
                 State::Failed => return Err(Malformed),
@@ -142,9 +142,9 @@ impl Tokenizer {
         chunk: &'c [u8],
         byte: u8,
         rest: &'c [u8],
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<&'c [u8], Malformed> {
-        let starts_scalar = matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z');
+        let starts_scalar = matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'N' | b'I');
         if starts_scalar && matches!(self.state, State::Value | State::ValueOrEnd) {
             self.state = State::Scalar;
             self.scalar_len = 0;
@@ -158,7 +158,7 @@ impl Tokenizer {
     }
 
     /// Takes a byte of punctuation; `false`: it has no business here.
-    fn structure(&mut self, byte: u8, sink: &mut impl Sink) -> bool {
+    fn structure(&mut self, byte: u8, sink: &mut dyn Sink) -> bool {
         match (self.state, byte) {
             (State::Value | State::ValueOrEnd, b'{') => self.open(Container::Object, sink),
             (State::Value | State::ValueOrEnd, b'[') => self.open(Container::Array, sink),
@@ -205,7 +205,7 @@ impl Tokenizer {
         })
     }
 
-    fn open(&mut self, mut container: Container, sink: &mut impl Sink) -> bool {
+    fn open(&mut self, mut container: Container, sink: &mut dyn Sink) -> bool {
         let bit = 1_u128.checked_shl(self.depth).unwrap_or(0);
         self.depth = self.depth.saturating_add(1);
         if self.is_too_deep() {
@@ -225,7 +225,7 @@ impl Tokenizer {
         true
     }
 
-    fn close(&mut self, container: Container, sink: &mut impl Sink) -> bool {
+    fn close(&mut self, container: Container, sink: &mut dyn Sink) -> bool {
         if self.container() != Some(container) {
             return false;
         }
@@ -250,7 +250,7 @@ impl Tokenizer {
     }
 
     /// The part of a number or a word up to its end. Gives what is left of `chunk`.
-    fn scalar<'c>(&mut self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
+    fn scalar<'c>(&mut self, chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
         let belongs = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.');
         let end = chunk
             .iter()

@@ -2,6 +2,118 @@
 
 use super::path::Shape;
 
+/// Names and what they mean.
+pub(crate) type Names<T> = (&'static [&'static [u8]], T);
+
+/// What a name means; absent: nothing. A list and not a `match`, of which the compiler makes a tree of comparisons many times as large.
+pub(crate) fn meaning<T: Copy>(names: &[Names<T>], name: &[u8]) -> Option<T> {
+    let found = names.iter().find(|(names, _)| names.contains(&name));
+    found.map(|(_, meaning)| *meaning)
+}
+
+/// The fields at the top level.
+const FIELDS: [Names<Field>; 14] = [
+    (&[b"model"], Field::Model),
+    (&[b"stream"], Field::Stream),
+    (
+        &[b"parameters", b"sampling_params", b"generationConfig"],
+        Field::Options,
+    ),
+    (&[b"session_id"], Field::Session(0)),
+    (&[b"prompt_cache_key"], Field::Session(2)),
+    (&[b"user"], Field::Session(3)),
+    (&[b"cache_salt", b"extra_key"], Field::Salt),
+    (&[b"previous_response_id"], Field::Held(0)),
+    (&[b"conversation"], Field::Kept),
+    (&[b"input_file_id", b"file_id"], Field::Held(2)),
+    (
+        &[
+            b"system",
+            b"instructions",
+            b"systemInstruction",
+            b"system_instruction",
+            b"preamble",
+        ],
+        Field::System,
+    ),
+    (&[b"tools", b"functions"], Field::Tools),
+    // Prompts of completions, chats and embeddings, of TGI, Triton and SGLang, of Gemini, Cohere and Ollama, and what is weighed against
+    // each other by rerank and score.
+    (
+        &[
+            b"messages",
+            b"input",
+            b"prompt",
+            b"suffix",
+            b"text",
+            b"inputs",
+            b"text_input",
+            b"input_ids",
+            b"token_ids",
+            b"contents",
+            b"message",
+            b"chat_history",
+            b"texts",
+            b"context",
+            b"query",
+            b"queries",
+            b"documents",
+            b"text_1",
+            b"text_2",
+        ],
+        Field::Turns,
+    ),
+    (
+        &[b"image_data", b"audio_data", b"video_data", b"images"],
+        Field::Media,
+    ),
+];
+
+/// The fields within a message or a system prompt.
+const PARTS: [Names<Part>; 5] = [
+    (
+        &[
+            b"image_url",
+            b"input_audio",
+            b"audio_url",
+            b"video_url",
+            b"image",
+            b"images",
+            b"audio",
+            b"video",
+            b"file_data",
+            b"file_url",
+            b"file_id",
+            b"file_uri",
+            b"fileUri",
+        ],
+        Part::Media,
+    ),
+    (
+        &[
+            b"source",
+            b"file",
+            b"inline_data",
+            b"inlineData",
+            b"fileData",
+        ],
+        Part::Holder,
+    ),
+    (&[b"url", b"data", b"bytes"], Part::Data),
+    (&[b"input", b"arguments", b"args", b"response"], Part::Plain),
+    (
+        &[
+            b"type",
+            b"cache_control",
+            b"media_type",
+            b"mime_type",
+            b"mimeType",
+            b"detail",
+        ],
+        Part::Label,
+    ),
+];
+
 /// A top-level field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
@@ -15,6 +127,12 @@ pub(super) enum Field {
     Options,
     /// The client's own name for the conversation; a lower rank wins.
     Session(u8),
+    /// What keeps caches apart although prompts are the same.
+    Salt,
+    /// The name of something that a server keeps; a lower rank wins.
+    Held(u8),
+    /// The same of a conversation, or an object with it: a server has what was said before, and the prompt only what is new.
+    Kept,
     System,
     Tools,
     /// Messages, or the prompt itself.
@@ -28,26 +146,9 @@ pub(super) enum Field {
 impl Field {
     pub(super) fn of(key: &[u8], shape: Shape) -> Self {
         match key {
-            b"model" => Self::Model,
-            b"stream" => Self::Stream,
-            b"parameters" | b"sampling_params" | b"generationConfig" => Self::Options,
-            b"session_id" => Self::Session(0),
-            b"conversation" => Self::Session(1),
-            b"prompt_cache_key" => Self::Session(2),
-            b"user" => Self::Session(3),
-            b"system" | b"instructions" | b"systemInstruction" | b"system_instruction"
-            | b"preamble" => Self::System,
-            b"tools" | b"functions" => Self::Tools,
             b"inputs" if shape == Shape::Tensors => Self::Tensors,
-            // Prompts of completions, chats and embeddings, of TGI, Triton and SGLang, of Gemini, Cohere and Ollama,
-            b"messages" | b"input" | b"prompt" | b"suffix" | b"text" | b"inputs" | b"text_input"
-            | b"input_ids" | b"token_ids" | b"contents" | b"message" | b"chat_history" | b"texts"
-            | b"context"
-            // and what is weighed against each other by rerank and score.
-            | b"query" | b"queries" | b"documents" | b"text_1" | b"text_2" => Self::Turns,
-            b"image_data" | b"audio_data" | b"video_data" | b"images" => Self::Media,
             _ if is_max_output(key) => Self::MaxOutput,
-            _ => Self::Ignored,
+            _ => meaning(&FIELDS, key).unwrap_or(Self::Ignored),
         }
     }
 
@@ -101,17 +202,6 @@ pub(super) enum Part {
 
 impl Part {
     pub(super) fn of(key: &[u8]) -> Self {
-        match key {
-            b"image_url" | b"input_audio" | b"audio_url" | b"video_url" | b"image" | b"images"
-            | b"audio" | b"video" | b"file_data" | b"file_url" | b"file_id" | b"file_uri"
-            | b"fileUri" => Self::Media,
-            b"source" | b"file" | b"inline_data" | b"inlineData" | b"fileData" => Self::Holder,
-            b"url" | b"data" | b"bytes" => Self::Data,
-            b"input" | b"arguments" | b"args" | b"response" => Self::Plain,
-            b"type" | b"cache_control" | b"media_type" | b"mime_type" | b"mimeType" | b"detail" => {
-                Self::Label
-            }
-            _ => Self::Text,
-        }
+        meaning(&PARTS, key).unwrap_or(Self::Text)
     }
 }

@@ -134,6 +134,25 @@ pub(crate) struct Beginning {
     pub(crate) blocks: [u32; BLOCKS],
 }
 
+impl Beginning {
+    /// The same under a salt: nobody else has it in a cache.
+    pub(super) fn salted(self, salt: Option<Digest>) -> Self {
+        let Some(mark) = salt.map(Digest::short) else {
+            return self;
+        };
+        Self {
+            digest: self.digest.salted(salt),
+            head: self.head.map(|head| head.salted(salt)),
+            // 0 stays 0: there is no such block.
+            blocks: self.blocks.map(|block| match block {
+                0 => 0,
+                block => (block ^ mark).max(1),
+            }),
+            ..self
+        }
+    }
+}
+
 /// What is known of a prompt so far.
 #[derive(Debug, Clone)]
 pub(super) struct Prompt {

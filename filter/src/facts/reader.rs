@@ -10,7 +10,11 @@ use super::prompt::Prompt;
 use super::tensor::{Parameter, Tensor};
 use super::word::Word;
 
+use values::number;
+
 mod aside;
+mod names;
+mod values;
 
 /// Fields of a prompt that are told apart when one comes twice.
 const FIELDS: usize = 16;
@@ -48,6 +52,12 @@ pub(super) struct Reader {
     pub(super) stream: Option<bool>,
     pub(super) max_output_tokens: Option<u32>,
     session: Option<(u8, Digest)>,
+    pub(super) salt: Option<Digest>,
+    held: Option<(u8, Digest)>,
+    /// The conversation that a server keeps.
+    kept: Option<Digest>,
+    /// The value that comes in a [`Field::Kept`] is its name.
+    is_id: bool,
     pub(super) prompt: Prompt,
 }
 
@@ -74,6 +84,10 @@ impl Reader {
             stream: None,
             max_output_tokens: None,
             session: None,
+            salt: None,
+            held: None,
+            kept: None,
+            is_id: false,
             prompt: Prompt::new(),
         }
     }
@@ -113,12 +127,6 @@ impl Reader {
     /// Whether everything that makes up the prompt was seen, so that what is still to come is none of it.
     pub(super) fn prompt_is_settled(&self) -> bool {
         self.turns_seen && self.prompt.is_settled()
-    }
-
-    /// Digest of the conversation: of its beginning, else of the client's name for it.
-    pub(super) fn conversation(&self) -> Option<Digest> {
-        let named = self.session.map(|(_, digest)| digest);
-        self.prompt.conversation().or(named)
     }
 
     fn name(&self) -> Option<&[u8]> {
@@ -162,6 +170,10 @@ impl Reader {
                     self.session = Some((rank, digest));
                 }
             }
+            Field::Salt => self.salt = self.name().map(|name| Digest::of(Purpose::Salt, name)),
+            Field::Held(rank) => _ = self.holds(rank, Purpose::Held),
+            // Of an object it is known by now.
+            Field::Kept => self.kept = self.holds(1, Purpose::Held).or(self.kept),
             Field::Stream | Field::MaxOutput | Field::Options | Field::Media | Field::Ignored => {}
         }
         self.field = Field::Ignored;
@@ -172,6 +184,7 @@ impl Reader {
         match self.depth {
             1 => self.begin_field(),
             2 if self.field == Field::Options => self.option = Field::of_option(key),
+            2 if self.field == Field::Kept => self.is_id = key == b"id",
             3 => {
                 if let Some(message) = &mut self.message {
                     message.on_key(key);
@@ -203,6 +216,9 @@ impl Reader {
                 tensor.on_word(word);
             }
         }
+        if self.depth == 2 && self.field == Field::Kept && self.is_id {
+            self.kept = self.holds(1, Purpose::Held);
+        }
         if self.depth == 1 {
             self.end_field();
         }
@@ -212,7 +228,11 @@ impl Reader {
     /// Whether the value that is being read is wanted whole.
     fn wants_word(&self) -> bool {
         match self.depth {
-            1 => matches!(self.field, Field::Model | Field::Session(_)),
+            1 => matches!(
+                self.field,
+                Field::Model | Field::Session(_) | Field::Salt | Field::Held(_) | Field::Kept
+            ),
+            2 => self.field == Field::Kept && self.is_id,
             3 => {
                 self.message.as_ref().is_some_and(Message::wants_word)
                     || self.tensor.as_ref().is_some_and(Tensor::wants_word)
@@ -255,38 +275,6 @@ impl Reader {
         }
     }
 
-    /// A number or a word of a field that is one, at the top level or among the options.
-    fn setting(&mut self, field: Field, literal: &[u8]) {
-        match field {
-            Field::Stream => self.stream = flag(literal),
-            Field::MaxOutput => {
-                if let Some(tokens) = number(literal) {
-                    self.bound_output(tokens);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Of two bounds the lower holds.
-    fn bound_output(&mut self, tokens: u32) {
-        let known = self.max_output_tokens.unwrap_or(u32::MAX);
-        self.max_output_tokens = Some(known.min(tokens));
-    }
-
-    fn tensor_value(&mut self, literal: &[u8]) {
-        let Some(tensor) = self.tensor.as_mut().filter(|tensor| tensor.in_data()) else {
-            return;
-        };
-        if let Some(number) = number(literal) {
-            for id in tensor.on_number(number) {
-                self.prompt.token_id(literal.len(), || Some(id));
-            }
-        } else if let Some(flag) = flag(literal) {
-            tensor.on_flag(flag);
-        }
-    }
-
     fn end_item(&mut self) {
         if let Some(message) = self.message.take() {
             self.prompt.end_message(&message);
@@ -297,18 +285,6 @@ impl Reader {
             None => {}
         }
     }
-}
-
-fn flag(literal: &[u8]) -> Option<bool> {
-    match literal {
-        b"true" => Some(true),
-        b"false" => Some(false),
-        _ => None,
-    }
-}
-
-fn number(literal: &[u8]) -> Option<u32> {
-    std::str::from_utf8(literal).ok()?.parse().ok()
 }
 
 impl Sink for Reader {
@@ -322,9 +298,16 @@ impl Sink for Reader {
             // `text` and `prompt` are objects in some APIs, where they hold no prompt.
             (2, Field::Turns | Field::Tensors) if is_object => self.field = Field::Ignored,
             (2, Field::Options) if is_object => self.option = Field::Ignored,
-            (2, Field::Model | Field::Stream | Field::MaxOutput | Field::Session(_)) => {
-                self.field = Field::Ignored;
-            }
+            (
+                2,
+                Field::Model
+                | Field::Stream
+                | Field::MaxOutput
+                | Field::Session(_)
+                | Field::Salt
+                | Field::Held(_),
+            ) => self.field = Field::Ignored,
+            (2, Field::Kept) => self.is_id = false,
             (3, Field::Turns) if is_object => self.message = Some(Message::new()),
             (3, Field::Tensors) if is_object => self.tensor = Some(Tensor::default()),
             (_, Field::Tools) => self.prompt.tools(if is_object { b"{" } else { b"[" }),

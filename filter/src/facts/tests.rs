@@ -1,6 +1,7 @@
 //! The tokenizer against serde_json, and the facts of real request shapes.
 
 mod differential;
+mod isolation;
 mod odd;
 mod opening;
 mod requests;

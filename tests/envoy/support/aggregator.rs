@@ -228,6 +228,7 @@ pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
         heat: None,
         moved: None,
         probes: vec![],
+        held: vec![],
     }
 }
 

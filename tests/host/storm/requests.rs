@@ -99,6 +99,7 @@ pub(crate) fn table(pool: &str, sequence: u64, endpoints: Vec<Endpoint>) -> Tabl
         heat: None,
         moved: None,
         probes: vec![],
+        held: vec![],
     }
 }
 

@@ -58,5 +58,6 @@ pub(crate) fn table(endpoints: u32) -> Table {
         heat: None,
         moved: None,
         probes: vec![],
+        held: vec![],
     }
 }

@@ -35,10 +35,23 @@ pub(super) fn heat(message: &wire::Keyed) -> Result<Vec<Hot>, DecodeError> {
 }
 
 pub(super) fn moved(message: &wire::Keyed) -> Result<Vec<Moved>, DecodeError> {
-    keyed("moved", message, limits::MOVED)?
+    placed("moved", message, limits::MOVED)
+}
+
+/// `limit`: of a table, or of a report.
+pub(super) fn held(message: Option<&wire::Keyed>, limit: usize) -> Result<Vec<Moved>, DecodeError> {
+    message.map_or(Ok(Vec::new()), |message| placed("held", message, limit))
+}
+
+fn placed(
+    field: &'static str,
+    message: &wire::Keyed,
+    limit: usize,
+) -> Result<Vec<Moved>, DecodeError> {
+    keyed(field, message, limit)?
         .enumerate()
         .map(|(row, (key, endpoint))| {
-            let endpoint = narrow("moved", row, endpoint)?;
+            let endpoint = narrow(field, row, endpoint)?;
             Ok(Moved { key, endpoint })
         })
         .collect()

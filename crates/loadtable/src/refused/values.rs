@@ -58,6 +58,17 @@ fn a_value_out_of_range_is_refused_and_named() {
         probes(m).numbers.push(4);
     };
     assert_eq!(wrong(twice), "probes", "not in the order of proxies");
+    let held = |change: fn(&mut wire::Keyed)| {
+        let change = |m: &mut wire::Table| change(load(m).held.as_mut().expect("held"));
+        field(&refused(change))
+    };
+    assert_eq!(held(|held| held.values[0] = 3), "held");
+    assert_eq!(held(|held| held.values.push(0)), "held");
+    let same = |held: &mut wire::Keyed| {
+        held.keys.push(held.keys[0]);
+        held.values.push(0);
+    };
+    assert_eq!(held(same), "held", "twice");
     assert_eq!(wrong(|m| m.placement_key.truncate(15)), "placement_key");
     assert_eq!(
         wrong(|m| m.demand.as_mut().expect("demand").arrival_rate = Some(f32::NAN)),

@@ -140,6 +140,14 @@ fn within(moved: &[Moved], endpoints: usize) -> Vec<Moved> {
     some.map(place).collect()
 }
 
+/// What is kept, in the order of keys.
+fn held() -> impl Strategy<Value = Vec<Moved>> {
+    btree_map(any::<u64>(), any::<u16>(), 0..5).prop_map(|held| {
+        let one = |(key, endpoint)| Moved { key, endpoint };
+        held.into_iter().map(one).collect()
+    })
+}
+
 /// By proxy, as (row, number).
 fn probes() -> impl Strategy<Value = BTreeMap<u64, (u16, u64)>> {
     btree_map(any::<u64>(), (any::<u16>(), 1..=u64::MAX), 0..5)
@@ -179,10 +187,10 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
         btree_set(name(), 0..6),
         btree_set(address(), 0..20),
         of(heat()),
-        (of(vec(moved(), 0..5)), probes()),
+        (of(vec(moved(), 0..5)), probes(), held()),
     );
     parts.prop_flat_map(
-        |(header, demand, classes, adapters, addresses, heat, (moved, probes))| {
+        |(header, demand, classes, adapters, addresses, heat, (moved, probes, held))| {
             let addresses_count = addresses.len();
             let (of_classes, of_adapters) = (classes.len(), adapters.len());
             let rows: Vec<_> = addresses
@@ -205,6 +213,7 @@ pub(crate) fn table() -> impl Strategy<Value = Table> {
                 heat: heat.clone(),
                 moved: moved.as_deref().map(|moved| within(moved, addresses_count)),
                 probes: tried_out(&probes, addresses_count),
+                held: within(&held, addresses_count),
             })
         },
     )
@@ -249,17 +258,21 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
         .prop_flat_map(move |set| set.into_iter().map(row).collect::<Vec<_>>());
     let prefix = any::<(u64, u32)>().prop_map(|(key, count)| PrefixCount { key, count });
     let prefixes = vec(prefix, 0..10);
-    let parts = (header, any::<u64>(), rows, prefixes, vec(moved(), 0..5));
-    parts.prop_map(|(header, decided, endpoints, prefixes, moved)| Report {
-        prefixes,
-        moved: within(&moved, endpoints.len()),
-        pool: header.0,
-        proxy: header.1,
-        sequence: header.2,
-        have: header.3,
-        wait_ms: header.4,
-        workers: header.5,
-        decided,
-        endpoints,
-    })
+    let lists = (vec(moved(), 0..5), held());
+    let parts = (header, any::<u64>(), rows, prefixes, lists);
+    parts.prop_map(
+        |(header, decided, endpoints, prefixes, (moved, held))| Report {
+            prefixes,
+            moved: within(&moved, endpoints.len()),
+            held: within(&held, endpoints.len()),
+            pool: header.0,
+            proxy: header.1,
+            sequence: header.2,
+            have: header.3,
+            wait_ms: header.4,
+            workers: header.5,
+            decided,
+            endpoints,
+        },
+    )
 }

@@ -47,6 +47,7 @@ pub(crate) fn facts(count: u64) -> PoolFacts {
 pub(crate) fn requests() -> Vec<Request> {
     let mut rng = Rng::new(9);
     let request = |_| Request {
+        held: None,
         prompt_tokens: Some(2_500),
         opening: None,
         streams: Some(true),
@@ -56,6 +57,7 @@ pub(crate) fn requests() -> Vec<Request> {
             ..Prefix::default()
         }),
         conversation: Some(Conversation {
+            is_named: false,
             key: rng.next_u64(),
             history_tokens: 2_000,
         }),

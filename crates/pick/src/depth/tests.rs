@@ -84,6 +84,7 @@ fn a_later_turn_and_a_prompt_whose_shared_part_is_known_say_nothing() {
     let mut depths = Depths::default();
     let later = Request {
         conversation: Some(Conversation {
+            is_named: false,
             key: 1,
             history_tokens: 900,
         }),

@@ -95,6 +95,7 @@ impl Talk {
         self.text.extend((0..new).map(|_| script.next_u64()));
         self.history = self.text.len();
         Request {
+            held: None,
             prompt_tokens: Some(self.text.len() as u32),
             prefix: self.prefix.map(|prefix| Prefix {
                 key: prefix + 100,
@@ -102,6 +103,7 @@ impl Talk {
                 ..Prefix::default()
             }),
             conversation: self.key.map(|key| Conversation {
+                is_named: false,
                 key,
                 history_tokens: history as u32,
             }),

@@ -24,6 +24,7 @@ fn shared(key: u64, blocks: u32) -> Request {
 fn turn(key: u64, history: u32, blocks: u32) -> Request {
     Request {
         conversation: Some(Conversation {
+            is_named: false,
             key,
             history_tokens: history * BLOCK,
         }),

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use trimtab_pick::{Adapter, Config, Millis, Picker, PoolFacts, Reason, Request, Rng, Snapshot};
+use trimtab_pick::{
+    Adapter, Config, Conversation, Millis, Picker, PoolFacts, Reason, Request, Rng, Snapshot, State,
+};
 
 use crate::pool::{NOW, conversation, first, home, picker, plain, pool, prefix, shares};
 
@@ -218,4 +220,83 @@ fn an_adapter_goes_where_it_is_resident_and_else_where_it_is_meant_to_live() {
     // A server that does not say what it holds gains nothing by that.
     endpoints[home].adapters = None;
     assert_eq!(shares(&mut picker(endpoints), &request, 2_000)[second], 1.0);
+}
+
+#[test]
+fn what_only_one_endpoint_keeps_is_asked_of_it_whatever_its_load_and_state() {
+    for state in [State::Ready, State::Draining, State::Suspect] {
+        let mut endpoints = pool(&[0.0, 0.1, 30.0]);
+        endpoints[2].state = state;
+        let (holder, gone) = (endpoints[2].id, endpoints[1].id);
+        let mut decider = picker(endpoints.clone());
+        let asks = |key| Request {
+            held: Some(key),
+            ..plain()
+        };
+        let mut rng = Rng::new(1);
+        assert_ne!(decider.choose(NOW, &mut rng, &asks(7)).reason, Reason::Held);
+        decider.on_held(NOW, 7, holder);
+        decider.on_told_held(NOW, 8, gone);
+        let later = Millis(NOW.0 + 86_400_000);
+        for now in [NOW, later] {
+            let decision = decider.choose(now, &mut rng, &asks(7));
+            assert_eq!((first(&decision), decision.reason), (2, Reason::Held));
+            assert!(
+                decision.choices.as_slice().len() > 1,
+                "if it fails after all"
+            );
+        }
+        // It is told once, what others say is not.
+        let mut told = Vec::new();
+        decider.take_held(|key, endpoint| told.push((key, endpoint)));
+        assert_eq!(told, [(7, holder)]);
+        decider.take_held(|key, _| panic!("{key} twice"));
+        // Who is gone has nothing.
+        endpoints.remove(1);
+        let snapshot = Snapshot::new(endpoints, PoolFacts::default(), NOW);
+        decider.on_table(Rc::new(snapshot), None);
+        assert_ne!(decider.choose(NOW, &mut rng, &asks(8)).reason, Reason::Held);
+    }
+}
+
+#[test]
+fn requests_that_their_client_says_belong_together_stay_together_while_the_load_allows() {
+    let mut rng = Rng::new(5);
+    for key in 0..20 {
+        let endpoints = pool(&[0.0; 12]);
+        let request = Request {
+            prompt_tokens: Some(1_000),
+            conversation: Some(Conversation {
+                key,
+                history_tokens: 0,
+                is_named: true,
+            }),
+            ..Request::default()
+        };
+        let mut decider = picker(endpoints.clone());
+        let home = first(&decider.choose(NOW, &mut rng, &request));
+        for _ in 0..20 {
+            assert_eq!(first(&decider.choose(NOW, &mut rng, &request)), home);
+        }
+        // Half of its prompt takes 50 ms.
+        let mut busy = endpoints.clone();
+        busy[home].wait_s = Some(0.2);
+        let mut decider = picker(busy);
+        let decision = decider.choose(NOW, &mut rng, &request);
+        let away = first(&decision);
+        assert_ne!(away, home);
+        let ticket = decider.on_sent(NOW, endpoints[away].id, &decision.booking);
+        decider.on_done(NOW, ticket);
+        let sends = decider.sends();
+        decider.on_table(
+            Rc::new(Snapshot::new(endpoints, PoolFacts::default(), NOW)),
+            Some(sends),
+        );
+        let later = Millis(NOW.0 + 10);
+        assert_eq!(
+            first(&decider.choose(later, &mut rng, &request)),
+            away,
+            "where it went"
+        );
+    }
 }

@@ -87,6 +87,7 @@ pub(crate) fn conversation(key: u64, prompt_tokens: u32, history_tokens: u32) ->
     Request {
         prompt_tokens: Some(prompt_tokens),
         conversation: Some(Conversation {
+            is_named: false,
             key,
             history_tokens,
         }),

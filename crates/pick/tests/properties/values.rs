@@ -104,6 +104,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         blocks: blocks.map(|block| u32::from(block % 3)),
     });
     let conversation = (0..20_u64, any::<u32>()).prop_map(|(key, history_tokens)| Conversation {
+        is_named: false,
         key,
         history_tokens,
     });
@@ -118,6 +119,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
     )
         .prop_map(
             |(prompt_tokens, prefix, conversation, opening, streams, adapter)| Request {
+                held: None,
                 prompt_tokens,
                 streams,
                 prefix,

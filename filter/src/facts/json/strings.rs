@@ -9,7 +9,7 @@ const SHORT_BYTES: usize = 24;
 
 impl Tokenizer {
     /// The part of a string up to its next quote or backslash. Gives what is left of `chunk`.
-    pub(super) fn text<'c>(&mut self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
+    pub(super) fn text<'c>(&mut self, chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
         let end = memchr::memchr2(b'"', b'\\', chunk).unwrap_or(chunk.len());
         if end < SHORT_BYTES && chunk.get(end) == Some(&b'\\') && self.high.is_none() {
             let rest = self.gather(chunk, sink);
@@ -42,7 +42,7 @@ impl Tokenizer {
 
     /// Short stretches with simple escapes between them, as one part: code has an escape every ten bytes, and each part costs the sink
     /// more than a few bytes do. Gives what is left of `chunk`.
-    fn gather<'c>(&self, chunk: &'c [u8], sink: &mut impl Sink) -> &'c [u8] {
+    fn gather<'c>(&self, chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
         let mut gathered = [0; GATHERED_BYTES];
         let (mut rest, mut len, mut since_escape) = (chunk, 0, 0);
         for slot in &mut gathered {
@@ -70,7 +70,7 @@ impl Tokenizer {
         rest
     }
 
-    pub(super) fn escape(&mut self, byte: u8, sink: &mut impl Sink) -> Result<(), Malformed> {
+    pub(super) fn escape(&mut self, byte: u8, sink: &mut dyn Sink) -> Result<(), Malformed> {
         if byte == b'u' {
             self.state = State::Unicode { left: 4, code: 0 };
             return Ok(());
@@ -92,7 +92,7 @@ impl Tokenizer {
         byte: u8,
         left: u8,
         code: u16,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), Malformed> {
         let Some(digit) = char::from(byte).to_digit(16) else {
             self.state = State::Failed;

@@ -56,6 +56,7 @@ fn request(rng: &mut Rng) -> Request {
     let key = rng.next_u64();
     let some = |rng: &mut Rng| below(rng, 2) == 0;
     Request {
+        held: None,
         prompt_tokens: Some(prompt),
         prefix: some(rng).then_some(Prefix {
             key,
@@ -63,6 +64,7 @@ fn request(rng: &mut Rng) -> Request {
             ..Prefix::default()
         }),
         conversation: some(rng).then_some(Conversation {
+            is_named: false,
             key: !key,
             history_tokens: prompt / 3 * 2,
         }),

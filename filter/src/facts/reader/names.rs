@@ -1,0 +1,29 @@
+//! Names in a request: of conversations, and of what servers keep.
+
+use super::Reader;
+use crate::facts::hash::{Digest, Purpose};
+
+impl Reader {
+    /// Digest of the conversation: of the name of one that a server keeps, else of its beginning, else of the client's name for it. And whether
+    /// it is a name.
+    pub(in crate::facts) fn conversation(&self) -> Option<(Digest, bool)> {
+        let named = self.session.map(|(_, digest)| digest);
+        let begun = self.prompt.conversation().map(|digest| (digest, false));
+        let kept = self.kept.map(|digest| (digest, true));
+        let named = named.map(|digest| (digest, true));
+        kept.or(begun).or(named)
+    }
+
+    /// Digest of the name of what a server keeps and the request goes on from.
+    pub(in crate::facts) fn held(&self) -> Option<Digest> {
+        self.held.map(|(_, digest)| digest)
+    }
+
+    pub(super) fn holds(&mut self, rank: u8, purpose: Purpose) -> Option<Digest> {
+        let digest = Digest::of(purpose, self.name()?);
+        if self.held.is_none_or(|(other, _)| rank < other) {
+            self.held = Some((rank, digest));
+        }
+        Some(digest)
+    }
+}

@@ -1,0 +1,86 @@
+//! What is not the prompt's text and decides all the same: salts, and names of what servers keep.
+
+use super::super::head::tests::head;
+use super::super::{Body, BodyFacts, Digest, Length, Purpose};
+
+fn read(json: &str) -> BodyFacts {
+    let head = head("/v1/responses");
+    let mut body = Body::new(head.route.shape);
+    body.feed(json.as_bytes());
+    let ending = body.ending(&head).expect("it is whole");
+    body.facts(ending, Length::Whole(json.len() as u64))
+}
+
+fn chat(salt: &str) -> String {
+    let system = "You are a helper. ".repeat(200);
+    format!(
+        r#"{{"model":"m","messages":[{{"role":"system","content":"{system}"}},{{"role":"user","content":"hello"}}]{salt}}}"#
+    )
+}
+
+#[test]
+fn a_salt_makes_another_prefix_and_another_conversation_wherever_it_stands() {
+    let plain = read(&chat(""));
+    let salted = read(&chat(r#","cache_salt":"ann""#));
+    let (a, b) = (plain.beginning.unwrap(), salted.beginning.unwrap());
+    assert_ne!(a.digest, b.digest);
+    assert_ne!(a.blocks[0], b.blocks[0]);
+    assert_eq!((a.tokens, a.blocks[6]), (b.tokens, b.blocks[6]), "as long");
+    assert_ne!(plain.conversation, salted.conversation);
+    let again = read(&chat(r#","temperature":1,"cache_salt":"ann""#));
+    assert_eq!(
+        (again.beginning, again.conversation),
+        (Some(b), salted.conversation)
+    );
+    let before = chat("").replacen('{', r#"{"cache_salt":"ann","#, 1);
+    assert_eq!(read(&before).beginning, Some(b));
+    for other in [r#","cache_salt":"bob""#, r#","extra_key":"bob""#] {
+        assert_ne!(read(&chat(other)).beginning, Some(b), "{other}");
+    }
+    for none in [
+        r#","cache_salt":null"#,
+        r#","cache_salt":"""#,
+        r#","cache_salt":{"a":"b"}"#,
+    ] {
+        assert_eq!(read(&chat(none)).beginning, Some(a), "{none}");
+    }
+}
+
+#[test]
+fn the_name_of_what_a_server_keeps_is_found() {
+    let held = |name: &str| Some(Digest::of(Purpose::Held, name.as_bytes()));
+    for (fields, expected) in [
+        (r#""previous_response_id":"resp_1""#, held("resp_1")),
+        (r#""conversation":"conv_1""#, held("conv_1")),
+        (r#""conversation":{"id":"conv_1"}"#, held("conv_1")),
+        (
+            r#""conversation":{"x":"y","id":"conv_1","z":{"id":"no"}}"#,
+            held("conv_1"),
+        ),
+        (
+            r#""conversation":"conv_1","previous_response_id":"resp_1""#,
+            held("resp_1"),
+        ),
+        (r#""input_file_id":"file-1""#, held("file-1")),
+        (r#""previous_response_id":null"#, None),
+        (r#""previous_response_id":["resp_1"]"#, None),
+        (r#""conversation":null"#, None),
+    ] {
+        let facts = read(&format!(r#"{{"model":"m","input":"and then?",{fields}}}"#));
+        assert_eq!(facts.held, expected, "{fields}");
+    }
+}
+
+#[test]
+fn turns_of_a_conversation_that_a_server_keeps_have_one_key_whatever_they_say() {
+    let turn = |input: &str| {
+        read(&format!(
+            r#"{{"model":"m","conversation":"conv_1","input":[{{"role":"user","content":"{input}"}}]}}"#
+        ))
+    };
+    let (first, second) = (turn("hello"), turn("and then?"));
+    assert_eq!(first.conversation, second.conversation);
+    assert!(first.is_named && first.conversation.is_some());
+    let other = read(r#"{"model":"m","session_id":"s","input":"hello"}"#);
+    assert!(other.is_named && other.held.is_none());
+}

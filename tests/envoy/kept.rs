@@ -1,0 +1,112 @@
+//! Responses that servers keep: whoever goes on from one, or asks for it, reaches the server that has it, by any proxy.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::fleet::Fleet;
+use crate::support::stage::StageOptions;
+use crate::support::{client, eventually};
+
+const RESPONSES: &str = "/v1/responses";
+
+/// A new response, or one that goes on from another: its status, and its name.
+async fn create(proxy: SocketAddr, after: Option<&str>, stream: bool) -> (u16, String) {
+    let body = json!({"model": "m", "input": "Tell me.", "max_output_tokens": 4, "previous_response_id": after, "stream": stream});
+    let answer = client::post(proxy, RESPONSES, &[], body.to_string())
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let name = text
+        .split_once("\"id\":")
+        .and_then(|(_, rest)| rest.split('"').nth(1))
+        .unwrap_or_default();
+    (answer.status, name.to_owned())
+}
+
+async fn ask(proxy: SocketAddr, method: Method, name: &str) -> (u16, Value) {
+    let path = format!("{RESPONSES}/{name}");
+    let answer = client::bare(proxy, method, &path, &[]).await.unwrap();
+    let body = serde_json::from_slice(&answer.body).unwrap_or_default();
+    (answer.status, body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_is_found_by_whoever_asks_for_it_also_by_another_and_by_a_new_proxy() {
+    let mut fleet = Fleet::start(&[1.0, 1.0, 1.0, 1.0]).await;
+    let other = fleet.another_proxy(StageOptions::default()).await;
+    let proxies = [fleet.stage.address, other.address];
+    let mut names = Vec::new();
+    for n in 0..12 {
+        let (status, name) = create(proxies[n % 2], None, n % 3 == 0).await;
+        assert!(
+            status == 200 && name.starts_with("resp_"),
+            "{status} {name}"
+        );
+        names.push(name);
+    }
+    // Word of it takes a report and a table.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for (n, name) in names.iter().enumerate() {
+        for proxy in proxies {
+            let (status, body) = ask(proxy, Method::GET, name).await;
+            assert_eq!(
+                (status, body["id"].as_str()),
+                (200, Some(name.as_str())),
+                "{n}"
+            );
+            let (status, next) = create(proxy, Some(name), n % 2 == 0).await;
+            assert_eq!(status, 200, "{n}: {next}");
+        }
+    }
+    // A proxy that starts later, and one that does after the aggregator was started again.
+    for restart in [false, true] {
+        if restart {
+            fleet.kill_aggregator();
+            fleet.start_aggregator();
+            // Both proxies have called it again by then, and said what they know.
+            tokio::time::sleep(Duration::from_secs(8)).await;
+        }
+        let late = fleet.another_proxy(StageOptions::default()).await;
+        for name in &names {
+            let (status, _) = ask(late.address, Method::GET, name).await;
+            assert_eq!(status, 200, "{name}, after a restart: {restart}");
+        }
+    }
+    let (status, _) = ask(proxies[1], Method::DELETE, &names[0]).await;
+    assert_eq!(status, 200);
+    // Nobody has what was never made: the server that is asked says so.
+    let (status, _) = ask(proxies[0], Method::GET, "resp_of_nobody").await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_whose_server_is_gone_is_answered_by_another_with_404() {
+    let mut fleet = Fleet::start(&[1.0, 1.0]).await;
+    let proxy = fleet.stage.address;
+    let mut names = Vec::new();
+    for _ in 0..12 {
+        names.push(create(proxy, None, false).await.1);
+    }
+    let gone = fleet.remove_server();
+    eventually("the table has one server", async || {
+        (fleet.table().await["endpoints"].as_array()?.len() == 1).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut statuses = Vec::new();
+    for name in &names {
+        statuses.push(ask(proxy, Method::GET, name).await.0);
+    }
+    assert!(
+        statuses.contains(&404) && statuses.contains(&200),
+        "{statuses:?}"
+    );
+    assert!(
+        statuses.iter().all(|status| matches!(status, 200 | 404)),
+        "{statuses:?}"
+    );
+    drop(gone);
+}
