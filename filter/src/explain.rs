@@ -47,7 +47,7 @@ impl Explanation {
             add(&mut text, format_args!("endpoint={endpoint}"));
         }
         if let Some(wait_s) = self.wait_s {
-            add(&mut text, format_args!("wait_ms={:.0}", wait_s * 1_000.0));
+            add(&mut text, format_args!("wait_ms={}", ms(wait_s)));
         }
         add(&mut text, format_args!("candidates={}", self.candidates));
         if self.left_out > 0 {
@@ -64,15 +64,18 @@ impl Explanation {
             if let Some(went) = went {
                 add(&mut text, format_args!("went={}", went.address));
                 if let Some(wait_s) = went.wait_s {
-                    add(
-                        &mut text,
-                        format_args!("went_wait_ms={:.0}", wait_s * 1_000.0),
-                    );
+                    add(&mut text, format_args!("went_wait_ms={}", ms(wait_s)));
                 }
             }
         }
         text
     }
+}
+
+/// Whole milliseconds: to format fractions takes 10 KB of code.
+fn ms(seconds: f64) -> u64 {
+    // `as` from float saturates, and no wait is negative.
+    (seconds * 1_000.0 + 0.5) as u64
 }
 
 fn add(text: &mut String, part: std::fmt::Arguments<'_>) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use gzip::gzip_stored;
 use hyper::Version;
 
-use crate::support::client::{chat_body, post_chunks, post_pieces};
+use crate::support::client::{DECISION, chat_body, post_chunks, post_pieces};
 use crate::support::config::Form;
 use crate::support::{Backend, RELEASES, Release, Stage, StageOptions, eventually, post};
 
@@ -154,6 +154,34 @@ async fn bodies_from_500_bytes_to_8_mib_pass_below_the_limit_with_and_without_a_
                 0,
                 "{form:?} on {release:?}: each byte is read once"
             );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_prompt_without_a_length_is_booked_whole_once_it_has_passed() {
+    for release in RELEASES {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let server = Backend::start().await;
+            let (stage, aggregator) = Stage::on(release, Form::Single, &[(&server, 0)]).await;
+            let mut rest = body_of(405_000);
+            let mut pieces: Vec<_> = (0..24).map(|_| rest.split_to(16_384)).collect();
+            pieces.push(rest);
+            let answer = post_pieces(stage.address, version, None, pieces).await;
+            let answer = answer.unwrap().ok();
+            let told = answer.header(DECISION);
+            let (_, tokens) = told.split_once("; prompt_tokens=").unwrap();
+            let tokens = tokens.split(';').next().unwrap();
+            let least = tokens.strip_suffix('+').map(str::parse::<u32>);
+            let least = least.unwrap_or_else(|| panic!("{release:?}, {version:?}: {told}"));
+            assert!(least.unwrap() < 60_000, "{release:?}, {version:?}: {told}");
+            eventually("all of the prompt is reported", async || {
+                let reports = aggregator.reports();
+                let rows = reports.iter().flat_map(|report| &report.endpoints);
+                let sent = rows.map(|row| row.sent_tokens).max()?;
+                (101_000..101_300).contains(&sent).then_some(())
+            })
+            .await;
         }
     }
 }

@@ -245,7 +245,8 @@ fn of_two_fields_with_one_key_the_last_counts() {
     ));
     assert_eq!(both, last);
     assert_eq!(both.prompt_tokens, Some(1));
-    assert_eq!(of(r#"{"stream":true,"stream":null}"#).stream, None);
+    assert_eq!(of(r#"{"stream":true,"stream":"no"}"#).stream, None);
+    assert_eq!(of(r#"{"model":"m","model":{}}"#).model, None);
     // Fields of several names add up.
     assert_eq!(
         of(r#"{"query":"four","documents":["four","four"]}"#).prompt_tokens,
