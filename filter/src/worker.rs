@@ -111,7 +111,11 @@ impl Worker {
         if self.version().is_some_and(|before| before.epoch != epoch) {
             self.picker.tell_held_again();
         }
-        self.learn_held(&loaded.table, arrived_at);
+        for held in &loaded.table.held {
+            if let Some(row) = snapshot.endpoints().get(usize::from(held.endpoint)) {
+                self.picker.on_told_held(arrived_at, held.key, row.id);
+            }
+        }
         let reported = report.and_then(|number| self.reporter.sends(number));
         self.picker.on_table(snapshot, reported);
         self.loaded = Some(loaded);
@@ -122,7 +126,7 @@ impl Worker {
         self.version().is_none_or(|have| have.epoch != epoch)
     }
 
-    /// Takes in what a table says of what endpoints keep.
+    /// Takes in what a table that is not taken into use says of what endpoints keep.
     pub(crate) fn learn_held(&mut self, table: &Table, arrived_at: Millis) {
         for held in &table.held {
             if let Some(row) = table.endpoints.get(usize::from(held.endpoint)) {

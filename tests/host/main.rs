@@ -13,6 +13,7 @@ mod bodies;
 mod configure;
 mod cost;
 mod faults;
+mod first;
 mod headers;
 mod holding;
 mod in_flight;

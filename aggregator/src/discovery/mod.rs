@@ -40,6 +40,18 @@ pub enum MetricsAt {
     Url(Uri),
 }
 
+impl MetricsAt {
+    /// Whether the endpoint at `address` serves it itself.
+    pub(crate) fn is_at(&self, address: &str) -> bool {
+        match self {
+            Self::Address(own) => own.to_string() == address,
+            Self::Url(url) => url
+                .authority()
+                .is_some_and(|authority| authority.as_str() == address),
+        }
+    }
+}
+
 impl fmt::Display for MetricsAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

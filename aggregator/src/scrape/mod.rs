@@ -130,7 +130,7 @@ impl Scraper {
     async fn missed(&self, target: &Target, failure: &Failure) -> Missed {
         let missed = failure.missed();
         let address = &target.spec.address;
-        if missed == Missed::Unreadable || target.metrics.to_string() == *address {
+        if missed == Missed::Unreadable || target.metrics.is_at(address) {
             return missed;
         }
         let connect = TcpStream::connect(address.as_str());

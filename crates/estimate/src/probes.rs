@@ -84,20 +84,23 @@ impl Probes {
         }
         self.open
             .retain(|open| wanting.contains(&open.endpoint) && now.saturating_sub(open.at) <= OPEN);
+        wanting.retain(|endpoint| self.open.iter().all(|open| open.endpoint != *endpoint));
         for endpoint in wanting {
-            self.ask(now, endpoint, reports);
+            if !self.ask(now, endpoint, reports) {
+                return;
+            }
         }
     }
 
-    fn ask(&mut self, now: Duration, endpoint: u32, reports: &Reports) {
-        let is_open = self.open.iter().any(|open| open.endpoint == endpoint);
-        if is_open || self.open.len() >= limits::PROBES {
-            return;
+    /// `false`: nobody is left who could be asked.
+    fn ask(&mut self, now: Duration, endpoint: u32, reports: &Reports) -> bool {
+        if self.open.len() >= limits::PROBES {
+            return false;
         }
         let is_free = |proxy| self.open.iter().all(|open| open.proxy != proxy);
         let since = now.saturating_sub(ACTIVE);
         let Some(proxy) = reports.next_active(self.last_proxy, since, is_free) else {
-            return;
+            return false;
         };
         self.last_proxy = proxy;
         self.number = self.number.saturating_add(1);
@@ -107,6 +110,7 @@ impl Probes {
             number: self.number,
             at: now,
         });
+        true
     }
 
     /// As a table has them. `row`: of the endpoint with that id.

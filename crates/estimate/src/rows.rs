@@ -219,12 +219,13 @@ impl<'a> Build<'a> {
                     output_tokens,
                 ))
             });
-        let unshown_s = match (waiting, running, flight.as_ref().zip(costs)) {
-            (None, None, Some((flight, costs))) => {
-                Some(self.reported_s(endpoint, 0.0, flight, costs))
-            }
-            _ => None,
-        };
+        // Of one that is not used nobody knows what it has.
+        let is_unshown = state == State::Ready && waiting.is_none() && running.is_none();
+        let unshown_s = flight
+            .as_ref()
+            .zip(costs)
+            .filter(|_| is_unshown)
+            .map(|(flight, costs)| self.reported_s(endpoint, 0.0, flight, costs));
         let count = |value: Option<f64>| value.map(whole);
         Row {
             address: endpoint.spec.address.clone(),

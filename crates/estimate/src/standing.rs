@@ -5,7 +5,7 @@ use crate::endpoint::Endpoint;
 use std::time::Duration;
 use trimtab_loadtable::{Doubt, State};
 
-/// What was sent before the page was lost may be answered so much later by reports.
+/// Reports say so much later that a request ended: such an answer came before the page was lost.
 const LATE_REPORTS: Duration = Duration::from_millis(250);
 /// An endpoint that nobody but proxies can reach is used for so long after the last good answer.
 const TRUSTED: Duration = Duration::from_secs(10);
@@ -79,8 +79,6 @@ fn serves(endpoint: &Endpoint, now: Duration) -> bool {
         return false;
     };
     let served_at = endpoint.service.served_at(now);
-    served_at.is_some_and(|at| match missed {
-        Missed::Unreadable => at >= lost_at + LATE_REPORTS,
-        Missed::Unreachable => at >= lost_at + LATE_REPORTS && now.saturating_sub(at) <= TRUSTED,
-    })
+    let lasts = |at| missed == Missed::Unreadable || now.saturating_sub(at) <= TRUSTED;
+    served_at.is_some_and(|at| at >= lost_at + LATE_REPORTS && lasts(at))
 }

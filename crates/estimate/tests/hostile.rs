@@ -11,7 +11,7 @@ use std::time::Duration;
 use trimtab_estimate::{
     Adapters, Counters, EndpointSpec, Missed, Pool, PoolConfig, Sample, SumCount,
 };
-use trimtab_loadtable::{EndpointReport, Report};
+use trimtab_loadtable::{EndpointReport, Report, State};
 
 const HONEST: &str = "10.0.0.1:8000";
 const LIAR: &str = "10.0.0.2:8000";
@@ -117,7 +117,8 @@ proptest! {
             prop_assert!(honest.wait_ms.is_some());
             // A row never has a wait without what it is made of: its gauges, or, where it shows none, what proxies have there.
             let shown = (liar.waiting.is_some(), liar.running.is_some());
-            let expected = shown == (true, true) || shown == (false, false) && liar.in_flight.is_some();
+            let by_reports = liar.state == State::Ready && liar.in_flight.is_some();
+            let expected = shown == (true, true) || shown == (false, false) && by_reports;
             prop_assert_eq!(liar.wait_ms.is_some(), expected);
             for class in &table.classes {
                 let speed = class.prefill_tokens_per_s.unwrap();

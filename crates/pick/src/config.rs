@@ -101,6 +101,8 @@ pub(crate) const UNCACHED_TOKENS: f64 = 512.0;
 pub(crate) const NO_ROOM_S: f64 = 10.0;
 /// Seconds that loading an adapter blocks an endpoint when nobody has measured it (2, lora workload).
 pub(crate) const ADAPTER_LOAD_S: f64 = 0.15;
-
-/// Tokens of a prompt that may have been there before where only the client's name for the conversation says so.
+/// Of a prompt, where only the client's name for the conversation says that requests belong together: the part that counts as having been
+/// there before, and the tokens of which it is a part at most. A guess: half of what is long for a chat.
+pub(crate) const NAMED_SHARE: f64 = 0.5;
+/// See [`NAMED_SHARE`].
 pub(crate) const NAMED_TOKENS: f64 = 4_096.0;

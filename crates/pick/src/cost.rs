@@ -2,8 +2,8 @@
 //! algorithm notes.
 
 use crate::config::{
-    ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_TOKENS, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS, RANK_PENALTY,
-    TELL_S,
+    ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_SHARE, NAMED_TOKENS, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS,
+    RANK_PENALTY, TELL_S,
 };
 use crate::inflight::InFlight;
 use crate::row::Row;
@@ -120,9 +120,9 @@ pub(crate) fn tell_s(later_share: f64) -> f64 {
     later_share * TELL_S
 }
 
-/// What leaving home costs a request that its client says belongs to others: nobody knows what of its prompt they had, but likely much.
+/// What leaving home costs a request of a session that its client names: nobody knows how much of the prompt earlier requests had.
 pub(crate) fn named_s(row: &Row, demand: &Demand) -> f64 {
-    0.5 * demand.prompt_tokens.min(NAMED_TOKENS) * row.prefill_s_per_token
+    NAMED_SHARE * demand.prompt_tokens.min(NAMED_TOKENS) * row.prefill_s_per_token
 }
 
 /// What the uncached part of the prompt delays this request. Departs from 3.3, which counts it five times, for the others behind it: these

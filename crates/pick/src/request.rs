@@ -9,8 +9,8 @@ pub struct Request {
     pub prefix: Option<Prefix>,
     /// The conversation this request continues.
     pub conversation: Option<Conversation>,
-    /// Where `conversation` is absent: keyed hash of what all turns of one begin with, when no more of the prompt was seen, so that it is
-    /// not known which turn this is.
+    /// Keyed hash of the beginning of a conversation, where nothing behind it was read: which turn the request is stays unknown. Absent: more
+    /// was read, or nothing.
     pub opening: Option<u64>,
     /// Whether the answer is streamed, so that its first byte says that prefill is over; absent: not known.
     pub streams: Option<bool>,

@@ -9,6 +9,7 @@ use crate::noise::gumbel;
 use crate::own_traffic::OwnTraffic;
 use crate::policy::{Policy, View};
 use crate::price::{self, Busy};
+use crate::row::Row;
 use crate::whereabouts::Whereabouts;
 use crate::{
     Booking, Config, Conversation, Decision, EndpointId, Millis, Request, Rng, Snapshot, fallback,
@@ -250,13 +251,7 @@ impl Weigh<'_> {
         };
         let stay_s = match candidate.origin {
             Origin::Conversation => 0.0,
-            _ if snapshot.pool().reported => cost::tell_s(self.later_share),
-            _ => cost::stay_s(row, demand, self.history_tokens, self.later_share),
-        };
-        let named_s = match candidate.origin {
-            Origin::Conversation => 0.0,
-            _ if self.is_named => cost::named_s(row, demand),
-            _ => 0.0,
+            _ => self.stay_s(row),
         };
         cost::start_s(row, demand, self.view.inflight, candidate.index)
             + row.crowd_s
@@ -266,8 +261,19 @@ impl Weigh<'_> {
             + cost::rank_penalty_s(row, candidate.penalty_tokens)
             + self.adapter_s(candidate.index, candidate.adapter_rank)
             + stay_s
-            + named_s
             - noise_s
+    }
+
+    /// What going elsewhere than home costs besides what is missed there.
+    fn stay_s(&self, row: &Row) -> f64 {
+        let later_s = match self.view.snapshot.pool().reported {
+            true => cost::tell_s(self.later_share),
+            false => cost::stay_s(row, &self.demand, self.history_tokens, self.later_share),
+        };
+        match self.is_named {
+            true => later_s + cost::named_s(row, &self.demand),
+            false => later_s,
+        }
     }
 
     /// The row of the table is looked at only where there is an adapter to look for.

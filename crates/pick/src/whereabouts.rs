@@ -141,7 +141,8 @@ impl Whereabouts {
     /// Another decider said so.
     pub(crate) fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         let own = self.slot(key).filter(|slot| slot.is_own());
-        if own.is_none_or(|own| own.age_ms(now) >= OWN_MS) {
+        // One's own word that comes back is no news.
+        if own.is_none_or(|own| own.endpoint != endpoint && own.age_ms(now) >= OWN_MS) {
             self.put(key, endpoint, (now.0 << 1).max(2));
         }
     }
@@ -301,6 +302,7 @@ mod tests {
         assert_eq!(map.take_untold().count(), 0, "others said it");
         for key in 0..600 {
             map.on_moved(at(200_000_000 + key), key, EndpointId(key));
+            map.on_told(at(200_002_000 + key), key, EndpointId(key));
         }
         map.take_untold().for_each(drop);
         map.tell_again();

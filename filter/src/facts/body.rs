@@ -5,7 +5,8 @@
 //!
 //! The order of keys makes no difference to what is found, with one exception: the conversation key looks only at what stands before
 //! the end of the first user message, because later turns of a conversation repeat that beginning, while fields behind the messages
-//! move out of sight as it grows. For the same reason the client's own names for it (`session_id`, `user`) hold only without a beginning.
+//! move out of sight as it grows. For the same reason the client's own names for it (`session_id`, `user`) hold only without a beginning. A
+//! `conversation` goes before that: what was said is with the server, and the body has only what is new.
 //!
 //! **When it ends.** With the document (`whole`), not with the end of the stream, which may come later. Before that (`enough`) once model, stream
 //! flag and conversation are known, from body or headers, and messages, system prompt and tools were read to their ends. Less would not

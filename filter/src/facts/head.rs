@@ -124,12 +124,12 @@ impl Head {
         head.plan = match seen {
             Seen {
                 post: true,
-                completion_path: true,
                 upgrade: false,
+                completion_path,
                 encoded,
                 not_json,
                 ..
-            } if is_ours => {
+            } if is_ours && (completion_path || head.makes) => {
                 if end_of_stream || encoded || not_json || head.content_length == Some(0) {
                     Plan::PlaceNow
                 } else {

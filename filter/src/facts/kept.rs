@@ -13,13 +13,20 @@ pub(crate) fn makes(path: &[u8]) -> bool {
 
 /// The name of the one that the path is about; absent: it is about none.
 pub(crate) fn name(path: &[u8]) -> Option<&[u8]> {
-    let mut parts = path.split(|byte| *byte == b'/');
-    parts.find(|part| COLLECTIONS.contains(part))?;
-    let name = parts.next()?;
-    // `/v1/responses/input_tokens` counts the tokens of a request.
-    let is_name = name.contains(&b'_') || name.contains(&b'-');
-    let is_known = is_name && name != b"input_tokens" && name.len() <= MAX_BYTES;
-    is_known.then_some(name)
+    let mut parts = path.split(|byte| *byte == b'/').peekable();
+    while let Some(part) = parts.next() {
+        let name = parts.peek().filter(|name| is_name(name));
+        if let Some(name) = name.filter(|_| COLLECTIONS.contains(&part)) {
+            return Some(name);
+        }
+    }
+    None
+}
+
+/// Names have a mark in them, which words like `compact` have not. `/v1/responses/input_tokens` counts the tokens of a request.
+fn is_name(part: &[u8]) -> bool {
+    let is_marked = part.contains(&b'_') || part.contains(&b'-');
+    is_marked && part != b"input_tokens" && part.len() <= MAX_BYTES
 }
 
 #[cfg(test)]
@@ -35,6 +42,7 @@ mod tests {
             ("/v1/conversations/conv_7/items/msg_1", Some("conv_7")),
             ("/v1/files/file-3/content", Some("file-3")),
             ("/v1/batches/batch_9/cancel", Some("batch_9")),
+            ("/files/v1/responses/resp_1", Some("resp_1")),
             ("/v1/responses", None),
             ("/v1/responses/", None),
             ("/v1/responses/input_tokens", None),

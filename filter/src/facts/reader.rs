@@ -171,9 +171,9 @@ impl Reader {
                 }
             }
             Field::Salt => self.salt = self.name().map(|name| Digest::of(Purpose::Salt, name)),
-            Field::Held(rank) => _ = self.holds(rank, Purpose::Held),
+            Field::Held(rank) => _ = self.holds(rank),
             // Of an object it is known by now.
-            Field::Kept => self.kept = self.holds(1, Purpose::Held).or(self.kept),
+            Field::Kept => self.kept = self.holds(1).or(self.kept),
             Field::Stream | Field::MaxOutput | Field::Options | Field::Media | Field::Ignored => {}
         }
         self.field = Field::Ignored;
@@ -217,7 +217,7 @@ impl Reader {
             }
         }
         if self.depth == 2 && self.field == Field::Kept && self.is_id {
-            self.kept = self.holds(1, Purpose::Held);
+            self.kept = self.holds(1);
         }
         if self.depth == 1 {
             self.end_field();

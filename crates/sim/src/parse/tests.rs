@@ -172,11 +172,11 @@ fn every_problem_is_told_at_once_with_field_value_and_fix() {
         "seeds: 0: is not a whole number from 1",
         "rules: a list of 1: holds \"best\"",
         "workload.family: \"chta\": is no family; known are chat, rag",
-        "workload.turns: an object of 1 fields: unknown variant `gometric`",
+        "workload.turns: an object of 1 field: unknown variant `gometric`",
         "tables.loss: 2: is not within 0.0 to 1.0",
         "fleet[0].count: 0: is not within 1",
         "fleet[0].profile: \"a1000\": is no accelerator; known are l4",
-        "expected.trimtap: an object of 1 fields: is not a known field; did you mean `trimtab`?",
+        "expected.trimtap: an object of 1 field: is not a known field; did you mean `trimtab`?",
     ] {
         assert!(told.contains(wanted), "{wanted:?} is not in:\n{told}");
     }

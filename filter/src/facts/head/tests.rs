@@ -74,7 +74,7 @@ fn whatever_is_no_completion_request_passes() {
 }
 
 #[test]
-fn what_a_server_keeps_is_asked_of_it_by_whatever_method_and_read_by_nobody() {
+fn what_a_server_keeps_is_asked_of_it_by_whatever_method() {
     let plan = |method, path| read(&[(":method", method), (":path", path)], method != "POST");
     for (method, path) in [
         ("GET", "/v1/responses/resp_1"),
@@ -91,7 +91,14 @@ fn what_a_server_keeps_is_asked_of_it_by_whatever_method_and_read_by_nobody() {
         (made.plan, made.makes, made.is_prompt),
         (Plan::Read, true, true)
     );
-    let file = plan("POST", "/v1/files");
+    // A batch names the file that it is made of.
+    let batch = plan("POST", "/v1/batches");
+    assert_eq!(
+        (batch.plan, batch.makes, batch.is_prompt),
+        (Plan::Read, true, false)
+    );
+    let kind = ("content-type", "multipart/form-data; boundary=x");
+    let file = read(&[(":path", "/v1/files"), kind], false);
     assert_eq!(
         (file.plan, file.makes, file.is_prompt),
         (Plan::PlaceNow, true, false)

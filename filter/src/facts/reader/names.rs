@@ -4,13 +4,12 @@ use super::Reader;
 use crate::facts::hash::{Digest, Purpose};
 
 impl Reader {
-    /// Digest of the conversation: of the name of one that a server keeps, else of its beginning, else of the client's name for it. And whether
-    /// it is a name.
+    /// Digest of the conversation, and whether it is that of a name: of one that a server keeps, else of its beginning, else of the client's
+    /// name for it.
     pub(in crate::facts) fn conversation(&self) -> Option<(Digest, bool)> {
-        let named = self.session.map(|(_, digest)| digest);
-        let begun = self.prompt.conversation().map(|digest| (digest, false));
         let kept = self.kept.map(|digest| (digest, true));
-        let named = named.map(|digest| (digest, true));
+        let begun = self.prompt.conversation().map(|digest| (digest, false));
+        let named = self.session.map(|(_, digest)| (digest, true));
         kept.or(begun).or(named)
     }
 
@@ -19,8 +18,9 @@ impl Reader {
         self.held.map(|(_, digest)| digest)
     }
 
-    pub(super) fn holds(&mut self, rank: u8, purpose: Purpose) -> Option<Digest> {
-        let digest = Digest::of(purpose, self.name()?);
+    /// The word that was read is such a name; the lowest rank wins.
+    pub(super) fn holds(&mut self, rank: u8) -> Option<Digest> {
+        let digest = Digest::of(Purpose::Held, self.name()?);
         if self.held.is_none_or(|(other, _)| rank < other) {
             self.held = Some((rank, digest));
         }

@@ -1,0 +1,146 @@
+//! What goes before the rule's choice: endpoints that the table asks to try out, and those that keep what a request asks for.
+
+use std::time::Duration;
+
+use trimtab_loadtable::{Moved, Probe, Report, State, Table};
+use trimtab_wasmhost::{Exchange, ScriptedProxy, Vm};
+
+use crate::reports::two_workers;
+use crate::support::{
+    ENDPOINTS, ask, config, first_host, ready_with, reason, reported, route, table_with,
+};
+
+const RESPONSES: &str = "/v1/responses";
+
+/// Three endpoints, of which the last is suspect, and a proxy that is asked to try it out.
+fn asking(sequence: u64, proxy: u64, number: u64) -> Table {
+    let mut table = table_with(sequence, &[0, 0, 0]);
+    table.endpoints[2].state = State::Suspect;
+    table.probes = vec![Probe {
+        proxy,
+        endpoint: 2,
+        number,
+    }];
+    table
+}
+
+/// Where so many requests go, one worker after the other; and how many for that reason.
+fn places(proxy: &mut ScriptedProxy, count: usize) -> (usize, usize) {
+    let (mut tried, mut probes) = (0, 0);
+    for n in 0..count {
+        let vm = &mut proxy.worker(n % 2).vm;
+        let exchange = ask(vm);
+        let host = first_host(&exchange);
+        tried += usize::from(host.as_deref() == Some(ENDPOINTS[2]));
+        let exchange = exchange.finish(vm);
+        probes += usize::from(reason(&exchange).as_deref() == Some("probe"));
+    }
+    (tried, probes)
+}
+
+#[test]
+fn one_request_of_one_worker_tries_out_what_the_table_asks_this_proxy_for() {
+    let mut proxy = two_workers(&asking(1, 0, 1));
+    assert_eq!(places(&mut proxy, 8), (0, 0), "another proxy is asked");
+    let own = reported(&mut proxy).proxy;
+    for (sequence, number, expected) in [(2, 1, 1), (3, 1, 0), (4, 2, 1), (5, 2, 0)] {
+        assert!(proxy.deliver(&asking(sequence, own, number).encode()));
+        let found = places(&mut proxy, 8);
+        assert_eq!(
+            found,
+            (expected, expected),
+            "table {sequence}, number {number}"
+        );
+    }
+    assert_eq!(proxy.failures(), Vec::<String>::new());
+}
+
+/// A response that is made, and answered in pieces of that size.
+fn make(vm: &mut Vm, answer: &str, size: usize) -> Exchange {
+    let request = vm.request().header(":path", RESPONSES);
+    let mut exchange = request.body(r#"{"model": "m", "input": "hello"}"#);
+    route(vm, &exchange);
+    exchange.response(vm, 200);
+    for piece in answer.as_bytes().chunks(size) {
+        exchange.response_chunk(vm, piece, false);
+    }
+    exchange.response_chunk(vm, b"", true);
+    exchange
+}
+
+/// Where a request for a response goes, and why.
+fn get(vm: &mut Vm, name: &str) -> (Option<String>, Option<String>) {
+    let path = format!("{RESPONSES}/{name}");
+    let request = vm.request().header(":method", "GET");
+    let exchange = request.header(":path", path).end().finish(vm);
+    (first_host(&exchange), reason(&exchange))
+}
+
+/// The key of what a server keeps and that server's address, as the proxy says it at once, beside its polls.
+fn told(proxy: &mut ScriptedProxy) -> (u64, String) {
+    proxy.run_for(Duration::from_millis(200));
+    let calls = proxy.take_calls().into_iter();
+    let reports = calls.map(|(_, call)| Report::decode(&call.body).expect("a report"));
+    let all: Vec<Report> = reports.filter(|report| !report.held.is_empty()).collect();
+    let [report] = &all[..] else {
+        panic!("once: {all:?}")
+    };
+    let [held] = report.held[..] else {
+        panic!("one: {report:?}")
+    };
+    let row = &report.endpoints[usize::from(held.endpoint)];
+    (held.key, row.address.clone())
+}
+
+#[test]
+fn what_a_server_keeps_is_asked_of_it_and_told_to_others() {
+    let filler = "x".repeat(40_000);
+    let plain = format!(r#"{{"metadata":{{"a":"{filler}"}},"id":"resp_1","object":"response"}}"#);
+    let event = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"output\":[]}}\n\n";
+    for (answer, size) in [(plain.as_str(), 100_000), (&plain, 7_000), (event, 5)] {
+        let mut proxy = ready_with(&config(), &table_with(1, &[0, 0, 0]));
+        let made = make(proxy.vm(), answer, size);
+        let holder = first_host(&made).expect("placed");
+        made.close(proxy.vm());
+        let told = told(&mut proxy);
+        assert_eq!(told.1, holder);
+        // An aggregator that was started again knows nothing: it is told once more.
+        let mut restarted = table_with(1, &[0, 0, 0]);
+        restarted.version.epoch += 1;
+        assert!(proxy.deliver(&restarted.encode()));
+        // With the report that comes next after each worker has written its own.
+        proxy.run_for(Duration::from_secs(2));
+        restarted.version.sequence += 1;
+        assert!(proxy.deliver(&restarted.encode()));
+        assert_eq!(self::told(&mut proxy), told);
+        // Also when it is the worst of all, and leaves.
+        let row = ENDPOINTS.iter().position(|own| *own == holder).unwrap();
+        let mut later = table_with(3, &[0, 0, 0]);
+        later.version.epoch += 1;
+        later.endpoints[row].wait_ms = Some(60_000);
+        later.endpoints[row].state = State::Draining;
+        assert!(proxy.deliver(&later.encode()));
+        let found = get(proxy.vm(), "resp_1");
+        assert_eq!(found, (Some(holder.clone()), Some("held".into())));
+        let (other, why) = get(proxy.vm(), "resp_2");
+        assert!(other != Some(holder.clone()) && why != Some("held".into()));
+        // Another proxy knows it from its first table, all of its workers.
+        let endpoint = u16::try_from(row).unwrap();
+        later.held = vec![Moved {
+            key: told.0,
+            endpoint,
+        }];
+        let mut other = two_workers(&later);
+        let mut next = table_with(4, &[0, 0, 0]);
+        next.version.epoch += 1;
+        assert!(other.deliver(&next.encode()));
+        for worker in 0..2 {
+            let found = get(&mut other.worker(worker).vm, "resp_1");
+            assert_eq!(
+                found,
+                (Some(holder.clone()), Some("held".into())),
+                "{worker}"
+            );
+        }
+    }
+}
