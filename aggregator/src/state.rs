@@ -18,6 +18,9 @@ const MOST_LOGGED: usize = 20;
 /// After a table that could not be published.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// For so long after its start an aggregator whose key is drawn takes one from a proxy. All proxies of the one before have called by then.
+const TAKES_KEY_FOR: Duration = Duration::from_secs(60);
+
 /// A table as it goes out. Encoded once, shared by every waiting proxy.
 #[derive(Debug)]
 pub(crate) struct Published {
@@ -51,6 +54,8 @@ struct Inner {
     /// Endpoints of the first list that have not been scraped yet, with or without success; absent: there was no list.
     untried: Option<BTreeSet<String>>,
     discovery_error: Option<String>,
+    /// The placement key was drawn, and no proxy has brought the one before.
+    key_is_drawn: bool,
 }
 
 impl PoolState {
@@ -66,6 +71,7 @@ impl PoolState {
                 heard,
                 untried: None,
                 discovery_error: None,
+                key_is_drawn: config.placement_key.is_none(),
             }),
             published: watch::channel(None).0,
             urgent: Notify::new(),
@@ -129,6 +135,7 @@ impl PoolState {
         let accepted = {
             let mut inner = self.lock();
             let now = self.now();
+            self.take_key_over(&mut inner, now, report);
             let accepted = inner.estimate.on_report(now, report)?;
             if accepted != Accepted::Late {
                 inner.heard.on_report(now, report.proxy, report.sequence);
@@ -148,6 +155,28 @@ impl PoolState {
             self.urgent.notify_one();
         }
         Ok(accepted)
+    }
+
+    /// Goes on with the placement key that a proxy has of the aggregator before this one: conversations stay where their caches are, and
+    /// what proxies know of responses and files holds. Whoever can bring a key could also have read ours.
+    fn take_key_over(&self, inner: &mut Inner, now: Duration, report: &Report) {
+        if !inner.key_is_drawn || now > TAKES_KEY_FOR {
+            return;
+        }
+        let epoch = inner.estimate.config().epoch;
+        let is_former = report.have.is_some_and(|have| have.epoch != epoch);
+        let Some(key) = report.placement_key.filter(|_| is_former) else {
+            return;
+        };
+        inner.key_is_drawn = false;
+        inner.estimate.set_placement_key(key);
+        // Nobody gets a table under the key that was drawn any more.
+        self.published.send_replace(None);
+        self.urgent.notify_one();
+        tracing::info!(
+            pool = self.name,
+            "placement key of the aggregator before taken over from a proxy"
+        );
     }
 
     /// What a proxy waits on.
@@ -284,6 +313,11 @@ impl PoolState {
             included,
             first: OnceLock::new(),
         };
+        let inner = self.lock();
+        if published.table.placement_key != inner.estimate.config().placement_key {
+            // The key was taken over meanwhile.
+            return Outcome::KeptBack;
+        }
         self.published.send_replace(Some(Arc::new(published)));
         outcome
     }

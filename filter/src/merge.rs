@@ -65,6 +65,7 @@ pub(crate) fn merged_report(
         proxy: lease.proxy,
         sequence: lease.sequence,
         have: worker.version(),
+        placement_key: worker.loaded().map(|loaded| loaded.table.placement_key),
         wait_ms: root.config.wait_ms,
         workers,
         decided,

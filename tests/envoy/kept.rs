@@ -11,8 +11,6 @@ use crate::support::stage::StageOptions;
 use crate::support::{client, eventually};
 
 const RESPONSES: &str = "/v1/responses";
-/// With a key of its own at each start, an aggregator could not make use of what proxies know.
-const KEY: &str = "  placement_key: 000102030405060708090a0b0c0d0e0f\n";
 
 /// A new response, or one that goes on from another: its status, and its name.
 async fn create(proxy: SocketAddr, after: Option<&str>, stream: bool) -> (u16, String) {
@@ -37,7 +35,7 @@ async fn ask(proxy: SocketAddr, method: Method, name: &str) -> (u16, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_response_is_found_by_whoever_asks_for_it_also_by_another_and_by_a_new_proxy() {
-    let mut fleet = Fleet::start_with(&[1.0, 1.0, 1.0, 1.0], KEY, StageOptions::default()).await;
+    let mut fleet = Fleet::start(&[1.0, 1.0, 1.0, 1.0]).await;
     let other = fleet.another_proxy(StageOptions::default()).await;
     let proxies = [fleet.stage.address, other.address];
     let mut names = Vec::new();

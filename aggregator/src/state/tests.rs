@@ -122,6 +122,54 @@ async fn a_table_says_which_report_of_each_proxy_it_has_taken_in() {
     assert_eq!(second.included, HashMap::from([(7, 6), (8, 2)]));
 }
 
+/// A report of a proxy that has a table of the aggregator with this epoch, and with this key.
+fn coming_from(epoch: u64, key: u8) -> Report {
+    Report {
+        have: Some(Version { epoch, sequence: 9 }),
+        placement_key: Some([key; 16]),
+        ..report(7, u64::from(key), 0)
+    }
+}
+
+fn key(pool: &PoolState) -> Option<u8> {
+    Some(pool.newest()?.table.placement_key[0])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_drawn_gives_way_once_to_that_of_the_aggregator_before() {
+    let pool = pool("10s");
+    let task = tokio::spawn(Arc::clone(&pool).publish_forever());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    pool.on_report(&report(8, 1, 0)).expect("new");
+    pool.on_report(&coming_from(1, 3)).expect("new");
+    assert_eq!(
+        key(&pool),
+        Some(0),
+        "the keys of its own proxies are its own"
+    );
+    pool.on_report(&coming_from(2, 4)).expect("new");
+    assert_eq!(key(&pool), None, "no table under the old key any more");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(key(&pool), Some(4));
+    pool.on_report(&coming_from(3, 5)).expect("new");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(key(&pool), Some(4));
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_not_taken_over_later_or_when_it_was_set() {
+    let late = pool("1s");
+    let set = pool("1s, placement_key: '00000000000000000000000000000000'");
+    set.on_report(&coming_from(2, 4)).expect("new");
+    tokio::time::advance(TAKES_KEY_FOR + Duration::from_secs(1)).await;
+    late.on_report(&coming_from(2, 4)).expect("new");
+    for pool in [late, set] {
+        let _ = pool.publish(&Pace::new(pool.interval));
+        assert_eq!(key(&pool), Some(0));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pool_says_what_it_lacks() {
     let pool = pool("100ms");

@@ -22,6 +22,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use trimtab_loadtable::{Report, Table, Version, limits};
 
+mod told;
+
 /// Seconds of prefill that arrive at one endpoint with one report before it is urgent.
 const URGENT_PREFILL_S: f64 = 0.25;
 
@@ -76,7 +78,7 @@ impl Pool {
         }
     }
 
-    /// The settings it was made with.
+    /// The settings it was made with, but for [`Self::set_placement_key`].
     #[must_use]
     pub fn config(&self) -> &PoolConfig {
         &self.config
@@ -183,7 +185,8 @@ impl Pool {
         }
         if let Some(decided) = self.reports.decided(report.proxy) {
             let requests = report.decided.saturating_sub(decided);
-            self.heat.add(now, requests, requests, &report.prefixes);
+            let prefixes = self.prefixes(report);
+            self.heat.add(now, requests, requests, prefixes);
             self.on_moved(requests, report, Turn::Newest);
         }
         // The rows in the order of the report, so that a claim finds its endpoint again.
@@ -230,17 +233,6 @@ impl Pool {
         })
     }
 
-    /// The client of a request for it, which comes next, may come by another proxy.
-    fn on_held(&mut self, report: &Report) {
-        for held in &report.held {
-            let row = report.endpoints.get(usize::from(held.endpoint));
-            let endpoint = row.and_then(|row| self.endpoints.get(&row.address));
-            if let Some(endpoint) = endpoint {
-                self.held.add(held.key, endpoint.id, self.sequence);
-            }
-        }
-    }
-
     /// `table`, this pool's newest, as the first table of a proxy: with all that endpoints are known to keep. O(endpoints).
     #[must_use]
     pub fn first(&self, table: &Table) -> Table {
@@ -258,23 +250,9 @@ impl Pool {
     /// A later report, in which these requests were counted, has overtaken this one.
     fn on_late(&mut self, now: Duration, report: &Report) {
         self.reports.on_late(report);
-        self.heat.add(now, 0, report.decided, &report.prefixes);
+        let prefixes = self.prefixes(report);
+        self.heat.add(now, 0, report.decided, prefixes);
         self.on_moved(report.decided, report, Turn::Late);
-    }
-
-    /// A proxy can not have moved more conversations than it decided requests. What was said later of one stays.
-    fn on_moved(&mut self, requests: u64, report: &Report, turn: Turn) {
-        let most = usize::try_from(requests).unwrap_or(usize::MAX);
-        for moved in report.moved.iter().take(most) {
-            if turn == Turn::Late && self.moved.knows(moved.key) {
-                continue;
-            }
-            let row = report.endpoints.get(usize::from(moved.endpoint));
-            let endpoint = row.and_then(|row| self.endpoints.get(&row.address));
-            if let Some(endpoint) = endpoint {
-                self.moved.add(moved.key, endpoint.id, self.sequence);
-            }
-        }
     }
 
     /// Tables forget silent proxies; a report only does when there is no room, because looking at all of them costs.

@@ -85,6 +85,7 @@ impl Report {
                 .collect(),
             seen_counts: seen().map(|(_, one)| one.count).collect(),
             held: (!self.held.is_empty()).then(|| moved(&self.held)),
+            placement_key: self.placement_key.map_or(Vec::new(), |key| key.to_vec()),
         };
         message.encode_to_vec()
     }

@@ -124,6 +124,7 @@ pub(crate) fn report() -> Report {
             epoch: 0x0123_4567_89ab_cdef,
             sequence: 41,
         }),
+        placement_key: Some(*b"0123456789abcdef"),
         wait_ms: 1_000,
         workers: 2,
         decided: 1_234,
@@ -257,6 +258,8 @@ fn people_read_names_and_no_secret() {
     let report = serde_json::to_value(crate::json::ReportView::from(&report()))
         .expect("a view is always JSON");
     assert_eq!(report["endpoints"][0]["started"], 697);
+    let text = report.to_string();
+    assert!(!text.contains("placement") && !text.contains("30313233"));
 }
 
 #[cfg(feature = "snapshot")]

@@ -13,6 +13,8 @@ pub struct Report {
     pub sequence: u64,
     /// The newest table this proxy has; absent: none yet, answer at once.
     pub have: Option<Version>,
+    /// [`Table::placement_key`](crate::Table::placement_key) of that table, by which the keys in this report were made; absent: none yet.
+    pub placement_key: Option<[u8; 16]>,
     /// How long the aggregator may hold the answer when it has no news, in milliseconds.
     pub wait_ms: u32,
     /// Workers (deciders) of this proxy.

@@ -202,6 +202,8 @@ pub(crate) struct Report {
     pub(crate) seen_counts: Vec<u32>,
     #[prost(message, optional, tag = "22")]
     pub(crate) held: Option<Keyed>,
+    #[prost(bytes = "vec", tag = "23")]
+    pub(crate) placement_key: Vec<u8>,
 }
 
 /// Numbers by placement key.

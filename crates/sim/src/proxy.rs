@@ -301,6 +301,7 @@ impl Proxy {
             proxy: self.number,
             sequence: self.sequence,
             have: self.version(),
+            placement_key: None,
             wait_ms: 1_000,
             workers: 1,
             decided: self.decided,

@@ -18,6 +18,7 @@ mod memory;
 mod probing;
 mod reports;
 mod rows;
+mod told;
 
 /// Numbers below a bound, the same in each run.
 pub(crate) fn draws(seed: u64) -> impl FnMut(u64) -> u64 {

@@ -7,14 +7,14 @@ use trimtab_loadtable::{Endpoint, EndpointReport, Moved, PrefixCount, Report};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const A: &str = "10.0.0.1:8000";
+pub(super) const A: &str = "10.0.0.1:8000";
 const B: &str = "10.0.0.2:8000";
 
-fn ms(ms: u64) -> Duration {
+pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn pool() -> Pool {
+pub(super) fn pool() -> Pool {
     let mut config = PoolConfig::new("chat", 7, [1; 16]);
     config.max_proxies = 3;
     config.max_proxy_endpoints = 5;
@@ -38,7 +38,7 @@ fn pool() -> Pool {
     pool
 }
 
-fn report(proxy: u64, sequence: u64, endpoints: Vec<EndpointReport>) -> Report {
+pub(super) fn report(proxy: u64, sequence: u64, endpoints: Vec<EndpointReport>) -> Report {
     Report {
         pool: "chat".into(),
         proxy,
@@ -49,7 +49,7 @@ fn report(proxy: u64, sequence: u64, endpoints: Vec<EndpointReport>) -> Report {
     }
 }
 
-fn says(address: &str, sent: u64, started: u64, finished: u64) -> EndpointReport {
+pub(super) fn says(address: &str, sent: u64, started: u64, finished: u64) -> EndpointReport {
     let in_flight = u32::try_from(sent - finished).unwrap();
     EndpointReport {
         seen: Vec::new(),

@@ -119,6 +119,7 @@ fn a_value_out_of_range_is_refused_and_named() {
     assert_eq!(wrong(|m| load(m).adapter_counts[2] = 2), "adapter_counts");
     assert_eq!(wrong(|m| load(m).adapters[1] = 2), "adapters");
     let wrong = |change: fn(&mut wire::Report)| field(&refused_report(change));
+    assert_eq!(wrong(|m| m.placement_key.push(0)), "placement_key");
     assert_eq!(wrong(|m| m.wait_ms = limits::WAIT_MS + 1), "wait_ms");
     assert_eq!(wrong(|m| m.workers = limits::WORKERS + 1), "workers");
     assert_eq!(

@@ -246,11 +246,12 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
         )
     };
     let version = any::<(u64, u64)>().prop_map(|(epoch, sequence)| Version { epoch, sequence });
+    let version = (of(version), of(any::<[u8; 16]>()));
     let header = (
         name(),
         any::<u64>(),
         any::<u64>(),
-        of(version),
+        version,
         0..=limits::WAIT_MS,
         0..=limits::WORKERS,
     );
@@ -268,7 +269,8 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
             pool: header.0,
             proxy: header.1,
             sequence: header.2,
-            have: header.3,
+            have: header.3.0,
+            placement_key: header.3.1,
             wait_ms: header.4,
             workers: header.5,
             decided,
