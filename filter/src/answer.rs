@@ -55,6 +55,16 @@ impl Waiting {
         }
     }
 
+    /// It is known now to be streamed.
+    pub(crate) fn expect_stream(&mut self) {
+        self.streams = true;
+    }
+
+    /// Whether it is a stream of events by its looks.
+    pub(crate) fn has_events(&self) -> bool {
+        matches!(self.form, Form::Events(_))
+    }
+
     /// Takes the next piece. Absent: the content has not begun.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> Option<Begun> {
         self.seen_bytes = self.seen_bytes.saturating_add(piece.len());

@@ -16,6 +16,7 @@ mod message;
 mod path;
 mod prompt;
 mod reader;
+mod tail;
 mod tensor;
 mod word;
 
@@ -33,6 +34,7 @@ pub(crate) use hash::{Digest, HashKey, Purpose};
 pub(crate) use head::{Head, Plan, path_of};
 pub(crate) use keys::{Names, meaning};
 pub(crate) use path::Route;
+pub(crate) use tail::{TAIL_BYTES, Tail};
 pub(crate) use word::Word;
 
 /// Puts together what head and body told, under the key of `table`'s pool. `body`: absent when it was not read.
@@ -79,8 +81,8 @@ pub(crate) fn request(
     }
 }
 
-/// The path says it where it says it.
-fn streams(head: &Head, body: Option<&BodyFacts>) -> Option<bool> {
+/// Whether the answer is to be streamed. The path says it where it says it.
+pub(crate) fn streams(head: &Head, body: Option<&BodyFacts>) -> Option<bool> {
     head.route
         .streams
         .or_else(|| body.and_then(|body| body.stream))

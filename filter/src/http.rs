@@ -12,12 +12,13 @@ use std::rc::Rc;
 use crate::decider::Decider;
 use crate::exchange::millis;
 use crate::explain::Explanation;
-use crate::facts::{self, Body, BodyFacts, Ending, Head, Length, Plan, Rest};
+use crate::facts::{self, Body, BodyFacts, Ending, Head, Length, Plan};
 use crate::host::{self, Action, Buffer, Map};
 use crate::in_flight::InFlight;
 use crate::metrics::Counter;
 use crate::naming::{self, Way};
 use crate::pairing::{self, Fault, Mark};
+use crate::passing::Passing;
 use crate::probing;
 use crate::worker::Worker;
 
@@ -35,7 +36,7 @@ pub(crate) struct HttpFilter {
     /// The proxy has refused to let the request go on; it is asked again on each tick.
     refused: bool,
     in_flight: Option<InFlight>,
-    /// A body of which only sizes are looked at any more, because they tell how long its prompt is.
+    /// A body that passes behind the decision, and still tells how long its prompt is or whether its answer is streamed.
     passing: Option<Passing>,
     /// Absent: nobody wants to read it.
     explanation: Option<Box<Explanation>>,
@@ -53,14 +54,6 @@ struct Reading {
     came_bytes: u64,
     /// The tick at which it began.
     since: u64,
-}
-
-/// A body after the decision.
-#[derive(Debug)]
-struct Passing {
-    rest: Rest,
-    /// Those that came.
-    bytes: u64,
 }
 
 impl HttpFilter {
@@ -113,36 +106,46 @@ impl HttpFilter {
         self.log_decision();
     }
 
-    /// Decides on what was read. `is_all`: nothing of the body is still to come.
-    fn place_read(&mut self, reading: &Reading, ending: Ending, is_all: bool) {
+    /// Decides on what was read. `bytes`: of the body's part that is at hand. `is_all`: nothing of the body is still to come.
+    fn place_read(&mut self, reading: &Reading, ending: Ending, bytes: usize, is_all: bool) {
         let head = &reading.head;
         self.decider
             .count(head.pools, Counter::Bodies, ending.as_str());
-        let bytes = reading.came_bytes;
+        let came_bytes = reading.came_bytes;
         let length = match head.content_length {
             Some(length) => Length::Whole(length),
-            None if is_all => Length::Whole(bytes),
-            None => Length::AtLeast(bytes),
+            None if is_all => Length::Whole(came_bytes),
+            None => Length::AtLeast(came_bytes),
         };
-        let facts = reading.body.facts(ending, length);
+        let mut facts = reading.body.facts(ending, length);
+        let mut passing = Passing::new(head, &facts, came_bytes);
+        passing.keep_end(&self.decider, bytes);
+        facts.stream = facts.stream.or_else(|| passing.stream().filter(|_| is_all));
         let way = match self.decider.is_tap() {
             true => Way::ByPick,
             false => Way::Here,
         };
         self.place(head, Some(&facts), way);
-        self.passing = facts.rest.map(|rest| Passing { rest, bytes });
+        self.passing = (passing.tells() && !is_all).then_some(passing);
     }
 
-    /// A part of the body, which may be empty, passes after the decision. At the end of it the prompt's length is known.
+    /// A part of the body, which may be empty, passes after the decision. At the end of it the prompt's length is known, and what stands
+    /// behind the prompt.
     fn pass(&mut self, bytes: usize, is_end: bool) {
         let Some(passing) = &mut self.passing else {
             return;
         };
-        passing.bytes = passing.bytes.saturating_add(bytes as u64);
-        if let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_end) {
-            let tokens = passing.rest.prompt_tokens(passing.bytes);
+        passing.came(&self.decider, bytes);
+        let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_end) else {
+            return;
+        };
+        if passing.stream() == Some(true) {
+            in_flight.on_streamed();
+        }
+        if let Some(tokens) = passing.prompt_tokens() {
             in_flight.on_prompt(facts::saturating(tokens));
         }
+        self.passing = None;
     }
 
     /// Tells pick what to expect. `false`: it will not know, so nothing may wait for it.
@@ -272,7 +275,7 @@ impl HttpFilter {
         }
         let ending = reading.read(&decider, bytes);
         if let Some(ending) = ending.or_else(|| end_of_stream.then_some(Ending::Unfinished)) {
-            self.place_read(&reading, ending, end_of_stream);
+            self.place_read(&reading, ending, bytes, end_of_stream);
             return Action::Continue;
         }
         self.reading = Some(reading);
@@ -286,7 +289,7 @@ impl HttpFilter {
     /// Trailers came, so the body is complete.
     pub(crate) fn on_request_trailers(&mut self) -> Action {
         match self.reading.take() {
-            Some(reading) => self.place_read(&reading, Ending::Unfinished, true),
+            Some(reading) => self.place_read(&reading, Ending::Unfinished, 0, true),
             None => self.pass(0, true),
         }
         Action::Continue
@@ -310,7 +313,7 @@ impl HttpFilter {
             return false;
         }
         if let Some(reading) = &reading {
-            self.place_read(reading, Ending::Unfinished, false);
+            self.place_read(reading, Ending::Unfinished, 0, false);
             let now = self.decider.holding.ticks();
             self.let_go_at = (!is_tap && reading.seen_bytes == 0).then_some(now);
         }

@@ -45,6 +45,7 @@ mod news;
 mod outcome;
 mod pairing;
 mod passed;
+mod passing;
 mod placement;
 mod plugin;
 mod poll;

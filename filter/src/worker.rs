@@ -319,6 +319,11 @@ impl Worker {
         self.picker.on_grown(now, &mut sent.ticket, booking, tokens)
     }
 
+    /// The answer turns out to be streamed.
+    pub(crate) fn on_streamed(&mut self, now: Millis, sent: &mut Sent, booking: &mut Booking) {
+        self.picker.on_streamed(now, &mut sent.ticket, booking);
+    }
+
     /// The first byte of the answer's body came, so prefill is finished.
     pub(crate) fn on_first_byte(&mut self, now: Millis, sent: &mut Sent) {
         self.picker.on_first_byte(now, &mut sent.ticket);

@@ -107,24 +107,40 @@ fn a_burst_beyond_the_limit_after_a_first_small_piece_is_no_413() {
 }
 
 #[test]
-fn at_most_the_first_16_kib_are_held_and_later_chunks_are_not_read() {
-    let mut proxy = ready();
-    let mut exchange = proxy.vm().request().leave_open();
-    let mut held = 0;
-    while exchange.request_headers.is_none() {
-        exchange.body(proxy.vm(), [b' '; 1_024], false);
-        held += 1_024;
+fn at_most_the_first_16_kib_are_held_and_of_later_chunks_only_the_end_is_read() {
+    const KIB: usize = 1_024;
+    // Where its length is told and it does not say whether to stream; where it says that; where nothing is told.
+    for (length, begins, read) in [
+        (Some(216 * KIB), "{", 0),
+        (Some(116 * KIB), "{", 8),
+        (None, r#"{"stream": true, "#, 0),
+        (None, "{", 100),
+    ] {
+        let mut proxy = ready();
+        let mut request = proxy.vm().request();
+        if let Some(length) = length {
+            request = request.header("content-length", length.to_string());
+        }
+        let mut exchange = request.leave_open();
+        let mut held = 0;
+        while exchange.request_headers.is_none() {
+            let text = if held == 0 { begins } else { "" };
+            exchange.body(proxy.vm(), format!("{text:1024}"), false);
+            held += KIB;
+        }
+        assert_eq!(held, 16 * KIB);
+        let reads = |proxy: &ScriptedProxy| {
+            let script = &proxy.workers[0].script;
+            script.count("proxy_get_buffer_bytes")
+        };
+        let before = reads(&proxy);
+        for _ in 0..100 {
+            exchange.body(proxy.vm(), [b' '; KIB], false);
+            assert_eq!(exchange.actions.last(), Some(&Action::Continue));
+        }
+        assert_eq!(reads(&proxy) - before, read, "{length:?}, {begins}");
+        exchange.close(proxy.vm());
     }
-    assert_eq!(held, 16 * 1_024);
-    let reads = proxy.workers[0].script.count("proxy_get_buffer_bytes");
-    for _ in 0..100 {
-        exchange.body(proxy.vm(), [b' '; 1_024], false);
-        assert_eq!(exchange.actions.last(), Some(&Action::Continue));
-    }
-    assert_eq!(
-        proxy.workers[0].script.count("proxy_get_buffer_bytes"),
-        reads
-    );
 }
 
 #[test]

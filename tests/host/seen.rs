@@ -134,3 +134,41 @@ fn predicted_first_bytes_are_compared_where_answers_are_streamed_from_where_they
     assert_eq!(there[&seen::FIRST_BYTE_SUM_MS], 300);
     assert!(!there.keys().any(|kind| is_of_predictions(*kind)));
 }
+
+#[test]
+fn behind_a_long_prompt_a_body_says_at_its_end_that_the_answer_is_streamed() {
+    let mut table = quiet(only(1, &[0]));
+    table.classes[0].decode_s_per_sequence = Some(0.0);
+    table.endpoints[0].wait_ms = Some(400);
+    let words = "word ".repeat(8_000);
+    let long = |fields: &str| {
+        format!(
+            r#"{{"model": "m", "messages": [{{"role": "user", "content": "{words}"}}]{fields}}}"#
+        )
+    };
+    for (body, pieces, compared) in [
+        (long(r#", "stream": true"#), 3, true),
+        (long(r#", "stream": true"#), 1, true),
+        (long(r#", "stream": false"#), 3, false),
+        (long(r#", "metadata": {"stream": true}"#), 3, false),
+        (long(""), 3, false),
+    ] {
+        let mut proxy = ready_with(&config(), &table);
+        let vm = proxy.vm();
+        let mut exchange = vm.request().leave_open();
+        let mut parts = body
+            .as_bytes()
+            .chunks(body.len().div_ceil(pieces))
+            .peekable();
+        while let Some(part) = parts.next() {
+            exchange.body(vm, part, parts.peek().is_none());
+        }
+        route(vm, &exchange);
+        exchange.response(vm, 200);
+        exchange.response_chunk(vm, [b'x'; 300], true);
+        exchange.close(vm);
+        let said = said(&reports(&mut proxy, 10), ENDPOINTS[0]);
+        let found = said.keys().any(|kind| is_of_predictions(*kind));
+        assert_eq!(found, compared, "{} in {pieces}", &body[body.len() - 40..]);
+    }
+}

@@ -180,6 +180,26 @@ impl<P: Policy> Picker<P> {
         self.inflight.on_grown(snapshot, now, ticket, more) && more.is_news
     }
 
+    /// The answer of a sent request turns out to be streamed: its first byte will end its prefill, which is pending until then. Where that was
+    /// known, or the first byte came, nothing changes. `booking`: as the request was sent.
+    pub fn on_streamed(&mut self, now: Millis, ticket: &mut Ticket, booking: &mut Booking) {
+        if booking.request.streams.replace(true) == Some(true) {
+            return;
+        }
+        let snapshot = self.snapshot.as_deref();
+        let row = snapshot.and_then(|snapshot| snapshot.row(snapshot.index_of(ticket.endpoint())?));
+        let prefill_s = row.map_or(0.0, |row| row.prefill_s_per_token);
+        let more = Sent {
+            pending: Pending {
+                tokens: 0,
+                // `as` from float saturates, and no prefill is negative.
+                prefill_us: (prefill_s * ticket.uncached_tokens() as f64 * 1e6) as u64,
+            },
+            ..Sent::default()
+        };
+        self.inflight.on_grown(snapshot, now, ticket, more);
+    }
+
     /// The first byte of the answer's body came. Calling it again does nothing. An answer that is an error is to be said
     /// before, to [`on_outcome`](Self::on_outcome).
     pub fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
@@ -293,7 +313,7 @@ fn work(
     Some(Sent {
         prompt_tokens: demand.prompt_tokens as u32,
         pending,
-        predicted_s: predicted_s(view, index, request, &demand, uncached),
+        predicted_s: predicted_s(view, index, &demand, uncached),
         work_us: (cost::work_s(row, uncached) * 1e6) as u64,
         is_news: !snapshot.pool().alone && uncached * row.prefill_s_per_token >= NEWS_S,
     })
@@ -309,17 +329,7 @@ fn pending_us(request: &Request, prefill_us: u64) -> u64 {
 }
 
 /// [`Ticket::predicted_s`], whatever the table's age.
-fn predicted_s(
-    view: &View<'_>,
-    index: u32,
-    request: &Request,
-    demand: &Demand,
-    uncached_tokens: f64,
-) -> Option<f32> {
-    // The first byte of a whole answer comes when decoding is over, of which nothing is predicted.
-    if request.streams != Some(true) {
-        return None;
-    }
+fn predicted_s(view: &View<'_>, index: u32, demand: &Demand, uncached_tokens: f64) -> Option<f32> {
     let endpoint = view.snapshot.endpoint(index)?;
     endpoint.prefill_tokens_per_s?;
     let wait_s = weighing::wait_s(index, demand, view.snapshot, view.inflight)?;

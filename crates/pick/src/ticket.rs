@@ -43,9 +43,9 @@ impl Ticket {
         self.probe || self.tries_out
     }
 
-    /// Seconds from sending to the first byte, as the table and own work had it when the request was sent there: the wait and its own
-    /// uncached prefill. Finite, 0 or more. Absent: the answer is not known to be streamed, the table is too old, or it does not say the
-    /// endpoint's wait or speed.
+    /// Seconds from sending to the first byte of a streamed answer, as the table and own work had it when the request was sent there: the wait
+    /// and its own uncached prefill. The first byte of a whole answer comes when decoding is over, of which nothing is predicted. Finite, 0 or
+    /// more. Absent: the table is too old, or it does not say the endpoint's wait or speed.
     #[must_use]
     pub fn predicted_s(&self) -> Option<f64> {
         self.predicted_s.map(f64::from)

@@ -162,6 +162,11 @@ impl Body {
         self.is_json &= !self.reader.is_no_object();
     }
 
+    /// Whether the document was read to its end.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_json && self.tokenizer.is_done()
+    }
+
     /// How the reading has ended; absent: more should be read.
     pub(crate) fn ending(&self, head: &Head) -> Option<Ending> {
         let has_model = head.model.is_some() || self.reader.model.is_some();

@@ -82,7 +82,7 @@ fn what_the_endpoint_has_in_its_cache_takes_no_time() {
 }
 
 #[test]
-fn nothing_is_predicted_of_whole_answers_nor_from_what_is_unknown_or_old() {
+fn nothing_is_predicted_from_what_is_unknown_or_old() {
     let silent = |endpoint: EndpointLoad| EndpointLoad {
         wait_s: None,
         ..endpoint
@@ -95,13 +95,6 @@ fn nothing_is_predicted_of_whole_answers_nor_from_what_is_unknown_or_old() {
     let rows = Vec::from_iter(rows.into_iter().chain([slow(endpoint(2, 0.1))]));
     let ids: Vec<EndpointId> = rows.iter().map(|row| row.id).collect();
     let mut picker = picker(rows);
-    for streams in [Some(false), None] {
-        let request = Request {
-            streams,
-            ..streamed(100)
-        };
-        assert_eq!(predicted(&mut picker, NOW, ids[0], &request), None);
-    }
     for unknown in [ids[1], ids[2], EndpointId(9)] {
         assert_eq!(predicted(&mut picker, NOW, unknown, &streamed(100)), None);
     }
@@ -174,5 +167,49 @@ fn a_table_that_has_seen_the_request_lacks_what_came_to_light_since() {
     close(table(&mut picker, reported), 0.6);
     let all = picker.sends();
     close(table(&mut picker, all), 0.0);
+    picker.on_done(NOW, ticket);
+}
+
+#[test]
+fn an_answer_that_turns_out_to_be_streamed_counts_as_if_that_had_been_known_until_its_first_byte() {
+    let rows = pool(&[0.0, 0.0]);
+    let id = rows[0].id;
+    let mut picker = picker(rows.clone());
+    // What a table that has seen all of it leaves ahead: prefill whose first byte has not come.
+    let ahead = |picker: &mut Picker| {
+        let sends = picker.sends();
+        let table = Snapshot::new(rows.clone(), PoolFacts::default(), NOW);
+        picker.on_table(Rc::new(table), Some(sends));
+        let probe = picker.on_sent(NOW, id, &streamed(0).into());
+        let predicted_s = probe.predicted_s();
+        picker.on_done(NOW, probe);
+        predicted_s
+    };
+    let mut booking: Booking = Request {
+        streams: None,
+        ..streamed(4_000)
+    }
+    .into();
+    let mut ticket = picker.on_sent(NOW, id, &booking);
+    close(ahead(&mut picker), 0.0);
+    for _ in 0..2 {
+        picker.on_streamed(NOW, &mut ticket, &mut booking);
+        close(ahead(&mut picker), 0.4);
+    }
+    assert_eq!(booking.grow(6_000), Some(2_000));
+    picker.on_grown(NOW, &mut ticket, &booking, 2_000);
+    close(ahead(&mut picker), 0.6);
+    picker.on_first_byte(NOW, &mut ticket);
+    close(ahead(&mut picker), 0.0);
+    picker.on_done(NOW, ticket);
+    let mut late: Booking = Request {
+        streams: Some(false),
+        ..streamed(4_000)
+    }
+    .into();
+    let mut ticket = picker.on_sent(NOW, id, &late);
+    picker.on_first_byte(NOW, &mut ticket);
+    picker.on_streamed(NOW, &mut ticket, &mut late);
+    close(ahead(&mut picker), 0.0);
     picker.on_done(NOW, ticket);
 }
