@@ -4,11 +4,11 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gzip::gzip_stored;
 use hyper::Version;
 
 use crate::support::client::{DECISION, chat_body, post_chunks, post_pieces};
 use crate::support::config::Form;
+use crate::support::gzip::gzip_stored;
 use crate::support::{Backend, RELEASES, Release, Stage, StageOptions, eventually, post};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -241,34 +241,6 @@ async fn a_body_cut_within_a_character_and_an_escape_is_read_as_if_it_came_at_on
         bodies.keys().all(|name| name.ends_with("kind.whole")),
         "{bodies:?}"
     );
-}
-
-mod gzip {
-    //! gzip without compression ("stored" blocks): enough for a body that the filter must not read.
-
-    /// A gzip stream of one stored block.
-    pub(super) fn gzip_stored(data: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(data.len()).unwrap();
-        let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1];
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&(!length).to_le_bytes());
-        out.extend_from_slice(data);
-        out.extend_from_slice(&crc32(data).to_le_bytes());
-        out.extend_from_slice(&u32::from(length).to_le_bytes());
-        out
-    }
-
-    fn crc32(data: &[u8]) -> u32 {
-        !data.iter().fold(!0, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-                if crc & 1 == 1 {
-                    crc >> 1 ^ 0xedb8_8320
-                } else {
-                    crc >> 1
-                }
-            })
-        })
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,69 +1,20 @@
 //! Clients of all sizes, some of which leave.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 use super::server::{CHUNK, CHUNKS, HEADER, Manner};
 use crate::support::client::{DECISION, Response, post, post_chunks};
 
 const CHAT: &str = "/v1/chat/completions";
-const PAUSE: Duration = Duration::from_millis(40);
 const SIZES: [usize; 8] = [500, 500, 2_000, 2_000, 16_384, 33_000, 220_000, 1_048_576];
 
-/// Clients that send one request after the other until they are told to stop.
-#[derive(Debug)]
-pub(crate) struct Clients {
-    stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
-    set: JoinSet<Vec<String>>,
-}
-
-impl Clients {
-    pub(crate) fn start(to: SocketAddr, count: u64) -> Self {
-        let mut own = Self {
-            stop: Arc::default(),
-            sent: Arc::default(),
-            set: JoinSet::new(),
-        };
-        for client in 0..count {
-            let (stop, sent) = (Arc::clone(&own.stop), Arc::clone(&own.sent));
-            own.set.spawn(async move {
-                let mut failures = Vec::new();
-                let mut number = client << 32;
-                while !stop.load(Ordering::SeqCst) {
-                    number += 1;
-                    if let Err(failure) = one(to, number).await {
-                        failures.push(failure);
-                    }
-                    sent.fetch_add(1, Ordering::SeqCst);
-                    tokio::time::sleep(PAUSE).await;
-                }
-                failures
-            });
-        }
-        own
-    }
-
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::SeqCst)
-    }
-
-    /// What has failed and was not asked to.
-    pub(crate) async fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::SeqCst);
-        self.set.join_all().await.concat()
-    }
-}
-
 /// One request, its kind drawn from its number (SplitMix64).
-async fn one(to: SocketAddr, number: u64) -> Result<(), String> {
+pub(crate) async fn one(to: SocketAddr, number: u64) -> Result<(), String> {
     let z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let draw = usize::try_from((z ^ (z >> 31)) >> 33).unwrap_or(0);
@@ -160,7 +111,7 @@ async fn slow(to: SocketAddr, body: &str) -> Result<(), String> {
 }
 
 /// Leaves: in the headers, in the body, before the answer, in the answer.
-async fn leave(to: SocketAddr, stage: usize, body: &str) -> std::io::Result<()> {
+pub(crate) async fn leave(to: SocketAddr, stage: usize, body: &str) -> std::io::Result<()> {
     let manner = if stage == 3 {
         Manner::Stream
     } else {

@@ -56,7 +56,8 @@ impl Response {
     }
 }
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+/// The transport's.
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Sends over a fresh connection. The error is the transport's: the connection was reset, or closed without an answer.
 pub(crate) async fn request(
@@ -176,6 +177,11 @@ pub(crate) async fn post_spelled(to: SocketAddr, headers: &[(&str, &str)], body:
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
+    parse(&answer)
+}
+
+/// An answer over HTTP/1.1 as it came; its body may be in chunks.
+pub(crate) fn parse(answer: &str) -> Response {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let (status, headers) = head.split_once("\r\n").unwrap();
     let pairs = headers.lines().filter_map(|line| line.split_once(": "));

@@ -3,9 +3,12 @@
 pub(crate) mod aggregator;
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod clients;
 pub(crate) mod config;
 pub(crate) mod fleet;
+pub(crate) mod gzip;
 pub(crate) mod load;
+pub(crate) mod memory;
 pub(crate) mod overlay;
 pub(crate) mod release;
 pub(crate) mod server;
@@ -24,4 +27,16 @@ pub(crate) fn severe(log: &str) -> Vec<&str> {
     let levels = ["[warning]", "[error]", "[critical]"];
     let is_severe = |line: &&str| levels.iter().any(|level| line.contains(level));
     log.lines().filter(is_severe).collect()
+}
+
+/// Fails the test when the filter met a wrong setup, a host that refused a call, or a table that it could not take.
+pub(crate) async fn no_faults(stage: &Stage) {
+    for name in [
+        "trimtab_setup_errors_total",
+        "trimtab_host_errors_total",
+        "trimtab_table_refusals_total",
+    ] {
+        let counted = stage.metrics(name).await;
+        assert!(counted.values().all(|count| *count == 0), "{counted:?}");
+    }
 }
