@@ -37,6 +37,11 @@ pub(crate) use path::Route;
 pub(crate) use tail::{TAIL_BYTES, Tail};
 pub(crate) use word::Word;
 
+/// Digest of the name of what a server keeps and the request is about, or goes on from.
+pub(crate) fn held(head: &Head, body: Option<&BodyFacts>) -> Option<Digest> {
+    head.held.or_else(|| body.and_then(|body| body.held))
+}
+
 /// Puts together what head and body told, under the key of `table`'s pool. `body`: absent when it was not read.
 pub(crate) fn request(
     head: &Head,
@@ -50,10 +55,7 @@ pub(crate) fn request(
         .map(|name| Digest::of(Purpose::Session, name));
     let history_tokens = body.map_or(0, |body| body.history_tokens);
     Request {
-        held: head
-            .held
-            .or_else(|| body.and_then(|body| body.held))
-            .map(|digest| key.seal(digest)),
+        held: held(head, body).map(|digest| key.seal(digest)),
         prompt_tokens: match head.is_prompt {
             true => body.and_then(|body| body.prompt_tokens).map(saturating),
             false => Some(0),

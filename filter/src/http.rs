@@ -15,6 +15,7 @@ use crate::explain::Explanation;
 use crate::facts::{self, Body, BodyFacts, Ending, Head, Length, Plan};
 use crate::host::{self, Action, Buffer, Map};
 use crate::in_flight::InFlight;
+use crate::keeping;
 use crate::metrics::Counter;
 use crate::naming::{self, Way};
 use crate::pairing::{self, Fault, Mark};
@@ -83,6 +84,7 @@ impl HttpFilter {
         let now = millis(root.now_ns());
         let place = |worker: &mut Worker| {
             probing::take(root, worker, mode);
+            keeping::look_up(root, worker, now, facts::held(head, body));
             worker.place(now, &decider.config, mode, head, body)
         };
         let mut placed = root.with(place).unwrap_or_default();

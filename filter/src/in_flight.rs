@@ -16,6 +16,7 @@ use crate::destination;
 use crate::exchange::{self, millis};
 use crate::explain::Went;
 use crate::host::{self, Buffer, Map};
+use crate::keeping;
 use crate::outcome;
 use crate::pairing::Fault;
 use crate::placement::{Observed, Placement};
@@ -202,10 +203,7 @@ impl InFlight {
         self.naming = None;
         if let (Found::Name(name), Some(sent)) = (found, &self.sent) {
             let (root, now) = (&self.root, self.now());
-            root.with(|worker| {
-                worker.on_held(now, sent, name);
-                exchange::on_news(root, worker);
-            });
+            root.with(|worker| keeping::tell(root, worker, now, sent, name));
         }
     }
 

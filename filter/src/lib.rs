@@ -34,6 +34,7 @@ mod holding;
 mod host;
 mod http;
 mod in_flight;
+mod keeping;
 mod lease;
 mod lists;
 mod marks;

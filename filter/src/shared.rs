@@ -22,9 +22,13 @@ pub(crate) struct Keys {
     pub(crate) probed: String,
     /// How many workers there have been.
     pub(crate) count: String,
+    kept: String,
     report: String,
     wake: String,
 }
+
+/// Places for what servers keep; a newer name takes an older one's. Bounds the memory: some 100 bytes each.
+const KEPT: u64 = 4_096;
 
 impl Keys {
     pub(crate) fn new(pool: &str) -> Self {
@@ -38,6 +42,7 @@ impl Keys {
             first: key("first"),
             probed: key("probed"),
             count: key("count"),
+            kept: key("kept/"),
             // The second form: with the memory.
             report: key("report2/"),
             wake: key("wake/"),
@@ -47,6 +52,11 @@ impl Keys {
     /// A worker's report: [`StoredReport`].
     pub(crate) fn report(&self, worker: u64) -> String {
         format!("{}{worker:016x}", self.report)
+    }
+
+    /// Where something is kept of whose name these are the bits: [`Kept`].
+    pub(crate) fn kept(&self, name: u64) -> String {
+        format!("{}{:03x}", self.kept, name % KEPT)
     }
 
     /// The queue by which the worker of that count is woken.
@@ -101,6 +111,29 @@ impl Lease {
             proxy,
             sequence,
             claims,
+        })
+    }
+}
+
+/// Something that a server keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept<'a> {
+    /// Bits of its name's digest.
+    pub(crate) name: u64,
+    /// The server's, as in tables.
+    pub(crate) address: &'a str,
+}
+
+impl<'a> Kept<'a> {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        [&self.name.to_le_bytes(), self.address.as_bytes()].concat()
+    }
+
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (name, address) = bytes.split_first_chunk()?;
+        Some(Self {
+            name: u64::from_le_bytes(*name),
+            address: std::str::from_utf8(address).ok()?,
         })
     }
 }
@@ -279,6 +312,11 @@ mod tests {
         };
         assert_eq!(Stamp::decode(&stamp.encode()), Some(stamp));
         let included = [(7, 70), (8, 80)];
+        let kept = Kept {
+            name: u64::MAX - 1,
+            address: "10.0.0.1:8000",
+        };
+        assert_eq!(Kept::decode(&kept.encode()), Some(kept));
         let stored = StoredTable::encode(5, &included, b"table");
         let table = StoredTable::decode(&stored).unwrap();
         assert_eq!((table.arrived_ns, table.bytes), (5, &b"table"[..]));

@@ -348,6 +348,21 @@ impl Worker {
         }
     }
 
+    /// Whether this worker knows which server keeps something of that name.
+    pub(crate) fn knows_held(&self, now: Millis, name: Digest) -> bool {
+        let loaded = self.loaded.as_ref();
+        loaded.is_none_or(|loaded| self.picker.knows_held(now, loaded.key.seal(name)))
+    }
+
+    /// The server at `address` keeps something of that name, another worker says.
+    pub(crate) fn on_told_held(&mut self, now: Millis, name: Digest, address: &str) {
+        let endpoint = self.listed(address);
+        if let Some((loaded, endpoint)) = self.loaded.as_ref().zip(endpoint) {
+            let key = loaded.key.seal(name);
+            self.picker.on_told_held(now, key, endpoint);
+        }
+    }
+
     /// The request ended.
     pub(crate) fn on_done(&mut self, now: Millis, sent: Sent, failed: bool) {
         self.picker.on_done(now, sent.ticket);

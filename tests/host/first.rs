@@ -144,3 +144,39 @@ fn what_a_server_keeps_is_asked_of_it_and_told_to_others() {
         }
     }
 }
+
+#[test]
+fn what_a_server_keeps_is_known_to_all_workers_at_once_without_an_aggregator_and_under_another_key()
+{
+    let mut proxy = two_workers(&table_with(1, &[0, 0, 0]));
+    let answer = r#"{"id":"resp_1","object":"response"}"#;
+    let made = make(&mut proxy.worker(0).vm, answer, 1_000);
+    let holder = first_host(&made);
+    made.close(&mut proxy.worker(0).vm);
+    let expected = (holder, Some("held".to_owned()));
+    assert!(expected.0.is_some(), "placed");
+    for worker in [1, 0, 1] {
+        let found = get(&mut proxy.worker(worker).vm, "resp_1");
+        assert_eq!(found, expected, "{worker}");
+        let (_, why) = get(&mut proxy.worker(worker).vm, "resp_2");
+        assert_ne!(why, expected.1, "{worker}, of nobody");
+    }
+    let mut restarted = table_with(1, &[0, 0, 0]);
+    restarted.version.epoch += 1;
+    restarted.placement_key = [99; 16];
+    assert!(proxy.deliver(&restarted.encode()));
+    for worker in 0..2 {
+        let found = get(&mut proxy.worker(worker).vm, "resp_1");
+        assert_eq!(found, expected, "{worker}, under another key");
+    }
+    // Whose server is gone belongs to nobody.
+    let row = ENDPOINTS
+        .iter()
+        .position(|own| Some(*own) == expected.0.as_deref());
+    restarted.endpoints.remove(row.unwrap());
+    restarted.version.sequence += 1;
+    assert!(proxy.deliver(&restarted.encode()));
+    let found = get(&mut proxy.worker(1).vm, "resp_1");
+    assert!(found.0 != expected.0 && found.1 != expected.1, "{found:?}");
+    assert_eq!(proxy.failures(), Vec::<String>::new());
+}

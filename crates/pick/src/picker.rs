@@ -256,6 +256,12 @@ impl<P: Policy> Picker<P> {
         self.held.on_told(now, key, endpoint);
     }
 
+    /// Whether this decider knows which endpoint keeps what `key` stands for.
+    #[must_use]
+    pub fn knows_held(&self, now: Millis, key: u64) -> bool {
+        self.held.find(now, key).is_some()
+    }
+
     /// The aggregator is another one, which knows nothing of what endpoints keep: what this decider has seen itself is told again.
     pub fn tell_held_again(&mut self) {
         self.held.tell_again();

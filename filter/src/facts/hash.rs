@@ -54,6 +54,11 @@ impl Digest {
         both.digest()
     }
 
+    /// All of it, for what stays within this proxy.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
     /// A part of it, never 0: enough to tell a few texts apart within this worker.
     pub(crate) fn short(self) -> u32 {
         #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
