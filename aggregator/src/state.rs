@@ -1,5 +1,7 @@
 //! One pool at run time: what is known of it and the table that is published.
 
+mod untried;
+
 use crate::config::PoolConfig;
 use crate::discovery::{Target, Targets};
 use crate::heard::Heard;
@@ -12,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use trimtab_estimate::{Accepted, Missed, Pace, Pool, Refusal, Sample};
 use trimtab_loadtable::{Endpoint, Report, State as RowState, Table, Version, limits};
+use untried::Untried;
 
 /// Most endpoints per table of which the log says that they get no requests any more, or get some again.
 const MOST_LOGGED: usize = 20;
@@ -51,8 +54,7 @@ pub(crate) struct PoolState {
 struct Inner {
     estimate: Pool,
     heard: Heard,
-    /// Endpoints of the first list that have not been scraped yet, with or without success; absent: there was no list.
-    untried: Option<BTreeSet<String>>,
+    untried: Untried,
     discovery_error: Option<String>,
     /// The placement key was drawn, and no proxy has brought the one before.
     key_is_drawn: bool,
@@ -69,7 +71,7 @@ impl PoolState {
             inner: Mutex::new(Inner {
                 estimate,
                 heard,
-                untried: None,
+                untried: Untried::new(config.scrape.interval.saturating_add(config.scrape.timeout)),
                 discovery_error: None,
                 key_is_drawn: config.placement_key.is_none(),
             }),
@@ -103,11 +105,7 @@ impl PoolState {
             .filter(|address| !refused.contains(address))
             .collect();
         self.metrics.seen.retain(|address| listed.contains(address));
-        match &mut inner.untried {
-            // Endpoints that join later do not make a ready pool unready.
-            Some(untried) => untried.retain(|address| listed.contains(address)),
-            None => inner.untried = Some(listed),
-        }
+        inner.untried.on_list(self.now(), listed);
         if !refused.is_empty() {
             tracing::warn!(
                 pool = self.name,
@@ -120,9 +118,7 @@ impl PoolState {
     /// Takes in the outcome of a scrape.
     pub(crate) fn on_scrape(&self, address: &str, outcome: Result<Sample, Missed>) {
         let mut inner = self.lock();
-        if let Some(untried) = &mut inner.untried {
-            untried.remove(address);
-        }
+        inner.untried.on_scrape(address);
         let now = self.now();
         match outcome {
             Ok(sample) => inner.estimate.on_sample(now, address, sample),
@@ -209,7 +205,7 @@ impl PoolState {
     pub(crate) fn missing(&self) -> Option<String> {
         let inner = self.lock();
         let name = &self.name;
-        match (&inner.untried, &inner.discovery_error) {
+        match (inner.untried.left(), &inner.discovery_error) {
             (None, Some(error)) => Some(format!("pool {name}: no endpoints listed yet: {error}")),
             (None, None) => Some(format!("pool {name}: no endpoints listed yet")),
             (Some(untried), _) if !untried.is_empty() => {
@@ -240,7 +236,7 @@ impl PoolState {
                     pace.on_kept_back(self.now());
                     self.wait(&pace).await;
                 }
-                Outcome::NoList => tokio::time::sleep(self.interval).await,
+                Outcome::TooEarly => tokio::time::sleep(self.interval).await,
                 Outcome::Failed => tokio::time::sleep(RETRY).await,
             }
         }
@@ -268,10 +264,10 @@ impl PoolState {
         let began = Instant::now();
         let (table, proxies, included) = {
             let mut inner = self.lock();
-            if inner.untried.is_none() {
-                return Outcome::NoList;
-            }
             let now = self.now();
+            if !inner.untried.allows_a_table(now) {
+                return Outcome::TooEarly;
+            }
             let table = inner.estimate.table(now);
             (
                 table,
@@ -373,8 +369,8 @@ enum Outcome {
     Published { bytes: usize, proxies: usize },
     /// It tells too little that the last one did not.
     KeptBack,
-    /// No endpoints were listed yet.
-    NoList,
+    /// No endpoints were listed yet, or they are still tried for the first time.
+    TooEarly,
     /// It breaks the format's limits.
     Failed,
 }

@@ -5,8 +5,15 @@ use crate::config::Config;
 use trimtab_loadtable::EndpointReport;
 
 fn pool(interval: &str) -> Arc<PoolState> {
+    let pool = untried(interval, "{address: '10.0.0.1:80'}");
+    pool.on_scrape("10.0.0.1:80", Ok(waits(0.0)));
+    pool
+}
+
+/// One whose endpoints have not been scraped.
+fn untried(interval: &str, endpoints: &str) -> Arc<PoolState> {
     let text = format!(
-        "pools: [{{name: chat, discovery: {{endpoints: [{{address: '10.0.0.1:80'}}]}}, publish_interval: {interval}}}]"
+        "pools: [{{name: chat, discovery: {{endpoints: [{endpoints}]}}, publish_interval: {interval}}}]"
     );
     let config = Config::from_yaml(&text).expect("valid").pools.remove(0);
     let estimate = Pool::new(trimtab_estimate::PoolConfig::new("chat", 1, [0; 16]));
@@ -18,7 +25,6 @@ fn pool(interval: &str) -> Arc<PoolState> {
         listed: Some(Arc::new(list)),
         error: None,
     });
-    pool.on_scrape("10.0.0.1:80", Ok(waits(0.0)));
     pool
 }
 
@@ -179,4 +185,27 @@ async fn a_pool_says_what_it_lacks() {
     );
     let _ = pool.publish(&Pace::new(pool.interval));
     assert_eq!(pool.missing(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_table_waits_until_each_endpoint_was_scraped_or_for_one_round() {
+    let endpoints = "{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}";
+    let pool = untried("50ms", endpoints);
+    let task = tokio::spawn(Arc::clone(&pool).publish_forever());
+    pool.on_scrape("10.0.0.1:80", Ok(waits(0.0)));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(sequence(&pool), 0, "the second is still tried");
+    pool.on_scrape("10.0.0.2:80", Err(Missed::Unreachable));
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(sequence(&pool), 1, "it was, in vain");
+    task.abort();
+
+    let pool = untried("50ms", endpoints);
+    let task = tokio::spawn(Arc::clone(&pool).publish_forever());
+    // Interval and timeout, by default 0.2 and 1 s.
+    tokio::time::sleep(Duration::from_millis(1_140)).await;
+    assert_eq!(sequence(&pool), 0);
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    assert_eq!(sequence(&pool), 1, "whatever is still missing");
+    task.abort();
 }
