@@ -16,10 +16,10 @@ use crate::support::load::ask_for;
 use crate::support::server::Server;
 
 /// What its page says of a server that has answered so many requests.
-type Page = fn(u32) -> (StatusCode, String);
+pub(crate) type Page = fn(u32) -> (StatusCode, String);
 
 /// As TGI's: no samples before the first request.
-fn from_the_first_request(answered: u32) -> (StatusCode, String) {
+pub(crate) fn from_the_first_request(answered: u32) -> (StatusCode, String) {
     let page = match answered {
         0 => String::new(),
         _ => format!(
@@ -30,12 +30,12 @@ fn from_the_first_request(answered: u32) -> (StatusCode, String) {
     (StatusCode::OK, page)
 }
 
-fn of_an_unknown_engine(answered: u32) -> (StatusCode, String) {
+pub(crate) fn of_an_unknown_engine(answered: u32) -> (StatusCode, String) {
     let page = format!("# TYPE my_requests_total counter\nmy_requests_total {answered}\n");
     (StatusCode::OK, page)
 }
 
-fn missing(_: u32) -> (StatusCode, String) {
+pub(crate) fn missing(_: u32) -> (StatusCode, String) {
     (StatusCode::NOT_FOUND, "<html>Not Found</html>".into())
 }
 

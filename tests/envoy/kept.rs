@@ -13,7 +13,7 @@ use crate::support::{client, eventually};
 const RESPONSES: &str = "/v1/responses";
 
 /// A new response, or one that goes on from another: its status, and its name.
-async fn create(proxy: SocketAddr, after: Option<&str>, stream: bool) -> (u16, String) {
+pub(crate) async fn create(proxy: SocketAddr, after: Option<&str>, stream: bool) -> (u16, String) {
     let body = json!({"model": "m", "input": "Tell me.", "max_output_tokens": 4, "previous_response_id": after, "stream": stream});
     let answer = client::post(proxy, RESPONSES, &[], body.to_string())
         .await
@@ -26,7 +26,7 @@ async fn create(proxy: SocketAddr, after: Option<&str>, stream: bool) -> (u16, S
     (answer.status, name.to_owned())
 }
 
-async fn ask(proxy: SocketAddr, method: Method, name: &str) -> (u16, Value) {
+pub(crate) async fn ask(proxy: SocketAddr, method: Method, name: &str) -> (u16, Value) {
     let path = format!("{RESPONSES}/{name}");
     let answer = client::bare(proxy, method, &path, &[]).await.unwrap();
     let body = serde_json::from_slice(&answer.body).unwrap_or_default();

@@ -24,6 +24,7 @@ mod in_flight;
 mod joining;
 mod kept;
 mod leaving;
+mod odd;
 mod placement;
 mod protocol;
 mod reload;

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::{project, run, tools, wasm};
 
-/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead, `soak` runs the soak test,
+/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead, `soak` runs the soak tests,
 /// `clients` drives two lanes with inference-perf. Filter, guest and Envoy
 /// are there for the ones that measure the real thing.
 pub(crate) fn bench(args: &[String]) -> Result<()> {

@@ -40,7 +40,7 @@ enum Command {
     /// Formatting, clippy, documentation, file sizes, licences
     Lint,
     /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of benches/scenarios; `bench soak` is
-    /// the soak test, 10 minutes in each form; `bench clients` compares two lanes under inference-perf (`-- clients --help`)
+    /// the soak tests, 10 minutes each; `bench clients` compares two lanes under inference-perf (`-- clients --help`)
     Bench {
         /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`, or `soak`, `--for 10m`, and part of a test's name, or
         /// `clients` and its own

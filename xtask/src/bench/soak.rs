@@ -1,10 +1,10 @@
-//! `cargo xtask bench soak`: the soak test of tests/envoy for longer than a test run has time for.
+//! `cargo xtask bench soak`: the soak tests of tests/envoy for longer than a test run has time for.
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{project, run, tools};
 
-/// `args`: `--for 90s` or `--for 10m` (the default), and part of the name of one of the tests: `tap` or `one`.
+/// `args`: `--for 90s` or `--for 10m` (the default), and the beginning of what one of the tests is with: `one`, `tap` or `odd`.
 pub(crate) fn soak(args: &[String]) -> Result<()> {
     let (mut seconds, mut only) = (600, "");
     let mut rest = args.iter();
@@ -18,14 +18,14 @@ pub(crate) fn soak(args: &[String]) -> Result<()> {
     let envoy = tools::envoy::obtain()?;
     run::step(
         "soak",
-        "every kind of request, each form after the other",
+        "every kind of request, each form after the other, then odd clients and servers",
         || {
             let mut command = run::cargo("test");
             command.args(["--release", "--test", "envoy", "--", "--nocapture"]);
             command.args([
                 "--test-threads",
                 "1",
-                &format!("soak::nothing_fails_grows_or_stays_with_{only}"),
+                &format!("nothing_fails_grows_or_stays_with_{only}"),
             ]);
             run::run(
                 command
