@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use trimtab_filter::reading::prompt_tokens;
+use trimtab_filter::oracle::prompt_tokens;
 use trimtab_loadtable::{Class, Demand, Endpoint, Table, Version};
 use trimtab_wasmhost::{Limits, Module, Options, ScriptedProxy};
 

@@ -8,6 +8,7 @@
 //! assert_eq!(config.decide_after_bytes, 16 * 1024);
 //! ```
 
+pub(crate) mod destination;
 mod mode;
 mod pools;
 mod text;
@@ -15,7 +16,7 @@ mod text;
 use serde_json::Value;
 use trimtab_settings::{Problems, Settings};
 
-use crate::destination::Destination;
+use crate::config::destination::Destination;
 use crate::facts::SessionCookie;
 pub use mode::Mode;
 pub use pools::Pool;

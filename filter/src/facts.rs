@@ -13,6 +13,7 @@ mod kept;
 mod keys;
 mod media;
 mod message;
+pub mod oracle;
 mod path;
 mod prompt;
 mod reader;

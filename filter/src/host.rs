@@ -8,8 +8,6 @@
 )]
 
 mod abi;
-#[cfg(target_arch = "wasm32")]
-mod exports;
 mod headers;
 
 use std::fmt;

@@ -10,8 +10,8 @@
 //! What is placed: POST requests whose path ends with one of [`Config::paths`]. Everything else, upgrades and CONNECT included, is
 //! left to Envoy's own balancing, except that a destination header from the client is removed from *every* request.
 //!
-//! Where to read on: `http` (one request) -> `facts` (what the decision may know) -> `worker` (decide, keep books);
-//! `plugin` (configuration) -> `decider` (pools) -> `root` (one pool) -> `exchange` (the other workers) -> `poll` (the aggregator).
+//! A request: `callbacks` -> `request` -> `facts` (what the decision may know) -> `plugin` (which pool) -> `pool` (decide, keep books).
+//! A table: `callbacks` -> `plugin` -> `pool` -> `sync` (the other workers, the aggregator) -> `report`.
 #![deny(
     missing_docs,
     clippy::unwrap_used,
@@ -20,48 +20,20 @@
     clippy::indexing_slicing
 )]
 
-mod answer;
+#[cfg(target_arch = "wasm32")]
+mod callbacks;
 mod config;
-mod contexts;
-mod decider;
-mod destination;
-mod exchange;
-mod explain;
 mod facts;
-mod following;
-mod gate;
-mod holding;
 mod host;
-mod http;
-mod in_flight;
-mod keeping;
-mod lease;
-mod lists;
-mod marks;
-mod merge;
 mod metrics;
 pub mod names;
-mod naming;
-mod news;
-mod outcome;
-mod pairing;
-mod passed;
-mod passing;
-mod placement;
+mod pair;
 mod plugin;
-mod poll;
-mod probing;
-pub mod reading;
-mod reporter;
-mod root;
-mod route;
-mod shared;
+mod pool;
+mod report;
+mod request;
 mod sync;
-mod table;
-mod tally;
-mod wake;
-mod watch;
-mod worker;
 
+pub use config::destination::{Destination, Form};
 pub use config::{Config, Mode, Pool, Role};
-pub use destination::{Destination, Form};
+pub use facts::oracle;

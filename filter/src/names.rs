@@ -8,7 +8,7 @@ use trimtab_pick::Reason;
 
 use crate::facts::Ending;
 use crate::metrics::{Counter, Gauge};
-use crate::pairing::Fault;
+use crate::pair::messages::Fault;
 
 /// Checks a whole name, as it stands behind `wasmcustom.` at Envoy: `trimtab_decisions_total.pool.chat.reason.load`.
 ///

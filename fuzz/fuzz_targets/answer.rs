@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trimtab_filter::reading::answer_begins;
+use trimtab_filter::oracle::answer_begins;
 
 fuzz_target!(|input: (bool, u8, &[u8])| {
     let (streams, size, answer) = input;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trimtab_filter::reading::{agrees, describe, document};
+use trimtab_filter::oracle::{agrees, describe, document};
 
 fuzz_target!(|input: (u8, [u8; 3], &[u8])| {
     let (path, sizes, json) = input;

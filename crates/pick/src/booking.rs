@@ -1,6 +1,6 @@
 //! A request as it was decided on.
 
-use crate::candidates;
+use crate::rule::candidates;
 use crate::{EndpointId, Request};
 
 /// A request as a decision took it, to be said again when it is sent: what of it others share, and where its conversation was. Retries and

@@ -46,7 +46,7 @@ pub(crate) const HOT_RANKS_KNOWN: u32 = 64;
 /// What a rank after the first costs, as a share of the prefix (3.4: 0 to 0.6 equal). It makes requests gather on the
 /// first rank while load allows, so that one copy of the prefix is enough for a cold one.
 pub(crate) const RANK_PENALTY: f64 = 0.3;
-/// The price of prefill that is cached elsewhere, in seconds per second: [`price`](crate::price). Simulated with 0.05, 0.08, 0.1 and 0.12 for the
+/// The price of prefill that is cached elsewhere, in seconds per second: [`price`](crate::rule::price). Simulated with 0.05, 0.08, 0.1 and 0.12 for the
 /// factor, and 0.2 and 0.3 for the least: mixed work 1.10 to 1.2 times the oracle's p99 with all, shared system prompts better the higher.
 pub(crate) const LOSS_LEAST: f64 = 0.2;
 pub(crate) const LOSS_FACTOR: f64 = 0.1;

@@ -3,16 +3,17 @@
 use alloc::rc::Rc;
 
 use crate::config::NEWS_S;
-use crate::cost::{self, Demand};
 use crate::decision::Choices;
-use crate::health::Health;
-use crate::inflight::{InFlight, OwnWork, Pending, Sends, Sent};
-use crate::policy::{Policy, View};
-use crate::ticket::Ticket;
-use crate::whereabouts::Whereabouts;
+use crate::own::health::Health;
+use crate::own::ledger::{InFlight, OwnWork, Pending, Sends, Sent};
+use crate::own::ticket::Ticket;
+use crate::own::whereabouts::Whereabouts;
+use crate::rule::cost::{self, Demand};
+use crate::rule::policy::{Policy, View};
+use crate::rule::weighing;
 use crate::{
     Booking, Config, Decision, EndpointId, Millis, Outcome, Reason, Request, Rng, Snapshot,
-    WaterLevel, weighing,
+    WaterLevel,
 };
 
 /// One decider. Methods: [`choose`](Self::choose) decides and books nothing; `on_*` say that something happened.

@@ -1,4 +1,4 @@
-//! Which answers a proxy asks about, as the filter does (`filter/src/watch.rs`): what it does not ask about tells it nothing of the endpoint.
+//! Which answers a proxy asks about, as the filter does (`filter/src/pool/outcome_sampling.rs`): what it does not ask about tells it nothing of the endpoint.
 
 use crate::clock::{Nanos, nanos};
 

@@ -5,7 +5,7 @@ use super::kept;
 use super::path::Route;
 use crate::config::{Config, Mode, PoolSet, candidates};
 use crate::host::HeaderPairs;
-use crate::passed;
+use crate::plugin::unplaced_paths;
 
 /// What to do with a request, from its headers alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -144,7 +144,7 @@ impl Head {
                 says_json: true,
                 ..
             } if !end_of_stream => {
-                head.passed_shape = passed::shape(path);
+                head.passed_shape = unplaced_paths::shape(path);
                 Plan::Pass
             }
             _ => Plan::Pass,

@@ -4,7 +4,7 @@ mod chains;
 mod prefixes;
 
 use super::decision;
-use crate::policy::{Policy, View};
+use crate::rule::policy::{Policy, View};
 use crate::{Booking, Decision, EndpointId, EndpointLoad, Millis, Request, Rng, Snapshot};
 use alloc::collections::BTreeMap;
 use chains::Chains;

@@ -1,7 +1,7 @@
 //! By own requests alone.
 
 use super::{decision, draw};
-use crate::policy::{Policy, View};
+use crate::rule::policy::{Policy, View};
 use crate::{Booking, Decision, Rng};
 
 /// Envoy's LEAST_REQUEST with equal weights and its default of two choices: two independent uniform draws, the one with

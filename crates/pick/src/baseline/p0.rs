@@ -3,10 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use crate::candidates::{Candidate, Candidates, Origin, prefix_key};
-use crate::cost::{self, Demand};
-use crate::policy::{Policy, View};
-use crate::{Booking, Config, Decision, Request, Rng, Snapshot, fallback, weighing};
+use crate::rule::candidates::{Candidate, Candidates, Origin, prefix_key};
+use crate::rule::cost::{self, Demand};
+use crate::rule::policy::{Policy, View};
+use crate::rule::{fallback, weighing};
+use crate::{Booking, Config, Decision, Request, Rng, Snapshot};
 
 /// Endpoints drawn per request, different from each other and from those of the keys.
 const DRAWS: u32 = 2;

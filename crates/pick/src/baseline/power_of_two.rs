@@ -1,7 +1,7 @@
 //! Two rows of the table.
 
 use super::decision;
-use crate::policy::{Policy, View};
+use crate::rule::policy::{Policy, View};
 use crate::{Booking, Decision, Rng};
 
 /// Power of two choices on the table (Mitzenmacher, How Useful Is Old Information, 2000): of two different endpoints
@@ -36,7 +36,7 @@ fn wait_s(view: &View<'_>, index: u32) -> f64 {
     let told_s = view
         .snapshot
         .row(index)
-        .map_or(f64::INFINITY, crate::row::Row::load_s);
+        .map_or(f64::INFINITY, crate::table::row::Row::load_s);
     told_s + view.inflight.unseen_s(index)
 }
 

@@ -1,7 +1,7 @@
 //! Independent of everything.
 
 use super::{decision, draw};
-use crate::policy::{Policy, View};
+use crate::rule::policy::{Policy, View};
 use crate::{Booking, Decision, Rng};
 
 /// Envoy's RANDOM: one of the endpoints that may be chosen, each with the same chance.

@@ -1,7 +1,7 @@
 //! One after the other.
 
 use super::{decision, draw};
-use crate::policy::{Policy, View};
+use crate::rule::policy::{Policy, View};
 use crate::{Booking, Decision, EndpointId, Rng};
 
 /// Envoy's ROUND_ROBIN with equal weights: the endpoints that may be chosen in the order of the list, from a random one on,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Number, Value};
 
 use crate::facts::json::{Container, Place, Sink, Tokenizer};
-use crate::reading::{agrees, describe, document};
+use crate::facts::oracle::{agrees, describe, document};
 
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -12,7 +12,7 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::candidates::prefix_key;
+use crate::rule::candidates::prefix_key;
 use crate::{EndpointId, Request, Snapshot};
 
 /// 64 characters, at 4 per token.

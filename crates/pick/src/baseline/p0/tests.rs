@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::Reason;
-use crate::inflight::InFlight;
+use crate::own::ledger::InFlight;
 use crate::rng::mix;
 use crate::{
     Adapter, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix, State,

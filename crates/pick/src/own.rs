@@ -1,0 +1,9 @@
+//! What this proxy has done itself: requests in flight, endpoints that failed, conversations that went elsewhere, prompts that it saw.
+
+pub(crate) mod health;
+pub(crate) mod ledger;
+pub(crate) mod shared_depth;
+pub(crate) mod text_turns;
+pub(crate) mod ticket;
+pub(crate) mod traffic;
+pub(crate) mod whereabouts;

@@ -1,0 +1,386 @@
+//! What a request would cost on an endpoint, in seconds: one small function per term. Section numbers are those of the
+//! algorithm notes.
+
+use crate::config::{
+    ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_SHARE, NAMED_TOKENS, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS,
+    RANK_PENALTY, TELL_S,
+};
+use crate::own::ledger::InFlight;
+use crate::table::row::Row;
+use crate::{Adapter, EndpointLoad, PoolFacts, Request};
+
+/// What a request brings along, with every gap filled. Computed once per decision.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Demand {
+    /// Prompt tokens, cached or not.
+    pub(crate) prompt_tokens: f64,
+    /// Those of them that some endpoint is likely to have in its cache.
+    pub(crate) shared_tokens: f64,
+    pub(crate) adapter: Option<Adapter>,
+    pub(crate) adapter_load_s: f64,
+    /// Tokens of KV cache that it takes until it ends.
+    pub(crate) kv_tokens: f64,
+}
+
+impl Demand {
+    /// An unknown prompt counts as what is known to be in it plus the pool's mean of uncached tokens.
+    pub(crate) fn new(request: &Request, pool: &PoolFacts) -> Self {
+        let known = request.prefix.map_or(0, |prefix| prefix.tokens);
+        let known = known.max(
+            request
+                .conversation
+                .map_or(0, |conversation| conversation.history_tokens),
+        );
+        let mean = usable(pool.uncached_tokens).unwrap_or(0.0);
+        let prompt_tokens = request
+            .prompt_tokens
+            .map_or_else(|| f64::from(known) + mean, f64::from);
+        let adapter_load_s = usable(pool.adapter_load_s).unwrap_or(ADAPTER_LOAD_S);
+        Self {
+            prompt_tokens,
+            shared_tokens: f64::from(known).min(prompt_tokens),
+            adapter: request.adapter,
+            adapter_load_s,
+            kv_tokens: prompt_tokens + usable(pool.output_tokens).unwrap_or(0.0),
+        }
+    }
+
+    /// Prompt tokens that an endpoint with `hit_tokens` in its cache must prefill.
+    pub(crate) fn uncached_tokens(&self, hit_tokens: u32) -> f64 {
+        (self.prompt_tokens - f64::from(hit_tokens)).max(0.0)
+    }
+
+    /// Of these, the ones that would not have to be prefilled elsewhere.
+    fn lost_tokens(&self, hit_tokens: u32) -> f64 {
+        (self.shared_tokens - f64::from(hit_tokens)).max(0.0)
+    }
+}
+
+fn usable(value: Option<f32>) -> Option<f64> {
+    value
+        .map(f64::from)
+        .filter(|value| value.is_finite() && *value >= 0.0)
+        .map(|value| value.min(1e9))
+}
+
+/// Seconds until a new request's prefill starts: what the table says (3.2; an absent wait is the longest of the pool) and
+/// own work that it has not seen (3.6). Never less than the own prefill that is sent there and has shown no first byte:
+/// engines admit in order of arrival, so that lies ahead for certain, whatever the table made of it. The larger of the
+/// two and not their sum, because the table may have seen the same work.
+///
+/// 3.3 has the sum, and takes the own share of the queue out of the table's wait. That needs more trust in the queue's
+/// length than a table of two deciders and four endpoints deserves; the maximum needs none.
+pub(crate) fn start_s(row: &Row, demand: &Demand, inflight: &InFlight, index: u32) -> f64 {
+    let told_s = row.wait_s + inflight.unseen_s(index);
+    let unseen = (
+        f64::from(inflight.unseen_requests(index)),
+        inflight.unseen_tokens(index) as f64,
+    );
+    told_s
+        .max(inflight.pending_s(index))
+        .max(room_s(row, demand.kv_tokens, unseen))
+}
+
+/// Seconds until the endpoint has room for a request that needs `tokens` of KV cache and a slot in the batch: requests that lack
+/// either wait for others to end and not for prefill. `unseen`: own sends that the row has not seen, and their prompt tokens. Where others
+/// wait for slots already the row's wait has them.
+pub(crate) fn room_s(row: &Row, tokens: f64, unseen: (f64, f64)) -> f64 {
+    let room = &row.room;
+    let lacking = tokens + unseen.1 - room.tokens;
+    let tokens_s = (lacking / room.tokens_per_s).max(0.0);
+    let slots_s = match room.slots < 1.0 {
+        true => row.wait_s + unseen.0 / room.ends_per_s,
+        false => ((1.0 + unseen.0 - room.slots) / room.ends_per_s).max(0.0),
+    };
+    tokens_s.max(slots_s).min(MOST_ROOM_S)
+}
+
+/// What the others are assumed to have sent there since the table was made: it brought every wait up to the surface (3.3).
+/// `others`: their share of the pool's traffic.
+pub(crate) fn level_s(row: &Row, surface_s: f64, others: f64) -> f64 {
+    others * (surface_s - row.load_s()).max(0.0)
+}
+
+/// The width of the noise that keeps deciders from agreeing on one endpoint (3.3). `work_s`: what a mean request adds;
+/// `unseen`: requests of the others that the table does not show.
+///
+/// 3.3 has the same noise whatever the table's age; tables of 20 ms show nearly all there is.
+pub(crate) fn noise_s(work_s: f64, unseen: f64, others: f64) -> f64 {
+    NOISE * others * work_s * unseen / (unseen + NOISE_HALF_REQUESTS)
+}
+
+/// What leaving home costs when nobody will know: the next turn looks at home for what this one adds to the `history_tokens`
+/// there. `later_share`: the chance that there is a next turn.
+pub(crate) fn stay_s(row: &Row, demand: &Demand, history_tokens: u32, later_share: f64) -> f64 {
+    later_share * demand.uncached_tokens(history_tokens) * row.prefill_s_per_token
+}
+
+/// What leaving home costs when the others are told: a line in the next tables and a place in each one's memory.
+pub(crate) fn tell_s(later_share: f64) -> f64 {
+    later_share * TELL_S
+}
+
+/// What leaving home costs a request of a session that its client names: nobody knows how much of the prompt earlier requests had.
+pub(crate) fn named_s(row: &Row, demand: &Demand) -> f64 {
+    NAMED_SHARE * demand.prompt_tokens.min(NAMED_TOKENS) * row.prefill_s_per_token
+}
+
+/// What the uncached part of the prompt delays this request. Departs from 3.3, which counts it five times, for the others behind it: these
+/// wait as long wherever it goes, unless it loses what is cached elsewhere, which is [`loss_s`].
+pub(crate) fn miss_s(row: &Row, demand: &Demand, hit_tokens: u32) -> f64 {
+    demand.uncached_tokens(hit_tokens) * row.prefill_s_per_token
+}
+
+/// What it costs the others that some of it is cached elsewhere and would not have to be prefilled there. `price`: of
+/// [`price::of_loss`](crate::rule::price::of_loss).
+pub(crate) fn loss_s(row: &Row, demand: &Demand, hit_tokens: u32, price: f64) -> f64 {
+    price * demand.lost_tokens(hit_tokens) * row.prefill_s_per_token
+}
+
+/// The wish to stay on the first rank of a prefix (3.3).
+pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
+    penalty_tokens * row.prefill_s_per_token
+}
+
+/// What it takes to have the adapter resident: nothing where it is; where it is meant to live (`rank`) one load, because
+/// the endpoint will need it anyway, and a little more on later ranks, so that a cold adapter has one copy; elsewhere
+/// the `price` of a miss, because the load also turns out another adapter. A server that does not say what it holds
+/// counts as not holding it. Where running requests use all slots, none is loaded before the last of those of one
+/// adapter has ended.
+///
+/// Departs from 3.3, which charges every endpoint alike that does not have it: then the first requests load the adapter
+/// wherever it is quiet, and later ones, which look at the ranks, do not find it.
+pub(crate) fn adapter_s(
+    endpoint: &EndpointLoad,
+    demand: &Demand,
+    rank: Option<u32>,
+    price: f64,
+) -> f64 {
+    let Some(adapter) = demand.adapter else {
+        return 0.0;
+    };
+    let list = endpoint.adapters.as_deref().unwrap_or(&[]);
+    let resident = adapter
+        .index
+        .is_some_and(|index| list.binary_search(&index).is_ok());
+    if !resident && endpoint.adapter_room == Some(false) {
+        return demand.adapter_load_s + NO_ROOM_S;
+    }
+    match (resident, rank) {
+        (true, _) => 0.0,
+        (false, Some(rank)) => demand.adapter_load_s * (1.0 + RANK_PENALTY * f64::from(rank)),
+        (false, None) => demand.adapter_load_s * price,
+    }
+}
+
+/// What one request adds to the wait of those behind it (`s` in 3.2): its prefill and one more sequence to decode.
+pub(crate) fn work_s(row: &Row, uncached_tokens: f64) -> f64 {
+    uncached_tokens * row.prefill_s_per_token + row.decode_s
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::golden::idle;
+    use crate::table::row::Room;
+    use crate::{Conversation, Prefix};
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// 10,000 tokens per second, 20 ms per sequence.
+    fn row() -> Row {
+        Row {
+            wait_s: 0.4,
+            wait_known: true,
+            crowd_s: 0.0,
+            found_share: 1.0,
+            room: Room::ENDLESS,
+            is_member: true,
+            prefill_s_per_token: 1e-4,
+            decode_s: 0.02,
+            speed: 1.0,
+        }
+    }
+
+    fn demand(request: &Request, uncached_tokens: Option<f32>) -> Demand {
+        Demand::new(
+            request,
+            &PoolFacts {
+                uncached_tokens,
+                ..PoolFacts::default()
+            },
+        )
+    }
+
+    fn close(found: f64, expected: f64) {
+        assert!(
+            (found - expected).abs() < 1e-12,
+            "{found} is not {expected}"
+        );
+    }
+
+    /// Loads that an adapter counts as where it is not meant to live.
+    const STRAY: f64 = 5.0;
+
+    #[test]
+    fn a_miss_costs_its_prefill_and_a_hit_nothing() {
+        let demand = demand(
+            &Request {
+                prompt_tokens: Some(3_000),
+                ..Request::default()
+            },
+            None,
+        );
+        close(miss_s(&row(), &demand, 0), 0.3);
+        close(miss_s(&row(), &demand, 1_000), 0.2);
+        close(miss_s(&row(), &demand, 3_000), 0.0);
+        // A hit estimate above the prompt is no bonus.
+        close(miss_s(&row(), &demand, 9_000), 0.0);
+    }
+
+    #[test]
+    fn what_another_endpoint_has_in_its_cache_costs_more_to_prefill_again() {
+        let shared = Request {
+            prompt_tokens: Some(3_000),
+            prefix: Some(Prefix {
+                key: 1,
+                tokens: 2_000,
+                ..Prefix::default()
+            }),
+            ..Request::default()
+        };
+        let demand = demand(&shared, None);
+        close(loss_s(&row(), &demand, 0, 4.0), 0.8);
+        close(loss_s(&row(), &demand, 1_000, 4.0), 0.4);
+        close(loss_s(&row(), &demand, 2_000, 4.0), 0.0);
+        close(loss_s(&row(), &demand, 3_000, 4.0), 0.0);
+    }
+
+    #[test]
+    fn who_finds_no_room_waits_for_ends_and_own_unseen_requests_take_their_place_first() {
+        // 1,000 tokens are free and 500 more come per second; one slot is free and another in two seconds.
+        let full = Row {
+            room: Room {
+                tokens: 1_000.0,
+                tokens_per_s: 500.0,
+                slots: 1.0,
+                ends_per_s: 0.5,
+            },
+            ..row()
+        };
+        close(room_s(&full, 1_000.0, (0.0, 0.0)), 0.0);
+        close(room_s(&full, 1_500.0, (0.0, 0.0)), 1.0);
+        close(room_s(&full, 1_000.0, (0.0, 250.0)), 0.5);
+        close(room_s(&full, 100.0, (1.0, 100.0)), 2.0);
+        close(room_s(&full, 1e9, (0.0, 0.0)), MOST_ROOM_S);
+        close(room_s(&row(), 1e9, (1e3, 1e9)), 0.0);
+    }
+
+    #[test]
+    fn work_is_prefill_and_one_more_sequence() {
+        close(work_s(&row(), 3_000.0), 0.32);
+        close(rank_penalty_s(&row(), 300.0), 0.03);
+    }
+
+    #[test]
+    fn others_fill_what_lies_under_the_surface_and_only_their_share_counts() {
+        close(level_s(&row(), 0.5, 1.0), 0.1);
+        close(level_s(&row(), 0.5, 0.25), 0.025);
+        close(level_s(&row(), 0.3, 1.0), 0.0);
+        close(level_s(&row(), 0.5, 0.0), 0.0);
+    }
+
+    #[test]
+    fn noise_is_half_a_request_with_many_unseen_and_none_with_none() {
+        close(noise_s(0.3, 1e12, 1.0), 0.15);
+        close(noise_s(0.3, 4.0, 1.0), 0.075);
+        close(noise_s(0.3, 0.0, 1.0), 0.0);
+        close(noise_s(0.3, 1e12, 0.0), 0.0);
+    }
+
+    #[test]
+    fn leaving_home_costs_what_the_next_turn_will_miss() {
+        let demand = demand(
+            &Request {
+                prompt_tokens: Some(3_000),
+                ..Request::default()
+            },
+            None,
+        );
+        close(stay_s(&row(), &demand, 2_000, 0.8), 0.08);
+        close(stay_s(&row(), &demand, 2_000, 0.0), 0.0);
+    }
+
+    #[test]
+    fn an_unknown_prompt_is_what_is_known_of_it_and_the_pools_mean() {
+        let prefix = Some(Prefix {
+            key: 1,
+            tokens: 500,
+            ..Prefix::default()
+        });
+        let conversation = Some(Conversation {
+            is_named: false,
+            key: 2,
+            history_tokens: 2_000,
+        });
+        let request = Request {
+            prefix,
+            conversation,
+            ..Request::default()
+        };
+        close(demand(&request, Some(300.0)).prompt_tokens, 2_300.0);
+        close(demand(&Request::default(), None).prompt_tokens, 0.0);
+        for wild in [f32::NAN, f32::INFINITY, -1.0] {
+            close(demand(&request, Some(wild)).prompt_tokens, 2_000.0);
+        }
+    }
+
+    #[test]
+    fn an_adapter_costs_nothing_where_it_is_one_load_at_home_and_five_elsewhere() {
+        let mut endpoint = EndpointLoad {
+            adapters: Some(vec![1, 4]),
+            ..idle(1)
+        };
+        let wanting = |index| {
+            let adapter = Some(Adapter { key: 7, index });
+            let pool = PoolFacts {
+                adapter_load_s: Some(0.25),
+                ..PoolFacts::default()
+            };
+            Demand::new(
+                &Request {
+                    adapter,
+                    ..Request::default()
+                },
+                &pool,
+            )
+        };
+        close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 0.0);
+        close(
+            adapter_s(&endpoint, &wanting(Some(3)), Some(0), STRAY),
+            0.25,
+        );
+        close(
+            adapter_s(&endpoint, &wanting(Some(3)), Some(1), STRAY),
+            0.325,
+        );
+        close(adapter_s(&endpoint, &wanting(Some(3)), None, STRAY), 1.25);
+        close(adapter_s(&endpoint, &wanting(None), None, STRAY), 1.25);
+        endpoint.adapter_room = Some(false);
+        close(
+            adapter_s(&endpoint, &wanting(Some(3)), Some(0), STRAY),
+            0.25 + NO_ROOM_S,
+        );
+        close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 0.0);
+        endpoint.adapter_room = Some(true);
+        endpoint.adapters = None;
+        close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 1.25);
+        close(
+            adapter_s(&endpoint, &demand(&Request::default(), None), None, STRAY),
+            0.0,
+        );
+    }
+}

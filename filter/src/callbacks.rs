@@ -1,0 +1,109 @@
+//! The callbacks of proxy-wasm 0.2.1: what the proxy finds in the module. Only in a VM; `abi.json` lists them.
+//!
+//! The SDK gives the allocator, the entry point and the numbers of the ABI; its dispatcher is not used. It panics, and so traps the VM,
+//! on a context or call-out that it does not know and on any status it does not expect, and it can not be told of a call-out that it did
+//! not make itself. Rust can not leave out or replace its exported callbacks, so ours have names of their own and the build gives them
+//! the ABI's names in their place (`rename_exports`). Here an unknown number is ignored: the request goes on.
+//!
+//! A callback that is not exported is not called, and costs nothing; each one that is costs a request a few microseconds. That is why there
+//! is none for response trailers, for logs or for the deletion of a context: a stream is done exactly once, however it ended.
+#![allow(unsafe_code, reason = "callbacks are exported functions")]
+
+use crate::host::{self, Action};
+use crate::plugin::registry;
+use crate::request::contexts;
+
+/// A part of a body is held, and when more is held than the listener's buffer limit, the client waits (`StopIterationAndWatermark`). The
+/// other way to hold one, 1, is then answered with 413: what a client sends at one go after a first small piece may be more than the limit.
+const HOLD_BODY: u32 = 2;
+
+proxy_wasm::main! {{
+    // Should there be a panic after all, the operator reads where.
+    std::panic::set_hook(Box::new(|panic| {
+        host::log(host::Level::Critical, &format!("trimtab: {panic}"));
+    }));
+}}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_context_create(context_id: u32, root_id: u32) {
+    if root_id != 0 {
+        contexts::create(context_id, root_id);
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_configure(root_id: u32, config_bytes: usize) -> u32 {
+    u32::from(registry::on_configure(root_id, config_bytes))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_tick(root_id: u32) {
+    registry::on_tick(root_id);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_queue_ready(root_id: u32, queue: u32) {
+    registry::on_queue_ready(root_id, queue);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_http_call_response(
+    root_id: u32,
+    token: u32,
+    _headers: usize,
+    body_bytes: usize,
+    _trailers: usize,
+) {
+    registry::on_call_response(root_id, token, body_bytes);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_request_headers(
+    context_id: u32,
+    _count: usize,
+    end_of_stream: u32,
+) -> u32 {
+    contexts::on_request_headers(context_id, end_of_stream != 0) as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_request_body(context_id: u32, bytes: usize, end_of_stream: u32) -> u32 {
+    let action = contexts::placed(context_id, |request| {
+        request.on_request_body(bytes, end_of_stream != 0)
+    });
+    if matches!(action, Action::Pause) {
+        HOLD_BODY
+    } else {
+        0
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_request_trailers(context_id: u32, _count: usize) -> u32 {
+    contexts::placed(context_id, |request| request.on_request_trailers()) as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_response_headers(
+    context_id: u32,
+    _count: usize,
+    end_of_stream: u32,
+) -> u32 {
+    contexts::placed(context_id, |request| {
+        request.on_response_headers(end_of_stream != 0)
+    }) as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_response_body(context_id: u32, bytes: usize, end_of_stream: u32) -> u32 {
+    contexts::placed(context_id, |request| {
+        request.on_response_body(bytes, end_of_stream != 0)
+    }) as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trimtab_on_done(context_id: u32) -> u32 {
+    contexts::on_done(context_id);
+    registry::on_done(context_id);
+    1
+}

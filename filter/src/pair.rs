@@ -1,0 +1,4 @@
+//! The two-plugin form: tap reads the body and decides, pick holds the headers and names the destination.
+
+pub(crate) mod messages;
+pub(crate) mod pick_role;

@@ -1,0 +1,234 @@
+//! The role *pick* of the two-plugin form: holds the headers of a request until the plugin with the role *tap*, which sees its body, says
+//! where it shall go. Decides nothing and knows no table.
+//!
+//! A request waits for a message or for [`Gate::patience`], whichever comes first, and goes on either way.
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "only a VM has callbacks")
+)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::config::Config;
+use crate::host::{self, Action, HostError, Level, Map};
+use crate::metrics::{Counter, Metrics};
+use crate::pair::messages::{self, Fault, Mark, Message, Reported, Seat};
+use crate::request::destination_header;
+
+/// Added to tap's own time for a decision, in milliseconds.
+const GRACE_MS: u64 = 500;
+/// Most messages read at once; more than any queue holds.
+const MAX_MESSAGES: usize = 10_000;
+
+/// One configured plugin of this role in one VM.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    config: Rc<Config>,
+    root_id: u32,
+    /// The pools, as tap's mark has them.
+    pools: String,
+    queue: Option<u32>,
+    ticks: Cell<u64>,
+    /// Requests whose headers are held, and since which tick.
+    waiting: RefCell<BTreeMap<u32, u64>>,
+    metrics: RefCell<Metrics>,
+    reported: Reported,
+}
+
+impl Gate {
+    /// `queue`: this VM's own; absent: the proxy gives none.
+    pub(crate) fn new(config: Rc<Config>, root_id: u32, queue: Option<u32>) -> Self {
+        Self {
+            pools: config.pools_mark(),
+            metrics: RefCell::new(Metrics::new(
+                config.pools.first().map_or("", |pool| &pool.name),
+            )),
+            config,
+            root_id,
+            queue,
+            ticks: Cell::new(0),
+            waiting: RefCell::default(),
+            reported: Reported::default(),
+        }
+    }
+
+    fn count(&self, counter: Counter, label: &'static str) {
+        if let Ok(mut metrics) = self.metrics.try_borrow_mut() {
+            metrics.count(counter, label);
+        }
+    }
+
+    /// Counts a hostcall that failed and goes on.
+    pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
+        result
+            .map_err(|error| self.count(Counter::HostErrors, error.call))
+            .ok()
+    }
+
+    fn fault(&self, fault: Fault) {
+        self.count(Counter::SetupErrors, fault.label());
+        if self.reported.is_first(fault) {
+            host::log(Level::Warn, &format!("trimtab {}: {fault}", self.pools));
+        }
+    }
+
+    /// Ticks after which a request goes on without a word of tap.
+    fn patience(&self) -> u64 {
+        let patience_ms = self.config.decide_within_ms + GRACE_MS;
+        patience_ms.div_ceil(u64::from(self.config.tick_ms.max(1)))
+    }
+
+    /// The headers of a request came.
+    fn on_request_headers(&self, context_id: u32) -> Action {
+        let mark = self.checked(host::property(messages::MARK)).flatten();
+        let Some(mark) = mark.as_deref().and_then(Mark::decode) else {
+            self.on_unmarked();
+            return Action::Continue;
+        };
+        if !mark.follows {
+            return Action::Continue;
+        }
+        let seat = match self.queue {
+            _ if mark.pools != self.pools.as_bytes() => {
+                self.fault(Fault::OtherPools);
+                Seat::Refused
+            }
+            None => {
+                self.fault(Fault::NoQueue);
+                Seat::Refused
+            }
+            Some(queue) => Seat::Waits { queue, context_id },
+        };
+        let told = self.checked(host::set_property(messages::SEAT, &seat.encode()));
+        if told.is_none() || seat == Seat::Refused {
+            return Action::Continue;
+        }
+        match self.waiting(|waiting| waiting.insert(context_id, self.ticks.get())) {
+            Some(_) => Action::Pause,
+            None => Action::Continue,
+        }
+    }
+
+    /// A request that tap has said nothing about: none to place, or there is no tap. A forged destination must not get through.
+    fn on_unmarked(&self) {
+        for name in self.config.own_headers() {
+            self.checked(host::remove_header(Map::HttpRequestHeaders, name));
+        }
+        let header = |name| {
+            self.checked(host::header(Map::HttpRequestHeaders, name))
+                .flatten()
+        };
+        let path = header(":path").unwrap_or_default();
+        if self.config.is_completion_target(&path)
+            && header(":method").as_deref() == Some(b"POST")
+            && header("upgrade").is_none()
+        {
+            self.fault(Fault::NoTap);
+        }
+    }
+
+    /// Messages of tap lie in the queue. The proxy tells of each one, also of those that are out by then.
+    pub(crate) fn on_queue_ready(&self, queue: u32) {
+        for _ in 0..MAX_MESSAGES {
+            let Some(message) = self.checked(host::dequeue(queue)).flatten() else {
+                break;
+            };
+            if let Some(message) = Message::decode(&message) {
+                self.let_go(message.context_id, message.hosts);
+            }
+        }
+        self.checked(host::set_effective_context(self.root_id));
+    }
+
+    /// Lets a request go on, if it waits. `hosts`: empty: without a destination. One that the proxy does not let go stays, and is tried
+    /// again with the next tick.
+    fn let_go(&self, context_id: u32, hosts: &str) {
+        let waits = |waiting: &mut BTreeMap<u32, u64>| waiting.contains_key(&context_id);
+        if !self.waiting(waits).unwrap_or(false)
+            || self
+                .checked(host::set_effective_context(context_id))
+                .is_none()
+        {
+            return;
+        }
+        if !hosts.is_empty() {
+            self.checked(destination_header::set_header(&self.config, hosts));
+        }
+        if self.checked(host::continue_request()).is_some() {
+            self.waiting(|waiting| waiting.remove(&context_id));
+        }
+    }
+
+    /// Runs something on the requests that wait. `None`: the proxy called back while it was being called.
+    fn waiting<R>(&self, run: impl FnOnce(&mut BTreeMap<u32, u64>) -> R) -> Option<R> {
+        let waiting = self.waiting.try_borrow_mut();
+        waiting.ok().map(|mut waiting| run(&mut waiting))
+    }
+
+    /// Requests that have waited for at least `patience` ticks go on without a destination.
+    fn let_overdue_go(&self, patience: u64) {
+        let now = self.ticks.get();
+        let overdue = self.waiting(|waiting| {
+            let age = |since: &u64| now.saturating_sub(*since);
+            let overdue = waiting.iter().filter(|(_, since)| age(since) >= patience);
+            let overdue = overdue.map(|(context_id, since)| (*context_id, age(since) == patience));
+            overdue.collect::<Vec<_>>()
+        });
+        let overdue = overdue.unwrap_or_default();
+        for (context_id, first) in &overdue {
+            // With no patience it is the plugin that goes, and tap is not to blame.
+            if *first && patience > 0 {
+                self.fault(Fault::Late);
+            }
+            self.let_go(*context_id, "");
+        }
+        if !overdue.is_empty() {
+            self.checked(host::set_effective_context(self.root_id));
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn on_tick(&self) {
+        self.ticks.set(self.ticks.get().saturating_add(1));
+        self.let_overdue_go(self.patience() + 1);
+        let flushed = self
+            .metrics
+            .try_borrow_mut()
+            .map(|mut metrics| metrics.flush());
+        if let Ok(flushed) = flushed {
+            self.checked(flushed);
+        }
+    }
+
+    /// The plugin is going, and will not hear of messages any more.
+    pub(crate) fn on_done(&self) {
+        self.let_overdue_go(0);
+    }
+}
+
+/// One request of a gate.
+#[derive(Debug)]
+pub(crate) struct Gated {
+    gate: Rc<Gate>,
+    context_id: u32,
+}
+
+impl Gated {
+    pub(crate) fn new(gate: Rc<Gate>, context_id: u32) -> Self {
+        Self { gate, context_id }
+    }
+
+    /// The request's headers came.
+    pub(crate) fn on_request_headers(&self) -> Action {
+        self.gate.on_request_headers(self.context_id)
+    }
+}
+
+impl Drop for Gated {
+    fn drop(&mut self) {
+        self.gate
+            .waiting(|waiting| waiting.remove(&self.context_id));
+    }
+}

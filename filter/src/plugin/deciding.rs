@@ -1,0 +1,158 @@
+//! The plugin with the role single or tap in one VM: which pool a request belongs to, and what the pools share.
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "only a VM has callbacks")
+)]
+
+use std::rc::Rc;
+
+use crate::config::{self, Config, Mode, PoolSet, Role};
+use crate::facts::Head;
+use crate::host::{self, HostError, Level};
+use crate::metrics::Counter;
+use crate::pair::messages::{Fault, Reported};
+use crate::plugin::body_hold::Holding;
+use crate::plugin::route;
+use crate::plugin::unplaced_paths::Told;
+use crate::pool::root::Root;
+use crate::request::contexts;
+
+/// One configured plugin in one VM.
+#[derive(Debug)]
+pub(crate) struct Decider {
+    pub(crate) config: Rc<Config>,
+    /// The pools, as the mark for pick has them.
+    pub(crate) pools_mark: String,
+    /// Whether headers may be held.
+    pub(crate) holding: Holding,
+    root_id: u32,
+    /// In the order of the configuration.
+    pools: Vec<Rc<Root>>,
+    reported: Reported,
+    passed: Told,
+}
+
+impl Decider {
+    /// `pools`: one for each of the configuration's.
+    pub(crate) fn new(config: Rc<Config>, root_id: u32, pools: Vec<Rc<Root>>) -> Self {
+        Self {
+            pools_mark: config.pools_mark(),
+            holding: Holding::new(config.tick_ms, config.decide_within_ms),
+            root_id,
+            pools,
+            reported: Reported::default(),
+            passed: Told::default(),
+            config,
+        }
+    }
+
+    pub(crate) fn is_tap(&self) -> bool {
+        self.config.role == Role::Tap
+    }
+
+    /// Counts an event of a request whose pool is not known yet, with the first pool that it may belong to.
+    pub(crate) fn count(&self, candidates: PoolSet, counter: Counter, label: &'static str) {
+        let mut places = candidates.places();
+        let first = places.find_map(|place| self.pools.get(place));
+        if let Some(pool) = first.or_else(|| self.pools.first()) {
+            pool.with(|worker| worker.metrics.count(counter, label));
+        }
+    }
+
+    /// Counts a hostcall that failed and goes on.
+    pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
+        let count = |error: HostError| {
+            self.count(PoolSet::default(), Counter::HostErrors, error.call);
+        };
+        result.map_err(count).ok()
+    }
+
+    /// A request has met a mistake of the setup: counts it, and says so once.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.count(PoolSet::default(), Counter::SetupErrors, fault.label());
+        if self.reported.is_first(fault) {
+            self.log(Level::Warn, &fault.to_string());
+        }
+    }
+
+    /// A POST with JSON passes, because its path is none that is placed: counts it, and names such a path once.
+    pub(crate) fn passes(&self, candidates: PoolSet, shape: &str) {
+        self.count(candidates, Counter::Passed, "json");
+        if self.passed.is_first(shape) {
+            let message = format!(
+                "a POST with JSON to {shape} is left to the proxy's own balancing: no end in `paths` fits; if models answer there, add it"
+            );
+            self.log(Level::Warn, &message);
+        }
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        host::log(level, &format!("trimtab {}: {message}", self.pools_mark));
+    }
+
+    /// Takes in what the route of the request at hand says.
+    pub(crate) fn ask_route(&self, head: &mut Head) {
+        if !self.config.per_route {
+            return;
+        }
+        head.mode = route::mode(self);
+        if let Some(name) = route::pool(self) {
+            let place = |pool: &config::Pool| pool.name.as_bytes() == name;
+            let place = self.config.pools.iter().position(place);
+            head.pools = place.map_or_else(PoolSet::default, PoolSet::one);
+            head.routed = true;
+        }
+    }
+
+    /// The pool of a request, and how much of its traffic is placed. `model`: absent: not known. `None`: it belongs to none.
+    pub(crate) fn pool(&self, head: &Head, model: Option<&[u8]>) -> Option<(&Rc<Root>, Mode)> {
+        let place = match head.routed {
+            true => head.pools.places().next(),
+            false => config::choose(&self.config.pools, head.pools, model),
+        }?;
+        let mode = head.mode.or(self.config.pools.get(place)?.mode);
+        Some((self.pools.get(place)?, mode.unwrap_or(self.config.mode)))
+    }
+
+    /// Whether a pool of these has a table, so that there is something to decide by.
+    pub(crate) fn has_table(&self, candidates: PoolSet) -> bool {
+        let mut pools = candidates
+            .places()
+            .filter_map(|place| self.pools.get(place));
+        pools.any(|pool| pool.with(|worker| worker.version()).flatten().is_some())
+    }
+
+    fn let_overdue_go(&self) {
+        if contexts::on_tick() {
+            self.checked(host::set_effective_context(self.root_id));
+        }
+    }
+
+    /// The plugin goes or gets another configuration: no tick will come to this one.
+    pub(crate) fn retire(&self) {
+        self.holding.retire();
+        self.let_overdue_go();
+    }
+
+    /// Time to look for news.
+    pub(crate) fn on_tick(&self) {
+        self.holding.on_tick();
+        self.let_overdue_go();
+        self.pools.iter().for_each(|pool| pool.on_tick());
+    }
+
+    /// Another VM has put something into a queue that this VM registered.
+    pub(crate) fn on_queue_ready(&self, queue: u32) {
+        let mut pools = self.pools.iter();
+        if let Some(pool) = pools.find(|pool| pool.has_queue(queue)) {
+            pool.on_queue_ready(queue);
+        }
+    }
+
+    /// The end of a call-out that this VM made. Each pool knows its own.
+    pub(crate) fn on_call_response(&self, token: u32, body_bytes: usize) {
+        for pool in &self.pools {
+            pool.on_call_response(token, body_bytes);
+        }
+    }
+}

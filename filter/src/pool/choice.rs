@@ -1,0 +1,81 @@
+//! What a decision means for a request: hosts to name, or what would have been named.
+
+use std::rc::Rc;
+
+use trimtab_pick::{Booking, Decision, EndpointId};
+
+use crate::pool::explain::Explanation;
+use crate::pool::table::Loaded;
+
+/// What was decided on a request.
+#[derive(Debug, Default)]
+pub(crate) struct Placed {
+    /// Absent: no opinion, the proxy balances by itself.
+    pub(crate) placement: Option<Placement>,
+    /// Absent: nobody wants to read it.
+    pub(crate) explanation: Option<Box<Explanation>>,
+}
+
+/// Where a request shall go.
+#[derive(Debug)]
+pub(crate) struct Placement {
+    /// Up to three `ip:port`, best first, with commas between them.
+    pub(crate) hosts: String,
+    pub(crate) booking: Booking,
+    /// Its answer is known to be streamed.
+    pub(crate) streams: bool,
+    /// Its answer names something that its server keeps from now on.
+    pub(crate) makes: bool,
+    /// The request is not placed: the proxy chooses, and this is what would have been done.
+    pub(crate) observed: bool,
+    pub(crate) endpoint: EndpointId,
+    /// Of the first host.
+    pub(crate) address: Rc<str>,
+    /// Predicted seconds until prefill starts there; absent: not known.
+    wait_s: Option<f64>,
+}
+
+/// What a request that is observed would have done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observed {
+    pub(crate) endpoint: EndpointId,
+    /// Predicted seconds until prefill starts there; absent: not known.
+    pub(crate) wait_s: Option<f64>,
+}
+
+impl Placement {
+    /// Of a decision by that table. `None`: no opinion.
+    pub(crate) fn new(
+        loaded: &Loaded,
+        decision: &Decision,
+        max_hosts: usize,
+        streams: bool,
+        observed: bool,
+    ) -> Option<Self> {
+        let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
+        let choices = decision.choices.as_slice().iter().take(max_hosts);
+        let hosts: Vec<&str> = choices
+            .filter_map(row)
+            .map(|row| row.address.as_str())
+            .collect();
+        let first = *hosts.first()?;
+        Some(Self {
+            hosts: hosts.join(","),
+            booking: decision.booking,
+            streams,
+            makes: false,
+            observed,
+            endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
+            address: first.into(),
+            wait_s: decision.wait_s,
+        })
+    }
+
+    /// For comparison with what the proxy does.
+    pub(crate) fn observed(&self) -> Observed {
+        Observed {
+            endpoint: self.endpoint,
+            wait_s: self.wait_s,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! One pool of a plugin in one VM: its worker, and what it knows of the proxy.
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "only a VM has callbacks")
+)]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use trimtab_pick::Rng;
+
+use crate::config::Config;
+use crate::host::{self, HostError, Level};
+use crate::metrics::Counter;
+use crate::pair::messages::{Fault, Reported};
+use crate::pool::outcome_sampling::Watch;
+use crate::pool::override_check::Following;
+use crate::pool::worker::Worker;
+use crate::sync::calls;
+use crate::sync::exchange;
+use crate::sync::shared::{Keys, Probed, Stamp};
+use crate::sync::wakeup;
+
+/// One configured plugin in one VM.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) config: Rc<Config>,
+    /// The pool's name.
+    pub(crate) pool: Rc<str>,
+    pub(crate) keys: Keys,
+    /// Tells this worker from the others of the proxy.
+    pub(crate) worker_number: u64,
+    /// The proxy's number, if this worker is its first.
+    pub(crate) proxy_number: u64,
+    /// The shared table last looked at, whether it was taken or not.
+    pub(crate) seen_stamp: Cell<Option<Stamp>>,
+    /// Whether to ask what became of requests.
+    pub(crate) watch: Watch,
+    /// Whether requests go where they are sent.
+    pub(crate) following: Following,
+    /// The proxy's number in reports, as the lease tells it.
+    pub(crate) known_proxy: Cell<Option<u64>>,
+    /// The probe last looked at, whoever took it.
+    pub(crate) probed: Cell<Option<Probed>>,
+    reported: Reported,
+    worker: RefCell<Worker>,
+    last_now_ns: Cell<u64>,
+    warned: Cell<bool>,
+}
+
+impl Root {
+    /// `worker_number`: one that no other worker has. `entropy`: what no other proxy has.
+    pub(crate) fn new(
+        config: Rc<Config>,
+        pool: &str,
+        keys: Keys,
+        worker_number: u64,
+        entropy: u64,
+    ) -> Self {
+        let mut rng = Rng::new(entropy ^ worker_number);
+        Self {
+            keys,
+            worker_number,
+            proxy_number: rng.next_u64(),
+            seen_stamp: Cell::new(None),
+            worker: RefCell::new(Worker::new(
+                &config,
+                pool,
+                config.seed.unwrap_or_else(|| rng.next_u64()),
+            )),
+            watch: Watch::default(),
+            following: Following::default(),
+            known_proxy: Cell::new(None),
+            probed: Cell::new(None),
+            reported: Reported::default(),
+            last_now_ns: Cell::new(0),
+            warned: Cell::new(false),
+            pool: pool.into(),
+            config,
+        }
+    }
+
+    /// Runs something on the worker. `None`: the host called us while we were calling it, which nothing here needs to survive but a panic
+    /// would not.
+    pub(crate) fn with<R>(&self, run: impl FnOnce(&mut Worker) -> R) -> Option<R> {
+        self.worker
+            .try_borrow_mut()
+            .ok()
+            .map(|mut worker| run(&mut worker))
+    }
+
+    /// The time. When the host does not tell, the last that it told.
+    pub(crate) fn now_ns(&self) -> u64 {
+        match host::now_ns() {
+            Ok(now_ns) => self.last_now_ns.set(now_ns),
+            Err(error) => self.count_error(error),
+        }
+        self.last_now_ns.get()
+    }
+
+    /// The time that was last asked for, at most a tick ago. Good enough for what follows a decision, and saves a hostcall each.
+    pub(crate) fn recent_ns(&self) -> u64 {
+        self.last_now_ns.get()
+    }
+
+    pub(crate) fn count_error(&self, error: HostError) {
+        self.with(|worker| worker.metrics.count_error(error));
+    }
+
+    /// Counts a hostcall that failed and goes on.
+    pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
+        result.map_err(|error| self.count_error(error)).ok()
+    }
+
+    /// Says what is wrong with the sync once, until it works again.
+    pub(crate) fn warn_once(&self, level: Level, message: &str) {
+        if !self.warned.replace(true) {
+            self.log(level, message);
+        }
+    }
+
+    /// A table came after all.
+    pub(crate) fn on_good_sync(&self) {
+        if self.warned.replace(false) {
+            self.log(Level::Info, "sync works again");
+        }
+    }
+
+    /// A request of this pool has met a mistake of the setup: counts it, and says so once.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.with(|worker| worker.metrics.count(Counter::SetupErrors, fault.label()));
+        if self.reported.is_first(fault) {
+            self.log(Level::Warn, &fault.to_string());
+        }
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        host::log(level, &format!("trimtab {}: {message}", self.pool));
+    }
+
+    /// Time to look for news.
+    pub(crate) fn on_tick(&self) {
+        let now_ns = self.now_ns();
+        self.with(|worker| {
+            let ticked = exchange::tick(self, worker, now_ns);
+            // After a failed step too: it is in the counters that the operator sees it.
+            for error in [ticked, worker.metrics.flush()]
+                .into_iter()
+                .filter_map(Result::err)
+            {
+                worker.metrics.count_error(error);
+            }
+        });
+    }
+
+    /// Whether this is the worker's own queue.
+    pub(crate) fn has_queue(&self, queue: u32) -> bool {
+        wakeup::queue_of(self.worker_number) == Some(queue)
+    }
+
+    /// Another worker has put something into a queue that this VM registered.
+    pub(crate) fn on_queue_ready(&self, queue: u32) {
+        self.with(|worker| {
+            if let Err(error) = wakeup::answer(self, worker, queue) {
+                worker.metrics.count_error(error);
+            }
+        });
+    }
+
+    /// The end of a call-out that this VM made.
+    pub(crate) fn on_call_response(&self, token: u32, body_bytes: usize) {
+        let now_ns = self.now_ns();
+        self.with(|worker| {
+            let answered = match worker.news.is_over(token) {
+                true => calls::news_answered(self, worker, now_ns),
+                false => calls::answered(self, worker, token, body_bytes, now_ns),
+            };
+            if let Err(error) = answered {
+                worker.metrics.count_error(error);
+            }
+        });
+    }
+}

@@ -1,0 +1,382 @@
+//! One pool of a plugin in one VM: its decider, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
+
+use std::rc::Rc;
+
+use trimtab_loadtable::{Probe, Report, Table, Version};
+use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reason, Rng, Ticket};
+
+use crate::config::{Config, Mode};
+use crate::facts::{self, BodyFacts, Digest, Head};
+use crate::metrics::{Counter, Metrics};
+use crate::pool::choice::{Observed, Placed, Placement};
+use crate::pool::explain::Explanation;
+use crate::pool::outcome;
+use crate::pool::table::Loaded;
+use crate::report::recent::Marks;
+use crate::report::reporter::Reporter;
+use crate::report::tally::{Entry, Tally};
+use crate::sync::long_poll::Sync;
+use crate::sync::report_call::News;
+
+/// The mutable state of one pool of a plugin in one VM.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pool: Rc<str>,
+    pub(crate) metrics: Metrics,
+    pub(crate) tally: Tally,
+    pub(crate) reporter: Reporter,
+    pub(crate) sync: Sync,
+    pub(crate) news: News,
+    /// Which reports of the workers the proxy's last reports were made of; only the holder of the lease knows.
+    pub(crate) merged: Marks<Vec<(u64, u64)>>,
+    pub(crate) rng: Rng,
+    /// Numbers of the workers that gave a sign of life lately; only the holder of the lease keeps them.
+    pub(crate) awake: Vec<u64>,
+    loaded: Option<Loaded>,
+    picker: Picker,
+}
+
+/// A request that is on its way, in the picker's books and in ours.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    ticket: Ticket,
+    entry: Option<Entry>,
+}
+
+impl Sent {
+    /// Where it went; absent: not known.
+    pub(crate) fn address(&self) -> Option<&str> {
+        self.entry.as_ref().map(Entry::address)
+    }
+
+    /// Its share in the totals.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    /// Milliseconds until its first byte, as they were predicted when it was sent there; absent: see [`Ticket::predicted_s`].
+    pub(crate) fn predicted_ms(&self) -> Option<u32> {
+        // `as` from float saturates, and no prediction is negative.
+        let ms = |seconds: f64| (seconds * 1_000.0 + 0.5) as u32;
+        self.ticket.predicted_s().map(ms)
+    }
+
+    /// Whether how it goes decides about its endpoint.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.ticket.is_probe()
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(config: &Config, pool: &str, seed: u64) -> Self {
+        let decision = trimtab_pick::Config {
+            table_max_age_ms: config.table_max_age_ms,
+            max_ejection_ms: config.max_ejection_ms,
+        };
+        Self {
+            metrics: Metrics::new(pool),
+            pool: pool.into(),
+            tally: Tally::default(),
+            reporter: Reporter::default(),
+            sync: Sync::new(),
+            news: News::default(),
+            merged: Marks::default(),
+            rng: Rng::new(seed),
+            awake: Vec::new(),
+            loaded: None,
+            picker: Picker::new(decision),
+        }
+    }
+
+    pub(crate) fn loaded(&self) -> Option<&Loaded> {
+        self.loaded.as_ref()
+    }
+
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.loaded.as_ref().map(|loaded| loaded.table.version)
+    }
+
+    /// Takes a table into use. `report`: this worker's newest report that the table has taken in; absent: not known.
+    pub(crate) fn adopt(&mut self, table: Table, arrived_at: Millis, report: Option<u64>) {
+        let loaded = Loaded::new(table, arrived_at);
+        let previous = self.picker.snapshot().map(Rc::as_ref);
+        let snapshot = Rc::new(loaded.snapshot(previous));
+        self.tally.retain(|id| snapshot.index_of(id).is_some());
+        for moved in loaded.table.moved.iter().flatten() {
+            if let Some(row) = snapshot.endpoints().get(usize::from(moved.endpoint)) {
+                self.picker.on_told(arrived_at, moved.key, row.id);
+            }
+        }
+        let epoch = loaded.table.version.epoch;
+        if self.version().is_some_and(|before| before.epoch != epoch) {
+            self.picker.tell_held_again();
+        }
+        for held in &loaded.table.held {
+            if let Some(row) = snapshot.endpoints().get(usize::from(held.endpoint)) {
+                self.picker.on_told_held(arrived_at, held.key, row.id);
+            }
+        }
+        let reported = report.and_then(|number| self.reporter.sends(number));
+        self.picker.on_table(snapshot, reported);
+        self.loaded = Some(loaded);
+    }
+
+    /// Whether it has no table of that aggregator yet.
+    pub(crate) fn has_none_of(&self, epoch: u64) -> bool {
+        self.version().is_none_or(|have| have.epoch != epoch)
+    }
+
+    /// Takes in what a table that is not taken into use says of what endpoints keep.
+    pub(crate) fn learn_held(&mut self, table: &Table, arrived_at: Millis) {
+        for held in &table.held {
+            if let Some(row) = table.endpoints.get(usize::from(held.endpoint)) {
+                let id = trimtab_loadtable::endpoint_id(&table.placement_key, &row.address);
+                self.picker.on_told_held(arrived_at, held.key, id);
+            }
+        }
+    }
+
+    /// Whether the table asks some proxy to try an endpoint out.
+    pub(crate) fn is_asked_to_probe(&self) -> bool {
+        let loaded = self.loaded.as_ref();
+        loaded.is_some_and(|loaded| !loaded.table.probes.is_empty())
+    }
+
+    /// What the table asks this proxy to try out, and the table's epoch.
+    pub(crate) fn probe_of(&self, proxy: u64) -> Option<(u64, Probe)> {
+        let table = &self.loaded.as_ref()?.table;
+        let probe = table.probes.iter().find(|probe| probe.proxy == proxy)?;
+        Some((table.version.epoch, *probe))
+    }
+
+    /// The next request tries the endpoint of `probe` out.
+    pub(crate) fn probe_next(&mut self, probe: &Probe) {
+        let rows = self.picker.snapshot().map(|snapshot| snapshot.endpoints());
+        let row = rows.and_then(|rows| rows.get(usize::from(probe.endpoint)));
+        if let Some(id) = row.map(|row| row.id) {
+            self.picker.probe_next(id);
+        }
+    }
+
+    /// Decides on one request. `body`: what was read of it; absent: nothing was.
+    pub(crate) fn place(
+        &mut self,
+        now: Millis,
+        config: &Config,
+        mode: Mode,
+        head: &Head,
+        body: Option<&BodyFacts>,
+    ) -> Placed {
+        self.tally.on_decided();
+        let Some(loaded) = &self.loaded else {
+            let decision = Decision::no_opinion(Reason::NoTable);
+            self.metrics
+                .count(Counter::Decisions, decision.reason.as_str());
+            let explain = || self.explain(&decision, now, None, config, head, body);
+            return Placed {
+                placement: None,
+                explanation: (head.explain || config.explain_log).then(explain),
+            };
+        };
+        let request = facts::request(head, body, loaded.key, &loaded.table);
+        let decision = self.picker.choose(now, &mut self.rng, &request);
+        self.reporter.on_decided(&decision.booking);
+        self.metrics
+            .count(Counter::Decisions, decision.reason.as_str());
+        let draw = request.conversation.map(|conversation| conversation.key);
+        let observed =
+            mode != Mode::Enforce && !mode.enforces(draw.unwrap_or_else(|| self.rng.next_u64()));
+        let placement = Placement::new(
+            loaded,
+            &decision,
+            config.max_hosts,
+            request.streams == Some(true),
+            observed,
+        );
+        let explain = || self.explain(&decision, now, placement.as_ref(), config, head, body);
+        Placed {
+            explanation: (head.explain || config.explain_log).then(explain),
+            placement,
+        }
+    }
+
+    fn explain(
+        &self,
+        decision: &Decision,
+        now: Millis,
+        placement: Option<&Placement>,
+        config: &Config,
+        head: &Head,
+        body: Option<&BodyFacts>,
+    ) -> Box<Explanation> {
+        let loaded = self.loaded.as_ref();
+        Box::new(Explanation {
+            reason: decision.reason.as_str(),
+            endpoint: placement.map(|placement| Rc::clone(&placement.address)),
+            wait_s: decision.wait_s,
+            candidates: decision.candidates,
+            left_out: decision.left_out,
+            table: loaded.map(|loaded| (loaded.table.version, loaded.age_ms(now))),
+            pool: (config.pools.len() > 1).then(|| Rc::clone(&self.pool)),
+            facts: facts::explain(head, body),
+            observed: placement
+                .is_some_and(|placement| placement.observed)
+                .then_some(None),
+        })
+    }
+
+    /// The proxy has sent an observed request to `address` by itself: compares, and keeps books of it. Gives the wait that was predicted
+    /// there, too.
+    pub(crate) fn on_observed(
+        &mut self,
+        now: Millis,
+        observed: Observed,
+        address: &str,
+        booking: &Booking,
+    ) -> (Option<Sent>, Option<f64>) {
+        let Some(endpoint) = self.listed(address) else {
+            self.metrics.count(Counter::Observed, "unlisted");
+            return (None, None);
+        };
+        let wait_s = self.picker.wait_s(endpoint);
+        let same = endpoint == observed.endpoint;
+        let label = if same { "same" } else { "other" };
+        self.metrics.count(Counter::Observed, label);
+        if let (Some(own_s), Some(its_s)) = (observed.wait_s, wait_s) {
+            for (choice, wait_s) in [("trimtab", own_s), ("proxy", its_s)] {
+                // `as` from float saturates, and no wait is negative.
+                let ms = (wait_s * 1_000.0) as u64;
+                self.metrics.add(Counter::ObservedWaits, choice, ms);
+            }
+        }
+        let sent = self.book(now, endpoint, address, booking);
+        (Some(sent), wait_s)
+    }
+
+    /// The endpoint of that address; absent: the table does not have it.
+    fn listed(&self, address: &str) -> Option<EndpointId> {
+        let table = &self.loaded.as_ref()?.table;
+        let rows = &table.endpoints;
+        rows.binary_search_by(|row| row.address.as_str().cmp(address))
+            .ok()?;
+        Some(trimtab_loadtable::endpoint_id(
+            &table.placement_key,
+            address,
+        ))
+    }
+
+    /// The request goes to the first of its hosts. Says besides whether the others should know of it at once.
+    pub(crate) fn on_sent(&mut self, now: Millis, placement: &Placement) -> (Sent, bool) {
+        let (endpoint, address) = (placement.endpoint, &placement.address);
+        let sent = self.book(now, endpoint, address, &placement.booking);
+        let is_news = sent.ticket.is_news();
+        (sent, is_news)
+    }
+
+    fn book(
+        &mut self,
+        now: Millis,
+        endpoint: EndpointId,
+        address: &str,
+        booking: &Booking,
+    ) -> Sent {
+        let ticket = self.picker.on_sent(now, endpoint, booking);
+        let tokens = ticket.uncached_tokens();
+        Sent {
+            ticket,
+            entry: self.tally.on_sent(endpoint, address, tokens),
+        }
+    }
+
+    /// The request went elsewhere: a retry, or a host that the proxy would not use. `None`: `address` is no endpoint of the table, so
+    /// that there is nothing to keep books of.
+    pub(crate) fn on_moved(
+        &mut self,
+        now: Millis,
+        sent: Sent,
+        address: &str,
+        booking: &Booking,
+    ) -> Option<Sent> {
+        self.on_done(now, sent, true);
+        let endpoint = self.listed(address)?;
+        Some(self.book(now, endpoint, address, booking))
+    }
+
+    /// The prompt has so many more tokens than was thought. Says whether the others should know of it at once.
+    pub(crate) fn on_grown(
+        &mut self,
+        now: Millis,
+        sent: &mut Sent,
+        booking: &Booking,
+        tokens: u32,
+    ) -> bool {
+        if !sent.ticket.is_pending() {
+            return false;
+        }
+        if let Some(entry) = &mut sent.entry {
+            self.tally.on_grown(entry, tokens);
+        }
+        self.picker.on_grown(now, &mut sent.ticket, booking, tokens)
+    }
+
+    /// The answer turns out to be streamed.
+    pub(crate) fn on_streamed(&mut self, now: Millis, sent: &mut Sent, booking: &mut Booking) {
+        self.picker.on_streamed(now, &mut sent.ticket, booking);
+    }
+
+    /// The first byte of the answer's body came, so prefill is finished.
+    pub(crate) fn on_first_byte(&mut self, now: Millis, sent: &mut Sent) {
+        self.picker.on_first_byte(now, &mut sent.ticket);
+        if let Some(entry) = &mut sent.entry {
+            self.tally.on_first_byte(entry);
+        }
+    }
+
+    /// How the request went, as far as it tells about its endpoint.
+    pub(crate) fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) {
+        let is_out = self.picker.on_outcome(now, &mut sent.ticket, outcome);
+        if let Some(kind) = outcome::kind(outcome).filter(|_| is_out) {
+            self.metrics.count(Counter::Ejections, kind.as_str());
+        }
+    }
+
+    /// The server that the request went to keeps something of that name.
+    pub(crate) fn on_held(&mut self, now: Millis, sent: &Sent, name: Digest) {
+        if let Some(loaded) = &self.loaded {
+            let key = loaded.key.seal(name);
+            self.picker.on_held(now, key, sent.ticket.endpoint());
+        }
+    }
+
+    /// Whether this worker knows which server keeps something of that name.
+    pub(crate) fn knows_held(&self, now: Millis, name: Digest) -> bool {
+        let loaded = self.loaded.as_ref();
+        loaded.is_none_or(|loaded| self.picker.knows_held(now, loaded.key.seal(name)))
+    }
+
+    /// The server at `address` keeps something of that name, another worker says.
+    pub(crate) fn on_told_held(&mut self, now: Millis, name: Digest, address: &str) {
+        let endpoint = self.listed(address);
+        if let Some((loaded, endpoint)) = self.loaded.as_ref().zip(endpoint) {
+            let key = loaded.key.seal(name);
+            self.picker.on_told_held(now, key, endpoint);
+        }
+    }
+
+    /// The request ended.
+    pub(crate) fn on_done(&mut self, now: Millis, sent: Sent, failed: bool) {
+        self.picker.on_done(now, sent.ticket);
+        if let Some(entry) = sent.entry {
+            self.tally.on_done(entry, failed);
+        }
+    }
+
+    /// This worker's report as of now, and the number of its lists. `me`, `taken`: see [`Reporter::write`].
+    pub(crate) fn report(&mut self, pool: &str, me: u64, taken: u64) -> (u64, Report) {
+        let (tally, picker) = (&mut self.tally, &mut self.picker);
+        self.reporter.write(pool, me, taken, tally, picker)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! What a worker reports: totals by endpoint, and lists of what is told once.
+
+pub(crate) mod outbox;
+pub(crate) mod recent;
+pub(crate) mod reporter;
+pub(crate) mod tally;

@@ -1,0 +1,361 @@
+//! One request: headers -> body -> destination header, and what becomes of it.
+//!
+//! Every path ends in `Continue`. The one `Pause` is given at headers while the body of a completion request is being read, and the body
+//! callback, the trailers, the end of the body or a tick ends it. With the role tap there is none: pick holds the headers.
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "only a VM has callbacks")
+)]
+
+use std::rc::Rc;
+
+use crate::facts::{self, Body, BodyFacts, Ending, Head, Length, Plan};
+use crate::host::{self, Action, Buffer, Map};
+use crate::metrics::Counter;
+use crate::pair::messages::{self, Fault, Mark};
+use crate::plugin::deciding::Decider;
+use crate::pool::explain::Explanation;
+use crate::pool::kept_names;
+use crate::pool::probing;
+use crate::pool::worker::Worker;
+use crate::request::destination_header::{self, Way};
+use crate::request::passing_body::Passing;
+use crate::request::response::InFlight;
+use crate::sync::exchange::millis;
+
+/// Name of the property in which a decision is left for access logs.
+const DECISION: &str = "trimtab_decision";
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct HttpFilter {
+    decider: Rc<Decider>,
+    context_id: u32,
+    reading: Option<Box<Reading>>,
+    /// The tick at which the headers were let go although nothing of the body had come.
+    let_go_at: Option<u64>,
+    /// The proxy has refused to let the request go on; it is asked again on each tick.
+    refused: bool,
+    in_flight: Option<InFlight>,
+    /// A body that passes behind the decision, and still tells how long its prompt is or whether its answer is streamed.
+    passing: Option<Passing>,
+    /// Absent: nobody wants to read it.
+    explanation: Option<Box<Explanation>>,
+    /// Whether the answer shall carry it.
+    explain: bool,
+}
+
+/// A request whose body is being read, and whose headers are held back meanwhile.
+#[derive(Debug)]
+struct Reading {
+    head: Head,
+    body: Body,
+    seen_bytes: usize,
+    /// Those that came, of which not more were read than may be.
+    came_bytes: u64,
+    /// The tick at which it began.
+    since: u64,
+}
+
+impl HttpFilter {
+    pub(crate) fn new(decider: Rc<Decider>, context_id: u32) -> Self {
+        Self {
+            decider,
+            context_id,
+            reading: None,
+            let_go_at: None,
+            refused: false,
+            in_flight: None,
+            passing: None,
+            explanation: None,
+            explain: false,
+        }
+    }
+
+    /// Decides, and names the destination.
+    fn place(&mut self, head: &Head, body: Option<&BodyFacts>, way: Way) {
+        let decider = Rc::clone(&self.decider);
+        let Some((root, mode)) = decider.pool(head, facts::model(head, body)) else {
+            let label = if body.is_some() { "read" } else { "unread" };
+            decider.count(head.pools, Counter::Unmatched, label);
+            destination_header::name(&decider, "", way);
+            return;
+        };
+        let now = millis(root.now_ns());
+        let place = |worker: &mut Worker| {
+            probing::take(root, worker, mode);
+            kept_names::look_up(root, worker, now, facts::held(head, body));
+            worker.place(now, &decider.config, mode, head, body)
+        };
+        let mut placed = root.with(place).unwrap_or_default();
+        if let Some(placement) = &mut placed.placement {
+            placement.makes = head.makes;
+        }
+        let hosts = placed.placement.as_ref().map_or("", |placement| {
+            if placement.observed {
+                ""
+            } else {
+                &placement.hosts
+            }
+        });
+        let named = destination_header::name(&decider, hosts, way);
+        self.in_flight = placed
+            .placement
+            .filter(|placement| placement.observed || named)
+            .and_then(|placement| InFlight::new(root, now, &placement));
+        self.explanation = placed.explanation;
+        self.explain = head.explain;
+        self.log_decision();
+    }
+
+    /// Decides on what was read. `bytes`: of the body's part that is at hand. `is_all`: nothing of the body is still to come.
+    fn place_read(&mut self, reading: &Reading, ending: Ending, bytes: usize, is_all: bool) {
+        let head = &reading.head;
+        self.decider
+            .count(head.pools, Counter::Bodies, ending.as_str());
+        let came_bytes = reading.came_bytes;
+        let length = match head.content_length {
+            Some(length) => Length::Whole(length),
+            None if is_all => Length::Whole(came_bytes),
+            None => Length::AtLeast(came_bytes),
+        };
+        let mut facts = reading.body.facts(ending, length);
+        let mut passing = Passing::new(head, &facts, came_bytes);
+        passing.keep_end(&self.decider, bytes);
+        facts.stream = facts.stream.or_else(|| passing.stream().filter(|_| is_all));
+        let way = match self.decider.is_tap() {
+            true => Way::ByPick,
+            false => Way::Here,
+        };
+        self.place(head, Some(&facts), way);
+        self.passing = (passing.tells() && !is_all).then_some(passing);
+    }
+
+    /// A part of the body, which may be empty, passes after the decision. At the end of it the prompt's length is known, and what stands
+    /// behind the prompt.
+    fn pass(&mut self, bytes: usize, is_end: bool) {
+        let Some(passing) = &mut self.passing else {
+            return;
+        };
+        passing.came(&self.decider, bytes);
+        let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_end) else {
+            return;
+        };
+        if passing.stream() == Some(true) {
+            in_flight.on_streamed();
+        }
+        if let Some(tokens) = passing.prompt_tokens() {
+            in_flight.on_prompt(facts::saturating(tokens));
+        }
+        self.passing = None;
+    }
+
+    /// Tells pick what to expect. `false`: it will not know, so nothing may wait for it.
+    fn mark(&self, follows: bool) -> bool {
+        let pools = self.decider.pools_mark.as_bytes();
+        let mark = Mark { follows, pools }.encode();
+        let told = host::set_property(messages::MARK, &mark);
+        self.decider.checked(told).is_some()
+    }
+
+    /// Leaves the explanation where access logs find it.
+    fn log_decision(&self) {
+        if let Some(explanation) = self
+            .explanation
+            .as_ref()
+            .filter(|_| self.decider.config.explain_log)
+        {
+            let text = explanation.text();
+            self.decider
+                .checked(host::set_property(DECISION, text.as_bytes()));
+        }
+    }
+}
+
+impl Reading {
+    /// Reads the new part of the body, of that many bytes. Absent: more should be read.
+    fn read(&mut self, decider: &Decider, bytes: usize) -> Option<Ending> {
+        self.came_bytes = self.came_bytes.saturating_add(bytes as u64);
+        let limit = decider.config.decide_after_bytes;
+        let wanted = bytes.min(limit.saturating_sub(self.seen_bytes));
+        if wanted > 0 {
+            let chunk = decider.checked(host::buffer(Buffer::HttpRequestBody, 0, wanted));
+            let Some(Some(chunk)) = chunk else {
+                return Some(Ending::Unfinished);
+            };
+            self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
+            self.body.feed(&chunk);
+        }
+        let is_full = self.seen_bytes >= limit;
+        self.body
+            .ending(&self.head)
+            .or_else(|| is_full.then_some(Ending::Cap))
+    }
+}
+
+impl HttpFilter {
+    /// The request's headers came. `end_of_stream`: there is no body.
+    pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
+        let decider = Rc::clone(&self.decider);
+        let config = &decider.config;
+        let Some(headers) = decider.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
+            // Without the headers nothing can be placed, but a forged destination must not get through.
+            for name in config.own_headers() {
+                decider.checked(host::remove_header(Map::HttpRequestHeaders, name));
+            }
+            return Action::Continue;
+        };
+        let mut head = Head::read(&headers, config, end_of_stream);
+        for (place, name) in config.own_headers().enumerate() {
+            if head.forged >> place & 1 == 1 {
+                let label = if place == 0 { "destination" } else { "explain" };
+                decider.count(head.pools, Counter::ForgedHeaders, label);
+                decider.checked(host::remove_header(Map::HttpRequestHeaders, name));
+            }
+        }
+        if head.plan != Plan::Pass {
+            decider.ask_route(&mut head);
+        }
+        match head.plan {
+            Plan::Pass => {
+                if let Some(shape) = &head.passed_shape {
+                    decider.passes(head.pools, shape);
+                }
+                Action::Continue
+            }
+            // Without a table the body would be held for nothing.
+            Plan::Read if decider.has_table(head.pools) && decider.holding.may_hold() => {
+                self.hold(head)
+            }
+            Plan::PlaceNow | Plan::Read => self.place_now(&head),
+        }
+    }
+
+    /// Decides by the headers alone.
+    fn place_now(&mut self, head: &Head) -> Action {
+        if self.decider.is_tap() {
+            self.mark(false);
+        }
+        self.place(head, None, Way::Here);
+        Action::Continue
+    }
+
+    /// Begins to read the body, for which the headers have to be held.
+    fn hold(&mut self, head: Head) -> Action {
+        let action = match self.decider.is_tap() {
+            true if !self.mark(true) => return self.place_now(&head),
+            true => Action::Continue,
+            false => Action::Pause,
+        };
+        let body = Body::new(head.route.shape);
+        self.reading = Some(Box::new(Reading {
+            head,
+            body,
+            seen_bytes: 0,
+            came_bytes: 0,
+            since: self.decider.holding.ticks(),
+        }));
+        action
+    }
+
+    /// A new part of the body came.
+    pub(crate) fn on_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
+        let decider = Rc::clone(&self.decider);
+        if let Some(let_go_at) = self.let_go_at.take_if(|_| bytes > 0)
+            && decider.holding.on_late_body(let_go_at)
+        {
+            decider.fault(Fault::NoStopIteration);
+        }
+        self.refused = false;
+        let Some(mut reading) = self.reading.take() else {
+            self.pass(bytes, end_of_stream);
+            return Action::Continue;
+        };
+        let held = !decider.is_tap();
+        if bytes > 0 && held {
+            decider.holding.on_body();
+        }
+        let ending = reading.read(&decider, bytes);
+        if let Some(ending) = ending.or_else(|| end_of_stream.then_some(Ending::Unfinished)) {
+            self.place_read(&reading, ending, bytes, end_of_stream);
+            return Action::Continue;
+        }
+        self.reading = Some(reading);
+        if held {
+            Action::Pause
+        } else {
+            Action::Continue
+        }
+    }
+
+    /// Trailers came, so the body is complete.
+    pub(crate) fn on_request_trailers(&mut self) -> Action {
+        match self.reading.take() {
+            Some(reading) => self.place_read(&reading, Ending::Unfinished, 0, true),
+            None => self.pass(0, true),
+        }
+        Action::Continue
+    }
+
+    /// A tick. A request that has waited too long for its body goes on with what is known. `true`: it did, and calls speak of it from here
+    /// on.
+    pub(crate) fn on_tick(&mut self) -> bool {
+        let (is_tap, holding) = (self.decider.is_tap(), &self.decider.holding);
+        let is_over = |reading: &mut Box<Reading>| match is_tap || reading.seen_bytes > 0 {
+            true => holding.reading_is_over(reading.since),
+            false => holding.probe_is_over(reading.since),
+        };
+        let reading = self.reading.take_if(is_over);
+        if reading.is_none() && !self.refused {
+            return false;
+        }
+        let speaks = host::set_effective_context(self.context_id);
+        if self.decider.checked(speaks).is_none() {
+            self.reading = reading.or_else(|| self.reading.take());
+            return false;
+        }
+        if let Some(reading) = &reading {
+            self.place_read(reading, Ending::Unfinished, 0, false);
+            let now = self.decider.holding.ticks();
+            self.let_go_at = (!is_tap && reading.seen_bytes == 0).then_some(now);
+        }
+        if !is_tap {
+            self.refused = self.decider.checked(host::continue_request()).is_none();
+        }
+        true
+    }
+
+    /// The answer's headers came.
+    pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.on_response_headers(end_of_stream);
+        }
+        let went = self.in_flight.as_mut().and_then(InFlight::take_went);
+        if let (Some(explanation), Some(went)) = (&mut self.explanation, went) {
+            explanation.observed = Some(Some(went));
+            self.log_decision();
+        }
+        let name = self.decider.config.explain_header.as_ref();
+        let name = name.filter(|_| self.explain);
+        if let (Some(name), Some(explanation)) = (name, self.explanation.take()) {
+            let set = host::set_header(Map::HttpResponseHeaders, name, &explanation.text());
+            self.decider.checked(set);
+        }
+        Action::Continue
+    }
+
+    /// A part of the answer's body came.
+    pub(crate) fn on_response_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.on_response_body(bytes, end_of_stream);
+        }
+        Action::Continue
+    }
+
+    /// The stream ended, in whatever way.
+    pub(crate) fn on_done(&mut self) {
+        if let Some(in_flight) = self.in_flight.take() {
+            in_flight.on_done();
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The reports of all workers in one: what the holder of the lease sends.
+
+use trimtab_loadtable::Report;
+
+use crate::host::{self, HostError, Over};
+use crate::metrics::Gauge;
+use crate::pool::root::Root;
+use crate::pool::worker::Worker;
+use crate::report::outbox::Lists;
+use crate::report::tally;
+use crate::sync::exchange::MAX_WORKERS;
+use crate::sync::shared::{self, Lease, StoredReport};
+
+/// A worker that has not written for so long is gone.
+const WORKER_EXPIRES_NS: u64 = 10_000_000_000;
+
+/// A worker's newest report.
+#[derive(Debug)]
+struct Written {
+    worker: u64,
+    /// Number of its lists.
+    lists: u64,
+    memory_bytes: u64,
+    report: Report,
+}
+
+impl Written {
+    /// What was seen was taken before.
+    fn forget_seen(&mut self) {
+        let rows = &mut self.report.endpoints;
+        rows.iter_mut().for_each(|row| row.seen.clear());
+    }
+}
+
+/// The proxy's report under the sequence of `lease`. Remembers which reports of the workers it was made of.
+pub(crate) fn merged_report(
+    root: &Root,
+    worker: &mut Worker,
+    now_ns: u64,
+    lease: Lease,
+) -> Result<Report, HostError> {
+    let mut written = live_reports(root, now_ns)?;
+    worker.awake.clear();
+    worker.awake.extend(written.iter().map(|own| own.worker));
+    let included = written.iter().map(|own| (own.worker, own.report.sequence));
+    worker.merged.push(lease.sequence, included.collect());
+    let memory_bytes = written.iter().map(|own| own.memory_bytes).max();
+    worker
+        .metrics
+        .set(Gauge::MemoryBytes, memory_bytes.unwrap_or(0));
+    let lists = take_lists(root, &mut written)?;
+    let reports = || written.iter().map(|own| &own.report);
+    let workers = reports().map(|report| report.workers).sum::<u32>().max(1);
+    let decided = reports().fold(0_u64, |sum, report| sum.saturating_add(report.decided));
+    let endpoints = tally::merge(written.into_iter().flat_map(|own| own.report.endpoints));
+    let in_flight = endpoints.iter().map(|row| u64::from(row.in_flight)).sum();
+    worker.metrics.set(Gauge::InFlight, in_flight);
+    let row = |address: &String| {
+        endpoints
+            .binary_search_by(|row| row.address.cmp(address))
+            .ok()
+    };
+    Ok(Report {
+        pool: root.pool.to_string(),
+        proxy: lease.proxy,
+        sequence: lease.sequence,
+        have: worker.version(),
+        placement_key: worker.loaded().map(|loaded| loaded.table.placement_key),
+        wait_ms: root.config.wait_ms,
+        workers,
+        decided,
+        prefixes: lists.prefixes(),
+        moved: lists.moved(row),
+        held: lists.held(row),
+        endpoints,
+    })
+}
+
+/// The newest report of each live worker. Workers that are gone are forgotten.
+fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
+    let stored = host::shared(&root.keys.workers)?;
+    let known = stored
+        .as_ref()
+        .map(|stored| shared::decode_workers(&stored.value))
+        .unwrap_or_default();
+    let mut live = Vec::with_capacity(known.len().min(MAX_WORKERS));
+    for worker in known.iter().copied().take(MAX_WORKERS) {
+        let key = root.keys.report(worker);
+        let Some(stored) = host::shared(&key)? else {
+            continue;
+        };
+        let stored = StoredReport::decode(&stored.value)
+            .filter(|stored| stored.at_ns.abs_diff(now_ns) < WORKER_EXPIRES_NS);
+        let read = stored.and_then(|stored| {
+            Some(Written {
+                worker,
+                lists: stored.lists,
+                memory_bytes: stored.memory_bytes,
+                report: Report::decode(stored.bytes).ok()?,
+            })
+        });
+        match read {
+            Some(written) => live.push(written),
+            // An empty value frees the memory; shared data has no removal.
+            None => _ = host::set_shared(&key, b"", Over::Anything)?,
+        }
+    }
+    if live.len() < known.len() {
+        let workers: Vec<u64> = live.iter().map(|own| own.worker).collect();
+        // Lost to a worker that registers at this moment, this is done again with the next call.
+        host::set_shared(
+            &root.keys.workers,
+            &shared::encode_workers(&workers),
+            Over::Read(stored.map(|stored| stored.cas)),
+        )?;
+    }
+    Ok(live)
+}
+
+/// The lists of all workers that were not taken before, together; what was seen stays in the rows of their reports. They count as taken from now on, whether or not the aggregator hears
+/// of them: said twice they would count twice, and what is lost is a part of a statistic.
+fn take_lists(root: &Root, written: &mut [Written]) -> Result<Lists<String>, HostError> {
+    let mut lists = Lists::default();
+    let stored = host::shared(&root.keys.taken)?;
+    let before = stored
+        .as_ref()
+        .map(|stored| shared::decode_pairs(&stored.value))
+        .unwrap_or_default();
+    let mut numbers = Vec::with_capacity(written.len());
+    for own in written.iter_mut() {
+        let last = before.iter().find(|(worker, _)| *worker == own.worker);
+        let last = last.map_or(0, |(_, number)| *number);
+        // Another worker, which had the lease until now, may have taken newer ones than those that were read here.
+        numbers.push((own.worker, own.lists.max(last)));
+        if own.lists > last {
+            lists.add(&own.report);
+        } else {
+            own.forget_seen();
+        }
+    }
+    if numbers == before {
+        return Ok(lists);
+    }
+    let over = Over::Read(stored.map(|stored| stored.cas));
+    let taken = host::set_shared(&root.keys.taken, &shared::encode_pairs(&numbers), over)?;
+    // Another worker, whose lease has just run out, took them.
+    Ok(match taken {
+        true => lists,
+        false => {
+            written.iter_mut().for_each(Written::forget_seen);
+            Lists::default()
+        }
+    })
+}
