@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trimtab_loadtable::{Moved, Probe, Report, State, Table};
-use trimtab_wasmhost::{Exchange, ScriptedProxy, Vm};
+use trimtab_wasmhost::{CallAnswer, Exchange, ScriptedProxy, Vm};
 
 use crate::reports::two_workers;
 use crate::support::{
@@ -179,4 +179,25 @@ fn what_a_server_keeps_is_known_to_all_workers_at_once_without_an_aggregator_and
     let found = get(&mut proxy.worker(1).vm, "resp_1");
     assert!(found.0 != expected.0 && found.1 != expected.1, "{found:?}");
     assert_eq!(proxy.failures(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_server_keeps_is_said_again_until_the_aggregator_has_answered() {
+    let mut proxy = ready_with(&config(), &table_with(1, &[0, 0, 0]));
+    let _ = make(proxy.vm(), r#"{"id":"resp_1"}"#, 100);
+    let mut said = 0;
+    for status in [503, 400, 204, 204] {
+        proxy.run_for(Duration::from_secs(2));
+        for (number, call) in proxy.take_calls() {
+            let report = Report::decode(&call.body).expect("a report");
+            said += report.held.len();
+            // A poll that is answered without a table ends, so that the next one comes.
+            let answer = CallAnswer::new(status, "");
+            let _ = proxy.answer(number, call.token, Some(answer));
+        }
+    }
+    assert_eq!(
+        said, 3,
+        "with two calls that failed, and the one that did not"
+    );
 }

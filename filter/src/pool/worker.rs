@@ -15,6 +15,7 @@ use crate::pool::table::Loaded;
 use crate::report::recent::Marks;
 use crate::report::reporter::Reporter;
 use crate::report::tally::{Entry, Tally};
+use crate::report::unheard::Unheard;
 use crate::sync::long_poll::Sync;
 use crate::sync::report_call::News;
 
@@ -29,6 +30,8 @@ pub(crate) struct Worker {
     pub(crate) news: News,
     /// Which reports of the workers the proxy's last reports were made of; only the holder of the lease knows.
     pub(crate) merged: Marks<Vec<(u64, u64)>>,
+    /// What was said of what endpoints keep; only the holder of the lease knows.
+    pub(crate) unheard: Unheard,
     pub(crate) rng: Rng,
     /// Numbers of the workers that gave a sign of life lately; only the holder of the lease keeps them.
     pub(crate) awake: Vec<u64>,
@@ -81,6 +84,7 @@ impl Worker {
             sync: Sync::new(),
             news: News::default(),
             merged: Marks::default(),
+            unheard: Unheard::default(),
             rng: Rng::new(seed),
             awake: Vec::new(),
             loaded: None,

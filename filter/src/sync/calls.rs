@@ -8,6 +8,7 @@ use crate::metrics::Counter;
 use crate::pool::root::Root;
 use crate::pool::table;
 use crate::pool::worker::Worker;
+use crate::report::unheard::Call;
 use crate::sync::exchange::{self, lead, millis};
 use crate::sync::long_poll::{Answer, Due, Sync};
 use crate::sync::merge::merged_report;
@@ -46,7 +47,7 @@ pub(crate) fn call_if_due(root: &Root, worker: &mut Worker, now_ns: u64) -> Resu
 fn poll(root: &Root, worker: &mut Worker, now_ns: u64, lease: Lease) -> Result<(), HostError> {
     let now = millis(now_ns);
     let timeout_ms = Sync::timeout_ms(root.config.wait_ms);
-    match call(root, worker, now_ns, lease, "sync", timeout_ms)? {
+    match call(root, worker, now_ns, lease, Call::Sync, timeout_ms)? {
         Ok(token) => {
             worker.sync.on_called(now, token);
             worker.news.forget();
@@ -82,7 +83,7 @@ fn send_news(root: &Root, worker: &mut Worker, now_ns: u64, lease: Lease) -> Res
         worker,
         now_ns,
         lease,
-        "report",
+        Call::Report,
         report_call::TIMEOUT_MS,
     )? {
         Ok(token) => worker.news.on_called(now, token),
@@ -101,12 +102,12 @@ fn call(
     worker: &mut Worker,
     now_ns: u64,
     lease: Lease,
-    route: &str,
+    call: Call,
     timeout_ms: u32,
 ) -> Result<Result<u32, HostError>, HostError> {
-    let report = merged_report(root, worker, now_ns, lease)?;
+    let report = merged_report(root, worker, now_ns, lease, call)?;
     let config = &root.config;
-    let path = ["/v1/pools/", &root.pool, "/", route].concat();
+    let path = ["/v1/pools/", &root.pool, "/", call.route()].concat();
     Ok(host::http_call(&HttpCall {
         cluster: &config.cluster,
         headers: &[
@@ -136,7 +137,10 @@ pub(crate) fn news_answered(
     };
     let result = if heard { "sent" } else { "failed" };
     worker.metrics.count(Counter::News, result);
-    if !heard {
+    if heard {
+        worker.unheard.heard(Call::Report);
+    } else {
+        worker.unheard.failed(Call::Report);
         worker.news.on_failed(millis(now_ns));
     }
     lead(root, worker, now_ns)
@@ -157,7 +161,12 @@ pub(crate) fn answered(
     // Whatever happens below, the call is over: it must not stay under way because of a failing hostcall.
     worker.sync.on_failed(now, &mut worker.rng);
     let status = answer_status()?;
-    match Answer::of(status.as_deref()) {
+    let answer = Answer::of(status.as_deref());
+    match answer {
+        Answer::Failed(_) => worker.unheard.failed(Call::Sync),
+        _ => worker.unheard.heard(Call::Sync),
+    }
+    match answer {
         Answer::Table => take_answer(root, worker, body_bytes, now_ns)?,
         Answer::NoNews => {
             worker.metrics.count(Counter::Syncs, "no_news");

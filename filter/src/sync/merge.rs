@@ -8,6 +8,7 @@ use crate::pool::root::Root;
 use crate::pool::worker::Worker;
 use crate::report::outbox::Lists;
 use crate::report::tally;
+use crate::report::unheard::Call;
 use crate::sync::exchange::MAX_WORKERS;
 use crate::sync::shared::{self, Lease, StoredReport};
 
@@ -32,12 +33,13 @@ impl Written {
     }
 }
 
-/// The proxy's report under the sequence of `lease`. Remembers which reports of the workers it was made of.
+/// The proxy's report under the sequence of `lease`, for `call`. Remembers which reports of the workers it was made of.
 pub(crate) fn merged_report(
     root: &Root,
     worker: &mut Worker,
     now_ns: u64,
     lease: Lease,
+    call: Call,
 ) -> Result<Report, HostError> {
     let mut written = live_reports(root, now_ns)?;
     worker.awake.clear();
@@ -48,7 +50,8 @@ pub(crate) fn merged_report(
     worker
         .metrics
         .set(Gauge::MemoryBytes, memory_bytes.unwrap_or(0));
-    let lists = take_lists(root, &mut written)?;
+    let mut lists = take_lists(root, &mut written)?;
+    worker.unheard.say(call, &mut lists.held);
     let reports = || written.iter().map(|own| &own.report);
     let workers = reports().map(|report| report.workers).sum::<u32>().max(1);
     let decided = reports().fold(0_u64, |sum, report| sum.saturating_add(report.decided));
@@ -117,8 +120,9 @@ fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
     Ok(live)
 }
 
-/// The lists of all workers that were not taken before, together; what was seen stays in the rows of their reports. They count as taken from now on, whether or not the aggregator hears
-/// of them: said twice they would count twice, and what is lost is a part of a statistic.
+/// The lists of all workers that were not taken before, together; what was seen stays in the rows of their reports. They count as taken from
+/// now on, whether or not the aggregator hears of them: said twice they would count twice, and what is lost is a part of a statistic. What
+/// endpoints keep is none ([`Unheard`](crate::report::unheard::Unheard)).
 fn take_lists(root: &Root, written: &mut [Written]) -> Result<Lists<String>, HostError> {
     let mut lists = Lists::default();
     let stored = host::shared(&root.keys.taken)?;
