@@ -46,7 +46,7 @@ pub struct PoolConfig {
     pub publish_interval: Duration,
     /// Age of the last good scrape after which an endpoint is suspect: it is used only when more are so than ready.
     pub suspect_after: Duration,
-    /// Secret of the placement hashes; absent: that of the aggregator before, if a proxy still has it, else a random one. Replicas have to
+    /// Secret of the placement hashes. Absent: a random one, until a proxy brings that of the aggregator before this one. Replicas have to
     /// share one.
     pub placement_key: Option<[u8; 16]>,
     /// Seconds for which loading an adapter blocks an endpoint.

@@ -20,8 +20,9 @@ use untried::Untried;
 const MOST_LOGGED: usize = 20;
 /// After a table that could not be published.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// For so long after its start an aggregator whose key is drawn takes one from a proxy. All proxies of the one before have called by then.
+/// How often it is looked whether there may be a first table.
+const LOOK: Duration = Duration::from_millis(50);
+/// So long after the start a key that was drawn may give way to one that a proxy brings. Proxies call again within 5 s.
 const TAKES_KEY_FOR: Duration = Duration::from_secs(60);
 
 /// A table as it goes out. Encoded once, shared by every waiting proxy.
@@ -153,8 +154,8 @@ impl PoolState {
         Ok(accepted)
     }
 
-    /// Goes on with the placement key that a proxy has of the aggregator before this one: conversations stay where their caches are, and
-    /// what proxies know of responses and files holds. Whoever can bring a key could also have read ours.
+    /// Takes over the placement key of the aggregator before this one from a proxy that still has it. Conversations then stay where their
+    /// caches are, and proxies still know where responses and files are. Whoever can bring a key could also read ours.
     fn take_key_over(&self, inner: &mut Inner, now: Duration, report: &Report) {
         if !inner.key_is_drawn || now > TAKES_KEY_FOR {
             return;
@@ -171,7 +172,7 @@ impl PoolState {
         self.urgent.notify_one();
         tracing::info!(
             pool = self.name,
-            "placement key of the aggregator before taken over from a proxy"
+            "took over the placement key that a proxy has of the aggregator before"
         );
     }
 
@@ -236,7 +237,7 @@ impl PoolState {
                     pace.on_kept_back(self.now());
                     self.wait(&pace).await;
                 }
-                Outcome::TooEarly => tokio::time::sleep(self.interval).await,
+                Outcome::TooEarly => tokio::time::sleep(LOOK).await,
                 Outcome::Failed => tokio::time::sleep(RETRY).await,
             }
         }

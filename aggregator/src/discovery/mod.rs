@@ -43,13 +43,20 @@ pub enum MetricsAt {
 impl MetricsAt {
     /// Whether the endpoint at `address` serves it itself.
     pub(crate) fn is_at(&self, address: &str) -> bool {
-        match self {
-            Self::Address(own) => own.to_string() == address,
-            Self::Url(url) => url
-                .authority()
-                .is_some_and(|authority| authority.as_str() == address),
-        }
+        let own = match self {
+            Self::Address(own) => Some(*own),
+            Self::Url(url) => socket_of(url),
+        };
+        own.is_some_and(|own| address.parse() == Ok(own))
     }
+}
+
+/// Where a URL leads; absent: it has the name of a host.
+fn socket_of(url: &Uri) -> Option<SocketAddr> {
+    let ip = url.host()?.trim_matches(['[', ']']).parse().ok()?;
+    let is_tls = url.scheme_str() == Some("https");
+    let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    Some(SocketAddr::new(ip, port))
 }
 
 impl fmt::Display for MetricsAt {
@@ -202,4 +209,27 @@ fn publish(
         *now = next;
         true
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_the_endpoints_own_however_its_address_is_written() {
+        let is_at = |url: &str, address: &str| MetricsAt::Url(url.parse().unwrap()).is_at(address);
+        for (url, address) in [
+            ("http://10.0.0.1:8000/metrics", "10.0.0.1:8000"),
+            ("https://10.0.0.1/metrics", "10.0.0.1:443"),
+            ("http://10.0.0.1/metrics", "10.0.0.1:80"),
+            ("http://[2001:DB8:0::1]:8000/metrics", "[2001:db8::1]:8000"),
+        ] {
+            assert!(is_at(url, address), "{url}");
+        }
+        assert!(!is_at("http://10.0.0.1:9090/metrics", "10.0.0.1:8000"));
+        assert!(!is_at("https://10.0.0.1/metrics", "10.0.0.1:80"));
+        assert!(!is_at("http://vllm.example:8000/metrics", "10.0.0.1:8000"));
+        let address = MetricsAt::Address(SocketAddr::from(([10, 0, 0, 1], 8000)));
+        assert!(address.is_at("10.0.0.1:8000") && !address.is_at("10.0.0.1:8001"));
+    }
 }

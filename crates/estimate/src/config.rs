@@ -12,8 +12,8 @@ pub struct PoolConfig {
     pub name: String,
     /// Random per start of the publisher.
     pub epoch: u64,
-    /// The pool's secret for placement hashes. Replicas of one pool have to agree on it. The keys of conversations, prompts and of what
-    /// endpoints keep in reports that were made under another one mean nothing, and are not taken in.
+    /// The pool's secret for placement hashes. Replicas of one pool have to agree on it. Lists of reports that were made under another one are
+    /// ignored.
     pub placement_key: [u8; 16],
     /// Failed scrapes in a row after which an endpoint is suspect.
     pub suspect_after_failures: u32,

@@ -178,16 +178,17 @@ impl Pool {
     /// [`Refusal`]; nothing changed.
     pub fn on_report(&mut self, now: Duration, report: &Report) -> Result<Accepted, Refusal> {
         let turn = self.admit(now, report)?;
-        self.on_held(report);
+        let told = self.told(report);
+        self.on_held(&told);
         if turn == Turn::Late {
-            self.on_late(now, report);
+            self.on_late(now, report.decided, &told);
+            self.reports.on_late(report);
             return Ok(Accepted::Late);
         }
         if let Some(decided) = self.reports.decided(report.proxy) {
             let requests = report.decided.saturating_sub(decided);
-            let prefixes = self.prefixes(report);
-            self.heat.add(now, requests, requests, prefixes);
-            self.on_moved(requests, report, Turn::Newest);
+            self.heat.add(now, requests, requests, told.prefixes);
+            self.on_moved(requests, &told, Turn::Newest);
         }
         // The rows in the order of the report, so that a claim finds its endpoint again.
         let mut rows: Vec<&mut Endpoint> = Vec::with_capacity(report.endpoints.len());
@@ -226,7 +227,7 @@ impl Pool {
                 urgent |= classes.contains_key(&endpoint.spec.class)
                     && more >= URGENT_PREFILL_S * prior.prefill_tokens_per_s;
             });
-        Ok(if urgent || !report.held.is_empty() {
+        Ok(if urgent || !told.held.is_empty() {
             Accepted::Urgent
         } else {
             Accepted::Newest
@@ -245,14 +246,6 @@ impl Pool {
             held: self.held.all(&places.collect()),
             ..table.clone()
         }
-    }
-
-    /// A later report, in which these requests were counted, has overtaken this one.
-    fn on_late(&mut self, now: Duration, report: &Report) {
-        self.reports.on_late(report);
-        let prefixes = self.prefixes(report);
-        self.heat.add(now, 0, report.decided, prefixes);
-        self.on_moved(report.decided, report, Turn::Late);
     }
 
     /// Tables forget silent proxies; a report only does when there is no room, because looking at all of them costs.
