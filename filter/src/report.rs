@@ -4,4 +4,3 @@ pub(crate) mod outbox;
 pub(crate) mod recent;
 pub(crate) mod reporter;
 pub(crate) mod tally;
-pub(crate) mod unheard;

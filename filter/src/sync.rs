@@ -7,4 +7,5 @@ pub(crate) mod long_poll;
 pub(crate) mod merge;
 pub(crate) mod report_call;
 pub(crate) mod shared;
+pub(crate) mod unheard;
 pub(crate) mod wakeup;

@@ -80,9 +80,9 @@ impl Report {
                 epoch: have.epoch,
                 sequence: have.sequence,
             }),
-            placement_key: Some(&message.placement_key)
-                .filter(|key| !key.is_empty())
-                .map_or(Ok(None), |key| placement_key(key).map(Some))?,
+            placement_key: (!message.placement_key.is_empty())
+                .then(|| placement_key(&message.placement_key))
+                .transpose()?,
             wait_ms: message.wait_ms,
             workers: message.workers,
             decided: message.decided,

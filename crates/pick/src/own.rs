@@ -2,6 +2,7 @@
 
 pub(crate) mod health;
 pub(crate) mod ledger;
+pub(crate) mod pending;
 pub(crate) mod shared_depth;
 pub(crate) mod text_turns;
 pub(crate) mod ticket;

@@ -5,7 +5,8 @@ use alloc::rc::Rc;
 use crate::config::NEWS_S;
 use crate::decision::Choices;
 use crate::own::health::Health;
-use crate::own::ledger::{InFlight, OwnWork, Pending, Sends, Sent};
+use crate::own::ledger::{InFlight, OwnWork, Sends, Sent};
+use crate::own::pending::Pending;
 use crate::own::ticket::Ticket;
 use crate::own::whereabouts::Whereabouts;
 use crate::rule::cost::{self, Demand};
@@ -163,8 +164,7 @@ impl<P: Policy> Picker<P> {
         tokens: u32,
     ) -> bool {
         let snapshot = self.snapshot.as_deref();
-        let row = snapshot.and_then(|snapshot| snapshot.row(snapshot.index_of(ticket.endpoint())?));
-        let prefill_s = row.map_or(0.0, |row| row.prefill_s_per_token) * f64::from(tokens);
+        let prefill_s = self.prefill_s_per_token(ticket.endpoint()) * f64::from(tokens);
         // `as` from float saturates, and no prefill is negative.
         let work_us = (prefill_s * 1e6) as u64;
         let is_alone = snapshot.is_none_or(|snapshot| snapshot.pool().alone);
@@ -183,22 +183,23 @@ impl<P: Policy> Picker<P> {
 
     /// The answer of a sent request turns out to be streamed: its first byte will end its prefill, which is pending until then. Where that was
     /// known, or the first byte came, nothing changes. `booking`: as the request was sent.
-    pub fn on_streamed(&mut self, now: Millis, ticket: &mut Ticket, booking: &mut Booking) {
+    pub fn on_streamed(&mut self, ticket: &mut Ticket, booking: &mut Booking) {
         if booking.request.streams.replace(true) == Some(true) {
             return;
         }
+        let prefill_s =
+            self.prefill_s_per_token(ticket.endpoint()) * ticket.uncached_tokens() as f64;
+        // `as` from float saturates, and no prefill is negative.
+        let prefill_us = (prefill_s * 1e6) as u64;
+        self.inflight
+            .on_streamed(self.snapshot.as_deref(), ticket, prefill_us);
+    }
+
+    /// 0 of an endpoint that the table does not have.
+    fn prefill_s_per_token(&self, endpoint: EndpointId) -> f64 {
         let snapshot = self.snapshot.as_deref();
-        let row = snapshot.and_then(|snapshot| snapshot.row(snapshot.index_of(ticket.endpoint())?));
-        let prefill_s = row.map_or(0.0, |row| row.prefill_s_per_token);
-        let more = Sent {
-            pending: Pending {
-                tokens: 0,
-                // `as` from float saturates, and no prefill is negative.
-                prefill_us: (prefill_s * ticket.uncached_tokens() as f64 * 1e6) as u64,
-            },
-            ..Sent::default()
-        };
-        self.inflight.on_grown(snapshot, now, ticket, more);
+        let row = snapshot.and_then(|snapshot| snapshot.row(snapshot.index_of(endpoint)?));
+        row.map_or(0.0, |row| row.prefill_s_per_token)
     }
 
     /// The first byte of the answer's body came. Calling it again does nothing. An answer that is an error is to be said

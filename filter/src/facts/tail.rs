@@ -35,25 +35,28 @@ impl Tail {
         let old = self.bytes.len().saturating_sub(kept);
         self.bytes.drain(..old);
         let new = end.len().saturating_sub(TAIL_BYTES);
-        self.bytes.extend(end.iter().skip(new));
+        self.bytes
+            .extend_from_slice(end.get(new..).unwrap_or_default());
     }
 
     /// `stream` of a body that has ended; absent: it is not among the last bytes.
     pub(crate) fn stream(&self) -> Option<bool> {
         let fields = self.bytes.trim_ascii_end().strip_suffix(b"}")?;
-        let mut windows = fields.windows(KEY.len()).enumerate().rev();
-        let places = windows.by_ref().filter(|(_, window)| *window == KEY);
-        let mut places = places.map(|(at, _)| at).take(TRIES);
-        places.find_map(|at| self.stream_at(fields, at))
+        let windows = fields.windows(KEY.len()).enumerate().rev();
+        let mut places = windows.filter(|(_, window)| *window == KEY).take(TRIES);
+        places.find_map(|(at, _)| self.stream_at(fields, at))
     }
 
-    /// What stands at the top level goes on, as the fields of an object, to the end of the body and no further: within a text the key's quotes
-    /// would have marks before them, and deeper down an object would end before.
+    /// Whether the key at that place is one of the body itself, and what it says. What follows such a key are the fields of one object up to
+    /// the end of the body. In a text a backslash would stand before the key's quotes, and deeper down an object would end too early.
     fn stream_at(&self, fields: &[u8], at: usize) -> Option<bool> {
-        let is_text = at.checked_sub(1).and_then(|before| fields.get(before)) == Some(&b'\\');
+        let (before, rest) = fields.split_at_checked(at)?;
+        if before.ends_with(b"\\") {
+            return None;
+        }
         let mut body = Body::new(self.shape);
         body.feed(b"{");
-        body.feed(fields.get(at..).filter(|_| !is_text)?);
+        body.feed(rest);
         if body.is_over() {
             return None;
         }

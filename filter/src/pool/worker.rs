@@ -15,9 +15,9 @@ use crate::pool::table::Loaded;
 use crate::report::recent::Marks;
 use crate::report::reporter::Reporter;
 use crate::report::tally::{Entry, Tally};
-use crate::report::unheard::Unheard;
 use crate::sync::long_poll::Sync;
 use crate::sync::report_call::News;
+use crate::sync::unheard::Unheard;
 
 /// The mutable state of one pool of a plugin in one VM.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Worker {
     pub(crate) news: News,
     /// Which reports of the workers the proxy's last reports were made of; only the holder of the lease knows.
     pub(crate) merged: Marks<Vec<(u64, u64)>>,
-    /// What was said of what endpoints keep; only the holder of the lease knows.
+    /// What endpoints keep, as far as the aggregator has not answered for it; only the holder of the lease has it.
     pub(crate) unheard: Unheard,
     pub(crate) rng: Rng,
     /// Numbers of the workers that gave a sign of life lately; only the holder of the lease keeps them.
@@ -324,8 +324,8 @@ impl Worker {
     }
 
     /// The answer turns out to be streamed.
-    pub(crate) fn on_streamed(&mut self, now: Millis, sent: &mut Sent, booking: &mut Booking) {
-        self.picker.on_streamed(now, &mut sent.ticket, booking);
+    pub(crate) fn on_streamed(&mut self, sent: &mut Sent, booking: &mut Booking) {
+        self.picker.on_streamed(&mut sent.ticket, booking);
     }
 
     /// The first byte of the answer's body came, so prefill is finished.

@@ -60,9 +60,9 @@ impl Waiting {
         self.streams = true;
     }
 
-    /// Whether it is a stream of events by its looks.
+    /// Whether a line has shown that it is a stream of events.
     pub(crate) fn has_events(&self) -> bool {
-        matches!(self.form, Form::Events(_))
+        matches!(&self.form, Form::Events(lines) if lines.is_sure())
     }
 
     /// Takes the next piece. Absent: the content has not begun.

@@ -120,10 +120,9 @@ impl InFlight {
     pub(crate) fn on_streamed(&mut self) {
         self.streams = true;
         self.waiting.iter_mut().for_each(Waiting::expect_stream);
-        let (now, booking) = (self.now(), &mut self.booking);
+        let booking = &mut self.booking;
         if let Some(sent) = &mut self.sent {
-            self.root
-                .with(|worker| worker.on_streamed(now, sent, booking));
+            self.root.with(|worker| worker.on_streamed(sent, booking));
         }
     }
 

@@ -122,7 +122,9 @@ impl HttpFilter {
         let mut facts = reading.body.facts(ending, length);
         let mut passing = Passing::new(head, &facts, came_bytes);
         passing.keep_end(&self.decider, bytes);
-        facts.stream = facts.stream.or_else(|| passing.stream().filter(|_| is_all));
+        if is_all {
+            facts.stream = facts.stream.or_else(|| passing.stream());
+        }
         let way = match self.decider.is_tap() {
             true => Way::ByPick,
             false => Way::Here,

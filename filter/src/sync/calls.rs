@@ -8,12 +8,12 @@ use crate::metrics::Counter;
 use crate::pool::root::Root;
 use crate::pool::table;
 use crate::pool::worker::Worker;
-use crate::report::unheard::Call;
 use crate::sync::exchange::{self, lead, millis};
 use crate::sync::long_poll::{Answer, Due, Sync};
 use crate::sync::merge::merged_report;
 use crate::sync::report_call;
 use crate::sync::shared::{Lease, Stamp, StoredTable};
+use crate::sync::unheard::Call;
 use crate::sync::wakeup;
 
 /// The header by which an answer says which of the proxy's reports its table has taken in.
@@ -108,7 +108,7 @@ fn call(
     let report = merged_report(root, worker, now_ns, lease, call)?;
     let config = &root.config;
     let path = ["/v1/pools/", &root.pool, "/", call.route()].concat();
-    Ok(host::http_call(&HttpCall {
+    let made = host::http_call(&HttpCall {
         cluster: &config.cluster,
         headers: &[
             (":method", "POST"),
@@ -119,7 +119,11 @@ fn call(
         ],
         body: &report.encode(),
         timeout_ms,
-    }))
+    });
+    if made.is_err() {
+        worker.unheard.failed(call);
+    }
+    Ok(made)
 }
 
 /// The end of a call with news.
@@ -161,18 +165,18 @@ pub(crate) fn answered(
     // Whatever happens below, the call is over: it must not stay under way because of a failing hostcall.
     worker.sync.on_failed(now, &mut worker.rng);
     let status = answer_status()?;
-    let answer = Answer::of(status.as_deref());
-    match answer {
-        Answer::Failed(_) => worker.unheard.failed(Call::Sync),
-        _ => worker.unheard.heard(Call::Sync),
-    }
-    match answer {
-        Answer::Table => take_answer(root, worker, body_bytes, now_ns)?,
+    match Answer::of(status.as_deref()) {
+        Answer::Table => {
+            worker.unheard.heard(Call::Sync);
+            take_answer(root, worker, body_bytes, now_ns)?;
+        }
         Answer::NoNews => {
+            worker.unheard.heard(Call::Sync);
             worker.metrics.count(Counter::Syncs, "no_news");
             worker.sync.on_answered();
         }
         Answer::Failed(label) => {
+            worker.unheard.failed(Call::Sync);
             worker.metrics.count(Counter::SyncErrors, label);
             let status = String::from_utf8_lossy(status.as_deref().unwrap_or(b"none")).into_owned();
             root.warn_once(Level::Warn, &format!("sync failed: {label} (status {status}); the last table stays in use and its age grows"));

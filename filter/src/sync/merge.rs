@@ -8,9 +8,9 @@ use crate::pool::root::Root;
 use crate::pool::worker::Worker;
 use crate::report::outbox::Lists;
 use crate::report::tally;
-use crate::report::unheard::Call;
 use crate::sync::exchange::MAX_WORKERS;
 use crate::sync::shared::{self, Lease, StoredReport};
+use crate::sync::unheard::Call;
 
 /// A worker that has not written for so long is gone.
 const WORKER_EXPIRES_NS: u64 = 10_000_000_000;
@@ -122,7 +122,7 @@ fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
 
 /// The lists of all workers that were not taken before, together; what was seen stays in the rows of their reports. They count as taken from
 /// now on, whether or not the aggregator hears of them: said twice they would count twice, and what is lost is a part of a statistic. What
-/// endpoints keep is none ([`Unheard`](crate::report::unheard::Unheard)).
+/// endpoints keep is none ([`Unheard`](crate::sync::unheard::Unheard)).
 fn take_lists(root: &Root, written: &mut [Written]) -> Result<Lists<String>, HostError> {
     let mut lists = Lists::default();
     let stored = host::shared(&root.keys.taken)?;

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
+use crate::own::pending::Pending;
 use crate::{EndpointId, Millis, Snapshot, Ticket};
 
 /// Sends remembered for the next table. At 10,000 requests per second of one decider they cover 0.4 s, about the age at
@@ -13,21 +14,6 @@ const SENDS_KEPT: usize = 4_096;
 /// written at that moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Sends(pub(crate) u64);
-
-/// Prefill that was sent and has not shown a first byte; its time only where the first byte will tell. Whole microseconds, because sums of floats would drift when
-/// parts are taken out again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Pending {
-    pub(crate) tokens: u64,
-    pub(crate) prefill_us: u64,
-}
-
-impl Pending {
-    fn add(&mut self, more: Self) {
-        self.tokens = self.tokens.saturating_add(more.tokens);
-        self.prefill_us = self.prefill_us.saturating_add(more.prefill_us);
-    }
-}
 
 /// What a request brings to its endpoint.
 #[derive(Debug, Clone, Copy, Default)]
@@ -238,6 +224,29 @@ impl InFlight {
         true
     }
 
+    /// The first byte of the ticket's request will end so much prefill, which nobody knew when it was sent. Once it came nothing changes.
+    pub(crate) fn on_streamed(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        ticket: &mut Ticket,
+        prefill_us: u64,
+    ) {
+        if ticket.started {
+            return;
+        }
+        let more = Pending {
+            tokens: 0,
+            prefill_us,
+        };
+        ticket.pending.add(more);
+        if snapshot.is_some_and(|snapshot| snapshot.index_of(ticket.endpoint).is_some()) {
+            self.ahead_us = self.ahead_us.saturating_add(prefill_us);
+        }
+        if let Some(count) = self.count(snapshot, ticket.endpoint) {
+            count.pending.add(more);
+        }
+    }
+
     /// Keeps what was sent for the next table.
     fn remember(&mut self, now: Millis, endpoint: EndpointId, sent: &Sent, is_more: bool) -> Send {
         let send = Send {
@@ -285,8 +294,7 @@ impl InFlight {
             self.ahead_us = self.ahead_us.saturating_sub(pending.prefill_us);
         }
         if let Some(count) = self.count(snapshot, ticket.endpoint) {
-            count.pending.tokens = count.pending.tokens.saturating_sub(pending.tokens);
-            count.pending.prefill_us = count.pending.prefill_us.saturating_sub(pending.prefill_us);
+            count.pending.take_out(pending);
         }
     }
 
@@ -312,11 +320,13 @@ impl InFlight {
         }
     }
 
+    fn at(&self, index: u32) -> Option<&Own> {
+        self.own.get(index as usize)
+    }
+
     /// Own requests in flight on the endpoint at `index`.
     pub(crate) fn in_flight(&self, index: u32) -> u32 {
-        self.own
-            .get(index as usize)
-            .map_or(0, |own| own.count.in_flight)
+        self.at(index).map_or(0, |own| own.count.in_flight)
     }
 
     /// Own requests in flight on all endpoints of the table.
@@ -332,28 +342,24 @@ impl InFlight {
 
     /// Seconds of own work that the row at `index` has not seen.
     pub(crate) fn unseen_s(&self, index: u32) -> f64 {
-        self.own
-            .get(index as usize)
-            .map_or(0.0, |own| own.unseen_us as f64 / 1e6)
+        let own = self.at(index);
+        own.map_or(0.0, |own| own.unseen_us as f64 / 1e6)
     }
 
     /// Own requests sent that the row at `index` has not seen, also those that ended since.
     pub(crate) fn unseen_requests(&self, index: u32) -> u32 {
-        self.own.get(index as usize).map_or(0, |own| own.unseen)
+        self.at(index).map_or(0, |own| own.unseen)
     }
 
     /// Prompt tokens of these.
     pub(crate) fn unseen_tokens(&self, index: u32) -> u64 {
-        self.own
-            .get(index as usize)
-            .map_or(0, |own| own.unseen_tokens)
+        self.at(index).map_or(0, |own| own.unseen_tokens)
     }
 
     /// Seconds of own prefill at `index` that was sent and has shown no first byte.
     pub(crate) fn pending_s(&self, index: u32) -> f64 {
-        self.own
-            .get(index as usize)
-            .map_or(0.0, |own| own.count.pending.prefill_us as f64 / 1e6)
+        let own = self.at(index);
+        own.map_or(0.0, |own| own.count.pending.prefill_us as f64 / 1e6)
     }
 
     /// Every endpoint with own requests in flight, those of the table first.

@@ -1,7 +1,7 @@
 //! What the books have of one request.
 
 use crate::EndpointId;
-use crate::own::ledger::Pending;
+use crate::own::pending::Pending;
 
 /// One request that was sent, to be handed back when it starts and ends.
 #[derive(Debug)]

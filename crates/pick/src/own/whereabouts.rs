@@ -141,7 +141,7 @@ impl Whereabouts {
     /// Another decider said so.
     pub(crate) fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         let own = self.slot(key).filter(|slot| slot.is_own());
-        // One's own word that comes back is no news.
+        // A table that repeats what this decider said tells it nothing.
         if own.is_none_or(|own| own.endpoint != endpoint && own.age_ms(now) >= OWN_MS) {
             self.put(key, endpoint, (now.0 << 1).max(2));
         }

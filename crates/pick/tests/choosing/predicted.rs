@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use trimtab_pick::{
-    Booking, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Request, Rng, Snapshot,
+    Booking, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Request, Rng, Sends, Snapshot,
 };
 
 use crate::pool::{NOW, conversation, endpoint, home, picker, pool};
@@ -145,6 +145,16 @@ fn a_prompt_that_turns_out_longer_counts_as_if_it_had_been_known_until_its_first
     assert_eq!(grown.own_work().count(), 0);
 }
 
+/// Seconds that lie ahead at the first endpoint under a table that has seen `sends`.
+fn ahead(picker: &mut Picker, rows: &[EndpointLoad], sends: Sends) -> Option<f64> {
+    let table = Snapshot::new(rows.to_vec(), PoolFacts::default(), NOW);
+    picker.on_table(Rc::new(table), Some(sends));
+    let probe = picker.on_sent(NOW, rows[0].id, &streamed(0).into());
+    let predicted_s = probe.predicted_s();
+    picker.on_done(NOW, probe);
+    predicted_s
+}
+
 #[test]
 fn a_table_that_has_seen_the_request_lacks_what_came_to_light_since() {
     let rows = pool(&[0.0]);
@@ -156,17 +166,9 @@ fn a_table_that_has_seen_the_request_lacks_what_came_to_light_since() {
     picker.on_grown(NOW, &mut ticket, &booking, 6_000);
     // The answer begins, so that nothing is pending: what lies ahead is what the table has not seen.
     picker.on_first_byte(NOW, &mut ticket);
-    let table = |picker: &mut Picker, sends| {
-        let table = Snapshot::new(rows.clone(), PoolFacts::default(), NOW);
-        picker.on_table(Rc::new(table), Some(sends));
-        let probe = picker.on_sent(NOW, id, &streamed(0).into());
-        let predicted_s = probe.predicted_s();
-        picker.on_done(NOW, probe);
-        predicted_s
-    };
-    close(table(&mut picker, reported), 0.6);
+    close(ahead(&mut picker, &rows, reported), 0.6);
     let all = picker.sends();
-    close(table(&mut picker, all), 0.0);
+    close(ahead(&mut picker, &rows, all), 0.0);
     picker.on_done(NOW, ticket);
 }
 
@@ -175,15 +177,10 @@ fn an_answer_that_turns_out_to_be_streamed_counts_as_if_that_had_been_known_unti
     let rows = pool(&[0.0, 0.0]);
     let id = rows[0].id;
     let mut picker = picker(rows.clone());
-    // What a table that has seen all of it leaves ahead: prefill whose first byte has not come.
+    // The table has seen all of it, so that what lies ahead is prefill whose first byte has not come.
     let ahead = |picker: &mut Picker| {
         let sends = picker.sends();
-        let table = Snapshot::new(rows.clone(), PoolFacts::default(), NOW);
-        picker.on_table(Rc::new(table), Some(sends));
-        let probe = picker.on_sent(NOW, id, &streamed(0).into());
-        let predicted_s = probe.predicted_s();
-        picker.on_done(NOW, probe);
-        predicted_s
+        ahead(picker, &rows, sends)
     };
     let mut booking: Booking = Request {
         streams: None,
@@ -193,7 +190,7 @@ fn an_answer_that_turns_out_to_be_streamed_counts_as_if_that_had_been_known_unti
     let mut ticket = picker.on_sent(NOW, id, &booking);
     close(ahead(&mut picker), 0.0);
     for _ in 0..2 {
-        picker.on_streamed(NOW, &mut ticket, &mut booking);
+        picker.on_streamed(&mut ticket, &mut booking);
         close(ahead(&mut picker), 0.4);
     }
     assert_eq!(booking.grow(6_000), Some(2_000));
@@ -209,7 +206,7 @@ fn an_answer_that_turns_out_to_be_streamed_counts_as_if_that_had_been_known_unti
     .into();
     let mut ticket = picker.on_sent(NOW, id, &late);
     picker.on_first_byte(NOW, &mut ticket);
-    picker.on_streamed(NOW, &mut ticket, &mut late);
+    picker.on_streamed(&mut ticket, &mut late);
     close(ahead(&mut picker), 0.0);
     picker.on_done(NOW, ticket);
 }

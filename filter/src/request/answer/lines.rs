@@ -57,6 +57,11 @@ impl Default for Lines {
 }
 
 impl Lines {
+    /// Whether a line has shown that these are events.
+    pub(super) fn is_sure(&self) -> bool {
+        self.is_sure
+    }
+
     /// Takes the next piece. Absent: no content so far.
     pub(super) fn feed(&mut self, mut piece: &[u8]) -> Option<Begun> {
         while let Some((&byte, rest)) = piece.split_first() {

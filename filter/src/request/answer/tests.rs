@@ -216,3 +216,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_a_line_shows_that_an_answer_is_a_stream_of_events() {
+    let has_events = |answer: &[u8]| {
+        let mut waiting = Waiting::new(false);
+        let _ = waiting.feed(answer);
+        waiting.has_events()
+    };
+    for answer in [
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
+        ": ping\n\n",
+        "\nevent: ping\n",
+    ] {
+        assert!(has_events(answer.as_bytes()), "{answer}");
+    }
+    // As transcriptions come.
+    for answer in [
+        "data",
+        "reading aloud: a",
+        "dear sir",
+        "it is",
+        "{\"a\":1}",
+        "text",
+        "",
+    ] {
+        assert!(!has_events(answer.as_bytes()), "{answer}");
+    }
+}

@@ -1,6 +1,7 @@
-//! What endpoints keep, until the aggregator has heard of it: nobody else knows it, so that a call that fails is said again.
+//! What endpoints keep, until the aggregator has answered the call that said so.
 //!
-//! Hearing it twice does no harm. (The other lists are parts of statistics: there a loss is better than a copy.)
+//! This proxy alone knows it, so the next call repeats what a failed one said. A copy does no harm here. The other lists of a report are
+//! parts of statistics: there a loss is better than a copy, and nothing is repeated.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ impl Call {
     }
 }
 
-/// What was said and not heard yet, by key, with the endpoint's address. Bounded by what reports may have.
+/// Keys and addresses of endpoints that calls have carried without an answer so far. Bounded by what reports may have.
 #[derive(Debug, Default)]
 pub(crate) struct Unheard {
     by_sync: Vec<(u64, String)>,
