@@ -1,8 +1,8 @@
 //! The command line, also used as a subcommand of `trimtab`.
 
 use crate::app::App;
-use crate::config::Config;
-use crate::discovery::{self, file};
+use crate::config::{self, Config};
+use crate::discovery::file;
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ fn load(args: &Args) -> anyhow::Result<Config> {
 }
 
 fn check(args: &Args, config: &Config) -> anyhow::Result<()> {
-    let (shown, files) = (args.config.display(), discovery::check_files(&config.pools));
+    let (shown, files) = (args.config.display(), config::check_files(&config.pools));
     if !files.problems.is_empty() {
         anyhow::bail!("{shown}:\n{}", files.problems.join("\n"));
     }

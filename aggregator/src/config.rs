@@ -1,15 +1,15 @@
 //! What the operator writes: YAML (or JSON, which is YAML), validated as a whole before anything starts.
 
+mod files;
 mod scrape;
 
+pub use files::{FileFindings, check_files};
 pub use scrape::{Scrape, Tls};
 
-use crate::discovery::Family;
-use crate::discovery::file::{self, printable};
+use crate::discovery::Discovery;
+use crate::yaml::yaml;
 use serde_json::Value;
-use serde_saphyr::{RenderOptions, SnippetMode, UserMessageFormatter};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 use trimtab_estimate::Prior;
 use trimtab_loadtable::limits;
@@ -17,9 +17,6 @@ use trimtab_settings::{Problems, Settings};
 
 /// Where the aggregator listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:9190";
-/// Bytes of a configuration or endpoint file that are read.
-pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
-
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -53,33 +50,6 @@ pub struct PoolConfig {
     pub adapter_load_s: Option<f32>,
     /// Speeds assumed until they are measured.
     pub classes: Vec<(String, Prior)>,
-}
-
-/// Where a pool's endpoints come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Discovery {
-    /// A YAML or JSON file, read again when it changes.
-    File {
-        /// Its path.
-        path: PathBuf,
-        /// How often it is looked at.
-        interval: Duration,
-    },
-    /// The A and AAAA records of a name.
-    Dns {
-        /// The name.
-        host: String,
-        /// Port of every endpoint.
-        port: u16,
-        /// Hardware class of every endpoint.
-        class: String,
-        /// Which of its addresses are endpoints.
-        family: Family,
-        /// How often the name is resolved.
-        interval: Duration,
-    },
-    /// The list itself.
-    Static(Vec<crate::discovery::Target>),
 }
 
 impl Config {
@@ -175,74 +145,6 @@ impl PoolConfig {
     }
 }
 
-impl Discovery {
-    fn read(s: &Settings<'_>) -> Self {
-        let hint =
-            "write one of `file: {path: ...}`, `dns: {host: ..., port: ...}` or `endpoints: [...]`";
-        let discovery = s.required_section("discovery", hint);
-        let ms = Duration::from_millis;
-        let source = discovery.object("file");
-        let source = source
-            .hint("write `file: {path: endpoints.yaml}`")
-            .optional();
-        let followed = source.map(|source| Self::File {
-            path: source.string("path").max_bytes(4096).required().into(),
-            interval: source
-                .duration("interval")
-                .range(ms(10)..=ms(600_000))
-                .default(ms(1_000)),
-        });
-        let name = discovery.object("dns");
-        let name = name.hint("write `dns: {host: .., port: ..}`").optional();
-        let dns = name.map(|dns| Self::Dns {
-            host: dns
-                .string("host")
-                .max_bytes(253)
-                .check(|host| host_name(host))
-                .hint("write the name alone, as in vllm.default.svc; its port goes to `port`")
-                .required(),
-            port: dns
-                .u64("port")
-                .range(1..=65_535)
-                .map(u16::try_from)
-                .required(),
-            class: dns
-                .string("class")
-                .check(|text| printable(text))
-                .default(String::new()),
-            family: dns
-                .string("family")
-                .one_of(&[
-                    ("auto", Family::Auto),
-                    ("ipv4", Family::Ipv4),
-                    ("ipv6", Family::Ipv6),
-                    ("any", Family::Any),
-                ])
-                .default(Family::Auto),
-            interval: dns
-                .duration("interval")
-                .range(ms(100)..=ms(600_000))
-                .default(ms(5_000)),
-        });
-        let listed = file::listed(&discovery).optional();
-        let listed = listed.map(|list| Self::Static(file::targets(&discovery, &list)));
-        let mut given: Vec<Self> = [followed, dns, listed].into_iter().flatten().collect();
-        if given.len() > 1 {
-            discovery.problem("names more than one source", hint);
-        }
-        given.pop().unwrap_or_else(|| {
-            // One that is there and wrong is told already.
-            let written = s.value("discovery").optional().and_then(Value::as_object);
-            let sources = ["file", "dns", "endpoints"];
-            if written.is_some_and(|fields| !sources.iter().any(|name| fields.contains_key(*name)))
-            {
-                discovery.problem("names no source of endpoints", hint);
-            }
-            Self::Static(Vec::new())
-        })
-    }
-}
-
 fn class(s: &Settings<'_>) -> (String, Prior) {
     let name = s.string("name").max_bytes(limits::NAME_BYTES).required();
     let assumed = Prior::of_accelerator(&name);
@@ -257,16 +159,6 @@ fn class(s: &Settings<'_>) -> (String, Prior) {
             .default(assumed.itl_s_per_sequence),
     };
     (name, prior)
-}
-
-/// What a resolver takes: a name, or an address.
-fn host_name(text: &str) -> Result<(), &'static str> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if text.parse::<std::net::IpAddr>().is_ok() || text.bytes().all(allowed) {
-        Ok(())
-    } else {
-        Err("is not the name of a host")
-    }
 }
 
 /// A pool's name stands in a path and in metric labels.
@@ -284,32 +176,4 @@ fn hex_key(text: &str) -> Option<[u8; 16]> {
         return None;
     }
     u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
-}
-
-/// YAML as a JSON value, for [`Settings`].
-///
-/// # Errors
-/// Where the text stops being YAML.
-pub(crate) fn yaml(text: &str) -> Result<Value, Problems> {
-    if text.trim().is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_saphyr::from_str(text).map_err(|error| {
-        Problems::one(
-            "",
-            not_yaml(&error),
-            "check indentation and quotes at that line",
-        )
-    })
-}
-
-/// Why a text is no YAML, in words for who wrote the text and not for who wrote the program.
-#[must_use]
-pub fn not_yaml(error: &serde_saphyr::Error) -> String {
-    let mut options = RenderOptions::new(&UserMessageFormatter);
-    // One line: a picture of the place would look like further problems.
-    options.snippets = SnippetMode::Off;
-    let reason = error.render_with_options(options);
-    let reason: String = reason.chars().take(400).collect();
-    format!("is not YAML: {reason}")
 }

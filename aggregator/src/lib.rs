@@ -21,6 +21,7 @@ mod metrics;
 mod scrape;
 mod serve;
 mod state;
+pub mod yaml;
 
 pub use app::{App, StartError};
 pub use config::Config;

@@ -9,7 +9,8 @@
 
 use std::time::Duration;
 use trimtab_aggregator::Config;
-use trimtab_aggregator::config::{Discovery, Scrape};
+use trimtab_aggregator::config::Scrape;
+use trimtab_aggregator::discovery::Discovery;
 
 fn problems(text: &str) -> Vec<String> {
     Config::from_yaml(text)

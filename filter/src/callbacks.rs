@@ -33,11 +33,15 @@ extern "C" fn trimtab_on_context_create(context_id: u32, root_id: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_configure(root_id: u32, config_bytes: usize) -> u32 {
-    u32::from(registry::on_configure(root_id, config_bytes))
+    let taken = registry::on_configure(root_id, config_bytes);
+    contexts::let_overdue_go(root_id);
+    u32::from(taken)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_tick(root_id: u32) {
+    registry::count_tick(root_id);
+    contexts::let_overdue_go(root_id);
     registry::on_tick(root_id);
 }
 
@@ -104,6 +108,9 @@ extern "C" fn trimtab_on_response_body(context_id: u32, bytes: usize, end_of_str
 #[unsafe(no_mangle)]
 extern "C" fn trimtab_on_done(context_id: u32) -> u32 {
     contexts::on_done(context_id);
-    registry::on_done(context_id);
+    if registry::find(context_id).is_some() {
+        registry::on_done(context_id);
+        contexts::let_overdue_go(context_id);
+    }
     1
 }

@@ -19,7 +19,7 @@ use trimtab_settings::{Problems, Settings};
 use crate::config::destination::Destination;
 use crate::facts::SessionCookie;
 pub use mode::Mode;
-pub use pools::Pool;
+pub use pools::PoolSettings;
 pub(crate) use pools::{PoolSet, candidates, choose};
 pub(crate) use text::header;
 use text::{headers, paths, visible_ascii};
@@ -88,7 +88,7 @@ pub struct Config {
     /// `role`: `single` (the default), `tap` or `pick`. The two of a pair have the same configuration but for this.
     pub role: Role,
     /// `pool`, or `pools` when there are several: whose requests are whose. At least one.
-    pub pools: Vec<Pool>,
+    pub pools: Vec<PoolSettings>,
     /// `mode`: how much of the traffic is placed. All of it by default.
     pub mode: Mode,
     /// `per_route`: whether the route's metadata `trimtab` may name pool and mode. Off by default.
@@ -99,7 +99,7 @@ pub struct Config {
     pub authority: String,
     /// `aggregator.wait`: how long the aggregator may hold its answer when it has no news. 1 s to 60 s, 10 s by default.
     pub wait_ms: u32,
-    /// `tick`: how often each worker looks for news. 10 ms to 1 s, 100 ms by default.
+    /// `tick`: how often each worker looks what is new. 10 ms to 1 s, 100 ms by default.
     pub tick_ms: u32,
     /// `table_max_age`: an older table is not used. 100 ms to 60 s, 2 s by default.
     pub table_max_age_ms: u64,
@@ -164,7 +164,7 @@ impl Config {
     /// Every problem of the value.
     pub fn read(value: &Value) -> Result<Self, Problems> {
         let s = Settings::new(value);
-        let pools = Pool::read_all(&s);
+        let pools = PoolSettings::read_all(&s);
         let aggregator = s.required_section("aggregator", r#"write {"cluster": "NAME"}"#);
         let cluster = aggregator
             .string("cluster")

@@ -35,5 +35,5 @@ mod request;
 mod sync;
 
 pub use config::destination::{Destination, Form};
-pub use config::{Config, Mode, Pool, Role};
+pub use config::{Config, Mode, PoolSettings, Role};
 pub use facts::oracle;

@@ -22,7 +22,7 @@ pub(crate) enum Counter {
     /// Answers of the aggregator by kind.
     Syncs,
     /// Calls with a report alone, by how they ended.
-    News,
+    ReportCalls,
     /// Sync calls that brought neither a table nor "no news".
     SyncErrors,
     /// Tables that were not taken.
@@ -50,7 +50,7 @@ impl Counter {
         Self::ForgedHeaders,
         Self::Bodies,
         Self::Syncs,
-        Self::News,
+        Self::ReportCalls,
         Self::SyncErrors,
         Self::TableRefusals,
         Self::SetupErrors,
@@ -69,7 +69,7 @@ impl Counter {
             Self::ForgedHeaders => ("trimtab_forged_headers_total", "header"),
             Self::Bodies => ("trimtab_bodies_total", "kind"),
             Self::Syncs => ("trimtab_syncs_total", "answer"),
-            Self::News => ("trimtab_news_total", "result"),
+            Self::ReportCalls => ("trimtab_news_total", "result"),
             Self::SyncErrors => ("trimtab_sync_errors_total", "reason"),
             Self::TableRefusals => ("trimtab_table_refusals_total", "reason"),
             Self::SetupErrors => ("trimtab_setup_errors_total", "reason"),

@@ -78,7 +78,7 @@ fn values(counter: Counter) -> Vec<&'static str> {
         Counter::ForgedHeaders => vec!["destination", "explain"],
         Counter::Bodies => Ending::ALL.map(Ending::as_str).to_vec(),
         Counter::Syncs => vec!["table", "no_news", "same_table"],
-        Counter::News => vec!["sent", "failed", "call_refused"],
+        Counter::ReportCalls => vec!["sent", "failed", "call_refused"],
         Counter::SyncErrors => vec![
             "lost",
             "no_cluster",

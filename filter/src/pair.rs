@@ -2,3 +2,4 @@
 
 pub(crate) mod messages;
 pub(crate) mod pick_role;
+pub(crate) mod tap_role;

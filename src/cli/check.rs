@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use trimtab_aggregator::config::MAX_FILE_BYTES;
+use trimtab_aggregator::yaml::MAX_FILE_BYTES;
 
 use document::Finding;
+
+/// Objects in objects are followed this far; real configurations need about 25.
+const DEEPEST: usize = 100;
 
 /// Check configurations: the aggregator's with its endpoint files, the filter's, and Envoy or Istio YAML that holds the filter's.
 ///

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::lane::Policy;
+use super::policy::Policy;
 
 const ENVOY: &str = include_str!("../../deploy/envoy/envoy.yaml");
 const AGGREGATOR: &str = include_str!("../../deploy/envoy/aggregator.yaml");

@@ -11,32 +11,13 @@ use serde_json::Value;
 
 use super::config;
 use super::fleet;
+use super::policy::Policy;
 use crate::process::envoy::Options;
 use crate::process::{Child, Envoy};
 
 /// How long servers and tables may take to be there.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
-
-/// How a lane balances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Policy {
-    Trimtab,
-    LeastRequest,
-}
-
-/// Both lanes, in the order of the table.
-pub(super) const POLICIES: [Policy; 2] = [Policy::Trimtab, Policy::LeastRequest];
-
-impl Policy {
-    /// Name in tables, files and folders.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Trimtab => "trimtab",
-            Self::LeastRequest => "LEAST_REQUEST",
-        }
-    }
-}
 
 /// Programs that every lane needs.
 #[derive(Debug)]

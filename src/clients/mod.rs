@@ -6,10 +6,12 @@
 mod args;
 mod azure;
 mod config;
+mod dose;
 mod fleet;
 mod generator;
 mod lane;
 mod outcome;
+mod policy;
 mod results;
 mod round;
 mod shape;
@@ -25,7 +27,8 @@ pub use args::Args;
 
 use crate::process::find_envoy;
 use generator::Generator;
-use lane::{Lane, POLICIES, Programs};
+use lane::{Lane, Programs};
+use policy::POLICIES;
 use results::{Measured, Results};
 use round::Bench;
 use workload::Workload;
@@ -80,7 +83,7 @@ async fn measure(args: &Args) -> Result<()> {
             }
         }
         // After each, so that a run that is cut short has something to show.
-        results.write(&out)?;
+        table::write(&results, &out)?;
     }
     print!("\n{}", table::markdown(&results));
     println!("reports and logs: {}", out.display());
@@ -143,7 +146,7 @@ fn record(args: &Args, results: &Results) -> Result<()> {
         "--record: into which folder? `cargo xtask bench clients` sets TRIMTAB_RECORD_DIR",
     )?;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    results.write_as(&dir.join("clients.json"), &dir.join("clients.md"))?;
+    table::write_as(results, &dir.join("clients.json"), &dir.join("clients.md"))?;
     println!("recorded in {}", dir.display());
     Ok(())
 }

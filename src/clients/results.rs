@@ -1,14 +1,10 @@
 //! Everything that a run found, as files.
 
-use std::path::Path;
-
-use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::Args;
 use super::fleet;
 use super::outcome::Outcome;
-use super::table;
 
 /// A round in both lanes.
 #[derive(Debug, Clone, Serialize)]
@@ -66,19 +62,5 @@ impl Results {
             servers: fleet::arguments().join(" "),
             workloads: Vec::new(),
         }
-    }
-
-    /// `results.json` and `results.md` in `dir`.
-    pub(super) fn write(&self, dir: &Path) -> Result<()> {
-        self.write_as(&dir.join("results.json"), &dir.join("results.md"))
-    }
-
-    pub(super) fn write_as(&self, json: &Path, markdown: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).context("the results have no JSON form")?;
-        for (file, text) in [(json, text + "\n"), (markdown, table::markdown(self))] {
-            std::fs::write(file, text)
-                .with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        Ok(())
     }
 }

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::Args;
+use super::dose::Dose;
 use super::fleet;
 use super::generator::Generator;
 use super::lane::Lane;
 use super::outcome::{Outcome, since};
 use super::results::{Measured, Pair};
-use super::workload::{Dose, Place, Workload};
+use super::workload::{Place, Workload};
 
 /// Seeds of rounds lie apart from each other and from those of other runs.
 const SEED_STEP: u64 = 1_000;

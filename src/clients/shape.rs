@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use trimtab_workload::Demand;
 
 use super::azure;
-use super::workload::{Dose, trace};
+use super::dose::{Dose, trace};
 
 /// A normal distribution of whole numbers, cut at both ends.
 #[derive(Debug, Clone, Copy)]

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
 
 use super::fleet;
 use super::outcome::{Outcome, Spread};
@@ -148,6 +151,19 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
         count if count % 2 == 1 => at(count / 2),
         count => Some((at(count / 2 - 1)? + at(count / 2)?) / 2.0),
     }
+}
+
+/// `results.json` and `results.md` in `dir`.
+pub(super) fn write(results: &Results, dir: &Path) -> Result<()> {
+    write_as(results, &dir.join("results.json"), &dir.join("results.md"))
+}
+
+pub(super) fn write_as(results: &Results, json: &Path, shown: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(results).context("the results have no JSON form")?;
+    for (file, text) in [(json, text + "\n"), (shown, markdown(results))] {
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::dose::{Dose, trace};
 use super::shape::Shape;
 use super::{azure, fleet};
 
@@ -26,21 +27,6 @@ pub(super) struct Workload {
     /// Whether answers are streamed; else there is no time to first token.
     pub(super) streaming: bool,
     pub(super) shape: Shape,
-}
-
-/// How much of it a round sends.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dose {
-    pub(super) rate: f64,
-    pub(super) seconds: u64,
-    pub(super) seed: u64,
-}
-
-impl Dose {
-    /// Requests, as inference-perf counts them.
-    pub(super) fn requests(self) -> u64 {
-        (self.rate * self.seconds as f64) as u64
-    }
 }
 
 /// Where a run finds and leaves its files, and where it sends to.
@@ -172,11 +158,6 @@ impl Workload {
             "storage": {"local_storage": {"path": place.reports}},
         })
     }
-}
-
-/// A trace as inference-perf names it.
-pub(super) fn trace(file: &Path) -> Value {
-    json!({"file": file, "format": "AzurePublicDataset"})
 }
 
 #[cfg(test)]

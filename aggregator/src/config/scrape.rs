@@ -1,6 +1,6 @@
 //! How endpoints are scraped.
 
-use super::host_name;
+use crate::discovery::host_name;
 use crate::exposition::Engine;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -14,9 +14,9 @@
 //! ```
 
 use super::{MetricsAt, Target, Targets, form, publish};
-use crate::config::{MAX_FILE_BYTES, yaml};
 use crate::exposition::Engine;
 use crate::metrics::PoolMetrics;
+use crate::yaml::{MAX_FILE_BYTES, yaml};
 use hyper::Uri;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What one proxy says of one endpoint, as far as it is believed.
 
 use crate::endpoint::{Endpoint, Since};
-use crate::reports::Flight;
+use crate::flight::Flight;
 use crate::service::Answers;
 use std::time::Duration;
 

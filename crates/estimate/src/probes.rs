@@ -6,6 +6,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::reports::Reports;
+use crate::tries::Tries;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use trimtab_loadtable::{Doubt, Probe, limits};
@@ -14,32 +15,6 @@ use trimtab_loadtable::{Doubt, Probe, limits};
 const OPEN: Duration = Duration::from_secs(1);
 /// Only proxies that decided something lately are asked.
 const ACTIVE: Duration = Duration::from_secs(2);
-/// From one try to the next, at first and at most; twice as long each time.
-const FIRST_GAP: Duration = Duration::from_secs(1);
-const LAST_GAP: Duration = Duration::from_secs(60);
-
-/// How an endpoint is tried out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tries {
-    due: Duration,
-    gap: Duration,
-}
-
-impl Default for Tries {
-    fn default() -> Self {
-        Self {
-            due: Duration::ZERO,
-            gap: FIRST_GAP,
-        }
-    }
-}
-
-impl Tries {
-    fn on_sent(&mut self, now: Duration) {
-        self.due = now.saturating_add(self.gap);
-        self.gap = self.gap.saturating_mul(2).min(LAST_GAP);
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -78,7 +53,7 @@ impl Probes {
             }
             // What is there already shows it.
             let idle = reports.flight(endpoint.id).requests == 0;
-            if idle && now >= endpoint.tries.due {
+            if idle && now >= endpoint.tries.due() {
                 wanting.push(endpoint.id);
             }
         }

@@ -1,6 +1,7 @@
 //! What the proxies have in flight.
 
 use crate::claim::Claim;
+use crate::flight::Flight;
 use crate::turn::{Turn, Window};
 use crate::work::Rate;
 use std::collections::HashMap;
@@ -42,15 +43,6 @@ impl Refusal {
             Self::TooManyEndpoints => "too_many_endpoints",
         }
     }
-}
-
-/// What proxies have in flight on one endpoint. Whole numbers, so that what is added can be taken out again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Flight {
-    pub(crate) requests: u64,
-    /// Of these, without a first byte; and their uncached prompt tokens.
-    pub(crate) pending: u64,
-    pub(crate) pending_tokens: u64,
 }
 
 #[derive(Debug)]
@@ -236,20 +228,6 @@ fn take_out(sums: &mut HashMap<u32, Flight>, claim: &Claim) {
         if *sum == Flight::default() {
             sums.remove(&claim.id);
         }
-    }
-}
-
-impl Flight {
-    fn add(&mut self, other: Self) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.pending = self.pending.saturating_add(other.pending);
-        self.pending_tokens = self.pending_tokens.saturating_add(other.pending_tokens);
-    }
-
-    fn take(&mut self, other: Self) {
-        self.requests = self.requests.saturating_sub(other.requests);
-        self.pending = self.pending.saturating_sub(other.pending);
-        self.pending_tokens = self.pending_tokens.saturating_sub(other.pending_tokens);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::config::PoolConfig;
 use crate::cost;
 use crate::endpoint::Endpoint;
+use crate::flight::Flight;
 use crate::heat::Heat;
 use crate::held::Held;
 use crate::means::Means;
@@ -10,7 +11,7 @@ use crate::memory;
 use crate::moved::MovedList;
 use crate::prior::Prior;
 use crate::probes::Probes;
-use crate::reports::{Flight, Reports};
+use crate::reports::Reports;
 use crate::sample::Sample;
 use crate::speed::{ClassSpeed, Speed};
 use crate::standing;

@@ -2,6 +2,7 @@
 
 use crate::PoolConfig;
 use crate::endpoint::Endpoint;
+use crate::missed::Missed;
 use std::time::Duration;
 use trimtab_loadtable::{Doubt, State};
 
@@ -9,15 +10,6 @@ use trimtab_loadtable::{Doubt, State};
 const LATE_REPORTS: Duration = Duration::from_millis(250);
 /// An endpoint that nobody but proxies can reach is used for so long after the last good answer.
 const TRUSTED: Duration = Duration::from_secs(10);
-
-/// Why there was no sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missed {
-    /// Nobody answered.
-    Unreachable,
-    /// The endpoint's server answered, and what it said was no metrics of a known engine.
-    Unreadable,
-}
 
 /// State and doubt of an endpoint at `now`.
 pub(crate) fn of(

@@ -61,12 +61,12 @@ pub(crate) const NOISE: f64 = 0.5;
 /// Unseen requests of others with which half of that noise is used. It keeps deciders from agreeing on one endpoint between
 /// two tables; with a table that shows everything there is nothing to agree on, and noise only misplaces.
 pub(crate) const NOISE_HALF_REQUESTS: f64 = 4.0;
-/// Seconds of prefill that one placement brings from which it is news: reported at once and not with the next poll. Each costs its proxy
+/// Seconds of prefill that one placement brings from which it is large: reported at once and not with the next poll. Each costs its proxy
 /// about half a millisecond of CPU. From 20 to 50 ms p99 TTFT is the same in the simulator, with 100 ms it is 4 % more where half of the
 /// servers are slow or the load comes in bursts (10 seeds).
-pub(crate) const NEWS_S: f64 = 0.05;
-/// Seconds that news take from the decider that makes them to the others.
-pub(crate) const NEWS_DELAY_S: f64 = 0.015;
+pub(crate) const LARGE_S: f64 = 0.05;
+/// Seconds that a report of a large placement takes from the decider that makes them to the others.
+pub(crate) const LARGE_DELAY_S: f64 = 0.015;
 /// Requests that are poured in at least before endpoints are drawn from under the surface, so that more than the least busy
 /// one is looked at.
 pub(crate) const LEAST_POURED: f64 = 4.0;

@@ -2,10 +2,10 @@
 
 use alloc::rc::Rc;
 
-use crate::config::NEWS_S;
+use crate::config::LARGE_S;
 use crate::decision::Choices;
 use crate::own::health::Health;
-use crate::own::ledger::{InFlight, OwnWork, Sends, Sent};
+use crate::own::ledger::{Ledger, OwnWork, Sends, Sent};
 use crate::own::pending::Pending;
 use crate::own::ticket::Ticket;
 use crate::own::whereabouts::Whereabouts;
@@ -24,7 +24,7 @@ use crate::{
 pub struct Picker<P = WaterLevel> {
     policy: P,
     snapshot: Option<Rc<Snapshot>>,
-    inflight: InFlight,
+    inflight: Ledger,
     health: Health,
     /// Where endpoints keep something for their clients.
     held: Whereabouts,
@@ -54,7 +54,7 @@ impl<P: Policy> Picker<P> {
         Self {
             policy,
             snapshot: None,
-            inflight: InFlight::default(),
+            inflight: Ledger::default(),
             health: Health::default(),
             held: Whereabouts::of_state(),
             probe: None,
@@ -146,7 +146,7 @@ impl<P: Policy> Picker<P> {
         }
         if let Some(snapshot) = snapshot {
             self.policy
-                .on_sent(now, snapshot, endpoint, booking, work.is_news);
+                .on_sent(now, snapshot, endpoint, booking, work.is_large);
         }
         let mut ticket = self.inflight.on_sent(snapshot, now, endpoint, work);
         ticket.probe = self.health.on_sent(now, endpoint);
@@ -175,10 +175,10 @@ impl<P: Policy> Picker<P> {
             },
             work_us,
             prompt_tokens: tokens,
-            is_news: !is_alone && prefill_s >= NEWS_S,
+            is_large: !is_alone && prefill_s >= LARGE_S,
             predicted_s: Some(prefill_s as f32),
         };
-        self.inflight.on_grown(snapshot, now, ticket, more) && more.is_news
+        self.inflight.on_grown(snapshot, now, ticket, more) && more.is_large
     }
 
     /// The answer of a sent request turns out to be streamed: its first byte will end its prefill, which is pending until then. Where that was
@@ -248,7 +248,7 @@ impl<P: Policy> Picker<P> {
     /// `endpoint` keeps something under the name that `key` stands for: a response, a conversation, a file. Requests with [`Request::held`]
     /// go there whatever its load and state, as long as the table has it: nobody else can serve them.
     pub fn on_held(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
-        if self.held.is_news(now, key, endpoint, None) {
+        if self.held.is_worth_keeping(now, key, endpoint, None) {
             self.held.on_moved(now, key, endpoint);
         }
     }
@@ -323,7 +323,7 @@ fn work(
         pending,
         predicted_s: predicted_s(view, index, &demand, uncached),
         work_us: (cost::work_s(row, uncached) * 1e6) as u64,
-        is_news: !snapshot.pool().alone && uncached * row.prefill_s_per_token >= NEWS_S,
+        is_large: !snapshot.pool().alone && uncached * row.prefill_s_per_token >= LARGE_S,
     })
 }
 

@@ -200,3 +200,6 @@ impl TryFrom<u32> for MetricType {
         })
     }
 }
+
+/// Number of the root context.
+pub(crate) const ROOT: u32 = 1;

@@ -79,7 +79,7 @@ impl Host {
 
     /// `Ok` for the root context and for every stream that is open.
     pub(crate) fn known(&self, context: u32) -> Result<(), Status> {
-        if context == crate::vm::ROOT || self.streams.contains_key(&context) {
+        if context == crate::abi::ROOT || self.streams.contains_key(&context) {
             Ok(())
         } else {
             Err(Status::BAD_ARGUMENT)

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use wasmtime::{Linker, Store, StoreLimitsBuilder, TypedFunc, WasmParams, WasmResults};
 
+use crate::abi::ROOT;
 use crate::error::HostError;
 use crate::host::Host;
 use crate::hostcalls;
@@ -20,9 +21,6 @@ use crate::world::{CallAnswer, World};
 
 use callbacks::Callbacks;
 pub use strays::Stray;
-
-/// Number of the root context.
-pub(crate) const ROOT: u32 = 1;
 
 /// Numbers for VMs, unique in this process, so that queues of one [`Shared`] find their owner.
 static NEXT_VM: AtomicU32 = AtomicU32::new(1);

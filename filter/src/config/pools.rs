@@ -10,7 +10,7 @@ const MAX_POOLS: usize = 64;
 
 /// One pool and its requests. A condition that is empty holds for every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pool {
+pub struct PoolSettings {
     /// `pool`: its name at the aggregator.
     pub name: String,
     /// `mode`: absent: the plugin's.
@@ -44,7 +44,7 @@ impl PoolSet {
     }
 }
 
-impl Pool {
+impl PoolSettings {
     /// Reads `pools`, or `pool` when there is but one. Problems are recorded; the list is never empty but for them.
     pub(super) fn read_all(s: &Settings<'_>) -> Vec<Self> {
         let Some(sections) = s.objects("pools").optional() else {
@@ -127,8 +127,8 @@ impl Pool {
 }
 
 /// The pools that a request may belong to, from what its headers tell.
-pub(crate) fn candidates(pools: &[Pool], authority: &[u8], path: &[u8]) -> PoolSet {
-    let mine = |(place, pool): (usize, &Pool)| {
+pub(crate) fn candidates(pools: &[PoolSettings], authority: &[u8], path: &[u8]) -> PoolSet {
+    let mine = |(place, pool): (usize, &PoolSettings)| {
         if pool.may_be(authority, path) {
             PoolSet::one(place).0
         } else {
@@ -139,7 +139,11 @@ pub(crate) fn candidates(pools: &[Pool], authority: &[u8], path: &[u8]) -> PoolS
 }
 
 /// The first of `candidates` that the model belongs to. `model`: absent: not known.
-pub(crate) fn choose(pools: &[Pool], candidates: PoolSet, model: Option<&[u8]>) -> Option<usize> {
+pub(crate) fn choose(
+    pools: &[PoolSettings],
+    candidates: PoolSet,
+    model: Option<&[u8]>,
+) -> Option<usize> {
     candidates
         .places()
         .find(|place| pools.get(*place).is_some_and(|pool| pool.has_model(model)))
@@ -159,12 +163,17 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn pools(json: &str) -> Vec<Pool> {
+    fn pools(json: &str) -> Vec<PoolSettings> {
         let json = format!(r#"{{"aggregator": {{"cluster": "agg"}}, "pools": {json}}}"#);
         Config::parse(json.as_bytes()).unwrap().pools
     }
 
-    fn chosen(pools: &[Pool], authority: &str, path: &str, model: Option<&str>) -> Option<String> {
+    fn chosen(
+        pools: &[PoolSettings],
+        authority: &str,
+        path: &str,
+        model: Option<&str>,
+    ) -> Option<String> {
         let candidates = candidates(pools, authority.as_bytes(), path.as_bytes());
         let place = choose(pools, candidates, model.map(str::as_bytes))?;
         Some(pools[place].name.clone())

@@ -1,7 +1,7 @@
 //! The role *pick* of the two-plugin form: holds the headers of a request until the plugin with the role *tap*, which sees its body, says
 //! where it shall go. Decides nothing and knows no table.
 //!
-//! A request waits for a message or for [`Gate::patience`], whichever comes first, and goes on either way.
+//! A request waits for a message or for [`PickPlugin::patience`], whichever comes first, and goes on either way.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -24,7 +24,7 @@ const MAX_MESSAGES: usize = 10_000;
 
 /// One configured plugin of this role in one VM.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct PickPlugin {
     config: Rc<Config>,
     root_id: u32,
     /// The pools, as tap's mark has them.
@@ -37,7 +37,7 @@ pub(crate) struct Gate {
     reported: Reported,
 }
 
-impl Gate {
+impl PickPlugin {
     /// `queue`: this VM's own; absent: the proxy gives none.
     pub(crate) fn new(config: Rc<Config>, root_id: u32, queue: Option<u32>) -> Self {
         Self {
@@ -211,12 +211,12 @@ impl Gate {
 /// One request of a gate.
 #[derive(Debug)]
 pub(crate) struct Gated {
-    gate: Rc<Gate>,
+    gate: Rc<PickPlugin>,
     context_id: u32,
 }
 
 impl Gated {
-    pub(crate) fn new(gate: Rc<Gate>, context_id: u32) -> Self {
+    pub(crate) fn new(gate: Rc<PickPlugin>, context_id: u32) -> Self {
         Self { gate, context_id }
     }
 

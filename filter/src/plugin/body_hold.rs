@@ -28,14 +28,14 @@ enum Known {
 
 /// One worker's knowledge. Times are counts of ticks, because the time itself costs a hostcall.
 #[derive(Debug)]
-pub(crate) struct Holding {
+pub(crate) struct BodyHold {
     known: Cell<Known>,
     ticks: Cell<u64>,
     tick_ms: u64,
     decide_within_ms: u64,
 }
 
-impl Holding {
+impl BodyHold {
     /// `tick_ms`: time between two ticks. `decide_within_ms`: how long a request may wait for the rest of its body.
     pub(crate) fn new(tick_ms: u32, decide_within_ms: u64) -> Self {
         Self {
@@ -126,8 +126,8 @@ impl Holding {
 mod tests {
     use super::*;
 
-    fn after(ticks: u64) -> Holding {
-        let holding = Holding::new(100, 1_000);
+    fn after(ticks: u64) -> BodyHold {
+        let holding = BodyHold::new(100, 1_000);
         (0..ticks).for_each(|_| holding.on_tick());
         holding
     }

@@ -11,34 +11,32 @@ use crate::facts::Head;
 use crate::host::{self, HostError, Level};
 use crate::metrics::Counter;
 use crate::pair::messages::{Fault, Reported};
-use crate::plugin::body_hold::Holding;
+use crate::plugin::body_hold::BodyHold;
 use crate::plugin::route;
 use crate::plugin::unplaced_paths::Told;
-use crate::pool::root::Root;
-use crate::request::contexts;
+use crate::pool::Pool;
+use crate::sync;
 
 /// One configured plugin in one VM.
 #[derive(Debug)]
-pub(crate) struct Decider {
+pub(crate) struct DecidingPlugin {
     pub(crate) config: Rc<Config>,
     /// The pools, as the mark for pick has them.
     pub(crate) pools_mark: String,
     /// Whether headers may be held.
-    pub(crate) holding: Holding,
-    root_id: u32,
+    pub(crate) holding: BodyHold,
     /// In the order of the configuration.
-    pools: Vec<Rc<Root>>,
+    pools: Vec<Rc<Pool>>,
     reported: Reported,
     passed: Told,
 }
 
-impl Decider {
+impl DecidingPlugin {
     /// `pools`: one for each of the configuration's.
-    pub(crate) fn new(config: Rc<Config>, root_id: u32, pools: Vec<Rc<Root>>) -> Self {
+    pub(crate) fn new(config: Rc<Config>, pools: Vec<Rc<Pool>>) -> Self {
         Self {
             pools_mark: config.pools_mark(),
-            holding: Holding::new(config.tick_ms, config.decide_within_ms),
-            root_id,
+            holding: BodyHold::new(config.tick_ms, config.decide_within_ms),
             pools,
             reported: Reported::default(),
             passed: Told::default(),
@@ -55,7 +53,7 @@ impl Decider {
         let mut places = candidates.places();
         let first = places.find_map(|place| self.pools.get(place));
         if let Some(pool) = first.or_else(|| self.pools.first()) {
-            pool.with(|worker| worker.metrics.count(counter, label));
+            pool.with(|state| state.metrics.count(counter, label));
         }
     }
 
@@ -95,17 +93,30 @@ impl Decider {
         if !self.config.per_route {
             return;
         }
-        head.mode = route::mode(self);
-        if let Some(name) = route::pool(self) {
-            let place = |pool: &config::Pool| pool.name.as_bytes() == name;
+        head.mode = self.route_mode();
+        if let Some(name) = self.checked(route::pool()).flatten() {
+            let place = |pool: &config::PoolSettings| pool.name.as_bytes() == name;
             let place = self.config.pools.iter().position(place);
+            if place.is_none() {
+                self.fault(Fault::RoutePool);
+            }
             head.pools = place.map_or_else(PoolSet::default, PoolSet::one);
             head.routed = true;
         }
     }
 
+    /// The mode that the route names; absent: none that is known.
+    fn route_mode(&self) -> Option<Mode> {
+        let word = self.checked(route::mode()).flatten()?;
+        let mode = Mode::named(&word);
+        if mode.is_none() {
+            self.fault(Fault::RouteMode);
+        }
+        mode
+    }
+
     /// The pool of a request, and how much of its traffic is placed. `model`: absent: not known. `None`: it belongs to none.
-    pub(crate) fn pool(&self, head: &Head, model: Option<&[u8]>) -> Option<(&Rc<Root>, Mode)> {
+    pub(crate) fn pool(&self, head: &Head, model: Option<&[u8]>) -> Option<(&Rc<Pool>, Mode)> {
         let place = match head.routed {
             true => head.pools.places().next(),
             false => config::choose(&self.config.pools, head.pools, model),
@@ -119,40 +130,36 @@ impl Decider {
         let mut pools = candidates
             .places()
             .filter_map(|place| self.pools.get(place));
-        pools.any(|pool| pool.with(|worker| worker.version()).flatten().is_some())
-    }
-
-    fn let_overdue_go(&self) {
-        if contexts::on_tick() {
-            self.checked(host::set_effective_context(self.root_id));
-        }
+        pools.any(|pool| pool.with(|state| state.version()).flatten().is_some())
     }
 
     /// The plugin goes or gets another configuration: no tick will come to this one.
     pub(crate) fn retire(&self) {
         self.holding.retire();
-        self.let_overdue_go();
     }
 
-    /// Time to look for news.
-    pub(crate) fn on_tick(&self) {
+    /// Time has passed for the requests that wait.
+    pub(crate) fn count_tick(&self) {
         self.holding.on_tick();
-        self.let_overdue_go();
-        self.pools.iter().for_each(|pool| pool.on_tick());
+    }
+
+    /// Time to look what is new.
+    pub(crate) fn on_tick(&self) {
+        self.pools.iter().for_each(|pool| sync::on_tick(pool));
     }
 
     /// Another VM has put something into a queue that this VM registered.
     pub(crate) fn on_queue_ready(&self, queue: u32) {
         let mut pools = self.pools.iter();
-        if let Some(pool) = pools.find(|pool| pool.has_queue(queue)) {
-            pool.on_queue_ready(queue);
+        if let Some(pool) = pools.find(|pool| sync::has_queue(pool, queue)) {
+            sync::on_queue_ready(pool, queue);
         }
     }
 
     /// The end of a call-out that this VM made. Each pool knows its own.
     pub(crate) fn on_call_response(&self, token: u32, body_bytes: usize) {
         for pool in &self.pools {
-            pool.on_call_response(token, body_bytes);
+            sync::on_call_response(pool, token, body_bytes);
         }
     }
 }

@@ -12,11 +12,12 @@ use trimtab_pick::Rng;
 
 use crate::config::{Config, Role};
 use crate::facts::{Digest, HashKey, Purpose};
-use crate::host::{self, Buffer, Level};
-use crate::pair::pick_role::Gate;
-use crate::plugin::deciding::Decider;
-use crate::pool::root::Root;
+use crate::host::{self, Buffer, HostError, Level};
+use crate::pair::pick_role::PickPlugin;
+use crate::plugin::deciding::DecidingPlugin;
+use crate::pool::Pool;
 use crate::sync::exchange;
+use crate::sync::holder;
 use crate::sync::lease::When;
 use crate::sync::shared::Keys;
 use crate::sync::wakeup;
@@ -25,9 +26,9 @@ use crate::sync::wakeup;
 #[derive(Debug, Clone)]
 pub(crate) enum Plugin {
     /// Reads requests and decides: roles single and tap.
-    Decides(Rc<Decider>),
+    Decides(Rc<DecidingPlugin>),
     /// Holds headers: role pick.
-    Gates(Rc<Gate>),
+    Gates(Rc<PickPlugin>),
 }
 
 thread_local! {
@@ -80,7 +81,7 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
         .map_err(|error| format!("no ticks, so no table would ever come: {error}"))?;
     let config = Rc::new(config);
     let plugin = match config.role {
-        Role::Single | Role::Tap => Plugin::Decides(Rc::new(decider(root_id, config))),
+        Role::Single | Role::Tap => Plugin::Decides(Rc::new(plugin(root_id, config))),
         Role::Pick => Plugin::Gates(gate(root_id, config)),
     };
     retire(root_id);
@@ -88,40 +89,40 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn decider(root_id: u32, config: Rc<Config>) -> Decider {
+fn plugin(root_id: u32, config: Rc<Config>) -> DecidingPlugin {
     let mut entropy = Rng::new(entropy(root_id));
     let pools = config.pools.iter();
     let pools = pools.map(|pool| Rc::new(decider_of(&pool.name, &config, entropy.next_u64())));
     let pools = pools.collect();
-    Decider::new(config, root_id, pools)
+    DecidingPlugin::new(config, pools)
 }
 
 /// `entropy`: what no other proxy, and no other pool, has.
-fn decider_of(pool: &str, config: &Rc<Config>, entropy: u64) -> Root {
+fn decider_of(pool: &str, config: &Rc<Config>, entropy: u64) -> Pool {
     let keys = Keys::new(pool);
     let (number, error) = match wakeup::number(&keys, entropy) {
         Ok(number) => (number, None),
         Err(error) => (wakeup::number_by_chance(entropy), Some(error)),
     };
-    let root = Root::new(Rc::clone(config), pool, keys, number, entropy);
+    let pool = Pool::new(Rc::clone(config), pool, keys, number, entropy);
     if let Some(error) = error {
-        root.count_error(error);
+        pool.count_error(error);
     }
     // With new settings there is a table already: without it this VM's requests would not be placed up to its first tick.
-    let taken = root.with(|worker| exchange::take_shared_table(&root, worker));
-    taken.map(|taken| root.checked(taken));
+    let taken = pool.with(|state| exchange::take_shared_table(&pool, state));
+    taken.map(|taken| pool.checked(taken));
     // Only a head start for the right VM; the next tick asks again.
-    root.checked(exchange::hold_lease(&root, root.now_ns(), When::Configure));
-    root
+    pool.checked(holder::hold_lease(&pool, pool.now_ns(), When::Configure));
+    pool
 }
 
-fn gate(root_id: u32, config: Rc<Config>) -> Rc<Gate> {
+fn gate(root_id: u32, config: Rc<Config>) -> Rc<PickPlugin> {
     let queue = wakeup::own_queue(entropy(root_id));
     let (queue, error) = match queue {
         Ok(queue) => (queue, None),
         Err(error) => (None, Some(error)),
     };
-    let gate = Rc::new(Gate::new(config, root_id, queue));
+    let gate = Rc::new(PickPlugin::new(config, root_id, queue));
     if let Some(error) = error {
         gate.checked::<()>(Err(error));
     }
@@ -139,10 +140,17 @@ fn entropy(context_id: u32) -> u64 {
     Rng::new(now_ns ^ u64::from(context_id).rotate_left(32) ^ name).next_u64()
 }
 
-/// Time to look for news.
+/// Time has passed for requests that wait for their bodies.
+pub(crate) fn count_tick(root_id: u32) {
+    if let Some(Plugin::Decides(plugin)) = find(root_id) {
+        plugin.count_tick();
+    }
+}
+
+/// Time to look what is new.
 pub(crate) fn on_tick(root_id: u32) {
     match find(root_id) {
-        Some(Plugin::Decides(decider)) => decider.on_tick(),
+        Some(Plugin::Decides(plugin)) => plugin.on_tick(),
         Some(Plugin::Gates(gate)) => gate.on_tick(),
         None => {}
     }
@@ -151,7 +159,7 @@ pub(crate) fn on_tick(root_id: u32) {
 /// Another VM has put something into a queue that this VM registered.
 pub(crate) fn on_queue_ready(root_id: u32, queue: u32) {
     match find(root_id) {
-        Some(Plugin::Decides(decider)) => decider.on_queue_ready(queue),
+        Some(Plugin::Decides(plugin)) => plugin.on_queue_ready(queue),
         Some(Plugin::Gates(gate)) => gate.on_queue_ready(queue),
         None => {}
     }
@@ -159,8 +167,8 @@ pub(crate) fn on_queue_ready(root_id: u32, queue: u32) {
 
 /// The end of a call-out that this VM made.
 pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
-    if let Some(Plugin::Decides(decider)) = find(root_id) {
-        decider.on_call_response(token, body_bytes);
+    if let Some(Plugin::Decides(plugin)) = find(root_id) {
+        plugin.on_call_response(token, body_bytes);
     }
 }
 
@@ -170,10 +178,19 @@ pub(crate) fn on_done(root_id: u32) {
     register(root_id, None);
 }
 
+/// Counts a hostcall that failed.
+pub(crate) fn checked<T>(root_id: u32, result: Result<T, HostError>) -> Option<T> {
+    match find(root_id) {
+        Some(Plugin::Decides(plugin)) => plugin.checked(result),
+        Some(Plugin::Gates(gate)) => gate.checked(result),
+        None => result.ok(),
+    }
+}
+
 /// What is configured now will hear of neither ticks nor messages any more: nothing may wait for it.
 fn retire(root_id: u32) {
     match find(root_id) {
-        Some(Plugin::Decides(decider)) => decider.retire(),
+        Some(Plugin::Decides(plugin)) => plugin.retire(),
         Some(Plugin::Gates(gate)) => gate.on_done(),
         None => {}
     }

@@ -11,14 +11,14 @@ use crate::pool::table::Loaded;
 #[derive(Debug, Default)]
 pub(crate) struct Placed {
     /// Absent: no opinion, the proxy balances by itself.
-    pub(crate) placement: Option<Placement>,
+    pub(crate) placement: Option<Choice>,
     /// Absent: nobody wants to read it.
     pub(crate) explanation: Option<Box<Explanation>>,
 }
 
 /// Where a request shall go.
 #[derive(Debug)]
-pub(crate) struct Placement {
+pub(crate) struct Choice {
     /// Up to three `ip:port`, best first, with commas between them.
     pub(crate) hosts: String,
     pub(crate) booking: Booking,
@@ -43,7 +43,7 @@ pub(crate) struct Observed {
     pub(crate) wait_s: Option<f64>,
 }
 
-impl Placement {
+impl Choice {
     /// Of a decision by that table. `None`: no opinion.
     pub(crate) fn new(
         loaded: &Loaded,

@@ -7,40 +7,40 @@ use trimtab_pick::Millis;
 
 use crate::facts::Digest;
 use crate::host::{self, Over};
-use crate::pool::root::Root;
-use crate::pool::worker::{Sent, Worker};
+use crate::pool::Pool;
+use crate::pool::state::{PoolState, Sent};
 use crate::sync::exchange;
 use crate::sync::shared::Kept;
 
 /// The server that the request went to keeps something of that name: remembers it, and lets the others know, of this proxy and elsewhere.
-pub(crate) fn tell(root: &Root, worker: &mut Worker, now: Millis, sent: &Sent, name: Digest) {
-    worker.on_held(now, sent, name);
-    exchange::on_news(root, worker);
+pub(crate) fn tell(pool: &Pool, state: &mut PoolState, now: Millis, sent: &Sent, name: Digest) {
+    state.on_held(now, sent, name);
+    exchange::on_large(pool, state);
     let Some(address) = sent.address() else {
         return;
     };
     let name = name.bits();
     let kept = Kept { name, address }.encode();
-    let told = host::set_shared(&root.keys.kept(name), &kept, Over::Anything);
+    let told = host::set_shared(&pool.keys.kept(name), &kept, Over::Anything);
     if let Err(error) = told {
-        worker.metrics.count_error(error);
+        state.metrics.count_error(error);
     }
 }
 
 /// Before a request is placed: asks where what it is about is kept, if this worker does not know. `name`: absent: it is about nothing.
-pub(crate) fn look_up(root: &Root, worker: &mut Worker, now: Millis, name: Option<Digest>) {
-    let Some(name) = name.filter(|name| !worker.knows_held(now, *name)) else {
+pub(crate) fn look_up(pool: &Pool, state: &mut PoolState, now: Millis, name: Option<Digest>) {
+    let Some(name) = name.filter(|name| !state.knows_held(now, *name)) else {
         return;
     };
-    match host::shared(&root.keys.kept(name.bits())) {
+    match host::shared(&pool.keys.kept(name.bits())) {
         Ok(stored) => {
             let kept = stored
                 .as_ref()
                 .and_then(|stored| Kept::decode(&stored.value));
             if let Some(kept) = kept.filter(|kept| kept.name == name.bits()) {
-                worker.on_told_held(now, name, kept.address);
+                state.on_told_held(now, name, kept.address);
             }
         }
-        Err(error) => worker.metrics.count_error(error),
+        Err(error) => state.metrics.count_error(error),
     }
 }

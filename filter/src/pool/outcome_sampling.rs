@@ -18,12 +18,12 @@ const DOUBT_MS: u64 = 10_000;
 
 /// What this worker has seen go wrong lately.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct OutcomeSampling {
     answers: Cell<u32>,
     wrong_at: Cell<Option<Millis>>,
 }
 
-impl Watch {
+impl OutcomeSampling {
     /// A request failed, or went elsewhere than it was sent.
     pub(crate) fn on_wrong(&self, now: Millis) {
         self.wrong_at.set(Some(now));
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn one_of_eight_is_asked_about_and_all_for_ten_seconds_after_one_that_went_wrong() {
-        let watch = Watch::default();
+        let watch = OutcomeSampling::default();
         let asked = |now: u64| (0..80).filter(|_| watch.samples(Millis(now))).count();
         assert!(watch.samples(Millis(0)), "the first one");
         assert_eq!(asked(0), 10);
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_begins_the_doubt_anew() {
-        let watch = Watch::default();
+        let watch = OutcomeSampling::default();
         watch.on_wrong(Millis(1_000_000));
         assert!(watch.doubts(Millis(5)));
         assert!(!watch.doubts(Millis(5 + DOUBT_MS)));

@@ -15,11 +15,11 @@ const ASTRAY: u8 = 8;
 
 /// What a worker has seen of one pool.
 #[derive(Debug, Default)]
-pub(crate) struct Following {
+pub(crate) struct OverrideCheck {
     astray: Cell<u8>,
 }
 
-impl Following {
+impl OverrideCheck {
     /// A request went where it was told.
     pub(crate) fn on_followed(&self) {
         self.astray.set(self.astray.get().saturating_sub(1));
@@ -39,7 +39,7 @@ mod tests {
 
     /// How many of 400 requests meet a mistake when one of `every` goes where it is told, or all others do (`but_one`).
     fn told(every: usize, but_one: bool) -> usize {
-        let following = Following::default();
+        let following = OverrideCheck::default();
         let mut told = 0;
         for nth in 1..=400 {
             if (nth % every == 0) == but_one {
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn it_is_over_when_requests_go_where_they_are_told() {
-        let following = Following::default();
+        let following = OverrideCheck::default();
         (0..1_000).for_each(|_| _ = following.strays());
         (0..2 * ASTRAY).for_each(|_| following.on_followed());
         assert!(!following.strays());

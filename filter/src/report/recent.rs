@@ -7,15 +7,15 @@ const KEPT: usize = 32;
 
 /// The newest come last; the oldest is forgotten for a new one.
 #[derive(Debug)]
-pub(crate) struct Marks<T>(VecDeque<(u64, T)>);
+pub(crate) struct Recent<T>(VecDeque<(u64, T)>);
 
-impl<T> Default for Marks<T> {
+impl<T> Default for Recent<T> {
     fn default() -> Self {
         Self(VecDeque::new())
     }
 }
 
-impl<T> Marks<T> {
+impl<T> Recent<T> {
     /// Remembers `mark` of the report with this number.
     pub(crate) fn push(&mut self, number: u64, mark: T) {
         if self.0.len() >= KEPT {
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_newest_are_found_and_the_oldest_forgotten() {
-        let mut marks = Marks::default();
+        let mut marks = Recent::default();
         let newest = 3 * KEPT as u64;
         (1..=newest).for_each(|number| marks.push(number, number * 10));
         assert_eq!(marks.find(newest), Some(&(newest * 10)));

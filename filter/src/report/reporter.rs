@@ -4,7 +4,7 @@ use trimtab_loadtable::Report;
 use trimtab_pick::{Booking, EndpointId, Picker, Sends};
 
 use crate::report::outbox::{Lists, Outbox};
-use crate::report::recent::Marks;
+use crate::report::recent::Recent;
 use crate::report::tally::Tally;
 
 /// What a worker remembers of its reports.
@@ -13,15 +13,15 @@ pub(crate) struct Reporter {
     /// Number of the last report.
     number: u64,
     /// What had been sent when each of the last reports was written.
-    sends: Marks<Sends>,
+    sends: Recent<Sends>,
     outbox: Outbox,
     /// When the last report was written, in nanoseconds as all times here.
     pub(crate) written_ns: u64,
     /// When this worker last saw to it that the leader knows it.
     pub(crate) registered_ns: u64,
-    /// When the leader was last told of news.
+    /// When the leader was last told that a report is urgent.
     pub(crate) told_ns: u64,
-    /// News came too soon after that.
+    /// ReportCall came too soon after that.
     pub(crate) untold: bool,
 }
 

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::host::Action;
+use crate::host::{self, Action};
 use crate::pair::pick_role::Gated;
 use crate::plugin::registry::{self, Plugin};
 use crate::request::stream::HttpFilter;
@@ -36,8 +36,8 @@ fn with<R>(run: impl FnOnce(&mut BTreeMap<u32, Context>) -> R) -> Option<R> {
 /// A new request of a plugin. Of one that is not configured nothing is kept: its requests go on.
 pub(crate) fn create(context_id: u32, root_id: u32) {
     let context = match registry::find(root_id) {
-        Some(Plugin::Decides(decider)) => {
-            Context::Placed(Box::new(HttpFilter::new(decider, context_id)))
+        Some(Plugin::Decides(plugin)) => {
+            Context::Placed(Box::new(HttpFilter::new(plugin, context_id)))
         }
         Some(Plugin::Gates(gate)) => Context::Gated(Gated::new(gate, context_id)),
         None => return,
@@ -68,19 +68,21 @@ pub(crate) fn on_request_headers(context_id: u32, end_of_stream: bool) -> Action
     })
 }
 
-/// A tick: requests that have waited too long for the rest of their bodies go on. `true`: the proxy has to be told again whom calls
-/// speak of.
-pub(crate) fn on_tick() -> bool {
-    with(|requests| {
-        requests.values_mut().fold(false, |moved, context| {
+/// Lets requests go on that have waited too long for the rest of their bodies, or whose plugin of that number is going.
+pub(crate) fn let_overdue_go(root_id: u32) {
+    let let_go = with(|requests| {
+        requests.values_mut().fold(false, |any, context| {
             let let_go = match context {
                 Context::Placed(request) => request.on_tick(),
                 Context::Gated(_) => false,
             };
-            moved || let_go
+            any || let_go
         })
-    })
-    .unwrap_or(false)
+    });
+    if let_go == Some(true) {
+        // The proxy has to be told again whom calls speak of.
+        registry::checked(root_id, host::set_effective_context(root_id));
+    }
 }
 
 /// The stream ended, in whatever way. The proxy still answers questions about it, but will not call again.

@@ -2,7 +2,7 @@
 
 use crate::facts::{self, BodyFacts, Ending, Head, Rest, TAIL_BYTES, Tail};
 use crate::host::{self, Buffer};
-use crate::plugin::deciding::Decider;
+use crate::plugin::deciding::DecidingPlugin;
 
 /// What is still looked for.
 #[derive(Debug)]
@@ -36,13 +36,13 @@ impl Passing {
     }
 
     /// A new part came, of that many bytes.
-    pub(crate) fn came(&mut self, decider: &Decider, bytes: usize) {
+    pub(crate) fn came(&mut self, plugin: &DecidingPlugin, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
-        self.keep_end(decider, bytes);
+        self.keep_end(plugin, bytes);
     }
 
     /// Keeps what of the part at hand, of that many bytes, may be among the body's last.
-    pub(crate) fn keep_end(&mut self, decider: &Decider, bytes: usize) {
+    pub(crate) fn keep_end(&mut self, plugin: &DecidingPlugin, bytes: usize) {
         let Some(tail) = &mut self.tail else { return };
         let is_early = |length| self.bytes.saturating_add(TAIL_BYTES as u64) <= length;
         if bytes == 0 || self.length.is_some_and(is_early) {
@@ -54,7 +54,7 @@ impl Passing {
             bytes.saturating_sub(wanted),
             wanted,
         );
-        match decider.checked(end).flatten() {
+        match plugin.checked(end).flatten() {
             Some(end) => tail.push(&end),
             None => self.tail = None,
         }

@@ -3,7 +3,7 @@
 //! The books are kept exact by ownership: what [`InFlight`] holds is handed back when it is dropped, and Envoy ends the context of
 //! every stream, whether it ended by an answer, a reset, a timeout, a local reply or the client's departure.
 //!
-//! Where a request really went and how it went is asked of the proxy for some answers only ([`Watch`](crate::pool::outcome_sampling::Watch)): the answer's
+//! Where a request really went and how it went is asked of the proxy for some answers only ([`OutcomeSampling`](crate::pool::outcome_sampling::OutcomeSampling)): the answer's
 //! headers are the first moment at which it is known, a later chunk or the end the second chance.
 
 use std::rc::Rc;
@@ -14,14 +14,14 @@ use trimtab_pick::{Booking, Millis, Outcome};
 use crate::config::destination;
 use crate::host::{self, Buffer, Map};
 use crate::pair::messages::Fault;
-use crate::pool::choice::{Observed, Placement};
+use crate::pool::choice::{Choice, Observed};
 use crate::pool::explain::Went;
 use crate::pool::kept_names;
 use crate::pool::outcome;
-use crate::pool::root::Root;
-use crate::pool::worker::{Sent, Worker};
+use crate::pool::state::{PoolState, Sent};
+use crate::pool::{Pool, millis};
 use crate::request::answer::{Begun, Found, Naming, Waiting};
-use crate::sync::exchange::{self, millis};
+use crate::sync::exchange;
 
 /// A completion takes more bytes than that, in any API; an error, the proxy's own above all, seldom does.
 const SHORT_ANSWER_BYTES: usize = 192;
@@ -32,7 +32,7 @@ const PIECE_BYTES: usize = 4_096;
 /// A request on its way.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    root: Rc<Root>,
+    pool: Rc<Pool>,
     /// Absent: it ended, or went where no books are kept.
     sent: Option<Sent>,
     booking: Booking,
@@ -64,20 +64,20 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// The request goes out now: to where its placement says, or where the proxy likes.
-    pub(crate) fn new(root: &Rc<Root>, now: Millis, placement: &Placement) -> Option<Self> {
-        let send = |worker: &mut Worker| {
-            let (sent, is_news) = worker.on_sent(now, placement);
-            if is_news {
-                exchange::on_news(root, worker);
+    pub(crate) fn new(pool: &Rc<Pool>, now: Millis, placement: &Choice) -> Option<Self> {
+        let send = |state: &mut PoolState| {
+            let (sent, is_large) = state.on_sent(now, placement);
+            if is_large {
+                exchange::on_large(pool, state);
             }
             sent
         };
         let (sent, observed) = match placement.observed {
             true => (None, Some(placement.observed())),
-            false => (Some(root.with(send)?), None),
+            false => (Some(pool.with(send)?), None),
         };
         Some(Self {
-            root: Rc::clone(root),
+            pool: Rc::clone(pool),
             predicted_ms: sent.as_ref().and_then(Sent::predicted_ms),
             sent,
             booking: placement.booking,
@@ -97,7 +97,7 @@ impl InFlight {
     }
 
     fn now(&self) -> Millis {
-        millis(self.root.recent_ns())
+        millis(self.pool.recent_ns())
     }
 
     /// The request's body has come to its end, and its prompt to so many tokens.
@@ -106,11 +106,11 @@ impl InFlight {
             return;
         };
         let now = self.now();
-        let (root, booking) = (&self.root, &self.booking);
+        let (pool, booking) = (&self.pool, &self.booking);
         let Some(sent) = &mut self.sent else { return };
-        root.with(|worker| {
-            if worker.on_grown(now, sent, booking, more) {
-                exchange::on_news(root, worker);
+        pool.with(|state| {
+            if state.on_grown(now, sent, booking, more) {
+                exchange::on_large(pool, state);
             }
         });
         self.predicted_ms = self.predicted_ms.and_then(|_| sent.predicted_ms());
@@ -122,7 +122,7 @@ impl InFlight {
         self.waiting.iter_mut().for_each(Waiting::expect_stream);
         let booking = &mut self.booking;
         if let Some(sent) = &mut self.sent {
-            self.root.with(|worker| worker.on_streamed(sent, booking));
+            self.pool.with(|state| state.on_streamed(sent, booking));
         }
     }
 
@@ -131,7 +131,7 @@ impl InFlight {
         self.complete = end_of_stream;
         let is_probe = self.sent.as_ref().is_some_and(Sent::is_probe);
         let must_ask = is_probe || self.naming.is_some() || self.observed.is_some();
-        if self.root.watch.samples(self.now()) || must_ask {
+        if self.pool.sampling.samples(self.now()) || must_ask {
             // The proxy's own `response.code` is known only when the headers have passed all filters.
             let status = self.header(":status");
             self.ask(status.and_then(|status| outcome::status(&status)), true);
@@ -141,14 +141,14 @@ impl InFlight {
     /// A header of the answer, which are there only while they pass.
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         let value = host::header(Map::HttpResponseHeaders, name);
-        self.root.checked(value).flatten()
+        self.pool.checked(value).flatten()
     }
 
     /// A part of the answer's body came. Where content begins prefill is finished; servers send headers before that, and more.
     pub(crate) fn on_response_body(&mut self, bytes: usize, end_of_stream: bool) {
         self.complete |= end_of_stream;
         self.answer_bytes = self.answer_bytes.saturating_add(bytes);
-        if !self.asked && self.root.watch.doubts(self.now()) {
+        if !self.asked && self.pool.sampling.doubts(self.now()) {
             self.ask_late();
         }
         self.read(bytes);
@@ -165,7 +165,7 @@ impl InFlight {
                 return;
             };
             let piece = host::buffer(Buffer::HttpResponseBody, from, left.min(PIECE_BYTES));
-            let piece = self.root.checked(piece).flatten().unwrap_or_default();
+            let piece = self.pool.checked(piece).flatten().unwrap_or_default();
             self.look_for_content(&piece);
             self.look_for_name(&piece);
             from = from.saturating_add(piece.len());
@@ -201,8 +201,8 @@ impl InFlight {
         let Some(found) = found else { return };
         self.naming = None;
         if let (Found::Name(name), Some(sent)) = (found, &self.sent) {
-            let (root, now) = (&self.root, self.now());
-            root.with(|worker| kept_names::tell(root, worker, now, sent, name));
+            let (pool, now) = (&self.pool, self.now());
+            pool.with(|state| kept_names::tell(pool, state, now, sent, name));
         }
     }
 
@@ -211,27 +211,27 @@ impl InFlight {
         if let Some((sent, ms)) = self.sent.as_ref().zip(ms) {
             let predicted_ms = self.predicted_ms.filter(|_| self.streams);
             let entry = sent.entry();
-            self.root
-                .with(|worker| worker.tally.saw_first_byte(entry, ms, predicted_ms));
+            self.pool
+                .with(|state| state.tally.saw_first_byte(entry, ms, predicted_ms));
         }
     }
 
     fn ms_since_placement(&self) -> u32 {
-        let ms = millis(self.root.now_ns()).since(self.placed_at);
+        let ms = millis(self.pool.now_ns()).since(self.placed_at);
         u32::try_from(ms).unwrap_or(u32::MAX)
     }
 
     fn on_first_byte(&mut self) {
         let now = self.now();
         if let Some(sent) = &mut self.sent {
-            self.root.with(|worker| worker.on_first_byte(now, sent));
+            self.pool.with(|state| state.on_first_byte(now, sent));
         }
     }
 
     /// The stream ended. What does not look like a completion is asked about, and everything while there is doubt.
     pub(crate) fn on_done(mut self) {
         let suspicious = !self.complete || self.answer_bytes < SHORT_ANSWER_BYTES;
-        if !self.asked && (suspicious || self.root.watch.doubts(self.now())) {
+        if !self.asked && (suspicious || self.pool.sampling.doubts(self.now())) {
             self.ask_late();
         }
         self.see_first_byte();
@@ -246,7 +246,7 @@ impl InFlight {
             let ms = self.ms_since_placement();
             if let Some(sent) = &self.sent {
                 let entry = sent.entry();
-                self.root.with(|worker| worker.tally.saw_end(entry, ms));
+                self.pool.with(|state| state.tally.saw_end(entry, ms));
             }
             if self.asked {
                 self.tell(Outcome::Ok);
@@ -267,10 +267,10 @@ impl InFlight {
         self.failed |= failing.is_some_and(|status| status != 429);
         if failing.is_some() {
             self.failing = true;
-            self.root.watch.on_wrong(self.now());
+            self.pool.sampling.on_wrong(self.now());
         }
         let upstream = host::property("upstream\0address");
-        let Some(upstream) = self.root.checked(upstream) else {
+        let Some(upstream) = self.pool.checked(upstream) else {
             return;
         };
         let moved = match (upstream, self.observed.take(), self.sent.take()) {
@@ -305,8 +305,8 @@ impl InFlight {
         let address = String::from_utf8_lossy(upstream).into_owned();
         let now = self.now();
         let compare =
-            |worker: &mut Worker| worker.on_observed(now, observed, &address, &self.booking);
-        let (sent, wait_s) = self.root.with(compare).unwrap_or_default();
+            |state: &mut PoolState| state.on_observed(now, observed, &address, &self.booking);
+        let (sent, wait_s) = self.pool.with(compare).unwrap_or_default();
         self.sent = sent;
         self.went = Some(Went { address, wait_s });
         if self.waiting.is_none() {
@@ -322,17 +322,17 @@ impl InFlight {
     /// Something went wrong at the endpoint.
     fn on_outcome(&mut self, outcome: Outcome) {
         self.failing = true;
-        self.root.watch.on_wrong(self.now());
+        self.pool.sampling.on_wrong(self.now());
         self.tell(outcome);
     }
 
     fn tell(&mut self, outcome: Outcome) {
         let now = self.now();
         let Some(sent) = &mut self.sent else { return };
-        self.root.with(|worker| {
-            worker.on_outcome(now, sent, outcome);
+        self.pool.with(|state| {
+            state.on_outcome(now, sent, outcome);
             if let Some(kind) = outcome::kind(outcome) {
-                worker.tally.saw_error(sent.entry(), kind);
+                state.tally.saw_error(sent.entry(), kind);
             }
         });
     }
@@ -349,42 +349,42 @@ impl InFlight {
             .address()
             .is_none_or(|address| address.as_bytes() == upstream)
         {
-            self.root.following.on_followed();
+            self.pool.override_check.on_followed();
             self.sent = Some(sent);
             return false;
         }
         self.predicted_ms = None;
         let now = self.now();
-        self.root.watch.on_wrong(now);
+        self.pool.sampling.on_wrong(now);
         let address = String::from_utf8_lossy(upstream);
         // With one attempt the proxy did not even try the first of the list: its cluster does not have it, or thinks it unhealthy.
         let tried = self
             .number("upstream\0request_attempt_count")
             .is_some_and(|attempts| attempts > 1);
-        let moved = self.root.with(|worker| {
+        let moved = self.pool.with(|state| {
             if tried {
                 // It could not be reached, or said at once that it cannot serve; which of the two is not to be known.
-                worker.on_outcome(now, &mut sent, Outcome::ServerError);
-                worker.tally.saw_error(sent.entry(), ErrorKind::PassedOver);
+                state.on_outcome(now, &mut sent, Outcome::ServerError);
+                state.tally.saw_error(sent.entry(), ErrorKind::PassedOver);
             }
-            worker.on_moved(now, sent, &address, &self.booking)
+            state.on_rerouted(now, sent, &address, &self.booking)
         });
         self.sent = moved.flatten();
-        if !tried && self.root.following.strays() {
-            self.root.fault(Fault::NotFollowed);
+        if !tried && self.pool.override_check.strays() {
+            self.pool.fault(Fault::NotFollowed);
         }
         true
     }
 
     /// A property that is a whole number.
     fn number(&self, path: &str) -> Option<u64> {
-        let bytes = self.root.checked(host::property(path)).flatten()?;
+        let bytes = self.pool.checked(host::property(path)).flatten()?;
         bytes.first_chunk::<8>().copied().map(u64::from_le_bytes)
     }
 
     fn end(&self, sent: Sent, failed: bool) {
         let now = self.now();
-        self.root.with(|worker| worker.on_done(now, sent, failed));
+        self.pool.with(|state| state.on_done(now, sent, failed));
     }
 }
 

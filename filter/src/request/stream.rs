@@ -13,23 +13,33 @@ use crate::facts::{self, Body, BodyFacts, Ending, Head, Length, Plan};
 use crate::host::{self, Action, Buffer, Map};
 use crate::metrics::Counter;
 use crate::pair::messages::{self, Fault, Mark};
-use crate::plugin::deciding::Decider;
+use crate::pair::tap_role;
+use crate::plugin::deciding::DecidingPlugin;
 use crate::pool::explain::Explanation;
 use crate::pool::kept_names;
+use crate::pool::millis;
 use crate::pool::probing;
-use crate::pool::worker::Worker;
-use crate::request::destination_header::{self, Way};
+use crate::pool::state::PoolState;
+use crate::request::destination_header;
 use crate::request::passing_body::Passing;
 use crate::request::response::InFlight;
-use crate::sync::exchange::millis;
 
 /// Name of the property in which a decision is left for access logs.
 const DECISION: &str = "trimtab_decision";
 
+/// How the destination of a request gets into its headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// They are at hand.
+    Here,
+    /// The plugin with the role pick holds them.
+    ByPick,
+}
+
 /// One request.
 #[derive(Debug)]
 pub(crate) struct HttpFilter {
-    decider: Rc<Decider>,
+    plugin: Rc<DecidingPlugin>,
     context_id: u32,
     reading: Option<Box<Reading>>,
     /// The tick at which the headers were let go although nothing of the body had come.
@@ -58,9 +68,9 @@ struct Reading {
 }
 
 impl HttpFilter {
-    pub(crate) fn new(decider: Rc<Decider>, context_id: u32) -> Self {
+    pub(crate) fn new(plugin: Rc<DecidingPlugin>, context_id: u32) -> Self {
         Self {
-            decider,
+            plugin,
             context_id,
             reading: None,
             let_go_at: None,
@@ -74,20 +84,20 @@ impl HttpFilter {
 
     /// Decides, and names the destination.
     fn place(&mut self, head: &Head, body: Option<&BodyFacts>, way: Way) {
-        let decider = Rc::clone(&self.decider);
-        let Some((root, mode)) = decider.pool(head, facts::model(head, body)) else {
+        let plugin = Rc::clone(&self.plugin);
+        let Some((pool, mode)) = plugin.pool(head, facts::model(head, body)) else {
             let label = if body.is_some() { "read" } else { "unread" };
-            decider.count(head.pools, Counter::Unmatched, label);
-            destination_header::name(&decider, "", way);
+            plugin.count(head.pools, Counter::Unmatched, label);
+            name(&plugin, "", way);
             return;
         };
-        let now = millis(root.now_ns());
-        let place = |worker: &mut Worker| {
-            probing::take(root, worker, mode);
-            kept_names::look_up(root, worker, now, facts::held(head, body));
-            worker.place(now, &decider.config, mode, head, body)
+        let now = millis(pool.now_ns());
+        let place = |state: &mut PoolState| {
+            probing::take(pool, state, mode);
+            kept_names::look_up(pool, state, now, facts::held(head, body));
+            state.place(now, &plugin.config, mode, head, body)
         };
-        let mut placed = root.with(place).unwrap_or_default();
+        let mut placed = pool.with(place).unwrap_or_default();
         if let Some(placement) = &mut placed.placement {
             placement.makes = head.makes;
         }
@@ -98,11 +108,11 @@ impl HttpFilter {
                 &placement.hosts
             }
         });
-        let named = destination_header::name(&decider, hosts, way);
+        let named = name(&plugin, hosts, way);
         self.in_flight = placed
             .placement
             .filter(|placement| placement.observed || named)
-            .and_then(|placement| InFlight::new(root, now, &placement));
+            .and_then(|placement| InFlight::new(pool, now, &placement));
         self.explanation = placed.explanation;
         self.explain = head.explain;
         self.log_decision();
@@ -111,7 +121,7 @@ impl HttpFilter {
     /// Decides on what was read. `bytes`: of the body's part that is at hand. `is_all`: nothing of the body is still to come.
     fn place_read(&mut self, reading: &Reading, ending: Ending, bytes: usize, is_all: bool) {
         let head = &reading.head;
-        self.decider
+        self.plugin
             .count(head.pools, Counter::Bodies, ending.as_str());
         let came_bytes = reading.came_bytes;
         let length = match head.content_length {
@@ -121,11 +131,11 @@ impl HttpFilter {
         };
         let mut facts = reading.body.facts(ending, length);
         let mut passing = Passing::new(head, &facts, came_bytes);
-        passing.keep_end(&self.decider, bytes);
+        passing.keep_end(&self.plugin, bytes);
         if is_all {
             facts.stream = facts.stream.or_else(|| passing.stream());
         }
-        let way = match self.decider.is_tap() {
+        let way = match self.plugin.is_tap() {
             true => Way::ByPick,
             false => Way::Here,
         };
@@ -139,7 +149,7 @@ impl HttpFilter {
         let Some(passing) = &mut self.passing else {
             return;
         };
-        passing.came(&self.decider, bytes);
+        passing.came(&self.plugin, bytes);
         let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_end) else {
             return;
         };
@@ -154,10 +164,10 @@ impl HttpFilter {
 
     /// Tells pick what to expect. `false`: it will not know, so nothing may wait for it.
     fn mark(&self, follows: bool) -> bool {
-        let pools = self.decider.pools_mark.as_bytes();
+        let pools = self.plugin.pools_mark.as_bytes();
         let mark = Mark { follows, pools }.encode();
         let told = host::set_property(messages::MARK, &mark);
-        self.decider.checked(told).is_some()
+        self.plugin.checked(told).is_some()
     }
 
     /// Leaves the explanation where access logs find it.
@@ -165,23 +175,38 @@ impl HttpFilter {
         if let Some(explanation) = self
             .explanation
             .as_ref()
-            .filter(|_| self.decider.config.explain_log)
+            .filter(|_| self.plugin.config.explain_log)
         {
             let text = explanation.text();
-            self.decider
+            self.plugin
                 .checked(host::set_property(DECISION, text.as_bytes()));
         }
     }
 }
 
+/// Names the destinations of the request at hand. `hosts`: `ip:port[,ip:port]`, best first; empty: none. `false`: the proxy does not know
+/// of them.
+fn name(plugin: &DecidingPlugin, hosts: &str, way: Way) -> bool {
+    match way {
+        Way::Here => {
+            !hosts.is_empty()
+                && plugin
+                    .checked(destination_header::set_header(&plugin.config, hosts))
+                    .is_some()
+        }
+        // Without hosts too: pick waits for a word.
+        Way::ByPick => tap_role::tell_pick(plugin, hosts) && !hosts.is_empty(),
+    }
+}
+
 impl Reading {
     /// Reads the new part of the body, of that many bytes. Absent: more should be read.
-    fn read(&mut self, decider: &Decider, bytes: usize) -> Option<Ending> {
+    fn read(&mut self, plugin: &DecidingPlugin, bytes: usize) -> Option<Ending> {
         self.came_bytes = self.came_bytes.saturating_add(bytes as u64);
-        let limit = decider.config.decide_after_bytes;
+        let limit = plugin.config.decide_after_bytes;
         let wanted = bytes.min(limit.saturating_sub(self.seen_bytes));
         if wanted > 0 {
-            let chunk = decider.checked(host::buffer(Buffer::HttpRequestBody, 0, wanted));
+            let chunk = plugin.checked(host::buffer(Buffer::HttpRequestBody, 0, wanted));
             let Some(Some(chunk)) = chunk else {
                 return Some(Ending::Unfinished);
             };
@@ -198,12 +223,12 @@ impl Reading {
 impl HttpFilter {
     /// The request's headers came. `end_of_stream`: there is no body.
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
-        let decider = Rc::clone(&self.decider);
-        let config = &decider.config;
-        let Some(headers) = decider.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
+        let plugin = Rc::clone(&self.plugin);
+        let config = &plugin.config;
+        let Some(headers) = plugin.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
             // Without the headers nothing can be placed, but a forged destination must not get through.
             for name in config.own_headers() {
-                decider.checked(host::remove_header(Map::HttpRequestHeaders, name));
+                plugin.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
             return Action::Continue;
         };
@@ -211,22 +236,22 @@ impl HttpFilter {
         for (place, name) in config.own_headers().enumerate() {
             if head.forged >> place & 1 == 1 {
                 let label = if place == 0 { "destination" } else { "explain" };
-                decider.count(head.pools, Counter::ForgedHeaders, label);
-                decider.checked(host::remove_header(Map::HttpRequestHeaders, name));
+                plugin.count(head.pools, Counter::ForgedHeaders, label);
+                plugin.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
         }
         if head.plan != Plan::Pass {
-            decider.ask_route(&mut head);
+            plugin.ask_route(&mut head);
         }
         match head.plan {
             Plan::Pass => {
                 if let Some(shape) = &head.passed_shape {
-                    decider.passes(head.pools, shape);
+                    plugin.passes(head.pools, shape);
                 }
                 Action::Continue
             }
             // Without a table the body would be held for nothing.
-            Plan::Read if decider.has_table(head.pools) && decider.holding.may_hold() => {
+            Plan::Read if plugin.has_table(head.pools) && plugin.holding.may_hold() => {
                 self.hold(head)
             }
             Plan::PlaceNow | Plan::Read => self.place_now(&head),
@@ -235,7 +260,7 @@ impl HttpFilter {
 
     /// Decides by the headers alone.
     fn place_now(&mut self, head: &Head) -> Action {
-        if self.decider.is_tap() {
+        if self.plugin.is_tap() {
             self.mark(false);
         }
         self.place(head, None, Way::Here);
@@ -244,7 +269,7 @@ impl HttpFilter {
 
     /// Begins to read the body, for which the headers have to be held.
     fn hold(&mut self, head: Head) -> Action {
-        let action = match self.decider.is_tap() {
+        let action = match self.plugin.is_tap() {
             true if !self.mark(true) => return self.place_now(&head),
             true => Action::Continue,
             false => Action::Pause,
@@ -255,29 +280,29 @@ impl HttpFilter {
             body,
             seen_bytes: 0,
             came_bytes: 0,
-            since: self.decider.holding.ticks(),
+            since: self.plugin.holding.ticks(),
         }));
         action
     }
 
     /// A new part of the body came.
     pub(crate) fn on_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
-        let decider = Rc::clone(&self.decider);
+        let plugin = Rc::clone(&self.plugin);
         if let Some(let_go_at) = self.let_go_at.take_if(|_| bytes > 0)
-            && decider.holding.on_late_body(let_go_at)
+            && plugin.holding.on_late_body(let_go_at)
         {
-            decider.fault(Fault::NoStopIteration);
+            plugin.fault(Fault::NoStopIteration);
         }
         self.refused = false;
         let Some(mut reading) = self.reading.take() else {
             self.pass(bytes, end_of_stream);
             return Action::Continue;
         };
-        let held = !decider.is_tap();
+        let held = !plugin.is_tap();
         if bytes > 0 && held {
-            decider.holding.on_body();
+            plugin.holding.on_body();
         }
-        let ending = reading.read(&decider, bytes);
+        let ending = reading.read(&plugin, bytes);
         if let Some(ending) = ending.or_else(|| end_of_stream.then_some(Ending::Unfinished)) {
             self.place_read(&reading, ending, bytes, end_of_stream);
             return Action::Continue;
@@ -302,7 +327,7 @@ impl HttpFilter {
     /// A tick. A request that has waited too long for its body goes on with what is known. `true`: it did, and calls speak of it from here
     /// on.
     pub(crate) fn on_tick(&mut self) -> bool {
-        let (is_tap, holding) = (self.decider.is_tap(), &self.decider.holding);
+        let (is_tap, holding) = (self.plugin.is_tap(), &self.plugin.holding);
         let is_over = |reading: &mut Box<Reading>| match is_tap || reading.seen_bytes > 0 {
             true => holding.reading_is_over(reading.since),
             false => holding.probe_is_over(reading.since),
@@ -312,17 +337,17 @@ impl HttpFilter {
             return false;
         }
         let speaks = host::set_effective_context(self.context_id);
-        if self.decider.checked(speaks).is_none() {
+        if self.plugin.checked(speaks).is_none() {
             self.reading = reading.or_else(|| self.reading.take());
             return false;
         }
         if let Some(reading) = &reading {
             self.place_read(reading, Ending::Unfinished, 0, false);
-            let now = self.decider.holding.ticks();
+            let now = self.plugin.holding.ticks();
             self.let_go_at = (!is_tap && reading.seen_bytes == 0).then_some(now);
         }
         if !is_tap {
-            self.refused = self.decider.checked(host::continue_request()).is_none();
+            self.refused = self.plugin.checked(host::continue_request()).is_none();
         }
         true
     }
@@ -337,11 +362,11 @@ impl HttpFilter {
             explanation.observed = Some(Some(went));
             self.log_decision();
         }
-        let name = self.decider.config.explain_header.as_ref();
+        let name = self.plugin.config.explain_header.as_ref();
         let name = name.filter(|_| self.explain);
         if let (Some(name), Some(explanation)) = (name, self.explanation.take()) {
             let set = host::set_header(Map::HttpResponseHeaders, name, &explanation.text());
-            self.decider.checked(set);
+            self.plugin.checked(set);
         }
         Action::Continue
     }

@@ -4,12 +4,11 @@ use trimtab_loadtable::Report;
 
 use crate::host::{self, HostError, Over};
 use crate::metrics::Gauge;
-use crate::pool::root::Root;
-use crate::pool::worker::Worker;
+use crate::pool::Pool;
+use crate::pool::state::PoolState;
 use crate::report::outbox::Lists;
 use crate::report::tally;
-use crate::sync::exchange::MAX_WORKERS;
-use crate::sync::shared::{self, Lease, StoredReport};
+use crate::sync::shared::{self, Lease, MAX_WORKERS, StoredReport};
 use crate::sync::unheard::Call;
 
 /// A worker that has not written for so long is gone.
@@ -35,41 +34,41 @@ impl Written {
 
 /// The proxy's report under the sequence of `lease`, for `call`. Remembers which reports of the workers it was made of.
 pub(crate) fn merged_report(
-    root: &Root,
-    worker: &mut Worker,
+    pool: &Pool,
+    state: &mut PoolState,
     now_ns: u64,
     lease: Lease,
     call: Call,
 ) -> Result<Report, HostError> {
-    let mut written = live_reports(root, now_ns)?;
-    worker.awake.clear();
-    worker.awake.extend(written.iter().map(|own| own.worker));
+    let mut written = live_reports(pool, now_ns)?;
+    state.awake.clear();
+    state.awake.extend(written.iter().map(|own| own.worker));
     let included = written.iter().map(|own| (own.worker, own.report.sequence));
-    worker.merged.push(lease.sequence, included.collect());
+    state.merged.push(lease.sequence, included.collect());
     let memory_bytes = written.iter().map(|own| own.memory_bytes).max();
-    worker
+    state
         .metrics
         .set(Gauge::MemoryBytes, memory_bytes.unwrap_or(0));
-    let mut lists = take_lists(root, &mut written)?;
-    worker.unheard.say(call, &mut lists.held);
+    let mut lists = take_lists(pool, &mut written)?;
+    state.unheard.say(call, &mut lists.held);
     let reports = || written.iter().map(|own| &own.report);
     let workers = reports().map(|report| report.workers).sum::<u32>().max(1);
     let decided = reports().fold(0_u64, |sum, report| sum.saturating_add(report.decided));
     let endpoints = tally::merge(written.into_iter().flat_map(|own| own.report.endpoints));
     let in_flight = endpoints.iter().map(|row| u64::from(row.in_flight)).sum();
-    worker.metrics.set(Gauge::InFlight, in_flight);
+    state.metrics.set(Gauge::InFlight, in_flight);
     let row = |address: &String| {
         endpoints
             .binary_search_by(|row| row.address.cmp(address))
             .ok()
     };
     Ok(Report {
-        pool: root.pool.to_string(),
+        pool: pool.name.to_string(),
         proxy: lease.proxy,
         sequence: lease.sequence,
-        have: worker.version(),
-        placement_key: worker.loaded().map(|loaded| loaded.table.placement_key),
-        wait_ms: root.config.wait_ms,
+        have: state.version(),
+        placement_key: state.loaded().map(|loaded| loaded.table.placement_key),
+        wait_ms: pool.config.wait_ms,
         workers,
         decided,
         prefixes: lists.prefixes(),
@@ -80,15 +79,15 @@ pub(crate) fn merged_report(
 }
 
 /// The newest report of each live worker. Workers that are gone are forgotten.
-fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
-    let stored = host::shared(&root.keys.workers)?;
+fn live_reports(pool: &Pool, now_ns: u64) -> Result<Vec<Written>, HostError> {
+    let stored = host::shared(&pool.keys.workers)?;
     let known = stored
         .as_ref()
         .map(|stored| shared::decode_workers(&stored.value))
         .unwrap_or_default();
     let mut live = Vec::with_capacity(known.len().min(MAX_WORKERS));
     for worker in known.iter().copied().take(MAX_WORKERS) {
-        let key = root.keys.report(worker);
+        let key = pool.keys.report(worker);
         let Some(stored) = host::shared(&key)? else {
             continue;
         };
@@ -112,7 +111,7 @@ fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
         let workers: Vec<u64> = live.iter().map(|own| own.worker).collect();
         // Lost to a worker that registers at this moment, this is done again with the next call.
         host::set_shared(
-            &root.keys.workers,
+            &pool.keys.workers,
             &shared::encode_workers(&workers),
             Over::Read(stored.map(|stored| stored.cas)),
         )?;
@@ -123,9 +122,9 @@ fn live_reports(root: &Root, now_ns: u64) -> Result<Vec<Written>, HostError> {
 /// The lists of all workers that were not taken before, together; what was seen stays in the rows of their reports. They count as taken from
 /// now on, whether or not the aggregator hears of them: said twice they would count twice, and what is lost is a part of a statistic. What
 /// endpoints keep is none ([`Unheard`](crate::sync::unheard::Unheard)).
-fn take_lists(root: &Root, written: &mut [Written]) -> Result<Lists<String>, HostError> {
+fn take_lists(pool: &Pool, written: &mut [Written]) -> Result<Lists<String>, HostError> {
     let mut lists = Lists::default();
-    let stored = host::shared(&root.keys.taken)?;
+    let stored = host::shared(&pool.keys.taken)?;
     let before = stored
         .as_ref()
         .map(|stored| shared::decode_pairs(&stored.value))
@@ -146,7 +145,7 @@ fn take_lists(root: &Root, written: &mut [Written]) -> Result<Lists<String>, Hos
         return Ok(lists);
     }
     let over = Over::Read(stored.map(|stored| stored.cas));
-    let taken = host::set_shared(&root.keys.taken, &shared::encode_pairs(&numbers), over)?;
+    let taken = host::set_shared(&pool.keys.taken, &shared::encode_pairs(&numbers), over)?;
     // Another worker, whose lease has just run out, took them.
     Ok(match taken {
         true => lists,

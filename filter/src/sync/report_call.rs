@@ -1,6 +1,6 @@
 //! Reports that do not wait for the next poll, as a state machine.
 //!
-//! Comes in: that there is news, time, tokens of call-outs, how they ended. Goes out: whether to call now. Never: more than one call
+//! Comes in: that there is something to report, time, tokens of call-outs, how they ended. Goes out: whether to call now. Never: more than one call
 //! under way, or one sooner than [`GAP_MS`] after the one before; what comes in between goes out with the next.
 
 use trimtab_pick::Millis;
@@ -16,17 +16,17 @@ pub(crate) const TIMEOUT_MS: u32 = 2_000;
 /// A call of which the proxy has not said how it ended is given up after this, in milliseconds.
 const LOST_MS: u64 = 2 * TIMEOUT_MS as u64;
 
-/// The holder's calls with news.
+/// The calls of the holder of the lease that bring a report and wait for no table.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct ReportCall {
     wanted: bool,
     under_way: Option<u32>,
     called_at: Millis,
     rests_until: Millis,
 }
 
-impl News {
-    /// Some worker has news.
+impl ReportCall {
+    /// Some worker has placed a large prompt.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
     }
@@ -65,7 +65,7 @@ impl News {
         mine
     }
 
-    /// The call failed, or could not be made: nobody heard the news.
+    /// The call failed, or could not be made: nobody heard the report.
     pub(crate) fn on_failed(&mut self, now: Millis) {
         self.wanted = true;
         self.rests_until = Millis(now.0.saturating_add(PAUSE_MS));
@@ -78,44 +78,44 @@ mod tests {
 
     #[test]
     fn news_go_one_at_a_time_and_what_comes_in_between_goes_with_the_next() {
-        let mut news = News::default();
-        assert!(!news.is_due(Millis(1_000)), "there is none");
-        news.want();
-        assert!(news.is_due(Millis(1_000)));
-        news.on_called(Millis(1_000), 7);
-        news.want();
-        news.want();
-        assert!(!news.is_due(Millis(1_040)), "one is under way");
-        assert!(!news.is_over(6) && news.is_over(7) && !news.is_over(7));
-        assert!(!news.is_due(Millis(1_019)), "too soon");
-        assert!(news.is_due(Millis(1_020)));
-        news.on_called(Millis(1_020), 8);
-        assert!(news.is_over(8));
-        assert!(!news.is_due(Millis(1_050)), "all is said");
+        let mut call = ReportCall::default();
+        assert!(!call.is_due(Millis(1_000)), "there is none");
+        call.want();
+        assert!(call.is_due(Millis(1_000)));
+        call.on_called(Millis(1_000), 7);
+        call.want();
+        call.want();
+        assert!(!call.is_due(Millis(1_040)), "one is under way");
+        assert!(!call.is_over(6) && call.is_over(7) && !call.is_over(7));
+        assert!(!call.is_due(Millis(1_019)), "too soon");
+        assert!(call.is_due(Millis(1_020)));
+        call.on_called(Millis(1_020), 8);
+        assert!(call.is_over(8));
+        assert!(!call.is_due(Millis(1_050)), "all is said");
     }
 
     #[test]
     fn failed_news_are_said_again_after_a_rest_unless_a_poll_said_them() {
-        let mut news = News::default();
-        news.want();
-        news.on_called(Millis(0), 1);
-        assert!(news.is_over(1));
-        news.on_failed(Millis(5));
-        assert!(!news.is_due(Millis(1_004)));
-        assert!(news.is_due(Millis(1_005)));
-        news.forget();
-        assert!(!news.is_due(Millis(9_000)));
+        let mut call = ReportCall::default();
+        call.want();
+        call.on_called(Millis(0), 1);
+        assert!(call.is_over(1));
+        call.on_failed(Millis(5));
+        assert!(!call.is_due(Millis(1_004)));
+        assert!(call.is_due(Millis(1_005)));
+        call.forget();
+        assert!(!call.is_due(Millis(9_000)));
     }
 
     #[test]
     fn a_call_that_never_ends_and_a_clock_that_steps_back_do_not_stop_the_news() {
-        let mut news = News::default();
-        news.on_called(Millis(100_000), 1);
-        news.want();
-        assert!(!news.is_due(Millis(103_999)));
-        assert!(news.is_due(Millis(104_000)) && !news.is_over(1));
-        news.on_called(Millis(104_000), 2);
-        news.want();
-        assert!(news.is_due(Millis(5)));
+        let mut call = ReportCall::default();
+        call.on_called(Millis(100_000), 1);
+        call.want();
+        assert!(!call.is_due(Millis(103_999)));
+        assert!(call.is_due(Millis(104_000)) && !call.is_over(1));
+        call.on_called(Millis(104_000), 2);
+        call.want();
+        assert!(call.is_due(Millis(5)));
     }
 }

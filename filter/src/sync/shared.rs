@@ -27,6 +27,8 @@ pub(crate) struct Keys {
     wake: String,
 }
 
+/// Most workers of one proxy. Envoy has one per core.
+pub(crate) const MAX_WORKERS: usize = 512;
 /// Places for what servers keep; a newer name takes an older one's. Bounds the memory: some 100 bytes each.
 const KEPT: u64 = 4_096;
 
@@ -320,7 +322,7 @@ mod tests {
         let stored = StoredTable::encode(5, &included, b"table");
         let table = StoredTable::decode(&stored).unwrap();
         assert_eq!((table.arrived_ns, table.bytes), (5, &b"table"[..]));
-        let reports = [7, 8, 9].map(|worker| table.report_of(worker));
+        let reports = [7, 8, 9].map(|state| table.report_of(state));
         assert_eq!(reports, [Some(70), Some(80), None]);
         assert_eq!(decode_pairs(&encode_pairs(&included)), included);
         let report = StoredReport {

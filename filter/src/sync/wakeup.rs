@@ -1,17 +1,16 @@
-//! A worker's number, and the queue by which it is woken: when there is a new table, or when it leads and there is news.
+//! A worker's number, and the queue by which it is woken: when there is a new table, or when it leads and a report is urgent.
 //!
 //! The number tells the workers of a proxy apart, so it has to be unique: it is counted in shared data. (It was drawn from time and names
 //! before; two VMs configured at the same instant got the same one, and one's report took the place of the other's.) In its lower half
 //! stands the worker's queue, so that whoever knows the worker can wake it.
 //!
 //! The queues are bounded although a proxy's are not: a message is one byte, one per table, and only for workers that gave a sign of life
-//! within 10 s; or one per 10 ms and worker with news, and only for a leader whose lease has not run out. What a canary registers is never
+//! within 10 s; or one per 10 ms and worker with something urgent, and only for a leader whose lease has not run out. What a canary registers is never
 //! read; nobody wakes it after that time.
 
 use crate::host::{self, HostError, Over};
-use crate::pool::root::Root;
-use crate::pool::worker::Worker;
-use crate::sync::exchange;
+use crate::pool::Pool;
+use crate::pool::state::PoolState;
 use crate::sync::lease;
 use crate::sync::shared::{self, Keys, Lease};
 
@@ -20,9 +19,7 @@ const TRIES: usize = 1_000;
 /// There is a new table.
 const TABLE: &[u8] = b"t";
 /// Some worker has written a report that should not wait.
-const NEWS: &[u8] = b"n";
-/// Most messages read at once; more than any queue holds.
-const MAX_MESSAGES: usize = 1_000;
+pub(crate) const URGENT: &[u8] = b"n";
 
 /// A number that no other worker of this proxy has. `chance`: instead of the count when others were always faster to count.
 pub(crate) fn number(keys: &Keys, chance: u64) -> Result<u64, HostError> {
@@ -77,50 +74,29 @@ pub(crate) fn queue_of(number: u64) -> Option<u32> {
 }
 
 /// There is a new table: wakes the other workers. One that cannot be woken sees it on its next tick.
-pub(crate) fn others(root: &Root, worker: &mut Worker) {
-    let awake = std::mem::take(&mut worker.awake);
-    for number in awake.iter().filter(|number| **number != root.worker_number) {
+pub(crate) fn others(pool: &Pool, state: &mut PoolState) {
+    let awake = std::mem::take(&mut state.awake);
+    for number in awake.iter().filter(|number| **number != pool.worker_number) {
         let Some(queue) = queue_of(*number) else {
             continue;
         };
         if let Err(error) = host::enqueue(queue, TABLE) {
-            worker.metrics.count_error(error);
+            state.metrics.count_error(error);
         }
     }
-    worker.awake = awake;
+    state.awake = awake;
 }
 
 /// This worker has written a report that should not wait: wakes the holder of the lease, which may be this worker itself. (That one
 /// could do without its queue, but a call-out that is made while a request is being placed belongs to that request, and ends with it.)
-pub(crate) fn leader(root: &Root, now_ns: u64) -> Result<(), HostError> {
-    let stored = host::shared(&root.keys.lease)?;
+pub(crate) fn leader(pool: &Pool, now_ns: u64) -> Result<(), HostError> {
+    let stored = host::shared(&pool.keys.lease)?;
     let lease = stored.and_then(|stored| Lease::decode(&stored.value));
     let holder = lease.filter(|lease| lease::is_current(lease, now_ns));
     match holder.and_then(|lease| queue_of(lease.holder)) {
-        Some(queue) => host::enqueue(queue, NEWS).map(drop),
+        Some(queue) => host::enqueue(queue, URGENT).map(drop),
         None => Ok(()),
     }
-}
-
-/// Something lies in a queue of this worker. Messages of a kind say the same, so all are taken out and each kind is answered once. The
-/// proxy tells of each message, also of those that are out by then.
-pub(crate) fn answer(root: &Root, worker: &mut Worker, queue: u32) -> Result<(), HostError> {
-    let (mut table, mut news) = (false, false);
-    for _ in 0..MAX_MESSAGES {
-        match host::dequeue(queue)? {
-            Some(message) if message == NEWS => news = true,
-            Some(_) => table = true,
-            None => break,
-        }
-    }
-    if table {
-        exchange::take_shared_table(root, worker)?;
-    }
-    if news {
-        worker.news.want();
-        exchange::lead(root, worker, root.now_ns())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

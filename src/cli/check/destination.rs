@@ -3,7 +3,7 @@
 use serde_json::Value;
 use trimtab_filter::{Config, Form};
 
-use super::document::DEEPEST;
+use super::DEEPEST;
 
 /// What is missing for the plugin's decisions to have an effect; absent: nothing, or the settings are wrong themselves. `envoy`: a whole
 /// configuration, with its clusters.

@@ -1,10 +1,10 @@
 //! What one file holds and what is wrong with it.
 
 use serde_json::{Map, Value};
-use trimtab_aggregator::config::not_yaml;
-use trimtab_aggregator::discovery;
+use trimtab_aggregator::yaml::not_yaml;
+use trimtab_aggregator::{config, discovery};
 
-use super::{destination, rewrite};
+use super::{DEEPEST, destination, rewrite};
 
 /// One configuration within a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +19,6 @@ pub(super) struct Finding {
 
 /// Fields that an aggregator's configuration or one of its pools has, and nothing else. Without `pools` it is told so.
 const AGGREGATORS: [&str; 3] = ["discovery", "scrape", "max_proxies"];
-/// Objects in objects are followed this far; real configurations need about 25.
-pub(super) const DEEPEST: usize = 100;
 
 /// Every configuration of Trimtab in a YAML (or JSON) text of one or more documents. Text that is not YAML is one finding.
 pub(super) fn check(text: &str) -> Vec<Finding> {
@@ -102,7 +100,7 @@ fn aggregator(text: &str) -> Finding {
     let what = "aggregator".to_owned();
     match trimtab_aggregator::Config::from_yaml(text) {
         Ok(config) => {
-            let files = discovery::check_files(&config.pools);
+            let files = config::check_files(&config.pools);
             Finding {
                 what,
                 problems: files.problems,

@@ -5,7 +5,7 @@
 use serde_json::Value;
 use trimtab_filter::Config;
 
-use super::document::DEEPEST;
+use super::DEEPEST;
 
 /// Paths of model servers, as they are after a rewrite.
 const SERVED: [&str; 5] = [

@@ -2,10 +2,11 @@
 
 use super::Shared;
 use super::body::Body;
+use super::ending::{finish_reason, usage};
 use super::error::ApiError;
-use super::prepare::{Choice, Job, Kind};
+use super::kinds::{Choice, Kind};
+use super::prepare::Job;
 use super::sse::Events;
-use crate::metrics::Finish;
 use axum::Json;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::State;
@@ -111,23 +112,5 @@ fn choice_json(kind: Kind, index: usize, choice: &Choice) -> Value {
         Kind::Completion => json!({
             "index": index, "logprobs": null, "finish_reason": finish, "stop_reason": null, "text": text,
         }),
-    }
-}
-
-/// The `usage` object of a job that is done.
-pub(super) fn usage(job: &Job) -> Value {
-    let (prompt, completion) = (job.prompt_tokens, job.completion_tokens());
-    json!({
-        "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": job.cached_tokens()},
-    })
-}
-
-/// The API's word for how an answer ended.
-pub(super) fn finish_reason(finish: Finish) -> &'static str {
-    match finish {
-        Finish::Stop => "stop",
-        Finish::Length => "length",
-        Finish::Abort => "abort",
     }
 }

@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use super::error::ApiError;
-use super::prepare::{Choice, Kind};
+use super::kinds::{Choice, Kind};
 use crate::metrics::Finish;
 use crate::text::Answer;
 

@@ -2,8 +2,10 @@
 
 mod admin;
 mod body;
+mod ending;
 mod error;
 mod generate;
+mod kinds;
 mod limits;
 mod prepare;
 mod receive;

@@ -3,11 +3,11 @@
 use super::Shared;
 use super::body::Body;
 use super::error::ApiError;
+use super::kinds::{Choice, Kind};
 use super::limits::Limits;
 use super::render::render;
 use crate::call::Call;
 use crate::driver::{Command, Submission};
-use crate::metrics::Finish;
 use crate::text::{Answer, Tokens, mix};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -17,33 +17,6 @@ use trimtab_engine::Request;
 
 /// Most sequences of one request: prompts times `n`.
 const SEQUENCE_LIMIT: usize = 128;
-
-/// Which of the endpoints was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Completion,
-    Chat,
-    Response,
-}
-
-impl Kind {
-    /// How the ids of its answers begin.
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Completion => "cmpl-",
-            Self::Chat => "chatcmpl-",
-            Self::Response => "resp_",
-        }
-    }
-}
-
-/// One answer of a job.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Choice {
-    pub(super) answer: Answer,
-    pub(super) output_tokens: u32,
-    pub(super) finish: Finish,
-}
 
 /// A request that the driver works on. Dropping it before its end cancels it there.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::body::{Body, Content, Message, Prompt};
 use super::error::ApiError;
-use super::prepare::Kind;
+use super::kinds::Kind;
 use crate::text::Tokens;
 
 /// Renders each prompt to tokens.

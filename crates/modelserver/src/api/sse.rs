@@ -1,7 +1,8 @@
 //! Server-sent events: one per token, all that came since the last write in one piece.
 
-use super::generate::{finish_reason, usage};
-use super::prepare::{Choice, Job, Kind};
+use super::ending::{finish_reason, usage};
+use super::kinds::{Choice, Kind};
+use super::prepare::Job;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
 use serde_json::json;

@@ -1,7 +1,8 @@
 //! Bodies from hostile clients, without a socket.
 
 use super::body::Body;
-use super::prepare::{Job, Kind};
+use super::kinds::Kind;
+use super::prepare::Job;
 use super::*;
 use crate::driver::Submission;
 use axum::body::Bytes;

@@ -23,7 +23,7 @@ pub(crate) struct Sent {
     pub(crate) work_us: u64,
     /// Tokens of its prompt, cached or not.
     pub(crate) prompt_tokens: u32,
-    pub(crate) is_news: bool,
+    pub(crate) is_large: bool,
     /// See [`Ticket::predicted_s`].
     pub(crate) predicted_s: Option<f32>,
 }
@@ -84,7 +84,7 @@ struct Send {
 /// Own work per endpoint: densely for the endpoints of the newest table, so that a decision finds it by index, and
 /// apart for those that left it with requests still running.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight {
+pub(crate) struct Ledger {
     own: Vec<Own>,
     elsewhere: BTreeMap<EndpointId, Count>,
     sends: VecDeque<Send>,
@@ -95,7 +95,7 @@ pub(crate) struct InFlight {
     sent: u64,
 }
 
-impl InFlight {
+impl Ledger {
     /// Moves everything over to a new table. `old`: the table that indices meant so far. `reported`: the sends that the
     /// table has taken in from this decider's own report; absent: judged by the age of its rows.
     pub(crate) fn on_table(
@@ -184,7 +184,7 @@ impl InFlight {
     ) -> Ticket {
         let Sent {
             pending,
-            is_news,
+            is_large,
             predicted_s,
             ..
         } = sent;
@@ -198,7 +198,7 @@ impl InFlight {
             endpoint,
             pending,
             started: false,
-            is_news,
+            is_large,
             predicted_s,
             probe: false,
             tries_out: false,

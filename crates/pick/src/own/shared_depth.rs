@@ -10,7 +10,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::own::text_turns::Turns;
+use crate::own::text_turns::TextTurns;
 use crate::request::{BLOCK_TOKENS, BLOCKS, Prefix};
 use crate::{Conversation, Request};
 
@@ -37,7 +37,7 @@ const MOST_OF_MARKED: f64 = 0.75;
 
 /// What is known of beginnings of prompts.
 #[derive(Debug)]
-pub(crate) struct Depths {
+pub(crate) struct SharedDepths {
     slots: Vec<Slot>,
     /// Shares of the prompts whose beginning had been seen: of those with a marked part, and of those without.
     known_marked: Known,
@@ -49,10 +49,10 @@ pub(crate) struct Depths {
     marked: Vec<(u64, bool)>,
     /// Of the prompts with a marked part whose beginning had been seen, the share of those whose whole marked part had been.
     again_share: f64,
-    turns: Turns,
+    turns: TextTurns,
 }
 
-impl Default for Depths {
+impl Default for SharedDepths {
     fn default() -> Self {
         Self {
             slots: Vec::new(),
@@ -65,7 +65,7 @@ impl Default for Depths {
             texts: Known::default(),
             marked: Vec::new(),
             again_share: 1.0,
-            turns: Turns::default(),
+            turns: TextTurns::default(),
         }
     }
 }
@@ -107,7 +107,7 @@ impl Known {
     }
 }
 
-impl Depths {
+impl SharedDepths {
     /// A request is to be decided on. One that continues a conversation says nothing: what it shares with the turn before is its own.
     /// `own_share`: the part of the pool's requests that this decider gets, 0 to 1.
     pub(crate) fn on_request(&mut self, request: &Request, own_share: f64) {

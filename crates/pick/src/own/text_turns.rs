@@ -36,7 +36,7 @@ const MOST_EVIDENCE: f64 = 20.0;
 
 /// What is known of prompts that come as one text.
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
+pub(crate) struct TextTurns {
     /// By block: of the prompts whose beginning had been seen, the share of those that had it in common with the one before.
     in_common: [Share; BLOCKS],
     /// The newest keys by slot.
@@ -70,7 +70,7 @@ impl Share {
     }
 }
 
-impl Turns {
+impl TextTurns {
     /// The digests of two prompts with the same first tokens, the newer one last.
     pub(crate) fn on_compared(&mut self, before: &[u32; BLOCKS], blocks: &[u32; BLOCKS]) {
         let pairs = before.iter().zip(blocks);
@@ -170,8 +170,8 @@ mod tests {
     }
 
     /// What a decider knows after so many texts, each of which is the only one of its conversation or one of `turns`.
-    fn after(texts: u32, turns: u32, own_share: f64) -> Turns {
-        let mut known = Turns::default();
+    fn after(texts: u32, turns: u32, own_share: f64) -> TextTurns {
+        let mut known = TextTurns::default();
         for number in 0..texts {
             let request = text(number / turns, 5);
             known.on_compared(&blocks(&text(number + 1_000, 5)), &blocks(&request));
@@ -180,7 +180,7 @@ mod tests {
         known
     }
 
-    fn key(turns: &Turns, request: &Request) -> Option<u64> {
+    fn key(turns: &TextTurns, request: &Request) -> Option<u64> {
         let conversation = turns.conversation(request, Some(0.8));
         conversation.map(|conversation| conversation.key)
     }
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn before_prompts_were_compared_nothing_is_known() {
-        assert_eq!(key(&Turns::default(), &text(3, 7)), None);
+        assert_eq!(key(&TextTurns::default(), &text(3, 7)), None);
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
             opening: Some(opening),
             ..Request::default()
         };
-        let turns = Turns::default();
+        let turns = TextTurns::default();
         let conversation = turns.conversation(&opened(3), Some(0.8)).unwrap();
         assert_eq!(conversation.history_tokens, 3_200);
         assert_eq!(Some(conversation.key), key(&turns, &opened(3)));
@@ -258,7 +258,7 @@ mod tests {
             ..text(3, 7)
         };
         assert_eq!(key(&turns, &long), key(&turns, &opened(3)));
-        let mut once = Turns::default();
+        let mut once = TextTurns::default();
         (0..100).for_each(|number| once.on_request(&opened(number), 1.0));
         assert_eq!(key(&once, &opened(7)), None, "they never go on");
     }

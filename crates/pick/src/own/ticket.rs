@@ -10,7 +10,7 @@ pub struct Ticket {
     pub(crate) endpoint: EndpointId,
     pub(crate) pending: Pending,
     pub(crate) started: bool,
-    pub(crate) is_news: bool,
+    pub(crate) is_large: bool,
     pub(crate) predicted_s: Option<f32>,
     /// Its first byte shows that the endpoint has recovered.
     pub(crate) probe: bool,
@@ -33,8 +33,8 @@ impl Ticket {
 
     /// Whether the request brings so much prefill to its endpoint that the others should know at once.
     #[must_use]
-    pub fn is_news(&self) -> bool {
-        self.is_news
+    pub fn is_large(&self) -> bool {
+        self.is_large
     }
 
     /// Whether it went where requests failed lately, or where none goes otherwise: how its answer begins decides about the endpoint.

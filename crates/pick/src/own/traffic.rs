@@ -7,12 +7,12 @@ const RATE_TAU_S: f64 = 5.0;
 /// The share of later turns is a property of the traffic: it may take longer, and has to be steady.
 const LATER_TAU_S: f64 = 60.0;
 
-/// Sends over which the share of news is taken.
-const NEWS_SENDS: f64 = 50.0;
+/// Sends over which the share of large ones is taken.
+const LARGE_SENDS: f64 = 50.0;
 
 /// Decayed counts of decisions.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct OwnTraffic {
+pub(crate) struct Traffic {
     at: Millis,
     /// Decisions, with [`RATE_TAU_S`].
     recent: f64,
@@ -22,11 +22,11 @@ pub(crate) struct OwnTraffic {
     /// Prompt tokens, and those of them that some endpoint may have in its cache, with [`LATER_TAU_S`].
     tokens: f64,
     shared_tokens: f64,
-    /// Sends that were news, decayed per send.
-    news: f64,
+    /// Sends that were large, decayed per send.
+    large: f64,
 }
 
-impl OwnTraffic {
+impl Traffic {
     pub(crate) fn on_request(&mut self, now: Millis, request: &Request) {
         let seconds = now.since(self.at) as f64 / 1e3;
         self.at = now;
@@ -56,14 +56,14 @@ impl OwnTraffic {
         }
     }
 
-    /// A request was sent. `is_news`: it brings much prefill.
-    pub(crate) fn on_sent(&mut self, is_news: bool) {
-        self.news += (f64::from(u8::from(is_news)) - self.news) / NEWS_SENDS;
+    /// A request was sent. `is_large`: it brings much prefill.
+    pub(crate) fn on_sent(&mut self, is_large: bool) {
+        self.large += (f64::from(u8::from(is_large)) - self.large) / LARGE_SENDS;
     }
 
-    /// Share of the sends that are news, 0 to 1.
+    /// Share of the sends that are large, 0 to 1.
     pub(crate) fn news_share(&self) -> f64 {
-        self.news
+        self.large
     }
 
     /// Decisions per second.
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_rate_and_the_share_of_later_turns_are_found() {
-        let mut own = OwnTraffic::default();
+        let mut own = Traffic::default();
         assert_eq!((own.per_s(), own.later_share()), (0.0, 0.0));
         for number in 0..4_000_u64 {
             let conversation = Some(Conversation {

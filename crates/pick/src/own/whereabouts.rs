@@ -125,7 +125,7 @@ impl Whereabouts {
     }
 
     /// Whether a turn to `endpoint` is worth remembering: it is not where this memory, or without it `place`, says.
-    pub(crate) fn is_news(
+    pub(crate) fn is_worth_keeping(
         &self,
         now: Millis,
         key: u64,

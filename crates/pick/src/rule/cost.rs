@@ -5,7 +5,7 @@ use crate::config::{
     ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_SHARE, NAMED_TOKENS, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS,
     RANK_PENALTY, TELL_S,
 };
-use crate::own::ledger::InFlight;
+use crate::own::ledger::Ledger;
 use crate::table::row::Row;
 use crate::{Adapter, EndpointLoad, PoolFacts, Request};
 
@@ -70,7 +70,7 @@ fn usable(value: Option<f32>) -> Option<f64> {
 ///
 /// 3.3 has the sum, and takes the own share of the queue out of the table's wait. That needs more trust in the queue's
 /// length than a table of two deciders and four endpoints deserves; the maximum needs none.
-pub(crate) fn start_s(row: &Row, demand: &Demand, inflight: &InFlight, index: u32) -> f64 {
+pub(crate) fn start_s(row: &Row, demand: &Demand, inflight: &Ledger, index: u32) -> f64 {
     let told_s = row.wait_s + inflight.unseen_s(index);
     let unseen = (
         f64::from(inflight.unseen_requests(index)),

@@ -3,7 +3,7 @@
 
 use crate::config::{BOUNDED_LOAD, STALE_RANKS};
 use crate::decision::{Choices, Decision, Reason};
-use crate::own::ledger::InFlight;
+use crate::own::ledger::Ledger;
 use crate::rule::candidates::prefix_key;
 use crate::{Booking, Request, Rng, Snapshot};
 
@@ -11,7 +11,7 @@ use crate::{Booking, Request, Rng, Snapshot};
 pub(crate) fn choose(
     request: &Request,
     snapshot: &Snapshot,
-    inflight: &InFlight,
+    inflight: &Ledger,
     rng: &mut Rng,
 ) -> Decision {
     let mut choices = Choices::default();
@@ -49,7 +49,7 @@ fn key(request: &Request) -> Option<u64> {
 
 /// Consistent hashing with bounded loads: the ranks of the key in order, those within bounds first. When all are
 /// beyond, the least loaded of them.
-fn bounded_hash(key: u64, snapshot: &Snapshot, inflight: &InFlight, choices: &mut Choices) -> u32 {
+fn bounded_hash(key: u64, snapshot: &Snapshot, inflight: &Ledger, choices: &mut Choices) -> u32 {
     let ranks = || (0..STALE_RANKS).filter_map(|rank| snapshot.rank(key, rank));
     ranks()
         .filter(|index| within_bounds(*index, snapshot, inflight))
@@ -63,7 +63,7 @@ fn bounded_hash(key: u64, snapshot: &Snapshot, inflight: &InFlight, choices: &mu
 
 /// Whether one more request keeps the endpoint within [`BOUNDED_LOAD`] of its share. Rounded up, as in the paper, so
 /// that an idle endpoint always has room for one.
-fn within_bounds(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> bool {
+fn within_bounds(index: u32, snapshot: &Snapshot, inflight: &Ledger) -> bool {
     let Some(row) = snapshot.row(index) else {
         return false;
     };
@@ -75,7 +75,7 @@ fn within_bounds(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> bool {
 /// Power of two choices on own requests per speed: Envoy's least-request, but always two different endpoints.
 fn two_choices(
     snapshot: &Snapshot,
-    inflight: &InFlight,
+    inflight: &Ledger,
     rng: &mut Rng,
     choices: &mut Choices,
 ) -> u32 {
@@ -98,7 +98,7 @@ fn two_choices(
     2
 }
 
-fn own_load(index: u32, snapshot: &Snapshot, inflight: &InFlight) -> f64 {
+fn own_load(index: u32, snapshot: &Snapshot, inflight: &Ledger) -> f64 {
     let speed = snapshot.row(index).map_or(1.0, |row| row.speed);
     (f64::from(inflight.in_flight(index)) + 1.0) / speed
 }

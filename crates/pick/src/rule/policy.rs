@@ -3,7 +3,7 @@
 use core::fmt::Debug;
 
 use crate::own::health::Slow;
-use crate::own::ledger::InFlight;
+use crate::own::ledger::Ledger;
 use crate::{Booking, Decision, EndpointId, Millis, Request, Rng, Snapshot};
 
 /// A rule of choice. [`Picker`](crate::Picker) keeps the books and fills the list up for retries, so that a rule is
@@ -29,16 +29,16 @@ pub trait Policy: Debug {
         let _ = (now, key, endpoint);
     }
 
-    /// The request was sent to `endpoint`; for rules with a memory of their own. `is_news`: it brings much prefill there.
+    /// The request was sent to `endpoint`; for rules with a memory of their own. `is_large`: it brings much prefill there.
     fn on_sent(
         &mut self,
         now: Millis,
         snapshot: &Snapshot,
         endpoint: EndpointId,
         booking: &Booking,
-        is_news: bool,
+        is_large: bool,
     ) {
-        let _ = (now, snapshot, endpoint, booking, is_news);
+        let _ = (now, snapshot, endpoint, booking, is_large);
     }
 
     /// Hands over the conversations whose turns went where their keys do not say, each once; for reports.
@@ -52,7 +52,7 @@ pub trait Policy: Debug {
 pub struct View<'a> {
     pub(crate) now: Millis,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) inflight: &'a InFlight,
+    pub(crate) inflight: &'a Ledger,
     /// Endpoints in slow start.
     pub(crate) slow: &'a [Slow],
 }

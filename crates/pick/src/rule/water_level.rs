@@ -1,9 +1,9 @@
 //! The rule that ships.
 
-use crate::config::{LEAST_POURED, NEWS_DELAY_S, STRAY_LOADS, WORTH_TELLING};
+use crate::config::{LARGE_DELAY_S, LEAST_POURED, STRAY_LOADS, WORTH_TELLING};
 use crate::own::health::Slow;
-use crate::own::shared_depth::Depths;
-use crate::own::traffic::OwnTraffic;
+use crate::own::shared_depth::SharedDepths;
+use crate::own::traffic::Traffic;
 use crate::own::whereabouts::Whereabouts;
 use crate::rule::candidates::{self, Candidate, Candidates, Origin};
 use crate::rule::cost::{self, Demand};
@@ -20,9 +20,9 @@ use crate::{Booking, Config, Conversation, Decision, EndpointId, Millis, Request
 #[derive(Debug)]
 pub struct WaterLevel {
     config: Config,
-    own: OwnTraffic,
+    own: Traffic,
     whereabouts: Whereabouts,
-    depths: Depths,
+    depths: SharedDepths,
 }
 
 impl WaterLevel {
@@ -31,9 +31,9 @@ impl WaterLevel {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            own: OwnTraffic::default(),
+            own: Traffic::default(),
             whereabouts: Whereabouts::of_conversations(),
-            depths: Depths::default(),
+            depths: SharedDepths::default(),
         }
     }
 
@@ -133,9 +133,9 @@ impl Policy for WaterLevel {
         snapshot: &Snapshot,
         endpoint: EndpointId,
         booking: &Booking,
-        is_news: bool,
+        is_large: bool,
     ) {
-        self.own.on_sent(is_news);
+        self.own.on_sent(is_large);
         let Some(conversation) = booking.request.conversation else {
             return;
         };
@@ -144,7 +144,7 @@ impl Policy for WaterLevel {
             || self.own.later_share() >= WORTH_TELLING;
         let key = conversation.key;
         let place = Self::known_place(now, snapshot, key);
-        if continues && self.whereabouts.is_news(now, key, endpoint, place) {
+        if continues && self.whereabouts.is_worth_keeping(now, key, endpoint, place) {
             self.whereabouts.on_moved(now, key, endpoint);
         }
     }
@@ -170,7 +170,7 @@ struct Unseen {
 
 /// The part of the pool's requests that this decider gets, 0 to 1. Without an arrival rate in the table everything that arrives is taken to be
 /// one's own.
-fn own_share(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
+fn own_share(snapshot: &Snapshot, own: &Traffic) -> f64 {
     match snapshot.pool().arrival_rate.map_or(0.0, f64::from) {
         pool_per_s if pool_per_s > 0.0 => (own.per_s() / pool_per_s).min(1.0),
         _ => 1.0,
@@ -178,7 +178,7 @@ fn own_share(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
 }
 
 /// Of prefill that is cached elsewhere, for the pool as it is.
-fn loss_price(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
+fn loss_price(snapshot: &Snapshot, own: &Traffic) -> f64 {
     let pool = snapshot.pool();
     let found = row::cost(pool.cached_share).unwrap_or(0.0).min(1.0);
     price::of_loss(&Busy {
@@ -191,16 +191,17 @@ fn loss_price(snapshot: &Snapshot, own: &OwnTraffic) -> f64 {
 }
 
 impl Unseen {
-    fn new(view: &View<'_>, own: &OwnTraffic) -> Self {
+    fn new(view: &View<'_>, own: &Traffic) -> Self {
         let pool_per_s = view.snapshot.pool().arrival_rate.map_or(0.0, f64::from);
         let own_share = own_share(view.snapshot, own);
         let age_s = view.snapshot.mean_age_s(view.now);
-        // Large placements are news, and news would have come: their absence says that there were none but the very last.
-        let news = match view.snapshot.pool().reported {
+        // Large placements are reported at once: if none was reported there was none, but for the last `LARGE_DELAY_S`.
+        let large = match view.snapshot.pool().reported {
             true => own.news_share(),
             false => 0.0,
         };
-        let arrived = pool_per_s.max(0.0) * (age_s * (1.0 - news) + age_s.min(NEWS_DELAY_S) * news);
+        let arrived =
+            pool_per_s.max(0.0) * (age_s * (1.0 - large) + age_s.min(LARGE_DELAY_S) * large);
         let level = view.snapshot.level();
         let surface_s = level.surface_s(arrived);
         // Own work lies on top of the table's waits: as far up as it reaches, others may be cheaper.

@@ -1,7 +1,7 @@
 //! The cheapest of a few candidates.
 
 use crate::decision::Choices;
-use crate::own::ledger::InFlight;
+use crate::own::ledger::Ledger;
 use crate::rule::candidates::{Candidate, Candidates, Origin};
 use crate::rule::cost;
 use crate::rule::cost::Demand;
@@ -106,7 +106,7 @@ pub(crate) fn wait_s(
     index: u32,
     demand: &Demand,
     snapshot: &Snapshot,
-    inflight: &InFlight,
+    inflight: &Ledger,
 ) -> Option<f64> {
     let row = snapshot.row(index)?;
     row.wait_known

@@ -5,24 +5,24 @@ use alloc::vec::Vec;
 use crate::EndpointLoad;
 use crate::rule::cost::work_s;
 use crate::table::row::Row;
-use crate::table::water_level_index::Level;
+use crate::table::water_level_index::WaterLevelIndex;
 
 /// A set of endpoints, with what a decision needs to draw from it.
 #[derive(Debug, Clone)]
-pub(crate) struct Usable {
+pub(crate) struct Choosable {
     /// Indices in the snapshot, ascending.
     pub(crate) choosable: Vec<u32>,
     /// Sum of the speeds of `choosable` up to and including each position.
     pub(crate) cumulative_speed: Vec<f64>,
     /// The waits of `choosable`, for a given mean request.
-    pub(crate) level: Level,
+    pub(crate) level: WaterLevelIndex,
     /// Prompt tokens per second of all of `choosable`.
     pub(crate) prefill_tokens_per_s: f64,
     /// Mean age of the rows of `choosable` when the table arrived, in milliseconds.
     pub(crate) mean_age_ms: f64,
 }
 
-impl Usable {
+impl Choosable {
     /// `mean_uncached_tokens`: of a mean request. O(n log n).
     #[inline(never)]
     pub(crate) fn new(
@@ -46,7 +46,7 @@ impl Usable {
             .iter()
             .filter_map(|index| Some(f64::from(endpoints.get(at(index)?)?.age_ms)));
         let mean_age_ms = ages.sum::<f64>() / (choosable.len() as f64).max(1.0);
-        let level = Level::new(rows, &choosable, |row| work_s(row, mean_uncached_tokens));
+        let level = WaterLevelIndex::new(rows, &choosable, |row| work_s(row, mean_uncached_tokens));
         Self {
             cumulative_speed,
             prefill_tokens_per_s,

@@ -37,7 +37,7 @@ const WEIGHT_MAX: f64 = 64.0;
 
 /// Slots and their owners.
 #[derive(Debug)]
-pub(crate) struct Placement {
+pub(crate) struct KeyRanks {
     /// Per slot the position of its owner in the list of members, or [`FREE`]. Empty when there are no members.
     slots: Vec<u16>,
     /// What the slots were handed out by, in the order of the list of members.
@@ -61,7 +61,7 @@ struct Share {
     weight: u64,
 }
 
-impl Placement {
+impl KeyRanks {
     /// Hands out the slots: about 38,000 tries, whatever the number of members. Takes those of `previous` instead when
     /// nothing changed that would move one, which is the rule from one table to the next.
     pub(crate) fn new(members: &[Member], previous: Option<&Rc<Self>>) -> Rc<Self> {
@@ -204,7 +204,7 @@ mod tests {
 
     /// Who owns each of `keys` keys, by identity.
     fn owners(members: &[Member], keys: u64) -> Vec<u64> {
-        let placement = Placement::new(members, None);
+        let placement = KeyRanks::new(members, None);
         let owner = |key| members[placement.rank(mix(key ^ 0xabcd), 0).unwrap()].id.0;
         (0..keys).map(owner).collect()
     }
@@ -261,7 +261,7 @@ mod tests {
     fn equal_endpoints_own_the_same_number_of_slots_but_for_one() {
         for count in [8, 10, 255, 257, 1_025, 5_000] {
             let mut owned = vec![0_u64; count as usize];
-            let placement = Placement::new(&members(count), None);
+            let placement = KeyRanks::new(&members(count), None);
             for owner in placement.slots.iter().filter(|owner| **owner != FREE) {
                 owned[usize::from(*owner)] += 1;
             }
@@ -317,11 +317,11 @@ mod tests {
     #[test]
     fn slots_are_handed_out_anew_exactly_when_members_change() {
         let pool = members(50);
-        let first = Placement::new(&pool, None);
+        let first = KeyRanks::new(&pool, None);
         let mut drifted = pool.clone();
         drifted.iter_mut().for_each(|member| member.speed *= 3.1);
         drifted[7].speed *= 1.05;
-        assert!(Rc::ptr_eq(&first, &Placement::new(&drifted, Some(&first))));
+        assert!(Rc::ptr_eq(&first, &KeyRanks::new(&drifted, Some(&first))));
         let mut swapped = pool.clone();
         swapped.swap(3, 4);
         let mut faster = pool.clone();
@@ -334,8 +334,8 @@ mod tests {
             &Vec::new(),
         ] {
             let (reused, anew) = (
-                Placement::new(other, Some(&first)),
-                Placement::new(other, None),
+                KeyRanks::new(other, Some(&first)),
+                KeyRanks::new(other, None),
             );
             assert_eq!(reused.slots, anew.slots);
             assert_ne!(reused.slots, first.slots);
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn ranks_of_one_key_are_spread_like_independent_draws() {
         let pool = members(10);
-        let placement = Placement::new(&pool, None);
+        let placement = KeyRanks::new(&pool, None);
         let same = (0..20_000)
             .filter(|key| placement.rank(*key, 0) == placement.rank(*key, 1))
             .count();
@@ -355,14 +355,14 @@ mod tests {
 
     #[test]
     fn nobody_owns_anything_in_an_empty_pool_and_one_endpoint_owns_all() {
-        assert_eq!(Placement::new(&[], None).rank(1, 0), None);
-        let placement = Placement::new(&members(1), None);
+        assert_eq!(KeyRanks::new(&[], None).rank(1, 0), None);
+        let placement = KeyRanks::new(&members(1), None);
         assert!((0..1_000).all(|key| placement.rank(key, 3) == Some(0)));
     }
 
     #[test]
     fn more_members_than_slots_do_no_harm() {
-        let placement = Placement::new(&members(70_000), None);
+        let placement = KeyRanks::new(&members(70_000), None);
         assert!((0..1_000).all(|key| placement.rank(key, 0).is_some()));
     }
 }

@@ -4,11 +4,11 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use crate::config::{FORMER_MS, UNCACHED_TOKENS};
-use crate::table::choosable::Usable;
+use crate::table::choosable::Choosable;
 use crate::table::holders::Holders;
-use crate::table::key_ranks::{Member, Placement};
+use crate::table::key_ranks::{KeyRanks, Member};
 use crate::table::row::{Row, cost, rows};
-use crate::table::water_level_index::Level;
+use crate::table::water_level_index::WaterLevelIndex;
 use crate::{EndpointId, EndpointLoad, Millis, PoolFacts, Rng, State};
 
 /// Ranks that are tried for one: with half of the endpoints left out, one of 256 finds none.
@@ -29,14 +29,14 @@ pub struct Snapshot {
     /// Of these, the ones that are not to be chosen although the table would allow it, ascending.
     left_out: Vec<u32>,
     /// The others.
-    usable: Usable,
+    usable: Choosable,
     only_suspects: bool,
     /// Uncached tokens of a mean request.
     mean_uncached_tokens: f64,
     holders: Rc<Holders>,
     /// Shares of the pool's requests by shared beginning, ascending by key; absent: the publisher does not know.
     heat: Option<Rc<Vec<(u64, f32)>>>,
-    placement: Rc<Placement>,
+    placement: Rc<KeyRanks>,
     former: Option<Former>,
     by_id: Rc<[(EndpointId, u32)]>,
 }
@@ -44,14 +44,14 @@ pub struct Snapshot {
 /// Where keys were before members came, went or changed their speed.
 #[derive(Debug, Clone)]
 struct Former {
-    placement: Rc<Placement>,
+    placement: Rc<KeyRanks>,
     /// When that no longer tells where conversations are.
     until: Millis,
 }
 
 impl Former {
     /// While one change follows another, what was before the first stays: who went elsewhere since was told of.
-    fn after(previous: &Snapshot, placement: &Rc<Placement>, now: Millis) -> Option<Self> {
+    fn after(previous: &Snapshot, placement: &Rc<KeyRanks>, now: Millis) -> Option<Self> {
         let known = previous.former.clone().filter(|former| now < former.until);
         if Rc::ptr_eq(&previous.placement, placement) {
             return known;
@@ -103,10 +103,10 @@ impl Snapshot {
         }
         let youngest = endpoints.iter().map(|endpoint| endpoint.age_ms).min();
         let mean_uncached_tokens = cost(pool.uncached_tokens).unwrap_or(UNCACHED_TOKENS);
-        let placement = Placement::new(&weighted, previous.map(|previous| &previous.placement));
+        let placement = KeyRanks::new(&weighted, previous.map(|previous| &previous.placement));
         Self {
             former: previous.and_then(|previous| Former::after(previous, &placement, arrived_at)),
-            usable: Usable::new(members.clone(), &endpoints, &rows, mean_uncached_tokens),
+            usable: Choosable::new(members.clone(), &endpoints, &rows, mean_uncached_tokens),
             mean_uncached_tokens,
             holders: Rc::new(Holders::new(&endpoints, &members)),
             heat: None,
@@ -131,7 +131,7 @@ impl Snapshot {
         let stays = |index: &u32| left_out.binary_search(index).is_err();
         let choosable = self.members.iter().copied().filter(stays).collect();
         Self {
-            usable: Usable::new(
+            usable: Choosable::new(
                 choosable,
                 &self.endpoints,
                 &self.rows,
@@ -187,7 +187,7 @@ impl Snapshot {
         (now.since(self.arrived_at) as f64 + self.usable.mean_age_ms) / 1e3
     }
 
-    pub(crate) fn level(&self) -> &Level {
+    pub(crate) fn level(&self) -> &WaterLevelIndex {
         &self.usable.level
     }
 

@@ -10,7 +10,7 @@ use crate::table::row::Row;
 
 /// The waits of the endpoints that may be chosen, ascending, with the sums that make a level and a draw O(log n).
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Level {
+pub(crate) struct WaterLevelIndex {
     /// Positions in the list of endpoints.
     order: Vec<u32>,
     /// Sum of `1 / s` up to and including each position: requests that raise all of them by one second.
@@ -24,7 +24,7 @@ pub(crate) struct Level {
 /// Work of no request is less than this, so that rates are finite.
 const MIN_WORK_S: f64 = 1e-6;
 
-impl Level {
+impl WaterLevelIndex {
     /// The `choosable` of `rows`, by position; `work_s`: what an average request adds to each. O(n log n).
     pub(crate) fn new(rows: &[Row], choosable: &[u32], work_s: impl Fn(&Row) -> f64) -> Self {
         let row = |index: u32| rows.get(usize::try_from(index).ok()?);
@@ -139,9 +139,9 @@ mod tests {
         waits_and_work.iter().map(row).collect()
     }
 
-    fn level(waits_and_work: &[(f64, f64)]) -> Level {
+    fn level(waits_and_work: &[(f64, f64)]) -> WaterLevelIndex {
         let all: Vec<u32> = (0..).take(waits_and_work.len()).collect();
-        Level::new(&rows(waits_and_work), &all, |row| row.decode_s)
+        WaterLevelIndex::new(&rows(waits_and_work), &all, |row| row.decode_s)
     }
 
     /// Raises the lowest by small steps until the requests are used up.

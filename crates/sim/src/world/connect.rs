@@ -142,7 +142,7 @@ impl World<'_> {
         let ticket = decider.on_sent(now, (to.id, server), &to.address, booking);
         let reports = &self.scenario.reports;
         let gap_s = reports.news_gap_s.filter(|_| reports.enabled);
-        if let Some(gap_s) = gap_s.filter(|_| ticket.is_news())
+        if let Some(gap_s) = gap_s.filter(|_| ticket.is_large())
             && let Some(at) = decider.plan_news(now, nanos(gap_s))
         {
             self.agenda.plan(at, Event::News(proxy));

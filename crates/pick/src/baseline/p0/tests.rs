@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::Reason;
-use crate::own::ledger::InFlight;
+use crate::own::ledger::Ledger;
 use crate::rng::mix;
 use crate::{
     Adapter, Conversation, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Prefix, State,
@@ -245,7 +245,7 @@ fn without_keys_it_is_the_quieter_of_two_different_draws() {
 fn with_an_old_table_it_is_the_fallback() {
     let mut script = Rng::new(3);
     let snapshot = Snapshot::new(pool(&mut script, 12), FACTS, NOW);
-    let inflight = InFlight::default();
+    let inflight = Ledger::default();
     for (age_ms, stale) in [(2_000, false), (2_001, true)] {
         for seed in 0..200 {
             let request = request(&mut script);

@@ -22,18 +22,18 @@ fn prompt(key: u64, shared: usize, own: usize, salt: u32) -> Request {
     }
 }
 
-fn shared_with(depths: &Depths, request: &Request, cached_share: f32) -> u32 {
+fn shared_with(depths: &SharedDepths, request: &Request, cached_share: f32) -> u32 {
     let judged = depths.judge(request, Some(cached_share));
     judged.prefix.unwrap().tokens
 }
 
-fn shared(depths: &Depths, request: &Request) -> u32 {
+fn shared(depths: &SharedDepths, request: &Request) -> u32 {
     shared_with(depths, request, 0.0)
 }
 
 #[test]
 fn what_two_prompts_share_is_expected_of_the_third() {
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     let asked = |salt| prompt(7, 5, 2, salt);
     depths.on_request(&asked(1), 1.0);
     assert_eq!(shared(&depths, &asked(2)), 0, "nobody has shared more yet");
@@ -49,7 +49,7 @@ fn what_two_prompts_share_is_expected_of_the_third() {
 
 #[test]
 fn of_a_beginning_that_is_new_here_the_others_may_have_cached_what_they_have_of_all() {
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     assert_eq!(shared_with(&depths, &prompt(8, 5, 2, 1), 0.6), 3_600);
     // Nothing comes twice, so it is not of those that are shared.
     for number in 1..3_000 {
@@ -60,13 +60,13 @@ fn of_a_beginning_that_is_new_here_the_others_may_have_cached_what_they_have_of_
     for wrong in [f32::NAN, f32::NEG_INFINITY] {
         assert_eq!(shared_with(&depths, &prompt(8, 5, 2, 1), wrong), 0);
     }
-    let whole = shared_with(&Depths::default(), &prompt(8, 5, 2, 1), f32::INFINITY);
+    let whole = shared_with(&SharedDepths::default(), &prompt(8, 5, 2, 1), f32::INFINITY);
     assert_eq!(whole, 6_000);
 }
 
 #[test]
 fn several_ways_to_go_on_are_a_mean_and_a_short_prompt_hides_nothing() {
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     for salt in 1..40 {
         depths.on_request(&prompt(7, 5, 2, salt), 1.0);
         // It ends within what is shared.
@@ -81,7 +81,7 @@ fn several_ways_to_go_on_are_a_mean_and_a_short_prompt_hides_nothing() {
 
 #[test]
 fn a_later_turn_and_a_prompt_whose_shared_part_is_known_say_nothing() {
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     let later = Request {
         conversation: Some(Conversation {
             is_named: false,
@@ -116,21 +116,21 @@ fn marked(key: u64, request: Request) -> Request {
     Request { prefix, ..request }
 }
 
-fn by(depths: &Depths, request: &Request) -> (u64, u32) {
+fn by(depths: &SharedDepths, request: &Request) -> (u64, u32) {
     let judged = depths.judge(request, None).prefix.unwrap();
     (judged.key, judged.tokens)
 }
 
 #[test]
 fn a_marked_part_that_ends_with_something_of_its_own_goes_by_what_it_shares() {
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     for number in 1..9 {
         let request = marked(100 + u64::from(number), prompt(7, 6, 1, number));
         depths.on_request(&request, 1.0);
         assert_eq!(by(&depths, &request), (7, 3_500));
     }
     // Its second half is its own.
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     for number in 1..99 {
         let request = marked(100 + u64::from(number), prompt(7, 2, 5, number));
         depths.on_request(&request, 1.0);
@@ -140,7 +140,7 @@ fn a_marked_part_that_ends_with_something_of_its_own_goes_by_what_it_shares() {
 
 #[test]
 fn marked_parts_that_begin_alike_and_come_again_go_by_themselves() {
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     for number in 0..60 {
         let which = number % 3;
         let request = marked(100 + u64::from(which), prompt(7, 1, 5, 50 + which));
@@ -156,7 +156,7 @@ fn marked_parts_that_begin_alike_and_come_again_go_by_themselves() {
 
 #[test]
 fn a_beginning_that_is_shared_is_not_forgotten_for_one_that_comes_once() {
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     for number in 1..200 {
         depths.on_request(&prompt(7, 4, 1, number), 1.0);
         depths.on_request(&prompt(7 + ((u64::from(number)) << 32), 0, 7, number), 1.0);
@@ -171,7 +171,7 @@ fn a_beginning_that_is_shared_is_not_forgotten_for_one_that_comes_once() {
 
 #[test]
 fn turns_that_follow_each_other_do_not_hide_what_tells_conversations_apart() {
-    let mut depths = Depths::default();
+    let mut depths = SharedDepths::default();
     let turn = |conversation: u32, turn: u32| Request {
         prompt_tokens: Some(2_000 + 500 * turn),
         ..prompt(7, 2, 1 + turn as usize, 10 + conversation)

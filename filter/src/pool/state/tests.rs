@@ -24,26 +24,26 @@ fn head() -> Head {
     }
 }
 
-fn worker(addresses: &[&str]) -> (Config, Worker) {
+fn with_table(addresses: &[&str]) -> (Config, PoolState) {
     let mut config = Config::example();
     config.explain_header = Some("x-why".into());
-    let mut worker = Worker::new(&config, "chat", 1);
-    worker.adopt(table(1, 1, addresses), NOW, None);
-    (config, worker)
+    let mut state = PoolState::new(&config, "chat", 1);
+    state.adopt(table(1, 1, addresses), NOW, None);
+    (config, state)
 }
 
-fn hosts_first(placement: &Placement) -> Option<&str> {
+fn hosts_first(placement: &Choice) -> Option<&str> {
     placement.hosts.split(',').next()
 }
 
 #[test]
 fn without_a_table_there_is_no_opinion() {
     let config = Config::example();
-    let mut worker = Worker::new(&config, "chat", 1);
-    let placed = worker.place(NOW, &config, Mode::Enforce, &head(), None);
+    let mut state = PoolState::new(&config, "chat", 1);
+    let placed = state.place(NOW, &config, Mode::Enforce, &head(), None);
     assert!(placed.placement.is_none());
     assert_eq!(placed.explanation.unwrap().reason, "no_table");
-    assert_eq!(worker.tally.decided, 1);
+    assert_eq!(state.tally.decided, 1);
 }
 
 #[test]
@@ -54,10 +54,10 @@ fn the_header_lists_as_many_hosts_of_the_table_as_configured_and_no_host_twice()
         "10.0.0.3:80",
         "[2001:db8::1]:80",
     ];
-    let (mut config, mut worker) = worker(&addresses);
+    let (mut config, mut state) = with_table(&addresses);
     for max_hosts in 1..=3 {
         config.max_hosts = max_hosts;
-        let placed = worker.place(NOW, &config, Mode::Enforce, &head(), None);
+        let placed = state.place(NOW, &config, Mode::Enforce, &head(), None);
         let placement = placed.placement.unwrap();
         let hosts: BTreeSet<&str> = placement.hosts.split(',').collect();
         assert_eq!(hosts.len(), max_hosts, "{}", placement.hosts);
@@ -69,8 +69,8 @@ fn the_header_lists_as_many_hosts_of_the_table_as_configured_and_no_host_twice()
 
 #[test]
 fn an_adapter_is_one_that_the_table_names() {
-    let (_, worker) = worker(&["10.0.0.1:80"]);
-    let loaded = worker.loaded().unwrap();
+    let (_, state) = with_table(&["10.0.0.1:80"]);
+    let loaded = state.loaded().unwrap();
     let adapter = |model: &str| {
         let head = Head {
             model: Some(model.into()),
@@ -84,28 +84,28 @@ fn an_adapter_is_one_that_the_table_names() {
 
 #[test]
 fn a_body_that_was_read_under_one_table_is_placed_under_the_key_of_the_next() {
-    let (config, mut worker) = worker(&["10.0.0.1:80", "10.0.0.2:80"]);
+    let (config, mut state) = with_table(&["10.0.0.1:80", "10.0.0.2:80"]);
     let mut body = Body::new(head().route.shape);
     let json = format!(r#"{{"prompt": "{}"}}"#, "word ".repeat(1_000));
     body.feed(json.as_bytes());
     let facts = body.facts(facts::Ending::Whole, facts::Length::AtLeast(0));
-    let prefix = |worker: &mut Worker| {
-        let placed = worker.place(NOW, &config, Mode::Enforce, &head(), Some(&facts));
+    let prefix = |state: &mut PoolState| {
+        let placed = state.place(NOW, &config, Mode::Enforce, &head(), Some(&facts));
         placed.placement.unwrap().booking.shared_keys().next()
     };
-    let before = prefix(&mut worker);
+    let before = prefix(&mut state);
     assert!(before.is_some());
-    assert_eq!(prefix(&mut worker), before);
+    assert_eq!(prefix(&mut state), before);
     let mut next = table(1, 2, &["10.0.0.1:80", "10.0.0.2:80"]);
     next.placement_key = [9; 16];
-    worker.adopt(next, NOW, None);
-    assert_ne!(prefix(&mut worker), before);
+    state.adopt(next, NOW, None);
+    assert_ne!(prefix(&mut state), before);
 }
 
 #[test]
 fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
-    let (config, mut worker) = worker(&["10.0.0.1:80", "10.0.0.2:80"]);
-    let placed = worker.place(NOW, &config, Mode::Enforce, &head(), None);
+    let (config, mut state) = with_table(&["10.0.0.1:80", "10.0.0.2:80"]);
+    let placed = state.place(NOW, &config, Mode::Enforce, &head(), None);
     let placement = placed.placement.unwrap();
     let first = placement.address.to_string();
     let other = if first == "10.0.0.1:80" {
@@ -113,41 +113,41 @@ fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
     } else {
         "10.0.0.1:80"
     };
-    let on = |worker: &Worker, address: &str| {
-        worker
+    let on = |state: &PoolState, address: &str| {
+        state
             .tally
             .report()
             .into_iter()
             .find(|line| line.address == address)
             .map_or((0, 0), |line| (line.in_flight, line.failed))
     };
-    let (sent, _) = worker.on_sent(NOW, &placement);
+    let (sent, _) = state.on_sent(NOW, &placement);
     assert_eq!(sent.address(), Some(first.as_str()));
-    assert_eq!(on(&worker, &first), (1, 0));
+    assert_eq!(on(&state, &first), (1, 0));
 
-    let mut sent = worker
-        .on_moved(NOW, sent, other, &placement.booking)
+    let mut sent = state
+        .on_rerouted(NOW, sent, other, &placement.booking)
         .unwrap();
-    assert_eq!((on(&worker, &first), on(&worker, other)), ((0, 1), (1, 0)));
-    worker.on_first_byte(NOW, &mut sent);
+    assert_eq!((on(&state, &first), on(&state, other)), ((0, 1), (1, 0)));
+    state.on_first_byte(NOW, &mut sent);
     // A table without either of them comes while the request is under way.
-    worker.adopt(table(1, 2, &["10.0.0.9:80"]), NOW, None);
-    assert_eq!(on(&worker, other), (1, 0));
-    worker.on_done(NOW, sent, false);
-    worker.adopt(table(1, 3, &["10.0.0.9:80"]), NOW, None);
-    assert!(worker.tally.report().is_empty());
+    state.adopt(table(1, 2, &["10.0.0.9:80"]), NOW, None);
+    assert_eq!(on(&state, other), (1, 0));
+    state.on_done(NOW, sent, false);
+    state.adopt(table(1, 3, &["10.0.0.9:80"]), NOW, None);
+    assert!(state.tally.report().is_empty());
 }
 
 #[test]
 fn a_request_that_went_to_a_stranger_is_not_booked() {
-    let (config, mut worker) = worker(&["10.0.0.1:80"]);
-    let placed = worker.place(NOW, &config, Mode::Enforce, &head(), None);
+    let (config, mut state) = with_table(&["10.0.0.1:80"]);
+    let placed = state.place(NOW, &config, Mode::Enforce, &head(), None);
     let placement = placed.placement.unwrap();
-    let (sent, _) = worker.on_sent(NOW, &placement);
+    let (sent, _) = state.on_sent(NOW, &placement);
     assert!(
-        worker
-            .on_moved(NOW, sent, "10.9.9.9:1", &placement.booking)
+        state
+            .on_rerouted(NOW, sent, "10.9.9.9:1", &placement.booking)
             .is_none()
     );
-    assert!(worker.tally.report().iter().all(|line| line.in_flight == 0));
+    assert!(state.tally.report().iter().all(|line| line.in_flight == 0));
 }

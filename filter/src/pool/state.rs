@@ -1,4 +1,4 @@
-//! One pool of a plugin in one VM: its decider, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
+//! One pool of a plugin in one VM: its picker, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
 
 use std::rc::Rc;
 
@@ -8,28 +8,28 @@ use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reaso
 use crate::config::{Config, Mode};
 use crate::facts::{self, BodyFacts, Digest, Head};
 use crate::metrics::{Counter, Metrics};
-use crate::pool::choice::{Observed, Placed, Placement};
+use crate::pool::choice::{Choice, Observed, Placed};
 use crate::pool::explain::Explanation;
 use crate::pool::outcome;
 use crate::pool::table::Loaded;
-use crate::report::recent::Marks;
+use crate::report::recent::Recent;
 use crate::report::reporter::Reporter;
 use crate::report::tally::{Entry, Tally};
 use crate::sync::long_poll::Sync;
-use crate::sync::report_call::News;
+use crate::sync::report_call::ReportCall;
 use crate::sync::unheard::Unheard;
 
 /// The mutable state of one pool of a plugin in one VM.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub(crate) struct PoolState {
     pool: Rc<str>,
     pub(crate) metrics: Metrics,
     pub(crate) tally: Tally,
     pub(crate) reporter: Reporter,
     pub(crate) sync: Sync,
-    pub(crate) news: News,
+    pub(crate) report_call: ReportCall,
     /// Which reports of the workers the proxy's last reports were made of; only the holder of the lease knows.
-    pub(crate) merged: Marks<Vec<(u64, u64)>>,
+    pub(crate) merged: Recent<Vec<(u64, u64)>>,
     /// What endpoints keep, as far as the aggregator has not answered for it; only the holder of the lease has it.
     pub(crate) unheard: Unheard,
     pub(crate) rng: Rng,
@@ -70,7 +70,7 @@ impl Sent {
     }
 }
 
-impl Worker {
+impl PoolState {
     pub(crate) fn new(config: &Config, pool: &str, seed: u64) -> Self {
         let decision = trimtab_pick::Config {
             table_max_age_ms: config.table_max_age_ms,
@@ -82,8 +82,8 @@ impl Worker {
             tally: Tally::default(),
             reporter: Reporter::default(),
             sync: Sync::new(),
-            news: News::default(),
-            merged: Marks::default(),
+            report_call: ReportCall::default(),
+            merged: Recent::default(),
             unheard: Unheard::default(),
             rng: Rng::new(seed),
             awake: Vec::new(),
@@ -190,7 +190,7 @@ impl Worker {
         let draw = request.conversation.map(|conversation| conversation.key);
         let observed =
             mode != Mode::Enforce && !mode.enforces(draw.unwrap_or_else(|| self.rng.next_u64()));
-        let placement = Placement::new(
+        let placement = Choice::new(
             loaded,
             &decision,
             config.max_hosts,
@@ -208,7 +208,7 @@ impl Worker {
         &self,
         decision: &Decision,
         now: Millis,
-        placement: Option<&Placement>,
+        placement: Option<&Choice>,
         config: &Config,
         head: &Head,
         body: Option<&BodyFacts>,
@@ -270,11 +270,11 @@ impl Worker {
     }
 
     /// The request goes to the first of its hosts. Says besides whether the others should know of it at once.
-    pub(crate) fn on_sent(&mut self, now: Millis, placement: &Placement) -> (Sent, bool) {
+    pub(crate) fn on_sent(&mut self, now: Millis, placement: &Choice) -> (Sent, bool) {
         let (endpoint, address) = (placement.endpoint, &placement.address);
         let sent = self.book(now, endpoint, address, &placement.booking);
-        let is_news = sent.ticket.is_news();
-        (sent, is_news)
+        let is_large = sent.ticket.is_large();
+        (sent, is_large)
     }
 
     fn book(
@@ -294,7 +294,7 @@ impl Worker {
 
     /// The request went elsewhere: a retry, or a host that the proxy would not use. `None`: `address` is no endpoint of the table, so
     /// that there is nothing to keep books of.
-    pub(crate) fn on_moved(
+    pub(crate) fn on_rerouted(
         &mut self,
         now: Millis,
         sent: Sent,

@@ -1,0 +1,26 @@
+//! The role *tap* of the two-plugin form: says to pick where a request shall go.
+
+use crate::host;
+use crate::pair::messages::{self, Fault, Message, Seat};
+use crate::plugin::deciding::DecidingPlugin;
+
+/// Tells pick where the request at hand shall go. `hosts`: `ip:port[,ip:port]`, best first; empty: nowhere in particular. `false`: pick
+/// will not hear of it.
+pub(crate) fn tell_pick(plugin: &DecidingPlugin, hosts: &str) -> bool {
+    let seat = plugin.checked(host::property(messages::SEAT)).flatten();
+    match seat.as_deref().and_then(Seat::decode) {
+        Some(Seat::Waits { queue, context_id }) => {
+            let message = Message { context_id, hosts }.encode();
+            let sent = plugin.checked(host::enqueue(queue, &message));
+            if sent == Some(false) {
+                plugin.fault(Fault::NoQueue);
+            }
+            sent == Some(true)
+        }
+        Some(Seat::Refused) => false,
+        None => {
+            plugin.fault(Fault::NoPick);
+            false
+        }
+    }
+}
