@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: what a reviewer should not have to look for.
 
 mod architecture;
+mod circles;
 mod documents;
 mod files;
 mod licences;
@@ -14,13 +15,18 @@ type Check = fn() -> Result<()>;
 
 /// Runs every check, also after one has failed: one run tells everything.
 pub(crate) fn lint() -> Result<()> {
-    let checks: [(&str, &str, Check); 9] = [
+    let checks: [(&str, &str, Check); 10] = [
         ("fmt", "formatting", fmt),
         ("files", "file sizes", files::check),
         (
             "architecture",
             "who knows whom, and no clock in the pure crates",
             architecture::check,
+        ),
+        (
+            "circles",
+            "no files that know each other in a circle",
+            circles::check,
         ),
         (
             "licences",
