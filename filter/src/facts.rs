@@ -84,11 +84,16 @@ pub(crate) fn request(
     }
 }
 
-/// Whether the answer is to be streamed. The path says it where it says it.
+/// Whether the answer is to be streamed, as the path says, else the body, else the API's default; absent: the body was not read so far.
 pub(crate) fn streams(head: &Head, body: Option<&BodyFacts>) -> Option<bool> {
+    let by_default = || {
+        let is_whole = body.is_some_and(|body| body.ending == Ending::Whole);
+        (is_whole && head.route.streams_by_default).then_some(true)
+    };
     head.route
         .streams
         .or_else(|| body.and_then(|body| body.stream))
+        .or_else(by_default)
 }
 
 pub(crate) fn model<'a>(head: &'a Head, body: Option<&'a BodyFacts>) -> Option<&'a [u8]> {

@@ -22,6 +22,8 @@ pub(crate) struct Route {
     pub(crate) deployment: Option<Vec<u8>>,
     /// Whether the answer is streamed, where the path says so; absent: the body does.
     pub(crate) streams: Option<bool>,
+    /// Ollama's own API, which streams unless the body says otherwise.
+    pub(crate) streams_by_default: bool,
 }
 
 impl Route {
@@ -48,6 +50,7 @@ impl Route {
             _ => {
                 return Self {
                     deployment: deployment(path),
+                    streams_by_default: path.ends_with(b"/api/chat"),
                     ..Self::default()
                 };
             }
@@ -62,6 +65,7 @@ impl Route {
             shape,
             model: model.and_then(|name| kept(name, before == Some(b"models"))),
             streams,
+            streams_by_default: path.ends_with(b"/api/generate") && before != Some(b"models"),
             deployment: None,
         }
     }
@@ -126,9 +130,28 @@ mod tests {
                 shape,
                 model: model.map(Into::into),
                 streams,
-                deployment: None,
+                ..Route::default()
             };
             assert_eq!(Route::of(path.as_bytes()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_ollama_streams_by_default() {
+        for (path, by_default) in [
+            ("/api/chat", true),
+            ("/ollama/api/generate", true),
+            ("/generate", false),
+            ("/v1/chat", false),
+            ("/v2/models/api/generate", false),
+            ("/v1/chat/completions", false),
+        ] {
+            let route = Route::of(path.as_bytes());
+            assert_eq!(
+                (route.streams, route.streams_by_default),
+                (None, by_default),
+                "{path}"
+            );
         }
     }
 

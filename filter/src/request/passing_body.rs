@@ -11,6 +11,8 @@ pub(crate) struct Passing {
     rest: Option<Rest>,
     /// Absent: whether the answer is streamed is known, or will not be.
     tail: Option<Tail>,
+    /// Where the body does not say it.
+    streams_by_default: bool,
     /// Bytes that came.
     bytes: u64,
     /// By `Content-Length`.
@@ -25,6 +27,7 @@ impl Passing {
         Self {
             rest: facts.rest,
             tail: is_cut.then(|| Tail::new(head.route.shape)),
+            streams_by_default: head.route.streams_by_default,
             bytes,
             length: head.content_length,
         }
@@ -62,7 +65,8 @@ impl Passing {
 
     /// Of a body that has ended, whether the answer is to be streamed; absent: known before, or not said.
     pub(crate) fn stream(&self) -> Option<bool> {
-        self.tail.as_ref()?.stream()
+        let said = self.tail.as_ref()?.stream();
+        said.or_else(|| self.streams_by_default.then_some(true))
     }
 
     /// Of a body that has ended, the tokens of its prompt; absent: known before, or not to be known.
