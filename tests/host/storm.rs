@@ -1,5 +1,6 @@
-//! Callbacks in any order with any answers of the host: a bounded run of what `fuzz/fuzz_targets/callbacks.rs` does without end.
-//! `TRIMTAB_STORM=N` begins with seed N.
+//! Callbacks in any order with any answers of the host. `TRIMTAB_STORM=N` begins with seed N.
+//!
+//! No fuzzer leads these: what it could see is the host around the module, not the module.
 
 mod bytes;
 mod chain;

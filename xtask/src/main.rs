@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod lint;
 mod project;
 mod run;
@@ -33,7 +34,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Every tier: lint, wasm, unit and property, wasm in Node, simulated scenarios, wasm host, real Envoy, clients
+    /// Every tier: lint, wasm, unit and property, wasm in Node, simulated scenarios, fuzzing, wasm host, real Envoy, clients
     Test(test::Args),
     /// Build, prune and check the filter: target/trimtab/filter.wasm
     Wasm,
@@ -47,6 +48,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Fuzz what reads bytes from outside, and the decision: libFuzzer on the targets of fuzz/
+    Fuzz(fuzz::Args),
     /// Obtain tools that the other commands need, and list where they are; each command also obtains what it needs by itself
     Tools {
         /// Which; all of them when none is named
@@ -73,6 +76,7 @@ fn run(command: Command) -> Result<()> {
         Command::Wasm => wasm::build().map(drop),
         Command::Lint => lint::lint(),
         Command::Bench { args } => bench::bench(&args),
+        Command::Fuzz(args) => fuzz::fuzz(&args),
         Command::Tools { tools } => tools::obtain(&tools),
     }
 }

@@ -100,6 +100,16 @@ pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     }
 }
 
+/// `10m` or `90s`, in seconds.
+pub(crate) fn seconds(text: &str) -> Result<u64> {
+    let seconds = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "s")) => number.parse().ok(),
+        Some((number, "m")) => number.parse().ok().and_then(|n: u64| n.checked_mul(60)),
+        _ => None,
+    };
+    seconds.with_context(|| format!("{text}: write 10m or 90s"))
+}
+
 /// Creates `dir` by filling a sibling folder first and renaming it, so that an interrupted installation leaves nothing
 /// that looks complete. Does nothing when `dir` exists. Two processes may do this at once: the first to finish wins.
 pub(crate) fn install_dir(dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
@@ -159,6 +169,15 @@ mod tests {
         assert!(dir.join("whole").is_file());
         install_dir(&dir, |_| bail!("is not asked again")).unwrap();
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn minutes_and_seconds_are_read_and_other_words_refused() {
+        assert_eq!(seconds("10m").ok(), Some(600));
+        assert_eq!(seconds("90s").ok(), Some(90));
+        for wrong in ["", "10", "m", "1h", "-1s", "5µ", "99999999999999999999m"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub(crate) fn soak(args: &[String]) -> Result<()> {
     let mut rest = args.iter();
     while let Some(word) = rest.next() {
         match word.as_str() {
-            "--for" => seconds = duration(rest.next().context("--for: how long? 10m, 90s")?)?,
+            "--for" => seconds = run::seconds(rest.next().context("--for: how long? 10m, 90s")?)?,
             name if !name.starts_with('-') => only = name,
             other => bail!("{other}: not known; write --for 10m"),
         }
@@ -35,29 +35,4 @@ pub(crate) fn soak(args: &[String]) -> Result<()> {
             )
         },
     )
-}
-
-/// `10m` or `90s`, in seconds.
-fn duration(text: &str) -> Result<u64> {
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let number: u64 = number
-        .parse()
-        .with_context(|| format!("{text}: write 10m or 90s"))?;
-    match unit {
-        "s" => Ok(number),
-        "m" => Ok(number * 60),
-        _ => bail!("{text}: write 10m or 90s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn minutes_and_seconds_are_read_and_other_words_refused() {
-        assert_eq!(super::duration("10m").ok(), Some(600));
-        assert_eq!(super::duration("90s").ok(), Some(90));
-        for wrong in ["", "10", "m", "1h", "-1s"] {
-            assert!(super::duration(wrong).is_err(), "{wrong}");
-        }
-    }
 }

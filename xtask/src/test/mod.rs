@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every tier, a table of what ran, and a failure when anything failed, was ignored or did not run.
 
 mod binaries;
+mod fuzz;
 mod node;
 mod outcome;
 mod sim;
@@ -41,6 +42,8 @@ pub(crate) enum Tier {
     Node,
     /// Scenarios in virtual time, in short, against their bands
     Sim,
+    /// libFuzzer on every target of fuzz/, a minute each
+    Fuzz,
     /// filter.wasm in the wasm host
     Host,
     /// filter.wasm in a real Envoy
@@ -88,6 +91,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         Tier::Unit,
         Tier::Node,
         Tier::Sim,
+        Tier::Fuzz,
         Tier::Host,
         Tier::Envoy,
         Tier::Clients,
@@ -122,6 +126,9 @@ fn run_tier(tier: Tier, prepared: &Prepared, filter: Option<&str>) -> Result<Out
     }
     if tier == Tier::Sim {
         return sim::scenarios(filter);
+    }
+    if tier == Tier::Fuzz {
+        return fuzz::targets(filter);
     }
     let mut total = Outcome::default();
     for binary in prepared

@@ -1,6 +1,7 @@
 //! Tools from outside: found on this machine or fetched into the user's cache folder.
 
 pub(crate) mod bindgen;
+pub(crate) mod cxx;
 pub(crate) mod envoy;
 pub(crate) mod inference_perf;
 pub(crate) mod node;
