@@ -1,4 +1,4 @@
-//! The formulas of a row, in seconds. Source: algorithm notes, 3.2. All arguments are finite and not negative.
+//! The formulas of a row, in seconds. Source: docs/algorithm.md#wait and docs/algorithm.md#speed. All arguments are finite and not negative.
 
 /// Weight of the decode term (`eta`): 0.2 to 0.8 measured alike, 0 loses half of the SLO on shared prompts.
 pub const DECODE_WEIGHT: f64 = 0.4;

@@ -15,8 +15,8 @@ const MIN_SPREAD: f64 = 4.0;
 /// Pairs older than this say nothing about the model that runs now.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Median per bin, then the weighted median of the slopes between bins (Theil-Sen). Least squares, which the algorithm notes
-/// name, was rejected: one page with an absurd sum bends it for minutes.
+/// Median per bin, then the weighted median of the slopes between bins (Theil-Sen). Least squares was rejected
+/// (docs/algorithm.md#speed): one page with an absurd sum bends it for minutes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fit {
     bins: Vec<Bin>,

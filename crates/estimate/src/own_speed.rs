@@ -1,7 +1,7 @@
 //! How fast one endpoint is beside the others of its class: a card that is throttled or shared, or hardware that nobody has labelled.
 //!
-//! A speed of each endpoint by itself would be noise: a static error of 30 % between equal endpoints costs more than it gives (algorithm notes, 4.5).
-//! So what is seen of each, as the logarithm of its speed over its class's, is drawn to the class by empirical Bayes (Efron and Morris 1973): by as
+//! A speed of each endpoint by itself would be noise: a static error of 30 % between equal endpoints costs more than it gives
+//! (docs/algorithm.md#own-speed). So what is seen of each, as the logarithm of its speed over its class's, is drawn to the class by empirical Bayes (Efron and Morris 1973): by as
 //! much as endpoints differ no more than chance makes them. Equal endpoints stay equal; one of four that is 2.5 times slower is known within
 //! some ten observations.
 

@@ -12,7 +12,7 @@ pub enum DecodeError {
         /// [`limits::TABLE_BYTES`](crate::limits::TABLE_BYTES) or [`limits::REPORT_BYTES`](crate::limits::REPORT_BYTES).
         limit: usize,
     },
-    /// The sender speaks another format. Update the older side; aggregators first is safe.
+    /// The sender speaks another format. Update the older side (docs/wire.md#compatibility).
     #[error(
         "format {found} is not supported, this reader knows format {supported}; update the older of the two sides"
     )]

@@ -12,7 +12,7 @@
 //! # Compatibility
 //! A reader skips fields it does not know and takes columns it misses as absent, so signals can be added under the same
 //! format number. A change that an old reader would misread raises the number, which every reader checks first
-//! ([`DecodeError::Format`]). Readers are updated before writers.
+//! ([`DecodeError::Format`]). Readers are updated before writers (docs/wire.md#compatibility).
 //!
 //! # Example
 //! ```

@@ -90,7 +90,7 @@ pub struct Demand {
 }
 
 /// What endpoints of one kind of hardware have in common. Speeds are per class and not per endpoint:
-/// a static error of 30 % between equal endpoints costs more than it gives (algorithm notes, 4.5).
+/// a static error of 30 % between equal endpoints costs more than it gives (docs/algorithm.md#own-speed).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Class {
     /// Accelerator or pod-template name, for people; may be empty.
@@ -118,7 +118,7 @@ pub struct Endpoint {
     pub class: Option<u16>,
     /// Age of this row beyond [`Table::age_ms`], in milliseconds.
     pub age_ms: u32,
-    /// Predicted seconds until a new request's prefill starts, in milliseconds.
+    /// Predicted milliseconds until a new request's prefill starts.
     pub wait_ms: Option<u32>,
     /// Requests in the engine's queue.
     pub waiting: Option<u32>,

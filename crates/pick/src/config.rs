@@ -1,13 +1,12 @@
-//! What the decision assumes: one setting, and the constants with where they come from.
+//! What the decision assumes: two settings, and the constants with where they come from.
 //!
-//! The sections named are those of the project's algorithm notes; the ranges are those in which simulation showed the
-//! same result.
+//! docs/algorithm.md#constants has each with its source, and the range in which simulation showed the same result.
 
 /// Parameters of the decision. Every value is safe: `choose` is total for all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// A table older than this is not used for load, only for who there is, in milliseconds. 1,000 to 5,000 are sensible: with
-    /// 100 proxies a table of 5 s is worse than none (3.4, 4.5). Simulated with scrapes and tables every 5 s and nothing told in
+    /// 100 proxies a table of 5 s is worse than none (docs/algorithm.md#fallback). Simulated with scrapes and tables every 5 s and nothing told in
     /// between, requests in SLO with 1, 1.5, 2 and 3 s: 67, 66, 64 and 57 % of prompts without prefixes, 51 to 53 % with long ones
     /// among them; every 2 s: 72, 69, not run, 65 %, and 59 to 61 %.
     pub table_max_age_ms: u64,
@@ -25,11 +24,11 @@ impl Default for Config {
     }
 }
 
-/// Endpoints drawn from under the water level per request (3.4: 4 to 16 alike).
+/// Endpoints drawn from under the water level per request (docs/algorithm.md#candidates: 4 to 16 alike).
 pub(crate) const SAMPLES: usize = 8;
-/// Fixed ranks weighed for a shared prefix (3.6); for an adapter likewise.
+/// Fixed ranks weighed for a shared prefix (docs/algorithm.md#spread); for an adapter likewise.
 pub(crate) const PREFIX_RANKS: u32 = 2;
-/// Endpoints that a prefix is spread over per endpoint that its share of the traffic keeps busy (3.4: 1.5 to 6), and an adapter,
+/// Endpoints that a prefix is spread over per endpoint that its share of the traffic keeps busy (docs/algorithm.md#spread: 1.5 to 6), and an adapter,
 /// of which an endpoint holds few.
 pub(crate) const PREFIX_RANKS_PER_SHARE: f64 = 6.0;
 pub(crate) const ADAPTER_RANKS_PER_SHARE: f64 = 3.0;
@@ -39,11 +38,11 @@ pub(crate) const LATER_SHARE: f64 = 0.1;
 pub(crate) const WARM_REQUESTS: f64 = 3.0;
 /// Seconds that a cache keeps what nobody asks for, where the table does not say.
 pub(crate) const KEPT_S: f64 = 30.0;
-/// Ranks of a hot prefix that are weighed per request, drawn from all of its ranks; with no more than these all are (3.3).
+/// Ranks of a hot prefix that are weighed per request, drawn from all of its ranks; with no more than these all are (docs/algorithm.md#spread).
 pub(crate) const FEW_RANKS: u32 = 3;
 /// A prefix with more ranks than this is taken to be cached everywhere when work is booked.
 pub(crate) const HOT_RANKS_KNOWN: u32 = 64;
-/// What a rank after the first costs, as a share of the prefix (3.4: 0 to 0.6 equal). It makes requests gather on the
+/// What a rank after the first costs, as a share of the prefix (docs/algorithm.md#rank-penalty: 0 to 0.6 equal). It makes requests gather on the
 /// first rank while load allows, so that one copy of the prefix is enough for a cold one.
 pub(crate) const RANK_PENALTY: f64 = 0.3;
 /// The price of prefill that is cached elsewhere, in seconds per second: [`price`](crate::rule::price). Simulated with 0.05, 0.08, 0.1 and 0.12 for the
@@ -56,7 +55,7 @@ pub(crate) const OVERLOADED_S: f64 = 0.5;
 pub(crate) const OVERLOAD_FACTOR: f64 = 4.0;
 /// Loads that an adapter counts as where it is not meant to live: it turns out another.
 pub(crate) const STRAY_LOADS: f64 = 9.0;
-/// Noise of a cost, as a share of what a mean request adds (3.4: 0.25 to 1), where many requests of others are unseen.
+/// Noise of a cost, as a share of what a mean request adds (docs/algorithm.md#noise: 0.25 to 1), where many requests of others are unseen.
 pub(crate) const NOISE: f64 = 0.5;
 /// Unseen requests of others with which half of that noise is used. It keeps deciders from agreeing on one endpoint between
 /// two tables; with a table that shows everything there is nothing to agree on, and noise only misplaces.
@@ -86,20 +85,20 @@ pub(crate) const MOST_ROOM_S: f64 = 60.0;
 pub(crate) const KV_COMFORT: f64 = 0.6;
 /// What is expected in a cache is not all taken to be lost: a little affinity keeps it from being so for ever.
 pub(crate) const FOUND_LEAST: f64 = 0.05;
-/// Ranks tried for a key when there is no fresh table (3.5).
+/// Ranks tried for a key when there is no fresh table (docs/algorithm.md#fallback).
 pub(crate) const STALE_RANKS: u32 = 16;
-/// How far above the speed-weighted mean of the own in-flight requests a rank may be without a fresh table (3.5):
+/// How far above the speed-weighted mean of the own in-flight requests a rank may be without a fresh table (docs/algorithm.md#fallback):
 /// consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam 2016), the usual 1.25.
 pub(crate) const BOUNDED_LOAD: f64 = 1.25;
 
-/// Prompt tokens per second when no class of the pool has a measured speed: an 8 B model on an A100 does 11,000 (2).
+/// Prompt tokens per second when no class of the pool has a measured speed: an 8 B model on an A100 does 11,000 (docs/algorithm.md#prior).
 /// Too low only raises the price of a miss, the harmless direction.
 pub(crate) const PREFILL_TOKENS_PER_S: f64 = 10_000.0;
 /// Uncached prompt tokens of a request when the table does not say; as the aggregator assumes.
 pub(crate) const UNCACHED_TOKENS: f64 = 512.0;
 /// Seconds until a slot for an adapter is free where running requests use all: the length of a long answer.
 pub(crate) const NO_ROOM_S: f64 = 10.0;
-/// Seconds that loading an adapter blocks an endpoint when nobody has measured it (2, lora workload).
+/// Seconds that loading an adapter blocks an endpoint when nobody has measured it (docs/algorithm.md#constants-of-the-decision).
 pub(crate) const ADAPTER_LOAD_S: f64 = 0.15;
 /// Of a prompt, where only the client's name for the conversation says that requests belong together: the part that counts as having been
 /// there before, and the tokens of which it is a part at most. A guess: half of what is long for a chat.

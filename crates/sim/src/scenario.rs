@@ -242,7 +242,7 @@ pub struct Slo {
 }
 
 impl Default for Slo {
-    /// That of the algorithm study.
+    /// That of the study (docs/algorithm.md#constants).
     fn default() -> Self {
         Self {
             ttft_s: 0.5,

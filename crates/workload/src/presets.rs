@@ -1,4 +1,4 @@
-//! Families of traffic by name, with the parameters of the algorithm study (its section 2).
+//! Families of traffic by name, with the parameters of the study (docs/algorithm.md#constants).
 
 use crate::stream::{Component, Workload};
 use crate::{Adapters, Arrivals, Dist, Limits, Role, Shape, SystemPrompts};

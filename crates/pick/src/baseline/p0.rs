@@ -16,8 +16,8 @@ const RANKS: u32 = 2;
 /// What a rank after the first costs, as a share of the prefix.
 const RANK_PENALTY: f64 = 0.3;
 
-/// P0 (3.6 of the algorithm notes): the cheapest of the conversation's first rank, two of the prefix, two of the adapter,
-/// and two drawn by speed; with an old table own requests alone (3.5). No level over the pool, no noise, no share
+/// P0 (docs/algorithm.md#p0): the cheapest of the conversation's first rank, two of the prefix, two of the adapter,
+/// and two drawn by speed; with an old table own requests alone. No level over the pool, no noise, no share
 /// of traffic, no heat list.
 ///
 /// What [`WaterLevel`](crate::WaterLevel) was before it had those, to measure what each adds. Constants and gathering are
@@ -68,7 +68,7 @@ impl Policy for P0 {
     }
 }
 
-/// Seconds charged per second of uncached prefill, and loads per adapter that is not at home (3.4 of the algorithm notes).
+/// Seconds charged per second of uncached prefill, and loads per adapter that is not at home (docs/algorithm.md#p0).
 const MISS_PRICE: f64 = 5.0;
 
 fn cost_s(candidate: &Candidate, demand: &Demand, view: &View<'_>) -> f64 {

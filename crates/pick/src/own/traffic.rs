@@ -2,7 +2,7 @@
 
 use crate::{Millis, Request};
 
-/// Rates follow over about this long (3.3).
+/// Rates follow over about this long (docs/algorithm.md#constants-of-the-decision).
 const RATE_TAU_S: f64 = 5.0;
 /// The share of later turns is a property of the traffic: it may take longer, and has to be steady.
 const LATER_TAU_S: f64 = 60.0;

@@ -1,5 +1,4 @@
-//! What a request would cost on an endpoint, in seconds: one small function per term. Section numbers are those of the
-//! algorithm notes.
+//! What a request would cost on an endpoint, in seconds: one small function per term, docs/algorithm.md#cost.
 
 use crate::config::{
     ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_SHARE, NAMED_TOKENS, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS,
@@ -63,12 +62,12 @@ fn usable(value: Option<f32>) -> Option<f64> {
         .map(|value| value.min(1e9))
 }
 
-/// Seconds until a new request's prefill starts: what the table says (3.2; an absent wait is the longest of the pool) and
-/// own work that it has not seen (3.6). Never less than the own prefill that is sent there and has shown no first byte:
+/// Seconds until a new request's prefill starts: what the table says (docs/algorithm.md#wait; an absent wait is the longest of the pool) and
+/// own work that it has not seen. Never less than the own prefill that is sent there and has shown no first byte:
 /// engines admit in order of arrival, so that lies ahead for certain, whatever the table made of it. The larger of the
 /// two and not their sum, because the table may have seen the same work.
 ///
-/// 3.3 has the sum, and takes the own share of the queue out of the table's wait. That needs more trust in the queue's
+/// The reference rule (docs/algorithm.md#departures) has the sum, and takes the own share of the queue out of the table's wait. That needs more trust in the queue's
 /// length than a table of two deciders and four endpoints deserves; the maximum needs none.
 pub(crate) fn start_s(row: &Row, demand: &Demand, inflight: &Ledger, index: u32) -> f64 {
     let told_s = row.wait_s + inflight.unseen_s(index);
@@ -95,16 +94,16 @@ pub(crate) fn room_s(row: &Row, tokens: f64, unseen: (f64, f64)) -> f64 {
     tokens_s.max(slots_s).min(MOST_ROOM_S)
 }
 
-/// What the others are assumed to have sent there since the table was made: it brought every wait up to the surface (3.3).
+/// What the others are assumed to have sent there since the table was made: it brought every wait up to the surface (docs/algorithm.md#level).
 /// `others`: their share of the pool's traffic.
 pub(crate) fn level_s(row: &Row, surface_s: f64, others: f64) -> f64 {
     others * (surface_s - row.load_s()).max(0.0)
 }
 
-/// The width of the noise that keeps deciders from agreeing on one endpoint (3.3). `work_s`: what a mean request adds;
+/// The width of the noise that keeps deciders from agreeing on one endpoint (docs/algorithm.md#noise). `work_s`: what a mean request adds;
 /// `unseen`: requests of the others that the table does not show.
 ///
-/// 3.3 has the same noise whatever the table's age; tables of 20 ms show nearly all there is.
+/// The reference rule has the same noise whatever the table's age; tables of 20 ms show nearly all there is.
 pub(crate) fn noise_s(work_s: f64, unseen: f64, others: f64) -> f64 {
     NOISE * others * work_s * unseen / (unseen + NOISE_HALF_REQUESTS)
 }
@@ -125,7 +124,7 @@ pub(crate) fn named_s(row: &Row, demand: &Demand) -> f64 {
     NAMED_SHARE * demand.prompt_tokens.min(NAMED_TOKENS) * row.prefill_s_per_token
 }
 
-/// What the uncached part of the prompt delays this request. Departs from 3.3, which counts it five times, for the others behind it: these
+/// What the uncached part of the prompt delays this request. Departs (docs/algorithm.md#departures) from the reference rule, which counts it five times, for the others behind it: these
 /// wait as long wherever it goes, unless it loses what is cached elsewhere, which is [`loss_s`].
 pub(crate) fn miss_s(row: &Row, demand: &Demand, hit_tokens: u32) -> f64 {
     demand.uncached_tokens(hit_tokens) * row.prefill_s_per_token
@@ -137,7 +136,7 @@ pub(crate) fn loss_s(row: &Row, demand: &Demand, hit_tokens: u32, price: f64) ->
     price * demand.lost_tokens(hit_tokens) * row.prefill_s_per_token
 }
 
-/// The wish to stay on the first rank of a prefix (3.3).
+/// The wish to stay on the first rank of a prefix (docs/algorithm.md#rank-penalty).
 pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
     penalty_tokens * row.prefill_s_per_token
 }
@@ -148,7 +147,7 @@ pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
 /// counts as not holding it. Where running requests use all slots, none is loaded before the last of those of one
 /// adapter has ended.
 ///
-/// Departs from 3.3, which charges every endpoint alike that does not have it: then the first requests load the adapter
+/// Departs (docs/algorithm.md#departures) from the reference rule, which charges every endpoint alike that does not have it: then the first requests load the adapter
 /// wherever it is quiet, and later ones, which look at the ranks, do not find it.
 pub(crate) fn adapter_s(
     endpoint: &EndpointLoad,
@@ -173,7 +172,7 @@ pub(crate) fn adapter_s(
     }
 }
 
-/// What one request adds to the wait of those behind it (`s` in 3.2): its prefill and one more sequence to decode.
+/// What one request adds to the wait of those behind it (`s` in docs/algorithm.md#symbols): its prefill and one more sequence to decode.
 pub(crate) fn work_s(row: &Row, uncached_tokens: f64) -> f64 {
     uncached_tokens * row.prefill_s_per_token + row.decode_s
 }

@@ -1,4 +1,4 @@
-//! Choosing without a fresh table, by this decider's own requests alone (3.5 of the algorithm notes). No cliff: it is
+//! Choosing without a fresh table, by this decider's own requests alone (docs/algorithm.md#fallback). No cliff: it is
 //! as good as the proxy's own least-request, and keeps caches warm where there is a key.
 
 use crate::config::{BOUNDED_LOAD, STALE_RANKS};

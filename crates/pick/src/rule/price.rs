@@ -28,7 +28,7 @@
 //! find, as this decider sees them, and what pages say was found. The second alone falls when caches have collapsed, and the price with it, so
 //! that they stay so: 200 shared beginnings on uneven hardware have 2.8 s instead of 0.3 s.
 //!
-//! Rejected: constants (5 and 4 in the algorithm notes, which cost mixed work 1.4 to 3.3 times the oracle's p99); `n` of each request's own
+//! Rejected: constants (5 for a miss and 4 for a loss, which cost mixed work 1.4 to 3.3 times the oracle's p99); `n` of each request's own
 //! lost part; powers of `n`; the utilisation if everything were cold. None of these keeps both kinds of work.
 
 use crate::config::{LOSS_FACTOR, LOSS_LEAST, LOSS_MOST, OVERLOAD_FACTOR, OVERLOADED_S};

@@ -19,7 +19,7 @@ pub(crate) struct Spread {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rank {
     pub(crate) index: u32,
-    /// What it counts as for the wish to stay on the first: of a hot key's many ranks, all are alike (3.3).
+    /// What it counts as for the wish to stay on the first: of a hot key's many ranks, all are alike (docs/algorithm.md#spread).
     pub(crate) number: u32,
     /// How likely it has what the key stands for, 0 to 1.
     pub(crate) warm: f64,
@@ -29,7 +29,7 @@ impl Spread {
     /// The ranks of a shared beginning.
     ///
     /// A later rank of a rare one has it only if enough requests of late were too many for the first. To claim it anyway, as the
-    /// sections named do, sends requests to where they miss: p99 TTFT with 500 shared beginnings 0.49 s, with the claim by share
+    /// reference rule does (docs/algorithm.md#departures), sends requests to where they miss: p99 TTFT with 500 shared beginnings 0.49 s, with the claim by share
     /// 0.29 s, and 0.18 s if caches were known.
     pub(crate) fn of_prefix(key: u64, snapshot: &Snapshot) -> Self {
         let Some(share) = snapshot.share(key) else {

@@ -77,7 +77,7 @@ fn request(rng: &mut Rng) -> Request {
     }
 }
 
-/// One endpoint by the formula of 3.6: what speaks for it, and its cost.
+/// One endpoint by the formula of P0 (docs/algorithm.md#p0): what speaks for it, and its cost.
 #[derive(Debug, PartialEq)]
 struct Naive {
     conversation: bool,
