@@ -1,4 +1,4 @@
-//! The HTTP interface. ARCHITECTURE.md, "What passes between the parts", is its specification.
+//! The HTTP interface. docs/wire.md is its specification.
 
 use crate::metrics::{PoolMetrics, render};
 use crate::state::{PoolState, Published};

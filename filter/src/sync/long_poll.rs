@@ -74,7 +74,7 @@ impl Sync {
         wait_ms.saturating_add(GRACE_MS)
     }
 
-    /// Whether to call now. A call that the proxy never ended is given up; `lost` is then true.
+    /// Whether to call now. A call that the proxy never ended is given up: [`Due::Lost`].
     pub(crate) fn is_due(&mut self, now: Millis, wait_ms: u32, rng: &mut Rng) -> Due {
         if let State::Waiting { .. } = self.state {
             let given_up_after_ms = u64::from(Self::timeout_ms(wait_ms)) + u64::from(GRACE_MS);
