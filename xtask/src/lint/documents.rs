@@ -1,7 +1,8 @@
-//! What the documents name exists: tests, metrics, settings, files, types.
+//! What the documents name exists: tests, metrics, settings, files, types, sections.
 //!
 //! A name that is renamed in the code stays in the documents, and a proof that is none reads like one. So each code span that is
-//! spelt like a name is looked up, and each link. Names of others' programs stand in [`foreign`] with a reason.
+//! spelt like a name is looked up, and each link, and each section that a comment in the code cites. Names of others' programs stand in
+//! [`foreign`] with a reason. The documents that are read first stay short.
 //!
 //! Left out is CHANGELOG.md: what it says of earlier versions has earlier names.
 
@@ -10,6 +11,7 @@ mod markdown;
 mod names;
 mod near;
 mod rust;
+mod sections;
 mod spelling;
 mod tree;
 
@@ -18,15 +20,20 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::{project, run};
+use sections::Sections;
 use tree::Tree;
 
 /// Documents that speak of other versions.
 const OF_OTHER_VERSIONS: [&str; 1] = ["CHANGELOG.md"];
 
+/// Documents that are read first, and the most bytes that they may have.
+const MOST_BYTES: [(&str, usize); 2] = [("ARCHITECTURE.md", 14 * 1024), ("README.md", 6 * 1024)];
+
 pub(crate) fn check() -> Result<()> {
     let list = ["ls-files", "--cached", "--others", "--exclude-standard"];
     let files = run::output(Command::new("git").args(list).current_dir(project::root()))?;
-    let (mut tree, mut documents) = (Tree::default(), Vec::new());
+    let (mut tree, mut sections) = (Tree::default(), Sections::default());
+    let (mut documents, mut others) = (Vec::new(), Vec::new());
     for file in files.lines() {
         let path = project::root().join(file);
         if !path.is_file() {
@@ -35,14 +42,23 @@ pub(crate) fn check() -> Result<()> {
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {file}"))?;
         let text = String::from_utf8(bytes).ok();
         tree.add(file, text.as_deref());
-        if let Some(text) = text.filter(|_| file.ends_with(".md")) {
-            documents.push((file, text));
+        match text {
+            Some(text) if file.ends_with(".md") => {
+                sections.add(file, &text);
+                documents.push((file, text));
+            }
+            Some(text) if tree::is_proof(file) => others.push((file, text)),
+            _ => {}
         }
     }
     documents.retain(|(file, _)| !OF_OTHER_VERSIONS.contains(file));
     let mut wrong = unused(&documents);
     for (file, text) in &documents {
-        wrong.extend(problems(&tree, file, text));
+        wrong.extend(too_long(file, text));
+        wrong.extend(problems(&tree, &sections, file, text));
+    }
+    for (file, text) in &others {
+        wrong.extend(sections.citation_problems(file, text));
     }
     if !wrong.is_empty() {
         bail!(
@@ -54,15 +70,29 @@ pub(crate) fn check() -> Result<()> {
 }
 
 /// What one document says and the tree does not have, as `file:line: what`.
-fn problems(tree: &Tree, file: &str, text: &str) -> Vec<String> {
+fn problems(tree: &Tree, sections: &Sections, file: &str, text: &str) -> Vec<String> {
     let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut found = Vec::new();
     for span in markdown::spans(text) {
-        let wrong = names::problems(tree, folder, &span);
+        let mut wrong = names::problems(tree, folder, &span);
+        if span.kind == markdown::Kind::Link {
+            wrong.extend(sections.link_problem(file, &span.text));
+        }
         let line = span.line;
         found.extend(wrong.iter().map(|what| format!("{file}:{line}: {what}")));
     }
     found
+}
+
+/// Whether a document that is read first has grown too long.
+fn too_long(file: &str, text: &str) -> Option<String> {
+    let (_, most) = MOST_BYTES.iter().find(|(short, _)| *short == file)?;
+    let bytes = text.len();
+    (bytes > *most).then(|| {
+        format!(
+            "{file}: {bytes} bytes, at most {most}: move a part to a document in docs and link it"
+        )
+    })
 }
 
 /// Foreign names that no document says any more.

@@ -3,12 +3,13 @@
 use super::rust::words;
 
 /// First folders of paths, and endings of files.
-const FOLDERS: [&str; 10] = [
+const FOLDERS: [&str; 11] = [
     ".ci",
     "aggregator",
     "benches",
     "crates",
     "deploy",
+    "docs",
     "filter",
     "fuzz",
     "src",

@@ -42,7 +42,9 @@ fn tree() -> Tree {
 }
 
 fn found(text: &str) -> Vec<String> {
-    problems(&tree(), "deploy/README.md", text)
+    let mut sections = Sections::default();
+    sections.add("deploy/envoy/README.md", "# Top\n");
+    problems(&tree(), &sections, "deploy/README.md", text)
 }
 
 #[test]
@@ -87,6 +89,7 @@ fn names_that_do_not_exist_are_told_with_the_line_and_what_was_meant() {
         ("`crates/picks`", 1, "crates/pick"),
         ("`body.rs`", 1, "there is no file"),
         ("[here](README.md)", 1, "deploy/envoy/README.md"),
+        ("[here](envoy/README.md#tip)", 1, "`#top`?"),
         ("the setting\n`table_max_aeg`", 2, "table_max_age"),
         ("`table_max_aeg`", 1, "table_max_age"),
         ("`cargo xtask test --envoy-versions 1`", 1, "envoy_version"),
@@ -126,6 +129,20 @@ fn names_that_do_not_exist_are_told_with_the_line_and_what_was_meant() {
             "{bad}: {found:?}"
         );
     }
+}
+
+#[test]
+fn documents_that_are_read_first_stay_short() {
+    for (file, most) in [("ARCHITECTURE.md", 14_336), ("README.md", 6_144)] {
+        assert_eq!(too_long(file, &"a".repeat(most)), None);
+        let told = too_long(file, &"a".repeat(most + 1)).expect("too long");
+        assert!(
+            told.starts_with(file) && told.contains(&most.to_string()),
+            "{told}"
+        );
+    }
+    let long = "a".repeat(100_000);
+    assert_eq!(too_long("docs/README.md", &long), None);
 }
 
 #[test]

@@ -27,7 +27,13 @@ const SAMPLES: &str = "filter/src/names.rs";
 /// Where the aggregator names its metrics, without their prefix.
 const AGGREGATOR: (&str, &str) = ("aggregator/src/metrics", "trimtab_aggregator_");
 /// Calls there whose first literal is a name.
-const NAMING: [&str; 4] = [".single(", ".labelled(", ".family(", ".sketch("];
+const NAMING: [&str; 5] = [
+    ".single(",
+    ".labelled(",
+    ".family(",
+    ".sketch(",
+    ".sketch_if_any(",
+];
 
 impl Tree {
     /// Takes in a file. `text`: absent for what is no text.
@@ -36,8 +42,7 @@ impl Tree {
             self.paths.insert(path[..end].to_owned());
         }
         self.paths.insert(path.to_owned());
-        let is_proof = !NO_PROOF.iter().any(|start| path.starts_with(start));
-        let Some(text) = text.filter(|_| is_proof && !path.ends_with(".md")) else {
+        let Some(text) = text.filter(|_| is_proof(path) && !path.ends_with(".md")) else {
             return;
         };
         if !path.ends_with(".rs") {
@@ -113,6 +118,11 @@ impl Tree {
             || self.paths.iter().any(|known| known.ends_with(&tail))
             || self.below("").any(|file| file.literals.contains(path))
     }
+}
+
+/// Whether what a file says tells something about the code as it is.
+pub(super) fn is_proof(path: &str) -> bool {
+    !NO_PROOF.iter().any(|start| path.starts_with(start))
 }
 
 /// A path as a document in `folder` writes it, from the root.
