@@ -3,9 +3,9 @@
 //! Comes in: a [`Scenario`], a [`Rule`], a load and a seed. Goes out: a [`Run`], the same to the bit whenever and wherever
 //! it is computed. Never: a wall clock, entropy, I/O (a trace is handed in).
 //!
-//! Nothing of what is judged is modelled: servers are [`trimtab_engine::Engine`]s, rows come from
-//! [`trimtab_estimate::Pool`], tables travel as the bytes of [`trimtab_loadtable`], and proxies decide by
-//! [`trimtab_pick::Picker`].
+//! Decision, estimate and format are the code that ships: rows come from [`trimtab_estimate::Pool`], tables travel as the bytes of
+//! [`trimtab_loadtable`], and proxies decide by [`trimtab_pick::Picker`]. Servers are [`trimtab_engine::Engine`]s. Modelled are a proxy's
+//! report (`proxy`) and the aggregator's loop (`aggregator`). Leases and the merging of workers' reports are left out.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

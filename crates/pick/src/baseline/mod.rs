@@ -1,4 +1,4 @@
-//! Rules that others use, for comparison: in simulation, and beside the real one in production.
+//! Rules that others use, for comparison in simulation.
 //!
 //! | rule | whose | looks at |
 //! |---|---|---|
