@@ -3,6 +3,7 @@
 //! callbacks than the role pick needs.
 
 mod abi;
+mod merge;
 mod prune;
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The step after the linker: exports renamed and pruned, then everything that only they kept alive is collected.
+//! The step after the linker: exports renamed and pruned, then everything that only they kept alive is collected, and what is alike merged.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use walrus::{Module, ModuleConfig};
 
 use super::abi::Abi;
+use super::merge::merge;
 
 /// Whether functions keep their names, a tenth of the module, by which the proxy's log says where a trap was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(crate) fn prune(bytes: &[u8], abi: &Abi, names: Names) -> Result<Vec<u8>> {
     check_exports(&module, abi)?;
     walrus::passes::gc::run(&mut module);
     check_imports(&module, abi)?;
-    Ok(module.emit_wasm())
+    merge(module.emit_wasm(), names == Names::Kept)
 }
 
 fn rename(module: &mut Module, from: &str, to: &str) -> Result<()> {
