@@ -34,14 +34,14 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = documents
         .iter()
-        .flat_map(|document| check_document(document, text))
+        .flat_map(|document| check_document(document, &documents, text))
         .collect();
     // An aggregator takes a file as a whole, so two documents in one are one problem.
     findings.dedup();
     findings
 }
 
-fn check_document(document: &Value, text: &str) -> Vec<Finding> {
+fn check_document(document: &Value, all: &[Value], text: &str) -> Vec<Finding> {
     if document.get("pools").is_some() {
         return vec![aggregator(text)];
     }
@@ -81,7 +81,9 @@ fn check_document(document: &Value, text: &str) -> Vec<Finding> {
         finding
             .problems
             .extend(unknown_cluster(settings, &clusters));
-        finding.problems.extend(rewrite::unseen(settings, document));
+        finding
+            .problems
+            .extend(rewrite::unseen(settings, document, all));
         if !clusters.is_empty()
             && let Some(unread) = destination::unread(settings, document)
         {

@@ -16,45 +16,152 @@ const SERVED: [&str; 5] = [
     "/v1/embeddings",
 ];
 
-/// A line for each route that makes a path of a model server out of one that the plugin leaves alone. `envoy`: a whole configuration.
-pub(super) fn unseen(settings: &Value, envoy: &Value) -> Vec<String> {
+/// Kinds of resources that route for proxies whose plugins stand in other documents.
+const ROUTES: [&str; 2] = ["VirtualService", "HTTPRoute"];
+
+/// A line for each route that makes a path of a model server out of one that the plugin leaves alone. `document`: the one that the plugin
+/// stands in, an Envoy configuration or a resource; `others`: those of the same file.
+pub(super) fn unseen(settings: &Value, document: &Value, others: &[Value]) -> Vec<String> {
     let Ok(config) = Config::read(settings) else {
         return Vec::new();
     };
     let mut lines = Vec::new();
-    walk(envoy, DEEPEST, &mut |route| {
-        let Some((before, after)) = rewritten(route) else {
-            return;
-        };
-        let sees = |path: &str| config.paths.iter().any(|end| path.ends_with(end.as_str()));
-        let mut served = SERVED.iter().filter_map(|path| {
-            let rest = path.strip_prefix(after)?;
-            let sent = format!("{before}{rest}");
-            (!sees(&sent)).then_some((sent, path))
+    let kind = |other: &&Value| {
+        other
+            .get("kind")
+            .and_then(Value::as_str)
+            .is_some_and(|kind| ROUTES.contains(&kind))
+    };
+    for routes in std::iter::once(document).chain(others.iter().filter(kind)) {
+        walk(routes, DEEPEST, &mut |route| {
+            let pairs = rewritten(route);
+            lines.extend(pairs.iter().filter_map(|pair| hidden(&config, pair)));
         });
-        if let Some((sent, path)) = served.next() {
-            let end = sent
-                .rfind('/')
-                .and_then(|at| sent.get(at..))
-                .unwrap_or_default();
-            lines.push(format!(
-                "paths: a route rewrites {sent:?} to {path:?} behind the plugin, which sees the path before that and leaves such requests \
-                 alone; write `paths` with {end:?} among the others"
-            ));
-        }
-    });
+    }
     lines.dedup();
     lines
 }
 
-/// What a route matches, and what it puts in the place of that.
-fn rewritten(route: &Value) -> Option<(&str, &str)> {
-    let (matched, action) = (route.get("match")?, route.get("route")?);
-    let before = ["path", "prefix", "path_separated_prefix"]
+/// What a client writes, and what the server reads in its place; beginnings of paths.
+type Pair = (String, String);
+
+/// The line for a rewrite that hides a path of a model server.
+fn hidden(config: &Config, (before, after): &Pair) -> Option<String> {
+    let sees = |path: &str| config.paths.iter().any(|end| path.ends_with(end.as_str()));
+    let mut served = SERVED.iter().filter_map(|path| {
+        let rest = path.strip_prefix(after.as_str())?;
+        let sent = format!("{before}{rest}");
+        (!sees(&sent)).then_some((sent, path))
+    });
+    let (sent, path) = served.next()?;
+    // With a slash at its end, the last part before it: paths that end in a slash are of any kind.
+    let last = sent.trim_end_matches('/').rfind('/');
+    let end = last.and_then(|at| sent.get(at..)).unwrap_or_default();
+    Some(format!(
+        "paths: a route rewrites {sent:?} to {path:?} behind the plugin, which sees the path before that and leaves such requests alone; \
+         write `paths` with {end:?} among the others"
+    ))
+}
+
+/// What a route of Envoy, Istio or the Gateway API rewrites.
+fn rewritten(route: &Value) -> Vec<Pair> {
+    [envoys(route), istios(route), gateways(route)].concat()
+}
+
+fn text<'v>(value: &'v Value, path: &[&str]) -> Option<&'v str> {
+    path.iter()
+        .try_fold(value, |value, name| value.get(name))?
+        .as_str()
+}
+
+fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
+    value
+        .get(name)
+        .and_then(Value::as_array)
         .into_iter()
-        .find_map(|field| matched.get(field)?.as_str())?;
-    let after = action.get("prefix_rewrite")?.as_str()?;
-    Some((before, after))
+        .flatten()
+}
+
+/// `prefix_rewrite`, `regex_rewrite` and `path_rewrite_policy` of a route.
+fn envoys(route: &Value) -> Vec<Pair> {
+    let (Some(matched), Some(action)) = (route.get("match"), route.get("route")) else {
+        return Vec::new();
+    };
+    let before = ["path", "prefix", "path_separated_prefix"];
+    let before = before.into_iter().find_map(|field| text(matched, &[field]));
+    let prefix = before.zip(text(action, &["prefix_rewrite"]));
+    let template = text(
+        matched,
+        &["path_match_policy", "typed_config", "path_template"],
+    )
+    .zip(text(
+        action,
+        &[
+            "path_rewrite_policy",
+            "typed_config",
+            "path_template_rewrite",
+        ],
+    ));
+    let template = template.map(|(before, after)| (until(before, '{'), until(after, '{')));
+    let pattern = text(action, &["regex_rewrite", "pattern", "regex"]);
+    let regex = pattern
+        .zip(text(action, &["regex_rewrite", "substitution"]))
+        .and_then(by_regex);
+    let plain = prefix
+        .into_iter()
+        .chain(template)
+        .map(|(before, after)| (before.to_owned(), after.to_owned()));
+    plain.chain(regex).collect()
+}
+
+/// `rewrite` of an HTTP route of a VirtualService.
+fn istios(route: &Value) -> Vec<Pair> {
+    let Some(rewrite) = route.get("rewrite") else {
+        return Vec::new();
+    };
+    let regex = text(rewrite, &["uriRegexRewrite", "match"]);
+    let regex = regex
+        .zip(text(rewrite, &["uriRegexRewrite", "rewrite"]))
+        .and_then(by_regex);
+    let matched = list(route, "match")
+        .filter_map(|one| text(one, &["uri", "prefix"]).or_else(|| text(one, &["uri", "exact"])));
+    let after = text(rewrite, &["uri"]);
+    let plain = matched.filter_map(|before| Some((before.to_owned(), after?.to_owned())));
+    plain.chain(regex).collect()
+}
+
+/// A rule of an HTTPRoute with a filter `URLRewrite`.
+fn gateways(rule: &Value) -> Vec<Pair> {
+    let after = list(rule, "filters").find_map(|filter| {
+        let path = filter.get("urlRewrite")?.get("path")?;
+        text(path, &["replacePrefixMatch"]).or_else(|| text(path, &["replaceFullPath"]))
+    });
+    let Some(after) = after else {
+        return Vec::new();
+    };
+    let before = list(rule, "matches").filter_map(|one| text(one, &["path", "value"]));
+    before
+        .map(|before| {
+            (
+                before.trim_end_matches('/').to_owned(),
+                after.trim_end_matches('/').to_owned(),
+            )
+        })
+        .collect()
+}
+
+/// Of a pattern that begins with plain text: what it replaces, and what it puts there.
+fn by_regex((pattern, substitution): (&str, &str)) -> Option<Pair> {
+    let plain = pattern.trim_start_matches('^');
+    let end = plain
+        .find(['(', '[', '.', '*', '+', '?', '|', '$', '\\'])
+        .unwrap_or(plain.len());
+    let before = plain.get(..end).filter(|before| before.starts_with('/'))?;
+    Some((before.to_owned(), until(substitution, '\\').to_owned()))
+}
+
+fn until(text: &str, end: char) -> &str {
+    text.split(end).next().unwrap_or_default()
 }
 
 fn walk(value: &Value, depth: usize, visit: &mut impl FnMut(&Value)) {
@@ -84,13 +191,25 @@ mod tests {
                 settings["paths"] = json!(paths);
             }
             let route = json!({"match": {matched: path}, "route": {"cluster": "m", "prefix_rewrite": after}});
-            unseen(&settings, &json!({"virtual_hosts": [{"routes": [route]}]})).join("\n")
+            unseen(
+                &settings,
+                &json!({"virtual_hosts": [{"routes": [route]}]}),
+                &[],
+            )
+            .join("\n")
         };
         assert_eq!(told("prefix", "/llm/", "/v1/", None), "");
         assert_eq!(told("prefix", "/", "/", None), "");
         assert_eq!(told("path", "/ask", "/other", None), "");
         for (matched, path, after, paths, end) in [
             ("path", "/ask", "/v1/chat/completions", None, "\"/ask\""),
+            (
+                "path",
+                "/v1/chat/completions/",
+                "/v1/chat/completions",
+                None,
+                "\"/completions/\"",
+            ),
             (
                 "prefix",
                 "/llm/",
@@ -117,6 +236,56 @@ mod tests {
             assert!(
                 line.starts_with("paths: ") && line.contains(end),
                 "{path}: {line}"
+            );
+        }
+    }
+
+    #[test]
+    fn rewrites_are_found_in_every_form_and_in_the_routes_beside_a_plugin() {
+        let settings =
+            json!({"pool": "p", "aggregator": {"cluster": "c"}, "paths": ["/v1/chat/completions"]});
+        let ours = |document: serde_json::Value| unseen(&settings, &document, &[]).len();
+        let regex = |regex: &str, substitution: &str| {
+            let rewrite = json!({"pattern": {"regex": regex}, "substitution": substitution});
+            ours(
+                json!({"match": {"prefix": "/"}, "route": {"cluster": "m", "regex_rewrite": rewrite}}),
+            )
+        };
+        assert_eq!(regex("^/llm/(.*)$", "/v1/\\1"), 1);
+        assert_eq!(regex("/llm(/.*)", "/v1\\1"), 1);
+        assert_eq!(
+            regex("^/team/v1/(.*)$", "/v1/\\1"),
+            1,
+            "completions have the end, embeddings have not"
+        );
+        assert_eq!(regex("^/llm/(.*)$", "/v2/\\1"), 0);
+        let template = json!({
+            "match": {"path_match_policy": {"typed_config": {"path_template": "/llm/{rest=**}"}}},
+            "route": {"path_rewrite_policy": {"typed_config": {"path_template_rewrite": "/v1/{rest}"}}},
+        });
+        assert_eq!(ours(template), 1);
+        let service = json!({"kind": "VirtualService", "spec": {"http": [
+            {"match": [{"uri": {"prefix": "/llm/"}}], "rewrite": {"uri": "/v1/"}},
+        ]}});
+        let by_pattern = json!({"kind": "VirtualService", "spec": {"http": [
+            {"rewrite": {"uriRegexRewrite": {"match": "^/llm/(.*)$", "rewrite": "/v1/\\1"}}},
+        ]}});
+        let gateway = json!({"kind": "HTTPRoute", "spec": {"rules": [{
+            "matches": [{"path": {"type": "PathPrefix", "value": "/llm"}}],
+            "filters": [{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/v1"}}}],
+        }]}});
+        let plugin = json!({"kind": "WasmPlugin"});
+        for routes in [service, by_pattern, gateway] {
+            assert_eq!(
+                unseen(&settings, &plugin, std::slice::from_ref(&routes)).len(),
+                1,
+                "{routes}"
+            );
+            let mut stranger = routes;
+            stranger["kind"] = json!("Deployment");
+            assert_eq!(
+                unseen(&settings, &plugin, &[stranger]),
+                Vec::<String>::new()
             );
         }
     }
