@@ -105,3 +105,5 @@ pub(crate) const ADAPTER_LOAD_S: f64 = 0.15;
 pub(crate) const NAMED_SHARE: f64 = 0.5;
 /// See [`NAMED_SHARE`].
 pub(crate) const NAMED_TOKENS: f64 = 4_096.0;
+/// What it counts at least, in seconds: also short requests stay together where waits differ by less. Twice what makes a placement large.
+pub(crate) const NAMED_S: f64 = 0.1;

@@ -1,8 +1,8 @@
 //! What a request would cost on an endpoint, in seconds: one small function per term, docs/algorithm.md#cost.
 
 use crate::config::{
-    ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_SHARE, NAMED_TOKENS, NO_ROOM_S, NOISE, NOISE_HALF_REQUESTS,
-    RANK_PENALTY, TELL_S,
+    ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_S, NAMED_SHARE, NAMED_TOKENS, NO_ROOM_S, NOISE,
+    NOISE_HALF_REQUESTS, RANK_PENALTY, TELL_S,
 };
 use crate::own::ledger::Ledger;
 use crate::table::row::Row;
@@ -121,7 +121,8 @@ pub(crate) fn tell_s(later_share: f64) -> f64 {
 
 /// What leaving home costs a request of a session that its client names: nobody knows how much of the prompt earlier requests had.
 pub(crate) fn named_s(row: &Row, demand: &Demand) -> f64 {
-    NAMED_SHARE * demand.prompt_tokens.min(NAMED_TOKENS) * row.prefill_s_per_token
+    let before = NAMED_SHARE * demand.prompt_tokens.min(NAMED_TOKENS);
+    (before * row.prefill_s_per_token).max(NAMED_S)
 }
 
 /// What the uncached part of the prompt delays this request. Departs (docs/algorithm.md#departures) from the reference rule, which counts it five times, for the others behind it: these
