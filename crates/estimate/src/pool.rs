@@ -325,11 +325,12 @@ impl Pool {
     }
 
     /// Where no proxy has anything nobody begins to hang: the gauges of an engine whose requests were all cancelled at once stand still too,
-    /// until its next step.
+    /// until its next step. Nor where all that is there has begun to answer and the engine says that it is done: clients do not read.
     fn settle_stalls(&mut self, now: Duration) {
         for endpoint in self.endpoints.values_mut() {
-            let in_flight = self.reports.flight(endpoint.id).requests;
-            if in_flight == 0 {
+            let flight = self.reports.flight(endpoint.id);
+            let is_done = flight.pending == 0 && endpoint.in_engine() == Some(0.0);
+            if flight.requests == 0 || is_done {
                 endpoint.stall.on_idle(now);
             }
         }

@@ -11,10 +11,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use trimtab_loadtable::{Doubt, Probe, limits};
 
-/// A proxy that sends nothing for so long does not get to it.
-const OPEN: Duration = Duration::from_secs(1);
-/// Only proxies that decided something lately are asked.
-const ACTIVE: Duration = Duration::from_secs(2);
+/// A proxy that decided something within this is asked first.
+const BUSY: Duration = Duration::from_secs(2);
+/// It is asked for so long; then another.
+const ASKED: Duration = Duration::from_secs(1);
+/// Where nobody is busy: a proxy that decided something within this.
+const QUIET: Duration = Duration::from_secs(120);
+/// And for so long.
+const ASKED_QUIET: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -22,6 +26,7 @@ struct Open {
     proxy: u64,
     number: u64,
     at: Duration,
+    until: Duration,
 }
 
 /// Who is asked at the moment.
@@ -58,7 +63,7 @@ impl Probes {
             }
         }
         self.open
-            .retain(|open| wanting.contains(&open.endpoint) && now.saturating_sub(open.at) <= OPEN);
+            .retain(|open| wanting.contains(&open.endpoint) && now <= open.until);
         wanting.retain(|endpoint| self.open.iter().all(|open| open.endpoint != *endpoint));
         for endpoint in wanting {
             if !self.ask(now, endpoint, reports) {
@@ -73,8 +78,11 @@ impl Probes {
             return false;
         }
         let is_free = |proxy| self.open.iter().all(|open| open.proxy != proxy);
-        let since = now.saturating_sub(ACTIVE);
-        let Some(proxy) = reports.next_active(self.last_proxy, since, is_free) else {
+        let next =
+            |within| reports.next_active(self.last_proxy, now.saturating_sub(within), is_free);
+        let busy = next(BUSY).map(|proxy| (proxy, ASKED));
+        let quiet = || next(QUIET).map(|proxy| (proxy, ASKED_QUIET));
+        let Some((proxy, asked)) = busy.or_else(quiet) else {
             return false;
         };
         self.last_proxy = proxy;
@@ -84,6 +92,7 @@ impl Probes {
             proxy,
             number: self.number,
             at: now,
+            until: now + asked,
         });
         true
     }

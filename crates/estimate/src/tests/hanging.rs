@@ -11,6 +11,11 @@ const A: &str = "10.0.0.1:8000";
 
 /// The state after 4 s of pages that generate `tokens_per_page`, with a proxy that has `in_flight` requests there.
 fn state(tokens_per_page: f64, in_flight: u32) -> State {
+    state_with(tokens_per_page, 3.0, (in_flight, in_flight))
+}
+
+/// The same with so many running, and of those in flight so many without a first byte.
+fn state_with(tokens_per_page: f64, running: f64, (in_flight, pending): (u32, u32)) -> State {
     let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
     let spec = EndpointSpec {
         address: A.into(),
@@ -22,7 +27,7 @@ fn state(tokens_per_page: f64, in_flight: u32) -> State {
         let now = Duration::from_millis(200 * step);
         let sample = Sample {
             waiting: Some(0.0),
-            running: Some(3.0),
+            running: Some(running),
             counters: Counters {
                 generation_tokens: Some(tokens_per_page * step as f64),
                 ..Counters::default()
@@ -33,6 +38,7 @@ fn state(tokens_per_page: f64, in_flight: u32) -> State {
         let endpoint = EndpointReport {
             address: A.into(),
             in_flight,
+            pending,
             sent: u64::from(in_flight),
             ..EndpointReport::default()
         };
@@ -55,4 +61,15 @@ fn who_counts_nothing_while_requests_are_there_is_suspect_and_nobody_else() {
     assert_eq!(state(0.0, 2), State::Suspect);
     assert_eq!(state(10.0, 2), State::Ready, "it generates");
     assert_eq!(state(0.0, 0), State::Ready, "nobody waits for it");
+}
+
+#[test]
+fn clients_that_do_not_read_are_no_sign_of_a_server_that_hangs() {
+    assert_eq!(state_with(0.0, 0.0, (2, 0)), State::Ready);
+    assert_eq!(
+        state_with(0.0, 0.0, (2, 1)),
+        State::Suspect,
+        "one waits for it"
+    );
+    assert_eq!(state_with(0.0, 1.0, (2, 0)), State::Suspect, "it says so");
 }

@@ -124,6 +124,22 @@ fn who_answers_without_metrics_is_tried_out_by_one_proxy_and_then_used() {
 }
 
 #[test]
+fn where_requests_are_rare_whoever_decided_lately_is_asked_and_for_longer() {
+    let mut world = World::new(Some(Missed::Unreadable));
+    world.steps(6);
+    world.decides = [false, false];
+    world.steps(50);
+    let asked: Vec<Probe> = (0..300).flat_map(|_| world.step().probes).collect();
+    let mut numbers: Vec<u64> = asked.iter().map(|probe| probe.number).collect();
+    numbers.dedup();
+    assert_eq!(asked.len(), 300, "somebody is asked all the time");
+    assert!((3..=5).contains(&numbers.len()), "{numbers:?}");
+    // Who has decided nothing for minutes will hardly do so now.
+    world.steps(1_000);
+    assert!(world.step().probes.is_empty());
+}
+
+#[test]
 fn whoever_does_not_send_anything_passes_it_on_and_idle_proxies_are_not_asked() {
     let mut world = World::new(Some(Missed::Unreadable));
     let asked: Vec<Probe> = (0..60).flat_map(|_| world.step().probes).collect();
