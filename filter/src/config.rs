@@ -28,12 +28,14 @@ use text::{headers, paths, visible_ascii};
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
 /// Ends of the paths of requests to a model, as the servers and gateways spell them. Gateways rewrite what stands before them, and what
 /// is seen here is the path before that.
-const PATHS: [&str; 23] = [
+const PATHS: [&str; 36] = [
     "/completions",
     "/responses",
+    "/responses/compact",
     "/embeddings",
     "/messages",
     "/rerank",
+    "/reranking",
     "/score",
     "/classify",
     "/pooling",
@@ -43,6 +45,13 @@ const PATHS: [&str; 23] = [
     "/invocations",
     "/completion",
     "/embed",
+    "/embedding",
+    "/embed_all",
+    "/embed_sparse",
+    "/encode",
+    "/similarity",
+    "/predict",
+    "/infill",
     "/api/chat",
     "/v1/chat",
     "/v2/chat",
@@ -50,8 +59,12 @@ const PATHS: [&str; 23] = [
     "/audio/translations",
     "/audio/speech",
     "/images/generations",
+    "/images/edits",
     ":generateContent",
     ":streamGenerateContent",
+    ":predict",
+    ":rawPredict",
+    ":streamRawPredict",
 ];
 /// Headers in which clients name their conversation, in the order in which they count. Not `x-correlation-id`, which is mostly of one
 /// request.

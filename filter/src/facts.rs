@@ -31,7 +31,7 @@ use trimtab_pick::{Adapter, Conversation, Prefix, Request};
 
 pub(crate) use body::{Body, BodyFacts, Ending, Length, Rest};
 pub(crate) use cookie::SessionCookie;
-pub(crate) use hash::{Digest, HashKey, Purpose};
+pub(crate) use hash::{Digest, HashKey, Hasher, Purpose};
 pub(crate) use head::{Head, Plan, path_of};
 pub(crate) use keys::{Names, meaning};
 pub(crate) use path::Route;
@@ -55,6 +55,9 @@ pub(crate) fn request(
         .as_deref()
         .map(|name| Digest::of(Purpose::Session, name));
     let history_tokens = body.map_or(0, |body| body.history_tokens);
+    // Adapters of one base have caches of their own, and so has whatever else answers under another name.
+    let model = model(head, body);
+    let salt = model.map(|name| Digest::of(Purpose::Adapter, name));
     Request {
         held: held(head, body).map(|digest| key.seal(digest)),
         prompt_tokens: match head.is_prompt {
@@ -63,6 +66,7 @@ pub(crate) fn request(
         },
         prefix: body
             .and_then(|body| body.beginning)
+            .map(|beginning| beginning.salted(salt))
             .map(|beginning| Prefix {
                 key: key.seal(beginning.digest),
                 tokens: saturating(beginning.tokens),
@@ -70,7 +74,7 @@ pub(crate) fn request(
                 blocks: beginning.blocks,
             }),
         conversation: session
-            .or_else(|| body.and_then(|body| body.conversation))
+            .or_else(|| Some(body?.conversation?.salted(salt)))
             .map(|digest| Conversation {
                 is_named: session.is_some() || body.is_some_and(|body| body.is_named),
                 key: key.seal(digest),
@@ -78,9 +82,9 @@ pub(crate) fn request(
             }),
         opening: body
             .and_then(|body| body.opening)
-            .map(|digest| key.seal(digest)),
+            .map(|digest| key.seal(digest.salted(salt))),
         streams: streams(head, body),
-        adapter: model(head, body).and_then(|name| adapter(name, key, table)),
+        adapter: model.and_then(|name| adapter(name, key, table)),
     }
 }
 

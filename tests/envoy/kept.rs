@@ -8,13 +8,18 @@ use serde_json::{Value, json};
 
 use crate::support::fleet::Fleet;
 use crate::support::stage::StageOptions;
-use crate::support::{client, eventually};
+use crate::support::{Answer, Backend, ScriptedAggregator, Stage, client, eventually, row, table};
 
 const RESPONSES: &str = "/v1/responses";
 
 /// A new response, or one that goes on from another: its status, and its name.
 pub(crate) async fn create(proxy: SocketAddr, after: Option<&str>, stream: bool) -> (u16, String) {
-    let body = json!({"model": "m", "input": "Tell me.", "max_output_tokens": 4, "previous_response_id": after, "stream": stream});
+    go_on(proxy, after, stream, "Tell me.").await
+}
+
+/// The same with another input, which stands before the name of what it goes on from.
+async fn go_on(proxy: SocketAddr, after: Option<&str>, stream: bool, input: &str) -> (u16, String) {
+    let body = json!({"model": "m", "input": input, "max_output_tokens": 4, "previous_response_id": after, "stream": stream});
     let answer = client::post(proxy, RESPONSES, &[], body.to_string())
         .await
         .unwrap();
@@ -57,7 +62,8 @@ async fn a_response_is_found_by_whoever_asks_for_it_also_by_another_and_by_a_new
                 (200, Some(name.as_str())),
                 "{n}"
             );
-            let (status, next) = create(proxy, Some(name), n % 2 == 0).await;
+            let input = "word ".repeat(n * 1_500 + 1);
+            let (status, next) = go_on(proxy, Some(name), n % 2 == 0, &input).await;
             assert_eq!(status, 200, "{n}: {next}");
         }
     }
@@ -109,4 +115,69 @@ async fn a_response_whose_server_is_gone_is_answered_by_another_with_404() {
         "{statuses:?}"
     );
     drop(gone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_server_that_keeps_a_response_is_passed_on_and_nobody_else_is_asked() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let (stage, _aggregator) = Stage::with_waits(&[(&a, 0), (&b, 20_000)]).await;
+    let (status, name) = create(stage.address, None, false).await;
+    assert_eq!((status, name.as_str()), (200, "resp_kept"));
+    for status in [503, 200, 503, 429, 200] {
+        let others = b.count();
+        a.answer_with(status);
+        assert_eq!(ask(stage.address, Method::GET, &name).await.0, status);
+        assert_eq!(create(stage.address, Some(&name), false).await.0, status);
+        assert_eq!(b.count(), others);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_is_found_in_its_pool_although_who_asks_for_it_names_no_model() {
+    let (a, b, c) = (
+        Backend::start().await,
+        Backend::start().await,
+        Backend::start().await,
+    );
+    let rows = vec![row(&a.name(), 0), row(&b.name(), 0)];
+    let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
+    let mut code = table(1, vec![row(&c.name(), 0)]);
+    code.pool = "code".to_owned();
+    aggregator.add(code);
+    let options = StageOptions {
+        pools: Some(
+            r#""pools": [{"pool": "code", "models": ["coder*"]}, {"pool": "default", "models": ["m"]}], "table_max_age": "60s""#
+                .to_owned(),
+        ),
+        ..StageOptions::default()
+    };
+    let addresses = [a.address, b.address, c.address];
+    let stage = Stage::start(&addresses, aggregator.address, options).await;
+    let coder = json!({"model": "coder-1", "input": "Tell me."}).to_string();
+    eventually("both workers place", async || {
+        for _ in 0..12 {
+            let before = c.count();
+            client::post(stage.address, RESPONSES, &[], coder.clone())
+                .await
+                .ok()?;
+            if c.count() == before {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    let before = c.count();
+    for _ in 0..10 {
+        assert_eq!(ask(stage.address, Method::GET, "resp_kept").await.0, 200);
+        let path = format!("{RESPONSES}/resp_kept/cancel");
+        client::post(stage.address, &path, &[], String::new())
+            .await
+            .unwrap();
+        let body = json!({"input": "And then?", "previous_response_id": "resp_kept"});
+        client::post(stage.address, RESPONSES, &[], body.to_string())
+            .await
+            .unwrap();
+    }
+    assert_eq!(c.count(), before + 30);
 }

@@ -7,7 +7,8 @@ use trimtab_wasmhost::{CallAnswer, Exchange, ScriptedProxy, Vm};
 
 use crate::reports::two_workers;
 use crate::support::{
-    ENDPOINTS, ask, config, first_host, ready_with, reason, reported, route, table_with,
+    ENDPOINTS, ask, config, config_with, first_host, ready_with, reason, reported, route,
+    table_with,
 };
 
 const RESPONSES: &str = "/v1/responses";
@@ -97,7 +98,14 @@ fn what_a_server_keeps_is_asked_of_it_and_told_to_others() {
     let filler = "x".repeat(40_000);
     let plain = format!(r#"{{"metadata":{{"a":"{filler}"}},"id":"resp_1","object":"response"}}"#);
     let event = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"output\":[]}}\n\n";
-    for (answer, size) in [(plain.as_str(), 100_000), (&plain, 7_000), (event, 5)] {
+    let pinged = format!(": {{hello}}\n\nevent: ping\ndata: {{\"type\":\"ping\"}}\n\n{event}");
+    let answers = [
+        (plain.as_str(), 100_000),
+        (&plain, 7_000),
+        (event, 5),
+        (&pinged, 9),
+    ];
+    for (answer, size) in answers {
         let mut proxy = ready_with(&config(), &table_with(1, &[0, 0, 0]));
         let made = make(proxy.vm(), answer, size);
         let holder = first_host(&made).expect("placed");
@@ -142,6 +150,121 @@ fn what_a_server_keeps_is_asked_of_it_and_told_to_others() {
                 "{worker}"
             );
         }
+    }
+}
+
+#[test]
+fn what_is_tried_out_and_answers_404_has_failed() {
+    let mut proxy = ready_with(&config(), &table_with(1, &[0, 0, 0]));
+    let own = reported(&mut proxy).proxy;
+    for (sequence, status, failed) in [(2, 404, 1), (3, 200, 1), (4, 301, 2)] {
+        assert!(proxy.deliver(&asking(sequence, own, sequence).encode()));
+        let mut exchange = ask(proxy.vm());
+        assert_eq!(first_host(&exchange).as_deref(), Some(ENDPOINTS[2]));
+        route(proxy.vm(), &exchange);
+        exchange.response(proxy.vm(), status);
+        exchange.response_chunk(proxy.vm(), "{}".repeat(100).as_bytes(), true);
+        exchange.close(proxy.vm());
+        let report = reported(&mut proxy);
+        let row = report
+            .endpoints
+            .iter()
+            .find(|row| row.address == ENDPOINTS[2]);
+        let row = row.expect("it got one");
+        assert_eq!(
+            (row.finished, row.failed),
+            (sequence - 1, failed),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn what_only_asks_for_something_kept_is_not_counted_as_work() {
+    let mut proxy = ready_with(&config(), &table_with(1, &[0, 0, 0]));
+    make(proxy.vm(), r#"{"id":"resp_1"}"#, 100).close(proxy.vm());
+    let before = reported(&mut proxy).endpoints;
+    for _ in 0..5 {
+        get(proxy.vm(), "resp_1");
+    }
+    assert_eq!(reported(&mut proxy).endpoints, before);
+}
+
+#[test]
+fn what_a_request_goes_on_from_is_found_behind_any_input_in_any_pieces() {
+    let mut proxy = ready_with(&config(), &table_with(1, &[0, 0, 0]));
+    let made = make(proxy.vm(), r#"{"id":"resp_1"}"#, 100);
+    let expected = (first_host(&made), Some("held".to_owned()));
+    made.close(proxy.vm());
+    for input_bytes in [10, 5_000, 30_000, 300_000] {
+        let input = "word ".repeat(input_bytes / 5);
+        let body = format!(
+            r#"{{"model":"m","stream":true,"instructions":"i","tools":[1],"input":[{{"role":"user","content":"{input}"}}],"previous_response_id":"resp_1"}}"#
+        );
+        for path in [
+            RESPONSES,
+            "/v1/responses/compact",
+            "/v1/responses/input_tokens",
+        ] {
+            let request = proxy.vm().request().header(":path", path);
+            let mut exchange = request.leave_open();
+            let mut pieces = body.as_bytes().chunks(1_400).peekable();
+            while let Some(piece) = pieces.next() {
+                let is_last = pieces.peek().is_none();
+                exchange.body(proxy.vm(), piece, is_last);
+            }
+            let found = first_host(&exchange);
+            let exchange = exchange.finish(proxy.vm());
+            assert_eq!(
+                (found, reason(&exchange)),
+                expected,
+                "{path}, {input_bytes}"
+            );
+            assert_eq!(exchange.request_body, body.as_bytes());
+        }
+    }
+    assert_eq!(proxy.failures(), Vec::<String>::new());
+}
+
+#[test]
+fn where_the_proxy_holds_less_of_a_body_only_the_first_request_waits() {
+    let mut proxy = ready_with(&config(), &table_with(1, &[0, 0, 0]));
+    let begin = |proxy: &mut ScriptedProxy| {
+        let request = proxy.vm().request().header(":path", RESPONSES);
+        let mut exchange = request.leave_open();
+        exchange.body(proxy.vm(), r#"{"model":"m","input":""#, false);
+        exchange.body(proxy.vm(), [b'a'; 32 * 1_024], false);
+        exchange
+    };
+    let mut first = begin(&mut proxy);
+    assert_eq!(first_host(&first), None, "the rest may name something");
+    proxy.run_for(Duration::from_millis(1_500));
+    first.collect(proxy.vm());
+    assert!(first_host(&first).is_some(), "it went on");
+    let second = begin(&mut proxy);
+    assert!(first_host(&second).is_some(), "at once");
+    proxy.run_for(Duration::from_secs(61));
+    let later = begin(&mut proxy);
+    assert_eq!(first_host(&later), None, "tried again");
+}
+
+#[test]
+fn an_answer_that_names_what_is_kept_is_asked_for_uncompressed() {
+    for (settings, path, kept) in [
+        ("", RESPONSES, false),
+        (r#""mode": "observe""#, RESPONSES, true),
+        ("", "/v1/chat/completions", true),
+    ] {
+        let mut proxy = ready_with(&config_with(settings), &table_with(1, &[0, 0, 0]));
+        let request = proxy.vm().request().header(":path", path);
+        let request = request.header("accept-encoding", "gzip");
+        let exchange = request.body(r#"{"model": "m", "input": "hello"}"#);
+        let headers = exchange.request_headers.as_ref().expect("it went on");
+        assert_eq!(
+            headers.text("accept-encoding").is_some(),
+            kept,
+            "{settings}{path}"
+        );
     }
 }
 

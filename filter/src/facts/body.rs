@@ -8,11 +8,9 @@
 //! move out of sight as it grows. For the same reason the client's own names for it (`session_id`, `user`) hold only without a beginning. A
 //! `conversation` goes before that: what was said is with the server, and the body has only what is new.
 //!
-//! **When it ends.** With the document (`whole`), not with the end of the stream, which may come later. Before that (`enough`) once model, stream
-//! flag and conversation are known, from body or headers, and messages, system prompt and tools were read to their ends. Less would not
-//! do: further messages add to the history, images are not as long as they look, tools and system prompt make the shared beginning. What
-//! is behind these (sampling parameters, schemas of answers, metadata) changes no fact but `max_output_tokens`, by which nothing is
-//! decided, nor does it count as prompt, so that `Content-Length` is not needed. Else at `decide_after_bytes` (`cap`).
+//! **When it ends.** With the document (`whole`), not with the end of the stream, which may come later; else at `decide_after_bytes` (`cap`).
+//! Not earlier: clients write what keeps caches apart, and the name of what they go on from, in any place, also behind the messages. Where the
+//! path says that such a name may come, the reading goes on beyond `decide_after_bytes` until there is one ([`Body::may_name`]).
 //!
 //! **What is behind.** The unread rest counts as prompt where it begins in the midst of its text: by `Content-Length`, else, once it has passed, by
 //! what passed ([`Rest`]). Where it begins elsewhere, in a picture or in a field that is no prompt, what was read is all that is known: "at least".
@@ -32,8 +30,6 @@ use super::reader::Reader;
 pub(crate) enum Ending {
     /// With the document.
     Whole,
-    /// What is still to come changes nothing.
-    Enough,
     /// As much was read as may be held. What lies behind is absent.
     Cap,
     /// The body ended, or could not be read, before the document was complete.
@@ -47,9 +43,8 @@ pub(crate) enum Ending {
 
 impl Ending {
     /// Every ending, in the order of declaration.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Whole,
-        Self::Enough,
         Self::Cap,
         Self::Unfinished,
         Self::Broken,
@@ -60,7 +55,6 @@ impl Ending {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Whole => "whole",
-            Self::Enough => "enough",
             Self::Cap => "cap",
             Self::Unfinished => "unfinished",
             Self::Broken => "broken",
@@ -167,18 +161,19 @@ impl Body {
         self.is_json && self.tokenizer.is_done()
     }
 
+    /// Whether what is still to come of a body to such a path may name what a server keeps.
+    pub(crate) fn may_name(&self, head: &Head) -> bool {
+        head.route.goes_on && self.reader.held().is_none()
+    }
+
     /// How the reading has ended; absent: more should be read.
-    pub(crate) fn ending(&self, head: &Head) -> Option<Ending> {
-        let has_model = head.model.is_some() || self.reader.model.is_some();
-        let has_stream = head.route.streams.is_some() || self.reader.stream.is_some();
+    pub(crate) fn ending(&self) -> Option<Ending> {
         if !self.is_json && !self.reader.has_begun() {
             Some(Ending::NotJson)
         } else if !self.is_json {
             Some(Ending::Broken)
         } else if self.tokenizer.is_done() {
             Some(Ending::Whole)
-        } else if has_model && has_stream && self.reader.prompt_is_settled() {
-            Some(Ending::Enough)
         } else {
             None
         }
@@ -195,7 +190,9 @@ impl Body {
         let reader = &self.reader;
         let is_complete = self.tokenizer.is_done() || reader.prompt_is_settled();
         let seen = reader.seen_tokens().or_else(|| is_complete.then_some(0));
-        let per_bytes = reader.tokens_per_bytes().filter(|_| !is_complete);
+        let per_bytes = reader
+            .tokens_per_bytes(self.tokenizer.escaped_bytes())
+            .filter(|_| !is_complete);
         let rest = seen.zip(per_bytes).map(|(tokens, (more, bytes))| Rest {
             bytes: self.seen_bytes,
             tokens,

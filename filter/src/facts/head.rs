@@ -58,7 +58,7 @@ const MAX_NAME_BYTES: usize = 512;
 #[derive(Default)]
 struct Seen {
     post: bool,
-    /// GET, HEAD or DELETE.
+    /// Whatever is about a thing that is there: GET, HEAD, DELETE, PATCH or PUT.
     plain: bool,
     completion_path: bool,
     upgrade: bool,
@@ -82,12 +82,13 @@ impl Head {
             match name {
                 b":method" => {
                     seen.post = value == b"POST";
-                    seen.plain = matches!(value, b"GET" | b"HEAD" | b"DELETE");
+                    seen.plain = matches!(value, b"GET" | b"HEAD" | b"DELETE" | b"PATCH" | b"PUT");
                 }
                 b":authority" => authority = value,
                 b":path" => {
                     path = path_of(value);
-                    seen.completion_path = config.is_completion_path(path);
+                    seen.completion_path =
+                        config.is_completion_path(path) && !kept::is_in_thread(path);
                     head.route = Route::of(path);
                 }
                 b"upgrade" => seen.upgrade = true,
@@ -116,8 +117,9 @@ impl Head {
         head.model = head.model.or_else(|| head.route.model.clone());
         head.session = head.session.or(cookie);
         head.makes = seen.post && kept::makes(path);
-        head.held = kept::name(path).map(|name| Digest::of(Purpose::Held, name));
         head.is_prompt = seen.post && seen.completion_path;
+        let name = kept::name(path).filter(|_| !seen.completion_path);
+        head.held = name.map(|name| Digest::of(Purpose::Held, name));
         let is_kept =
             !seen.upgrade && (head.makes || head.held.is_some() && (seen.post || seen.plain));
         let is_ours = !head.pools.is_empty() || config.per_route;
@@ -129,7 +131,7 @@ impl Head {
                 encoded,
                 not_json,
                 ..
-            } if is_ours && (completion_path || head.makes) => {
+            } if is_ours && (completion_path || head.makes || head.route.goes_on) => {
                 if end_of_stream || encoded || not_json || head.content_length == Some(0) {
                     Plan::PlaceNow
                 } else {

@@ -91,6 +91,8 @@ pub(crate) struct Tokenizer {
     objects: u128,
     /// First half of a surrogate pair.
     high: Option<u16>,
+    /// Bytes that escapes took beyond those of the text that they stand for.
+    escaped: u64,
     scalar: [u8; MAX_SCALAR_BYTES],
     scalar_len: usize,
 }
@@ -104,6 +106,7 @@ impl Tokenizer {
             depth: 0,
             objects: 0,
             high: None,
+            escaped: 0,
             scalar: [0; MAX_SCALAR_BYTES],
             scalar_len: 0,
         }
@@ -112,6 +115,11 @@ impl Tokenizer {
     /// Whether the outermost object or array is complete.
     pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Bytes of the document that escapes took beyond those of the text that they stand for.
+    pub(crate) fn escaped_bytes(&self) -> u64 {
+        self.escaped
     }
 
     /// Takes the next piece. An error is final: it is answered to every later piece as well.

@@ -1,19 +1,36 @@
 //! What servers keep for their clients, by path: `/v1/responses/{id}` and what is below. Only the server that made it can serve a request for it.
+//!
+//! Names are those of the APIs of OpenAI and Anthropic, and of the servers that offer parts of them (vLLM, SGLang, llama-stack).
 
 /// Where such things are made, and under which they stand.
-const COLLECTIONS: [&[u8]; 4] = [b"responses", b"conversations", b"files", b"batches"];
+const COLLECTIONS: [&[u8]; 12] = [
+    b"responses",
+    b"conversations",
+    b"files",
+    b"uploads",
+    b"batches",
+    b"videos",
+    b"assistants",
+    b"threads",
+    b"vector_stores",
+    b"containers",
+    b"jobs",
+    b"evals",
+];
 /// Longest name.
-const MAX_BYTES: usize = 256;
+const MAX_BYTES: usize = 2_048;
 
 /// Whether a POST to the path makes one, whose name is in the answer.
 pub(crate) fn makes(path: &[u8]) -> bool {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
     let last = path.rsplit(|byte| *byte == b'/').next();
     path.starts_with(b"/") && last.is_some_and(|last| COLLECTIONS.contains(&last))
 }
 
 /// The name of the one that the path is about; absent: it is about none.
 pub(crate) fn name(path: &[u8]) -> Option<&[u8]> {
-    let mut parts = path.split(|byte| *byte == b'/').peekable();
+    let parts = path.split(|byte| *byte == b'/');
+    let mut parts = parts.filter(|part| !part.is_empty()).peekable();
     while let Some(part) = parts.next() {
         let name = parts.peek().filter(|name| is_name(name));
         if let Some(name) = name.filter(|_| COLLECTIONS.contains(&part)) {
@@ -23,15 +40,23 @@ pub(crate) fn name(path: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// Names have a mark in them, which words like `compact` have not. `/v1/responses/input_tokens` counts the tokens of a request.
+/// Whether the path is that of messages which a thread keeps: no model answers there, unlike at `/v1/messages`.
+pub(crate) fn is_in_thread(path: &[u8]) -> bool {
+    let mut parts = path.rsplit(|byte| *byte == b'/').skip(1);
+    parts.next().is_some_and(is_name) && parts.next() == Some(b"threads")
+}
+
+/// Names have a mark in them or are long and have digits, which words like `compact` have not. `/v1/responses/input_tokens` counts the tokens
+/// of a request.
 fn is_name(part: &[u8]) -> bool {
     let is_marked = part.contains(&b'_') || part.contains(&b'-');
-    is_marked && part != b"input_tokens" && part.len() <= MAX_BYTES
+    let is_number = part.len() >= 8 && part.iter().any(u8::is_ascii_digit);
+    (is_marked || is_number) && part != b"input_tokens" && part.len() <= MAX_BYTES
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{makes, name};
+    use super::{is_in_thread, makes, name};
 
     #[test]
     fn names_stand_behind_their_collections() {
@@ -43,6 +68,14 @@ mod tests {
             ("/v1/files/file-3/content", Some("file-3")),
             ("/v1/batches/batch_9/cancel", Some("batch_9")),
             ("/files/v1/responses/resp_1", Some("resp_1")),
+            (
+                "/v1/responses/6f9619ff8b86d011b42d00cf4fc964ff",
+                Some("6f9619ff8b86d011b42d00cf4fc964ff"),
+            ),
+            ("//v1//responses//resp_1", Some("resp_1")),
+            ("/v1/threads/thread_1/messages", Some("thread_1")),
+            ("/v1/fine_tuning/jobs/ftjob-1/cancel", Some("ftjob-1")),
+            ("/v1/videos/video_1/content", Some("video_1")),
             ("/v1/responses", None),
             ("/v1/responses/", None),
             ("/v1/responses/input_tokens", None),
@@ -53,7 +86,8 @@ mod tests {
             let found = name(path.as_bytes());
             assert_eq!(found, expected.map(str::as_bytes), "{path}");
         }
-        assert!(makes(b"/v1/responses") && makes(b"/x/v1/files"));
+        assert!(makes(b"/v1/responses") && makes(b"/x/v1/files/"));
+        assert!(is_in_thread(b"/v1/threads/thread_1/messages") && !is_in_thread(b"/v1/messages"));
         assert!(!makes(b"/v1/responses/resp_1") && !makes(b"/v1/models") && !makes(b""));
     }
 }

@@ -58,6 +58,7 @@ const FIELDS: [Names<Field>; 14] = [
             b"query",
             b"queries",
             b"documents",
+            b"items",
             b"text_1",
             b"text_2",
         ],
@@ -70,7 +71,8 @@ const FIELDS: [Names<Field>; 14] = [
 ];
 
 /// The fields within a message or a system prompt.
-const PARTS: [Names<Part>; 5] = [
+const PARTS: [Names<Part>; 6] = [
+    (&[b"file_id"], Part::File),
     (
         &[
             b"image_url",
@@ -83,7 +85,6 @@ const PARTS: [Names<Part>; 5] = [
             b"video",
             b"file_data",
             b"file_url",
-            b"file_id",
             b"file_uri",
             b"fileUri",
         ],
@@ -189,6 +190,8 @@ pub(super) enum Part {
     Text,
     /// A medium: a link, base64 data, an object that holds one of them, or a list of them.
     Media,
+    /// A medium by its name, under which a server keeps it.
+    File,
     /// An object that holds a medium; where it is a string it is text, the name of a source.
     Holder,
     /// A link or base64 data if it stands in such an object.

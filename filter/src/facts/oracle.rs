@@ -25,7 +25,7 @@ fn facts(path: &str, json: &[u8], pieces: &[usize]) -> BodyFacts {
     };
     let mut body = Body::new(head.route.shape);
     cut(json, pieces).for_each(|piece| body.feed(piece));
-    let ending = body.ending(&head).unwrap_or(Ending::Unfinished);
+    let ending = body.ending().unwrap_or(Ending::Unfinished);
     body.facts(ending, Length::Whole(json.len() as u64))
 }
 

@@ -1,5 +1,12 @@
 //! What the path of a request tells. Gateways rewrite paths, so only their ends are looked at.
 
+/// Ends of paths of the Responses API.
+const GOES_ON: [&[u8]; 3] = [
+    b"/responses",
+    b"/responses/compact",
+    b"/responses/input_tokens",
+];
+
 /// How a body is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Shape {
@@ -24,6 +31,8 @@ pub(crate) struct Route {
     pub(crate) streams: Option<bool>,
     /// Ollama's own API, which streams unless the body says otherwise.
     pub(crate) streams_by_default: bool,
+    /// Its body may go on from what a server keeps, by name, in any place: `/v1/responses` and what is about one.
+    pub(crate) goes_on: bool,
 }
 
 impl Route {
@@ -51,6 +60,7 @@ impl Route {
                 return Self {
                     deployment: deployment(path),
                     streams_by_default: path.ends_with(b"/api/chat"),
+                    goes_on: GOES_ON.iter().any(|end| path.ends_with(end)),
                     ..Self::default()
                 };
             }
@@ -66,7 +76,7 @@ impl Route {
             model: model.and_then(|name| kept(name, before == Some(b"models"))),
             streams,
             streams_by_default: path.ends_with(b"/api/generate") && before != Some(b"models"),
-            deployment: None,
+            ..Self::default()
         }
     }
 }

@@ -10,6 +10,8 @@ use super::message::Message;
 pub(super) const BYTES_PER_TOKEN: u64 = 4;
 /// Shared beginnings shorter than 256 tokens are not worth a placement.
 const MIN_PREFIX_BYTES: u64 = 256 * BYTES_PER_TOKEN;
+/// So much text shows how many escapes there are.
+const ESCAPES_OF_BYTES: u64 = 1_024;
 /// Less of a first user message names no conversation unless it is all of it: templates begin alike.
 const MIN_OPENING_BYTES: u64 = 1_024;
 /// Of the data of a medium it takes so much more: much of its head is the same in many.
@@ -283,10 +285,19 @@ impl Prompt {
         self.turns.tokens_with(self.shared_bytes())
     }
 
-    /// Tokens that go on so many bytes of the document, while text or token ids are being read.
-    pub(super) fn tokens_per_bytes(&self) -> (u64, u64) {
+    /// Tokens that go on so many bytes of the document, while text or token ids are being read. `escaped`: bytes that escapes took beyond those
+    /// of their text; of what comes they will take as large a share.
+    pub(super) fn tokens_per_bytes(&self, escaped: u64) -> (u64, u64) {
+        let text = self.turns.bytes.saturating_add(self.shared_bytes());
         match self.ids {
-            Size { tokens: 0, .. } => (1, BYTES_PER_TOKEN),
+            // A few bytes tell nothing of what comes.
+            Size { tokens: 0, .. } if escaped == 0 || text < ESCAPES_OF_BYTES => {
+                (1, BYTES_PER_TOKEN)
+            }
+            Size { tokens: 0, .. } => {
+                let bytes = text.saturating_add(escaped);
+                (text, bytes.saturating_mul(BYTES_PER_TOKEN))
+            }
             Size { tokens, bytes } => (tokens, bytes),
         }
     }

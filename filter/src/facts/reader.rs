@@ -1,6 +1,6 @@
 //! Walks the JSON document of a request and hands its parts to where they belong.
 
-use super::hash::{Digest, Purpose};
+use super::hash::{Digest, Hasher, Purpose};
 use super::json::{Container, Place, Sink};
 use super::keys::{Field, Part};
 use super::media::{Counted, Data, Kind};
@@ -53,6 +53,8 @@ pub(super) struct Reader {
     pub(super) max_output_tokens: Option<u32>,
     session: Option<(u8, Digest)>,
     pub(super) salt: Option<Digest>,
+    /// A salt or a name that is being read, of any length; a salt may be a list.
+    digesting: Option<Box<Hasher>>,
     held: Option<(u8, Digest)>,
     /// The conversation that a server keeps.
     kept: Option<Digest>,
@@ -85,6 +87,7 @@ impl Reader {
             max_output_tokens: None,
             session: None,
             salt: None,
+            digesting: None,
             held: None,
             kept: None,
             is_id: false,
@@ -110,12 +113,14 @@ impl Reader {
     }
 
     /// Tokens that go on so many of the bytes that come next; absent: these are not known to be text of the prompt.
-    pub(super) fn tokens_per_bytes(&self) -> Option<(u64, u64)> {
+    /// `escaped`: bytes that escapes took beyond those of their text.
+    pub(super) fn tokens_per_bytes(&self, escaped: u64) -> Option<(u64, u64)> {
         let is_media = self.media.is_some()
             || self.aside.0 == Part::Media
-            || matches!(self.part, Part::Media | Part::Holder);
+            || matches!(self.part, Part::Media | Part::File | Part::Holder)
+            || self.tensor.as_ref().is_some_and(Tensor::is_media);
         let is_text = self.field.is_prompt() && self.field != Field::Media && !is_media;
-        is_text.then(|| self.prompt.tokens_per_bytes())
+        is_text.then(|| self.prompt.tokens_per_bytes(escaped))
     }
 
     /// Digest of the conversation's beginning, where its first user message is being read.
@@ -139,6 +144,7 @@ impl Reader {
         self.field = Field::of(key, self.shape);
         match self.field {
             Field::Model => self.model = None,
+            Field::Salt => self.digesting = None,
             Field::Stream => self.stream = None,
             field if field.is_prompt() => {
                 let key = Digest::of(Purpose::Field, key).short();
@@ -165,12 +171,12 @@ impl Reader {
             Field::Model => self.model = self.name().map(<[u8]>::to_vec),
             Field::Session(rank) => {
                 let digest = self.name().map(|name| Digest::of(Purpose::Session, name));
-                let is_better = self.session.is_none_or(|(other, _)| rank < other);
+                let is_better = self.session.is_none_or(|(other, _)| rank <= other);
                 if let Some(digest) = digest.filter(|_| is_better) {
                     self.session = Some((rank, digest));
                 }
             }
-            Field::Salt => self.salt = self.name().map(|name| Digest::of(Purpose::Salt, name)),
+            Field::Salt => self.salt = self.digested(),
             Field::Held(rank) => _ = self.holds(rank),
             // Of an object it is known by now.
             Field::Kept => self.kept = self.holds(1).or(self.kept),
@@ -196,7 +202,7 @@ impl Reader {
         }
         let key = self.word.get().unwrap_or_default();
         self.part = Part::of(key);
-        if matches!(self.part, Part::Media | Part::Holder) {
+        if matches!(self.part, Part::Media | Part::File | Part::Holder) {
             self.kind = self.kind.or_else(|| Kind::named(key));
         }
     }
@@ -216,6 +222,13 @@ impl Reader {
                 tensor.on_word(word);
             }
         }
+        if self.field == Field::Salt && self.depth > 1 {
+            // One of a list.
+            self.digest(Purpose::Salt, b",");
+        }
+        if self.names_file() {
+            self.holds(3);
+        }
         if self.depth == 2 && self.field == Field::Kept && self.is_id {
             self.kept = self.holds(1);
         }
@@ -228,11 +241,7 @@ impl Reader {
     /// Whether the value that is being read is wanted whole.
     fn wants_word(&self) -> bool {
         match self.depth {
-            1 => matches!(
-                self.field,
-                Field::Model | Field::Session(_) | Field::Salt | Field::Held(_) | Field::Kept
-            ),
-            2 => self.field == Field::Kept && self.is_id,
+            1 => matches!(self.field, Field::Model | Field::Session(_)),
             3 => {
                 self.message.as_ref().is_some_and(Message::wants_word)
                     || self.tensor.as_ref().is_some_and(Tensor::wants_word)
@@ -256,6 +265,11 @@ impl Reader {
                 self.prompt.turn(text);
             }
             Field::Media if self.part != Part::Label => self.write_media(text),
+            Field::Salt => self.digest(Purpose::Salt, text),
+            Field::Held(_) => self.digest(Purpose::Held, text),
+            Field::Kept if self.depth == 1 || self.depth == 2 && self.is_id => {
+                self.digest(Purpose::Held, text);
+            }
             _ => {}
         }
     }
@@ -279,7 +293,12 @@ impl Reader {
         if let Some(message) = self.message.take() {
             self.prompt.end_message(&message);
         }
-        match self.tensor.take().and_then(|tensor| tensor.parameter()) {
+        let tensor = self.tensor.take();
+        if tensor.as_ref().is_some_and(Tensor::had_media) {
+            self.prompt
+                .media(Digest::of(Purpose::Media, b""), Kind::Image);
+        }
+        match tensor.and_then(|tensor| tensor.parameter()) {
             Some(Parameter::Stream(streams)) => self.stream = Some(streams),
             Some(Parameter::MaxOutput(tokens)) => self.bound_output(tokens),
             None => {}
@@ -304,7 +323,6 @@ impl Sink for Reader {
                 | Field::Stream
                 | Field::MaxOutput
                 | Field::Session(_)
-                | Field::Salt
                 | Field::Held(_),
             ) => self.field = Field::Ignored,
             (2, Field::Kept) => self.is_id = false,
@@ -331,6 +349,9 @@ impl Sink for Reader {
         } else if place == Place::Key || self.wants_word() {
             self.word.push(text);
         } else {
+            if self.names_file() {
+                self.digest(Purpose::Held, text);
+            }
             self.value(text);
         }
     }
@@ -362,6 +383,10 @@ impl Sink for Reader {
                 self.prompt.token_id(literal.len(), || number(literal));
             }
             (Field::Tensors, 4..) => self.tensor_value(literal),
+            (Field::Salt, 2..) => {
+                self.digest(Purpose::Salt, literal);
+                self.digest(Purpose::Salt, b",");
+            }
             _ => {}
         }
         if self.depth == 1 {

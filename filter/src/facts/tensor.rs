@@ -1,13 +1,18 @@
 //! One tensor of a KServe v2 request while it is read.
 //!
 //! Strings of its `data` are prompt text, several whole numbers are token ids, and a single value is a parameter by the tensor's name.
-//! Whether the name stands before or behind the data makes no difference.
+//! Whether the name stands before or behind the data makes no difference. Several numbers of a type that no token id has (fractions, bytes) are
+//! one medium, whatever there are of them; `datatype` stands before the data.
 
 use super::keys;
+
+/// A medium has so many numbers; fewer are settings, one for each prompt.
+const MEDIUM_NUMBERS: u64 = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Member {
     Name,
+    Type,
     Data,
     #[default]
     Other,
@@ -28,6 +33,8 @@ pub(super) struct Tensor {
     flag: Option<bool>,
     numbers: u64,
     first: u32,
+    /// Its numbers are no token ids.
+    is_raw: bool,
 }
 
 impl Tensor {
@@ -35,24 +42,49 @@ impl Tensor {
     pub(super) fn on_key(&mut self, key: &[u8]) {
         self.member = match key {
             b"name" => Member::Name,
+            b"datatype" => Member::Type,
             b"data" => Member::Data,
             _ => Member::Other,
         };
     }
 
     pub(super) fn wants_word(&self) -> bool {
-        self.member == Member::Name
+        matches!(self.member, Member::Name | Member::Type)
     }
 
     pub(super) fn in_data(&self) -> bool {
         self.member == Member::Data
     }
 
+    /// Whether its data are those of a medium, and being read.
+    pub(super) fn is_media(&self) -> bool {
+        self.in_data() && self.is_raw
+    }
+
+    /// Whether they were.
+    pub(super) fn had_media(&self) -> bool {
+        self.is_raw && self.numbers >= MEDIUM_NUMBERS
+    }
+
+    /// A number of a medium.
+    pub(super) fn on_raw(&mut self) {
+        self.numbers = self.numbers.saturating_add(1);
+    }
+
     /// The string that [`Self::wants_word`] is complete.
     pub(super) fn on_word(&mut self, word: &[u8]) {
-        if std::mem::take(&mut self.member) == Member::Name {
-            self.is_stream = word == b"stream";
-            self.is_max_output = keys::is_max_output(word);
+        match std::mem::take(&mut self.member) {
+            Member::Name => {
+                self.is_stream = word == b"stream";
+                self.is_max_output = keys::is_max_output(word);
+            }
+            Member::Type => {
+                let is_whole = word.starts_with(b"INT") || word.starts_with(b"UINT");
+                self.is_raw = word.starts_with(b"FP")
+                    || word.starts_with(b"BF")
+                    || is_whole && word.ends_with(b"T8");
+            }
+            Member::Data | Member::Other => {}
         }
     }
 

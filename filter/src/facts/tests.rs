@@ -1,5 +1,6 @@
 //! The tokenizer against serde_json, and the facts of real request shapes.
 
+mod counts;
 mod differential;
 mod isolation;
 mod odd;
@@ -31,7 +32,7 @@ fn read(head: &Head, json: &[u8], seen: usize, pieces: &[usize]) -> BodyFacts {
     } else {
         Ending::Unfinished
     };
-    let ending = body.ending(head).unwrap_or(ended);
+    let ending = body.ending().unwrap_or(ended);
     body.facts(ending, Length::Whole(json.len() as u64))
 }
 

@@ -8,6 +8,12 @@ pub(crate) struct Word {
     too_long: bool,
 }
 
+impl Default for Word {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Word {
     /// Longest text that is kept: model names may be 253 bytes in the load table.
     pub(crate) const MAX_BYTES: usize = 256;

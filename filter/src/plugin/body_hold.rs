@@ -13,6 +13,8 @@ use std::cell::Cell;
 const PROBE_MS: u64 = 200;
 /// How long requests are placed by headers alone before one is held again, in milliseconds.
 const RETRY_MS: u64 = 60_000;
+/// So much of a body is held where a name that decides may stand in any place of it. Half of what Envoy holds by default.
+const LONG_BYTES: usize = 512 * 1024;
 
 /// What is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,8 @@ enum Known {
 pub(crate) struct BodyHold {
     known: Cell<Known>,
     ticks: Cell<u64>,
+    /// What the proxy holds of a long body, and the tick at which that was seen.
+    long: Cell<Option<(usize, u64)>>,
     tick_ms: u64,
     decide_within_ms: u64,
 }
@@ -41,6 +45,7 @@ impl BodyHold {
         Self {
             known: Cell::new(Known::Nothing),
             ticks: Cell::new(0),
+            long: Cell::new(None),
             tick_ms: u64::from(tick_ms.max(1)),
             decide_within_ms,
         }
@@ -97,6 +102,18 @@ impl BodyHold {
     fn is_past(&self, since: u64, patience_ms: u64) -> bool {
         // The first tick may have come at once.
         self.ticks().saturating_sub(since) > patience_ms.div_ceil(self.tick_ms)
+    }
+
+    /// How much of a body may be held where all of it may matter, in bytes. Where the proxy's own limit is lower, and was met lately, it is that.
+    pub(crate) fn long_bytes(&self) -> usize {
+        let is_new = |since| self.ticks().saturating_sub(since) * self.tick_ms < RETRY_MS;
+        let met = self.long.get().filter(|(_, since)| is_new(*since));
+        met.map_or(LONG_BYTES, |(bytes, _)| bytes)
+    }
+
+    /// A body stopped coming after so many bytes.
+    pub(crate) fn on_long_body_stopped(&self, bytes: usize) {
+        self.long.set(Some((bytes, self.ticks())));
     }
 
     /// A body came while its headers were held.
@@ -168,6 +185,17 @@ mod tests {
         );
         holding.on_body();
         assert!(holding.may_hold() && holding.may_hold());
+    }
+
+    #[test]
+    fn a_limit_of_the_proxy_that_was_met_holds_for_a_minute() {
+        let holding = after(3);
+        assert_eq!(holding.long_bytes(), LONG_BYTES);
+        holding.on_long_body_stopped(40_000);
+        (0..599).for_each(|_| holding.on_tick());
+        assert_eq!(holding.long_bytes(), 40_000);
+        holding.on_tick();
+        assert_eq!(holding.long_bytes(), LONG_BYTES);
     }
 
     #[test]

@@ -7,14 +7,14 @@
 use std::rc::Rc;
 
 use crate::config::{self, Config, Mode, PoolSet, Role};
-use crate::facts::Head;
+use crate::facts::{Digest, Head};
 use crate::host::{self, HostError, Level};
 use crate::metrics::Counter;
 use crate::pair::messages::{Fault, Reported};
 use crate::plugin::body_hold::BodyHold;
 use crate::plugin::route;
 use crate::plugin::unplaced_paths::Told;
-use crate::pool::Pool;
+use crate::pool::{Pool, kept_names};
 use crate::sync;
 
 /// One configured plugin in one VM.
@@ -121,6 +121,25 @@ impl DecidingPlugin {
             true => head.pools.places().next(),
             false => config::choose(&self.config.pools, head.pools, model),
         }?;
+        self.pool_at(place, head)
+    }
+
+    /// The pool of a request that names no model, but something that a server keeps: the one whose server it is. `None`: nobody's.
+    pub(crate) fn pool_that_keeps(
+        &self,
+        head: &Head,
+        name: Option<Digest>,
+    ) -> Option<(&Rc<Pool>, Mode)> {
+        let name = name?;
+        let keeps = |place: &usize| {
+            let pool = self.pools.get(*place);
+            pool.is_some_and(|pool| kept_names::keeps(pool, name))
+        };
+        let place = head.pools.places().find(keeps)?;
+        self.pool_at(place, head)
+    }
+
+    fn pool_at(&self, place: usize, head: &Head) -> Option<(&Rc<Pool>, Mode)> {
         let mode = head.mode.or(self.config.pools.get(place)?.mode);
         Some((self.pools.get(place)?, mode.unwrap_or(self.config.mode)))
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use trimtab_pick::{Booking, Decision, EndpointId};
+use trimtab_pick::{Booking, Decision, EndpointId, Reason};
 
 use crate::pool::explain::Explanation;
 use crate::pool::table::Loaded;
@@ -19,13 +19,17 @@ pub(crate) struct Placed {
 /// Where a request shall go.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    /// Up to three `ip:port`, best first, with commas between them.
+    /// Up to three `ip:port`, best first, with commas between them; one with a comma behind it where nobody else can serve the request.
     pub(crate) hosts: String,
     pub(crate) booking: Booking,
     /// Its answer is known to be streamed.
     pub(crate) streams: bool,
     /// Its answer names something that its server keeps from now on.
     pub(crate) makes: bool,
+    /// Reports count it. Not what only asks for something that is kept: no engine works on that, so an answer shows nothing of one.
+    pub(crate) is_counted: bool,
+    /// All of the request's body is there.
+    pub(crate) is_whole: bool,
     /// The request is not placed: the proxy chooses, and this is what would have been done.
     pub(crate) observed: bool,
     pub(crate) endpoint: EndpointId,
@@ -41,6 +45,8 @@ pub(crate) struct Observed {
     pub(crate) endpoint: EndpointId,
     /// Predicted seconds until prefill starts there; absent: not known.
     pub(crate) wait_s: Option<f64>,
+    /// As [`Choice::is_counted`].
+    pub(crate) is_counted: bool,
 }
 
 impl Choice {
@@ -53,17 +59,21 @@ impl Choice {
         observed: bool,
     ) -> Option<Self> {
         let row = |index: &u32| loaded.table.endpoints.get(usize::try_from(*index).ok()?);
-        let choices = decision.choices.as_slice().iter().take(max_hosts);
+        let is_only = decision.reason == Reason::Held;
+        let most = if is_only { 1 } else { max_hosts };
+        let choices = decision.choices.as_slice().iter().take(most);
         let hosts: Vec<&str> = choices
             .filter_map(row)
             .map(|row| row.address.as_str())
             .collect();
         let first = *hosts.first()?;
         Some(Self {
-            hosts: hosts.join(","),
+            hosts: hosts.join(",") + if is_only { "," } else { "" },
             booking: decision.booking,
             streams,
             makes: false,
+            is_counted: true,
+            is_whole: false,
             observed,
             endpoint: trimtab_loadtable::endpoint_id(&loaded.table.placement_key, first),
             address: first.into(),
@@ -76,6 +86,7 @@ impl Choice {
         Observed {
             endpoint: self.endpoint,
             wait_s: self.wait_s,
+            is_counted: self.is_counted,
         }
     }
 }

@@ -7,8 +7,8 @@ use trimtab_pick::Millis;
 
 use crate::facts::Digest;
 use crate::host::{self, Over};
-use crate::pool::Pool;
 use crate::pool::state::{PoolState, Sent};
+use crate::pool::{Pool, millis};
 use crate::sync::exchange;
 use crate::sync::shared::Kept;
 
@@ -25,6 +25,16 @@ pub(crate) fn tell(pool: &Pool, state: &mut PoolState, now: Millis, sent: &Sent,
     if let Err(error) = told {
         state.metrics.count_error(error);
     }
+}
+
+/// Whether a server of that pool keeps something of that name.
+pub(crate) fn keeps(pool: &Pool, name: Digest) -> bool {
+    let now = millis(pool.now_ns());
+    let found = pool.with(|state| {
+        look_up(pool, state, now, Some(name));
+        state.version().is_some() && state.knows_held(now, name)
+    });
+    found.unwrap_or(false)
 }
 
 /// Before a request is placed: asks where what it is about is kept, if this worker does not know. `name`: absent: it is about nothing.

@@ -60,8 +60,7 @@ impl Sent {
     /// Milliseconds until its first byte, as they were predicted when it was sent there; absent: see [`Ticket::predicted_s`].
     pub(crate) fn predicted_ms(&self) -> Option<u32> {
         // `as` from float saturates, and no prediction is negative.
-        let ms = |seconds: f64| (seconds * 1_000.0 + 0.5) as u32;
-        self.ticket.predicted_s().map(ms)
+        Some((self.ticket.predicted_s()? * 1_000.0 + 0.5) as u32)
     }
 
     /// Whether how it goes decides about its endpoint.
@@ -253,7 +252,13 @@ impl PoolState {
                 self.metrics.add(Counter::ObservedWaits, choice, ms);
             }
         }
-        let sent = self.book(now, endpoint, address, booking);
+        let sent = self.book(
+            now,
+            endpoint,
+            address,
+            booking,
+            observed.is_counted.then_some(true),
+        );
         (Some(sent), wait_s)
     }
 
@@ -272,23 +277,32 @@ impl PoolState {
     /// The request goes to the first of its hosts. Says besides whether the others should know of it at once.
     pub(crate) fn on_sent(&mut self, now: Millis, placement: &Choice) -> (Sent, bool) {
         let (endpoint, address) = (placement.endpoint, &placement.address);
-        let sent = self.book(now, endpoint, address, &placement.booking);
+        let report = placement.is_counted.then_some(placement.is_whole);
+        let sent = self.book(now, endpoint, address, &placement.booking, report);
         let is_large = sent.ticket.is_large();
         (sent, is_large)
     }
 
+    /// `is_whole`: as [`Tally::on_sent`]; absent: reports do not count it.
     fn book(
         &mut self,
         now: Millis,
         endpoint: EndpointId,
         address: &str,
         booking: &Booking,
+        is_whole: Option<bool>,
     ) -> Sent {
         let ticket = self.picker.on_sent(now, endpoint, booking);
         let tokens = ticket.uncached_tokens();
-        Sent {
-            ticket,
-            entry: self.tally.on_sent(endpoint, address, tokens),
+        let entry =
+            is_whole.and_then(|is_whole| self.tally.on_sent(endpoint, address, tokens, is_whole));
+        Sent { ticket, entry }
+    }
+
+    /// All of the request's body has gone out.
+    pub(crate) fn on_whole(&mut self, sent: &mut Sent) {
+        if let Some(entry) = &mut sent.entry {
+            self.tally.on_whole(entry);
         }
     }
 
@@ -303,7 +317,7 @@ impl PoolState {
     ) -> Option<Sent> {
         self.on_done(now, sent, true);
         let endpoint = self.listed(address)?;
-        Some(self.book(now, endpoint, address, booking))
+        Some(self.book(now, endpoint, address, booking, Some(true)))
     }
 
     /// The prompt has so many more tokens than was thought. Says whether the others should know of it at once.

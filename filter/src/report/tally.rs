@@ -35,6 +35,8 @@ pub(crate) struct Entry {
     /// Tokens that are pending until the first byte.
     pending_tokens: u32,
     started: bool,
+    /// All of its body has gone out, so that its server has something to do.
+    is_whole: bool,
 }
 
 impl Entry {
@@ -51,13 +53,14 @@ impl Tally {
         self.changed = true;
     }
 
-    /// A request was sent to an endpoint of the table. `tokens`: uncached ones of its prompt, as expected. `None`: no more endpoints can
-    /// be kept; the request is then not reported.
+    /// A request was sent to an endpoint of the table. `tokens`: uncached ones of its prompt, as expected. `is_whole`: else its body is still
+    /// coming. `None`: no more endpoints can be kept; the request is then not reported.
     pub(crate) fn on_sent(
         &mut self,
         endpoint: EndpointId,
         address: &str,
         tokens: u64,
+        is_whole: bool,
     ) -> Option<Entry> {
         if !self.lines.contains_key(&endpoint) && self.lines.len() >= limits::ENDPOINTS {
             return None;
@@ -70,9 +73,9 @@ impl Tally {
         let counts = &mut line.counts;
         counts.sent = counts.sent.saturating_add(1);
         counts.sent_tokens = counts.sent_tokens.saturating_add(tokens);
-        counts.in_flight = counts.in_flight.saturating_add(1);
+        counts.in_flight = counts.in_flight.saturating_add(is_whole.into());
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-        counts.pending = counts.pending.saturating_add(1);
+        counts.pending = counts.pending.saturating_add(is_whole.into());
         counts.pending_tokens = counts.pending_tokens.saturating_add(tokens);
         self.changed = true;
         Some(Entry {
@@ -80,7 +83,19 @@ impl Tally {
             address: Rc::clone(&line.address),
             pending_tokens: tokens,
             started: false,
+            is_whole,
         })
+    }
+
+    /// All of the request's body has gone out.
+    pub(crate) fn on_whole(&mut self, entry: &mut Entry) {
+        let was_whole = std::mem::replace(&mut entry.is_whole, true);
+        if let Some(line) = self.lines.get_mut(&entry.endpoint).filter(|_| !was_whole) {
+            let counts = &mut line.counts;
+            counts.in_flight = counts.in_flight.saturating_add(1);
+            counts.pending = counts.pending.saturating_add(u32::from(!entry.started));
+            self.changed = true;
+        }
     }
 
     /// The prompt of a request that was sent has so many more uncached tokens.
@@ -100,7 +115,7 @@ impl Tally {
         let first = !std::mem::replace(&mut entry.started, true);
         if let Some(line) = self.lines.get_mut(&entry.endpoint).filter(|_| first) {
             let counts = &mut line.counts;
-            counts.pending = counts.pending.saturating_sub(1);
+            counts.pending = counts.pending.saturating_sub(entry.is_whole.into());
             counts.pending_tokens = counts.pending_tokens.saturating_sub(pending_tokens);
             counts.started = counts.started.saturating_add(1);
         }
@@ -117,12 +132,15 @@ impl Tally {
             endpoint,
             pending_tokens,
             started,
+            is_whole,
             ..
         } = entry;
         if let Some(line) = self.lines.get_mut(&endpoint) {
             let counts = &mut line.counts;
-            counts.in_flight = counts.in_flight.saturating_sub(1);
-            counts.pending = counts.pending.saturating_sub(u32::from(!started));
+            counts.in_flight = counts.in_flight.saturating_sub(is_whole.into());
+            counts.pending = counts
+                .pending
+                .saturating_sub(u32::from(is_whole && !started));
             counts.pending_tokens = counts.pending_tokens.saturating_sub(pending_tokens);
             counts.finished = counts.finished.saturating_add(1);
             counts.failed = counts.failed.saturating_add(u64::from(failed));
@@ -268,131 +286,4 @@ pub(crate) fn merge(reports: impl IntoIterator<Item = EndpointReport>) -> Vec<En
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[derive(Debug, Clone)]
-    enum Event {
-        Send(u64),
-        FirstByte(usize),
-        Done(usize, bool),
-        Table(u64),
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            (0..6_u64).prop_map(Event::Send),
-            any::<usize>().prop_map(Event::FirstByte),
-            (any::<usize>(), any::<bool>()).prop_map(|(i, failed)| Event::Done(i, failed)),
-            (0..64_u64).prop_map(Event::Table),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn in_flight_is_what_was_sent_and_not_ended_under_any_order_of_events(events in prop::collection::vec(event(), 0..200)) {
-            let mut tally = Tally::default();
-            let mut live: Vec<Entry> = Vec::new();
-            for event in events {
-                match event {
-                    Event::Send(id) => live.push(tally.on_sent(EndpointId(id), &format!("10.0.0.{id}:80"), 10).unwrap()),
-                    Event::FirstByte(at) if !live.is_empty() => {
-                        let at = at % live.len();
-                        tally.on_first_byte(&mut live[at]);
-                    }
-                    Event::Done(at, failed) if !live.is_empty() => tally.on_done(live.swap_remove(at % live.len()), failed),
-                    Event::Table(set) => tally.retain(|id| set >> id.0 & 1 == 1),
-                    _ => {}
-                }
-                for id in 0..6 {
-                    let on = live.iter().filter(|entry| entry.endpoint == EndpointId(id));
-                    let pending = on.clone().filter(|entry| !entry.started).count();
-                    let line = tally.lines.get(&EndpointId(id)).map(|line| &line.counts);
-                    prop_assert_eq!(line.map_or(0, |c| c.in_flight as usize), on.count());
-                    prop_assert_eq!(line.map_or((0, 0), |c| (c.pending as usize, c.pending_tokens as usize)), (pending, 10 * pending));
-                    prop_assert!(line.is_none_or(|c| c.sent_tokens == 10 * c.sent && c.started <= c.sent && c.finished <= c.sent && c.failed <= c.finished));
-                }
-            }
-            for entry in live {
-                tally.on_done(entry, false);
-            }
-            tally.retain(|_| false);
-            prop_assert!(tally.lines.is_empty());
-        }
-    }
-
-    #[test]
-    fn merging_adds_up_by_address() {
-        let line = |address: &str, n: u64| EndpointReport {
-            address: address.into(),
-            in_flight: 1,
-            pending: 1,
-            sent: n,
-            sent_tokens: 100 * n,
-            finished: n - 1,
-            ..Default::default()
-        };
-        let merged = merge([line("b:1", 2), line("a:1", 1), line("b:1", 5)]);
-        let flat: Vec<_> = merged
-            .iter()
-            .map(|r| {
-                (
-                    r.address.as_str(),
-                    r.in_flight + r.pending,
-                    r.sent,
-                    r.sent_tokens,
-                    r.finished,
-                )
-            })
-            .collect();
-        assert_eq!(flat, [("a:1", 2, 1, 100, 0), ("b:1", 4, 7, 700, 5)]);
-    }
-
-    #[test]
-    fn what_was_seen_is_handed_over_once_and_added_up_within_the_limit_of_a_report() {
-        let mut tally = Tally::default();
-        let entry = tally.on_sent(EndpointId(1), "a:1", 10).unwrap();
-        tally.saw_first_byte(Some(&entry), 100, Some(170));
-        tally.saw_first_byte(Some(&entry), 120, None);
-        tally.saw_end(Some(&entry), 5_000);
-        tally.saw_error(Some(&entry), ErrorKind::Reset);
-        let flat =
-            |seen: &[Seen]| -> Vec<_> { seen.iter().map(|one| (one.kind, one.count)).collect() };
-        let taken = tally.take_seen();
-        assert_eq!(taken.len(), 1);
-        let sums = [(64, 220), (65, 5_000), (67, 1), (71, 170), (72, 100)];
-        let predicted = [(73, 70), (96 + 9, 1)];
-        let expected = [&[(10, 2), (32 + 21, 1)][..], &sums, &predicted].concat();
-        assert_eq!(flat(&taken[0].1), expected);
-        assert!(tally.take_seen().is_empty());
-        tally.on_done(entry, false);
-
-        let row = |address: usize, seen: Vec<Seen>| EndpointReport {
-            address: format!("{address:05}"),
-            seen,
-            ..Default::default()
-        };
-        let both = merge([row(1, taken[0].1.clone()), row(1, taken[0].1.clone())]);
-        assert_eq!(
-            flat(&both[0].seen),
-            Vec::from_iter(expected.iter().map(|(kind, count)| (*kind, 2 * count)))
-        );
-        let many: Vec<Seen> = (0..100).map(|kind| Seen { kind, count: 1 }).collect();
-        let full = merge((0..200).map(|address| row(address, many.clone())));
-        assert_eq!(
-            full.iter().map(|row| row.seen.len()).sum::<usize>(),
-            limits::SEEN
-        );
-    }
-
-    #[test]
-    fn changes_are_reported_once() {
-        let mut tally = Tally::default();
-        assert!(!tally.is_changed());
-        tally.on_decided();
-        assert!(tally.is_changed());
-        tally.take();
-        assert!(!tally.is_changed());
-    }
-}
+mod tests;

@@ -6,6 +6,8 @@
 //! Where a request really went and how it went is asked of the proxy for some answers only ([`OutcomeSampling`](crate::pool::outcome_sampling::OutcomeSampling)): the answer's
 //! headers are the first moment at which it is known, a later chunk or the end the second chance.
 
+mod late_body;
+
 use std::rc::Rc;
 
 use trimtab_loadtable::ErrorKind;
@@ -98,32 +100,6 @@ impl InFlight {
 
     fn now(&self) -> Millis {
         millis(self.pool.recent_ns())
-    }
-
-    /// The request's body has come to its end, and its prompt to so many tokens.
-    pub(crate) fn on_prompt(&mut self, tokens: u32) {
-        let Some(more) = self.booking.grow(tokens) else {
-            return;
-        };
-        let now = self.now();
-        let (pool, booking) = (&self.pool, &self.booking);
-        let Some(sent) = &mut self.sent else { return };
-        pool.with(|state| {
-            if state.on_grown(now, sent, booking, more) {
-                exchange::on_large(pool, state);
-            }
-        });
-        self.predicted_ms = self.predicted_ms.and_then(|_| sent.predicted_ms());
-    }
-
-    /// The answer is streamed, as the end of the request's body says.
-    pub(crate) fn on_streamed(&mut self) {
-        self.streams = true;
-        self.waiting.iter_mut().for_each(Waiting::expect_stream);
-        let booking = &mut self.booking;
-        if let Some(sent) = &mut self.sent {
-            self.pool.with(|state| state.on_streamed(sent, booking));
-        }
     }
 
     /// The answer's headers came, from an endpoint or from the proxy itself.
@@ -265,6 +241,9 @@ impl InFlight {
         self.asked = true;
         let failing = status.filter(|status| outcome::is_failing(*status));
         self.failed |= failing.is_some_and(|status| status != 429);
+        // What is tried out shows that it serves with nothing less than a success: a wrong port answers 404 to everything.
+        let is_probe = self.sent.as_ref().is_some_and(Sent::is_probe);
+        self.failed |= is_probe && status.is_none_or(|status| status / 100 != 2);
         if failing.is_some() {
             self.failing = true;
             self.pool.sampling.on_wrong(self.now());

@@ -9,8 +9,9 @@
 
 use std::rc::Rc;
 
-use crate::facts::{self, Body, BodyFacts, Ending, Head, Length, Plan};
-use crate::host::{self, Action, Buffer, Map};
+use crate::config::Mode;
+use crate::facts::{self, BodyFacts, Ending, Head, Plan};
+use crate::host::{self, Action, Map};
 use crate::metrics::Counter;
 use crate::pair::messages::{self, Fault, Mark};
 use crate::pair::tap_role;
@@ -20,6 +21,7 @@ use crate::pool::kept_names;
 use crate::pool::millis;
 use crate::pool::probing;
 use crate::pool::state::PoolState;
+use crate::request::body_reading::BodyReading;
 use crate::request::destination_header;
 use crate::request::passing_body::Passing;
 use crate::request::response::InFlight;
@@ -41,7 +43,7 @@ pub(crate) enum Way {
 pub(crate) struct HttpFilter {
     plugin: Rc<DecidingPlugin>,
     context_id: u32,
-    reading: Option<Box<Reading>>,
+    reading: Option<Box<BodyReading>>,
     /// The tick at which the headers were let go although nothing of the body had come.
     let_go_at: Option<u64>,
     /// The proxy has refused to let the request go on; it is asked again on each tick.
@@ -53,18 +55,6 @@ pub(crate) struct HttpFilter {
     explanation: Option<Box<Explanation>>,
     /// Whether the answer shall carry it.
     explain: bool,
-}
-
-/// A request whose body is being read, and whose headers are held back meanwhile.
-#[derive(Debug)]
-struct Reading {
-    head: Head,
-    body: Body,
-    seen_bytes: usize,
-    /// Those that came, of which not more were read than may be.
-    came_bytes: u64,
-    /// The tick at which it began.
-    since: u64,
 }
 
 impl HttpFilter {
@@ -82,10 +72,12 @@ impl HttpFilter {
         }
     }
 
-    /// Decides, and names the destination.
-    fn place(&mut self, head: &Head, body: Option<&BodyFacts>, way: Way) {
+    /// Decides, and names the destination. `is_all`: nothing of the body is still to come.
+    fn place(&mut self, head: &Head, body: Option<&BodyFacts>, way: Way, is_all: bool) {
         let plugin = Rc::clone(&self.plugin);
-        let Some((pool, mode)) = plugin.pool(head, facts::model(head, body)) else {
+        let pool = plugin.pool(head, facts::model(head, body));
+        let held = || facts::held(head, body);
+        let Some((pool, mode)) = pool.or_else(|| plugin.pool_that_keeps(head, held())) else {
             let label = if body.is_some() { "read" } else { "unread" };
             plugin.count(head.pools, Counter::Unmatched, label);
             name(&plugin, "", way);
@@ -94,12 +86,14 @@ impl HttpFilter {
         let now = millis(pool.now_ns());
         let place = |state: &mut PoolState| {
             probing::take(pool, state, mode);
-            kept_names::look_up(pool, state, now, facts::held(head, body));
+            kept_names::look_up(pool, state, now, held());
             state.place(now, &plugin.config, mode, head, body)
         };
         let mut placed = pool.with(place).unwrap_or_default();
         if let Some(placement) = &mut placed.placement {
             placement.makes = head.makes;
+            placement.is_counted = head.is_prompt || head.makes;
+            placement.is_whole = is_all;
         }
         let hosts = placed.placement.as_ref().map_or("", |placement| {
             if placement.observed {
@@ -119,18 +113,12 @@ impl HttpFilter {
     }
 
     /// Decides on what was read. `bytes`: of the body's part that is at hand. `is_all`: nothing of the body is still to come.
-    fn place_read(&mut self, reading: &Reading, ending: Ending, bytes: usize, is_all: bool) {
+    fn place_read(&mut self, reading: &BodyReading, ending: Ending, bytes: usize, is_all: bool) {
         let head = &reading.head;
         self.plugin
             .count(head.pools, Counter::Bodies, ending.as_str());
-        let came_bytes = reading.came_bytes;
-        let length = match head.content_length {
-            Some(length) => Length::Whole(length),
-            None if is_all => Length::Whole(came_bytes),
-            None => Length::AtLeast(came_bytes),
-        };
-        let mut facts = reading.body.facts(ending, length);
-        let mut passing = Passing::new(head, &facts, came_bytes);
+        let mut facts = reading.facts(ending, is_all);
+        let mut passing = Passing::new(head, &facts, reading.came_bytes);
         passing.keep_end(&self.plugin, bytes);
         if is_all {
             facts.stream = facts.stream.or_else(|| passing.stream());
@@ -139,13 +127,16 @@ impl HttpFilter {
             true => Way::ByPick,
             false => Way::Here,
         };
-        self.place(head, Some(&facts), way);
+        self.place(head, Some(&facts), way, is_all);
         self.passing = (passing.tells() && !is_all).then_some(passing);
     }
 
     /// A part of the body, which may be empty, passes after the decision. At the end of it the prompt's length is known, and what stands
     /// behind the prompt.
     fn pass(&mut self, bytes: usize, is_end: bool) {
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_end) {
+            in_flight.on_whole();
+        }
         let Some(passing) = &mut self.passing else {
             return;
         };
@@ -199,27 +190,6 @@ fn name(plugin: &DecidingPlugin, hosts: &str, way: Way) -> bool {
     }
 }
 
-impl Reading {
-    /// Reads the new part of the body, of that many bytes. Absent: more should be read.
-    fn read(&mut self, plugin: &DecidingPlugin, bytes: usize) -> Option<Ending> {
-        self.came_bytes = self.came_bytes.saturating_add(bytes as u64);
-        let limit = plugin.config.decide_after_bytes;
-        let wanted = bytes.min(limit.saturating_sub(self.seen_bytes));
-        if wanted > 0 {
-            let chunk = plugin.checked(host::buffer(Buffer::HttpRequestBody, 0, wanted));
-            let Some(Some(chunk)) = chunk else {
-                return Some(Ending::Unfinished);
-            };
-            self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
-            self.body.feed(&chunk);
-        }
-        let is_full = self.seen_bytes >= limit;
-        self.body
-            .ending(&self.head)
-            .or_else(|| is_full.then_some(Ending::Cap))
-    }
-}
-
 impl HttpFilter {
     /// The request's headers came. `end_of_stream`: there is no body.
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
@@ -242,6 +212,7 @@ impl HttpFilter {
         }
         if head.plan != Plan::Pass {
             plugin.ask_route(&mut head);
+            self.ask_for_a_plain_answer(&head);
         }
         match head.plan {
             Plan::Pass => {
@@ -254,34 +225,40 @@ impl HttpFilter {
             Plan::Read if plugin.has_table(head.pools) && plugin.holding.may_hold() => {
                 self.hold(head)
             }
-            Plan::PlaceNow | Plan::Read => self.place_now(&head),
+            Plan::PlaceNow | Plan::Read => self.place_now(&head, end_of_stream),
         }
     }
 
-    /// Decides by the headers alone.
-    fn place_now(&mut self, head: &Head) -> Action {
+    /// The name of what a server keeps is read from its answer, so that must not be compressed. Where nothing is placed nothing is changed.
+    fn ask_for_a_plain_answer(&self, head: &Head) {
+        let places = || {
+            let pool = self.plugin.pool(head, head.model.as_deref());
+            pool.is_some_and(|(_, mode)| mode != Mode::Observe)
+        };
+        if head.makes && places() {
+            let removed = host::remove_header(Map::HttpRequestHeaders, "accept-encoding");
+            self.plugin.checked(removed);
+        }
+    }
+
+    /// Decides by the headers alone. `is_all`: there is no body.
+    fn place_now(&mut self, head: &Head, is_all: bool) -> Action {
         if self.plugin.is_tap() {
             self.mark(false);
         }
-        self.place(head, None, Way::Here);
+        self.place(head, None, Way::Here, is_all);
         Action::Continue
     }
 
     /// Begins to read the body, for which the headers have to be held.
     fn hold(&mut self, head: Head) -> Action {
         let action = match self.plugin.is_tap() {
-            true if !self.mark(true) => return self.place_now(&head),
+            true if !self.mark(true) => return self.place_now(&head, false),
             true => Action::Continue,
             false => Action::Pause,
         };
-        let body = Body::new(head.route.shape);
-        self.reading = Some(Box::new(Reading {
-            head,
-            body,
-            seen_bytes: 0,
-            came_bytes: 0,
-            since: self.plugin.holding.ticks(),
-        }));
+        let since = self.plugin.holding.ticks();
+        self.reading = Some(Box::new(BodyReading::new(head, since)));
         action
     }
 
@@ -328,7 +305,7 @@ impl HttpFilter {
     /// on.
     pub(crate) fn on_tick(&mut self) -> bool {
         let (is_tap, holding) = (self.plugin.is_tap(), &self.plugin.holding);
-        let is_over = |reading: &mut Box<Reading>| match is_tap || reading.seen_bytes > 0 {
+        let is_over = |reading: &mut Box<BodyReading>| match is_tap || reading.seen_bytes > 0 {
             true => holding.reading_is_over(reading.since),
             false => holding.probe_is_over(reading.since),
         };
@@ -342,6 +319,9 @@ impl HttpFilter {
             return false;
         }
         if let Some(reading) = &reading {
+            if reading.seen_bytes > self.plugin.config.decide_after_bytes {
+                self.plugin.holding.on_long_body_stopped(reading.seen_bytes);
+            }
             self.place_read(reading, Ending::Unfinished, 0, false);
             let now = self.plugin.holding.ticks();
             self.let_go_at = (!is_tap && reading.seen_bytes == 0).then_some(now);

@@ -196,7 +196,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
 
 impl Manner {
     fn answer(self) -> Response {
-        const BODY: &str = r#"{"choices":[]}"#;
+        const BODY: &str = r#"{"id":"resp_kept","choices":[]}"#;
         let json = [(header::CONTENT_TYPE, "application/json")];
         match self {
             Self::Status(status) => (status, json, BODY).into_response(),

@@ -81,6 +81,9 @@ fn what_a_server_keeps_is_asked_of_it_by_whatever_method() {
         ("DELETE", "/v1/responses/resp_1"),
         ("POST", "/v1/responses/resp_1/cancel"),
         ("GET", "/v1/files/file-1/content"),
+        ("PATCH", "/v1/vector_stores/vs_1"),
+        ("PUT", "/v1/files/file-1"),
+        ("POST", "/v1/threads/thread_1/messages"),
     ] {
         let head = plan(method, path);
         let found = (head.plan, head.held.is_some(), head.makes, head.is_prompt);
@@ -103,7 +106,16 @@ fn what_a_server_keeps_is_asked_of_it_by_whatever_method() {
         (file.plan, file.makes, file.is_prompt),
         (Plan::PlaceNow, true, false)
     );
-    assert_eq!(plan("PUT", "/v1/files/file-1").plan, Plan::Pass);
+    // No model answers, but what is counted may go on from a response.
+    let counted = plan("POST", "/v1/responses/input_tokens");
+    assert_eq!(
+        (counted.plan, counted.route.goes_on, counted.is_prompt),
+        (Plan::Read, true, false)
+    );
+    assert_eq!(plan("CONNECT", "/v1/files/file-1").plan, Plan::Pass);
+    // A part of the path that only looks like a name costs a prompt nothing.
+    let prompt = plan("POST", "/containers/gpu-1/v1/chat/completions");
+    assert_eq!((prompt.held, prompt.is_prompt), (None, true));
 }
 
 #[test]

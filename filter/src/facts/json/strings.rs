@@ -4,6 +4,8 @@ use super::{Malformed, Place, Sink, State, Tokenizer};
 
 /// Room for text with escapes, on the stack.
 const GATHERED_BYTES: usize = 256;
+/// `\uXXXX`.
+const UNICODE_BYTES: u64 = 6;
 /// Stretches up to this length are not searched but walked through.
 const SHORT_BYTES: usize = 24;
 
@@ -42,7 +44,7 @@ impl Tokenizer {
 
     /// Short stretches with simple escapes between them, as one part: code has an escape every ten bytes, and each part costs the sink
     /// more than a few bytes do. Gives what is left of `chunk`.
-    fn gather<'c>(&self, chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
+    fn gather<'c>(&mut self, chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
         let mut gathered = [0; GATHERED_BYTES];
         let (mut rest, mut len, mut since_escape) = (chunk, 0, 0);
         for slot in &mut gathered {
@@ -67,6 +69,7 @@ impl Tokenizer {
         if let Some(text) = gathered.get(..len).filter(|text| !text.is_empty()) {
             sink.text(self.place, text);
         }
+        self.escaped += (chunk.len() - rest.len() - len) as u64;
         rest
     }
 
@@ -83,6 +86,7 @@ impl Tokenizer {
             return Err(Malformed);
         };
         sink.text(self.place, &[plain]);
+        self.escaped += 1;
         self.state = State::Text;
         Ok(())
     }
@@ -108,9 +112,10 @@ impl Tokenizer {
         }
         self.state = State::Text;
         let pending = self.high.take();
-        let mut utf8 = [0; 4];
+        let (mut utf8, mut text_bytes) = ([0; 4], 0);
         let mut put = |unit: Result<char, _>| {
             let decoded = unit.unwrap_or(char::REPLACEMENT_CHARACTER);
+            text_bytes += decoded.len_utf8() as u64;
             sink.text(self.place, decoded.encode_utf8(&mut utf8).as_bytes());
         };
         match pending {
@@ -122,6 +127,7 @@ impl Tokenizer {
             }
             Some(high) => char::decode_utf16([high, code]).for_each(&mut put),
         }
+        self.escaped = (self.escaped + UNICODE_BYTES).saturating_sub(text_bytes);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ impl Reader {
     /// An object or a list has begun, which may be such a thing.
     pub(super) fn open_aside(&mut self, is_object: bool) {
         let aside = match self.part {
-            Part::Media => Some(Part::Media),
+            Part::Media | Part::File => Some(Part::Media),
             Part::Holder if is_object => Some(Part::Media),
             Part::Label if is_object => Some(Part::Label),
             Part::Plain if is_object && self.depth > TOOL_DEPTH => Some(Part::Plain),
@@ -36,7 +36,9 @@ impl Reader {
         match (self.part, self.aside.0) {
             (_, Part::Plain) => Part::Text,
             (Part::Label, _) | (_, Part::Label) => Part::Label,
-            (Part::Media, _) | (Part::Data, Part::Media) => Part::Media,
+            (Part::Media | Part::File, _) | (Part::Data, Part::Media) => Part::Media,
+            // Without an object around (MCP): a type before it has said what it is.
+            (Part::Data, _) if self.aside.1 == 0 && self.kind.is_some() => Part::Media,
             _ if is_listed => Part::Media,
             _ => Part::Text,
         }

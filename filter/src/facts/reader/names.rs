@@ -1,7 +1,7 @@
 //! Names in a request: of conversations, and of what servers keep.
 
-use super::Reader;
-use crate::facts::hash::{Digest, Purpose};
+use super::{Part, Reader};
+use crate::facts::hash::{Digest, Hasher, Purpose};
 
 impl Reader {
     /// Digest of the conversation, and whether it is that of a name: of one that a server keeps, else of its beginning, else of the client's
@@ -18,10 +18,26 @@ impl Reader {
         self.held.map(|(_, digest)| digest)
     }
 
-    /// The word that was read is such a name; the lowest rank wins.
+    /// Whether the string being read is the name of a file that is part of the prompt.
+    pub(super) fn names_file(&self) -> bool {
+        self.part == Part::File && self.field.is_prompt() && self.aside.0 != Part::Plain
+    }
+
+    /// Part of a salt or a name.
+    pub(super) fn digest(&mut self, purpose: Purpose, part: &[u8]) {
+        let new = || Box::new(Hasher::new(purpose));
+        self.digesting.get_or_insert_with(new).write(part);
+    }
+
+    /// What was read of it; absent: nothing.
+    pub(super) fn digested(&mut self) -> Option<Digest> {
+        self.digesting.take().map(|hash| hash.digest())
+    }
+
+    /// What was read is such a name; the lowest rank wins, and of two with the same the last.
     pub(super) fn holds(&mut self, rank: u8) -> Option<Digest> {
-        let digest = Digest::of(Purpose::Held, self.name()?);
-        if self.held.is_none_or(|(other, _)| rank < other) {
+        let digest = self.digested()?;
+        if self.held.is_none_or(|(other, _)| rank <= other) {
             self.held = Some((rank, digest));
         }
         Some(digest)

@@ -27,7 +27,9 @@ impl Reader {
         let Some(tensor) = self.tensor.as_mut().filter(|tensor| tensor.in_data()) else {
             return;
         };
-        if let Some(number) = number(literal) {
+        if tensor.is_media() {
+            tensor.on_raw();
+        } else if let Some(number) = number(literal) {
             for id in tensor.on_number(number) {
                 self.prompt.token_id(literal.len(), || Some(id));
             }

@@ -23,7 +23,7 @@ fn cut(sample: &Sample, seen: usize, length: Length) -> BodyFacts {
     for piece in sample.json.as_bytes()[..seen].chunks(4_096) {
         body.feed(piece);
     }
-    let ending = body.ending(&head).unwrap_or(Ending::Cap);
+    let ending = body.ending().unwrap_or(Ending::Cap);
     body.facts(ending, length)
 }
 
@@ -131,8 +131,9 @@ fn where_the_cut_is_in_text_the_count_is_that_of_the_whole() {
             compared += usize::from(seen > 1_000);
             // Keys, marks and escapes of what is unread count as text.
             let unread = (sample.json.len() - seen) as u64;
+            // As large a share of what is unread counts as escapes as of what was read.
             assert!(
-                tokens + 1 >= most,
+                tokens + 1 + most / 200 >= most,
                 "{}: {tokens} of {most} at {seen}",
                 sample.name
             );

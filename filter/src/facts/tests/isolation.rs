@@ -7,7 +7,7 @@ fn read(json: &str) -> BodyFacts {
     let head = head("/v1/responses");
     let mut body = Body::new(head.route.shape);
     body.feed(json.as_bytes());
-    let ending = body.ending(&head).expect("it is whole");
+    let ending = body.ending().expect("it is whole");
     body.facts(ending, Length::Whole(json.len() as u64))
 }
 
@@ -34,14 +34,20 @@ fn a_salt_makes_another_prefix_and_another_conversation_wherever_it_stands() {
     );
     let before = chat("").replacen('{', r#"{"cache_salt":"ann","#, 1);
     assert_eq!(read(&before).beginning, Some(b));
-    for other in [r#","cache_salt":"bob""#, r#","extra_key":"bob""#] {
-        assert_ne!(read(&chat(other)).beginning, Some(b), "{other}");
-    }
-    for none in [
-        r#","cache_salt":null"#,
-        r#","cache_salt":"""#,
-        r#","cache_salt":{"a":"b"}"#,
-    ] {
+    let long = |end: &str| format!(r#","cache_salt":"{}{end}""#, "x".repeat(2_000));
+    let others = [
+        r#","cache_salt":"bob""#.to_owned(),
+        r#","extra_key":["ann","bob"]"#.to_owned(),
+        r#","extra_key":["annb","ob"]"#.to_owned(),
+        r#","extra_key":["bob",7]"#.to_owned(),
+        long("ann"),
+        long("bob"),
+    ];
+    let mut digests = vec![a.digest.bits(), b.digest.bits()];
+    digests.extend(others.map(|other| read(&chat(&other)).beginning.unwrap().digest.bits()));
+    let different: std::collections::HashSet<_> = digests.iter().collect();
+    assert_eq!(different.len(), digests.len());
+    for none in [r#","cache_salt":null"#, r#","cache_salt":"""#] {
         assert_eq!(read(&chat(none)).beginning, Some(a), "{none}");
     }
 }
@@ -62,6 +68,19 @@ fn the_name_of_what_a_server_keeps_is_found() {
             held("resp_1"),
         ),
         (r#""input_file_id":"file-1""#, held("file-1")),
+        (
+            r#""previous_response_id":"resp_0","previous_response_id":"resp_1""#,
+            held("resp_1"),
+        ),
+        (
+            r#""messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-2"}},{"type":"text","text":"x"}]}]"#,
+            held("file-2"),
+        ),
+        (
+            r#""messages":[{"content":[{"type":"tool_use","input":{"a":{"file_id":"file-2"}}}]}]"#,
+            None,
+        ),
+        (r#""metadata":{"file_id":"file-2"}"#, None),
         (r#""previous_response_id":null"#, None),
         (r#""previous_response_id":["resp_1"]"#, None),
         (r#""conversation":null"#, None),
@@ -69,6 +88,9 @@ fn the_name_of_what_a_server_keeps_is_found() {
         let facts = read(&format!(r#"{{"model":"m","input":"and then?",{fields}}}"#));
         assert_eq!(facts.held, expected, "{fields}");
     }
+    let long = "r".repeat(5_000);
+    let facts = read(&format!(r#"{{"previous_response_id":"{long}"}}"#));
+    assert_eq!(facts.held, held(&long), "gateways put much into a name");
 }
 
 #[test]

@@ -4,6 +4,16 @@ use super::Begun;
 use crate::facts::json::{Container, Place, Sink, Tokenizer};
 use crate::facts::{Names, Word, meaning};
 
+/// Texts and names of events that only keep the connection open.
+pub(super) const SIGNS_OF_LIFE: [&[u8]; 6] = [
+    b"ping",
+    b"heartbeat",
+    b"keepalive",
+    b"keep-alive",
+    b"keep_alive",
+    b"null",
+];
+
 /// One event. What is no object or list is content: text as it is, or `[DONE]`.
 #[derive(Debug)]
 pub(super) struct Event {
@@ -26,15 +36,31 @@ impl Event {
     /// Takes the next piece of its text. Absent: no content so far.
     pub(super) fn feed(&mut self, mut piece: &[u8]) -> Option<Begun> {
         if !self.is_json {
-            piece = piece.trim_ascii_start();
+            let is_first = self.fields.name.get() == Some(b"");
+            if is_first {
+                piece = piece.trim_ascii_start();
+            }
             match piece.first()? {
-                b'{' | b'[' => self.is_json = true,
-                _ => return Some(Begun::Content),
+                b'{' | b'[' if is_first => self.is_json = true,
+                _ => return self.plain(piece),
             }
         }
         let read = self.json.feed(piece, &mut self.fields);
         let broken = read.is_err().then_some(Begun::Content);
         self.fields.found.or(broken)
+    }
+
+    /// Takes a piece of what is no JSON: content, unless it only keeps the connection open.
+    fn plain(&mut self, piece: &[u8]) -> Option<Begun> {
+        self.fields.name.push(piece);
+        let text = self.fields.name.get();
+        let is_sign = text.is_some_and(|text| {
+            let mut begins = SIGNS_OF_LIFE
+                .iter()
+                .filter_map(|sign| sign.get(..text.len()));
+            begins.any(|begin| begin.eq_ignore_ascii_case(text))
+        });
+        (!is_sign).then_some(Begun::Content)
     }
 
     /// Takes the next piece of a text in which such events follow each other, each from a line of its own.
@@ -52,9 +78,7 @@ impl Event {
 
     /// Another event begins.
     pub(super) fn clear(&mut self) {
-        if self.is_json {
-            *self = Self::default();
-        }
+        *self = Self::default();
     }
 }
 
@@ -112,6 +136,7 @@ impl Class {
                 b"functionCall",
                 b"audio",
                 b"inlineData",
+                b"executableCode",
             ],
             Self::Whole,
         ),
@@ -126,6 +151,12 @@ impl Class {
                 b"format",
                 b"usage",
                 b"prompt_filter_results",
+                b"request",
+                b"input",
+                b"messages",
+                b"queue",
+                b"status",
+                b"progress",
             ],
             Self::Repeated,
         ),

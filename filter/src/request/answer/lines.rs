@@ -1,13 +1,11 @@
 //! Server-sent events: lines, each a field with its value or a comment; a blank one ends an event.
 
 use super::Begun;
-use super::event::Event;
+use super::event::{Event, SIGNS_OF_LIFE};
 use crate::facts::Word;
 
 /// Names of the fields that there are.
 const FIELDS: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
-/// Names of events that only keep the connection open, whatever their data is.
-const SIGNS_OF_LIFE: [&[u8]; 4] = [b"ping", b"heartbeat", b"keepalive", b"keep-alive"];
 
 /// What stands in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +138,8 @@ impl Lines {
             }
             At::Value(Field::Event) => {
                 let name = self.word.get().unwrap_or_default();
-                self.is_sign_of_life = SIGNS_OF_LIFE.contains(&name);
+                let is_sign = |sign: &&[u8]| sign.eq_ignore_ascii_case(name);
+                self.is_sign_of_life = SIGNS_OF_LIFE.iter().any(is_sign);
                 begun = (name == b"error").then_some(Begun::Error);
             }
             _ => {}

@@ -1,7 +1,7 @@
-//! The name of what a server keeps from now on: `id` of the answer, or of the `response` in its first event.
+//! The name of what a server keeps from now on: `id` of the answer, or of the `response` in the first event that has one.
 
 use crate::facts::json::{Container, Place, Sink, Tokenizer};
-use crate::facts::{Digest, Purpose, Word};
+use crate::facts::{Digest, Hasher, Purpose, Word};
 
 /// A name stands among the first fields; so much is looked at.
 const MAX_BYTES: usize = 64 * 1024;
@@ -12,7 +12,18 @@ pub(crate) struct Naming {
     tokenizer: Tokenizer,
     reader: Reader,
     seen_bytes: usize,
-    begun: bool,
+    at: At,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// The beginning of a line.
+    Line,
+    /// Within a line, before a document.
+    Before,
+    Document,
+    /// In the rest of a line in which nothing is looked for.
+    Aside,
 }
 
 /// What has been found.
@@ -23,7 +34,7 @@ pub(crate) enum Found {
     Nothing,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Reader {
     depth: u32,
     /// The object around, if it is at depth 2, is the response.
@@ -31,6 +42,8 @@ struct Reader {
     /// The value that comes is a name.
     is_name: bool,
     word: Word,
+    /// The name as far as it has come, of any length.
+    digesting: Option<Hasher>,
     name: Option<Digest>,
 }
 
@@ -38,33 +51,59 @@ impl Naming {
     pub(crate) fn new() -> Self {
         Self {
             tokenizer: Tokenizer::new(),
-            reader: Reader {
-                depth: 0,
-                in_response: false,
-                is_name: false,
-                word: Word::new(),
-                name: None,
-            },
+            reader: Reader::default(),
             seen_bytes: 0,
-            begun: false,
+            at: At::Line,
         }
     }
 
     /// Takes the next piece; absent: the name may still come.
-    pub(crate) fn feed(&mut self, mut piece: &[u8]) -> Option<Found> {
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> Option<Found> {
         self.seen_bytes = self.seen_bytes.saturating_add(piece.len());
-        if !self.begun {
-            // Before the document there are lines of an event at most.
-            let at = piece.iter().position(|byte| *byte == b'{');
-            piece = at.and_then(|at| piece.get(at..)).unwrap_or_default();
-            self.begun = at.is_some();
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            self.line(line);
+            if let Some(name) = self.reader.name {
+                return Some(Found::Name(name));
+            }
         }
-        let is_json = self.tokenizer.feed(piece, &mut self.reader).is_ok();
-        if let Some(name) = self.reader.name {
-            return Some(Found::Name(name));
+        (self.seen_bytes > MAX_BYTES).then_some(Found::Nothing)
+    }
+
+    /// Takes a line, or a part of one. A document may be cut into lines; of events each has one of its own, and what is no document (comments,
+    /// names of events) ends with its line.
+    fn line(&mut self, line: &[u8]) {
+        let mut rest = line;
+        if self.at == At::Line {
+            let begin = line.trim_ascii_start();
+            self.at = match begin.first() {
+                None => At::Line,
+                Some(b':') => At::Aside,
+                Some(_) => At::Before,
+            };
         }
-        let is_over = !is_json || self.tokenizer.is_done() || self.seen_bytes > MAX_BYTES;
-        is_over.then_some(Found::Nothing)
+        if self.at == At::Before
+            && let Some(at) = line.iter().position(|byte| *byte == b'{')
+        {
+            rest = line.get(at..).unwrap_or_default();
+            self.at = At::Document;
+        }
+        if self.at == At::Document {
+            let is_json = self.tokenizer.feed(rest, &mut self.reader).is_ok();
+            if !is_json || self.tokenizer.is_done() {
+                *self = Self {
+                    at: At::Aside,
+                    seen_bytes: self.seen_bytes,
+                    reader: Reader {
+                        name: self.reader.name,
+                        ..Reader::default()
+                    },
+                    ..Self::new()
+                };
+            }
+        }
+        if self.at != At::Document && line.ends_with(b"\n") {
+            self.at = At::Line;
+        }
     }
 }
 
@@ -80,8 +119,14 @@ impl Sink for Reader {
 
     fn text(&mut self, place: Place, part: &[u8]) {
         let is_near = self.depth == 1 || self.depth == 2 && self.in_response;
-        if self.name.is_none() && is_near && (place == Place::Key || self.is_name) {
+        if self.name.is_some() || !is_near {
+            return;
+        }
+        if place == Place::Key {
             self.word.push(part);
+        } else if self.is_name {
+            let new = || Hasher::new(Purpose::Held);
+            self.digesting.get_or_insert_with(new).write(part);
         }
     }
 
@@ -94,8 +139,8 @@ impl Sink for Reader {
                     self.in_response = word == b"response";
                 }
             }
-            Place::Value if self.is_name && !word.is_empty() && self.name.is_none() => {
-                self.name = Some(Digest::of(Purpose::Held, word));
+            Place::Value if self.name.is_none() => {
+                self.name = self.digesting.take().map(|hash| hash.digest());
             }
             Place::Value => {}
         }
@@ -124,12 +169,22 @@ mod tests {
             r#"{"id":"resp_1","object":"response","output":[{"id":"msg_2"}]}"#,
             r#"{"created_at":1,"object":"response","metadata":{"id":"x"},"id": "resp_1"}"#,
             "event: response.created\ndata: {\"response\":{\"id\":\"resp_1\",\"output\":[]},\"type\":\"response.created\"}\n\n",
-            ": hello\n\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"object\":\"response\",\"id\":\"resp_1\"}}\n\n",
+            ": {hello}\n\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"object\":\"response\",\"id\":\"resp_1\"}}\n\n",
+            "event: ping\ndata: {\"type\":\"ping\"}\n\ndata: {not json}\n\ndata: {\"response\":{\"id\":\"resp_1\"}}\n\n",
+            "\u{feff}\n {\n  \"object\": {},\r\n  \"id\": \"resp_1\"\n}\n",
         ] {
             for cut in 0..=answer.len() {
                 assert_eq!(found(answer, cut), expected, "{answer} at {cut}");
             }
         }
+    }
+
+    #[test]
+    fn a_name_may_be_long() {
+        let name = "r".repeat(3_000);
+        let found = found(&format!(r#"{{"id":"{name}"}}"#), 2_000);
+        let expected = Digest::of(Purpose::Held, name.as_bytes());
+        assert_eq!(found, Some(Found::Name(expected)));
     }
 
     #[test]
@@ -141,7 +196,7 @@ mod tests {
             r#"{"id":""}"#,
             "{not json",
         ] {
-            assert_eq!(found(answer, 5), Some(Found::Nothing), "{answer}");
+            assert_eq!(found(answer, 5), None, "{answer}");
         }
         assert_eq!(found("", 0), None);
         let long = "x".repeat(MAX_BYTES + 1);

@@ -41,7 +41,7 @@ fn begins_at_the_mark(answer: &str, streams: bool, how: Begun) {
     }
 }
 
-const CONTENT: [&str; 24] = [
+const CONTENT: [&str; 26] = [
     // OpenAI, vLLM, SGLang: a chunk with the role alone, then text, reasoning, or a tool's call.
     "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"|Hi\"},\"finish_reason\":null}]}\n\ndata: [DONE]\n\n",
     ": OPENROUTER PROCESSING\n\n: keep-alive\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":\"|Let\"}}]}\n\n",
@@ -71,6 +71,9 @@ const CONTENT: [&str; 24] = [
     "\u{feff}retry: 100\nid: 7\nxyz: 1\ndata\n\ndata: {\"choices\":[{\"delta\":\ndata: {\"content\":\ndata:\"|a\"}}]}\n\n",
     ":\r\revent: progress\rdata: {\"position\":3,\"message\":\"queued\"}\r\rdata: {\"content\":[\"\",\"|a\"]}\r\r",
     "event: heartbeat\r\ndata: alive\r\n\r\nevent: x\r\ndata: |alive\r\n\r\n",
+    // What only keeps the connection open, in words of its own; a gateway's queue, and the request once more.
+    "data: ping\n\ndata: NULL\n\nevent: Keep_Alive\ndata: {\"text\":\"x\"}\n\ndata: keep-alive\n\ndata: keep|ing on\n\n",
+    "data: {\"queue\":{\"position\":3,\"text\":\"waiting\"}}\n\ndata: {\"request\":{\"messages\":[{\"content\":\"x\"}]}}\n\ndata: {\"text\":\"|a\"}\n\n",
     // An escape is text too; names are written with escapes as well; a value that looks like a name is none.
     "data: {\"a\":\"content\",\"conten\\u0074\":\"\\u004|8\"}\n\n",
     "data: {\"model\":\"text\",\"x\":[\"content\",\"y\"],\"delta\":\"\",\"text\":\"| \"}\n\n",

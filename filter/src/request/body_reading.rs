@@ -1,0 +1,77 @@
+//! A body that is being read, while its request is held.
+
+use crate::facts::{Body, BodyFacts, Ending, Head, Length};
+use crate::host::{self, Buffer};
+use crate::plugin::deciding::DecidingPlugin;
+
+/// So much is fetched at a time.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// A request whose body is being read, and whose headers are held back meanwhile.
+#[derive(Debug)]
+pub(crate) struct BodyReading {
+    pub(crate) head: Head,
+    body: Body,
+    pub(crate) seen_bytes: usize,
+    /// Those that came, of which not more were read than may be.
+    pub(crate) came_bytes: u64,
+    /// The tick at which it began.
+    pub(crate) since: u64,
+}
+
+impl BodyReading {
+    /// Of a request of which nothing but the headers has come, at that tick.
+    pub(crate) fn new(head: Head, since: u64) -> Self {
+        let body = Body::new(head.route.shape);
+        Self {
+            head,
+            body,
+            seen_bytes: 0,
+            came_bytes: 0,
+            since,
+        }
+    }
+
+    /// Reads the new part of the body, of that many bytes. Absent: more should be read.
+    pub(crate) fn read(&mut self, plugin: &DecidingPlugin, bytes: usize) -> Option<Ending> {
+        self.came_bytes = self.came_bytes.saturating_add(bytes as u64);
+        let mut from = 0_usize;
+        loop {
+            let left = bytes.saturating_sub(from);
+            let wanted = left.min(self.room(plugin)).min(PIECE_BYTES);
+            if wanted == 0 {
+                break;
+            }
+            let chunk = plugin.checked(host::buffer(Buffer::HttpRequestBody, from, wanted));
+            let Some(chunk) = chunk.flatten().filter(|chunk| !chunk.is_empty()) else {
+                return Some(Ending::Unfinished);
+            };
+            from = from.saturating_add(chunk.len());
+            self.seen_bytes = self.seen_bytes.saturating_add(chunk.len());
+            self.body.feed(&chunk);
+        }
+        let is_full = self.room(plugin) == 0;
+        self.body
+            .ending()
+            .or_else(|| is_full.then_some(Ending::Cap))
+    }
+
+    /// What was read. `is_all`: nothing of the body is still to come.
+    pub(crate) fn facts(&self, ending: Ending, is_all: bool) -> BodyFacts {
+        let length = match self.head.content_length {
+            Some(length) => Length::Whole(length),
+            None if is_all => Length::Whole(self.came_bytes),
+            None => Length::AtLeast(self.came_bytes),
+        };
+        self.body.facts(ending, length)
+    }
+
+    /// How much more may be read before the decision.
+    fn room(&self, plugin: &DecidingPlugin) -> usize {
+        let mut limit = plugin.config.decide_after_bytes;
+        if self.body.may_name(&self.head) {
+            limit = limit.max(plugin.holding.long_bytes());
+        }
+        limit.saturating_sub(self.seen_bytes)
+    }
+}
