@@ -104,17 +104,18 @@ impl Claim {
         let Some((scraped_at, _)) = endpoint.sample else {
             return;
         };
+        let new = Since {
+            sent: (more(before.sent, self.sent) as f64).min(most),
+            started: (more(before.started, self.started) as f64).min(most),
+            finished: (more(before.finished, self.finished) as f64).min(most),
+        };
         let span = now.saturating_sub(before_at).as_secs_f64();
-        let after_scrape = now.saturating_sub(scraped_at.max(before_at)).as_secs_f64();
-        let share = if span > 0.0 { after_scrape / span } else { 1.0 };
-        let part = |old: u64, new: u64| (new.saturating_sub(old) as f64).min(most) * share;
-        let Since {
-            sent,
-            started,
-            finished,
-        } = &mut endpoint.since;
-        *sent += part(before.sent, self.sent);
-        *started += part(before.started, self.started);
-        *finished += part(before.finished, self.finished);
+        let share_after = |at: Duration| {
+            let after = now.saturating_sub(at.max(before_at)).as_secs_f64();
+            if span > 0.0 { after / span } else { 1.0 }
+        };
+        endpoint.since.add(&new, share_after(scraped_at));
+        let share = share_after(endpoint.arrived_at);
+        endpoint.since_arrival.add(&new, share);
     }
 }

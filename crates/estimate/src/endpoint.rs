@@ -28,17 +28,30 @@ pub(crate) struct Since {
     pub(crate) finished: f64,
 }
 
+impl Since {
+    /// Adds a share of what a report says is new.
+    pub(crate) fn add(&mut self, new: &Self, share: f64) {
+        self.sent += new.sent * share;
+        self.started += new.started * share;
+        self.finished += new.finished * share;
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     /// Names the endpoint in [`crate::reports`]; never used again for another address.
     pub(crate) id: u32,
     pub(crate) spec: EndpointSpec,
     pub(crate) added: Duration,
-    /// The newest sample and its time.
+    /// The newest sample and the time that it tells of: when it came, or when it was asked for where it came late.
     pub(crate) sample: Option<(Duration, Sample)>,
-    /// Scrapes that failed since.
+    /// When the newest sample came.
+    pub(crate) arrived_at: Duration,
+    /// For how long the newest sample was under way; zero: it came in time.
+    pub(crate) late: Duration,
+    /// Scrapes that failed since, but for those that are late.
     pub(crate) failures: u32,
-    /// When the first of them did, and why the last one did; absent: none has failed.
+    /// When the first page was missed since one came in time, and why the last one was; absent: none was.
     pub(crate) missed: Option<(Duration, Missed)>,
     pub(crate) service: Service,
     pub(crate) tries: Tries,
@@ -46,6 +59,8 @@ pub(crate) struct Endpoint {
     pub(crate) turnover: Turnover,
     pub(crate) busy: Option<bool>,
     pub(crate) since: Since,
+    /// The same since the newest sample came: what the next one, if it is late, may not tell of.
+    pub(crate) since_arrival: Since,
     pub(crate) backlog: Backlog,
     pub(crate) run: Run,
     /// Running requests of a batch that was full although neither compute nor KV blocks were scarce; absent: none was seen.
@@ -64,6 +79,8 @@ impl Endpoint {
             spec,
             added: now,
             sample: None,
+            arrived_at: Duration::ZERO,
+            late: Duration::ZERO,
             failures: 0,
             missed: None,
             service: Service::default(),
@@ -72,6 +89,7 @@ impl Endpoint {
             turnover: Turnover::default(),
             busy: None,
             since: Since::default(),
+            since_arrival: Since::default(),
             backlog: Backlog::default(),
             run: Run::default(),
             seen_limit: None,
@@ -82,20 +100,17 @@ impl Endpoint {
         }
     }
 
-    /// Takes a cleaned sample and learns from the interval it ends, which it gives back.
+    /// Takes a cleaned sample and learns from the interval it ends, which it gives back. `asked_at`: where it came late; the server wrote it
+    /// at some time between then and now.
     pub(crate) fn on_sample(
         &mut self,
         now: Duration,
+        asked_at: Option<Duration>,
         sample: Sample,
         speed: &mut Speed,
     ) -> Option<Interval> {
-        let interval = self.sample.as_ref().and_then(|(before_at, before)| {
-            Interval::between(
-                before,
-                &sample,
-                now.saturating_sub(*before_at).as_secs_f64(),
-            )
-        });
+        let interval = self.interval(now, asked_at, &sample);
+        let is_timed = asked_at.is_none() && self.late.is_zero();
         if let Some(interval) = interval {
             self.work.add(now, &interval);
             self.turnover.add(&interval);
@@ -104,7 +119,11 @@ impl Endpoint {
             if interval.shows_progress() {
                 self.stall.on_progress(now);
             }
-            speed.add(now, &interval, &mut self.run, &mut self.speed);
+            match is_timed {
+                true => speed.add(now, &interval, &mut self.run, &mut self.speed),
+                // Work by an unknown time says no speed.
+                false => self.run = Run::default(),
+            }
             self.busy = speed.prefill_busy(
                 &interval,
                 sample.waiting.zip(sample.running).map(|(w, r)| w + r),
@@ -123,16 +142,48 @@ impl Endpoint {
         if let Some(adapters) = &sample.adapters {
             self.see_adapters(adapters);
         }
-        self.sample = Some((now, sample));
-        self.failures = 0;
-        self.missed = None;
-        self.since = Since::default();
+        self.take(now, asked_at, sample);
         interval
+    }
+
+    fn take(&mut self, now: Duration, asked_at: Option<Duration>, sample: Sample) {
+        self.failures = 0;
+        let since = std::mem::take(&mut self.since_arrival);
+        match asked_at {
+            Some(asked_at) => {
+                self.late = now.saturating_sub(asked_at);
+                self.since = since;
+            }
+            None => {
+                self.late = Duration::ZERO;
+                self.since = Since::default();
+                self.missed = None;
+            }
+        }
+        self.sample = Some((asked_at.unwrap_or(now), sample));
+        self.arrived_at = now;
+    }
+
+    /// The interval that a sample ends; where one of its ends is not known to the moment it is rather too long, so that no rate is too high.
+    fn interval(
+        &self,
+        now: Duration,
+        asked_at: Option<Duration>,
+        sample: &Sample,
+    ) -> Option<Interval> {
+        let (before_at, before) = self.sample.as_ref()?;
+        let since = match asked_at {
+            Some(_) => self.arrived_at,
+            None => *before_at,
+        };
+        Interval::between(before, sample, now.saturating_sub(since).as_secs_f64())
     }
 
     /// There is no sample this time.
     pub(crate) fn on_missed(&mut self, now: Duration, missed: Missed) {
-        self.failures = self.failures.saturating_add(1);
+        if missed != Missed::Late {
+            self.failures = self.failures.saturating_add(1);
+        }
         let first = self.missed.map(|(at, _)| at);
         if first.is_none() {
             // Behind the address there may be another server by now.

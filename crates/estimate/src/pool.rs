@@ -150,6 +150,28 @@ impl Pool {
 
     /// A scrape succeeded. An address that is not listed is ignored: it has just been removed.
     pub fn on_sample(&mut self, now: Duration, address: &str, sample: Sample) {
+        self.take_sample(now, None, address, sample);
+    }
+
+    /// A scrape succeeded that was told as missed before, because it took long. The sample is as old as the question for it, and while pages
+    /// come so late the row may be as much older than [`PoolConfig::suspect_after`] as two of them take.
+    pub fn on_late_sample(
+        &mut self,
+        now: Duration,
+        asked_at: Duration,
+        address: &str,
+        sample: Sample,
+    ) {
+        self.take_sample(now, Some(asked_at), address, sample);
+    }
+
+    fn take_sample(
+        &mut self,
+        now: Duration,
+        asked_at: Option<Duration>,
+        address: &str,
+        sample: Sample,
+    ) {
         let Some(endpoint) = self.endpoints.get_mut(address) else {
             return;
         };
@@ -157,7 +179,8 @@ impl Pool {
             Some(class) => class,
             None => self.classes.entry(endpoint.spec.class.clone()).or_default(),
         };
-        let Some(interval) = endpoint.on_sample(now, sample.cleaned(), &mut class.speed) else {
+        let Some(interval) = endpoint.on_sample(now, asked_at, sample.cleaned(), &mut class.speed)
+        else {
             return;
         };
         let prior = rows::prior(&self.config, &endpoint.spec.class);
@@ -330,8 +353,9 @@ impl Pool {
         for endpoint in self.endpoints.values_mut() {
             let flight = self.reports.flight(endpoint.id);
             let is_done = flight.pending == 0 && endpoint.in_engine() == Some(0.0);
-            if flight.requests == 0 || is_done {
-                endpoint.stall.on_idle(now);
+            match flight.requests == 0 || is_done {
+                true => endpoint.stall.on_idle(now),
+                false => endpoint.stall.on_busy(now),
             }
         }
     }

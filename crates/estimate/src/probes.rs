@@ -1,8 +1,9 @@
 //! Who tries out an endpoint that gets no requests.
 //!
 //! Whoever gets none can not show that they would be answered: a new server whose page has no samples before its first request, a page that
-//! nobody can read, counters that stand still since everybody left. An endpoint of which the aggregator knows that its server answers, or
-//! that hung and was left by all, is tried out: one proxy sends its next request there, with others as second and third choice.
+//! nobody can read or that takes long, counters that stand still since everybody left. An endpoint of which the aggregator knows that its
+//! server answers, or that hung and was left by all, is tried out: one proxy sends its next request there, with others as second and third
+//! choice.
 
 use crate::endpoint::Endpoint;
 use crate::reports::Reports;
@@ -48,7 +49,11 @@ impl Probes {
     ) {
         let mut wanting = Vec::new();
         for endpoint in endpoints.values_mut() {
-            if !matches!(doubt(endpoint), Some(Doubt::Unreadable | Doubt::Stalled)) {
+            let is_tried = matches!(
+                doubt(endpoint),
+                Some(Doubt::Unreadable | Doubt::Stalled | Doubt::Late)
+            );
+            if !is_tried {
                 endpoint.tries = Tries::default();
                 continue;
             }

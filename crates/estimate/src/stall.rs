@@ -20,6 +20,8 @@ pub(crate) struct Stall {
     counted_at: Duration,
     /// Seconds of the longest rest after which it went on.
     rest_s: f64,
+    /// A proxy had something there when last looked.
+    busy: bool,
     /// Nobody has anything there since it hung.
     left: bool,
 }
@@ -48,6 +50,15 @@ impl Stall {
         self.counted_at = self.counted_at.max(now);
     }
 
+    /// A proxy has something there.
+    pub(crate) fn on_busy(&mut self, now: Duration) {
+        if !self.busy && !self.left {
+            // Since when nobody knows, however long ago that was looked at.
+            self.moved_at = self.moved_at.max(now);
+        }
+        self.busy = true;
+    }
+
     /// No proxy has anything there. Who hung before hangs until it goes on.
     pub(crate) fn on_idle(&mut self, now: Duration) {
         if self.is_stalled(now) {
@@ -55,11 +66,12 @@ impl Stall {
         } else {
             self.moved_at = self.moved_at.max(now);
         }
+        self.busy = false;
     }
 
     /// Whether it has rested longer than it ever did before going on, with requests there.
     pub(crate) fn is_stalled(&self, now: Duration) -> bool {
-        self.is_long(now, self.moved_at)
+        (self.busy || self.left) && self.is_long(now, self.moved_at)
     }
 
     /// The same, whether requests are there or not.
@@ -87,6 +99,7 @@ mod tests {
     #[test]
     fn a_server_that_steps_is_known_to_hang_within_two_seconds() {
         let mut stall = Stall::default();
+        stall.on_busy(ms(0));
         for at in 0..100 {
             stall.on_progress(ms(200 * at));
             assert!(!stall.is_stalled(ms(200 * at + 199)));
@@ -101,6 +114,7 @@ mod tests {
     #[test]
     fn one_that_counts_every_two_seconds_is_given_more_time_and_an_idle_one_all_it_wants() {
         let mut stall = Stall::default();
+        stall.on_busy(ms(0));
         (0..20).for_each(|at| stall.on_progress(ms(2_000 * at)));
         let last = 2_000 * 19;
         assert!(!stall.is_stalled(ms(last + 5_400)));
@@ -114,12 +128,26 @@ mod tests {
     #[test]
     fn one_that_hung_hangs_until_it_goes_on_also_when_everybody_has_left() {
         let mut stall = Stall::new(ms(0));
+        stall.on_busy(ms(0));
         stall.on_idle(ms(1_600));
         assert!(stall.is_stalled(ms(1_700)));
         (2..60).for_each(|at| stall.on_idle(ms(1_000 * at)));
         assert!(stall.is_stalled(ms(60_000)));
         stall.on_progress(ms(60_000));
-        assert!(!stall.is_stalled(ms(61_400)));
-        assert!(stall.is_stalled(ms(61_600)), "a minute is no rest of it");
+        assert!(!stall.is_stalled(ms(61_600)), "nobody waits there");
+        stall.on_busy(ms(61_600));
+        assert!(!stall.is_stalled(ms(63_000)));
+        assert!(stall.is_stalled(ms(63_200)), "a minute is no rest of it");
+    }
+
+    #[test]
+    fn nobody_hangs_because_it_was_not_looked_at_for_long() {
+        let mut stall = Stall::new(ms(0));
+        // The first table comes late, and each further one after 10 s.
+        (0..6).for_each(|at| stall.on_idle(ms(3_000 + 10_000 * at)));
+        assert!(!stall.is_stalled(ms(60_000)));
+        stall.on_busy(ms(63_000));
+        assert!(!stall.is_stalled(ms(64_400)));
+        assert!(stall.is_stalled(ms(64_600)));
     }
 }

@@ -25,17 +25,20 @@ pub(crate) fn of(
     {
         return (State::Draining, Some(Doubt::Asleep));
     }
-    if endpoint.stall.is_stalled(now) {
-        return (State::Suspect, Some(Doubt::Stalled));
-    }
+    let is_stalled = endpoint.stall.is_stalled(now);
     if is_current(endpoint, now, config) || serves(endpoint, now) {
-        return (State::Ready, None);
+        return match is_stalled {
+            true => (State::Suspect, Some(Doubt::Stalled)),
+            false => (State::Ready, None),
+        };
     }
+    // Of one that nobody reads nor serves it is not known whether its counters stand still.
     let doubt = match endpoint.missed {
         Some((_, Missed::Unreadable)) => Some(Doubt::Unreadable),
         Some((_, Missed::Unreachable)) => Some(Doubt::Unreachable),
+        Some((_, Missed::Late)) => Some(Doubt::Late),
         // Not tried yet, or the scraper is late.
-        None => None,
+        None => (is_stalled && endpoint.sample.is_some()).then_some(Doubt::Stalled),
     };
     (State::Suspect, doubt)
 }
@@ -59,10 +62,14 @@ pub(crate) fn is_trusted(
     is_read(endpoint, now, config) && (says_idle || in_flight > 0 || !rests)
 }
 
+/// Where pages come late the newest one is as old as two of them take when the next one comes.
 fn is_current(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
+    let oldest = config
+        .suspect_after
+        .saturating_add(endpoint.late.saturating_mul(2));
     endpoint.sample.is_some()
         && endpoint.failures < config.suspect_after_failures.max(1)
-        && endpoint.age(now) <= config.suspect_after
+        && endpoint.age(now) <= oldest
 }
 
 /// Whether proxies get good answers of an endpoint whose page is lost.
@@ -71,6 +78,6 @@ fn serves(endpoint: &Endpoint, now: Duration) -> bool {
         return false;
     };
     let served_at = endpoint.service.served_at(now);
-    let lasts = |at| missed == Missed::Unreadable || now.saturating_sub(at) <= TRUSTED;
+    let lasts = |at| missed != Missed::Unreachable || now.saturating_sub(at) <= TRUSTED;
     served_at.is_some_and(|at| at >= lost_at + LATE_REPORTS && lasts(at))
 }

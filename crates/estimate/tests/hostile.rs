@@ -74,6 +74,7 @@ prop_compose! {
 #[derive(Debug, Clone)]
 enum Event {
     Sample(Box<Sample>),
+    LateSample(u64, Box<Sample>),
     Report(Report),
     Failed(Missed),
     Table,
@@ -84,9 +85,12 @@ fn event() -> BoxedStrategy<Event> {
         sample()
             .boxed()
             .prop_map(|sample| Event::Sample(Box::new(sample))),
+        (0u64..20_000, sample().boxed())
+            .prop_map(|(asked_ms, sample)| Event::LateSample(asked_ms, Box::new(sample))),
         report().prop_map(Event::Report),
         Just(Event::Failed(Missed::Unreachable)),
         Just(Event::Failed(Missed::Unreadable)),
+        Just(Event::Failed(Missed::Late)),
         Just(Event::Table),
     ]
     .boxed()
@@ -104,6 +108,9 @@ proptest! {
             pool.on_sample(now, HONEST, Sample { waiting: Some(1.0), running: Some(4.0), ..Sample::default() });
             match event {
                 Event::Sample(sample) => pool.on_sample(now, LIAR, *sample),
+                Event::LateSample(asked_ms, sample) => {
+                    pool.on_late_sample(now, Duration::from_millis(asked_ms), LIAR, *sample);
+                }
                 Event::Report(report) => drop(pool.on_report(now, &report)),
                 Event::Failed(missed) => pool.on_scrape_failed(now, LIAR, missed),
                 Event::Table => drop(pool.table(now)),

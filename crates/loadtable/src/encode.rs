@@ -112,6 +112,7 @@ fn doubt(doubt: Doubt) -> u8 {
         Doubt::Unreadable => 2,
         Doubt::Stalled => 3,
         Doubt::Asleep => 4,
+        Doubt::Late => 5,
     }
 }
 

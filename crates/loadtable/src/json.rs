@@ -89,9 +89,12 @@ pub struct EndpointView<'a> {
     pub role: &'static str,
     /// `ready`, `draining` or `suspect`.
     pub state: &'static str,
-    /// Why it is not ready: `unreachable`, `unreadable`, `stalled` or `asleep`; missing: it is, or discovery says so.
+    /// Why it is not ready: `unreachable`, `unreadable`, `stalled`, `asleep` or `late`; missing: it is, or discovery says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubt: Option<&'static str>,
+    /// Why its last scrape brought no page in time, in words; missing: it did, or is not known. No part of a table: the aggregator adds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Name of its class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'a str>,

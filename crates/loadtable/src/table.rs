@@ -191,15 +191,18 @@ pub enum Doubt {
     Stalled,
     /// The engine sleeps.
     Asleep,
+    /// Its server answers, only its page takes too long, and no proxy has had a good answer of the endpoint yet.
+    Late,
 }
 
 impl Doubt {
     /// Every doubt, in the order of their numbers on the wire, which begin at 1.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Unreachable,
         Self::Unreadable,
         Self::Stalled,
         Self::Asleep,
+        Self::Late,
     ];
 
     /// By its number on the wire; absent: none, or one that this reader does not know.
@@ -215,6 +218,7 @@ impl Doubt {
             Self::Unreadable => "unreadable",
             Self::Stalled => "stalled",
             Self::Asleep => "asleep",
+            Self::Late => "late",
         }
     }
 
@@ -226,12 +230,15 @@ impl Doubt {
                 "its page cannot be reached: no requests until it can, or until proxies get answers there"
             }
             Self::Unreadable => {
-                "it answers, but its page has no metrics of a known engine: single requests try it out until one is answered well"
+                "it answers, but its page cannot be read: single requests try it out until one is answered well"
             }
             Self::Stalled => {
                 "its counters stand still while requests are there: no more of them, but single ones now and then, until it goes on"
             }
             Self::Asleep => "the engine sleeps: no requests until it wakes up",
+            Self::Late => {
+                "it answers, but its page takes too long: single requests try it out until one is answered well or a page comes"
+            }
         }
     }
 }

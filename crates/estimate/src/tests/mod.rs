@@ -13,6 +13,7 @@
 
 mod adapters;
 mod hanging;
+mod late;
 mod learning;
 mod memory;
 mod probing;

@@ -295,3 +295,61 @@ fn gauges_that_stand_still_where_nobody_has_anything_are_not_believed() {
     );
     assert_eq!(last.wait_ms, Some(0));
 }
+
+#[test]
+fn who_answers_too_late_for_a_page_is_tried_out_and_then_used() {
+    let mut world = World::new(Some(Missed::Late));
+    let table = world.steps(6);
+    let expected = (State::Suspect, Some(Doubt::Late));
+    assert_eq!((b(&table).state, b(&table).doubt), expected);
+    let [probe] = table.probes[..] else {
+        panic!("{:?}", table.probes)
+    };
+    world.obey(probe, Some(false));
+    assert_eq!(b(&world.step()).state, State::Ready);
+    assert_eq!(b(&world.steps(3_000)).state, State::Ready);
+    // Who says nothing at all any more is not used for long.
+    world.missed = Some(Missed::Unreachable);
+    let table = world.steps(200);
+    let expected = (State::Suspect, Some(Doubt::Unreachable));
+    assert_eq!((b(&table).state, b(&table).doubt), expected);
+    assert!(table.probes.is_empty());
+}
+
+#[test]
+fn who_was_never_read_nor_served_does_not_hang_however_late_the_first_table_is() {
+    let ms = Duration::from_millis;
+    for (missed, doubt) in [
+        (Missed::Unreachable, Doubt::Unreachable),
+        (Missed::Unreadable, Doubt::Unreadable),
+        (Missed::Late, Doubt::Late),
+    ] {
+        let mut world = World::new(Some(missed));
+        world.now_ms = 3_000;
+        // Also while something sent to it waits.
+        world.said[0].in_flight = 1;
+        for _ in 0..100 {
+            let table = world.step();
+            assert_eq!(b(&table).doubt, Some(doubt));
+        }
+        world.said[0].in_flight = 0;
+        assert_eq!(b(&world.steps(20)).doubt, Some(doubt));
+    }
+    // Nor does one that is idle, however seldom tables come.
+    let mut world = World::new(None);
+    world.steps(3);
+    for _ in 0..20 {
+        world.now_ms += 5_000;
+        let idle = Sample {
+            waiting: Some(0.0),
+            running: Some(0.0),
+            counters: Counters {
+                generation_tokens: Some(300.0),
+                ..Counters::default()
+            },
+            ..Sample::default()
+        };
+        world.pool.on_sample(ms(world.now_ms), B, idle);
+        assert_eq!(b(&world.pool.table(ms(world.now_ms))).doubt, None);
+    }
+}
