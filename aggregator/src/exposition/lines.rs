@@ -7,6 +7,9 @@ const MAX_LINES: usize = 16_384;
 /// Labels of one line.
 const MAX_LABELS: usize = 64;
 
+/// Some programs begin a text in UTF-8 with it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Bytes of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'p> {
@@ -30,7 +33,10 @@ impl<'p> Page<'p> {
     /// The samples whose normalised name `slot` knows, with the slot.
     pub(crate) fn series(self, slot: impl Fn(&[u8]) -> Option<usize>) -> Vec<(usize, Series<'p>)> {
         let mut found = Vec::new();
-        let mut rest = self.bytes;
+        let mut rest = self
+            .bytes
+            .strip_prefix(BYTE_ORDER_MARK)
+            .unwrap_or(self.bytes);
         let mut name = Vec::with_capacity(128);
         while !rest.is_empty() && found.len() < MAX_LINES {
             let (line, after) = match rest.iter().position(|byte| *byte == b'\n') {
@@ -54,11 +60,17 @@ impl<'p> Page<'p> {
     }
 }
 
-/// The name of a line as it is looked up: Ray's prefix off, colons as underscores, as OpenMetrics encoders write them.
+/// The name of a line as it is looked up: Ray's prefix off, colons as underscores, as OpenMetrics encoders write them. Exporters that have
+/// learned of names in UTF-8 write them in quotes, first between the braces.
 fn normalise(line: &[u8], name: &mut Vec<u8>) {
+    let inside = line.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    let (line, ends): (_, &[u8]) = match inside.and_then(|inside| inside.strip_prefix(b"\"")) {
+        Some(quoted) => (quoted, b"\""),
+        None => (line, b"{ \t"),
+    };
     let end = line
         .iter()
-        .position(|byte| matches!(byte, b'{' | b' ' | b'\t'))
+        .position(|byte| ends.contains(byte))
         .unwrap_or(line.len());
     let raw = line.get(..end).unwrap_or_default();
     let raw = raw.strip_prefix(b"ray_").unwrap_or(raw);
@@ -85,16 +97,15 @@ impl<'p> Series<'p> {
         let line = line.trim();
         let end = line.find(['{', ' ', '\t'])?;
         let (name, rest) = line.split_at(end);
-        if name.is_empty() {
+        let (inside, rest) = match rest.trim_start().strip_prefix('{') {
+            Some(inside) => Inside::read(inside)?,
+            None => (Inside::default(), rest),
+        };
+        // In one place or the other.
+        if name.is_empty() != inside.has_name {
             return None;
         }
-        let (labels, rest) = match rest.strip_prefix('{') {
-            Some(inside) => labels(inside)?,
-            None => match rest.trim_start().strip_prefix('{') {
-                Some(inside) => labels(inside)?,
-                None => (Vec::new(), rest),
-            },
-        };
+        let labels = inside.labels;
         let value = rest.split_ascii_whitespace().next()?.parse().ok()?;
         Some(Self { labels, value })
     }
@@ -122,29 +133,61 @@ impl<'p> Series<'p> {
     }
 }
 
-/// What stands between the braces, and what follows them.
-fn labels(mut rest: &str) -> Option<(Labels<'_>, &str)> {
-    let mut labels = Vec::new();
-    loop {
-        rest = rest.trim_start();
-        if let Some(after) = rest.strip_prefix('}') {
-            return Some((labels, after));
+/// What stands between the braces.
+#[derive(Debug, Default)]
+struct Inside<'p> {
+    labels: Labels<'p>,
+    /// The metric's name stands among them, in quotes.
+    has_name: bool,
+}
+
+impl<'p> Inside<'p> {
+    /// With what follows the braces.
+    fn read(mut rest: &'p str) -> Option<(Self, &'p str)> {
+        let mut inside = Self::default();
+        loop {
+            rest = rest.trim_start();
+            if let Some(after) = rest.strip_prefix('}') {
+                return Some((inside, after));
+            }
+            let (name, after) = match rest.strip_prefix('"') {
+                Some(quoted) => unquoted(quoted)?,
+                None => {
+                    let end = rest.find(['=', ',', '"', '}'])?;
+                    let (name, after) = rest.split_at(end);
+                    (name.trim_end(), after)
+                }
+            };
+            let is_quoted = rest.starts_with('"');
+            rest = match after.trim_start().strip_prefix('=') {
+                Some(value) => {
+                    let (value, after) = unquoted(value.trim_start().strip_prefix('"')?)?;
+                    if inside.labels.len() < MAX_LABELS {
+                        inside.labels.push((name, unescape(value)));
+                    }
+                    after
+                }
+                None if is_quoted && !inside.has_name => {
+                    inside.has_name = true;
+                    after
+                }
+                None => return None,
+            };
+            // A comma, a closing brace, or a comma before the closing brace.
+            rest = rest.trim_start();
+            rest = match rest.strip_prefix(',') {
+                Some(after) => after,
+                None if rest.starts_with('}') => rest,
+                None => return None,
+            };
         }
-        let (name, after) = rest.split_once('=')?;
-        let quoted = after.trim_start().strip_prefix('"')?;
-        let end = closing_quote(quoted)?;
-        let (value, after) = quoted.split_at(end);
-        if labels.len() < MAX_LABELS {
-            labels.push((name.trim(), unescape(value)));
-        }
-        rest = after.strip_prefix('"')?.trim_start();
-        // A comma, a closing brace, or a comma before the closing brace.
-        rest = match rest.strip_prefix(',') {
-            Some(after) => after,
-            None if rest.starts_with('}') => rest,
-            None => return None,
-        };
     }
+}
+
+/// What stands before the closing quote, and behind it.
+fn unquoted(text: &str) -> Option<(&str, &str)> {
+    let (inside, after) = text.split_at(closing_quote(text)?);
+    Some((inside, after.strip_prefix('"')?))
 }
 
 fn closing_quote(text: &str) -> Option<usize> {
@@ -202,6 +245,13 @@ mod tests {
                 f64::INFINITY,
             ),
             ("a{} 5", vec![], 5.0),
+            ("{\"vllm:x\",engine=\"0\"} 3", vec![("engine", "0")], 3.0),
+            (
+                "{ \"a.b\" , \"pod.name\" = \"p\", x=\"}\" , } 4 1700",
+                vec![("pod.name", "p"), ("x", "}")],
+                4.0,
+            ),
+            ("{\"a\"} 5", vec![], 5.0),
         ] {
             let series = Series::parse(line).expect(line);
             assert_eq!(series.value.to_bits(), f64::to_bits(value), "{line}");
@@ -230,6 +280,13 @@ mod tests {
             "a{x=\"1\"}",
             "a{x=\"1\"} x",
             "{x=\"1\"} 1",
+            "{} 1",
+            "{\"a\",\"b\"} 1",
+            "a{\"b\"} 1",
+            "{\"a\"",
+            "{\"a} 1",
+            "{a} 1",
+            "a{x} 1",
             "a b",
         ] {
             assert_eq!(Series::parse(line), None, "{line}");
@@ -249,5 +306,24 @@ mod tests {
         let page = b"# TYPE vllm:x gauge\nother 5\n  vllm:x 1\r\nray_vllm:x 2\nvllm_x 12";
         assert_eq!(values(page, true), [(7, 1.0), (7, 2.0), (7, 12.0)]);
         assert_eq!(values(page, false), [(7, 1.0), (7, 2.0)]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_names_in_quotes_hide_nothing() {
+        let slot = |name: &[u8]| (name == b"vllm_x").then_some(7);
+        for page in [
+            "\u{feff}vllm:x 1\n",
+            "{\"vllm:x\"} 1\n",
+            "\u{feff}{ \"ray_vllm_x\", a=\"b\" } 1\n",
+        ] {
+            let series = Page::whole(page.as_bytes()).series(slot);
+            let values: Vec<f64> = series.iter().map(|(_, series)| series.value).collect();
+            assert_eq!(values, [1.0], "{page}");
+        }
+        assert!(
+            Page::whole(b"{\"vllm:xy\"} 1\n{vllm:x} 1\n{\n{\"")
+                .series(slot)
+                .is_empty()
+        );
     }
 }
