@@ -92,7 +92,9 @@ impl Head {
                     head.route = Route::of(path);
                 }
                 b"upgrade" => seen.upgrade = true,
-                b"content-encoding" => seen.encoded |= !value.is_empty() && value != b"identity",
+                b"content-encoding" => {
+                    seen.encoded |= value.split(|byte| *byte == b',').any(is_coding)
+                }
                 b"content-type" => {
                     seen.not_json = !may_be_json(value);
                     seen.says_json = ends_with(media(value), b"json");
@@ -157,6 +159,12 @@ impl Head {
 
 fn is(name: &[u8], configured: Option<&str>) -> bool {
     configured.is_some_and(|configured| name.eq_ignore_ascii_case(configured.as_bytes()))
+}
+
+/// Whether a coding changes bytes. The names are the same in any case (RFC 9110, 8.4.1).
+fn is_coding(name: &[u8]) -> bool {
+    let name = name.trim_ascii();
+    !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")
 }
 
 /// Copies a name; a longer one counts as absent, because half a name is another name.

@@ -126,9 +126,13 @@ fn a_body_that_can_not_be_read_is_placed_at_once() {
         read(&[("content-encoding", "gzip")], false).plan,
         Plan::PlaceNow
     );
+    for none in ["identity", "Identity", "identity, IDENTITY", "", " ,"] {
+        let plan = read(&[("content-encoding", none)], false).plan;
+        assert_eq!(plan, Plan::Read, "{none}");
+    }
     assert_eq!(
-        read(&[("content-encoding", "identity")], false).plan,
-        Plan::Read
+        read(&[("content-encoding", "identity, gzip")], false).plan,
+        Plan::PlaceNow
     );
     assert_eq!(
         read(
