@@ -113,6 +113,7 @@ impl PoolConfig {
             .range(Duration::from_millis(10)..=seconds(10));
         let key = s
             .string("placement_key")
+            .secret_where(|_| true)
             .hint("write 32 hexadecimal digits, the same for all replicas");
         Self {
             name: s

@@ -16,6 +16,16 @@ pub(crate) fn yaml(text: &str) -> Result<Value, Problems> {
         return Ok(Value::Null);
     }
     serde_saphyr::from_str(text).map_err(|error| {
+        let documents = serde_saphyr::from_multiple::<Value>(text);
+        if let Some(count) = documents
+            .ok()
+            .map(|list| list.len())
+            .filter(|count| *count > 1)
+        {
+            let reason = format!("holds {count} YAML documents, and one is read");
+            let fix = "put each into a file of its own; `---` begins the next";
+            return Problems::one("", reason, fix);
+        }
         Problems::one(
             "",
             not_yaml(&error),

@@ -85,7 +85,7 @@ pools:
         "pools[0].scrape.engine: \"vlm\": is none of vllm,",
         "did you mean `vllm`?",
         "pools[0].scrape.selct: false: is not a known field; did you mean `select`?",
-        "pools[0].placement_key: \"secret\": is not 32 hexadecimal digits",
+        "pools[0].placement_key: is not 32 hexadecimal digits",
         "pools[1].discovery: is required",
         "pools[2].discovery: names no source of endpoints",
         "two pools are called `two`",
@@ -124,6 +124,13 @@ fn what_is_no_yaml_or_empty_is_refused_with_a_reason() {
     assert!(
         !twice.contains("Options"),
         "the library's own words for programmers: {twice}"
+    );
+    let two = problems("pools: []\n---\npools: []\n");
+    assert_eq!(
+        two,
+        [
+            "settings: holds 2 YAML documents, and one is read; put each into a file of its own; `---` begins the next"
+        ]
     );
     // Aliases that would expand without bound.
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
@@ -168,6 +175,37 @@ fn lists_in_other_forms_are_named_and_a_wrong_source_is_one_problem() {
         assert!(all.contains(expected), "{text}: {all}");
         let extra = usize::from(text.contains("kubernetes"));
         assert_eq!(problems.len(), 1 + extra, "{text}: {all}");
+    }
+}
+
+#[test]
+fn addresses_that_nobody_can_be_at_or_two_can_are_refused_and_passwords_not_shown() {
+    let pool = |list: &str| format!("pools: [{{name: a, discovery: {{endpoints: [{list}]}}}}]");
+    for (list, expected) in [
+        ("{address: '0.0.0.0:80'}", "is where a server listens"),
+        ("{address: '[::]:80'}", "is where a server listens"),
+        (
+            "{address: '10.0.0.1:80'}, {address: '[::ffff:10.0.0.1]:80'}",
+            "[::ffff:10.0.0.1]:80 is listed twice, before at pools[0].discovery.endpoints[0]",
+        ),
+        (
+            "{address: '10.0.0.1:80,10.0.0.2:80'}",
+            "is more than one address",
+        ),
+        (
+            "{address: 'http://u:p4ss@10.0.0.1:80'}",
+            "endpoints[0].address: is a URL",
+        ),
+        (
+            "{address: '10.0.0.1:80', metrics_url: 'http://u:p4ss@10.0.0.1/m'}",
+            "endpoints[0].metrics_url: holds a password",
+        ),
+    ] {
+        let all = problems(&pool(list));
+        assert!(
+            all.len() == 1 && all[0].contains(expected) && !all[0].contains("p4ss"),
+            "{expected}: {all:?}"
+        );
     }
 }
 
@@ -225,7 +263,11 @@ fn tls_family_and_the_url_of_a_page_are_read_and_halves_of_them_refused() {
             "",
             "has no path; write it whole",
         ),
-        (", metrics_url: 'http://u:p@a/m'", "", "holds a password"),
+        (
+            ", metrics_url: 'http://u:p@a/m'",
+            "",
+            "endpoints[0].metrics_url: holds a password",
+        ),
         (
             ", metrics_url: 'http://a/m', metrics_port: 1",
             "",

@@ -183,7 +183,12 @@ pub(crate) fn targets(s: &Settings<'_>, list: &[Settings<'_>]) -> Vec<Target> {
         if target.spec.address == UNREAD.to_string() {
             continue;
         }
-        if let Some(first) = places.insert(target.spec.address.clone(), entry.path()) {
+        // An address of IPv4 may be written as one of IPv6; it is the same server.
+        let address = target.spec.address.parse::<SocketAddr>();
+        let server = address
+            .ok()
+            .map(|address| (address.ip().to_canonical(), address.port()));
+        if let Some(first) = places.insert(server, entry.path()) {
             entry.problem(
                 format!("{} is listed twice, before at {first}", target.spec.address),
                 "list each endpoint once",
@@ -210,9 +215,13 @@ const UNREAD: SocketAddr =
 fn target(s: &Settings<'_>) -> Target {
     let address = s
         .string("address")
+        .secret_where(|text| text.contains('@'))
         .address()
         .check(|address| match address.port() {
             0 => Err("has port 0"),
+            _ if address.ip().is_unspecified() => {
+                Err("is where a server listens, and nowhere to send to")
+            }
             _ => Ok(()),
         });
     let address = address.required_or(UNREAD);
@@ -264,6 +273,7 @@ fn metrics_at(s: &Settings<'_>, address: SocketAddr) -> MetricsAt {
     let port = port.optional();
     let url = s
         .string("metrics_url")
+        .secret_where(|text| text.contains('@'))
         .max_bytes(2048)
         .hint("write it whole, as in https://10.0.0.1:8443/metrics")
         .map(|text| metrics_url(&text))

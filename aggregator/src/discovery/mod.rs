@@ -105,6 +105,14 @@ pub fn check_list(document: &serde_json::Value) -> Option<Result<(), Problems>> 
     is_one.then(|| file::document(document).map(drop))
 }
 
+/// The same of a file with that text: as a whole, for a list is the one document of its file.
+///
+/// # Errors
+/// Every problem of it.
+pub fn check_list_file(text: &str) -> Result<(), Problems> {
+    file::parse(text).map(drop)
+}
+
 /// Follows a source until the receivers are gone.
 pub(crate) async fn run(source: Discovery, out: watch::Sender<Targets>, metrics: Arc<PoolMetrics>) {
     match source {

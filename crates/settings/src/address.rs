@@ -51,11 +51,25 @@ fn explain(text: &str) -> NoAddress {
         let port = number.or_else(|| text.parse().ok()).unwrap_or(PORT);
         return no("has no address before the port", example(port));
     }
-    if text.bytes().filter(|byte| *byte == b':').count() > 1 {
+    if text.contains(',') || text.split_ascii_whitespace().nth(1).is_some() {
+        return no("is more than one address", example(PORT));
+    }
+    if text.contains('%') {
+        let fix = "write an address without one, as in [2001:db8::1]:8000";
+        return no(
+            "has a zone, which means nothing on another machine",
+            fix.to_owned(),
+        );
+    }
+    let is_ipv6 = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    if text.bytes().filter(|byte| *byte == b':').count() > 1 && text.bytes().all(is_ipv6) {
         return no("is IPv6 without brackets", write(unbracketed(text)));
     }
     if ip(host).is_some() {
         return no("has no port from 0 to 65535", example(PORT));
+    }
+    if host.starts_with('[') {
+        return no("is not ip:port", example(PORT));
     }
     if host == "localhost" {
         let local = SocketAddr::from(([127, 0, 0, 1], number.unwrap_or(PORT)));
@@ -131,6 +145,16 @@ mod tests {
             ("9190", "no address before", "as in 10.0.0.1:9190"),
             ("", "no address before", "write ip:port"),
             ("10.0.0:80", "is not ip:port", "write ip:port"),
+            (
+                "10.0.0.1:8000,10.0.0.2:8000",
+                "more than one address",
+                "10.0.0.1:8000",
+            ),
+            ("10.0.0.1:80 10.0.0.2:80", "more than one", "10.0.0.1:8000"),
+            ("[fe80::1%eth0]:8000", "has a zone", "[2001:db8::1]:8000"),
+            ("fe80::1%eth0", "has a zone", "[2001:db8::1]:8000"),
+            ("[2001:db8::g]:8000", "is not ip:port", "10.0.0.1:8000"),
+            ("[10.0.0.1]:8000", "is not ip:port", "10.0.0.1:8000"),
         ] {
             let error = address(text).unwrap_err();
             assert!(error.reason.contains(reason), "{text}: {error}");

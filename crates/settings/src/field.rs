@@ -194,6 +194,14 @@ impl<T: PartialOrd + Debug> Field<T> {
 }
 
 impl Field<String> {
+    /// Does not repeat the value in a problem where it holds something like a password.
+    pub fn secret_where(mut self, is_secret: impl FnOnce(&str) -> bool) -> Self {
+        if matches!(&self.found, Found::Value(text) if is_secret(text)) {
+            self.echo = None;
+        }
+        self
+    }
+
     /// `ip:port`, IPv6 in brackets; any port. Replaces the hint.
     pub fn address(mut self) -> Field<SocketAddr> {
         let refused = match &self.found {

@@ -36,7 +36,7 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
         .iter()
         .flat_map(|document| check_document(document, &documents, text))
         .collect();
-    // An aggregator takes a file as a whole, so two documents in one are one problem.
+    // An aggregator takes a file as a whole, also a list of endpoints, so two documents in one are one problem.
     findings.dedup();
     findings
 }
@@ -45,10 +45,10 @@ fn check_document(document: &Value, all: &[Value], text: &str) -> Vec<Finding> {
     if document.get("pools").is_some() {
         return vec![aggregator(text)];
     }
-    if let Some(checked) = discovery::check_list(document) {
+    if discovery::check_list(document).is_some() {
         return vec![Finding {
             what: "list of endpoints".to_owned(),
-            problems: lines(checked.err()),
+            problems: lines(discovery::check_list_file(text).err()),
             notes: Vec::new(),
         }];
     }

@@ -216,3 +216,14 @@ fn a_filters_configuration_is_json_where_it_looks_like_it() {
     let yaml = problems("pool: a\naggregator: {cluster: c}\n");
     assert_eq!(yaml, Vec::<String>::new());
 }
+
+#[test]
+fn a_list_of_endpoints_is_the_one_document_of_its_file() {
+    let list = "endpoints:\n- address: \"10.0.0.1:80\"\n";
+    assert_eq!(problems(&format!("---\n{list}")), Vec::<String>::new());
+    let two = problems(&format!("{list}---\n{list}"));
+    assert!(
+        two.len() == 1 && two[0].contains("holds 2 YAML documents"),
+        "{two:?}"
+    );
+}
