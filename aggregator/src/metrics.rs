@@ -66,7 +66,7 @@ impl<const N: usize> Labelled<N> {
 #[derive(Debug)]
 pub(crate) struct PoolMetrics {
     pub(crate) pool: String,
-    pub(crate) scrapes: Labelled<12>,
+    pub(crate) scrapes: Labelled<13>,
     pub(crate) whole_pages: Number,
     pub(crate) scrape_bytes: Number,
     scrape_us: Number,
@@ -96,6 +96,7 @@ impl PoolMetrics {
                 "connect",
                 "tls",
                 "timeout",
+                "late",
                 "status",
                 "redirect",
                 "compressed",

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +22,8 @@ use trimtab_loadtable::{Report, Version, limits};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
+/// Most endpoints per pool of which it is said why they have no page.
+const MOST_REASONS: usize = 200;
 /// Says which report of the asking proxy the table has taken in.
 const REPORT: &str = "x-trimtab-report";
 
@@ -217,6 +220,9 @@ async fn table(
         let mut view = TableView::from(&published.table);
         view.age_ms = age_ms(published.at);
         view.predictions = pool.metrics.seen.predictions();
+        for row in view.endpoints.iter_mut().filter(|row| row.doubt.is_some()) {
+            row.reason = pool.reasons.of(row.address);
+        }
         axum::Json(view).into_response()
     } else {
         protobuf(&published.bytes, published.at)
@@ -264,6 +270,7 @@ async fn pools(State(shared): State<Arc<Shared>>) -> Response {
                 "epoch": version.map(|version| format!("{:016x}", version.epoch)),
                 "sequence": version.map(|version| version.sequence),
                 "missing": pool.missing(),
+                "reasons": pool.reasons.first(MOST_REASONS),
                 "predictions": pool.metrics.seen.predictions(),
             })
         })
@@ -271,7 +278,8 @@ async fn pools(State(shared): State<Arc<Shared>>) -> Response {
     axum::Json(serde_json::json!({ "pools": list })).into_response()
 }
 
-/// 200 when every pool's endpoints are listed and were scraped once, else 503 and one line per thing that is missing.
+/// 200 when every pool's endpoints are listed and were scraped once, with a line for each that has no page in time; else 503 and one line per
+/// thing that is missing.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let missing: Vec<String> = shared
         .pools
@@ -279,7 +287,14 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         .filter_map(|pool| pool.missing())
         .collect();
     if missing.is_empty() {
-        return "ready\n".into_response();
+        let mut text = "ready\n".to_owned();
+        for (name, pool) in &shared.pools {
+            for (address, reason) in pool.reasons.first(MOST_REASONS) {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "pool {name}: {address}: {reason}");
+            }
+        }
+        return text.into_response();
     }
     Refused(StatusCode::SERVICE_UNAVAILABLE, missing.join("\n")).into_response()
 }

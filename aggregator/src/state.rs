@@ -1,5 +1,6 @@
 //! One pool at run time: what is known of it and the table that is published.
 
+mod reasons;
 mod untried;
 
 use crate::config::PoolConfig;
@@ -7,6 +8,7 @@ use crate::discovery::{Target, Targets};
 use crate::heard::Heard;
 use crate::metrics::PoolMetrics;
 use bytes::Bytes;
+use reasons::{Reasons, log_doubts};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -16,8 +18,6 @@ use trimtab_estimate::{Accepted, Missed, Pace, Pool, Refusal, Sample};
 use trimtab_loadtable::{Endpoint, Report, State as RowState, Table, Version, limits};
 use untried::Untried;
 
-/// Most endpoints per table of which the log says that they get no requests any more, or get some again.
-const MOST_LOGGED: usize = 20;
 /// After a table that could not be published.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often it is looked whether there may be a first table.
@@ -43,6 +43,7 @@ pub(crate) struct Published {
 pub(crate) struct PoolState {
     pub(crate) name: String,
     pub(crate) metrics: Arc<PoolMetrics>,
+    pub(crate) reasons: Reasons,
     origin: Instant,
     interval: Duration,
     /// A std mutex: it is held for the length of a computation, never over an await.
@@ -67,6 +68,7 @@ impl PoolState {
         Arc::new(Self {
             name: config.name.clone(),
             metrics,
+            reasons: Reasons::default(),
             origin: Instant::now(),
             interval: config.publish_interval,
             inner: Mutex::new(Inner {
@@ -106,6 +108,7 @@ impl PoolState {
             .filter(|address| !refused.contains(address))
             .collect();
         self.metrics.seen.retain(|address| listed.contains(address));
+        self.reasons.retain(|address| listed.contains(address));
         inner.untried.on_list(self.now(), listed);
         if !refused.is_empty() {
             tracing::warn!(
@@ -122,9 +125,23 @@ impl PoolState {
         inner.untried.on_scrape(address);
         let now = self.now();
         match outcome {
-            Ok(sample) => inner.estimate.on_sample(now, address, sample),
+            Ok(sample) => {
+                self.reasons.clear(address);
+                inner.estimate.on_sample(now, address, sample);
+            }
             Err(missed) => inner.estimate.on_scrape_failed(now, address, missed),
         }
+    }
+
+    /// Takes in a page that came late. `asked`: when it was asked for.
+    pub(crate) fn on_late_sample(&self, address: &str, asked: Instant, sample: Sample) {
+        let mut inner = self.lock();
+        inner.untried.on_scrape(address);
+        let asked_at = asked.saturating_duration_since(self.origin);
+        let now = self.now();
+        inner
+            .estimate
+            .on_late_sample(now, asked_at, address, sample);
     }
 
     /// Takes in a report; large news brings the next table forward.
@@ -297,7 +314,9 @@ impl PoolState {
             return Outcome::Failed;
         }
         self.count(&table, bytes.len());
-        self.log_doubts(&table);
+        let last = self.newest();
+        let last = last.as_ref().map(|published| &published.table);
+        log_doubts(&self.name, &self.reasons, last, &table);
         let outcome = Outcome::Published {
             bytes: bytes.len(),
             proxies,
@@ -317,32 +336,6 @@ impl PoolState {
         }
         self.published.send_replace(Some(Arc::new(published)));
         outcome
-    }
-
-    /// Says which endpoints get no requests any more, or get some again, since the last table.
-    fn log_doubts(&self, table: &Table) {
-        let last = self.newest();
-        let before = |address: &str| {
-            let rows = &last.as_ref()?.table.endpoints;
-            let at = rows.binary_search_by(|row| row.address.as_str().cmp(address));
-            rows.get(at.ok()?)?.doubt
-        };
-        let changed = table
-            .endpoints
-            .iter()
-            .map(|row| (row, before(&row.address)))
-            .filter(|(row, before)| row.doubt != *before);
-        // The rest is in the table; a pool that falls apart must not fill the log.
-        for (row, _) in changed.take(MOST_LOGGED) {
-            let (pool, endpoint) = (&self.name, &row.address);
-            match row.doubt {
-                Some(doubt) => {
-                    let (doubt, means) = (doubt.as_str(), doubt.explanation());
-                    tracing::warn!(pool, endpoint, doubt, "{means}");
-                }
-                None => tracing::info!(pool, endpoint, "the endpoint gets requests again"),
-            }
-        }
     }
 
     fn count(&self, table: &Table, bytes: usize) {

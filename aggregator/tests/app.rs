@@ -83,7 +83,7 @@ async fn each_failure_costs_its_own_row_and_is_counted_by_reason() {
     let fine = Fake::start(Scenario::Selecting).await;
     for (scenario, reason) in [
         (Scenario::Hung, "timeout"),
-        (Scenario::Dripping, "timeout"),
+        (Scenario::Dripping, "late"),
         (Scenario::Huge, "too_large"),
         (Scenario::Failing, "status"),
         (Scenario::Locked, "status"),

@@ -1,5 +1,7 @@
 //! What an aggregator says of its pools, `GET /v1/pools`.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize as _;
 use trimtab_loadtable::json::PredictionsView;
@@ -11,6 +13,8 @@ use super::fetch;
 pub(super) struct Listed {
     pub(super) name: String,
     pub(super) predictions: Option<PredictionsView>,
+    /// By address, why the last scrape brought no page in time.
+    pub(super) reasons: BTreeMap<String, String>,
 }
 
 /// The pools of the aggregator at `source`.
@@ -26,9 +30,12 @@ pub(super) async fn pools(source: &str) -> Result<Vec<Listed>> {
         .unwrap_or_default();
     let listed = |pool: &serde_json::Value| {
         let predictions = pool.get("predictions");
+        let reasons = pool.get("reasons");
+        let reasons = reasons.and_then(|reasons| BTreeMap::deserialize(reasons).ok());
         Some(Listed {
             name: pool.get("name")?.as_str()?.to_owned(),
             predictions: predictions.and_then(|found| PredictionsView::deserialize(found).ok()),
+            reasons: reasons.unwrap_or_default(),
         })
     };
     Ok(pools.iter().filter_map(listed).collect())

@@ -1,20 +1,18 @@
 //! `trimtab table`: a load table for people.
 
 mod doubts;
+mod read;
 mod source;
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use trimtab_loadtable::json::{PredictionsView, TableView};
-use trimtab_loadtable::{Endpoint, Role, State, Table, limits};
+use anyhow::{Context as _, Result};
+use trimtab_loadtable::json::TableView;
+use trimtab_loadtable::{Endpoint, Role, State, Table};
 
-use super::fetch;
-use super::pools::{only_pool, pools};
-use source::Source;
+use read::Said;
 
 /// Show the load table of a running aggregator, or one stored in a file.
 ///
@@ -60,11 +58,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .context("cannot start")?;
     runtime.block_on(async {
         loop {
-            let (table, predictions) = read(args).await?;
+            let (table, said) = read::read(&args.source, args.pool.as_deref()).await?;
             let text = if args.json {
-                json(&table, predictions)?
+                json(&table, &said)?
             } else {
-                render(&table, predictions)
+                render(&table, &said)
             };
             let mut out = std::io::stdout().lock();
             // On a terminal the next table replaces this one; a pipe gets them one after the other.
@@ -84,58 +82,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })
 }
 
-/// The table, and how predictions did; absent: nobody has told any, or it is a file.
-async fn read(args: &Args) -> Result<(Table, Option<PredictionsView>)> {
-    let (shown, bytes, predictions) = match Source::of(&args.source)? {
-        Source::Aggregator(url) => {
-            let (bytes, predictions) = ask(&url, args.pool.as_deref()).await?;
-            (url, bytes, predictions)
-        }
-        Source::File(path) => (path.display().to_string(), read_file(&path)?, None),
-    };
-    if bytes.first() == Some(&b'{') {
-        bail!(
-            "{shown} holds JSON; a table is read as protobuf, which GET /v1/pools/POOL/table answers unless JSON is asked for"
-        );
-    }
-    let table = Table::decode(&bytes)
-        .with_context(|| format!("{shown} holds no load table that this version can read"))?;
-    Ok((table, predictions))
-}
-
-async fn ask(url: &str, pool: Option<&str>) -> Result<(Vec<u8>, Option<PredictionsView>)> {
-    let (pool, listed) = match pool {
-        // The table can be shown without the list.
-        Some(pool) => (pool.to_owned(), pools(url).await.unwrap_or_default()),
-        None => {
-            let listed = pools(url).await?;
-            (only_pool(url, &listed)?, listed)
-        }
-    };
-    let own = listed.iter().find(|listed| listed.name == pool);
-    let predictions = own.and_then(|own| own.predictions);
-    let table = format!("{url}/v1/pools/{pool}/table");
-    let bytes = fetch::get(&table, "application/x-protobuf").await?.to_vec();
-    Ok((bytes, predictions))
-}
-
-fn read_file(path: &PathBuf) -> Result<Vec<u8>> {
-    let shown = path.display();
-    let size = std::fs::metadata(path)
-        .with_context(|| format!("cannot read {shown}"))?
-        .len();
-    let most = limits::TABLE_BYTES as u64;
-    if size > most {
-        bail!("{shown} has {size} bytes, a table has at most {most}");
-    }
-    std::fs::read(path).with_context(|| format!("cannot read {shown}"))
-}
-
-fn json(table: &Table, predictions: Option<PredictionsView>) -> Result<String> {
-    let view = TableView {
-        predictions,
+fn json(table: &Table, said: &Said) -> Result<String> {
+    let mut view = TableView {
+        predictions: said.predictions,
         ..TableView::from(table)
     };
+    for row in view.endpoints.iter_mut().filter(|row| row.doubt.is_some()) {
+        row.reason = said.reasons.get(row.address).cloned();
+    }
     Ok(serde_json::to_string_pretty(&view).context("the table does not fit JSON")? + "\n")
 }
 
@@ -155,7 +109,7 @@ const TITLES: [&str; 12] = [
 ];
 
 /// The table as lines of text, columns as wide as they need to be.
-fn render(table: &Table, predictions: Option<PredictionsView>) -> String {
+fn render(table: &Table, said: &Said) -> String {
     let demand = &table.demand;
     let mut out = format!(
         "pool {}, table {:016x}/{}, {} ms old, {} deciders, {} requests/s, {} new tokens and {} output tokens per request\n",
@@ -168,7 +122,7 @@ fn render(table: &Table, predictions: Option<PredictionsView>) -> String {
         decimal(demand.uncached_tokens),
         decimal(demand.output_tokens),
     );
-    if let Some(found) = predictions {
+    if let Some(found) = said.predictions {
         let (predicted, seen, requests) = (found.predicted_ms, found.seen_ms, found.requests);
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(
@@ -199,7 +153,7 @@ fn render(table: &Table, predictions: Option<PredictionsView>) -> String {
         });
         let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-    out.push_str(&doubts::lines(table));
+    out.push_str(&doubts::lines(table, &said.reasons));
     out
 }
 
@@ -251,6 +205,8 @@ fn decimal(value: Option<f32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+    use trimtab_loadtable::json::PredictionsView;
     use trimtab_loadtable::{Class, Demand, Doubt, Version};
 
     fn table() -> Table {
@@ -300,7 +256,7 @@ mod tests {
 
     #[test]
     fn absent_signals_are_dashes_and_zero_is_zero() {
-        let text = render(&table(), None);
+        let text = render(&table(), &Said::default());
         let lines: Vec<Vec<&str>> = text
             .lines()
             .skip(3)
@@ -323,16 +279,28 @@ mod tests {
 
     #[test]
     fn why_an_endpoint_gets_no_requests_stands_below() {
-        let text = render(&table(), None);
-        let why = "\n\n10.0.0.2:80 is unreadable: it answers, but its page has no metrics";
+        let text = render(&table(), &Said::default());
+        let why = "\n\n10.0.0.2:80 is unreadable: it answers, but its page cannot be read";
         assert!(text.contains(why), "{text}");
-        let json = json(&table(), None).unwrap();
+        let reason = |reason: &str| ("10.0.0.2:80".to_owned(), reason.to_owned());
+        let said = Said {
+            reasons: BTreeMap::from([reason("status 401\u{1b}; set a token")]),
+            ..Said::default()
+        };
+        let text = render(&table(), &said);
+        assert!(
+            text.contains("\n  its page: status 401 ; set a token\n"),
+            "{text}"
+        );
+        let told = json(&table(), &said).unwrap();
+        assert!(told.contains("\"reason\": \"status 401"), "{told}");
+        let json = json(&table(), &Said::default()).unwrap();
         assert_eq!(json.matches("\"doubt\": \"unreadable\"").count(), 1);
         let sound = Table {
             endpoints: vec![],
             ..table()
         };
-        assert!(!render(&sound, None).contains(" is "));
+        assert!(!render(&sound, &Said::default()).contains(" is "));
     }
 
     #[test]
@@ -342,11 +310,16 @@ mod tests {
             predicted_ms: 325.2,
             seen_ms: 277.5,
         };
-        let text = render(&table(), Some(found));
+        let said = |predictions| Said {
+            predictions,
+            ..Said::default()
+        };
+        let text = render(&table(), &said(Some(found)));
         let line = "first bytes after 278 ms, predicted 325 ms, means of 1234 streamed answers";
         assert_eq!(text.lines().nth(1), Some(line), "{text}");
-        let view =
-            |found| serde_json::from_str::<serde_json::Value>(&json(&table(), found).unwrap());
+        let view = |found| {
+            serde_json::from_str::<serde_json::Value>(&json(&table(), &said(found)).unwrap())
+        };
         let all = view(Some(found)).unwrap();
         assert_eq!(all["predictions"]["requests"], 1_234);
         assert!(view(None).unwrap().get("predictions").is_none());
@@ -357,28 +330,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("now.pb");
         std::fs::write(&file, table().encode()).unwrap();
-        let args = Args {
-            source: file.display().to_string(),
-            pool: None,
-            json: true,
-            watch: false,
-        };
-        let (read, predictions) = read(&args).await.unwrap();
-        assert_eq!((&read, predictions), (&table(), None));
-        assert!(!json(&read, None).unwrap().contains("placement"));
+        let (read, said) = read::read(&file.display().to_string(), None).await.unwrap();
+        assert_eq!((&read, said.predictions), (&table(), None));
+        assert!(!json(&read, &Said::default()).unwrap().contains("placement"));
     }
 
     #[tokio::test]
     async fn what_is_no_table_is_refused_with_its_name() {
-        let args = |source: &str| Args {
-            source: source.to_owned(),
-            pool: None,
-            json: false,
-            watch: false,
-        };
-        let missing = format!("{:#}", read(&args("/no/such/file")).await.unwrap_err());
+        let read = async |source: &str| read::read(source, None).await.unwrap_err();
+        let missing = format!("{:#}", read("/no/such/file").await);
         assert!(missing.contains("no file /no/such/file"), "{missing}");
-        let unreachable = format!("{:#}", read(&args("http://127.0.0.1:1")).await.unwrap_err());
+        let unreachable = format!("{:#}", read("http://127.0.0.1:1").await);
         assert!(
             unreachable.contains("is the aggregator running there?"),
             "{unreachable}"
@@ -386,10 +348,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("text");
         std::fs::write(&file, "hello").unwrap();
-        let text = format!(
-            "{:#}",
-            read(&args(&file.display().to_string())).await.unwrap_err()
-        );
+        let text = format!("{:#}", read(&file.display().to_string()).await);
         assert!(text.contains("holds no load table"), "{text}");
     }
 }

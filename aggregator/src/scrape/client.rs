@@ -25,6 +25,8 @@ type Secure = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 pub(crate) struct Client {
     plain: Plain,
     settings: Arc<Tls>,
+    /// Pages may be waited for longer.
+    connects_within: Duration,
     /// Made at the first use, with the time.
     secure: Arc<Mutex<Option<(Instant, Secure)>>>,
 }
@@ -32,8 +34,10 @@ pub(crate) struct Client {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// Certificates, ours or the server's, or a server that speaks no TLS.
+    /// The server's certificate or what it thinks of ours, or a server that speaks no TLS.
     Tls(String),
+    /// Our own files.
+    OwnTls(String),
     /// No connection.
     Connect(legacy::Error),
     /// It broke.
@@ -43,8 +47,9 @@ pub(super) enum Error {
 /// A client for all targets of a pool.
 pub(crate) fn client(settings: &Scrape) -> Client {
     Client {
-        plain: kept(connector()),
+        plain: kept(connector(settings.timeout)),
         settings: Arc::new(settings.tls.clone()),
+        connects_within: settings.timeout,
         secure: Arc::default(),
     }
 }
@@ -56,7 +61,7 @@ impl Client {
         request: Request<Empty<Bytes>>,
     ) -> Result<Response<Incoming>, Error> {
         let outcome = match request.uri().scheme_str() {
-            Some("https") => self.secure().await.map_err(Error::Tls)?.request(request),
+            Some("https") => self.secure().await.map_err(Error::OwnTls)?.request(request),
             _ => self.plain.request(request),
         };
         outcome.await.map_err(|error| {
@@ -81,7 +86,8 @@ impl Client {
             return Ok(secure);
         }
         let settings = Arc::clone(&self.settings);
-        let made = tokio::task::spawn_blocking(move || secure(&settings)).await;
+        let within = self.connects_within;
+        let made = tokio::task::spawn_blocking(move || secure(&settings, within)).await;
         let secure = made.map_err(|error| error.to_string())??;
         let mut kept = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
         // Another target may have been first.
@@ -100,7 +106,7 @@ impl Client {
     }
 }
 
-fn secure(settings: &Tls) -> Result<Secure, String> {
+fn secure(settings: &Tls, connects_within: Duration) -> Result<Secure, String> {
     let config = tls::client_config(settings)?;
     let mut builder = HttpsConnectorBuilder::new()
         .with_tls_config(config)
@@ -109,13 +115,14 @@ fn secure(settings: &Tls) -> Result<Secure, String> {
         let name = ServerName::try_from(name.clone()).map_err(|error| error.to_string())?;
         builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
-    let mut connector = connector();
+    let mut connector = connector(connects_within);
     connector.enforce_http(false);
     Ok(kept(builder.enable_http1().wrap_connector(connector)))
 }
 
-fn connector() -> HttpConnector {
+fn connector(within: Duration) -> HttpConnector {
     let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(within));
     connector.set_nodelay(true);
     connector
 }

@@ -5,13 +5,15 @@
 //! empty page with status 200. So it is tried per target and compared with the whole page, never assumed.
 
 use super::client::Client;
-use super::fetch::{Answer, Failure, get};
+use super::failure::{Failure, Looks};
+use super::fetch::{Answer, Heard, get};
 use crate::config::Scrape;
 use crate::discovery::{MetricsAt, Target};
 use crate::exposition::{Engine, Page, Processes, Reading, read_on};
 use crate::metrics::PoolMetrics;
 use hyper::Uri;
 use hyper::http::uri::Parts;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use trimtab_estimate::Sample;
@@ -36,6 +38,7 @@ pub(super) struct Follower {
     whole: Option<Uri>,
     form: Form,
     processes: Processes,
+    heard: Arc<Heard>,
 }
 
 impl Follower {
@@ -45,16 +48,28 @@ impl Follower {
             whole: uri(target, settings),
             form: Form::Unknown,
             processes: Processes::default(),
+            heard: Arc::default(),
         }
     }
 
-    /// One sample, in whatever form the target can be asked for.
+    /// Whether the server has begun to answer the scrape that is under way.
+    pub(super) fn heard(&self) -> Arc<Heard> {
+        Arc::clone(&self.heard)
+    }
+
+    /// A scrape was given up.
+    pub(super) fn on_given_up(&mut self) {
+        self.form = Form::Unknown;
+    }
+
+    /// One sample, in whatever form the target can be asked for, however long that takes.
     pub(super) async fn scrape(
         &mut self,
         client: &Client,
         settings: &Scrape,
         metrics: &PoolMetrics,
     ) -> Result<Sample, Failure> {
+        self.heard.reset();
         let outcome = self.attempt(client, settings, metrics).await;
         if outcome.is_err() {
             self.form = Form::Unknown;
@@ -70,18 +85,18 @@ impl Follower {
     ) -> Result<Sample, Failure> {
         let said = self.target.engine.or(settings.engine);
         if let Form::Selected(uri) = &self.form {
-            let answer = get(client, uri, settings).await;
+            let answer = get(client, uri, settings, &self.heard).await;
             match answer.and_then(|answer| self.reading(&answer, said, metrics)) {
                 Ok(reading) => return Ok(reading.sample),
                 // The server answered, only not with this: it may have restarted as another. The whole page tells.
-                Err(Failure::Status(_) | Failure::NoSignals(_)) => self.form = Form::Unknown,
+                Err(Failure::Status(_) | Failure::NoSignals(..)) => self.form = Form::Unknown,
                 Err(failure) => return Err(failure),
             }
         }
         let Some(whole) = &self.whole else {
             return Err(Failure::Connect("not an address".into()));
         };
-        let answer = get(client, whole, settings).await?;
+        let answer = get(client, whole, settings, &self.heard).await?;
         let found = self.reading(&answer, said, metrics)?;
         metrics.whole_pages.add(1);
         let try_selection = match self.form {
@@ -112,7 +127,10 @@ impl Follower {
         let path = page.path_and_query()?;
         let path = selection_path(path.as_str(), whole.engine)?;
         let uri = at(page.into_parts(), &path)?;
-        let answer = get(client, &uri, settings).await.ok()?;
+        // The sample is there, and grows old.
+        let asked = get(client, &uri, settings, &self.heard);
+        let answer = tokio::time::timeout(settings.timeout, asked).await;
+        let answer = answer.ok()?.ok()?;
         let found = self.reading(&answer, Some(whole.engine), metrics).ok()?;
         let works = answer.bytes.len() < whole_bytes && has_all(&whole.sample, &found.sample);
         tracing::debug!(
@@ -140,7 +158,7 @@ impl Follower {
         };
         let now = Instant::now().into_std();
         read_on(page, engine, &mut self.processes, now)
-            .ok_or(Failure::NoSignals(answer.bytes.len()))
+            .ok_or_else(|| Failure::NoSignals(answer.bytes.len(), Looks::of(&answer.bytes)))
     }
 }
 

@@ -245,6 +245,7 @@ fn endpoint_view<'a>(table: &'a Table, endpoint: &'a Endpoint) -> EndpointView<'
             State::Suspect => "suspect",
         },
         doubt: endpoint.doubt.map(Doubt::as_str),
+        reason: None,
         class: class.map(|class| class.name.as_str()),
         zone: &endpoint.zone,
         age_ms: endpoint.age_ms,

@@ -1,0 +1,275 @@
+//! One endpoint's scrapes, one after the other.
+
+use super::Scraper;
+use super::failure::Failure;
+use super::form::Follower;
+use crate::discovery::Target;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use trimtab_estimate::{Missed, Sample};
+
+/// A failing target is asked this seldom at most, unless the interval itself is longer.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// A page that does not come in time is waited for so long, unless the timeout is longer.
+const MOST_PATIENCE: Duration = Duration::from_secs(10);
+/// Each wait differs from the interval by at most this share, so that targets do not fall into step.
+const JITTER: f64 = 0.1;
+
+/// How a server answered when its page was last asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// In time, or not at all and that at once.
+    InTime,
+    /// Nothing came in time: the process may stand still, or take long.
+    Silent,
+    /// It answers, and takes long.
+    Late,
+}
+
+/// One scrape.
+#[derive(Debug)]
+struct Scraped {
+    outcome: Result<Sample, Failure>,
+    asked: Instant,
+    /// It took longer than the timeout.
+    late: bool,
+}
+
+impl Scraper {
+    /// Scrapes one target for as long as it is listed.
+    pub(super) async fn follow(self: Arc<Self>, target: Target) {
+        let mut follower = Follower::new(&target, &self.settings);
+        let mut random = Random::new();
+        let mut answers = Answers::InTime;
+        let mut failures = 0u32;
+        // Spread the first scrapes over one interval.
+        tokio::time::sleep(self.settings.interval.mul_f64(random.ratio())).await;
+        loop {
+            let scraped = self
+                .scrape(&target, &mut follower, &mut answers, &mut failures)
+                .await;
+            let Some(scraped) = scraped else { return };
+            // Whoever takes long is given a rest.
+            let from = match scraped.late && scraped.outcome.is_ok() {
+                true => Instant::now(),
+                false => scraped.asked,
+            };
+            let wait = match scraped.outcome {
+                Ok(sample) if scraped.late => self.on_late(&target, scraped.asked, sample),
+                Ok(sample) => self.on_sample(&target, sample, &mut failures),
+                Err(failure) => self.on_failure(&target, &failure, &mut failures).await,
+            };
+            let jitter = 1.0 + JITTER * (2.0 * random.ratio() - 1.0);
+            tokio::time::sleep_until(from + wait.mul_f64(jitter)).await;
+        }
+    }
+
+    /// Scrapes once: within the timeout, or longer where the server answers slowly or said nothing the last time. `None`: nobody scrapes any
+    /// more.
+    ///
+    /// A server whose page takes long is as good as any other, and asking it anew after each timeout would never bring a page.
+    async fn scrape(
+        &self,
+        target: &Target,
+        follower: &mut Follower,
+        answers: &mut Answers,
+        failures: &mut u32,
+    ) -> Option<Scraped> {
+        // Who is known to take long holds up none of the others from the start.
+        let overtime = || self.overtime.try_acquire().ok();
+        let is_slow = *answers != Answers::InTime;
+        let mut place = is_slow.then(overtime).flatten();
+        let permit = match place {
+            Some(_) => None,
+            None => Some(self.permits.acquire().await.ok()?),
+        };
+        let asked = Instant::now();
+        let timeout = self.settings.timeout;
+        let heard = follower.heard();
+        let page = follower.scrape(&self.client, &self.settings, &self.pool.metrics);
+        let mut page = Box::pin(page);
+        let in_time = tokio::time::timeout_at(asked + timeout, &mut page).await;
+        drop(permit);
+        let late = in_time.is_err();
+        if late && (heard.get() || is_slow) && place.is_none() {
+            place = overtime();
+        }
+        let outcome = match (in_time, &place) {
+            (Ok(outcome), _) => Some(outcome),
+            (Err(_), None) => None,
+            (Err(_), Some(_)) => {
+                let is_known = || heard.get() || *answers == Answers::Late;
+                self.wait(target, page.as_mut(), asked, is_known, failures)
+                    .await
+            }
+        };
+        drop((page, place));
+        if outcome.is_none() {
+            follower.on_given_up();
+        }
+        *answers = match heard.get() {
+            _ if !late => Answers::InTime,
+            true => Answers::Late,
+            false if outcome.is_none() => Answers::Silent,
+            false => Answers::InTime,
+        };
+        self.pool.metrics.scraped(asked.elapsed());
+        Some(Scraped {
+            outcome: outcome.unwrap_or_else(|| Err(overdue(heard.get(), asked.elapsed()))),
+            asked,
+            late,
+        })
+    }
+
+    /// Waits for a page that did not come in time, and tells so as often as it would be asked for otherwise: a process that stands still is to
+    /// be known as soon. `is_known`: whether the server answers. `None`: it was waited for long enough.
+    async fn wait(
+        &self,
+        target: &Target,
+        mut page: Pin<&mut impl Future<Output = Result<Sample, Failure>>>,
+        asked: Instant,
+        is_known: impl Fn() -> bool,
+        failures: &mut u32,
+    ) -> Option<Result<Sample, Failure>> {
+        let timeout = self.settings.timeout;
+        let last = asked + timeout.max(MOST_PATIENCE);
+        let mut due = asked + timeout;
+        while due < last {
+            let failure = overdue(is_known(), asked.elapsed());
+            self.on_failure(target, &failure, failures).await;
+            due = (due + timeout).min(last);
+            if let Ok(outcome) = tokio::time::timeout_at(due, page.as_mut()).await {
+                return Some(outcome);
+            }
+        }
+        None
+    }
+
+    /// What a failed scrape says of the endpoint. Where nobody was asked, or the page has a port of its own that gives no answer, the endpoint
+    /// itself is asked whether it is there.
+    async fn missed(&self, target: &Target, failure: &Failure) -> Missed {
+        let missed = failure.missed();
+        let address = &target.spec.address;
+        let is_elsewhere = !target.metrics.is_at(address);
+        match missed {
+            Some(Missed::Unreachable) if is_elsewhere => {}
+            Some(missed) => return missed,
+            None => {}
+        }
+        let connect = TcpStream::connect(address.as_str());
+        match tokio::time::timeout(self.settings.timeout, connect).await {
+            Ok(Ok(_)) => Missed::Unreadable,
+            _ => Missed::Unreachable,
+        }
+    }
+
+    /// Hands a sample on; gives the time from its scrape to the next.
+    fn on_sample(&self, target: &Target, sample: Sample, failures: &mut u32) -> Duration {
+        let address = &target.spec.address;
+        if *failures >= 3 {
+            tracing::info!(
+                pool = self.pool.name,
+                endpoint = address,
+                failures,
+                "endpoint answers again"
+            );
+        }
+        *failures = 0;
+        self.pool.metrics.scrapes.count("ok");
+        let idle = sample.waiting == Some(0.0) && sample.running == Some(0.0);
+        self.pool.on_scrape(address, Ok(sample));
+        match idle {
+            true => self.settings.idle_interval,
+            false => self.settings.interval,
+        }
+    }
+
+    /// The same of a scrape that was told as late already.
+    fn on_late(&self, target: &Target, asked: Instant, sample: Sample) -> Duration {
+        self.pool.metrics.scrapes.count("ok");
+        let reason = overdue(true, asked.elapsed()).to_string();
+        self.pool.reasons.set(&target.spec.address, &reason);
+        self.pool
+            .on_late_sample(&target.spec.address, asked, sample);
+        self.settings.interval
+    }
+
+    /// Tells that there is no sample, or none yet; gives the time from the scrape to the next.
+    async fn on_failure(&self, target: &Target, failure: &Failure, failures: &mut u32) -> Duration {
+        let address = &target.spec.address;
+        let missed = self.missed(target, failure).await;
+        *failures = failures.saturating_add(1);
+        self.pool.metrics.scrapes.count(failure.as_str());
+        self.pool.reasons.set(address, &failure.to_string());
+        // Once, when it counts: a dead endpoint must not fill the log.
+        if *failures == 3 {
+            tracing::warn!(pool = self.pool.name, endpoint = address, %failure, "three scrapes failed");
+        }
+        self.pool.on_scrape(address, Err(missed));
+        backoff(self.settings.interval, *failures)
+    }
+}
+
+/// A page that did not come in time. `is_known`: the server answers.
+fn overdue(is_known: bool, after: Duration) -> Failure {
+    match is_known {
+        true => Failure::Late(after),
+        false => Failure::Timeout(after),
+    }
+}
+
+/// Twice the wait per failure after the first two, which are tried again at once to tell a hiccup from an end.
+fn backoff(interval: Duration, failures: u32) -> Duration {
+    let factor = 1u32 << failures.saturating_sub(2).min(10);
+    interval
+        .saturating_mul(factor)
+        .min(MAX_BACKOFF.max(interval))
+}
+
+/// Numbers for spreading work in time; nothing depends on their quality (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        Self(getrandom::u64().unwrap_or(0))
+    }
+
+    /// In 0..1.
+    fn ratio(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_after_two_failures_up_to_five_seconds() {
+        let interval = Duration::from_millis(200);
+        let waits: Vec<u128> = (1..=9)
+            .map(|failures| backoff(interval, failures).as_millis())
+            .collect();
+        assert_eq!(waits, [200, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+        assert_eq!(
+            backoff(Duration::from_secs(30), u32::MAX),
+            Duration::from_secs(30)
+        );
+    }
+
+    #[test]
+    fn random_ratios_stay_below_one_and_differ() {
+        let mut random = Random(1);
+        let ratios: Vec<f64> = (0..1000).map(|_| random.ratio()).collect();
+        assert!(ratios.iter().all(|ratio| (0.0..1.0).contains(ratio)));
+        let mean = ratios.iter().sum::<f64>() / 1000.0;
+        assert!((mean - 0.5).abs() < 0.05, "{mean}");
+    }
+}
