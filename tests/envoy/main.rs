@@ -23,6 +23,7 @@ mod idle;
 mod in_flight;
 mod joining;
 mod kept;
+mod late_pages;
 mod leaving;
 mod odd;
 mod placement;
