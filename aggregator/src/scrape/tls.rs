@@ -199,6 +199,9 @@ pub(super) fn reason(error: &(dyn std::error::Error + 'static), settings: &Tls) 
             None => format!("the server refuses us ({error}); if it wants a certificate of ours, set `scrape.tls.cert_file` and `scrape.tls.key_file`"),
             Some(_) => format!("the server refuses our certificate, `scrape.tls.cert_file`: {error}"),
         },
+        Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "the server speaks no TLS newer than 1.1, which is not safe; let it speak TLS 1.2 or 1.3".to_owned()
+        }
         Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
             "the server speaks HTTP/2 alone, and pages are asked for by HTTP/1.1; write the port of the page as `metrics_port`, or let the server speak HTTP/1.1 too".to_owned()
         }
@@ -309,6 +312,16 @@ mod tests {
                 "cannot be used",
             ),
             (type_byte, &nobody, "write `scrape.scheme: http`"),
+            (
+                Error::AlertReceived(AlertDescription::ProtocolVersion),
+                &nobody,
+                "let it speak TLS 1.2",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::NoApplicationProtocol),
+                &nobody,
+                "HTTP/2 alone",
+            ),
             (required.clone(), &nobody, "set `scrape.tls.cert_file`"),
             (required, &own, "refuses our certificate"),
         ] {
