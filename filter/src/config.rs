@@ -8,6 +8,7 @@
 //! assert_eq!(config.decide_after_bytes, 16 * 1024);
 //! ```
 
+mod defaults;
 pub(crate) mod destination;
 mod mode;
 mod pools;
@@ -26,62 +27,6 @@ use text::{headers, paths, visible_ascii};
 
 /// Larger configurations are refused unread.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
-/// Ends of the paths of requests to a model, as the servers and gateways spell them. Gateways rewrite what stands before them, and what
-/// is seen here is the path before that.
-const PATHS: [&str; 36] = [
-    "/completions",
-    "/responses",
-    "/responses/compact",
-    "/embeddings",
-    "/messages",
-    "/rerank",
-    "/reranking",
-    "/score",
-    "/classify",
-    "/pooling",
-    "/generate",
-    "/generate_stream",
-    "/infer",
-    "/invocations",
-    "/completion",
-    "/embed",
-    "/embedding",
-    "/embed_all",
-    "/embed_sparse",
-    "/encode",
-    "/similarity",
-    "/predict",
-    "/infill",
-    "/api/chat",
-    "/v1/chat",
-    "/v2/chat",
-    "/audio/transcriptions",
-    "/audio/translations",
-    "/audio/speech",
-    "/images/generations",
-    "/images/edits",
-    ":generateContent",
-    ":streamGenerateContent",
-    ":predict",
-    ":rawPredict",
-    ":streamRawPredict",
-];
-/// Headers in which clients name their conversation, in the order in which they count. Not `x-correlation-id`, which is mostly of one
-/// request.
-const SESSION_HEADERS: [&str; 12] = [
-    "x-session-id",
-    "x-session-affinity",
-    "x-conversation-id",
-    "x-claude-code-session-id",
-    "x-opencode-session",
-    "session-id",
-    "session_id",
-    "conversation-id",
-    "conversation_id",
-    "openai-conversation-id",
-    "x-dynamo-session-id",
-    "x-litellm-session-id",
-];
 
 /// How a plugin takes part in placing a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -235,13 +180,13 @@ impl Config {
             explain_log: s.bool("explain_log").default(false),
             model_header: header(&s, "model_header"),
             session_headers: headers(&s, "session_header")
-                .unwrap_or_else(|| SESSION_HEADERS.map(str::to_owned).to_vec()),
+                .unwrap_or_else(|| defaults::SESSION_HEADERS.map(str::to_owned).to_vec()),
             session_cookie: SessionCookie::read(&s),
             paths: s
                 .strings("paths")
                 .check(|list| paths(list))
                 .hint("list ends of paths, such as \"/v1/completions\"")
-                .default(PATHS.map(str::to_owned).to_vec()),
+                .default(defaults::PATHS.map(str::to_owned).to_vec()),
             seed: s.u64("seed").optional(),
         };
         s.finish(config)

@@ -176,7 +176,7 @@ fn requests_that_are_no_completions_pass_untouched_and_unheld() {
     for (method, path) in [
         ("GET", "/v1/completions"),
         ("GET", "/health"),
-        ("POST", "/v1/fine_tuning/jobs"),
+        ("POST", "/v1/tokenize"),
         ("CONNECT", "/v1/chat/completions"),
         ("OPTIONS", "/"),
         ("", ""),

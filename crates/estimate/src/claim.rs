@@ -42,7 +42,9 @@ impl Claim {
         // `as` from float saturates.
         let most = bound(endpoint.in_engine()) as u64;
         let requests = u64::from(report.in_flight).min(most);
-        let most_tokens = requests.saturating_mul(MAX_PROMPT_TOKENS as u64);
+        // Those whose bodies are still coming are pending and not in flight.
+        let known = u64::from(report.in_flight.max(report.pending)).min(most);
+        let most_tokens = known.saturating_mul(MAX_PROMPT_TOKENS as u64);
         Self {
             id: endpoint.id,
             pending_tokens: report.pending_tokens,
@@ -53,7 +55,7 @@ impl Claim {
             failed: report.failed,
             counts: Flight {
                 requests,
-                pending: u64::from(report.pending).min(requests),
+                pending: u64::from(report.pending).min(known),
                 pending_tokens: u64::from(report.pending_tokens).min(most_tokens),
             },
         }

@@ -46,11 +46,11 @@ pub struct PrefixCount {
 pub struct EndpointReport {
     /// `ip:port`, as in the table.
     pub address: String,
-    /// Requests sent and not ended.
+    /// Requests sent and not ended, whose bodies have gone out.
     pub in_flight: u32,
     /// Uncached prompt tokens sent and not yet answered by a first body byte.
     pub pending_tokens: u32,
-    /// Requests that these tokens belong to.
+    /// Requests that these tokens belong to, also those whose bodies are still coming.
     pub pending: u32,
     /// Requests sent since the proxy's start.
     pub sent: u64,
@@ -60,7 +60,7 @@ pub struct EndpointReport {
     pub started: u64,
     /// Requests that ended, in whatever way.
     pub finished: u64,
-    /// Of those, ended by a reset, a timeout, a connect failure or a 5xx.
+    /// Of those, ended by a reset, a timeout, a connect failure or a 5xx; of what was tried out, by anything but 2xx.
     pub failed: u64,
     /// Times and errors that were seen since the report before, by kind, ascending. Counts and not totals, as with
     /// [`Report::prefixes`]: totals would have to be kept by the reader for each proxy and endpoint.

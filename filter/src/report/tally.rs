@@ -75,7 +75,7 @@ impl Tally {
         counts.sent_tokens = counts.sent_tokens.saturating_add(tokens);
         counts.in_flight = counts.in_flight.saturating_add(is_whole.into());
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-        counts.pending = counts.pending.saturating_add(is_whole.into());
+        counts.pending = counts.pending.saturating_add(1);
         counts.pending_tokens = counts.pending_tokens.saturating_add(tokens);
         self.changed = true;
         Some(Entry {
@@ -91,9 +91,7 @@ impl Tally {
     pub(crate) fn on_whole(&mut self, entry: &mut Entry) {
         let was_whole = std::mem::replace(&mut entry.is_whole, true);
         if let Some(line) = self.lines.get_mut(&entry.endpoint).filter(|_| !was_whole) {
-            let counts = &mut line.counts;
-            counts.in_flight = counts.in_flight.saturating_add(1);
-            counts.pending = counts.pending.saturating_add(u32::from(!entry.started));
+            line.counts.in_flight = line.counts.in_flight.saturating_add(1);
             self.changed = true;
         }
     }
@@ -115,7 +113,7 @@ impl Tally {
         let first = !std::mem::replace(&mut entry.started, true);
         if let Some(line) = self.lines.get_mut(&entry.endpoint).filter(|_| first) {
             let counts = &mut line.counts;
-            counts.pending = counts.pending.saturating_sub(entry.is_whole.into());
+            counts.pending = counts.pending.saturating_sub(1);
             counts.pending_tokens = counts.pending_tokens.saturating_sub(pending_tokens);
             counts.started = counts.started.saturating_add(1);
         }
@@ -138,9 +136,7 @@ impl Tally {
         if let Some(line) = self.lines.get_mut(&endpoint) {
             let counts = &mut line.counts;
             counts.in_flight = counts.in_flight.saturating_sub(is_whole.into());
-            counts.pending = counts
-                .pending
-                .saturating_sub(u32::from(is_whole && !started));
+            counts.pending = counts.pending.saturating_sub(u32::from(!started));
             counts.pending_tokens = counts.pending_tokens.saturating_sub(pending_tokens);
             counts.finished = counts.finished.saturating_add(1);
             counts.failed = counts.failed.saturating_add(u64::from(failed));

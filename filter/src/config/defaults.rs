@@ -1,0 +1,58 @@
+//! What holds where nothing is configured.
+
+/// Ends of the paths of requests to a model, as the servers and gateways spell them. Gateways rewrite what stands before them, and what
+/// is seen here is the path before that.
+pub(super) const PATHS: [&str; 36] = [
+    "/completions",
+    "/responses",
+    "/responses/compact",
+    "/embeddings",
+    "/messages",
+    "/rerank",
+    "/reranking",
+    "/score",
+    "/classify",
+    "/pooling",
+    "/generate",
+    "/generate_stream",
+    "/infer",
+    "/invocations",
+    "/completion",
+    "/embed",
+    "/embedding",
+    "/embed_all",
+    "/embed_sparse",
+    "/encode",
+    "/similarity",
+    "/predict",
+    "/infill",
+    "/api/chat",
+    "/v1/chat",
+    "/v2/chat",
+    "/audio/transcriptions",
+    "/audio/translations",
+    "/audio/speech",
+    "/images/generations",
+    "/images/edits",
+    ":generateContent",
+    ":streamGenerateContent",
+    ":predict",
+    ":rawPredict",
+    ":streamRawPredict",
+];
+/// Headers in which clients name their conversation, in the order in which they count. Not `x-correlation-id`, which is mostly of one
+/// request.
+pub(super) const SESSION_HEADERS: [&str; 12] = [
+    "x-session-id",
+    "x-session-affinity",
+    "x-conversation-id",
+    "x-claude-code-session-id",
+    "x-opencode-session",
+    "session-id",
+    "session_id",
+    "conversation-id",
+    "conversation_id",
+    "openai-conversation-id",
+    "x-dynamo-session-id",
+    "x-litellm-session-id",
+];
