@@ -113,7 +113,7 @@ impl PoolConfig {
             .range(Duration::from_millis(10)..=seconds(10));
         let key = s
             .string("placement_key")
-            .secret_where(|_| true)
+            .secret()
             .hint("write 32 hexadecimal digits, the same for all replicas");
         Self {
             name: s

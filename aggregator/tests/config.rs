@@ -194,11 +194,11 @@ fn addresses_that_nobody_can_be_at_or_two_can_are_refused_and_passwords_not_show
         ),
         (
             "{address: 'http://u:p4ss@10.0.0.1:80'}",
-            "endpoints[0].address: is a URL",
+            "endpoints[0].address: \"***@10.0.0.1:80\": is a URL",
         ),
         (
             "{address: '10.0.0.1:80', metrics_url: 'http://u:p4ss@10.0.0.1/m'}",
-            "endpoints[0].metrics_url: holds a password",
+            "endpoints[0].metrics_url: \"***@10.0.0.1/m\": holds a password",
         ),
     ] {
         let all = problems(&pool(list));
@@ -266,7 +266,7 @@ fn tls_family_and_the_url_of_a_page_are_read_and_halves_of_them_refused() {
         (
             ", metrics_url: 'http://u:p@a/m'",
             "",
-            "endpoints[0].metrics_url: holds a password",
+            "endpoints[0].metrics_url: \"***@a/m\": holds a password",
         ),
         (
             ", metrics_url: 'http://a/m', metrics_port: 1",

@@ -55,9 +55,7 @@ pub(crate) fn request(
         .as_deref()
         .map(|name| Digest::of(Purpose::Session, name));
     let history_tokens = body.map_or(0, |body| body.history_tokens);
-    // Adapters of one base have caches of their own, and so has whatever else answers under another name.
-    let model = model(head, body);
-    let salt = model.map(|name| Digest::of(Purpose::Adapter, name));
+    let adapter = model(head, body).and_then(|name| adapter(name, key, table));
     Request {
         held: held(head, body).map(|digest| key.seal(digest)),
         prompt_tokens: match head.is_prompt {
@@ -66,7 +64,7 @@ pub(crate) fn request(
         },
         prefix: body
             .and_then(|body| body.beginning)
-            .map(|beginning| beginning.salted(salt))
+            .map(|beginning| beginning.salted(adapter.map(|(digest, _)| digest)))
             .map(|beginning| Prefix {
                 key: key.seal(beginning.digest),
                 tokens: saturating(beginning.tokens),
@@ -74,7 +72,7 @@ pub(crate) fn request(
                 blocks: beginning.blocks,
             }),
         conversation: session
-            .or_else(|| Some(body?.conversation?.salted(salt)))
+            .or_else(|| body.and_then(|body| body.conversation))
             .map(|digest| Conversation {
                 is_named: session.is_some() || body.is_some_and(|body| body.is_named),
                 key: key.seal(digest),
@@ -82,9 +80,9 @@ pub(crate) fn request(
             }),
         opening: body
             .and_then(|body| body.opening)
-            .map(|digest| key.seal(digest.salted(salt))),
+            .map(|digest| key.seal(digest)),
         streams: streams(head, body),
-        adapter: model.and_then(|name| adapter(name, key, table)),
+        adapter: adapter.map(|(_, adapter)| adapter),
     }
 }
 
@@ -143,16 +141,21 @@ pub(crate) fn explain(head: &Head, body: Option<&BodyFacts>) -> String {
     text
 }
 
-/// The adapter of that name; absent: the table knows none, so it is the base model or an adapter that no server holds.
-fn adapter(name: &[u8], key: HashKey, table: &Table) -> Option<Adapter> {
+/// The adapter of that name, and the digest of its name, which keeps its caches apart from those of its base. Absent: the table knows none, so it
+/// is the base model or an adapter that no server holds.
+///
+/// The name of a base model keeps nothing apart: clients write `model` behind the messages, so that long bodies would have other keys than short ones.
+fn adapter(name: &[u8], key: HashKey, table: &Table) -> Option<(Digest, Adapter)> {
     let index = table
         .adapters
         .binary_search_by(|adapter| adapter.as_bytes().cmp(name))
         .ok()?;
-    Some(Adapter {
-        key: key.seal(Digest::of(Purpose::Adapter, name)),
+    let digest = Digest::of(Purpose::Adapter, name);
+    let adapter = Adapter {
+        key: key.seal(digest),
         index: u16::try_from(index).ok(),
-    })
+    };
+    Some((digest, adapter))
 }
 
 pub(crate) fn saturating(tokens: u64) -> u32 {

@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::backend::Seen;
 use crate::support::client::{DECISION, DESTINATION};
-use crate::support::{
-    Answer, Backend, RELEASES, Response, ScriptedAggregator, Stage, StageOptions, eventually, post,
-    row, table,
-};
+use crate::support::{Backend, RELEASES, Response, Stage, StageOptions, eventually, post};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -140,20 +137,8 @@ async fn two_pools_of_one_plugin_place_their_own_requests() {
         Backend::start().await,
         Backend::start().await,
     );
-    let rows = vec![row(&a.name(), 0), row(&b.name(), 60_000)];
-    let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
-    let mut code = table(1, vec![row(&c.name(), 0)]);
-    code.pool = "code".to_owned();
-    aggregator.add(code);
-    let options = StageOptions {
-        pools: Some(
-            r#""pools": [{"pool": "code", "models": ["coder*"]}, {"pool": "default"}], "table_max_age": "60s""#
-                .to_owned(),
-        ),
-        ..StageOptions::default()
-    };
-    let addresses = [a.address, b.address, c.address];
-    let stage = Stage::start(&addresses, aggregator.address, options).await;
+    let pools = r#"[{"pool": "code", "models": ["coder*"]}, {"pool": "default"}]"#;
+    let (stage, _aggregator) = Stage::with_two_pools(&[(&a, 0), (&b, 60_000)], &c, pools).await;
     stage.placing().await;
     eventually("both pools are placed on both workers", async || {
         for n in 0..24 {

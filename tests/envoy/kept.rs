@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::fleet::Fleet;
 use crate::support::stage::StageOptions;
-use crate::support::{Answer, Backend, ScriptedAggregator, Stage, client, eventually, row, table};
+use crate::support::{Backend, Stage, client, eventually};
 
 const RESPONSES: &str = "/v1/responses";
 
@@ -139,20 +139,8 @@ async fn a_response_is_found_in_its_pool_although_who_asks_for_it_names_no_model
         Backend::start().await,
         Backend::start().await,
     );
-    let rows = vec![row(&a.name(), 0), row(&b.name(), 0)];
-    let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
-    let mut code = table(1, vec![row(&c.name(), 0)]);
-    code.pool = "code".to_owned();
-    aggregator.add(code);
-    let options = StageOptions {
-        pools: Some(
-            r#""pools": [{"pool": "code", "models": ["coder*"]}, {"pool": "default", "models": ["m"]}], "table_max_age": "60s""#
-                .to_owned(),
-        ),
-        ..StageOptions::default()
-    };
-    let addresses = [a.address, b.address, c.address];
-    let stage = Stage::start(&addresses, aggregator.address, options).await;
+    let pools = r#"[{"pool": "code", "models": ["coder*"]}, {"pool": "default", "models": ["m"]}]"#;
+    let (stage, _aggregator) = Stage::with_two_pools(&[(&a, 0), (&b, 0)], &c, pools).await;
     let coder = json!({"model": "coder-1", "input": "Tell me."}).to_string();
     eventually("both workers place", async || {
         for _ in 0..12 {

@@ -215,7 +215,6 @@ const UNREAD: SocketAddr =
 fn target(s: &Settings<'_>) -> Target {
     let address = s
         .string("address")
-        .secret_where(|text| text.contains('@'))
         .address()
         .check(|address| match address.port() {
             0 => Err("has port 0"),
@@ -273,7 +272,6 @@ fn metrics_at(s: &Settings<'_>, address: SocketAddr) -> MetricsAt {
     let port = port.optional();
     let url = s
         .string("metrics_url")
-        .secret_where(|text| text.contains('@'))
         .max_bytes(2048)
         .hint("write it whole, as in https://10.0.0.1:8443/metrics")
         .map(|text| metrics_url(&text))

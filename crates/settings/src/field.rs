@@ -194,11 +194,9 @@ impl<T: PartialOrd + Debug> Field<T> {
 }
 
 impl Field<String> {
-    /// Does not repeat the value in a problem where it holds something like a password.
-    pub fn secret_where(mut self, is_secret: impl FnOnce(&str) -> bool) -> Self {
-        if matches!(&self.found, Found::Value(text) if is_secret(text)) {
-            self.echo = None;
-        }
+    /// Does not repeat the value in a problem.
+    pub fn secret(mut self) -> Self {
+        self.echo = None;
         self
     }
 

@@ -187,6 +187,33 @@ impl Stage {
         (stage, aggregator)
     }
 
+    /// A stage with two pools of one plugin, `code` of the last backend and `default` of the others with these waits; not waited for until it
+    /// places. `pools`: the plugin's setting.
+    pub(crate) async fn with_two_pools(
+        waits: &[(&Backend, u32)],
+        last: &Backend,
+        pools: &str,
+    ) -> (Self, ScriptedAggregator) {
+        let rows = waits
+            .iter()
+            .map(|(backend, wait_ms)| row(&backend.name(), *wait_ms));
+        let default = table(1, rows.collect());
+        let aggregator = ScriptedAggregator::start(Answer::Table(default)).await;
+        let mut code = table(1, vec![row(&last.name(), 0)]);
+        code.pool = "code".to_owned();
+        aggregator.add(code);
+        let backends = waits.iter().map(|(backend, _)| *backend).chain([last]);
+        let addresses: Vec<_> = backends.map(|backend| backend.address).collect();
+        let options = StageOptions {
+            pools: Some(format!(r#""pools": {pools}, "table_max_age": "60s""#)),
+            ..StageOptions::default()
+        };
+        (
+            Self::start(&addresses, aggregator.address, options).await,
+            aggregator,
+        )
+    }
+
     /// Whether requests go to `a` rather than to `b`. Looks at forty, because a worker may still have the table before.
     pub(crate) async fn prefers(&self, a: &Backend, b: &Backend) -> bool {
         let before = (a.count(), b.count());

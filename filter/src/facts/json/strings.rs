@@ -4,7 +4,7 @@ use super::{Malformed, Place, Sink, State, Tokenizer};
 
 /// Room for text with escapes, on the stack.
 const GATHERED_BYTES: usize = 256;
-/// `\uXXXX`.
+/// A backslash, `u` and four hexadecimal digits.
 const UNICODE_BYTES: u64 = 6;
 /// Stretches up to this length are not searched but walked through.
 const SHORT_BYTES: usize = 24;

@@ -1,6 +1,6 @@
 //! Names in a request: of conversations, and of what servers keep.
 
-use super::{Part, Reader};
+use super::{Field, Part, Reader};
 use crate::facts::hash::{Digest, Hasher, Purpose};
 
 impl Reader {
@@ -20,7 +20,7 @@ impl Reader {
 
     /// Whether the string being read is the name of a file that is part of the prompt.
     pub(super) fn names_file(&self) -> bool {
-        self.part == Part::File && self.field.is_prompt() && self.aside.0 != Part::Plain
+        self.part == Part::File && self.field == Field::Turns && self.aside.0 != Part::Plain
     }
 
     /// Part of a salt or a name.

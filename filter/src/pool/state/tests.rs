@@ -83,6 +83,33 @@ fn an_adapter_is_one_that_the_table_names() {
 }
 
 #[test]
+fn an_adapter_has_a_cache_of_its_own_and_a_base_model_is_the_same_also_where_its_name_is_out_of_sight()
+ {
+    let (_, state) = with_table(&["10.0.0.1:80"]);
+    let loaded = state.loaded().unwrap();
+    // As clients write it: the model behind the messages.
+    let asked = |model: &str, turns: usize| {
+        let system = "You are a helper. ".repeat(200);
+        let answer = "as I said ".repeat(1_000 * turns);
+        let json = format!(
+            r#"{{"messages":[{{"role":"system","content":"{system}"}},{{"role":"user","content":"hello"}},{{"role":"assistant","content":"{answer}"}}],"model":"{model}"}}"#
+        );
+        let mut body = facts::Body::new(head().route.shape);
+        body.feed(&json.as_bytes()[..json.len().min(16_384)]);
+        let ending = body.ending().unwrap_or(facts::Ending::Cap);
+        let facts = body.facts(ending, facts::Length::Whole(json.len() as u64));
+        assert_eq!(facts.model.is_some(), turns < 2);
+        let request = facts::request(&head(), Some(&facts), loaded.key, &loaded.table);
+        let conversation = request.conversation.expect("a turn");
+        (request.prefix.expect("a system prompt"), conversation.key)
+    };
+    let (prefix, conversation) = asked("base", 1);
+    assert_eq!(asked("base", 2), (prefix, conversation));
+    assert_eq!(asked("other", 1), (prefix, conversation));
+    assert_ne!(asked("poet", 1).0.key, prefix.key);
+}
+
+#[test]
 fn a_body_that_was_read_under_one_table_is_placed_under_the_key_of_the_next() {
     let (config, mut state) = with_table(&["10.0.0.1:80", "10.0.0.2:80"]);
     let mut body = Body::new(head().route.shape);
