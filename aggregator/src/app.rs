@@ -1,12 +1,12 @@
 //! All parts, started and stopped together.
 
 use crate::config::{Config, PoolConfig};
-use crate::discovery::{self, Targets};
-use crate::listen::Listener;
+use crate::members::{self, Targets};
 use crate::metrics::PoolMetrics;
+use crate::pool::state::PoolState;
 use crate::scrape::{Scraper, client};
+use crate::serve::listen::Listener;
 use crate::serve::{Shared, router};
-use crate::state::PoolState;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -152,7 +152,7 @@ fn pool_state(config: &PoolConfig, max_proxies: usize) -> Result<Arc<PoolState>,
 
 fn start_pool(config: &PoolConfig, state: &Arc<PoolState>, tasks: &mut JoinSet<()>) {
     let (out, targets) = watch::channel(Targets::default());
-    tasks.spawn(discovery::run(
+    tasks.spawn(members::run(
         config.discovery.clone(),
         out,
         Arc::clone(&state.metrics),

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::config::{self, Config};
-use crate::discovery::file;
+use crate::members::file;
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -1,12 +1,11 @@
 //! What the operator writes: YAML (or JSON, which is YAML), validated as a whole before anything starts.
 
 mod files;
-mod scrape;
 
+pub use crate::scrape::settings::{Scrape, Tls};
 pub use files::{FileFindings, check_files};
-pub use scrape::{Scrape, Tls};
 
-use crate::discovery::Discovery;
+use crate::members::Discovery;
 use crate::yaml::yaml;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -59,7 +58,7 @@ impl Config {
     /// Every problem with path, value, reason and fix; a document that is not YAML is one problem.
     pub fn from_yaml(text: &str) -> Result<Self, Problems> {
         let value = yaml(text)?;
-        if value.get("pools").is_none() && crate::discovery::check_list(&value).is_some() {
+        if value.get("pools").is_none() && crate::members::check_list(&value).is_some() {
             let fix = "name the file in one: pools: [{name: .., discovery: {file: {path: ..}}}]";
             return Err(Problems::one(
                 "",

@@ -5,7 +5,7 @@
 //! Never: a choice of endpoint (it does not depend on the crate that makes them), a place in the path of requests, a table
 //! that a lying server or proxy could stop.
 //!
-//! Modules in the order in which data moves: [`config`] -> [`discovery`] -> `scrape` -> [`exposition`] -> `state` (which
+//! Modules in the order in which data moves: [`config`] -> [`members`] -> `scrape` -> [`page`] -> `pool` (which
 //! holds [`trimtab_estimate::Pool`]) -> `serve`. [`App`] ties them together; it is what tests and the command line start.
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
@@ -13,15 +13,13 @@
 mod app;
 pub mod cli;
 pub mod config;
-pub mod discovery;
-pub mod exposition;
-mod heard;
-mod listen;
+pub mod members;
 mod metrics;
+mod pool;
 mod scrape;
 mod serve;
-mod state;
 pub mod yaml;
 
 pub use app::{App, StartError};
 pub use config::Config;
+pub use scrape::page;

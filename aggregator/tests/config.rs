@@ -10,7 +10,7 @@
 use std::time::Duration;
 use trimtab_aggregator::Config;
 use trimtab_aggregator::config::Scrape;
-use trimtab_aggregator::discovery::Discovery;
+use trimtab_aggregator::members::Discovery;
 
 fn problems(text: &str) -> Vec<String> {
     Config::from_yaml(text)

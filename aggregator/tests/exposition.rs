@@ -9,7 +9,7 @@
 
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
-use trimtab_aggregator::exposition::{Page, Reading, read};
+use trimtab_aggregator::page::{Page, Reading, read};
 use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
 
 fn own(name: &str) -> Vec<u8> {
@@ -235,7 +235,7 @@ fn a_page_without_load_is_no_idle_server() {
     ] {
         assert_eq!(read(Page::whole(page.as_bytes()), None), None, "{page}");
     }
-    let sglang = trimtab_aggregator::exposition::Engine::by_name("sglang");
+    let sglang = trimtab_aggregator::page::Engine::by_name("sglang");
     assert_eq!(
         read(Page::whole(&own("vllm-v1.prom")), sglang),
         None,

@@ -7,7 +7,7 @@
 )]
 
 use std::time::{Duration, Instant};
-use trimtab_aggregator::exposition::{Page, Processes, read_on};
+use trimtab_aggregator::page::{Page, Processes, read_on};
 use trimtab_estimate::Sample;
 
 /// One process: number, waiting, running, KV usage.

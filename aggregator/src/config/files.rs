@@ -1,7 +1,7 @@
 //! Files that a configuration names.
 
 use super::PoolConfig;
-use crate::discovery::{Discovery, file};
+use crate::members::{Discovery, file};
 use std::path::Path;
 
 /// What the endpoint files of a configuration are like, in words.

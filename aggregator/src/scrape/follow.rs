@@ -3,7 +3,7 @@
 use super::Scraper;
 use super::failure::Failure;
 use super::form::Follower;
-use crate::discovery::Target;
+use crate::members::Target;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;

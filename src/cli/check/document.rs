@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use trimtab_aggregator::yaml::not_yaml;
-use trimtab_aggregator::{config, discovery};
+use trimtab_aggregator::{config, members};
 
 use super::{DEEPEST, destination, rewrite};
 
@@ -45,10 +45,10 @@ fn check_document(document: &Value, all: &[Value], text: &str) -> Vec<Finding> {
     if document.get("pools").is_some() {
         return vec![aggregator(text)];
     }
-    if discovery::check_list(document).is_some() {
+    if members::check_list(document).is_some() {
         return vec![Finding {
             what: "list of endpoints".to_owned(),
-            problems: lines(discovery::check_list_file(text).err()),
+            problems: lines(members::check_list_file(text).err()),
             notes: Vec::new(),
         }];
     }

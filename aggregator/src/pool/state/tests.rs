@@ -18,7 +18,7 @@ fn untried(interval: &str, endpoints: &str) -> Arc<PoolState> {
     let config = Config::from_yaml(&text).expect("valid").pools.remove(0);
     let estimate = Pool::new(trimtab_estimate::PoolConfig::new("chat", 1, [0; 16]));
     let pool = PoolState::new(&config, estimate, PoolMetrics::new("chat"));
-    let crate::discovery::Discovery::Static(list) = config.discovery else {
+    let crate::members::Discovery::Static(list) = config.discovery else {
         panic!("a list")
     };
     pool.set_targets(&Targets {

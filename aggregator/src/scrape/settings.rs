@@ -1,7 +1,7 @@
 //! How endpoints are scraped.
 
-use crate::discovery::host_name;
-use crate::exposition::Engine;
+use crate::members::host_name;
+use crate::scrape::page::Engine;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trimtab_settings::Settings;
@@ -66,7 +66,7 @@ impl Default for Scrape {
 }
 
 impl Tls {
-    pub(super) fn read(s: &Settings<'_>) -> Self {
+    pub(crate) fn read(s: &Settings<'_>) -> Self {
         let file =
             |name: &'static str| s.string(name).max_bytes(4096).optional().map(PathBuf::from);
         let client = match (file("cert_file"), file("key_file")) {
@@ -111,7 +111,7 @@ impl Scrape {
         .filter_map(|(field, path)| Some((field, path?.as_path())))
     }
 
-    pub(super) fn read(s: &Settings<'_>) -> Self {
+    pub(crate) fn read(s: &Settings<'_>) -> Self {
         let default = Self::default();
         let ms = Duration::from_millis;
         let interval = s

@@ -14,8 +14,8 @@
 //! ```
 
 use super::{MetricsAt, Target, Targets, form, publish};
-use crate::exposition::Engine;
 use crate::metrics::PoolMetrics;
+use crate::scrape::page::Engine;
 use crate::yaml::{MAX_FILE_BYTES, yaml};
 use hyper::Uri;
 use serde_json::Value;

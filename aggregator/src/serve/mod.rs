@@ -1,7 +1,9 @@
 //! The HTTP interface. docs/wire.md is its specification.
 
+pub(crate) mod listen;
+
 use crate::metrics::{PoolMetrics, render};
-use crate::state::{PoolState, Published};
+use crate::pool::state::{PoolState, Published};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};

@@ -4,9 +4,9 @@ mod reasons;
 mod untried;
 
 use crate::config::PoolConfig;
-use crate::discovery::{Target, Targets};
-use crate::heard::Heard;
+use crate::members::{Target, Targets};
 use crate::metrics::PoolMetrics;
+use crate::pool::heard::Heard;
 use bytes::Bytes;
 use reasons::{Reasons, log_doubts};
 use std::collections::{BTreeSet, HashMap};

@@ -12,8 +12,8 @@ mod source;
 pub use source::Discovery;
 pub(crate) use source::host_name;
 
-use crate::exposition::Engine;
 use crate::metrics::PoolMetrics;
+use crate::scrape::page::Engine;
 use hyper::Uri;
 use std::fmt;
 use std::net::SocketAddr;
