@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::config::{self, Config};
 use crate::members::file;
+use crate::serve::role::Role;
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ use tracing_subscriber::EnvFilter;
 pub struct Args {
     /// The configuration, YAML. A commented example is aggregator/config.example.yaml
     ///
-    /// Of an endpoint's fields `zone` is shown only, in the table's JSON: nothing is decided by it.
+    /// `listen` (0.0.0.0:9190) serves proxies, people, health checks and Prometheus; the sections `people` and `health` give these a
+    /// listener of their own. Of an endpoint's fields `zone` is shown only, in the table's JSON: nothing is decided by it.
     #[arg(long, value_name = "FILE", env = "TRIMTAB_AGGREGATOR_CONFIG")]
     pub config: PathBuf,
     /// Read and check the configuration and the endpoint files it names, report every problem, start nothing. A file that
@@ -53,7 +55,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .context("no runtime")?;
     runtime.block_on(async {
         let app = App::build(config).await?;
-        tracing::info!(address = %app.address(), "listening");
+        let at = |role| app.address_for(role).to_string();
+        let (proxies, people, health) = (at(Role::Proxies), at(Role::People), at(Role::Health));
+        tracing::info!(proxies, people, health, "listening");
         app.run(signal()).await.context("serving stopped")
     })
 }

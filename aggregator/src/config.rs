@@ -2,53 +2,24 @@
 
 mod files;
 
+pub use crate::pool::settings::PoolConfig;
 pub use crate::scrape::settings::{Scrape, Tls};
+pub use crate::serve::settings::{Address, Listen};
 pub use files::{FileFindings, check_files};
 
-use crate::members::Discovery;
 use crate::yaml::yaml;
 use serde_json::Value;
-use std::net::SocketAddr;
-use std::time::Duration;
-use trimtab_estimate::Prior;
-use trimtab_loadtable::limits;
 use trimtab_settings::{Problems, Settings};
 
-/// Where the aggregator listens unless told otherwise.
-pub const DEFAULT_LISTEN: &str = "0.0.0.0:9190";
-/// A validated configuration.
+/// A validated configuration. Each part reads its own section.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Address of the HTTP interface.
-    pub listen: SocketAddr,
+    /// Where it listens, and for whom.
+    pub listen: Listen,
     /// Proxies per pool whose reports are remembered, and whose calls may wait at the same time.
     pub max_proxies: usize,
-    /// Open connections; more wait to be accepted.
-    pub max_connections: usize,
     /// The pools, at least one, names unique.
     pub pools: Vec<PoolConfig>,
-}
-
-/// One pool.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PoolConfig {
-    /// Its name, as in a proxy's settings.
-    pub name: String,
-    /// Where its endpoints come from.
-    pub discovery: Discovery,
-    /// How they are scraped.
-    pub scrape: Scrape,
-    /// A table is published this often, and at once on large news.
-    pub publish_interval: Duration,
-    /// Age of the last good scrape after which an endpoint is suspect: it is used only when more are so than ready.
-    pub suspect_after: Duration,
-    /// Secret of the placement hashes. Absent: a random one, until a proxy brings that of the aggregator before this one. Replicas have to
-    /// share one.
-    pub placement_key: Option<[u8; 16]>,
-    /// Seconds for which loading an adapter blocks an endpoint.
-    pub adapter_load_s: Option<f32>,
-    /// Speeds assumed until they are measured.
-    pub classes: Vec<(String, Prior)>,
 }
 
 impl Config {
@@ -67,7 +38,6 @@ impl Config {
             ));
         }
         let s = Settings::new(&value);
-        let listen = s.string("listen").address();
         let pools: Vec<PoolConfig> = s
             .objects("pools")
             .hint("list at least one pool with name and discovery")
@@ -92,88 +62,10 @@ impl Config {
             }
         }
         let config = Self {
-            listen: listen.default(SocketAddr::from(([0, 0, 0, 0], 9190))),
+            listen: Listen::read(&s),
             max_proxies: s.usize("max_proxies").range(1..=100_000).default(10_000),
-            max_connections: s
-                .usize("max_connections")
-                .range(1..=1_000_000)
-                .default(20_000),
             pools,
         };
         s.finish(config)
     }
-}
-
-impl PoolConfig {
-    fn read(s: &Settings<'_>) -> Self {
-        let seconds = |s: u64| Duration::from_secs(s);
-        let publish = s
-            .duration("publish_interval")
-            .range(Duration::from_millis(10)..=seconds(10));
-        let key = s
-            .string("placement_key")
-            .secret()
-            .hint("write 32 hexadecimal digits, the same for all replicas");
-        Self {
-            name: s
-                .string("name")
-                .max_bytes(limits::NAME_BYTES)
-                .check(|name| plain(name))
-                .required(),
-            discovery: Discovery::read(s),
-            scrape: Scrape::read(&s.section("scrape")),
-            publish_interval: publish.default(Duration::from_millis(50)),
-            suspect_after: s
-                .duration("suspect_after")
-                .range(Duration::from_millis(100)..=seconds(600))
-                .default(seconds(2)),
-            placement_key: key
-                .map(|text| hex_key(&text).ok_or("is not 32 hexadecimal digits"))
-                .optional(),
-            adapter_load_s: s
-                .duration("adapter_load")
-                .range(Duration::ZERO..=seconds(3600))
-                .optional()
-                .map(|d| d.as_secs_f32()),
-            classes: s
-                .objects("classes")
-                .default(Vec::new())
-                .iter()
-                .map(class)
-                .collect(),
-        }
-    }
-}
-
-fn class(s: &Settings<'_>) -> (String, Prior) {
-    let name = s.string("name").max_bytes(limits::NAME_BYTES).required();
-    let assumed = Prior::of_accelerator(&name);
-    let prior = Prior {
-        prefill_tokens_per_s: s
-            .f64("prefill_tokens_per_s")
-            .range(10.0..=1e6)
-            .default(assumed.prefill_tokens_per_s),
-        itl_s_per_sequence: s
-            .f64("itl_s_per_sequence")
-            .range(1e-7..=0.1)
-            .default(assumed.itl_s_per_sequence),
-    };
-    (name, prior)
-}
-
-/// A pool's name stands in a path and in metric labels.
-fn plain(name: &str) -> Result<(), &'static str> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name.bytes().all(allowed) {
-        Ok(())
-    } else {
-        Err("has characters other than letters, digits, `-`, `_` and `.`")
-    }
-}
-
-fn hex_key(text: &str) -> Option<[u8; 16]> {
-    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }

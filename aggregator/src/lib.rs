@@ -23,3 +23,4 @@ pub mod yaml;
 pub use app::{App, StartError};
 pub use config::Config;
 pub use scrape::page;
+pub use serve::role::Role;

@@ -10,8 +10,8 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Fake, Running, Scenario, WAITING, eventually};
-use trimtab_loadtable::State;
+use support::{Fake, Running, Scenario, WAITING, eventually, report};
+use trimtab_loadtable::{Report, State, Table};
 
 #[tokio::test]
 async fn two_pools_do_not_mix() {
@@ -36,10 +36,15 @@ async fn two_pools_do_not_mix() {
         other.version.epoch,
         app.table("chat").await.unwrap().version.epoch
     );
-    assert_ne!(
-        other.placement_key,
-        app.table("chat").await.unwrap().placement_key
-    );
+    let key = async |pool: &str| {
+        let report = Report {
+            pool: pool.to_owned(),
+            ..report(1)
+        };
+        let (_, bytes) = app.sync(&report).await;
+        Table::decode(&bytes).unwrap().placement_key
+    };
+    assert_ne!(key("other").await, key("chat").await);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Files that a configuration names.
 
-use super::PoolConfig;
-use crate::members::{Discovery, file};
+use crate::members::{Discovery, EndpointFile, file};
+use crate::pool::settings::PoolConfig;
 use std::path::Path;
 
 /// What the endpoint files of a configuration are like, in words.
@@ -20,7 +20,7 @@ pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
     let mut findings = FileFindings::default();
     for pool in pools {
         findings.notes.extend(unreadable(pool));
-        let Discovery::File { path, .. } = &pool.discovery else {
+        let Discovery::File(EndpointFile { path, .. }) = &pool.discovery else {
             continue;
         };
         let (name, shown) = (&pool.name, path.display());

@@ -1,11 +1,13 @@
 //! The A and AAAA records of a name: a headless Kubernetes Service, Consul, a hosts file.
 
+use super::text::{host_name, printable};
 use super::{MetricsAt, Target, Targets, publish};
 use crate::metrics::PoolMetrics;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::watch;
 use trimtab_estimate::EndpointSpec;
+use trimtab_settings::Settings;
 
 /// Which addresses of a name are endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,24 +23,60 @@ pub enum Family {
     Any,
 }
 
-/// What is resolved, and into what.
-#[derive(Debug)]
-pub(super) struct Name {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) class: String,
-    pub(super) family: Family,
+/// The section `discovery.dns`: what is resolved, and into what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The name.
+    pub host: String,
+    /// Port of every endpoint.
+    pub port: u16,
+    /// Hardware class of every endpoint.
+    pub class: String,
+    /// Which of its addresses are endpoints.
+    pub family: Family,
+    /// How often the name is resolved.
+    pub interval: Duration,
 }
 
-/// Resolves a name every `interval`. One without addresses is an error: an empty answer from a resolver is more often a
+impl Name {
+    pub(super) fn read(s: &Settings<'_>) -> Self {
+        Self {
+            host: s
+                .string("host")
+                .max_bytes(253)
+                .check(|host| host_name(host))
+                .hint("write the name alone, as in vllm.default.svc; its port goes to `port`")
+                .required(),
+            port: s
+                .u64("port")
+                .range(1..=65_535)
+                .map(u16::try_from)
+                .required(),
+            class: s
+                .string("class")
+                .check(|text| printable(text))
+                .default(String::new()),
+            family: s
+                .string("family")
+                .one_of(&[
+                    ("auto", Family::Auto),
+                    ("ipv4", Family::Ipv4),
+                    ("ipv6", Family::Ipv6),
+                    ("any", Family::Any),
+                ])
+                .default(Family::Auto),
+            interval: s
+                .duration("interval")
+                .range(Duration::from_millis(100)..=Duration::from_secs(600))
+                .default(Duration::from_secs(5)),
+        }
+    }
+}
+
+/// Resolves a name again and again. One without addresses is an error: an empty answer from a resolver is more often a
 /// fault than the truth, and the last list does no harm, because endpoints that are gone turn suspect.
-pub(super) async fn follow(
-    name: &Name,
-    interval: Duration,
-    out: &watch::Sender<Targets>,
-    metrics: &PoolMetrics,
-) {
-    let host = &name.host;
+pub(super) async fn follow(name: &Name, out: &watch::Sender<Targets>, metrics: &PoolMetrics) {
+    let (host, interval) = (&name.host, name.interval);
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !out.is_closed() {
@@ -81,6 +119,7 @@ fn targets(mut addresses: Vec<SocketAddr>, name: &Name) -> Result<Vec<Target>, S
         },
         metrics: MetricsAt::Address(address),
         engine: None,
+        id: None,
     };
     match (addresses.is_empty(), found) {
         (false, _) => Ok(addresses.into_iter().map(target).collect()),
@@ -104,6 +143,7 @@ mod tests {
                 port: 80,
                 class: String::new(),
                 family,
+                interval: Duration::from_secs(5),
             };
             let addresses = addresses.iter().map(|text| text.parse().unwrap());
             targets(addresses.collect(), &name).map(|list| {

@@ -13,6 +13,7 @@
 //!   engine: vllm                  # where it differs from the pool's
 //! ```
 
+use super::text::printable;
 use super::{MetricsAt, Target, Targets, form, publish};
 use crate::metrics::PoolMetrics;
 use crate::scrape::page::Engine;
@@ -22,12 +23,33 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use trimtab_estimate::EndpointSpec;
 use trimtab_loadtable::{Role, limits};
 use trimtab_settings::{Field, Problems, Settings};
+
+/// The section `discovery.file`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// How often it is looked at.
+    pub interval: Duration,
+}
+
+impl EndpointFile {
+    pub(super) fn read(s: &Settings<'_>) -> Self {
+        Self {
+            path: s.string("path").max_bytes(4096).required().into(),
+            interval: s
+                .duration("interval")
+                .range(Duration::from_millis(10)..=Duration::from_secs(600))
+                .default(Duration::from_secs(1)),
+        }
+    }
+}
 
 /// What the file looked like. Length and time are cheap to ask for; the time alone misses two writes within its grain.
 type Stamp = (u64, Option<SystemTime>);
@@ -41,12 +63,11 @@ const MAX_UNSETTLED: u32 = 10;
 /// Looks at the file every `interval` and reads it when its stamp differs. Polling and not inotify: it works on every file system,
 /// also where a ConfigMap is swapped by renaming a link two directories up.
 pub(super) async fn follow(
-    path: &Path,
-    interval: Duration,
+    EndpointFile { path, interval }: &EndpointFile,
     out: &watch::Sender<Targets>,
     metrics: &PoolMetrics,
 ) {
-    let mut ticks = tokio::time::interval(interval);
+    let mut ticks = tokio::time::interval(*interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut seen = None;
     for look in 0u64.. {
@@ -263,6 +284,7 @@ fn target(s: &Settings<'_>) -> Target {
         },
         metrics: metrics_at(s, address),
         engine: s.string("engine").one_of(&engines).optional(),
+        id: None,
     }
 }
 
@@ -308,17 +330,5 @@ fn metrics_url(text: &str) -> Result<Uri, String> {
     match uri.path() {
         "" | "/" => Err("has no path".to_owned()),
         _ => Ok(uri),
-    }
-}
-
-/// A name that a table can carry; it may be empty.
-pub(crate) fn printable(text: &str) -> Result<(), &'static str> {
-    if text.len() > limits::NAME_BYTES {
-        return Err("is longer than 253 bytes");
-    }
-    if text.chars().any(char::is_control) {
-        Err("holds control characters")
-    } else {
-        Ok(())
     }
 }

@@ -4,13 +4,14 @@
 //! that shrinks because the source could not be read; the last good one stays and the error is told.
 
 mod dns;
-pub use dns::Family;
 pub(crate) mod file;
 mod form;
 mod source;
+pub(crate) mod text;
 
+pub use dns::{Family, Name};
+pub use file::EndpointFile;
 pub use source::Discovery;
-pub(crate) use source::host_name;
 
 use crate::metrics::PoolMetrics;
 use crate::scrape::page::Engine;
@@ -31,6 +32,8 @@ pub struct Target {
     pub metrics: MetricsAt,
     /// Its engine, where it differs from the pool's.
     pub engine: Option<&'static Engine>,
+    /// What it is, where its address may be given to another later: the UID of a pod. Absent: the address is all that is known.
+    pub id: Option<String>,
 }
 
 /// Where a metrics page is.
@@ -120,27 +123,8 @@ pub(crate) async fn run(source: Discovery, out: watch::Sender<Targets>, metrics:
             publish(&out, Ok(list), &metrics);
             out.closed().await;
         }
-        Discovery::File { path, interval } => file::follow(&path, interval, &out, &metrics).await,
-        Discovery::Dns {
-            host,
-            port,
-            class,
-            family,
-            interval,
-        } => {
-            dns::follow(
-                &dns::Name {
-                    host,
-                    port,
-                    class,
-                    family,
-                },
-                interval,
-                &out,
-                &metrics,
-            )
-            .await
-        }
+        Discovery::File(file) => file::follow(&file, &out, &metrics).await,
+        Discovery::Dns(name) => dns::follow(&name, &out, &metrics).await,
     }
 }
 

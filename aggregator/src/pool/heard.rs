@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The newest sequences. As many proxies as the pool remembers, and those that have fallen silent since the last table.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(super) struct Heard {
     newest: HashMap<u64, (u64, Duration)>,
     ttl: Duration,
     max_proxies: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Heard {
 
 impl Heard {
     /// `ttl`, `max_proxies`: as the pool's, which forgets silent proxies too.
-    pub(crate) fn new(ttl: Duration, max_proxies: usize) -> Self {
+    pub(super) fn new(ttl: Duration, max_proxies: usize) -> Self {
         Self {
             newest: HashMap::new(),
             ttl,
@@ -22,7 +22,7 @@ impl Heard {
     }
 
     /// The pool has taken in this report.
-    pub(crate) fn on_report(&mut self, now: Duration, proxy: u64, sequence: u64) {
+    pub(super) fn on_report(&mut self, now: Duration, proxy: u64, sequence: u64) {
         if self.newest.len() >= self.max_proxies {
             self.expire(now);
         }
@@ -36,7 +36,7 @@ impl Heard {
     }
 
     /// By proxy, the sequence of the newest report taken in so far.
-    pub(crate) fn included(&mut self, now: Duration) -> HashMap<u64, u64> {
+    pub(super) fn included(&mut self, now: Duration) -> HashMap<u64, u64> {
         self.expire(now);
         let newest = self.newest.iter();
         newest

@@ -1,7 +1,7 @@
 //! The scraper: one task per endpoint.
 //!
-//! Comes in: lists of targets. Goes out: one outcome per scrape to [`PoolState`]. Never: more than the configured number of
-//! requests at a time, a page larger than allowed, two scrapes of one endpoint at a time; one endpoint's failure touches no other.
+//! Comes in: lists of targets, which the pool has already. Goes out: one outcome per scrape to [`PoolState`]. Never: more than the configured
+//! number of requests at a time, a page larger than allowed, two scrapes of one endpoint at a time; one endpoint's failure touches no other.
 
 mod client;
 mod failure;
@@ -9,9 +9,9 @@ mod fetch;
 mod follow;
 mod form;
 pub mod page;
-pub(crate) mod settings;
 mod protocol;
 mod redirect;
+pub(crate) mod settings;
 mod tls;
 mod token;
 
@@ -57,9 +57,8 @@ impl Scraper {
         let mut tasks = JoinSet::new();
         let mut running: HashMap<String, (Target, AbortHandle)> = HashMap::new();
         loop {
-            let now = targets.borrow_and_update().clone();
-            self.pool.set_targets(&now);
-            if let Some(list) = now.listed {
+            let listed = targets.borrow_and_update().listed.clone();
+            if let Some(list) = listed {
                 self.start_and_stop(&list, &mut running, &mut tasks);
             }
             tokio::select! {
@@ -82,9 +81,9 @@ impl Scraper {
             .collect();
         running.retain(|address, (target, task)| {
             // Draining or another zone do not change how a page is fetched.
-            let same = listed
-                .get(address.as_str())
-                .is_some_and(|now| now.metrics == target.metrics && now.engine == target.engine);
+            let same = listed.get(address.as_str()).is_some_and(|now| {
+                now.metrics == target.metrics && now.engine == target.engine && now.id == target.id
+            });
             if !same {
                 task.abort();
             }

@@ -1,6 +1,6 @@
 //! How endpoints are scraped.
 
-use crate::members::host_name;
+use crate::members::text::host_name;
 use crate::scrape::page::Engine;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

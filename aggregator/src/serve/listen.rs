@@ -1,5 +1,7 @@
 //! A listener that holds at most so many connections open, and none for ever.
 
+use super::role::Role;
+use super::settings::Address;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -10,25 +12,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
-use trimtab_loadtable::limits;
-
-/// A connection without a byte in either direction for so long is closed: a proxy whose machine is gone never says so, and its
-/// connection would be held until nobody else gets one. Twice the longest poll, which is the longest honest silence.
-const IDLE: Duration = Duration::from_millis(2 * limits::WAIT_MS as u64);
 
 /// Connections beyond the limit wait in the kernel's queue; memory per connection is ours to bound, file descriptors too.
 #[derive(Debug)]
 pub(crate) struct Listener {
     tcp: TcpListener,
     permits: Arc<Semaphore>,
+    idle: Duration,
 }
 
 impl Listener {
-    pub(crate) async fn bind(address: SocketAddr, max_connections: usize) -> io::Result<Self> {
-        let permits = Arc::new(Semaphore::new(max_connections));
+    /// `roles`: whom it serves. What is the longest honest silence for one of them is no reason to close a connection.
+    pub(crate) async fn bind(address: Address, roles: &[Role]) -> io::Result<Self> {
+        let idle = roles.iter().map(|role| role.idle()).max();
         Ok(Self {
-            tcp: TcpListener::bind(address).await?,
-            permits,
+            tcp: TcpListener::bind(address.at).await?,
+            permits: Arc::new(Semaphore::new(address.max_connections)),
+            idle: idle.unwrap_or_default(),
         })
     }
 
@@ -38,10 +38,10 @@ impl Listener {
 }
 
 impl axum::serve::Listener for Listener {
-    type Io = Connection;
+    type Io = Connection<TcpStream>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Connection<TcpStream>, SocketAddr) {
         // The semaphore is never closed; without a permit the connection is served all the same.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         // axum's own: it survives the errors of accept.
@@ -50,7 +50,7 @@ impl axum::serve::Listener for Listener {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
-        (Connection::new(stream, permit), peer)
+        (Connection::new(stream, self.idle, permit), peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -60,17 +60,19 @@ impl axum::serve::Listener for Listener {
 
 /// A connection that gives its place back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    stream: TcpStream,
-    idle: Pin<Box<Sleep>>,
+pub(crate) struct Connection<S> {
+    stream: S,
+    idle: Duration,
+    silence: Pin<Box<Sleep>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Connection {
-    fn new(stream: TcpStream, permit: Option<OwnedSemaphorePermit>) -> Self {
+impl<S> Connection<S> {
+    fn new(stream: S, idle: Duration, permit: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             stream,
-            idle: Box::pin(sleep(IDLE)),
+            idle,
+            silence: Box::pin(sleep(idle)),
             _permit: permit,
         }
     }
@@ -82,15 +84,16 @@ impl Connection {
         moved: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if moved.is_ready() {
-            self.idle.as_mut().reset(Instant::now() + IDLE);
+            let until = Instant::now() + self.idle;
+            self.silence.as_mut().reset(until);
             return moved;
         }
-        ready!(self.idle.as_mut().poll(cx));
+        ready!(self.silence.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -101,7 +104,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -141,23 +144,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_connection_is_closed_and_frees_its_place_and_a_byte_starts_the_clock_again() {
-        let mut listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1)
-            .await
-            .unwrap();
+        let address = Address {
+            at: SocketAddr::from(([127, 0, 0, 1], 0)),
+            max_connections: 1,
+        };
+        // As long as the most patient of them needs.
+        let roles = [Role::People, Role::Proxies];
+        let mut listener = Listener::bind(address, &roles).await.unwrap();
+        let idle = Role::Proxies.idle();
         let mut client = TcpStream::connect(listener.address().unwrap())
             .await
             .unwrap();
         let (mut connection, _) = listener.accept().await;
         tokio::time::pause();
         let mut byte = [0];
-        sleep(IDLE - Duration::from_secs(1)).await;
+        sleep(idle - Duration::from_secs(1)).await;
         connection.write_all(b"x").await.unwrap();
         client.read_exact(&mut byte).await.unwrap();
         let began = Instant::now();
         let error = connection.read(&mut byte).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(
-            began.elapsed() >= IDLE && began.elapsed() < IDLE + Duration::from_secs(1),
+            began.elapsed() >= idle && began.elapsed() < idle + Duration::from_secs(1),
             "{:?}",
             began.elapsed()
         );

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Config;
+use crate::pool::estimator::TAKES_KEY_FOR;
 use trimtab_loadtable::EndpointReport;
 
 fn pool(interval: &str) -> Arc<PoolState> {
@@ -16,16 +17,21 @@ fn untried(interval: &str, endpoints: &str) -> Arc<PoolState> {
         "pools: [{{name: chat, discovery: {{endpoints: [{endpoints}]}}, publish_interval: {interval}}}]"
     );
     let config = Config::from_yaml(&text).expect("valid").pools.remove(0);
-    let estimate = Pool::new(trimtab_estimate::PoolConfig::new("chat", 1, [0; 16]));
-    let pool = PoolState::new(&config, estimate, PoolMetrics::new("chat"));
-    let crate::members::Discovery::Static(list) = config.discovery else {
-        panic!("a list")
-    };
+    let pool = PoolState::new(&config, 10_000, 1, [0; 16]);
     pool.set_targets(&Targets {
-        listed: Some(Arc::new(list)),
+        listed: Some(Arc::new(listed(endpoints))),
         error: None,
     });
     pool
+}
+
+fn listed(endpoints: &str) -> Vec<Target> {
+    let text = format!("pools: [{{name: chat, discovery: {{endpoints: [{endpoints}]}}}}]");
+    let config = Config::from_yaml(&text).expect("valid").pools.remove(0);
+    let crate::members::Discovery::Static(list) = config.discovery else {
+        panic!("a list")
+    };
+    list
 }
 
 fn waits(waiting: f64) -> Sample {
@@ -208,5 +214,70 @@ async fn the_first_table_waits_until_each_endpoint_was_scraped_or_for_one_round(
     assert_eq!(sequence(&pool), 0);
     tokio::time::sleep(Duration::from_millis(120)).await;
     assert_eq!(sequence(&pool), 1, "whatever is still missing");
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_endpoint_at_the_address_of_a_former_one_starts_from_nothing() {
+    let pool = untried("1s", "{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}");
+    let pods = |first: &str| {
+        let target = |address: &str, id: &str| {
+            let mut target = listed(&format!("{{address: '{address}'}}")).remove(0);
+            target.id = Some(id.to_owned());
+            target
+        };
+        Targets {
+            listed: Some(Arc::new(vec![
+                target("10.0.0.1:80", first),
+                target("10.0.0.2:80", "b"),
+            ])),
+            error: None,
+        }
+    };
+    let waiting = || {
+        let _ = pool.publish(&Pace::new(pool.interval));
+        let table = pool.newest().expect("published");
+        let rows = table.table.endpoints.iter();
+        rows.map(|row| row.waiting).collect::<Vec<_>>()
+    };
+    pool.set_targets(&pods("a"));
+    for address in ["10.0.0.1:80", "10.0.0.2:80"] {
+        pool.on_scrape(address, Ok(waits(7.0)));
+    }
+    assert_eq!(waiting(), [Some(7), Some(7)]);
+    pool.set_targets(&pods("a"));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(waiting(), [Some(7), Some(7)]);
+    pool.set_targets(&pods("c"));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(waiting(), [None, Some(7)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_or_drains_is_out_of_the_next_table_at_once() {
+    let pool = untried("10s", "{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}");
+    for address in ["10.0.0.1:80", "10.0.0.2:80"] {
+        pool.on_scrape(address, Ok(waits(0.0)));
+    }
+    let task = tokio::spawn(Arc::clone(&pool).publish_forever());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let states = || {
+        let table = pool.newest().expect("published");
+        let rows = table.table.endpoints.iter();
+        rows.map(|row| row.state).collect::<Vec<_>>()
+    };
+    assert_eq!(states(), [RowState::Ready; 2]);
+    let list = |endpoints: &str| Targets {
+        listed: Some(Arc::new(listed(endpoints))),
+        error: None,
+    };
+    pool.set_targets(&list(
+        "{address: '10.0.0.1:80', draining: true}, {address: '10.0.0.2:80'}",
+    ));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(states(), [RowState::Draining, RowState::Ready]);
+    pool.set_targets(&list("{address: '10.0.0.2:80'}"));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(states(), [RowState::Ready]);
     task.abort();
 }

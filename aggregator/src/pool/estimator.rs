@@ -1,0 +1,155 @@
+//! What is known of a pool's endpoints, behind one lock.
+
+use super::heard::Heard;
+use super::settings::PoolConfig;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use trimtab_estimate::{Accepted, EndpointSpec, Missed, Pool, Refusal, Sample};
+use trimtab_loadtable::{Report, Table};
+
+/// So long after the start a key that was drawn may give way to one that a proxy brings. Proxies call again within 5 s.
+pub(super) const TAKES_KEY_FOR: Duration = Duration::from_secs(60);
+
+/// [`Pool`], and which reports it has taken in. All times are since the pool began.
+#[derive(Debug)]
+pub(super) struct Estimator {
+    /// A std mutex: it is held for the length of a computation, never over an await.
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    estimate: Pool,
+    heard: Heard,
+    /// The placement key was drawn, and no proxy has brought the one before.
+    key_is_drawn: bool,
+}
+
+/// A table, and what of the proxies is in it.
+#[derive(Debug)]
+pub(super) struct Estimated {
+    pub(super) table: Table,
+    /// Proxies that have reported lately.
+    pub(super) proxies: usize,
+    /// By proxy, the sequence of its newest report that the table has taken in.
+    pub(super) included: HashMap<u64, u64>,
+}
+
+impl Estimator {
+    /// `epoch`: tells this pool's tables from those of every other start. `drawn`: the placement key where the settings name none.
+    pub(super) fn new(
+        config: &PoolConfig,
+        max_proxies: usize,
+        epoch: u64,
+        drawn: [u8; 16],
+    ) -> Self {
+        let key = config.placement_key.unwrap_or(drawn);
+        let mut estimate = trimtab_estimate::PoolConfig::new(&config.name, epoch, key);
+        estimate.suspect_after = config.suspect_after;
+        estimate.max_proxies = max_proxies;
+        estimate.adapter_load_s = config.adapter_load_s;
+        estimate.priors = config.classes.iter().cloned().collect();
+        Self {
+            inner: Mutex::new(Inner {
+                heard: Heard::new(estimate.report_ttl, estimate.max_proxies),
+                estimate: Pool::new(estimate),
+                key_is_drawn: config.placement_key.is_none(),
+            }),
+        }
+    }
+
+    /// A panic while the lock is held would be a bug; going on with what it left serves better than none.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over a list; gives the addresses that a table cannot carry.
+    pub(super) fn set_endpoints(&self, now: Duration, specs: Vec<EndpointSpec>) -> Vec<String> {
+        self.lock().estimate.set_endpoints(now, specs)
+    }
+
+    /// Takes in the outcome of a scrape.
+    pub(super) fn on_scrape(&self, now: Duration, address: &str, outcome: Result<Sample, Missed>) {
+        let mut inner = self.lock();
+        match outcome {
+            Ok(sample) => inner.estimate.on_sample(now, address, sample),
+            Err(missed) => inner.estimate.on_scrape_failed(now, address, missed),
+        }
+    }
+
+    /// Takes in a page that came late. `asked_at`: when it was asked for.
+    pub(super) fn on_late_sample(
+        &self,
+        now: Duration,
+        asked_at: Duration,
+        address: &str,
+        sample: Sample,
+    ) {
+        let mut inner = self.lock();
+        inner
+            .estimate
+            .on_late_sample(now, asked_at, address, sample);
+    }
+
+    /// Takes in a report. `on_new_key`: called when the placement key that it brings is taken over, while no table can be made.
+    pub(super) fn on_report(
+        &self,
+        now: Duration,
+        report: &Report,
+        on_new_key: impl FnOnce(),
+    ) -> Result<Accepted, Refusal> {
+        let mut inner = self.lock();
+        if inner.take_key_over(now, report) {
+            on_new_key();
+        }
+        let accepted = inner.estimate.on_report(now, report)?;
+        if accepted != Accepted::Late {
+            inner.heard.on_report(now, report.proxy, report.sequence);
+        }
+        Ok(accepted)
+    }
+
+    /// The table as of now.
+    pub(super) fn table(&self, now: Duration) -> Estimated {
+        let mut inner = self.lock();
+        Estimated {
+            table: inner.estimate.table(now),
+            proxies: inner.estimate.proxy_count(),
+            included: inner.heard.included(now),
+        }
+    }
+
+    /// The same table with all that endpoints are known to keep.
+    pub(super) fn first(&self, table: &Table) -> Table {
+        self.lock().estimate.first(table)
+    }
+
+    /// Calls `publish` unless the placement key is another one by now, while it cannot change. Says whether it did.
+    pub(super) fn if_key_stands(&self, key: [u8; 16], publish: impl FnOnce()) -> bool {
+        let inner = self.lock();
+        let stands = key == inner.estimate.config().placement_key;
+        if stands {
+            publish();
+        }
+        stands
+    }
+}
+
+impl Inner {
+    /// Takes over the placement key of the aggregator before this one from a proxy that still has it. Conversations then stay where their
+    /// caches are, and proxies still know where responses and files are. Whoever can bring a key could also read ours.
+    fn take_key_over(&mut self, now: Duration, report: &Report) -> bool {
+        if !self.key_is_drawn || now > TAKES_KEY_FOR {
+            return false;
+        }
+        let epoch = self.estimate.config().epoch;
+        let is_former = report.have.is_some_and(|have| have.epoch != epoch);
+        let Some(key) = report.placement_key.filter(|_| is_former) else {
+            return false;
+        };
+        self.key_is_drawn = false;
+        self.estimate.set_placement_key(key);
+        true
+    }
+}

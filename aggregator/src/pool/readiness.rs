@@ -1,0 +1,79 @@
+//! What keeps a pool from being ready.
+
+use super::untried::Untried;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Endpoints that are named where some are missing.
+const NAMED: usize = 5;
+
+/// Of one pool. All times are since it began.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    untried: Untried,
+    discovery_error: Option<String>,
+}
+
+impl Readiness {
+    /// `round`: what scraping each endpoint once takes.
+    pub(super) fn new(round: Duration) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                untried: Untried::new(round),
+                discovery_error: None,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Discovery has a list, or says why it has none.
+    pub(super) fn on_list(
+        &self,
+        now: Duration,
+        listed: Option<BTreeSet<String>>,
+        error: Option<&String>,
+    ) {
+        let mut inner = self.lock();
+        inner.discovery_error = error.cloned();
+        if let Some(listed) = listed {
+            inner.untried.on_list(now, listed);
+        }
+    }
+
+    /// The endpoint was scraped, with or without success.
+    pub(super) fn on_scrape(&self, address: &str) {
+        self.lock().untried.on_scrape(address);
+    }
+
+    /// Whether there may be a first table.
+    pub(super) fn allows_a_table(&self, now: Duration) -> bool {
+        self.lock().untried.allows_a_table(now)
+    }
+
+    /// What is missing, in words; `None` when nothing is.
+    pub(super) fn missing(&self, has_table: bool) -> Option<String> {
+        let inner = self.lock();
+        let Some(untried) = inner.untried.left() else {
+            let why = inner.discovery_error.as_ref();
+            let why = why.map_or(String::new(), |error| format!(": {error}"));
+            return Some(format!("no endpoints listed yet{why}"));
+        };
+        if !untried.is_empty() {
+            let some: Vec<&str> = untried.iter().map(String::as_str).take(NAMED).collect();
+            let (count, some) = (untried.len(), some.join(", "));
+            return Some(format!(
+                "{count} endpoints not scraped yet, among them {some}"
+            ));
+        }
+        (!has_table).then(|| "no table published yet".to_owned())
+    }
+}

@@ -1,0 +1,53 @@
+//! What health checks and Prometheus ask.
+
+use super::{MOST_REASONS, Refused, Shared};
+use crate::metrics::render;
+use crate::pool::state::PoolState;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+}
+
+/// 200 when every pool's endpoints are listed and were scraped once, with a line for each that has no page in time; else 503 and one line per
+/// thing that is missing.
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    let pools = shared.registry.all();
+    let missing: Vec<String> = pools.iter().filter_map(|pool| pool.missing()).collect();
+    if !missing.is_empty() {
+        return Refused(StatusCode::SERVICE_UNAVAILABLE, missing.join("\n")).into_response();
+    }
+    let mut text = "ready\n".to_owned();
+    for pool in &pools {
+        for (address, reason) in pool.reasons.first(MOST_REASONS) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "pool {}: {address}: {reason}", pool.name);
+        }
+    }
+    text.into_response()
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let age = |pool: &PoolState| pool.newest().map(|published| published.at.elapsed());
+    let pools: Vec<_> = shared
+        .registry
+        .all()
+        .iter()
+        .map(|pool| (Arc::clone(&pool.metrics), age(pool)))
+        .collect();
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        render(&pools),
+    )
+        .into_response()
+}

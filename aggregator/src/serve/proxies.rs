@@ -1,0 +1,160 @@
+//! What proxies ask: reports in, tables out.
+
+use super::body::protobuf;
+use super::{Refused, Shared};
+use crate::metrics::PoolMetrics;
+use crate::pool::publication::Published;
+use crate::pool::state::PoolState;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use std::sync::Arc;
+use std::time::Duration;
+use trimtab_estimate::Accepted;
+use trimtab_loadtable::{Report, Version, limits};
+
+/// Says which report of the asking proxy the table has taken in.
+const REPORT: &str = "x-trimtab-report";
+
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/pools/{pool}/sync", post(sync))
+        .route("/v1/pools/{pool}/report", post(news_of_a_proxy))
+}
+
+/// Takes a proxy's report and answers with the newest table as soon as there is one that the proxy does not have.
+async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body: Body) -> Response {
+    let pool = match shared.pool(&name) {
+        Ok(pool) => pool,
+        Err(refused) => return refused.into_response(),
+    };
+    let report = match report(&pool, body).await {
+        Ok(report) => report,
+        Err(refused) => {
+            pool.metrics.syncs.count("refused");
+            return refused.into_response();
+        }
+    };
+    // A report too many or out of turn says nothing, but its sender still does better with a table than without.
+    take_in(&pool, &report, "sync");
+    let wait = Duration::from_millis(report.wait_ms.min(limits::WAIT_MS).into());
+    match news(&shared, &pool, report.have, wait).await {
+        Some(published) => {
+            pool.metrics.syncs.count("table");
+            let bytes = pool.bytes_for(&published, report.have);
+            let mut response = protobuf(&bytes, published.at);
+            if let Some(sequence) = published.included.get(&report.proxy) {
+                let headers = response.headers_mut();
+                headers.insert(REPORT, HeaderValue::from(*sequence));
+            }
+            response
+        }
+        None => {
+            pool.metrics.syncs.count("no_news");
+            StatusCode::NO_CONTENT.into_response()
+        }
+    }
+}
+
+/// Takes a proxy's report that does not wait for its next sync; the sync under way brings the table.
+async fn news_of_a_proxy(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Response {
+    let pool = match shared.pool(&name) {
+        Ok(pool) => pool,
+        Err(refused) => return refused.into_response(),
+    };
+    match report(&pool, body).await {
+        Ok(report) => {
+            take_in(&pool, &report, "news");
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(refused) => refused.into_response(),
+    }
+}
+
+fn take_in(pool: &PoolState, report: &Report, kind: &str) {
+    match pool.on_report(report) {
+        Ok(Accepted::Newest | Accepted::Urgent) => pool.metrics.reports.count(kind),
+        Ok(Accepted::Late) => pool.metrics.reports.count("late"),
+        Err(refusal) => pool.metrics.reports_refused.count(refusal.as_str()),
+    }
+}
+
+async fn report(pool: &PoolState, body: Body) -> Result<Report, Refused> {
+    let refuse = |label: &str, why: String| {
+        pool.metrics.reports_refused.count(label);
+        Refused(StatusCode::BAD_REQUEST, why)
+    };
+    let bytes = axum::body::to_bytes(body, limits::REPORT_BYTES)
+        .await
+        .map_err(|_| {
+            let why = format!(
+                "the report broke off or is larger than {} bytes",
+                limits::REPORT_BYTES
+            );
+            refuse("too_large", why)
+        })?;
+    let report = Report::decode(&bytes).map_err(|error| refuse("invalid", error.to_string()))?;
+    if report.pool == pool.name {
+        Ok(report)
+    } else {
+        Err(refuse(
+            "invalid",
+            format!(
+                "the report is of pool {}, the path says {}",
+                report.pool, pool.name
+            ),
+        ))
+    }
+}
+
+/// The newest table once it differs from `have`; `None` when `wait` is over, there is no place to wait, or the pool or the aggregator ends.
+async fn news(
+    shared: &Shared,
+    pool: &PoolState,
+    have: Option<Version>,
+    wait: Duration,
+) -> Option<Arc<Published>> {
+    let mut tables = pool.subscribe();
+    // Another epoch is another aggregator: whatever it has is news.
+    let is_news = |table: &Option<Arc<Published>>| {
+        table.as_ref().is_some_and(|table| {
+            have.is_none_or(|have| have.epoch != table.version.epoch || table.version > have)
+        })
+    };
+    let now = tables.borrow_and_update().clone();
+    if is_news(&now) {
+        return now;
+    }
+    let _place = pool.places.try_acquire().ok()?;
+    let _waiting = Waiting::new(Arc::clone(&pool.metrics));
+    let (mut stopping, mut ended) = (shared.stopping.clone(), pool.ended());
+    tokio::select! {
+        news = tables.wait_for(is_news) => news.ok()?.clone(),
+        _ = stopping.wait_for(|stop| *stop) => None,
+        _ = ended.wait_for(|ended| *ended) => None,
+        () = tokio::time::sleep(wait) => None,
+    }
+}
+
+/// Counts a waiting call, also when its client goes away and the call is dropped.
+struct Waiting(Arc<PoolMetrics>);
+
+impl Waiting {
+    fn new(metrics: Arc<PoolMetrics>) -> Self {
+        metrics.waiting_syncs.add(1);
+        Self(metrics)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting_syncs.sub(1);
+    }
+}

@@ -1,0 +1,97 @@
+//! Where the aggregator listens, and for whom.
+
+use super::role::Role;
+use std::net::SocketAddr;
+use trimtab_settings::Settings;
+
+/// Connections of a listener that proxies do not use.
+const DEFAULT_CONNECTIONS: usize = 1_000;
+
+/// The settings of all listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Serves proxies, and whoever has no listener of its own.
+    pub main: Address,
+    /// For people alone; absent: they are served at `main`.
+    pub people: Option<Address>,
+    /// For health checks and Prometheus alone; absent: they are served at `main`.
+    pub health: Option<Address>,
+}
+
+/// One listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    /// Where it listens; port 0 takes a free one.
+    pub at: SocketAddr,
+    /// Open connections; more wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl Listen {
+    /// Reads `listen`, `max_connections`, and the sections `people` and `health`.
+    pub(crate) fn read(s: &Settings<'_>) -> Self {
+        let connections = |s: &Settings<'_>, default| {
+            s.usize("max_connections")
+                .range(1..=1_000_000)
+                .default(default)
+        };
+        let everywhere = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let main = Address {
+            at: s.string("listen").address().default(everywhere(9190)),
+            max_connections: connections(s, 20_000),
+        };
+        let own = |name: &'static str, port| {
+            let section = s
+                .object(name)
+                .hint("write it with an address of its own, as in {listen: 127.0.0.1:9191}")
+                .optional()?;
+            let at = section
+                .string("listen")
+                .address()
+                .required_or(everywhere(port));
+            if at.port() != 0 && at == main.at {
+                section.problem(
+                    "listens where `listen` does",
+                    "give it another port, or leave the section out",
+                );
+            }
+            Some(Address {
+                at,
+                max_connections: connections(&section, DEFAULT_CONNECTIONS),
+            })
+        };
+        let (people, health) = (own("people", 9191), own("health", 9192));
+        if let (Some(people), Some(health)) = (people, health)
+            && people.at == health.at
+            && people.at.port() != 0
+        {
+            s.problem(
+                "`people` and `health` listen at one address",
+                "give each a port of its own",
+            );
+        }
+        Self {
+            main,
+            people,
+            health,
+        }
+    }
+
+    /// Each listener with the name of its setting, and whom it serves.
+    pub(crate) fn listeners(&self) -> Vec<(&'static str, Address, Vec<Role>)> {
+        let apart = [
+            ("people.listen", self.people, Role::People),
+            ("health.listen", self.health, Role::Health),
+        ];
+        let mut main = vec![Role::Proxies];
+        let mut listeners = Vec::new();
+        for (setting, address, role) in apart {
+            match address {
+                Some(address) => listeners.push((setting, address, vec![role])),
+                None => main.push(role),
+            }
+        }
+        listeners.insert(0, ("listen", self.main, main));
+        listeners
+    }
+}
