@@ -1,6 +1,7 @@
 //! All parts, started and stopped together.
 
 use crate::config::Config;
+use crate::pool::declared;
 use crate::pool::registry::Registry;
 use crate::serve::listen::Listener;
 use crate::serve::role::Role;
@@ -39,6 +40,8 @@ pub struct App {
     listeners: Vec<Bound>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
+    /// What adds and removes pools.
+    tasks: JoinSet<()>,
 }
 
 /// A listener, and whom it serves.
@@ -74,11 +77,19 @@ impl App {
             let random = |error: getrandom::Error| StartError::Random(error.to_string());
             registry.add(pool).map_err(random)?;
         }
+        let registry = Arc::new(registry);
+        let mut tasks = JoinSet::new();
+        if let Some(from) = config.pools_from {
+            registry.set_missing(Some("no InferencePools listed yet".to_owned()));
+            let registry = Arc::clone(&registry);
+            tasks.spawn(async move { declared::follow(&from, registry).await });
+        }
         let (stop, stopping) = watch::channel(false);
         Ok(Self {
             listeners,
             shared: Arc::new(Shared { registry, stopping }),
             stop,
+            tasks,
         })
     }
 
@@ -111,6 +122,7 @@ impl App {
             listeners,
             shared,
             stop,
+            mut tasks,
         } = self;
         let mut serving = JoinSet::new();
         for Bound {
@@ -137,6 +149,7 @@ impl App {
             Ok(())
         };
         let outcome = tokio::time::timeout(GRACE, all_answered).await;
+        tasks.shutdown().await;
         shared.registry.clear();
         outcome.unwrap_or(Ok(()))
     }

@@ -2,6 +2,7 @@
 
 mod files;
 
+pub use crate::pool::declared::PoolsFrom;
 pub use crate::pool::settings::PoolConfig;
 pub use crate::scrape::settings::{Scrape, Tls};
 pub use crate::serve::settings::{Address, Listen};
@@ -18,8 +19,10 @@ pub struct Config {
     pub listen: Listen,
     /// Proxies per pool whose reports are remembered, and whose calls may wait at the same time.
     pub max_proxies: usize,
-    /// The pools, at least one, names unique.
+    /// The pools, names unique.
     pub pools: Vec<PoolConfig>,
+    /// Where further pools come from; absent: there are none, and at least one under `pools`.
+    pub pools_from: Option<PoolsFrom>,
 }
 
 impl Config {
@@ -38,15 +41,17 @@ impl Config {
             ));
         }
         let s = Settings::new(&value);
-        let pools: Vec<PoolConfig> = s
+        let pools_from = PoolsFrom::read(&s);
+        let pools = s
             .objects("pools")
-            .hint("list at least one pool with name and discovery")
-            .required()
-            .iter()
-            .map(PoolConfig::read)
-            .collect();
+            .hint("list at least one pool with name and discovery");
+        let pools = match pools_from {
+            Some(_) => pools.default(Vec::new()),
+            None => pools.required(),
+        };
+        let pools: Vec<PoolConfig> = pools.iter().map(PoolConfig::read).collect();
         let none = s.value("pools").optional().and_then(Value::as_array);
-        if none.is_some_and(Vec::is_empty) {
+        if pools_from.is_none() && none.is_some_and(Vec::is_empty) {
             s.problem("there is no pool", "list at least one under `pools`");
         }
         for (index, pool) in pools.iter().enumerate() {
@@ -65,6 +70,7 @@ impl Config {
             listen: Listen::read(&s),
             max_proxies: s.usize("max_proxies").range(1..=100_000).default(10_000),
             pools,
+            pools_from,
         };
         s.finish(config)
     }

@@ -42,7 +42,7 @@ fn object_form(object: &Map<String, Value>) -> Option<(&'static str, String)> {
         return Some(("is Envoy's list of endpoints", rewritten(None)));
     }
     if has("kind") && has("apiVersion") {
-        let fix = "list ip:port of each server under `endpoints:`, or let `discovery: {dns: ..}` resolve a headless Service";
+        let fix = "list ip:port of each server under `endpoints:`, or let `discovery: {kubernetes: ..}` follow an InferencePool, a Service or pods";
         return Some(("is a Kubernetes object", fix.to_owned()));
     }
     None
@@ -94,7 +94,7 @@ mod tests {
             (
                 json!({"kind": "EndpointSlice", "apiVersion": "v1", "endpoints": []}),
                 "Kubernetes",
-                "dns",
+                "discovery: {kubernetes:",
             ),
         ] {
             let (reason, fix) = foreign(&value).expect("known");

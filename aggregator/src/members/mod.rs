@@ -1,11 +1,12 @@
 //! Who belongs to a pool.
 //!
-//! Comes in: a file, a DNS name or a list. Goes out: [`Targets`] on a watch channel, whole lists, newest last. Never: a list
+//! Comes in: a file, a DNS name, what a Kubernetes cluster declares, or a list. Goes out: [`Targets`] on a watch channel, whole lists, newest last. Never: a list
 //! that shrinks because the source could not be read; the last good one stays and the error is told.
 
 mod dns;
 pub(crate) mod file;
 mod form;
+pub mod kubernetes;
 mod source;
 pub(crate) mod text;
 
@@ -83,17 +84,11 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// A new list, or the old one with a reason why there is no newer.
-    fn followed_by(&self, outcome: Result<Vec<Target>, String>) -> Self {
-        match outcome {
-            Ok(list) => Self {
-                listed: Some(Arc::new(list)),
-                error: None,
-            },
-            Err(error) => Self {
-                listed: self.listed.clone(),
-                error: Some(error),
-            },
+    /// A new list, or the old one where there is none; and why it may be old.
+    fn followed_by(&self, listed: Option<Vec<Target>>, error: Option<String>) -> Self {
+        Self {
+            listed: listed.map(Arc::new).or_else(|| self.listed.clone()),
+            error,
         }
     }
 }
@@ -125,6 +120,7 @@ pub(crate) async fn run(source: Discovery, out: watch::Sender<Targets>, metrics:
         }
         Discovery::File(file) => file::follow(&file, &out, &metrics).await,
         Discovery::Dns(name) => dns::follow(&name, &out, &metrics).await,
+        Discovery::Kubernetes(settings) => kubernetes::follow(&settings, &out, &metrics).await,
     }
 }
 
@@ -134,11 +130,22 @@ fn publish(
     outcome: Result<Vec<Target>, String>,
     metrics: &PoolMetrics,
 ) {
-    if outcome.is_err() {
+    let error = outcome.as_ref().err().cloned();
+    publish_with(out, outcome.ok(), error, metrics);
+}
+
+/// The same for a list that may be old in part.
+fn publish_with(
+    out: &watch::Sender<Targets>,
+    listed: Option<Vec<Target>>,
+    error: Option<String>,
+    metrics: &PoolMetrics,
+) {
+    if error.is_some() {
         metrics.discovery_errors.add(1);
     }
     out.send_if_modified(|now| {
-        let next = now.followed_by(outcome);
+        let next = now.followed_by(listed, error);
         if next == *now {
             return false;
         }

@@ -3,6 +3,7 @@
 use super::Target;
 use super::dns::Name;
 use super::file::{self, EndpointFile};
+use super::kubernetes::Kubernetes;
 use serde_json::Value;
 use trimtab_settings::Settings;
 
@@ -13,6 +14,8 @@ pub enum Discovery {
     File(EndpointFile),
     /// The A and AAAA records of a name.
     Dns(Name),
+    /// What a Kubernetes cluster declares.
+    Kubernetes(Box<Kubernetes>),
     /// The list itself.
     Static(Vec<Target>),
 }
@@ -20,17 +23,21 @@ pub enum Discovery {
 impl Discovery {
     /// Reads it. Each source reads its own part.
     pub(crate) fn read(s: &Settings<'_>) -> Self {
-        let hint =
-            "write one of `file: {path: ...}`, `dns: {host: ..., port: ...}` or `endpoints: [...]`";
+        let hint = "write one of `file: {path: ...}`, `dns: {host: ..., port: ...}`, `kubernetes: {...}` or `endpoints: [...]`";
         let discovery = s.required_section("discovery", hint);
         let file = discovery.object("file");
         let file = file.hint("write `file: {path: endpoints.yaml}`").optional();
         let dns = discovery.object("dns");
         let dns = dns.hint("write `dns: {host: .., port: ..}`").optional();
+        let kubernetes = discovery.object("kubernetes");
+        let kubernetes = kubernetes
+            .hint("write `kubernetes: {inference_pool: namespace/name}`")
+            .optional();
         let listed = file::listed(&discovery).optional();
         let given = [
             file.map(|file| Self::File(EndpointFile::read(&file))),
             dns.map(|dns| Self::Dns(Name::read(&dns))),
+            kubernetes.map(|section| Self::Kubernetes(Box::new(Kubernetes::read(&section)))),
             listed.map(|list| Self::Static(file::targets(&discovery, &list))),
         ];
         let mut given: Vec<Self> = given.into_iter().flatten().collect();
@@ -40,7 +47,7 @@ impl Discovery {
         given.pop().unwrap_or_else(|| {
             // One that is there and wrong is told already.
             let written = s.value("discovery").optional().and_then(Value::as_object);
-            let sources = ["file", "dns", "endpoints"];
+            let sources = ["file", "dns", "kubernetes", "endpoints"];
             if written.is_some_and(|fields| !sources.iter().any(|name| fields.contains_key(*name)))
             {
                 discovery.problem("names no source of endpoints", hint);

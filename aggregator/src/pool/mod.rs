@@ -4,6 +4,7 @@
 //! a [`state::PoolState`] that ties together what is known (`estimator`), what is still missing (`readiness`), why pages are missing
 //! (`reasons`) and what is published.
 
+pub(crate) mod declared;
 mod estimator;
 mod heard;
 mod membership;

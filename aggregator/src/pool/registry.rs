@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 #[derive(Debug)]
 pub(crate) struct Registry {
     pools: RwLock<BTreeMap<String, Running>>,
+    /// Why there may be more pools than these; absent: all are known.
+    missing: RwLock<Option<String>>,
     max_proxies: usize,
 }
 
@@ -35,6 +37,7 @@ impl Registry {
     pub(crate) fn new(max_proxies: usize) -> Self {
         Self {
             pools: RwLock::default(),
+            missing: RwLock::default(),
             max_proxies,
         }
     }
@@ -56,6 +59,11 @@ impl Registry {
         Ok(())
     }
 
+    /// Ends a pool: whoever waits for a table of its is answered.
+    pub(crate) fn remove(&self, name: &str) {
+        drop(self.write(|pools| pools.remove(name)));
+    }
+
     /// Ends all pools: whoever waits for a table of theirs is answered.
     pub(crate) fn clear(&self) {
         drop(self.write(std::mem::take));
@@ -72,6 +80,21 @@ impl Registry {
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<PoolState>> {
         self.read(|pools| Some(Arc::clone(&pools.get(name)?.state)))
+    }
+
+    /// Says why there may be more pools; absent: all are known.
+    pub(crate) fn set_missing(&self, why: Option<String>) {
+        *self.missing.write().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// What keeps the pools from being ready, in words, one thing each.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let missing = self.missing.read().unwrap_or_else(PoisonError::into_inner);
+        let pools = self.all();
+        let missing = missing.clone().into_iter();
+        missing
+            .chain(pools.iter().filter_map(|pool| pool.missing()))
+            .collect()
     }
 
     /// All of them, by name.

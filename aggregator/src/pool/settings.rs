@@ -30,7 +30,22 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
+    /// Reads an entry of `pools`.
     pub(crate) fn read(s: &Settings<'_>) -> Self {
+        let name = s
+            .string("name")
+            .max_bytes(limits::NAME_BYTES)
+            .check(|name| plain(name))
+            .required();
+        Self {
+            name,
+            discovery: Discovery::read(s),
+            ..Self::template(s)
+        }
+    }
+
+    /// Reads all that pools may have in common: without name and endpoints.
+    pub(super) fn template(s: &Settings<'_>) -> Self {
         let seconds = |s: u64| Duration::from_secs(s);
         let publish = s
             .duration("publish_interval")
@@ -40,12 +55,8 @@ impl PoolConfig {
             .secret()
             .hint("write 32 hexadecimal digits, the same for all replicas");
         Self {
-            name: s
-                .string("name")
-                .max_bytes(limits::NAME_BYTES)
-                .check(|name| plain(name))
-                .required(),
-            discovery: Discovery::read(s),
+            name: String::new(),
+            discovery: Discovery::Static(Vec::new()),
             scrape: Scrape::read(&s.section("scrape")),
             publish_interval: publish.default(Duration::from_millis(50)),
             suspect_after: s

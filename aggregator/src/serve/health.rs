@@ -19,16 +19,15 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/metrics", get(metrics))
 }
 
-/// 200 when every pool's endpoints are listed and were scraped once, with a line for each that has no page in time; else 503 and one line per
-/// thing that is missing.
+/// 200 when all pools are known, and every pool's endpoints are listed and were scraped once, with a line for each that has no page in time; else
+/// 503 and one line per thing that is missing.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let pools = shared.registry.all();
-    let missing: Vec<String> = pools.iter().filter_map(|pool| pool.missing()).collect();
+    let missing = shared.registry.missing();
     if !missing.is_empty() {
         return Refused(StatusCode::SERVICE_UNAVAILABLE, missing.join("\n")).into_response();
     }
     let mut text = "ready\n".to_owned();
-    for pool in &pools {
+    for pool in shared.registry.all() {
         for (address, reason) in pool.reasons.first(MOST_REASONS) {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "pool {}: {address}: {reason}", pool.name);

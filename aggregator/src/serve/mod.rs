@@ -26,7 +26,7 @@ const MOST_REASONS: usize = 200;
 /// What all handlers see.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     /// Turns true when the aggregator stops.
     pub(crate) stopping: watch::Receiver<bool>,
 }

@@ -70,7 +70,11 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn start(scenario: Scenario) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(scenario, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(crate) async fn start_at(scenario: Scenario, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let scenario = Arc::new(Mutex::new(scenario));
         let (waiting, asked) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));

@@ -58,7 +58,12 @@ pub(crate) struct Running {
 impl Running {
     /// `pools`: YAML of the list of pools.
     pub(crate) async fn start(pools: &str) -> Self {
-        let text = format!("listen: 127.0.0.1:0\npools:\n{pools}");
+        Self::start_with(&format!("pools:\n{pools}")).await
+    }
+
+    /// `settings`: YAML of all but the listeners.
+    pub(crate) async fn start_with(settings: &str) -> Self {
+        let text = format!("listen: 127.0.0.1:0\n{settings}");
         let config =
             Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
         let app = App::build(config).await.unwrap();

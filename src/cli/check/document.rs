@@ -18,7 +18,7 @@ pub(super) struct Finding {
 }
 
 /// Fields that an aggregator's configuration or one of its pools has, and nothing else. Without `pools` it is told so.
-const AGGREGATORS: [&str; 3] = ["discovery", "scrape", "max_proxies"];
+const AGGREGATORS: [&str; 4] = ["discovery", "scrape", "max_proxies", "pools_from"];
 
 /// Every configuration of Trimtab in a YAML (or JSON) text of one or more documents. Text that is not YAML is one finding.
 pub(super) fn check(text: &str) -> Vec<Finding> {

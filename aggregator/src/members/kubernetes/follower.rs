@@ -1,0 +1,242 @@
+//! The endpoints of one pool, as lists.
+
+use super::found::{self, Found};
+use super::nodes::{self, Nodes};
+use super::section::{Kubernetes, Name, Selection, Source};
+use super::watch::{self, Kind, LIST_AGAIN, Of, Told, is_listed};
+use super::{inference_pool, pods, slices};
+use crate::members::Target;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::runtime::reflector::store::{Store, Writer};
+use kube::runtime::watcher::watcher;
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Events that wait; more wait at the API server.
+pub(super) const EVENTS: usize = 64;
+const NODES: &str = "nodes";
+
+/// A copy of one kind of objects.
+#[derive(Debug)]
+enum Copy {
+    Pods(Store<Pod>, Selection),
+    Slices(Store<EndpointSlice>),
+}
+
+/// Copies of what a pool needs, and what is wrong with them.
+pub(super) struct Follower {
+    client: Client,
+    settings: Kubernetes,
+    tell: mpsc::Sender<Told>,
+    told: mpsc::Receiver<Told>,
+    /// Why copies may be old, by what they are of.
+    failing: BTreeMap<Of, String>,
+    /// The InferencePool; absent: it is none.
+    pool: Option<(Name, Store<DynamicObject>)>,
+    /// All nodes; absent: nobody asks for them.
+    nodes: Option<Store<PartialObjectMeta<Node>>>,
+    /// What lists endpoints, and the task that keeps it; absent: it is not known yet which pods these are.
+    copy: Option<(Copy, JoinSet<()>)>,
+    /// What keeps the other copies.
+    tasks: JoinSet<()>,
+}
+
+impl Follower {
+    pub(super) fn start(client: Client, settings: Kubernetes) -> Self {
+        let (tell, told) = mpsc::channel(EVENTS);
+        let mut follower = Self {
+            client,
+            settings,
+            tell,
+            told,
+            failing: BTreeMap::new(),
+            pool: None,
+            nodes: None,
+            copy: None,
+            tasks: JoinSet::new(),
+        };
+        follower.start_watches();
+        follower
+    }
+
+    fn start_watches(&mut self) {
+        match self.settings.source.clone() {
+            Source::InferencePool(name) => {
+                let (api, kind, writer) = inference_pool::api(&self.client, Some(&name.namespace));
+                let selected = kind
+                    .selected()
+                    .fields(&format!("metadata.name={}", name.name));
+                let begin = move || watcher(api.clone(), selected.clone());
+                self.pool = Some((name, writer.as_reader()));
+                let tell = self.tell.clone();
+                self.tasks.spawn(watch::follow(begin, writer, kind, tell));
+            }
+            Source::Service { name, .. } => {
+                let selected = format!("kubernetes.io/service-name={}", name.name);
+                let (store, task) = self.copy_in(
+                    "endpointslices",
+                    "discovery.k8s.io",
+                    &name.namespace,
+                    &selected,
+                );
+                self.copy = Some((Copy::Slices(store), task));
+            }
+            Source::Pods {
+                namespace,
+                selection,
+            } => self.select(&namespace, selection),
+        }
+        if self.settings.reading.node_labels {
+            let kind = Kind {
+                resource: NODES,
+                group: "",
+                namespace: None,
+                // There may be thousands, and what their labels say seldom changes.
+                list_again: Duration::from_secs(240),
+            };
+            let api: Api<PartialObjectMeta<Node>> = Api::all(self.client.clone());
+            let selected = kind.selected();
+            let writer = Writer::new(());
+            self.nodes = Some(writer.as_reader());
+            let begin = move || watcher(api.clone(), selected.clone());
+            let tell = self.tell.clone();
+            self.tasks.spawn(watch::follow(begin, writer, kind, tell));
+        }
+    }
+
+    /// Waits until a copy has changed, or may be old; gives all that has been told by now.
+    pub(super) async fn changed(&mut self) -> Vec<Told> {
+        // We hold a sender ourselves, so that there is always one more.
+        let first = self.told.recv().await;
+        let others = std::iter::from_fn(|| self.told.try_recv().ok());
+        first.into_iter().chain(others).take(EVENTS).collect()
+    }
+
+    /// The list after what was told; absent: the one before stays. And why it may be old.
+    pub(super) fn list(
+        &mut self,
+        told: Vec<Told>,
+        before: &[Target],
+    ) -> (Option<Vec<Target>>, Option<String>) {
+        for Told { of, error } in told {
+            match error {
+                Some(why) => self.failing.insert(of, why),
+                None => self.failing.remove(&of),
+            };
+        }
+        let selected = self.reselect();
+        let listed = selected.and_then(|()| self.targets(before).transpose());
+        let (listed, wrong) = match listed {
+            Ok(listed) => (listed, None),
+            Err(why) => (None, Some(why)),
+        };
+        (listed, self.failing.values().next().cloned().or(wrong))
+    }
+
+    /// Follows the pods that the InferencePool selects now.
+    fn reselect(&mut self) -> Result<(), String> {
+        let pool = self.pool.as_ref();
+        let Some((name, store)) = pool.filter(|(_, store)| is_listed(store).is_some()) else {
+            return Ok(());
+        };
+        let selection = inference_pool::selection(&store.state(), name)?;
+        let namespace = name.namespace.clone();
+        self.select(&namespace, selection);
+        Ok(())
+    }
+
+    /// Follows these pods, and no others any more.
+    fn select(&mut self, namespace: &str, selection: Selection) {
+        if let Some((Copy::Pods(_, before), _)) = &mut self.copy {
+            // Ports are read when the list is made.
+            if before.labels == selection.labels {
+                *before = selection;
+                return;
+            }
+        }
+        let (store, task) = self.copy_in("pods", "", namespace, &selection.labels());
+        self.copy = Some((Copy::Pods(store, selection), task));
+    }
+
+    /// A copy of what the API server has with these labels in a namespace, and the task that keeps it.
+    fn copy_in<K>(
+        &self,
+        resource: &'static str,
+        group: &'static str,
+        namespace: &str,
+        labels: &str,
+    ) -> (Store<K>, JoinSet<()>)
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let kind = Kind {
+            resource,
+            group,
+            namespace: Some(namespace.to_owned()),
+            list_again: LIST_AGAIN,
+        };
+        let selected = kind.selected().labels(labels);
+        let writer = Writer::new(());
+        let store = writer.as_reader();
+        let begin = move || watcher(api.clone(), selected.clone());
+        let mut task = JoinSet::new();
+        task.spawn(watch::follow(begin, writer, kind, self.tell.clone()));
+        (store, task)
+    }
+
+    /// The list as of now; absent: not everything is known yet.
+    fn targets(&self, before: &[Target]) -> Option<Result<Vec<Target>, String>> {
+        let (copy, _) = self.copy.as_ref()?;
+        let found: Result<Vec<Found>, String> = match copy {
+            Copy::Pods(pods, selection) => {
+                is_listed(pods)?;
+                let pods = pods.state();
+                let found = |pod| pods::found(pod, &selection.ports, &self.settings.reading);
+                Ok(pods.iter().filter_map(|pod| found(pod.as_ref())).collect())
+            }
+            Copy::Slices(slices) => {
+                is_listed(slices)?;
+                let port = match &self.settings.source {
+                    Source::Service { port, .. } => port.as_ref(),
+                    _ => None,
+                };
+                let slices = slices.state();
+                let found = slices.iter().map(|slice| slices::found(slice, port));
+                let found: Result<Vec<Vec<Found>>, String> = found.collect();
+                found.map(|found| found.concat())
+            }
+        };
+        let nodes = self.nodes()?;
+        Some(found.map(|mut found| {
+            found.iter_mut().for_each(|one| one.on(&nodes));
+            found::targets(&found, before, &self.settings.reading)
+        }))
+    }
+
+    /// What nodes say. Those that cannot be listed cost a class and a zone, and no endpoint. Absent: they are being listed.
+    fn nodes(&self) -> Option<Nodes> {
+        let Some(nodes) = &self.nodes else {
+            return Some(Nodes::new());
+        };
+        let fails = self.failing.keys().any(|(resource, _)| *resource == NODES);
+        if !fails {
+            is_listed(nodes)?;
+        }
+        let facts = |node: Arc<PartialObjectMeta<Node>>| {
+            let name = node.metadata.name.clone()?;
+            Some((name, nodes::facts(&node.metadata)))
+        };
+        Some(nodes.state().into_iter().filter_map(facts).collect())
+    }
+}

@@ -1,0 +1,278 @@
+//! The section `discovery.kubernetes`.
+
+use crate::members::text::printable;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use trimtab_settings::Settings;
+
+/// Most ports per pod, as an InferencePool has.
+const MAX_PORTS: usize = 8;
+const HINT: &str = "write one of `inference_pool: namespace/name`, `service: namespace/name` or `pods: {namespace: .., labels: {..}, ports: [..]}`";
+
+/// Endpoints that a cluster declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// What declares them.
+    pub source: Source,
+    /// How they are read.
+    pub reading: Reading,
+}
+
+/// All InferencePools of some namespaces, each a pool of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InferencePools {
+    /// Where they are; empty: in all namespaces.
+    pub namespaces: Vec<String>,
+    /// How their endpoints are read.
+    pub reading: Reading,
+}
+
+/// How an API server is reached, and what pods say of themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Hardware class of endpoints that say none.
+    pub class: String,
+    /// The label of a pod whose value is its hardware class; absent: no label is.
+    pub class_label: Option<String>,
+    /// Whether the labels of nodes tell hardware and zone of who says nothing itself.
+    pub node_labels: bool,
+    /// How the API server is reached; absent: as `$KUBECONFIG` or `~/.kube/config` says, else as a pod does.
+    pub kubeconfig: Option<PathBuf>,
+    /// Which of its contexts; absent: the current one.
+    pub context: Option<String>,
+}
+
+/// What declares endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// An InferencePool of the Gateway API's inference extension: the pods that it selects, at its target ports.
+    InferencePool(Name),
+    /// A Service: the endpoints in its EndpointSlices.
+    Service {
+        /// The Service.
+        name: Name,
+        /// Which port of the slices, by its name; absent: their only one.
+        port: Option<String>,
+    },
+    /// Pods by label.
+    Pods {
+        /// Where they are.
+        namespace: String,
+        /// What they have.
+        selection: Selection,
+    },
+}
+
+/// Namespace and name of an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// Which pods, and which of their ports. Each port of a pod is an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Labels that a pod has to have, at least one.
+    pub labels: BTreeMap<String, String>,
+    /// At least one.
+    pub ports: Vec<u16>,
+}
+
+impl Kubernetes {
+    pub(in crate::members) fn read(s: &Settings<'_>) -> Self {
+        let pool = name(s, "inference_pool").map(Source::InferencePool);
+        let port = s.string("port").check(|text| label_text(text)).optional();
+        let has_service = s.value("service").optional().is_some();
+        if port.is_some() && !has_service {
+            s.problem("has `port`, which belongs to `service`", "leave `port` out");
+        }
+        let service = name(s, "service").map(|name| Source::Service { name, port });
+        let pods = s
+            .object("pods")
+            .hint(HINT)
+            .optional()
+            .map(|pods| pods_of(&pods));
+        let mut given: Vec<Source> = [pool, service, pods].into_iter().flatten().collect();
+        if given.len() > 1 {
+            s.problem("names more than one kind of object", HINT);
+        }
+        Self {
+            source: given.pop().unwrap_or_else(|| {
+                let kinds = ["inference_pool", "service", "pods"];
+                let written = |name: &&'static str| s.value(name).optional().is_some();
+                if !kinds.iter().any(written) {
+                    s.problem("names nothing that declares endpoints", HINT);
+                }
+                Source::InferencePool(Name::default())
+            }),
+            reading: Reading::read(s),
+        }
+    }
+}
+
+impl InferencePools {
+    /// Reads the section `pools_from.kubernetes`.
+    pub(crate) fn read(s: &Settings<'_>) -> Self {
+        let all = |namespaces: &Vec<String>| namespaces.iter().try_for_each(|one| object_name(one));
+        Self {
+            namespaces: s.strings("namespaces").check(all).default(Vec::new()),
+            reading: Reading::read(s),
+        }
+    }
+}
+
+impl Reading {
+    fn read(s: &Settings<'_>) -> Self {
+        let text = |name: &'static str| s.string(name).max_bytes(4096).optional();
+        Self {
+            class: s
+                .string("class")
+                .check(|text| printable(text))
+                .default(String::new()),
+            class_label: s
+                .string("class_label")
+                .check(|text| label_key(text))
+                .optional(),
+            node_labels: s.bool("node_labels").default(false),
+            kubeconfig: text("kubeconfig").map(PathBuf::from),
+            context: text("context"),
+        }
+    }
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Self {
+            namespace: "default".to_owned(),
+            name: String::new(),
+        }
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl Selection {
+    /// In the form that the API server takes.
+    pub(super) fn labels(&self) -> String {
+        let labels = self.labels.iter();
+        let labels: Vec<String> = labels
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        labels.join(",")
+    }
+
+    /// Reads labels and ports as an object has them. What is wrong in words.
+    pub(super) fn of(labels: Option<&Value>, ports: &[Value]) -> Result<Self, &'static str> {
+        let labels = labels.and_then(Value::as_object);
+        let labels = labels
+            .filter(|labels| !labels.is_empty())
+            .ok_or("selects no labels")?;
+        let mut selection = Self::default();
+        for (key, value) in labels {
+            let value = value.as_str().ok_or("has a label whose value is no text")?;
+            label_key(key)?;
+            if !value.is_empty() {
+                label_text(value)?;
+            }
+            selection.labels.insert(key.clone(), value.to_owned());
+        }
+        for port in ports {
+            let port = port.as_u64().and_then(|port| u16::try_from(port).ok());
+            let port = port
+                .filter(|port| *port > 0)
+                .ok_or("has a port that is not within 1 to 65535")?;
+            if !selection.ports.contains(&port) {
+                selection.ports.push(port);
+            }
+        }
+        match selection.ports.len() {
+            0 => Err("has no port"),
+            1..=MAX_PORTS => Ok(selection),
+            _ => Err("has more than 8 ports"),
+        }
+    }
+}
+
+fn name(s: &Settings<'_>, field: &'static str) -> Option<Name> {
+    let read = |text: String| {
+        let (namespace, name) = text.split_once('/').ok_or("has no namespace")?;
+        object_name(namespace)?;
+        object_name(name)?;
+        Ok::<_, &'static str>(Name {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    };
+    let field = s
+        .string(field)
+        .hint("write it as namespace/name, as in default/vllm");
+    field.map(read).optional()
+}
+
+fn pods_of(s: &Settings<'_>) -> Source {
+    let namespace = s
+        .string("namespace")
+        .check(|text| object_name(text))
+        .default("default".to_owned());
+    let ports = s
+        .value("ports")
+        .hint("write `ports: [8000]`")
+        .required_or(&Value::Null);
+    let labels = s
+        .value("labels")
+        .hint("write `labels: {app: vllm}`")
+        .required_or(&Value::Null);
+    let numbers = ports.as_array().map_or(&[][..], Vec::as_slice);
+    let selection = Selection::of(Some(labels), numbers);
+    let selection = selection.unwrap_or_else(|reason| {
+        // One that is not there is told already.
+        if !labels.is_null() && !ports.is_null() {
+            let fix = "write labels and ports as in {labels: {app: vllm}, ports: [8000]}";
+            s.problem(reason, fix);
+        }
+        Selection::default()
+    });
+    Source::Pods {
+        namespace,
+        selection,
+    }
+}
+
+/// What the API server takes as a name.
+fn object_name(text: &str) -> Result<(), &'static str> {
+    let allowed = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+    };
+    let fits = (1..=253).contains(&text.len());
+    match fits && text.bytes().all(allowed) {
+        true => Ok(()),
+        false => Err("is no name of an object"),
+    }
+}
+
+/// What it takes as the key of a label.
+fn label_key(text: &str) -> Result<(), &'static str> {
+    let (prefix, name) = text.split_once('/').unwrap_or(("", text));
+    if !prefix.is_empty() {
+        object_name(prefix)?;
+    }
+    label_text(name)
+}
+
+/// What it takes as the value of a label, but for none at all.
+fn label_text(text: &str) -> Result<(), &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let fits = (1..=63).contains(&text.len());
+    match fits && text.bytes().all(allowed) {
+        true => Ok(()),
+        false => Err("has what is no key or value of a label"),
+    }
+}

@@ -1,0 +1,204 @@
+//! A copy of what the API server has of one kind, kept by watching.
+
+use futures_util::{FutureExt, Stream, StreamExt};
+use kube::Resource;
+use kube::runtime::reflector::Lookup;
+use kube::runtime::reflector::store::{Store, Writer};
+use kube::runtime::watcher::{self, Event};
+use std::hash::Hash;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// A list takes at most this long; a server that is slower counts as away.
+const LIST_LIMIT: Duration = Duration::from_secs(10);
+/// All is listed again this often. A watch that says nothing may have died without a word, and a change that it has not told is then found.
+pub(super) const LIST_AGAIN: Duration = Duration::from_secs(20);
+/// From one attempt to the next after failures: doubled each time.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
+
+/// Of what a copy is: kind and namespace.
+pub(super) type Of = (&'static str, Option<String>);
+
+/// What a watch tells. Whoever is told looks at the copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) of: Of,
+    /// Why the copy may not be as the API server has it; absent: it is.
+    pub(super) error: Option<String>,
+}
+
+/// Keeps the copy behind `writer` until nobody listens to `tell`. The copy is replaced as a whole, and only by a whole list, so that it never
+/// shrinks because the API server is away.
+///
+/// `begin`: lists and watches, as [`Kind::selected`] says.
+pub(super) async fn follow<K, S>(
+    begin: impl Fn() -> S,
+    mut writer: Writer<K>,
+    kind: Kind,
+    tell: mpsc::Sender<Told>,
+) where
+    S: Stream<Item = watcher::Result<Event<K>>>,
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    let [mut wait, longest] = BACKOFF;
+    while !tell.is_closed() {
+        let failure = match once(begin(), &mut writer, &kind, &tell).await {
+            Ok(()) => {
+                wait = BACKOFF[0];
+                continue;
+            }
+            Err(failure) => failure,
+        };
+        if let Some(why) = kind.explain(&failure)
+            && tell.send(kind.tell(Some(why))).await.is_err()
+        {
+            return;
+        }
+        sleep(wait).await;
+        wait = wait.saturating_mul(2).min(longest);
+    }
+}
+
+/// Why a copy may be old.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The API server said so.
+    Refused(Box<kube::core::Status>),
+    /// It did not answer, or broke off.
+    Away(String),
+}
+
+/// Lists all, then takes in what changes until it is time to list again.
+async fn once<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+    writer: &mut Writer<K>,
+    kind: &Kind,
+    tell: &mpsc::Sender<Told>,
+) -> Result<(), Failure>
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    let mut events = pin!(events);
+    let mut until = Instant::now() + LIST_LIMIT;
+    let mut is_listed = false;
+    loop {
+        let event = match timeout_at(until, events.next()).await {
+            Err(_) if is_listed => return Ok(()),
+            Err(_) => {
+                let limit = LIST_LIMIT.as_secs();
+                return Err(Failure::Away(format!("no answer within {limit} s")));
+            }
+            Ok(None) => return Ok(()),
+            Ok(Some(event)) => event?.modify(|object| {
+                // Most of an object, and nobody reads them.
+                object.meta_mut().managed_fields = None;
+                object.meta_mut().annotations = None;
+            }),
+        };
+        writer.apply_watcher_event(&event);
+        match event {
+            Event::Init | Event::InitApply(_) => continue,
+            Event::InitDone => {
+                is_listed = true;
+                until = Instant::now() + kind.list_again;
+            }
+            Event::Apply(_) | Event::Delete(_) => {}
+        }
+        if tell.send(kind.tell(None)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+impl From<watcher::Error> for Failure {
+    fn from(error: watcher::Error) -> Self {
+        use watcher::Error::{
+            InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+        };
+        match error {
+            WatchError(status) => Self::Refused(status),
+            InitialListFailed(kube::Error::Api(status))
+            | WatchStartFailed(kube::Error::Api(status))
+            | WatchFailed(kube::Error::Api(status)) => Self::Refused(status),
+            InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
+                Self::Away(innermost(&error))
+            }
+            NoResourceVersion => Self::Away("its list has no version".to_owned()),
+        }
+    }
+}
+
+/// "Connection refused" helps, "service error" does not.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// What is watched, in words.
+#[derive(Debug, Clone)]
+pub(super) struct Kind {
+    /// As rules of RBAC name it: `pods`.
+    pub(super) resource: &'static str,
+    /// As they name its group: empty for the core.
+    pub(super) group: &'static str,
+    /// Absent: all namespaces.
+    pub(super) namespace: Option<String>,
+    /// How often all are listed again.
+    pub(super) list_again: Duration,
+}
+
+impl Kind {
+    /// How they are watched, all of them. It is we who end a watch, by listing again.
+    pub(super) fn selected(&self) -> watcher::Config {
+        let seconds = self.list_again.as_secs().saturating_add(5);
+        watcher::Config::default().timeout(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+
+    fn tell(&self, error: Option<String>) -> Told {
+        Told {
+            of: (self.resource, self.namespace.clone()),
+            error,
+        }
+    }
+
+    /// In words for the operator. Absent: it is nothing that one could do something about.
+    fn explain(&self, failure: &Failure) -> Option<String> {
+        let (resource, group) = (self.resource, self.group);
+        let (place, rule) = match &self.namespace {
+            Some(namespace) => (format!("namespace {namespace}"), "a Role there"),
+            None => ("all namespaces".to_owned(), "a ClusterRole"),
+        };
+        let status = match failure {
+            Failure::Away(why) => return Some(format!("the API server is away: {why}")),
+            Failure::Refused(status) => status,
+        };
+        Some(match status.code {
+            // Changes since the last one that we saw are forgotten, which happens; all is listed again.
+            410 => return None,
+            401 => "the API server does not know us; check the token of the service account, or the kubeconfig".to_owned(),
+            403 => format!(
+                "the API server refuses {resource} in {place}; {rule} has to allow: apiGroups [\"{group}\"], resources [\"{resource}\"], verbs [\"list\", \"watch\"]"
+            ),
+            404 => format!(
+                "the API server has no {resource} of {group}; is its CustomResourceDefinition installed?"
+            ),
+            code => format!("the API server answers {code} for {resource} in {place}: {}", status.message),
+        })
+    }
+}
+
+/// Absent: the first list is not whole.
+pub(super) fn is_listed<K>(store: &Store<K>) -> Option<()>
+where
+    K: Lookup + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    store.wait_until_ready().now_or_never()?.ok()
+}

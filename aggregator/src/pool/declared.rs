@@ -1,0 +1,115 @@
+//! Pools that a cluster declares. They come and go with their InferencePools.
+
+use super::registry::Registry;
+use super::settings::PoolConfig;
+use crate::members::Discovery;
+use crate::members::kubernetes::{InferencePools, Kubernetes, Name, Source, pools};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use trimtab_loadtable::limits;
+use trimtab_settings::Settings;
+
+/// Most pools; others are left out, and the log says so.
+const MOST_POOLS: usize = 1_000;
+const HINT: &str =
+    "write `kubernetes: {namespaces: [default]}`, or `kubernetes: {}` for those of all namespaces";
+
+/// The section `pools_from`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolsFrom {
+    /// Which InferencePools.
+    pub kubernetes: InferencePools,
+    /// What their pools have in common.
+    pub template: PoolConfig,
+}
+
+impl PoolsFrom {
+    /// Reads it. Absent: no pools come from anywhere.
+    pub(crate) fn read(s: &Settings<'_>) -> Option<Self> {
+        let section = s.object("pools_from").hint(HINT).optional()?;
+        Some(Self {
+            kubernetes: InferencePools::read(&section.required_section("kubernetes", HINT)),
+            template: PoolConfig::template(&section),
+        })
+    }
+
+    /// A pool of ours. Namespaces have no dots, so that no two have one name. Absent: the name is too long for a table.
+    fn pool(&self, pool: &Name) -> Option<PoolConfig> {
+        let name = format!("{}.{}", pool.namespace, pool.name);
+        let discovery = Kubernetes {
+            source: Source::InferencePool(pool.clone()),
+            reading: self.kubernetes.reading.clone(),
+        };
+        (name.len() <= limits::NAME_BYTES).then(|| PoolConfig {
+            name,
+            discovery: Discovery::Kubernetes(Box::new(discovery)),
+            ..self.template.clone()
+        })
+    }
+}
+
+/// Starts a pool for each InferencePool that there is, and ends those whose InferencePool is gone. Pools that `registry` has from elsewhere
+/// stay as they are.
+pub(crate) async fn follow(settings: &PoolsFrom, registry: Arc<Registry>) {
+    let own: BTreeSet<String> = registry
+        .all()
+        .iter()
+        .map(|pool| pool.name.clone())
+        .collect();
+    let mut declared = None;
+    let mut last_error = None;
+    pools::follow(&settings.kubernetes, |listed| match listed {
+        Ok(pools) => {
+            last_error = None;
+            registry.set_missing(None);
+            let before = declared.take().unwrap_or_default();
+            declared = Some(change(settings, &registry, &own, &before, pools));
+        }
+        Err(why) => {
+            if last_error.as_ref() != Some(&why) {
+                tracing::warn!(
+                    error = why,
+                    "InferencePools could not be listed, keeping those known"
+                );
+            }
+            if declared.is_none() {
+                registry.set_missing(Some(format!("no InferencePools listed yet: {why}")));
+            }
+            last_error = Some(why);
+        }
+    })
+    .await;
+}
+
+/// Makes the pools those that are declared now, where `before` were; gives these.
+fn change(
+    settings: &PoolsFrom,
+    registry: &Registry,
+    own: &BTreeSet<String>,
+    before: &BTreeSet<Name>,
+    now: BTreeSet<Name>,
+) -> BTreeSet<Name> {
+    let too_many = now.len().saturating_sub(MOST_POOLS);
+    let now: BTreeSet<Name> = now.into_iter().take(MOST_POOLS).collect();
+    let pool = |name: &Name| settings.pool(name).filter(|pool| !own.contains(&pool.name));
+    for pool in before.difference(&now).filter_map(pool) {
+        registry.remove(&pool.name);
+        tracing::info!(pool = pool.name, "its InferencePool is gone");
+    }
+    for name in now.difference(before) {
+        let Some(pool) = pool(name) else {
+            tracing::warn!(pool = %name, "an InferencePool is left out: its name is too long, or that of a pool under `pools`");
+            continue;
+        };
+        match registry.add(&pool) {
+            Ok(()) => tracing::info!(pool = pool.name, "there is an InferencePool"),
+            Err(error) => {
+                tracing::error!(pool = pool.name, %error, "no random numbers from the system");
+            }
+        }
+    }
+    if too_many > 0 && *before != now {
+        tracing::warn!(too_many, most = MOST_POOLS, "InferencePools are left out");
+    }
+    now
+}

@@ -1,0 +1,110 @@
+//! Objects of the tests, and what kubelet and controllers would say of them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::cluster::eventually;
+use crate::support::{Fake, Scenario};
+
+pub(crate) const NAMESPACE: &str = "default";
+
+pub(crate) fn pods(client: &Client) -> Api<Pod> {
+    Api::namespaced(client.clone(), NAMESPACE)
+}
+
+/// A pod on a node, which therefore takes its time to end.
+pub(crate) async fn create_pod(client: &Client, name: &str, ip: IpAddr) {
+    let pod = json!({
+        "metadata": {"name": name, "labels": {"app": "vllm"}},
+        "spec": {"nodeName": "node-a", "containers": [{"name": "vllm", "image": "vllm"}]},
+    });
+    let pod = serde_json::from_value(pod).unwrap();
+    pods(client)
+        .create(&PostParams::default(), &pod)
+        .await
+        .unwrap();
+    let status = json!({"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}]});
+    patch_status(client, name, status).await;
+}
+
+pub(crate) async fn set_ready(client: &Client, name: &str, is_ready: bool) {
+    let status = if is_ready { "True" } else { "False" };
+    let conditions = json!({"conditions": [{"type": "Ready", "status": status}]});
+    patch_status(client, name, conditions).await;
+}
+
+async fn patch_status(client: &Client, name: &str, status: Value) {
+    let patch = Patch::Merge(json!({ "status": status }));
+    let pods = pods(client);
+    pods.patch_status(name, &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+}
+
+/// As `kubectl delete` does: the pod gets 30 s.
+pub(crate) async fn delete_pod(client: &Client, name: &str) {
+    pods(client)
+        .delete(name, &DeleteParams::default())
+        .await
+        .unwrap();
+}
+
+/// As the kubelet does when the containers have ended.
+pub(crate) async fn remove_pod(client: &Client, name: &str) {
+    let now = DeleteParams::default().grace_period(0);
+    pods(client).delete(name, &now).await.unwrap();
+}
+
+pub(crate) fn ip(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+}
+
+/// Two model servers at one port of two addresses.
+pub(crate) async fn two_servers() -> [Fake; 2] {
+    let first = Fake::start_at(Scenario::Selecting, SocketAddr::new(ip(2), 0)).await;
+    let address = SocketAddr::new(ip(3), first.address.port());
+    [first, Fake::start_at(Scenario::Selecting, address).await]
+}
+
+/// Makes the API server know InferencePools.
+pub(crate) async fn install_inference_pools(client: &Client) {
+    let path = std::env::var_os("TRIMTAB_INFERENCE_POOL_CRD")
+        .expect("TRIMTAB_INFERENCE_POOL_CRD is not set; run `cargo xtask test --only kubernetes`");
+    let text = std::fs::read_to_string(path).unwrap();
+    let definition: DynamicObject = serde_saphyr::from_str(&text).unwrap();
+    let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    api.create(&PostParams::default(), &definition)
+        .await
+        .unwrap();
+    eventually("InferencePools are served", async || {
+        inference_pools(client)
+            .list(&kube::api::ListParams::default())
+            .await
+            .ok()
+    })
+    .await;
+}
+
+pub(crate) fn inference_pools(client: &Client) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("inference.networking.k8s.io", "v1", "InferencePool");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "inferencepools");
+    Api::namespaced_with(client.clone(), NAMESPACE, &resource)
+}
+
+/// A pool `vllm` that selects `app: APP`.
+pub(crate) async fn create_inference_pool(client: &Client, app: &str, port: u16) {
+    let pool = json!({
+        "apiVersion": "inference.networking.k8s.io/v1", "kind": "InferencePool", "metadata": {"name": "vllm"},
+        "spec": {"selector": {"matchLabels": {"app": app}}, "targetPorts": [{"number": port}]},
+    });
+    let pool = serde_json::from_value(pool).unwrap();
+    let pools = inference_pools(client);
+    pools.create(&PostParams::default(), &pool).await.unwrap();
+}
