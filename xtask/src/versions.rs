@@ -27,3 +27,9 @@ pub(crate) const INFERENCE_PERF: &str = "0.7.0";
 
 /// Oldest Python that it installs on.
 pub(crate) const INFERENCE_PERF_PYTHON: (u32, u32) = (3, 12);
+
+/// The API server of the Kubernetes tests.
+pub(crate) const KUBERNETES: &str = "1.35.4";
+
+/// The Gateway API Inference Extension whose InferencePool these tests install: the first in which a pool needs no picker.
+pub(crate) const INFERENCE_EXTENSION: &str = "1.6.0";

@@ -77,6 +77,7 @@ impl TestBinary {
             ("test", "host") => Tier::Host,
             ("test", "envoy") => Tier::Envoy,
             ("test", "clients") => Tier::Clients,
+            ("test", "kubernetes") => Tier::Kubernetes,
             _ => Tier::Unit,
         }
     }
@@ -125,6 +126,7 @@ mod tests {
             ("test", "envoy", Tier::Envoy),
             ("test", "host", Tier::Host),
             ("test", "clients", Tier::Clients),
+            ("test", "kubernetes", Tier::Kubernetes),
             ("lib", "envoy", Tier::Unit),
             ("test", "other", Tier::Unit),
         ] {

@@ -50,6 +50,8 @@ pub(crate) enum Tier {
     Envoy,
     /// Real OpenAI clients against the model server
     Clients,
+    /// The aggregator's discovery from a real Kubernetes API server
+    Kubernetes,
 }
 
 /// Native test programs and what they find in their environment.
@@ -64,12 +66,20 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     let start = Instant::now();
     let wanted = |tier: Tier| args.only.is_empty() || args.only.contains(&tier);
     let mut table = Table::default();
-    let native = [Tier::Unit, Tier::Host, Tier::Envoy, Tier::Clients]
-        .into_iter()
-        .any(wanted);
+    let native = [
+        Tier::Unit,
+        Tier::Host,
+        Tier::Envoy,
+        Tier::Clients,
+        Tier::Kubernetes,
+    ]
+    .into_iter()
+    .any(wanted);
     let prepared = thread::scope(|scope| {
         // Downloads run beside the lints, which need no network.
-        let tools = native.then(|| scope.spawn(|| obtain_tools(args.envoy_version.as_deref())));
+        let tools = native.then(|| {
+            scope.spawn(|| obtain_tools(args.envoy_version.as_deref(), wanted(Tier::Kubernetes)))
+        });
         if wanted(Tier::Lint) {
             table.run(Tier::Lint, || lint::lint().map(|()| Outcome::default()));
         }
@@ -95,6 +105,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         Tier::Host,
         Tier::Envoy,
         Tier::Clients,
+        Tier::Kubernetes,
     ] {
         if wanted(tier) {
             table.run(tier, || run_tier(tier, &prepared, args.filter.as_deref()));
@@ -104,20 +115,32 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     table.verdict(args.filter.is_some())
 }
 
-/// The tools, as variables that say where they are.
-fn obtain_tools(envoy_version: Option<&str>) -> Result<Vec<(&'static str, OsString)>> {
+/// The tools, as variables that say where they are. `kubernetes`: also those that take minutes to build and serve that tier alone.
+fn obtain_tools(
+    envoy_version: Option<&str>,
+    kubernetes: bool,
+) -> Result<Vec<(&'static str, OsString)>> {
     let envoy = match envoy_version {
         Some(version) => tools::envoy::fetch(version)?,
         None => tools::envoy::obtain()?,
     };
     eprintln!("    envoy {}: {}", envoy.version, envoy.path.display());
     let [oldest, newest] = tools::envoy::releases()?;
-    Ok(vec![
+    let mut variables: Vec<(&'static str, OsString)> = vec![
         ("TRIMTAB_ENVOY", envoy.path.into()),
         ("TRIMTAB_ENVOY_OLDEST", oldest.path.into()),
         ("TRIMTAB_ENVOY_NEWEST", newest.path.into()),
         ("TRIMTAB_PYTHON", tools::python::venv()?.into()),
-    ])
+    ];
+    if kubernetes {
+        let tools = tools::api_server::obtain()?;
+        variables.extend([
+            ("TRIMTAB_KUBE_APISERVER", tools.server.into()),
+            ("TRIMTAB_ETCD", tools.etcd.into()),
+            ("TRIMTAB_INFERENCE_POOL_CRD", tools.inference_pools.into()),
+        ]);
+    }
+    Ok(variables)
 }
 
 fn run_tier(tier: Tier, prepared: &Prepared, filter: Option<&str>) -> Result<Outcome> {

@@ -1,5 +1,6 @@
 //! Tools from outside: found on this machine or fetched into the user's cache folder.
 
+pub(crate) mod api_server;
 pub(crate) mod bindgen;
 pub(crate) mod cxx;
 pub(crate) mod envoy;
@@ -28,6 +29,8 @@ pub(crate) enum Tool {
     Python,
     /// wasm-bindgen-test-runner, for unit tests as wasm32: minutes to build
     Bindgen,
+    /// kube-apiserver and etcd, for the Kubernetes tests: minutes to build
+    Kubernetes,
 }
 
 /// Obtains these tools, or all when none is named, and prints where each is as soon as it is there.
@@ -60,6 +63,14 @@ impl Tool {
             Self::Node => vec![("node", at(node::obtain()?))],
             Self::Python => vec![("python (client tests)", at(python::venv()?))],
             Self::Bindgen => vec![("wasm-bindgen-test-runner", at(bindgen::obtain()?))],
+            Self::Kubernetes => {
+                let tools = api_server::obtain()?;
+                vec![
+                    ("kube-apiserver", at(tools.server)),
+                    ("etcd", at(tools.etcd)),
+                    ("InferencePool definition", at(tools.inference_pools)),
+                ]
+            }
         })
     }
 }

@@ -1,0 +1,175 @@
+//! A Kubernetes API server without a cluster: kube-apiserver built from the Go module proxy, etcd, and the definition of InferencePools.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::tools::{is_root, wasm_target};
+use crate::{project, run, versions};
+
+const KUBERNETES: &str = "k8s.io/kubernetes";
+const INFERENCE: &str = "sigs.k8s.io/gateway-api-inference-extension";
+const INFERENCE_POOLS: &str = "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml";
+
+/// What the tests start and apply.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiServer {
+    pub(crate) server: PathBuf,
+    pub(crate) etcd: PathBuf,
+    /// The definition of InferencePools, YAML.
+    pub(crate) inference_pools: PathBuf,
+}
+
+/// All three, from the cache folder where they are there.
+pub(crate) fn obtain() -> Result<ApiServer> {
+    Ok(ApiServer {
+        etcd: etcd()?,
+        server: server(versions::KUBERNETES)?,
+        inference_pools: inference_pools(versions::INFERENCE_EXTENSION)?,
+    })
+}
+
+fn etcd() -> Result<PathBuf> {
+    if let Some(path) = project::on_path("etcd") {
+        return Ok(path);
+    }
+    if project::on_path("apt-get").is_some() && is_root() {
+        wasm_target::apt_install(&["etcd-server"])?;
+    }
+    project::on_path("etcd").context("no etcd on the PATH; install it (Debian: etcd-server)")
+}
+
+fn server(version: &str) -> Result<PathBuf> {
+    let dir = project::tools_dir()?.join(format!("kube-apiserver-{version}"));
+    let path = dir.join("kube-apiserver");
+    if !dir.is_dir() {
+        let what = format!("build {version} into {} (minutes, once)", dir.display());
+        run::step("kube-apiserver", &what, || {
+            run::install_dir(&dir, |partial| build(version, partial))
+        })?;
+    }
+    if !path.is_file() {
+        bail!(
+            "{} has no kube-apiserver; remove the folder and try again",
+            dir.display()
+        );
+    }
+    Ok(path)
+}
+
+fn build(version: &str, into: &Path) -> Result<()> {
+    let source = download(KUBERNETES, version)?;
+    let own = std::fs::read_to_string(field(&source, "GoMod")?)?;
+    let module = into.join("build");
+    std::fs::create_dir_all(&module)?;
+    std::fs::write(module.join("go.mod"), go_mod(&own, version)?)?;
+    let mut parts = version.split('.');
+    let (major, minor) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
+    // Without them clients cannot read the server's version.
+    let set = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
+    let flags = [
+        "-s -w".to_owned(),
+        set("gitVersion", &format!("v{version}")),
+        set("gitMajor", major),
+        set("gitMinor", minor),
+    ];
+    let mut go = go(&["build", "-trimpath", "-o"])?;
+    go.arg(into.join("kube-apiserver"));
+    go.args([
+        "-ldflags",
+        &flags.join(" "),
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+    ]);
+    run::output(go.current_dir(&module))?;
+    std::fs::remove_dir_all(&module)?;
+    Ok(())
+}
+
+/// A module that needs Kubernetes' own. That one replaces its parts by folders of its repository, which count for nobody but itself; they
+/// are published as modules of the same minor release.
+fn go_mod(kubernetes: &str, version: &str) -> Result<String> {
+    let parts = version.split_once('.').context("not a version")?.1;
+    let lines = kubernetes.lines().map(str::trim);
+    // Go behaves as of the release that the main module names.
+    let go = lines.clone().find(|line| line.starts_with("go "));
+    let go = go.context("the module of Kubernetes names no release of Go")?;
+    let replaced = lines.filter_map(|line| {
+        let (name, to) = line.split_once(" => ")?;
+        to.starts_with("./staging/").then_some(name)
+    });
+    let replaced: Vec<String> = replaced
+        .map(|name| format!("replace {name} => {name} v0.{parts}\n"))
+        .collect();
+    if replaced.is_empty() {
+        bail!("the module {KUBERNETES} {version} names no parts of its own");
+    }
+    Ok(format!(
+        "module trimtab.dev/kube-apiserver\n\n{go}\n\nrequire {KUBERNETES} v{version}\n\n{}",
+        replaced.concat()
+    ))
+}
+
+fn inference_pools(version: &str) -> Result<PathBuf> {
+    let dir = project::tools_dir()?.join(format!("inference-extension-{version}"));
+    let path = dir.join("inferencepools.yaml");
+    if !path.is_file() {
+        run::step("inference extension", &format!("fetch {version}"), || {
+            run::install_dir(&dir, |partial| {
+                let source = download(INFERENCE, version)?;
+                let from = Path::new(field(&source, "Dir")?).join(INFERENCE_POOLS);
+                let to = partial.join("inferencepools.yaml");
+                // Files of modules are read-only, and a copy would be too.
+                std::fs::write(to, std::fs::read(&from)?)?;
+                Ok(())
+            })
+        })?;
+    }
+    Ok(path)
+}
+
+/// What `go` says of a module that is on this machine now.
+fn download(module: &str, version: &str) -> Result<Value> {
+    let mut go = go(&["mod", "download", "-json"])?;
+    let text = run::output(go.arg(format!("{module}@v{version}")))?;
+    serde_json::from_str(&text).with_context(|| format!("go says no JSON of {module}"))
+}
+
+fn field<'v>(module: &'v Value, name: &str) -> Result<&'v str> {
+    let value = module.get(name).and_then(Value::as_str);
+    value.with_context(|| format!("go says no {name} of a module"))
+}
+
+fn go(args: &[&str]) -> Result<Command> {
+    let go = project::on_path("go");
+    let go = go.context("no go on the PATH; install Go 1.25 or newer")?;
+    let mut command = Command::new(go);
+    command.args(args).env("GOFLAGS", "-mod=mod");
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_kubernetes_are_taken_in_the_release_that_goes_with_it() {
+        let own = "module k8s.io/kubernetes\n\ngo 1.25.0\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\tk8s.io/client-go => ./staging/src/k8s.io/client-go\n\tother => example.org/other v1.0.0\n)\n";
+        let made = go_mod(own, "1.35.4").unwrap();
+        assert!(
+            made.contains("require k8s.io/kubernetes v1.35.4\n"),
+            "{made}"
+        );
+        assert!(
+            made.contains("replace k8s.io/api => k8s.io/api v0.35.4\n"),
+            "{made}"
+        );
+        assert!(made.contains("\ngo 1.25.0\n"), "{made}");
+        assert_eq!(made.matches("replace ").count(), 2, "{made}");
+        assert!(go_mod("module k8s.io/kubernetes\ngo 1.25.0\n", "1.35.4").is_err());
+    }
+}
