@@ -35,15 +35,26 @@ pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
     findings
 }
 
-/// Files for scraping that are not there. They may be elsewhere, so that is no problem.
+/// Files for discovery and scraping that are not there. They may be elsewhere, so that is no problem.
 fn unreadable(pool: &PoolConfig) -> Vec<String> {
     let name = &pool.name;
-    let missing = |(field, path): (&'static str, &Path)| {
+    let missing = |(section, field, path): (&'static str, &'static str, &Path)| {
         let error = std::fs::File::open(path).err()?;
         let shown = path.display();
         Some(format!(
-            "pool {name}: scrape.{field}: {shown} cannot be read here: {error}"
+            "pool {name}: {section}.{field}: {shown} cannot be read here: {error}"
         ))
     };
-    pool.scrape.files().filter_map(missing).collect()
+    let kubeconfig = match &pool.discovery {
+        Discovery::Kubernetes(section) => section.reading.kubeconfig.as_deref(),
+        _ => None,
+    };
+    let kubeconfig = kubeconfig.map(|path| ("discovery", "kubernetes.kubeconfig", path));
+    let scrape = pool.scrape.files();
+    let scrape = scrape.map(|(field, path)| ("scrape", field, path));
+    kubeconfig
+        .into_iter()
+        .chain(scrape)
+        .filter_map(missing)
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! Connections to metrics pages, in plain HTTP or TLS; one is kept open per target between scrapes.
 
+use super::settings::{Scrape, Tls};
 use super::tls;
-use crate::config::{Scrape, Tls};
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;

@@ -7,7 +7,7 @@
 use super::client::Client;
 use super::failure::{Failure, Looks};
 use super::fetch::{Answer, Heard, get};
-use crate::config::Scrape;
+use super::settings::Scrape;
 use crate::members::{MetricsAt, Target};
 use crate::metrics::PoolMetrics;
 use crate::scrape::page::{Engine, Page, Processes, Reading, read_on};

@@ -17,7 +17,7 @@ mod token;
 
 pub(crate) use client::{Client, client};
 
-use crate::config::Scrape;
+use self::settings::Scrape;
 use crate::members::{Target, Targets};
 use crate::pool::state::PoolState;
 use std::collections::HashMap;

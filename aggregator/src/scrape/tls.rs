@@ -1,6 +1,6 @@
 //! TLS to metrics pages: whom to trust, and what an operator can do where that fails.
 
-use crate::config::Tls;
+use super::settings::Tls;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};

@@ -211,10 +211,7 @@ impl Follower {
                     Source::Service { port, .. } => port.as_ref(),
                     _ => None,
                 };
-                let slices = slices.state();
-                let found = slices.iter().map(|slice| slices::found(slice, port));
-                let found: Result<Vec<Vec<Found>>, String> = found.collect();
-                found.map(|found| found.concat())
+                slices::found(&slices.state(), port)
             }
         };
         let nodes = self.nodes()?;

@@ -4,16 +4,26 @@ use super::found::Found;
 use super::nodes::Devices;
 use crate::members::text::printable;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use std::sync::Arc;
 
-/// The endpoints of a slice at the port of that name; `None`: at its only one. One whose port is not clear has none, and says why.
-pub(super) fn found(slice: &EndpointSlice, port: Option<&String>) -> Result<Vec<Found>, String> {
-    // Host names are nothing that a table could carry.
-    if !matches!(slice.address_type.as_str(), "IPv4" | "IPv6") {
-        return Ok(Vec::new());
+/// The endpoints of a Service at its port of that name; `None`: at its only one. Of a Service of both families those of IPv4: a pod with an
+/// address of each is one endpoint.
+///
+/// # Errors
+/// Which port is meant is not clear; in words.
+pub(super) fn found(
+    slices: &[Arc<EndpointSlice>],
+    port: Option<&String>,
+) -> Result<Vec<Found>, String> {
+    let has_ipv4 = slices.iter().any(|slice| slice.address_type == "IPv4");
+    // Host names, the third kind of address, are nothing that a table could carry.
+    let family = if has_ipv4 { "IPv4" } else { "IPv6" };
+    let mut all = Vec::new();
+    for slice in slices.iter().filter(|slice| slice.address_type == family) {
+        let port = number(slice, port)?;
+        all.extend(slice.endpoints.iter().filter_map(|one| endpoint(one, port)));
     }
-    let port = number(slice, port)?;
-    let endpoints = slice.endpoints.iter();
-    Ok(endpoints.filter_map(|one| endpoint(one, port)).collect())
+    Ok(all)
 }
 
 fn number(slice: &EndpointSlice, wanted: Option<&String>) -> Result<u16, String> {
@@ -70,8 +80,13 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(slice: Value, port: Option<&str>) -> Result<Vec<Found>, String> {
-        let slice: EndpointSlice = serde_json::from_value(slice).expect("a slice");
-        found(&slice, port.map(str::to_owned).as_ref())
+        read_all(vec![slice], port)
+    }
+
+    fn read_all(slices: Vec<Value>, port: Option<&str>) -> Result<Vec<Found>, String> {
+        let slice = |slice| Arc::new(serde_json::from_value(slice).expect("a slice"));
+        let slices: Vec<Arc<EndpointSlice>> = slices.into_iter().map(slice).collect();
+        found(&slices, port.map(str::to_owned).as_ref())
     }
 
     fn slice() -> Value {
@@ -130,5 +145,22 @@ mod tests {
         let mut names = slice();
         names["addressType"] = json!("FQDN");
         assert_eq!(read(names, None), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_pod_with_an_address_of_each_family_is_one_endpoint() {
+        let mut v6 = slice();
+        v6["addressType"] = json!("IPv6");
+        v6["endpoints"] = json!([{"addresses": ["fd00::1"], "targetRef": {"uid": "u1"}}]);
+        let ips = |slices: Vec<Value>| {
+            let found = read_all(slices, None).expect("one port");
+            found
+                .iter()
+                .map(|one| one.ip.to_string())
+                .collect::<Vec<_>>()
+        };
+        let v4 = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+        assert_eq!(ips(vec![v6.clone(), slice()]), v4);
+        assert_eq!(ips(vec![v6]), ["fd00::1"]);
     }
 }
