@@ -16,6 +16,7 @@ mod nodes;
 mod objects;
 mod pools;
 mod rbac;
+mod scale;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;

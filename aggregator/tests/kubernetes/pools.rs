@@ -1,5 +1,7 @@
 //! Pools that come and go with InferencePools.
 
+use std::time::Duration;
+
 use kube::api::DeleteParams;
 use trimtab_loadtable::{Report, State};
 
@@ -77,7 +79,8 @@ async fn a_pool_comes_with_its_inference_pool_and_goes_with_it_beside_those_that
         .delete("vllm", &DeleteParams::default())
         .await
         .unwrap();
-    assert_eq!(sync.await.unwrap(), 204);
+    let answered = tokio::time::timeout(Duration::from_secs(10), sync).await;
+    assert_eq!(answered.expect("at once").unwrap(), 204);
     eventually("it is gone", async || {
         (listed(&app).await == ["own"]).then_some(())
     })

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Events that wait; more wait at the API server.
-pub(super) const EVENTS: usize = 64;
+pub(super) const EVENTS: usize = 1_024;
 const NODES: &str = "nodes";
 
 /// A copy of one kind of objects.

@@ -24,6 +24,8 @@ use follower::Follower;
 use std::time::Duration;
 use tokio::sync::watch as channel;
 
+/// From one list to the next at least: hundreds of pods that change at once are a few lists. The first change of them does not wait.
+const PACE: Duration = Duration::from_millis(20);
 /// After a configuration of the client that could not be used.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,7 @@ pub(super) async fn follow(
                     if listed.is_some() || error.is_some() {
                         publish_with(out, listed, error, metrics);
                     }
+                    tokio::time::sleep(PACE).await;
                 }
             }
             Err(why) => publish(out, Err(why), metrics),
