@@ -64,9 +64,19 @@ impl Estimator {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over a list; gives the addresses that a table cannot carry.
-    pub(super) fn set_endpoints(&self, now: Duration, specs: Vec<EndpointSpec>) -> Vec<String> {
-        self.lock().estimate.set_endpoints(now, specs)
+    /// Takes over a list; gives the addresses that a table cannot carry. `kept`: those of `all` that have been at their addresses before, where
+    /// others have not: what was known at these addresses is forgotten. No table is made meanwhile.
+    pub(super) fn set_endpoints(
+        &self,
+        now: Duration,
+        kept: Option<Vec<EndpointSpec>>,
+        all: Vec<EndpointSpec>,
+    ) -> Vec<String> {
+        let mut inner = self.lock();
+        if let Some(kept) = kept {
+            inner.estimate.set_endpoints(now, kept);
+        }
+        inner.estimate.set_endpoints(now, all)
     }
 
     /// Takes in the outcome of a scrape.

@@ -78,11 +78,8 @@ impl PoolState {
         };
         let specs = |list: &[&Target]| list.iter().map(|target| target.spec.clone()).collect();
         let (kept, all) = self.identify(list);
-        if kept.len() < all.len() {
-            // What had these addresses before is gone, with its counters and its cache.
-            self.estimator.set_endpoints(self.now(), specs(&kept));
-        }
-        let refused = self.estimator.set_endpoints(self.now(), specs(&all));
+        let kept = (kept.len() < all.len()).then(|| specs(&kept));
+        let refused = self.estimator.set_endpoints(self.now(), kept, specs(&all));
         let listed: BTreeSet<String> = all
             .iter()
             .map(|target| target.spec.address.clone())
