@@ -1,6 +1,6 @@
 //! The aggregator: scrapes model servers and publishes the load table.
 //!
-//! Comes in: lists of endpoints (file, DNS, configuration), model servers' metrics pages, proxies' reports. Goes out: one
+//! Comes in: lists of endpoints (file, DNS, Kubernetes, configuration), model servers' metrics pages, proxies' reports. Goes out: one
 //! [`Table`](trimtab_loadtable::Table) per pool, to proxies by long poll and to people as JSON; metrics and readiness of its own.
 //! Never: a choice of endpoint (it does not depend on the crate that makes them), a place in the path of requests, a table
 //! that a lying server or proxy could stop.

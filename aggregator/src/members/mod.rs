@@ -1,7 +1,7 @@
 //! Who belongs to a pool.
 //!
-//! Comes in: a file, a DNS name, what a Kubernetes cluster declares, or a list. Goes out: [`Targets`] on a watch channel, whole lists, newest last. Never: a list
-//! that shrinks because the source could not be read; the last good one stays and the error is told.
+//! Comes in: a file, a DNS name, what a Kubernetes cluster declares, or a list. Goes out: [`Targets`] on a watch channel, whole lists,
+//! newest last. Never: a list that shrinks because the source could not be read; the last good one stays and the error is told.
 
 mod dns;
 pub(crate) mod file;

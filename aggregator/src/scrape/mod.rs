@@ -1,7 +1,8 @@
 //! The scraper: one task per endpoint.
 //!
-//! Comes in: lists of targets, which the pool has already. Goes out: one outcome per scrape to [`PoolState`]. Never: more than the configured
-//! number of requests at a time, a page larger than allowed, two scrapes of one endpoint at a time; one endpoint's failure touches no other.
+//! Comes in: lists of targets, which the pool has already. Goes out: one outcome per scrape to [`PoolState`]. Never: more than the
+//! configured number of requests at a time, a page larger than allowed, two scrapes of one endpoint at a time; one endpoint's failure
+//! touches no other.
 
 mod client;
 mod failure;
@@ -17,9 +18,9 @@ mod token;
 
 pub(crate) use client::{Client, client};
 
-use self::settings::Scrape;
 use crate::members::{Target, Targets};
 use crate::pool::state::PoolState;
+use settings::Scrape;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};

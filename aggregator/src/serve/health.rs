@@ -19,8 +19,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/metrics", get(metrics))
 }
 
-/// 200 when all pools are known, and every pool's endpoints are listed and were scraped once, with a line for each that has no page in time; else
-/// 503 and one line per thing that is missing.
+/// 200 when all pools are known, and every pool's endpoints are listed and were scraped once, with a line for each that has no page in
+/// time; else 503 and one line per thing that is missing.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let missing = shared.registry.missing();
     if !missing.is_empty() {

@@ -14,8 +14,6 @@ pub(crate) use http::{exchange, request};
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use trimtab_aggregator::{App, Config};
