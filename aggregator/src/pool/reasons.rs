@@ -1,6 +1,6 @@
 //! Why scrapes fail and endpoints get no requests, in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use trimtab_loadtable::Table;
 
@@ -9,43 +9,51 @@ const MOST_LOGGED: usize = 20;
 /// Characters kept of a reason: servers have a say in them.
 const MOST_CHARS: usize = 400;
 
-/// Those of one pool, by address, of endpoints whose last scrape brought no sample in time.
+/// Those of one pool: why the last scrape of each listed endpoint brought no sample in time, by address; `None`: it did.
 #[derive(Debug, Default)]
-pub(crate) struct Reasons(Mutex<BTreeMap<String, String>>);
+pub(crate) struct Reasons(Mutex<BTreeMap<String, Option<String>>>);
 
 impl Reasons {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A scrape failed.
+    /// A scrape failed. It may end when its endpoint is listed no more, and then says nothing.
     pub(crate) fn set(&self, address: &str, reason: &str) {
         let shown = reason.chars().take(MOST_CHARS);
         let shown = shown.map(|char| if char.is_control() { ' ' } else { char });
-        self.lock().insert(address.to_owned(), shown.collect());
+        if let Some(last) = self.lock().get_mut(address) {
+            *last = Some(shown.collect());
+        }
     }
 
     /// A scrape succeeded in time.
     pub(super) fn clear(&self, address: &str) {
-        self.lock().remove(address);
+        if let Some(last) = self.lock().get_mut(address) {
+            *last = None;
+        }
     }
 
-    /// Only these endpoints are listed.
-    pub(super) fn retain(&self, is_listed: impl Fn(&str) -> bool) {
-        self.lock().retain(|address, _| is_listed(address));
+    /// These endpoints are listed. `is_kept`: whether one may be that which was at its address before.
+    pub(super) fn on_list(&self, listed: &BTreeSet<String>, is_kept: impl Fn(&str) -> bool) {
+        let mut reasons = self.lock();
+        reasons.retain(|address, _| listed.contains(address) && is_kept(address));
+        for address in listed {
+            reasons.entry(address.clone()).or_default();
+        }
     }
 
     /// Why the last scrape of an endpoint failed; absent: it did not.
     pub(crate) fn of(&self, address: &str) -> Option<String> {
-        self.lock().get(address).cloned()
+        self.lock().get(address).cloned().flatten()
     }
 
     /// The first `most`, by address.
     pub(crate) fn first(&self, most: usize) -> BTreeMap<String, String> {
         let all = self.lock();
-        let first = all.iter().take(most);
-        first
-            .map(|(address, reason)| (address.clone(), reason.clone()))
+        all.iter()
+            .filter_map(|(address, reason)| Some((address.clone(), reason.clone()?)))
+            .take(most)
             .collect()
     }
 }
@@ -83,6 +91,11 @@ mod tests {
     #[test]
     fn the_last_reason_stays_until_a_scrape_succeeds_or_the_endpoint_is_gone() {
         let reasons = Reasons::default();
+        let list = |listed: &[&str], other: &str| {
+            let listed = listed.iter().map(|address| (*address).to_owned()).collect();
+            reasons.on_list(&listed, |address| address != other);
+        };
+        list(&["a", "b"], "");
         reasons.set("a", "status 500");
         reasons.set("a", "status\n401");
         reasons.set("b", &"x".repeat(10_000));
@@ -91,7 +104,13 @@ mod tests {
         assert_eq!(reasons.first(1).len(), 1);
         reasons.clear("a");
         assert_eq!(reasons.of("a"), None);
-        reasons.retain(|address| address != "b");
+        list(&["a", "b"], "");
+        assert_eq!(reasons.first(9).len(), 1);
+        list(&["a", "b"], "b");
+        assert_eq!(reasons.of("b"), None, "another one at its address");
+        list(&["a"], "");
+        // The last scrape of who is listed no more.
+        reasons.set("b", "status 500");
         assert_eq!(reasons.first(9), BTreeMap::new());
     }
 }

@@ -78,6 +78,7 @@ impl PoolState {
         };
         let specs = |list: &[&Target]| list.iter().map(|target| target.spec.clone()).collect();
         let (kept, all) = self.identify(list);
+        let stay: BTreeSet<&str> = kept.iter().map(|one| one.spec.address.as_str()).collect();
         let kept = (kept.len() < all.len()).then(|| specs(&kept));
         let refused = self.estimator.set_endpoints(self.now(), kept, specs(&all));
         let listed: BTreeSet<String> = all
@@ -86,7 +87,8 @@ impl PoolState {
             .filter(|address| !refused.contains(address))
             .collect();
         self.metrics.seen.retain(|address| listed.contains(address));
-        self.reasons.retain(|address| listed.contains(address));
+        let may_stay = |address: &str| stay.contains(address);
+        self.reasons.on_list(&listed, may_stay);
         self.readiness.on_list(self.now(), Some(listed), error);
         if !refused.is_empty() {
             tracing::warn!(

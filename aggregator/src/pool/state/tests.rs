@@ -245,12 +245,17 @@ async fn another_endpoint_at_the_address_of_a_former_one_starts_from_nothing() {
         pool.on_scrape(address, Ok(waits(7.0)));
     }
     assert_eq!(waiting(), [Some(7), Some(7)]);
+    for address in ["10.0.0.1:80", "10.0.0.2:80"] {
+        pool.reasons.set(address, "status 401");
+    }
     pool.set_targets(&pods("a"));
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(waiting(), [Some(7), Some(7)]);
     pool.set_targets(&pods("c"));
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(waiting(), [None, Some(7)]);
+    let reasons: Vec<String> = pool.reasons.first(9).into_keys().collect();
+    assert_eq!(reasons, ["10.0.0.2:80"]);
 }
 
 #[tokio::test(start_paused = true)]
