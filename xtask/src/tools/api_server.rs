@@ -1,12 +1,11 @@
 //! A Kubernetes API server without a cluster: kube-apiserver built from the Go module proxy, etcd, and the definition of InferencePools.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::tools::{is_root, wasm_target};
+use crate::tools::{go, is_root, wasm_target};
 use crate::{project, run, versions};
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
@@ -78,7 +77,7 @@ fn build(version: &str, into: &Path) -> Result<()> {
         set("gitMajor", major),
         set("gitMinor", minor),
     ];
-    let mut go = go(&["build", "-trimpath", "-o"])?;
+    let mut go = go::command(&["build", "-trimpath", "-o"])?;
     go.arg(into.join("kube-apiserver"));
     go.args([
         "-ldflags",
@@ -134,7 +133,7 @@ fn inference_pools(version: &str) -> Result<PathBuf> {
 
 /// What `go` says of a module that is on this machine now.
 fn download(module: &str, version: &str) -> Result<Value> {
-    let mut go = go(&["mod", "download", "-json"])?;
+    let mut go = go::command(&["mod", "download", "-json"])?;
     let text = run::output(go.arg(format!("{module}@v{version}")))?;
     serde_json::from_str(&text).with_context(|| format!("go says no JSON of {module}"))
 }
@@ -142,14 +141,6 @@ fn download(module: &str, version: &str) -> Result<Value> {
 fn field<'v>(module: &'v Value, name: &str) -> Result<&'v str> {
     let value = module.get(name).and_then(Value::as_str);
     value.with_context(|| format!("go says no {name} of a module"))
-}
-
-fn go(args: &[&str]) -> Result<Command> {
-    let go = project::on_path("go");
-    let go = go.context("no go on the PATH; install Go 1.25 or newer")?;
-    let mut command = Command::new(go);
-    command.args(args).env("GOFLAGS", "-mod=mod");
-    Ok(command)
 }
 
 #[cfg(test)]

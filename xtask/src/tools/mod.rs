@@ -4,6 +4,7 @@ pub(crate) mod api_server;
 pub(crate) mod bindgen;
 pub(crate) mod cxx;
 pub(crate) mod envoy;
+pub(crate) mod go;
 pub(crate) mod inference_perf;
 pub(crate) mod node;
 pub(crate) mod python;

