@@ -94,7 +94,7 @@ fn an_adapter_has_a_cache_of_its_own_and_a_base_model_is_the_same_also_where_its
         let json = format!(
             r#"{{"messages":[{{"role":"system","content":"{system}"}},{{"role":"user","content":"hello"}},{{"role":"assistant","content":"{answer}"}}],"model":"{model}"}}"#
         );
-        let mut body = facts::Body::new(head().route.shape);
+        let mut body = Body::new(head().route.shape);
         body.feed(&json.as_bytes()[..json.len().min(16_384)]);
         let ending = body.ending().unwrap_or(facts::Ending::Cap);
         let facts = body.facts(ending, facts::Length::Whole(json.len() as u64));
