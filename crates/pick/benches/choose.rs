@@ -43,7 +43,7 @@ fn choose(c: &mut Criterion) {
     }
 }
 
-/// One request through all of its steps, as the proxy sees it.
+/// One request through all of its steps, as the proxy makes them.
 fn request(c: &mut Criterion) {
     let (requests, mut picker, mut rng, mut at) = (requests(), picker(100), Rng::new(1), 0_usize);
     let ids: Vec<EndpointId> = rows(100).iter().map(|row| row.id).collect();

@@ -3,27 +3,33 @@
 use crate::rule::candidates;
 use crate::{EndpointId, Request};
 
-/// A request as a decision took it, to be said again when it is sent: what of it others share, and where its conversation was. Retries and
-/// proxies that choose by themselves send it elsewhere, seconds later, when the decider knows other things; the books are kept by what
-/// was known when it was decided.
+/// A request as it was decided on, for the caller to hand back when the request is sent: what it
+/// shares with others, and where its conversation was.
+///
+/// A retry, or a proxy that chooses by itself, may send the request elsewhere seconds later. By
+/// then the picker knows other things. The books use what was known at the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Booking {
-    /// Its shared part as the rule judged it.
+    /// The request, with its shared part as the rule judged it.
     pub(crate) request: Request,
-    /// Where its conversation was; absent: it has none, or the table has no place for it.
+    /// The home of its conversation. Absent: there is no conversation, or no endpoint for it that
+    /// may be chosen.
     pub(crate) home: Option<EndpointId>,
-    /// It tries out an endpoint that gets no requests otherwise.
+    /// The request tries out an endpoint because the table asked for it.
     pub(crate) tries_out: bool,
 }
 
 impl Booking {
-    /// The keys that the request shares with many others: what reports count and the heat list names.
+    /// Returns the keys that the request shares with many others. Reports count these keys, and the
+    /// heat list names them.
     pub fn shared_keys(&self) -> impl Iterator<Item = u64> + use<> {
         candidates::shared_keys(&self.request)
     }
 
-    /// The prompt turns out to have so many tokens. Gives how many more these are than was thought; absent: no more, or it is not known
-    /// how many were thought.
+    /// Records that the prompt has this many tokens.
+    ///
+    /// Returns how many more they are than was known. Absent: they are no more, or the length was
+    /// not known.
     pub fn grow(&mut self, prompt_tokens: u32) -> Option<u32> {
         let known = self.request.prompt_tokens.as_mut()?;
         let more = prompt_tokens.saturating_sub(*known);
@@ -32,7 +38,7 @@ impl Booking {
     }
 }
 
-/// A request that nobody decided on, as it is.
+/// Books a request that nobody decided on, as it is.
 impl From<Request> for Booking {
     fn from(request: Request) -> Self {
         Self {

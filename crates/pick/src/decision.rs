@@ -2,40 +2,45 @@
 
 use crate::Booking;
 
-/// Why an endpoint was chosen, or why there is no opinion. One label each for log, metric and test.
+/// Why an endpoint was chosen, or why there is no opinion. Each reason has one label for log,
+/// metric and test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// No endpoint may be chosen (none listed, or all draining): the proxy balances on its own.
+    /// No endpoint may be chosen: the table lists none, or none that takes requests. The proxy
+    /// balances on its own.
     NoEndpoints,
-    /// There is no table yet: the proxy balances on its own.
+    /// There is no table yet. The proxy balances on its own.
     NoTable,
     /// Only one endpoint may be chosen.
     Single,
-    /// No endpoint is ready; the cheapest of those that were not scraped lately.
+    /// No endpoint is ready. The choice is the cheapest of the suspect ones.
     Suspect,
-    /// The cheapest is where the conversation lives.
+    /// The cheapest is the home of the conversation.
     Conversation,
-    /// The cheapest is one of the endpoints where the prompt's shared beginning lives.
+    /// The cheapest is one of the ranks of the prompt's shared beginning.
     Prefix,
-    /// The cheapest is one of the endpoints where the adapter lives.
+    /// The cheapest has the adapter, or is one of its ranks.
     Adapter,
-    /// The cheapest of the drawn endpoints; nothing cached was given up.
+    /// The cheapest is one of the drawn endpoints, and no candidate had anything cached.
     Load,
-    /// The cheapest of the drawn endpoints: where the prompt is cached there is too much work.
+    /// The cheapest is one of the drawn endpoints. The candidates where the prompt is cached cost
+    /// more.
     Spill,
-    /// The endpoint keeps what the request goes on from or asks for.
+    /// The endpoint holds what the request continues or asks for.
     Held,
-    /// The aggregator asks this proxy to try the endpoint out, which gets no requests otherwise.
+    /// The aggregator asks this proxy to try out the endpoint.
     Probe,
-    /// The table is too old for load: the first endpoint of the request's key that this proxy itself does not overload.
+    /// The table is too old for load, and the request has a key. The choice is the first of the
+    /// key's ranks that this picker itself does not overload.
     StaleAffinity,
-    /// The table is too old for load and the request has no key: the less loaded of two, by this proxy's own requests.
+    /// The table is too old for load, and the request has no key. The choice is the less loaded of
+    /// two draws, by this picker's own requests.
     StaleLoad,
 }
 
 impl Reason {
-    /// Every reason, in the order of declaration; for registering one metric each.
+    /// Every reason, in the order of declaration. For registering one metric each.
     pub const ALL: [Self; 13] = [
         Self::NoEndpoints,
         Self::NoTable,
@@ -52,7 +57,7 @@ impl Reason {
         Self::StaleLoad,
     ];
 
-    /// The label, lower case with underscores.
+    /// Returns the label, in lower case with underscores.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,7 +78,7 @@ impl Reason {
     }
 }
 
-/// At most three endpoints, best first, as indices of the snapshot; later ones serve retries.
+/// At most three endpoints, best first, as indices of the snapshot. The later ones are for retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Choices {
     indices: [u32; Self::MOST],
@@ -84,13 +89,13 @@ impl Choices {
     /// Most endpoints that a decision lists.
     pub(crate) const MOST: usize = 3;
 
-    /// The chosen indices, best first, each once; empty: no opinion.
+    /// Returns the chosen indices, best first, each once. Empty: no opinion.
     #[must_use]
     pub fn as_slice(&self) -> &[u32] {
         self.indices.get(..usize::from(self.len)).unwrap_or(&[])
     }
 
-    /// The same endpoints behind another one, as many as fit.
+    /// Returns the same endpoints after `first`, as many as fit.
     pub(crate) fn behind(&self, first: u32) -> Self {
         let mut all = Self::default();
         all.push(first);
@@ -98,19 +103,19 @@ impl Choices {
         all
     }
 
-    /// The indices, for a copy whose order does not matter.
+    /// Returns the indices for changes, for a copy whose order does not matter.
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u32] {
         self.indices
             .get_mut(..usize::from(self.len))
             .unwrap_or_default()
     }
 
-    /// Whether no more fit.
+    /// Returns whether no more endpoints fit.
     pub(crate) fn is_full(&self) -> bool {
         usize::from(self.len) == self.indices.len()
     }
 
-    /// Appends an endpoint, unless it is there already or no more fit.
+    /// Appends an endpoint, unless it is already there or no more fit.
     pub(crate) fn push(&mut self, index: u32) {
         if self.as_slice().contains(&index) {
             return;
@@ -125,23 +130,26 @@ impl Choices {
 /// The outcome of one choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decision {
-    /// Chosen endpoints, best first; empty means no opinion.
+    /// Chosen endpoints, best first. Empty: no opinion.
     pub choices: Choices,
     /// Why.
     pub reason: Reason,
-    /// Predicted seconds until the first choice starts this request's prefill; absent without a fresh table or when
-    /// that endpoint's wait is not known.
+    /// Predicted seconds until the first choice starts this request's prefill. Absent: there is no
+    /// fresh table, the endpoint's wait is not known, or the first choice is [`Reason::Held`] or
+    /// [`Reason::Probe`].
     pub wait_s: Option<f64>,
     /// How many endpoints were weighed.
     pub candidates: u32,
-    /// How many endpoints were left out because requests failed there lately, or because they asked to be left alone.
+    /// How many endpoints were left out because requests failed there, or because they asked for a
+    /// rest.
     pub left_out: u32,
-    /// The request as it was decided on; for [`Picker::on_sent`](crate::Picker::on_sent).
+    /// The request as it was decided on. For [`Picker::on_sent`](crate::Picker::on_sent).
     pub booking: Booking,
 }
 
 impl Decision {
-    /// The same with another endpoint before those that were chosen; absent: as it is.
+    /// Returns the same decision with another endpoint first. If `index` is absent, nothing
+    /// changes.
     pub(crate) fn led_by(mut self, index: Option<u32>, reason: Reason) -> Self {
         if let Some(index) = index {
             self.choices = self.choices.behind(index);
@@ -151,7 +159,7 @@ impl Decision {
         self
     }
 
-    /// No endpoint, for that reason.
+    /// Returns a decision for no endpoint, with that reason.
     #[must_use]
     pub fn no_opinion(reason: Reason) -> Self {
         Self {

@@ -1,7 +1,8 @@
-//! A scripted run of 10,000 decisions whose outcome is the same everywhere: natively, in wasm, on every machine.
+//! A scripted run of 10,000 decisions with the same outcome natively, in wasm and on every machine.
 //!
-//! The stored outcome proves only that nothing differs between targets and over time; what is right is for the other
-//! tests to say. After a deliberate change of the policy: `TRIMTAB_BLESS=1 cargo test -p trimtab-pick --lib golden`.
+//! The stored outcome proves only that nothing differs between targets and over time. Other tests
+//! check that decisions are right. After a deliberate change of the policy: `TRIMTAB_BLESS=1 cargo
+//! test -p trimtab-pick --lib golden`.
 
 use alloc::format;
 use alloc::rc::Rc;
@@ -21,7 +22,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const DECISIONS: u32 = 10_000;
 const EXPECTED: &str = include_str!("../tests/golden/decisions.txt");
 
-/// One letter per chosen index; `-` for no opinion. Pools have at most 60 endpoints.
+/// One letter per chosen index, and `-` for no opinion. Pools have at most 60 endpoints.
 const LETTERS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 fn below(rng: &mut Rng, bound: u64) -> u64 {
@@ -64,7 +65,7 @@ fn endpoint(rng: &mut Rng, number: u64) -> EndpointLoad {
     }
 }
 
-/// An endpoint about which nothing is known.
+/// An endpoint with only an identity and a state.
 pub(crate) fn idle(number: u64) -> EndpointLoad {
     EndpointLoad {
         id: EndpointId(mix(number)),
@@ -89,7 +90,7 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
     let mut rows: Vec<EndpointLoad> = (first..first + size)
         .map(|number| endpoint(rng, number))
         .collect();
-    // One table in eight comes when nothing was scraped lately.
+    // One table in eight has no ready endpoint.
     if below(rng, 8) == 0 {
         rows.iter_mut()
             .filter(|row| row.state == State::Ready)
@@ -116,7 +117,8 @@ fn table(rng: &mut Rng, now: Millis) -> Rc<Snapshot> {
     })
 }
 
-/// Digests of a prompt that shares up to three blocks with all that begin alike, and the others with one in thirty.
+/// Digests of a prompt. It shares up to three blocks with all prompts that begin in the same way,
+/// and the others with one in thirty.
 fn blocks(rng: &mut Rng, prompt: u32, key: u64) -> [u32; BLOCKS] {
     let (shared, own) = ((key % 4) as usize, 1_000 * (1 + below(rng, 30) as u32));
     let digest = |at: usize| at as u32 + if at < shared { 1 } else { own };
@@ -155,7 +157,7 @@ fn request(rng: &mut Rng) -> Request {
     }
 }
 
-/// FNV-1a over everything a decision says.
+/// FNV-1a over everything that a decision says.
 fn digest(state: u64, values: impl IntoIterator<Item = u64>) -> u64 {
     let bytes = values.into_iter().flat_map(u64::to_le_bytes);
     bytes.fold(state, |state, byte| {
@@ -163,7 +165,7 @@ fn digest(state: u64, values: impl IntoIterator<Item = u64>) -> u64 {
     })
 }
 
-/// The outcome, and which reasons came up.
+/// Returns the outcome, and the reasons that came up.
 fn run() -> (String, Vec<Reason>) {
     let mut reasons = Vec::new();
     let mut script = Rng::new(20);
@@ -174,7 +176,7 @@ fn run() -> (String, Vec<Reason>) {
     let (mut chosen, mut state) = (String::new(), 0xcbf2_9ce4_8422_2325);
     for number in 0..DECISIONS {
         now.0 += below(&mut script, 40);
-        // Now and then the table stays away until it is stale; the clock steps back once in a while.
+        // Sometimes no table comes until the last one is stale. Sometimes the clock steps back.
         if below(&mut script, 60) == 0 {
             picker.on_table(table(&mut script, now), None);
         }
@@ -226,7 +228,7 @@ fn run() -> (String, Vec<Reason>) {
     (format!("{chosen}digest {state:016x}\n"), reasons)
 }
 
-/// Asks for the first endpoint that is suspect, if there is one.
+/// Makes the next request try out the first suspect endpoint, if there is one.
 fn probe_one(picker: &mut Picker) {
     let rows = picker.snapshot().map(|snapshot| snapshot.endpoints());
     let suspect = rows.and_then(|rows| rows.iter().find(|row| row.state == State::Suspect));

@@ -1,12 +1,30 @@
-//! The routing decision.
+//! The routing decision: chooses an endpoint for one request by a load table and the picker's own
+//! work.
 //!
-//! Comes in: the time, a seeded generator, the facts of one request, a [`Snapshot`] of the pool and this proxy's own
-//! in-flight work. Goes out: a [`Decision`] with its [`Reason`]. Never: a clock, entropy, I/O, logging, serde, a panic.
+//! How data passes through:
 //!
-//! [`Picker::choose`] is the way in: it gathers a few candidates (where the request's keys belong, and others drawn
-//! from those with the shortest waits), adds up what the request would cost on each in seconds, and takes the cheapest. Steps down as the table ages:
-//! fresh table, own requests alone, no opinion. Only `+ - x /` and `libm` on numbers that reach a decision, so native
-//! and wasm builds agree to the bit.
+//! 1. The caller makes a [`Snapshot`] of each table and hands it to [`Picker::on_table`].
+//! 2. The caller describes a request as a [`Request`]. Then it calls [`Picker::choose`] with the
+//!    time and a seeded [`Rng`].
+//! 3. The rule, [`WaterLevel`], gathers a few candidates: the endpoints where the request's keys
+//!    belong, and endpoints drawn from those with the shortest waits.
+//! 4. The rule adds up what the request would cost at each candidate, in seconds.
+//! 5. `choose` returns a [`Decision`]: up to three endpoints, the cheapest first, and the
+//!    [`Reason`].
+//! 6. The caller sends the request and says so: [`Picker::on_sent`] returns a [`Ticket`]. The
+//!    caller hands the ticket back at the first byte and at the end of the request.
+//!
+//! The rule takes a step down as the table ages:
+//!
+//! - fresh table: predicted cost in seconds;
+//! - table older than [`Config::table_max_age_ms`]: the picker's own requests alone;
+//! - no table: no opinion, and the proxy balances on its own.
+//!
+//! The crate has no clock, no entropy, no I/O, no logging and no serde, and does not panic. Numbers
+//! that reach a decision use only `+ - x /` and `libm`, so native and wasm builds agree to the bit.
+//!
+//! Where to read on: `rule/water_level.rs` has the rule and `rule/cost.rs` its terms.
+//! docs/algorithm.md has the formulas and the sources of the constants.
 //!
 //! # Example
 //! ```

@@ -1,4 +1,5 @@
-//! What this proxy has done itself: requests in flight, endpoints that failed, conversations that went elsewhere, prompts that it saw.
+//! What this picker has seen itself: requests in flight, endpoints that failed, conversations that
+//! went elsewhere, and prompts.
 
 pub(crate) mod health;
 pub(crate) mod ledger;

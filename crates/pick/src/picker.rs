@@ -1,4 +1,4 @@
-//! One decider: the newest snapshot, its own work in flight, and the rule that chooses.
+//! One picker: the newest snapshot, its own work in flight, and the rule that chooses.
 
 use alloc::rc::Rc;
 
@@ -17,25 +17,29 @@ use crate::{
     WaterLevel,
 };
 
-/// One decider. Methods: [`choose`](Self::choose) decides and books nothing; `on_*` say that something happened.
+/// Decides for one pool in one VM, and remembers its own requests.
 ///
-/// The rule of choice is [`WaterLevel`] unless another is named: those of [`baseline`](crate::baseline) are for comparison.
+/// [`choose`](Self::choose) decides and does not book the request. The `on_*` methods record what
+/// happened.
+///
+/// The rule is [`WaterLevel`] unless another is named. The rules of [`baseline`](crate::baseline)
+/// are for comparison.
 #[derive(Debug)]
 pub struct Picker<P = WaterLevel> {
     policy: P,
     snapshot: Option<Rc<Snapshot>>,
     inflight: Ledger,
     health: Health,
-    /// Where endpoints keep something for their clients.
+    /// Which endpoints hold something for their clients.
     held: Whereabouts,
-    /// Gets the next request.
+    /// The endpoint that the next request tries out.
     probe: Option<EndpointId>,
     /// A table older than this predicts nothing, in milliseconds.
     table_max_age_ms: u64,
 }
 
 impl Picker {
-    /// A decider without a table.
+    /// Creates a picker without a table.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let health = Health::new(config.max_ejection_ms);
@@ -48,7 +52,7 @@ impl Picker {
 }
 
 impl<P: Policy> Picker<P> {
-    /// A decider with another rule, without a table, that leaves nobody out.
+    /// Creates a picker with another rule and without a table. The picker leaves out no endpoint.
     #[must_use]
     pub fn with_policy(policy: P) -> Self {
         Self {
@@ -62,11 +66,14 @@ impl<P: Policy> Picker<P> {
         }
     }
 
-    /// A new table came. Requests in flight are carried over by endpoint identity, also those on endpoints that the
-    /// table no longer has. O(endpoints).
+    /// Takes a new table. O(endpoints).
     ///
-    /// `reported`: what [`sends`](Self::sends) was when this decider wrote the newest of its reports that the table has
-    /// taken in, so that nothing is counted twice or missed. Absent: judged by the age of the rows.
+    /// Requests in flight are carried over by the identity of their endpoint. That includes
+    /// endpoints that the table no longer lists.
+    ///
+    /// - `reported`: what [`sends`](Self::sends) returned when this picker wrote the newest report
+    ///   that the table has taken in. With this mark nothing counts twice, and nothing is missed.
+    ///   Absent: the age of the rows says what the table has seen.
     pub fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>) {
         self.inflight
             .on_table(self.snapshot.as_deref(), &snapshot, reported);
@@ -74,23 +81,28 @@ impl<P: Policy> Picker<P> {
         self.health.on_table();
     }
 
-    /// The next request that is chosen for goes to `endpoint` first, which gets none otherwise: the table asks this decider to try it out. The
-    /// others that are listed for it are those of the rule. Says whether the table has such an endpoint.
+    /// Makes the next request try out `endpoint`, because the table asks this picker to do so.
+    ///
+    /// The next decision lists `endpoint` first and the rule's choices after it. Returns whether
+    /// the table has this endpoint.
     pub fn probe_next(&mut self, endpoint: EndpointId) -> bool {
         let index = |snapshot: &Rc<Snapshot>| snapshot.index_of(endpoint);
         self.probe = self.snapshot.as_ref().and_then(index).map(|_| endpoint);
         self.probe.is_some()
     }
 
-    /// The newest table.
+    /// Returns the snapshot of the newest table.
     #[must_use]
     pub fn snapshot(&self) -> Option<&Rc<Snapshot>> {
         self.snapshot.as_ref()
     }
 
-    /// Chooses where `request` should go. Total: it cannot fail, only have no opinion. With [`WaterLevel`] it takes a
-    /// bounded number of steps that does not grow with the pool (but for the logarithm in drawing), and allocates nothing;
-    /// but for the first decision after the set of those that are left out has changed, which indexes the others.
+    /// Chooses where `request` should go. Never fails: without an endpoint to choose the decision
+    /// is empty.
+    ///
+    /// With [`WaterLevel`] a decision allocates nothing, and the number of steps does not grow with
+    /// the pool, except for the logarithm in drawing. The exception is the first decision after the
+    /// set of left-out endpoints has changed: that decision indexes the other endpoints.
     pub fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
         let undecided = |reason| Decision {
             booking: (*request).into(),
@@ -126,11 +138,13 @@ impl<P: Policy> Picker<P> {
         decision.led_by(probed, Reason::Probe)
     }
 
-    /// The request was sent to `endpoint` (one of the choices, or whatever the proxy chose by itself). `booking`: of the
-    /// [`Decision`]; of a request without one, `request.into()`.
+    /// Records that the request was sent to `endpoint`.
+    ///
+    /// - `endpoint`: one of the choices, or whatever endpoint the proxy chose by itself.
+    /// - `booking`: from the [`Decision`]. For a request without a decision, `request.into()`.
     pub fn on_sent(&mut self, now: Millis, endpoint: EndpointId, booking: &Booking) -> Ticket {
         let snapshot = self.snapshot.as_deref();
-        // Where a key belongs while others are left out.
+        // Where keys belong while endpoints are left out.
         let usable = self.health.table().or(snapshot);
         let view = usable.map(|snapshot| View {
             now,
@@ -154,8 +168,13 @@ impl<P: Policy> Picker<P> {
         ticket
     }
 
-    /// More of a sent request's prompt has come to light: `tokens`, of which none are expected to be cached. Once its first byte came that
-    /// changes nothing. `booking`: as it was sent. Says whether the others should know at once.
+    /// Records that the prompt of a sent request is longer than was known.
+    ///
+    /// Nothing changes once the first byte has come. Returns whether the placement should be
+    /// reported at once, because the added tokens alone make it large.
+    ///
+    /// - `booking`: the booking that the request was sent with.
+    /// - `tokens`: how many tokens are new. None of them is expected to be cached.
     pub fn on_grown(
         &mut self,
         now: Millis,
@@ -181,8 +200,12 @@ impl<P: Policy> Picker<P> {
         self.inflight.on_grown(snapshot, now, ticket, more) && more.is_large
     }
 
-    /// The answer of a sent request turns out to be streamed: its first byte will end its prefill, which is pending until then. Where that was
-    /// known, or the first byte came, nothing changes. `booking`: as the request was sent.
+    /// Records that the answer of a sent request is streamed: its first byte will end its prefill.
+    ///
+    /// The prefill is pending until that byte. Nothing changes where streaming was known already,
+    /// or where the first byte has come.
+    ///
+    /// - `booking`: the booking that the request was sent with.
     pub fn on_streamed(&mut self, ticket: &mut Ticket, booking: &mut Booking) {
         if booking.request.streams.replace(true) == Some(true) {
             return;
@@ -195,15 +218,17 @@ impl<P: Policy> Picker<P> {
             .on_streamed(self.snapshot.as_deref(), ticket, prefill_us);
     }
 
-    /// 0 of an endpoint that the table does not have.
+    /// Returns the seconds of prefill per prompt token, or 0 if the table does not have the
+    /// endpoint.
     fn prefill_s_per_token(&self, endpoint: EndpointId) -> f64 {
         let snapshot = self.snapshot.as_deref();
         let row = snapshot.and_then(|snapshot| snapshot.row(snapshot.index_of(endpoint)?));
         row.map_or(0.0, |row| row.prefill_s_per_token)
     }
 
-    /// The first byte of the answer's body came. Calling it again does nothing. An answer that is an error is to be said
-    /// before, to [`on_outcome`](Self::on_outcome).
+    /// Records that the first byte of the answer's body came. A second call does nothing.
+    ///
+    /// If the answer is an error, call [`on_outcome`](Self::on_outcome) first.
     pub fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
         if core::mem::take(&mut ticket.probe) {
             self.health.on_recovered(now, ticket.endpoint());
@@ -212,7 +237,7 @@ impl<P: Policy> Picker<P> {
             .on_first_byte(self.snapshot.as_deref(), ticket);
     }
 
-    /// The request ended, in whatever way.
+    /// Records that the request ended, in whatever way.
     pub fn on_done(&mut self, now: Millis, ticket: Ticket) {
         let _ = now;
         if ticket.probe {
@@ -221,8 +246,10 @@ impl<P: Policy> Picker<P> {
         self.inflight.on_done(self.snapshot.as_deref(), ticket);
     }
 
-    /// How the request went, as far as that is known: at its end, or as soon as it is clear that it failed. A request of which
-    /// nothing is said tells nothing about its endpoint. Says whether the endpoint is to be left out because of it.
+    /// Records how the request went: at its end, or as soon as it is clear that it failed.
+    ///
+    /// A request without an outcome says nothing about its endpoint. Returns whether the endpoint
+    /// is left out because of this outcome.
     pub fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome) -> bool {
         let (endpoint, probe) = (ticket.endpoint(), core::mem::take(&mut ticket.probe));
         match outcome {
@@ -233,55 +260,60 @@ impl<P: Policy> Picker<P> {
         false
     }
 
-    /// What was sent so far; to be kept with each report.
+    /// Returns how much was sent so far. The caller keeps this mark with each report.
     #[must_use]
     pub fn sends(&self) -> Sends {
         self.inflight.sends()
     }
 
-    /// Another decider sent a turn of the conversation `key` to `endpoint`, as the table's list says. Hearing it again does
-    /// no harm.
+    /// Records that another picker sent a turn of the conversation `key` to `endpoint`. The table's
+    /// list says so. A repeated call does no harm.
     pub fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         self.policy.on_told(now, key, endpoint);
     }
 
-    /// `endpoint` keeps something under the name that `key` stands for: a response, a conversation, a file. Requests with [`Request::held`]
-    /// go there whatever its load and state, as long as the table has it: nobody else can serve them.
+    /// Records that `endpoint` holds something under the name that `key` stands for: a response, a
+    /// conversation or a file.
+    ///
+    /// Requests with [`Request::held`] go there whatever its load and state, as long as the table
+    /// has the endpoint. No other endpoint can serve them.
     pub fn on_held(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         if self.held.is_worth_keeping(now, key, endpoint, None) {
             self.held.on_moved(now, key, endpoint);
         }
     }
 
-    /// Another decider said so.
+    /// Records the same as [`on_held`](Self::on_held), when another picker reported it.
     pub fn on_told_held(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         self.held.on_told(now, key, endpoint);
     }
 
-    /// Whether this decider knows which endpoint keeps what `key` stands for.
+    /// Returns whether this picker knows which endpoint holds what `key` stands for.
     #[must_use]
     pub fn knows_held(&self, now: Millis, key: u64) -> bool {
         self.held.find(now, key).is_some()
     }
 
-    /// The aggregator is another one, which knows nothing of what endpoints keep: what this decider has seen itself is told again.
+    /// Reports again what this picker itself has seen endpoints hold. For a new aggregator, which
+    /// knows nothing of it.
     pub fn tell_held_again(&mut self) {
         self.held.tell_again();
     }
 
-    /// Hands over what endpoints keep that was not told yet, each once; for reports.
+    /// Calls `each` with what endpoints hold and no report has listed yet, each once. For reports.
     pub fn take_held(&mut self, mut each: impl FnMut(u64, EndpointId)) {
         let untold = self.held.take_untold();
         untold.for_each(|(key, endpoint)| each(key, endpoint));
     }
 
-    /// Hands over the conversations whose turns went where their keys do not say, each once, with where they went; for reports.
+    /// Calls `each` with each conversation whose turn went elsewhere than its key says, and with
+    /// the endpoint. Each turn is handed over once. For reports.
     pub fn take_moved(&mut self, mut each: impl FnMut(u64, EndpointId)) {
         self.policy.take_moved(&mut each);
     }
 
-    /// Predicted seconds until a request that goes to `endpoint` starts its prefill, as [`Decision::wait_s`]; for comparison with what the proxy
-    /// does by itself.
+    /// Returns the predicted seconds until a request that goes to `endpoint` starts its prefill, as
+    /// [`Decision::wait_s`]. For comparison with what the proxy does by itself.
     #[must_use]
     pub fn wait_s(&self, endpoint: EndpointId) -> Option<f64> {
         let snapshot = self.snapshot.as_deref()?;
@@ -294,13 +326,13 @@ impl<P: Policy> Picker<P> {
         )
     }
 
-    /// This decider's requests in flight, per endpoint that has any; for reports.
+    /// Returns this picker's requests in flight, for each endpoint that has any.
     pub fn own_work(&self) -> impl Iterator<Item = OwnWork> + '_ {
         self.inflight.work(self.snapshot.as_deref())
     }
 }
 
-/// What a request adds to `endpoint`; absent: the table does not have it.
+/// Returns what a request adds to `endpoint`, or `None` if the table does not have it.
 fn work(
     policy: &impl Policy,
     view: &View<'_>,
@@ -327,16 +359,17 @@ fn work(
     })
 }
 
-/// What of its prefill the first byte of its answer will end.
+/// Returns the part of the prefill that the first byte of the answer will end, in microseconds.
 fn pending_us(request: &Request, prefill_us: u64) -> u64 {
     match request.streams {
         Some(true) => prefill_us,
-        // The first byte of a whole answer comes when decoding is over: it would keep the prefill pending for too long.
+        // The first byte of a whole answer comes when decoding is over. The prefill would be
+        // pending for too long.
         _ => 0,
     }
 }
 
-/// [`Ticket::predicted_s`], whatever the table's age.
+/// Computes [`Ticket::predicted_s`], whatever the table's age.
 fn predicted_s(view: &View<'_>, index: u32, demand: &Demand, uncached_tokens: f64) -> Option<f32> {
     let endpoint = view.snapshot.endpoint(index)?;
     endpoint.prefill_tokens_per_s?;

@@ -1,23 +1,25 @@
 //! What the decision may know of one request.
 
-/// The facts of one request. Anything not seen is absent, never guessed.
+/// The facts of one request. A fact that was not seen is absent, never guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Request {
-    /// Estimated prompt tokens (from the body's length); absent: unknown.
+    /// Estimated prompt tokens, from the body's length. Absent: unknown.
     pub prompt_tokens: Option<u32>,
-    /// What the prompt begins with and shares with other requests: system prompt, tools, first blocks.
+    /// What the prompt begins with and shares with other requests: system prompt, tools, first
+    /// blocks.
     pub prefix: Option<Prefix>,
-    /// The conversation this request continues.
+    /// The conversation that this request continues or begins.
     pub conversation: Option<Conversation>,
-    /// Keyed hash of the beginning of a conversation, where nothing behind it was read: which turn the request is stays unknown. Absent: more
-    /// was read, or nothing.
+    /// Keyed hash of the beginning of a conversation, where nothing after that beginning was read.
+    /// Which turn the request is remains unknown. Absent: more was read, or nothing.
     pub opening: Option<u64>,
-    /// Whether the answer is streamed, so that its first byte says that prefill is over; absent: not known.
+    /// Whether the answer is streamed. Only then does its first byte show that prefill is over.
+    /// Absent: unknown.
     pub streams: Option<bool>,
-    /// The adapter it asks for; absent: the base model, or unknown.
+    /// The adapter that the request asks for. Absent: the base model, or unknown.
     pub adapter: Option<Adapter>,
-    /// Keyed hash of the name of something that one endpoint keeps, a response, a conversation or a file, and that the request goes on from or
-    /// asks for; absent: nothing.
+    /// Keyed hash of the name of a response, a conversation or a file that one endpoint holds, and
+    /// that the request continues or asks for. Absent: none.
     pub held: Option<u64>,
 }
 
@@ -26,13 +28,16 @@ pub struct Request {
 pub struct Prefix {
     /// Keyed hash of the shared beginning.
     pub key: u64,
-    /// Its estimated length: of the whole shared part where the request marks it, else of what the key was made of.
+    /// Estimated tokens: of the whole shared part where the request marks it, else of the tokens
+    /// that `key` was made of.
     pub tokens: u32,
-    /// Where `key` stands for a part that the request marks, a system prompt: the key of the prompt's first tokens whatever they belong to,
-    /// because what is shared may end before that part does. 0: `key` is that key.
+    /// Keyed hash of the prompt's first tokens, where `key` stands for a part that the request
+    /// marks, such as a system prompt. What is shared may end before the marked part does. 0: `key`
+    /// itself is the hash of the first tokens.
     pub head: u64,
-    /// Digests of the prompt's first [`BLOCK_TOKENS`], 0 where it is shorter. Only compared with others that the same decider has seen. All
-    /// zero: nothing is known but `key` and `tokens`.
+    /// Digests of the prompt's first [`BLOCK_TOKENS`], one for each length. 0 where the prompt is
+    /// shorter. They are only compared with those of other prompts that the same picker has seen.
+    /// All zero: only `key` and `tokens` are known.
     pub blocks: [u32; BLOCKS],
 }
 
@@ -41,14 +46,16 @@ pub const BLOCKS: usize = BLOCK_TOKENS.len();
 /// Estimated tokens that each of [`Prefix::blocks`] stands for.
 pub const BLOCK_TOKENS: [u32; 7] = [512, 768, 1_024, 1_536, 2_048, 3_072, 4_096];
 
-/// A conversation: its turns repeat everything said before.
+/// A conversation. Each turn repeats everything before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conversation {
-    /// Keyed hash of the model, system prompt and first user message, or of a session header.
+    /// Keyed hash of the model, system prompt and first user message, or of the client's name for
+    /// the conversation.
     pub key: u64,
-    /// Estimated tokens of this request that an earlier turn has already prefilled; 0 on the first turn.
+    /// Estimated tokens of this request that earlier turns have prefilled. 0 on the first turn.
     pub history_tokens: u32,
-    /// The client names it, so that its requests belong together whatever their prompts say.
+    /// Whether the client names the conversation. Its requests then belong together whatever their
+    /// prompts say.
     pub is_named: bool,
 }
 
@@ -57,6 +64,6 @@ pub struct Conversation {
 pub struct Adapter {
     /// Keyed hash of its name, for placement.
     pub key: u64,
-    /// Its index in the table's adapter list; absent: resident nowhere.
+    /// Its index in the table's list of adapters. Absent: no endpoint has it.
     pub index: Option<u16>,
 }

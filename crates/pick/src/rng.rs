@@ -1,35 +1,38 @@
 //! The generator behind random choices. The caller seeds it, so decisions can be repeated.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): one addition and three multiply-xor steps; equal natively and in wasm.
+/// SplitMix64 (Steele, Lea, Flood 2014): one addition and three multiply-xor steps. Gives the same
+/// numbers natively and in wasm.
 #[derive(Debug, Clone)]
 pub struct Rng {
     state: u64,
 }
 
 impl Rng {
-    /// A generator that yields the same sequence for the same seed.
+    /// Creates a generator that yields the same sequence for the same seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN);
         mix(self.state)
     }
 
-    /// Uniform in 0..1, in steps of 2^-53; never 1.
+    /// Returns a uniform number in 0..1, in steps of 2^-53. Never 1.
     pub fn unit(&mut self) -> f64 {
-        // 53 bits convert to f64 exactly, and so does the division by a power of two.
+        // 53 bits convert to f64 exactly, and the division by a power of two is exact too.
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
-/// 2^64 divided by the golden ratio: the increment that keeps successive inputs of [`mix`] far apart.
+/// 2^64 divided by the golden ratio. As an increment it keeps successive inputs of [`mix`] far
+/// apart.
 pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The finalizer of SplitMix64: every input bit changes every output bit with a chance of about one half.
+/// The finalizer of SplitMix64. Every input bit changes every output bit with a chance of about one
+/// half.
 pub(crate) fn mix(value: u64) -> u64 {
     let mut z = value;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! The rule: who is considered, and what a request would cost there.
+//! The rule: which endpoints are considered, and what a request would cost at each.
 
 pub(crate) mod candidates;
 pub(crate) mod cost;

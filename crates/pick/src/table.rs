@@ -1,4 +1,5 @@
-//! What the newest table says, as a decision needs it: endpoints by index, indexes for drawing, where keys belong.
+//! What the newest table says, as a decision needs it: endpoints by index, indexes for drawing, and
+//! the places of keys.
 
 pub(crate) mod choosable;
 pub(crate) mod holders;

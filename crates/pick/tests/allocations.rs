@@ -1,4 +1,4 @@
-//! A decision allocates nothing: in the proxy it stands in the path of every request.
+//! A decision allocates nothing. The proxy makes one for every request.
 
 use std::rc::Rc;
 
@@ -88,7 +88,7 @@ fn sending_and_ending_allocate_nothing_after_warm_up() {
             picker.on_done(Millis(number), ticket);
         }
     };
-    // Longer than the log of recent sends.
+    // More rounds than the log of recent sends has room for.
     round(10_000);
     assert_eq!(allocation_counter::measure(|| round(10_000)).count_total, 0);
 }

@@ -1,4 +1,4 @@
-//! A busy pool and its requests, for what measures decisions.
+//! A busy pool and its requests, for measuring decisions.
 
 use trimtab_pick::{
     Adapter, Conversation, EndpointId, EndpointLoad, PoolFacts, Prefix, Request, Rng, State,
@@ -28,7 +28,7 @@ pub(crate) fn rows(count: u64) -> Vec<EndpointLoad> {
     (0..count).map(row).collect()
 }
 
-/// Three requests per second and endpoint, of many deciders that report.
+/// Three requests per second for each endpoint, and many pickers that report.
 pub(crate) fn facts(count: u64) -> PoolFacts {
     PoolFacts {
         arrival_rate: Some(3.0 * count as f32),

@@ -15,16 +15,19 @@ const QUEUE_WEIGHT: f64 = 2.0;
 const KV_WEIGHT: f64 = 2.0;
 const PREFIX_WEIGHT: f64 = 3.0;
 
-/// The default scorers of the Gateway API Inference Extension's endpoint picker, v1.5.0 (llm-d-router, where it lives on,
-/// has the same scorers and weights, and cuts prompts into larger blocks, see [`PromptBlocks`]): the highest sum of
+/// The default scorers of the Gateway API Inference Extension's endpoint picker, v1.5.0. Its
+/// successor llm-d-router has the same scorers and weights, and cuts prompts into larger blocks,
+/// see [`PromptBlocks`]. The endpoint with the highest sum wins:
 ///
 /// - 2 x queue: `(max - q) / (max - min)` over the pool, 1 when all are equal (`queue-scorer`),
 /// - 2 x KV cache: `1 - used` (`kv-cache-utilization-scorer`),
-/// - 3 x prefix: matched / all blocks of the prompt, by its own memory of what it sent where (`prefix-cache-scorer`),
+/// - 3 x prefix: matched / all blocks of the prompt, by its own memory of what it sent where
+///   (`prefix-cache-scorer`).
 ///
-/// ties at random (`max-score-picker` shuffles before it sorts). Speeds and lengths of prompts count for nothing, an
-/// adapter makes another prompt and no more (`lora-affinity-scorer` is no default). A signal that is absent scores 0; the
-/// original keeps the last value instead, which a table does not have. O(endpoints) per decision, as there.
+/// Ties are drawn (`max-score-picker` shuffles before it sorts). Speeds and lengths of prompts do
+/// not count. An adapter only makes another prompt (`lora-affinity-scorer` is no default). A signal
+/// that is absent scores 0. The original keeps the last value instead, which a table does not have.
+/// O(endpoints) per decision, as there.
 #[derive(Debug)]
 pub struct Epp {
     count_in_flight: bool,
@@ -38,13 +41,16 @@ pub struct Epp {
 enum Found {
     /// By its keys.
     Keys(Prompt),
-    /// Blocks of it per endpoint, and its own number of blocks.
+    /// How many of its blocks each endpoint has, and how many blocks it has.
     Blocks(BTreeMap<EndpointId, u32>, u32),
 }
 
 impl Epp {
-    /// The scorers with an empty memory. `count_in_flight`: a queue is what the table says and what this decider has
-    /// sent there since. The original does not do that: it is an idealised variant, which does not herd.
+    /// Creates the scorers with an empty memory.
+    ///
+    /// - `count_in_flight`: a queue is what the table says plus what this picker has sent there
+    ///   since. The original does not do that. It is an idealised variant, in which pickers do not
+    ///   all choose the same endpoint.
     #[must_use]
     pub fn new(count_in_flight: bool) -> Self {
         Self {
@@ -54,8 +60,10 @@ impl Epp {
         }
     }
 
-    /// The same, which knows prompts by the hashes of their own blocks, as the original does, and not by the keys of requests: what begins
-    /// alike is found also where nothing marks it. `blocks` is told each prompt before its decision.
+    /// Creates scorers that know prompts by the hashes of their own blocks, as the original does,
+    /// and not by the keys of requests. So a shared beginning is found even where nothing marks it.
+    ///
+    /// - `blocks`: the caller sets each prompt there before its decision.
     #[must_use]
     pub fn with_blocks(count_in_flight: bool, blocks: PromptBlocks) -> Self {
         Self {
@@ -93,7 +101,9 @@ impl Epp {
         Some(u64::from(waiting) + u64::from(sent))
     }
 
-    /// `queues`: the shortest and the longest of the pool.
+    /// Returns the endpoint's score.
+    ///
+    /// - `queues`: the shortest and the longest queue of the pool.
     fn score(&self, view: &View<'_>, index: u32, queues: (u64, u64), found: &Found) -> f64 {
         let Some(endpoint) = view.snapshot.endpoint(index) else {
             return 0.0;
@@ -152,7 +162,7 @@ impl Policy for Epp {
     }
 }
 
-/// The one with the highest score; of equals each with the same chance.
+/// Returns the endpoint with the highest score. Equals have the same chance.
 fn highest(scores: impl Iterator<Item = (u32, f64)>, rng: &mut Rng) -> Option<u32> {
     let (mut best, mut equals) = (None, 0_u64);
     for (index, score) in scores {
@@ -161,7 +171,8 @@ fn highest(scores: impl Iterator<Item = (u32, f64)>, rng: &mut Rng) -> Option<u3
             Some((_, highest)) if score == highest => equals += 1,
             _ => equals = 1,
         }
-        // The n-th of equals takes the place with a chance of 1/n, so that in the end all have had the same.
+        // The n-th of equals takes the place with a chance of 1/n, so in the end all had the same
+        // chance.
         if rng.next_u64().is_multiple_of(equals) {
             best = Some((index, score));
         }
@@ -169,7 +180,7 @@ fn highest(scores: impl Iterator<Item = (u32, f64)>, rng: &mut Rng) -> Option<u3
     best.map(|(index, _)| index)
 }
 
-/// `queue` is one of those that `shortest` and `longest` are of.
+/// `queue` lies between `shortest` and `longest`.
 fn queue_score(queue: u64, (shortest, longest): (u64, u64)) -> f64 {
     if shortest == longest {
         return 1.0;

@@ -1,14 +1,17 @@
-//! By own requests alone.
+//! Envoy's rule by own requests alone.
 
 use super::{decision, draw};
 use crate::rule::policy::{Policy, View};
 use crate::{Booking, Decision, Rng};
 
-/// Envoy's LEAST_REQUEST with equal weights and its default of two choices: two independent uniform draws, the one with
-/// fewer requests in flight wins, the first one a tie (`LeastRequestLoadBalancer::unweightedHostPickNChoices`).
+/// Envoy's LEAST_REQUEST with equal weights and its default of two choices.
 ///
-/// With replacement: once in as many requests as there are endpoints both draws are the same one, which then gets the
-/// request however busy it is. In flight are this decider's requests, as in Envoy those of one proxy.
+/// Two independent uniform draws. The one with fewer requests in flight wins, and the first one
+/// wins a tie (`LeastRequestLoadBalancer::unweightedHostPickNChoices`).
+///
+/// Draws are with replacement. With N endpoints one request in N draws the same endpoint twice, and
+/// goes there however busy it is. Requests in flight are this picker's, as in Envoy those of one
+/// proxy.
 #[derive(Debug, Default)]
 pub struct LeastRequest;
 

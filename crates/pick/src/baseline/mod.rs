@@ -1,4 +1,4 @@
-//! Rules that others use, for comparison in simulation.
+//! Rules of others, for comparison in simulation.
 //!
 //! | rule | whose | looks at |
 //! |---|---|---|
@@ -9,9 +9,10 @@
 //! | [`P0`] | ours, the simple version | the same, keys, adapters |
 //! | [`Epp`] | the reference endpoint picker | queues, KV caches, what it sent where |
 //!
-//! A [`Reason`] is a metric label of the filter, so there is none for baselines: all but [`P0`], which is our own rule,
-//! say [`Reason::Load`], whatever they went by. None but [`P0`] asks how old the table is, because none of theirs does.
-//! Nothing here is reached from the filter, so the linker leaves it out.
+//! A [`Reason`] is a metric label of the filter, so baselines have none of their own. All but
+//! [`P0`], which is our own rule, say [`Reason::Load`], whatever they decided by. Only [`P0`] looks
+//! at the table's age, because the originals of the others do not. The filter uses nothing of this
+//! module, so the linker leaves it out.
 
 mod epp;
 mod least_request;
@@ -30,7 +31,7 @@ pub use round_robin::RoundRobin;
 use crate::decision::Choices;
 use crate::{Booking, Decision, Reason, Rng, Snapshot};
 
-/// The decision for `best`, of `candidates` that were weighed.
+/// The decision for `best`, out of `candidates` that were weighed.
 fn decision(best: Option<u32>, candidates: usize) -> Decision {
     let Some(best) = best else {
         return Decision::no_opinion(Reason::NoEndpoints);
@@ -47,7 +48,8 @@ fn decision(best: Option<u32>, candidates: usize) -> Decision {
     }
 }
 
-/// One of the endpoints that may be chosen, all alike; as in Envoy, 64 random bits modulo their number.
+/// Draws one of the endpoints that may be chosen, each with the same chance. As in Envoy: 64 random
+/// bits modulo their number.
 fn draw(snapshot: &Snapshot, rng: &mut Rng) -> Option<u32> {
     let choosable = snapshot.choosable();
     let at = rng.next_u64().checked_rem(choosable.len() as u64)?;

@@ -9,26 +9,27 @@ use crate::rule::policy::{Policy, View};
 use crate::rule::{fallback, weighing};
 use crate::{Booking, Config, Decision, Request, Rng, Snapshot};
 
-/// Endpoints drawn per request, different from each other and from those of the keys.
+/// Endpoints drawn per request. They differ from each other and from those of the keys.
 const DRAWS: u32 = 2;
-/// Ranks weighed for a shared prefix; for an adapter likewise.
+/// Ranks weighed for a shared prefix, and for an adapter.
 const RANKS: u32 = 2;
 /// What a rank after the first costs, as a share of the prefix.
 const RANK_PENALTY: f64 = 0.3;
 
-/// P0 (docs/algorithm.md#p0): the cheapest of the conversation's first rank, two of the prefix, two of the adapter,
-/// and two drawn by speed; with an old table own requests alone. No level over the pool, no noise, no share
-/// of traffic, no heat list.
+/// P0 (docs/algorithm.md#p0): the cheapest of the conversation's first rank, two ranks of the
+/// prefix, two of the adapter, and two draws by speed. With an old table P0 uses own requests
+/// alone. It has no level over the pool, no noise, no share of traffic and no heat list.
 ///
-/// What [`WaterLevel`](crate::WaterLevel) was before it had those, to measure what each adds. Constants and gathering are
-/// therefore its own; the terms of the cost are the same in both.
+/// [`WaterLevel`](crate::WaterLevel) adds these, and P0 measures what each is worth. So P0 has
+/// constants and a gathering of its own. The functions for the terms of the cost are the same in
+/// both.
 #[derive(Debug)]
 pub struct P0 {
     config: Config,
 }
 
 impl P0 {
-    /// The rule with its settings, of which it reads the age of the table alone.
+    /// Creates the rule with its settings. It reads only the age of the table from them.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self { config }
@@ -68,7 +69,8 @@ impl Policy for P0 {
     }
 }
 
-/// Seconds charged per second of uncached prefill, and loads per adapter that is not at home (docs/algorithm.md#p0).
+/// Seconds charged per second of uncached prefill, and loads charged for an adapter elsewhere than
+/// at its ranks (docs/algorithm.md#p0).
 const MISS_PRICE: f64 = 5.0;
 
 fn cost_s(candidate: &Candidate, demand: &Demand, view: &View<'_>) -> f64 {
@@ -85,7 +87,8 @@ fn cost_s(candidate: &Candidate, demand: &Demand, view: &View<'_>) -> f64 {
         + cost::adapter_s(endpoint, demand, candidate.adapter_rank, MISS_PRICE)
 }
 
-/// The endpoints where the request's keys belong, then the drawn ones in the order of the draws.
+/// Returns the endpoints where the request's keys belong, then the drawn ones in the order of the
+/// draws.
 fn gather(request: &Request, snapshot: &Snapshot, rng: &mut Rng) -> Candidates {
     let mut candidates = Candidates::default();
     let mut add = |key, rank, candidate| {
@@ -132,8 +135,8 @@ fn gather(request: &Request, snapshot: &Snapshot, rng: &mut Rng) -> Candidates {
         });
     }
     for _ in 0..DRAWS {
-        // Always endpoints that are not weighed yet: a draw that repeats one tells nothing, and in a small pool it
-        // would now and then leave only a busy endpoint to choose.
+        // Draws only endpoints that are not candidates yet. A repeated one adds nothing, and in a
+        // small pool it would sometimes leave only a busy endpoint to choose.
         let mut room = [0; Candidates::ROOM];
         let taken = room.get_mut(..candidates.as_slice().len());
         let taken = taken.unwrap_or_default();

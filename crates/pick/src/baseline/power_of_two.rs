@@ -1,15 +1,19 @@
-//! Two rows of the table.
+//! The rule that compares two rows of the table.
 
 use super::decision;
 use crate::rule::policy::{Policy, View};
 use crate::{Booking, Decision, Rng};
 
-/// Power of two choices on the table (Mitzenmacher, How Useful Is Old Information, 2000): of two different endpoints
-/// drawn in proportion to speed the one with the shorter wait, as the table predicts it plus own work that its row has
-/// not seen; the first one a tie, so that equal waits are shared in proportion to speed.
+/// Power of two choices on the table (Mitzenmacher, How Useful Is Old Information, 2000).
 ///
-/// What load alone can do with a stale table: it knows no cache, and two draws do not herd. Rejected: Prequal's rule of hot
-/// and cold rows (NSDI 2024), which has a quantile to set.
+/// Two different endpoints are drawn in proportion to speed. The one with the smaller load wins:
+/// the table's wait and running requests, plus own work that the row has not seen. The first one
+/// wins a tie, so that equal loads are shared in proportion to speed.
+///
+/// Shows what load alone can do with a stale table. The rule knows no cache. Two draws keep pickers
+/// from all choosing the same endpoint.
+///
+/// Rejected: Prequal's rule of hot and cold rows (NSDI 2024), which has a quantile to set.
 #[derive(Debug, Default)]
 pub struct PowerOfTwo;
 
@@ -40,7 +44,7 @@ fn wait_s(view: &View<'_>, index: u32) -> f64 {
     told_s + view.inflight.unseen_s(index)
 }
 
-/// The decision for `best`, with its wait where that is known.
+/// The decision for `best`, with its load as the wait where the table says the wait.
 fn told(view: &View<'_>, best: u32, candidates: usize) -> Decision {
     let known = view.snapshot.row(best).is_some_and(|row| row.wait_known);
     Decision {

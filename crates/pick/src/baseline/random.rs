@@ -1,4 +1,4 @@
-//! Independent of everything.
+//! Envoy's rule that looks at nothing.
 
 use super::{decision, draw};
 use crate::rule::policy::{Policy, View};
@@ -6,8 +6,8 @@ use crate::{Booking, Decision, Rng};
 
 /// Envoy's RANDOM: one of the endpoints that may be chosen, each with the same chance.
 ///
-/// Uniform and not in proportion to speed, because Envoy knows no speeds; what a table adds to a random choice is
-/// [`PowerOfTwo`](super::PowerOfTwo)'s part.
+/// Uniform and not in proportion to speed, because Envoy knows no speeds. What a table adds to a
+/// random choice is in [`PowerOfTwo`](super::PowerOfTwo).
 #[derive(Debug, Default)]
 pub struct Random;
 

@@ -1,15 +1,16 @@
-//! One after the other.
+//! Envoy's rule that takes one endpoint after the other.
 
 use super::{decision, draw};
 use crate::rule::policy::{Policy, View};
 use crate::{Booking, Decision, EndpointId, Rng};
 
-/// Envoy's ROUND_ROBIN with equal weights: the endpoints that may be chosen in the order of the list, from a random one on,
-/// so that proxies do not go in lock step (`RoundRobinLoadBalancer`, whose counter starts at a random seed).
+/// Envoy's ROUND_ROBIN with equal weights: the endpoints that may be chosen, in the order of the
+/// list. The first one is random, so that proxies do not go in step (`RoundRobinLoadBalancer`,
+/// whose counter starts at a random seed).
 ///
-/// Departs from Envoy where the list changes: Envoy's counter is taken modulo the new length, which jumps anywhere. Here
-/// the turn goes on behind the endpoint that had the last one, or from its place when it is gone, so that comparisons
-/// do not depend on how often a table comes with another membership.
+/// Departs from Envoy where the list changes. Envoy takes its counter modulo the new length, which
+/// may jump to any endpoint. Here the next endpoint is the one behind the last, or the one in the
+/// last one's place if that is gone. So comparisons do not depend on how often members change.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
     last: Option<Turn>,
@@ -41,7 +42,7 @@ impl Policy for RoundRobin {
 }
 
 impl Turn {
-    /// The index that is next in the newest table.
+    /// Returns the index that is next in the newest table.
     fn following(&self, view: &View<'_>) -> u32 {
         let there = view.snapshot.endpoint(self.index);
         if there.is_some_and(|endpoint| endpoint.id == self.endpoint) {

@@ -1,17 +1,27 @@
-//! This decider's own view of who fails: ejection, probation, slow start.
+//! This picker's own view of which endpoints fail: ejection, probation, slow start.
 //!
-//! What is known here and not in the table: how own requests ended, a fraction of a second after the fact. In steps:
-//! used -> ejected after two or three failures with no success between them -> when that is over, probation: one
-//! request at a time -> its first byte comes: slow start, with a share of the decisions that grows to all -> used. A failure
-//! on probation ejects again, for twice as long. Who says that it is overloaded rests as long as it asks, and is then used.
+//! The source is how own requests ended. That is known at once, and the table does not have it. The
+//! phases of an endpoint:
 //!
-//! Never without an endpoint: when more than half of the table's are out, all are used, as Envoy does below its panic
-//! threshold. What then succeeds is back at once, and the others are on probation.
+//! 1. Used like any other.
+//! 2. Ejected, after two failed connections or three failed answers with no success between them.
+//! 3. On probation, when the ejection is over: it gets one request at a time. A failure ejects
+//!    again, for twice as long.
+//! 4. In slow start, once the first byte of that request has come: its share of the decisions grows
+//!    to all of them. Then it is used again.
 //!
-//! The shape is that of Linkerd's failure accrual (consecutive failures, ejection that doubles, one probe at its end), with the
-//! ejection of `deploy/envoy` (5 s) to begin with; Envoy's outlier detection counts five consecutive 5xx and grows linearly.
-//! Rejected: failure rates over a window, which need a count of every success, and so a question to the proxy about every
-//! answer.
+//! An endpoint that says that it is overloaded rests as long as it asks, and is then used.
+//!
+//! There is always an endpoint to choose. When more than half of the table's members are out, all
+//! are used, as Envoy does below its panic threshold. An endpoint that then succeeds is used at
+//! once, and the others are on probation.
+//!
+//! The shape is that of Linkerd's failure accrual: consecutive failures, ejection that doubles, and
+//! one probe at its end. The first ejection lasts 5 s, as in `deploy/envoy`. Envoy's outlier
+//! detection counts five consecutive 5xx, and its ejections grow linearly.
+//!
+//! Rejected: failure rates over a window. They need a count of every success, and so a question to
+//! the proxy about every answer.
 
 mod trouble;
 mod view;
@@ -23,33 +33,33 @@ use trouble::{Trouble, Wants};
 pub(crate) use view::Slow;
 use view::View;
 
-/// Endpoints with recent trouble that are held; of more, the later ones are not noticed.
+/// Most endpoints with recent trouble that are remembered. Further ones are ignored.
 const MAX_TROUBLES: usize = 1_024;
 
-/// How a request went, as far as it tells about its endpoint.
+/// How a request went, as far as that says something about its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// A whole answer, or an error that is the client's.
     Ok,
     /// The endpoint could not be reached.
     ConnectFailure,
-    /// The endpoint broke off or let the proxy's timeout pass.
+    /// The endpoint broke off, or the proxy's timeout passed.
     Reset,
     /// The endpoint answered 5xx.
     ServerError,
-    /// The endpoint has too much to do (429, or 503 with `Retry-After`). That is no failure.
+    /// The endpoint has too much to do: 429, or 503 with `Retry-After`. This is no failure.
     Overloaded {
-        /// How long it wants to be left alone, in milliseconds; any value is safe. Absent: 1 s.
+        /// How long it asks for a rest, in milliseconds. Any value is safe. Absent: 1 s.
         retry_after_ms: Option<u32>,
     },
 }
 
-/// Endpoints with recent trouble.
+/// The endpoints with recent trouble.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    /// Longest ejection and rest, in milliseconds; 0: nobody is left out.
+    /// Longest ejection and rest, in milliseconds. 0: no endpoint is left out.
     max_ejection_ms: u64,
-    /// By endpoint, ascending.
+    /// Ascending by endpoint.
     troubles: Vec<Trouble>,
     view: View,
 }
@@ -62,12 +72,13 @@ impl Health {
         }
     }
 
-    /// A new table came: indices mean something else.
+    /// Forgets all indices, because a new table came.
     pub(crate) fn on_table(&mut self) {
         self.view.forget();
     }
 
-    /// Brings everything up to `now`. Costs nothing without trouble, and else, but when something has changed, next to nothing.
+    /// Brings everything up to `now`. Costs nothing without trouble, and next to nothing as long as
+    /// no trouble changes.
     pub(crate) fn refresh(&mut self, now: Millis, table: &Snapshot) {
         if self.view.is_current(now) {
             return;
@@ -76,7 +87,7 @@ impl Health {
         self.view.renew(now, &self.troubles, table);
     }
 
-    /// The table without those that are left out; absent: nobody is.
+    /// The table without the endpoints that are left out. `None`: none is left out.
     pub(crate) fn table(&self) -> Option<&Snapshot> {
         self.view.table()
     }
@@ -86,18 +97,20 @@ impl Health {
         self.view.slow()
     }
 
-    /// A request was sent. Says whether its first byte will show that the endpoint has recovered.
+    /// Records that a request was sent. Returns whether its first byte will show that the endpoint
+    /// has recovered.
     pub(crate) fn on_sent(&mut self, now: Millis, endpoint: EndpointId) -> bool {
         let mut probe = false;
         self.change(endpoint, &mut |trouble| probe = trouble.on_sent(now));
         probe
     }
 
-    /// A request that was to show it has shown that the endpoint has recovered.
+    /// Records that a request has shown that the endpoint has recovered.
     pub(crate) fn on_recovered(&mut self, now: Millis, endpoint: EndpointId) {
         self.change(endpoint, &mut |trouble| trouble.on_recovered(now));
         if self.view.panics() {
-            // What most of them had in common is over: each may show it now instead of when its own ejection ends.
+            // What most of them had in common is over. Each may show it at once, before its own
+            // ejection ends.
             self.troubles
                 .iter_mut()
                 .for_each(|trouble| trouble.on_hope(now));
@@ -105,17 +118,19 @@ impl Health {
         }
     }
 
-    /// A request on probation ended and showed nothing: another may.
+    /// Records that a request on probation ended and showed nothing. Another request may try.
     pub(crate) fn on_undecided(&mut self, endpoint: EndpointId) {
         self.change(endpoint, &mut Trouble::on_undecided);
     }
 
-    /// A request went well. Only those that follow trouble need to be told.
+    /// Records that a request went well. Needed only for requests that follow trouble.
     pub(crate) fn on_ok(&mut self, endpoint: EndpointId) {
         self.change(endpoint, &mut Trouble::on_ok);
     }
 
-    /// A request failed. `probe`: it was sent while the endpoint was out. Says whether the endpoint is to be left out from now on.
+    /// Records that a request failed. Returns whether the endpoint is left out because of it.
+    ///
+    /// - `probe`: the request was sent while the endpoint was out.
     #[cold]
     #[inline(never)]
     pub(crate) fn on_failure(
@@ -134,7 +149,7 @@ impl Health {
         is_out
     }
 
-    /// Makes a place for an endpoint that has none. `false`: there is no room.
+    /// Makes a place for an endpoint that has none. Returns `false` if there is no room.
     fn has_room(&mut self, now: Millis, endpoint: EndpointId) -> bool {
         let Err(at) = self.find(endpoint) else {
             return true;

@@ -1,4 +1,4 @@
-//! This decider's own work: what it has in flight, and what the newest table cannot have seen yet.
+//! This picker's own work: what it has in flight, and what the newest table cannot have seen yet.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use crate::own::pending::Pending;
 use crate::{EndpointId, Millis, Snapshot, Ticket};
 
-/// Sends remembered for the next table. At 10,000 requests per second of one decider they cover 0.4 s, about the age at
-/// which such a table arrives; older ones count as seen.
+/// Sends that are remembered for the next table. At 10,000 requests per second of one picker they
+/// cover 0.4 s, about the age at which such a table arrives. Older sends count as seen.
 const SENDS_KEPT: usize = 4_096;
 
-/// How much a decider has sent: a mark between two of its requests. What was sent before it is in the report that was
-/// written at that moment.
+/// How much a picker has sent: a mark between two of its requests. A report that was written at
+/// that moment contains what was sent before the mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Sends(pub(crate) u64);
 
@@ -19,7 +19,7 @@ pub struct Sends(pub(crate) u64);
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sent {
     pub(crate) pending: Pending,
-    /// What it adds to the wait of those behind it, prefill and decode together.
+    /// What it adds to the wait of those behind it, prefill and decode together, in microseconds.
     pub(crate) work_us: u64,
     /// Tokens of its prompt, cached or not.
     pub(crate) prompt_tokens: u32,
@@ -28,16 +28,16 @@ pub(crate) struct Sent {
     pub(crate) predicted_s: Option<f32>,
 }
 
-/// This decider's requests on one endpoint.
+/// This picker's requests on one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnWork {
     /// The endpoint.
     pub endpoint: EndpointId,
-    /// Requests sent and not ended.
+    /// Requests that were sent and have not ended.
     pub in_flight: u32,
-    /// Estimated uncached prompt tokens of those without a first byte.
+    /// Estimated uncached prompt tokens of the requests without a first byte.
     pub pending_tokens: u64,
-    /// Estimated prefill of those whose answers are streamed, in microseconds.
+    /// Estimated prefill of those of them whose answers are streamed, in microseconds.
     pub pending_prefill_us: u64,
 }
 
@@ -47,13 +47,13 @@ struct Count {
     pending: Pending,
 }
 
-/// What is known of the own work on one endpoint of the newest table.
+/// The own work on one endpoint of the newest table.
 #[derive(Debug, Clone, Copy, Default)]
 struct Own {
     count: Count,
-    /// Work sent since the endpoint's row was taken.
+    /// Work that the endpoint's row has not seen, in microseconds.
     unseen_us: u64,
-    /// How many requests that was, and their prompt tokens.
+    /// Its number of requests, and their prompt tokens.
     unseen: u32,
     unseen_tokens: u64,
 }
@@ -71,18 +71,18 @@ impl Own {
 
 #[derive(Debug, Clone, Copy)]
 struct Send {
-    /// Which of all sends it was, from 0.
+    /// The number of this send among all, from 0.
     number: u64,
     at: Millis,
     endpoint: EndpointId,
     work_us: u64,
     prompt_tokens: u32,
-    /// It is no request of its own but more of the prompt of one that was sent before.
+    /// This is not a request, but more of the prompt of an earlier one.
     is_more: bool,
 }
 
-/// Own work per endpoint: densely for the endpoints of the newest table, so that a decision finds it by index, and
-/// apart for those that left it with requests still running.
+/// Own work per endpoint. For endpoints of the newest table it is found by index. Endpoints that
+/// left the table with requests still running are kept apart.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     own: Vec<Own>,
@@ -90,14 +90,17 @@ pub(crate) struct Ledger {
     sends: VecDeque<Send>,
     /// Sum of `in_flight` over `own`.
     total: u64,
-    /// Sum over `own` of what no row has seen and of pending prefill.
+    /// Sum over `own` of unseen work and of pending prefill, in microseconds.
     ahead_us: u64,
     sent: u64,
 }
 
 impl Ledger {
-    /// Moves everything over to a new table. `old`: the table that indices meant so far. `reported`: the sends that the
-    /// table has taken in from this decider's own report; absent: judged by the age of its rows.
+    /// Moves everything over to a new table.
+    ///
+    /// - `old`: the table that indices meant so far.
+    /// - `reported`: the sends in the newest own report that the table has taken in. Absent: the
+    ///   age of the rows says what they have seen.
     pub(crate) fn on_table(
         &mut self,
         old: Option<&Snapshot>,
@@ -144,7 +147,7 @@ impl Ledger {
         }
     }
 
-    /// Drops what every row has seen.
+    /// Drops the sends that every row has seen.
     fn forget_seen(&mut self, new: &Snapshot) {
         let taken = new
             .endpoints()
@@ -156,8 +159,10 @@ impl Ledger {
         }
     }
 
-    /// Adds up what the rows have not seen. The rows are older than the table's arrival, and what was sent in between is
-    /// in no row; where a report was taken in, all that is left in the list is in no row.
+    /// Adds up what the rows have not seen.
+    ///
+    /// - `reported`: the table has taken in an own report, so no row has seen any of the remaining
+    ///   sends. Otherwise a row has seen what was sent before the row was taken.
     fn recount_unseen(&mut self, new: &Snapshot, reported: bool) {
         for send in &self.sends {
             let Some(index) = new.index_of(send.endpoint) else {
@@ -174,7 +179,7 @@ impl Ledger {
         }
     }
 
-    /// A request went to `endpoint`.
+    /// Records that a request went to `endpoint`.
     pub(crate) fn on_sent(
         &mut self,
         snapshot: Option<&Snapshot>,
@@ -205,7 +210,8 @@ impl Ledger {
         }
     }
 
-    /// More of the prompt of the ticket's request has come to light. `false`: it has started, so that nothing changes.
+    /// Records that the prompt of the ticket's request is longer. Returns `false`, and changes
+    /// nothing, if the first byte has come.
     pub(crate) fn on_grown(
         &mut self,
         snapshot: Option<&Snapshot>,
@@ -224,7 +230,8 @@ impl Ledger {
         true
     }
 
-    /// The first byte of the ticket's request will end so much prefill, which nobody knew when it was sent. Once it came nothing changes.
+    /// Records that the first byte of the ticket's request will end this much prefill, which was
+    /// not known when it was sent. Nothing changes once the first byte has come.
     pub(crate) fn on_streamed(
         &mut self,
         snapshot: Option<&Snapshot>,
@@ -265,7 +272,7 @@ impl Ledger {
         send
     }
 
-    /// Adds to the work of an endpoint, and gives what is counted there.
+    /// Adds to the work of an endpoint, and returns what is counted there.
     fn bring(&mut self, snapshot: Option<&Snapshot>, send: &Send, pending: Pending) -> &mut Count {
         let own = snapshot.and_then(|snapshot| slot(&mut self.own, snapshot, send.endpoint));
         let count = match own {
@@ -281,12 +288,12 @@ impl Ledger {
         count
     }
 
-    /// What was sent so far.
+    /// How much was sent so far.
     pub(crate) fn sends(&self) -> Sends {
         Sends(self.sent)
     }
 
-    /// The prefill of the ticket's request is over. Does nothing the second time.
+    /// Ends the prefill of the ticket's request. A second call does nothing.
     pub(crate) fn on_first_byte(&mut self, snapshot: Option<&Snapshot>, ticket: &mut Ticket) {
         ticket.started = true;
         let pending = core::mem::take(&mut ticket.pending);
@@ -298,7 +305,7 @@ impl Ledger {
         }
     }
 
-    /// The ticket's request ended.
+    /// Ends the ticket's request.
     pub(crate) fn on_done(&mut self, snapshot: Option<&Snapshot>, mut ticket: Ticket) {
         self.on_first_byte(snapshot, &mut ticket);
         let id = ticket.endpoint;
@@ -334,8 +341,8 @@ impl Ledger {
         self.total
     }
 
-    /// Seconds of own work on all endpoints of the table that no row has seen, and of prefill that has shown no first byte; what
-    /// is both counts twice.
+    /// Seconds of own work on all endpoints of the table that no row has seen, plus prefill without
+    /// a first byte. Work that is both counts twice.
     pub(crate) fn ahead_s(&self) -> f64 {
         self.ahead_us as f64 / 1e6
     }
@@ -346,17 +353,17 @@ impl Ledger {
         own.map_or(0.0, |own| own.unseen_us as f64 / 1e6)
     }
 
-    /// Own requests sent that the row at `index` has not seen, also those that ended since.
+    /// Own requests that the row at `index` has not seen, including those that have ended.
     pub(crate) fn unseen_requests(&self, index: u32) -> u32 {
         self.at(index).map_or(0, |own| own.unseen)
     }
 
-    /// Prompt tokens of these.
+    /// Prompt tokens of these requests.
     pub(crate) fn unseen_tokens(&self, index: u32) -> u64 {
         self.at(index).map_or(0, |own| own.unseen_tokens)
     }
 
-    /// Seconds of own prefill at `index` that was sent and has shown no first byte.
+    /// Seconds of own prefill that was sent to `index` and has shown no first byte.
     pub(crate) fn pending_s(&self, index: u32) -> f64 {
         let own = self.at(index);
         own.map_or(0.0, |own| own.count.pending.prefill_us as f64 / 1e6)
@@ -385,7 +392,7 @@ impl Ledger {
     }
 }
 
-/// When a row was taken, on the decider's clock.
+/// When a row was taken, on the picker's clock.
 fn taken_at(snapshot: &Snapshot, age_ms: u32) -> Millis {
     Millis(snapshot.arrived_at().0.saturating_sub(u64::from(age_ms)))
 }

@@ -1,12 +1,13 @@
 //! Prefill that is not over.
 
-/// Prefill that was sent and has not shown a first byte. Whole microseconds, because sums of floats would drift when parts are taken out
-/// again.
+/// Prefill that was sent and has shown no first byte. Whole microseconds, because sums of floats
+/// would drift when parts are subtracted again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Pending {
-    /// Uncached tokens of prompts.
+    /// Uncached prompt tokens.
     pub(crate) tokens: u64,
-    /// Time for those tokens whose answers are streamed: only there the first byte tells that prefill is over.
+    /// Prefill time of those tokens whose answers are streamed, in microseconds. Only a streamed
+    /// answer's first byte shows that prefill is over.
     pub(crate) prefill_us: u64,
 }
 

@@ -1,11 +1,22 @@
-//! How much of a prompt others begin with, where the request does not say it: one text whose first part is shared, as benchmarks, templates and
-//! completion APIs send it, or a marked system prompt that ends with something of its own, a name or a date. Found by comparing prompts that begin
-//! alike, one with the one before; what was never seen here is believed to be shared as far as the pool's caches say that prompts are.
+//! Finds how much of a prompt others share, where the request does not say that. There are two such
+//! kinds of prompts:
 //!
-//! Without it only the part that the key is made of would count as cached, and what lies behind it would be prefilled wherever the queue is
-//! short: in simulation 200 shared beginnings of 1,000 to 6,000 tokens (85 % load, 100 deciders) end with nothing in SLO, and with it at 1.16
-//! times the oracle's p99. Rejected: only what was seen here, because a hundred deciders learn too slowly (128 times the oracle's); the cached share
-//! taken from own prompts, whose mean is off (prompts that share nothing get 1.5 times worse).
+//! - one text whose first part is shared, as benchmarks, templates and completion APIs send it;
+//! - a marked system prompt that ends with something of its own, such as a name or a date.
+//!
+//! Each prompt is compared with the one before it that began in the same way. A beginning that was
+//! never seen here counts as shared as far as the pool's caches say that prompts are.
+//!
+//! Without this only the tokens that the key is made of would count as cached. The shared tokens
+//! behind them would be prefilled wherever the queue is short. Simulated with 200 shared beginnings
+//! of 1,000 to 6,000 tokens (85 % load, 100 pickers): 1.16 times the oracle's p99, and without it
+//! no request in SLO.
+//!
+//! # Rejected
+//!
+//! - Only what was seen here: a hundred pickers learn too slowly (128 times the oracle's p99).
+//! - The cached share from own prompts: their mean is off (prompts that share nothing get 1.5 times
+//!   worse).
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,40 +25,50 @@ use crate::own::text_turns::TextTurns;
 use crate::request::{BLOCK_TOKENS, BLOCKS, Prefix};
 use crate::{Conversation, Request};
 
-/// Beginnings remembered, a power of two. About 56 KiB, from the first prompt on for which they are needed.
+/// Beginnings that are remembered, a power of two. About 56 KiB, allocated with the first prompt
+/// that needs them.
 const SLOTS: usize = 1_024;
-/// Part of a new observation in what is remembered: prompts that begin alike may go on in several ways.
+/// Weight of a new observation in what is remembered. Prompts that begin in the same way may go on
+/// in several ways.
 const NEW_PART: f32 = 0.25;
-/// Other beginnings in the same slot that come in between and do not displace one: that is shared, and that was seen once.
+/// A slot keeps its beginning for this many prompts with other beginnings. The first number is for
+/// a beginning that is shared, the second for one that was seen once.
 const PATIENCE: u8 = 2;
 const PATIENCE_AT_FIRST: u8 = 1;
 
-/// Requests over which shares are taken: of what may be wrong for long, and of what has to be known soon.
+/// Requests over which a share is taken. The first number is for shares that may be wrong for long,
+/// the second for one that has to be known soon.
 const MEAN_REQUESTS: f64 = 50.0;
 const FEW_REQUESTS: f64 = 20.0;
-/// Prompts that the belief of the start is worth. Of 200 shared beginnings with Zipf's popularity one comes again within seven prompts.
+/// How many prompts the belief at the start is worth. Of 200 shared beginnings with Zipf's
+/// popularity, one comes again within seven prompts.
 const FIRST_BELIEF: f64 = 4.0;
-/// Tokens that the key of a prompt's first ones stands for.
+/// Tokens that the key of a prompt's first tokens stands for.
 const FIRST_TOKENS: f64 = 256.0;
-/// How many times likelier a marked part is to be shared than the share of beginnings that this decider has seen before.
+/// How many times likelier a marked part is shared than this picker's share of seen beginnings
+/// says.
 const MARKED_TRUST: f64 = 4.0;
-/// A marked part of which others share at least so much, as far as digests reach, goes by the prompt's first tokens: its end may be its own. Of
-/// one of which they share less there are several that begin alike.
+/// If others share at least this fraction of a marked part, as far as digests reach, the prompt is
+/// keyed by its first tokens: the end of the marked part may be its own. If they share less,
+/// several marked parts begin in the same way.
 const MOST_OF_MARKED: f64 = 0.75;
 
 /// What is known of beginnings of prompts.
 #[derive(Debug)]
 pub(crate) struct SharedDepths {
     slots: Vec<Slot>,
-    /// Shares of the prompts whose beginning had been seen: of those with a marked part, and of those without.
+    /// Shares of the prompts whose beginning had been seen: of prompts with a marked part, and of
+    /// prompts without.
     known_marked: Known,
     known_text: Known,
-    /// The same of all, which is believed for longer, and how many are texts.
+    /// The same share of all prompts. Its belief at the start is worth more. Then the share of the
+    /// prompts that are texts.
     known: Known,
     texts: Known,
     /// Marked parts by slot, and whether each came again.
     marked: Vec<(u64, bool)>,
-    /// Of the prompts with a marked part whose beginning had been seen, the share of those whose whole marked part had been.
+    /// Of the prompts with a marked part whose beginning had been seen, the share whose whole
+    /// marked part had been seen.
     again_share: f64,
     turns: TextTurns,
 }
@@ -73,11 +94,11 @@ impl Default for SharedDepths {
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
     key: u64,
-    /// Of the newest prompt with this beginning.
+    /// Digests of the newest prompt with this beginning.
     blocks: [u32; BLOCKS],
-    /// Tokens that its prompts share; 0: nobody knows.
+    /// Tokens that prompts with this beginning share. 0: unknown.
     tokens: f32,
-    /// Of the newest prompt as a whole.
+    /// Tokens of the newest prompt as a whole.
     prompt_tokens: u32,
     strikes: u8,
 }
@@ -86,12 +107,13 @@ struct Slot {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     share: f64,
-    /// Prompts behind it, and how many the belief of the start is worth.
+    /// How many prompts the share is taken from, including what the belief at the start is worth.
     of: f64,
 }
 
 impl Default for Known {
-    /// Others may know what this decider does not: until some were seen, all are taken to be known.
+    /// Other pickers may know what this one does not. Until some prompts were seen, all count as
+    /// known.
     fn default() -> Self {
         Self {
             share: 1.0,
@@ -108,8 +130,10 @@ impl Known {
 }
 
 impl SharedDepths {
-    /// A request is to be decided on. One that continues a conversation says nothing: what it shares with the turn before is its own.
-    /// `own_share`: the part of the pool's requests that this decider gets, 0 to 1.
+    /// Records a request that is to be decided on. A request that continues a conversation is not
+    /// compared, because it shares its history only with its own earlier turns.
+    ///
+    /// - `own_share`: the part of the pool's requests that this picker gets, 0 to 1.
     pub(crate) fn on_request(&mut self, request: &Request, own_share: f64) {
         let is_later = |conversation: Conversation| conversation.history_tokens > 0;
         let prefix = request.prefix.filter(|prefix| prefix.blocks != [0; BLOCKS]);
@@ -144,7 +168,8 @@ impl SharedDepths {
         self.turns.on_request(request, own_share);
     }
 
-    /// Whether the marked part of a prompt has been seen before, and from now on it has; absent: it has none.
+    /// Returns whether the marked part of a prompt has been seen before, and remembers that it has.
+    /// `None`: the prompt has no marked part.
     fn comes_again(&mut self, prefix: &Prefix) -> Option<bool> {
         let seen = self.marked.get_mut(place(prefix.key));
         let seen = seen.filter(|_| prefix.head != 0)?;
@@ -153,9 +178,10 @@ impl SharedDepths {
         Some(again)
     }
 
-    /// The request with as much of its prompt taken to be shared as others have shown, and with the conversation that a text belongs to; the same
-    /// answer until the next request comes.
-    /// `cached_share`: of the pool's mean prompt; absent: unknown.
+    /// Returns the request as others have shown it to be: with as much of its prompt shared, and
+    /// with the conversation that a text belongs to. The answer is the same until the next request.
+    ///
+    /// - `cached_share`: the cached share of the pool's mean prompt. Absent: unknown.
     pub(crate) fn judge(&self, request: &Request, cached_share: Option<f32>) -> Request {
         Request {
             prefix: request
@@ -206,20 +232,23 @@ impl SharedDepths {
         }
     }
 
-    /// How likely a text whose beginning was never seen here is one of those that others have seen. What the pool's caches say of a mean prompt, they
-    /// say of texts as far as prompts are texts: beside prompts that mark what they share, a long text is most likely its own.
+    /// Returns how likely others have seen a text whose beginning is new here.
+    ///
+    /// The pool's caches show how much of a mean prompt is cached. That applies to texts only as
+    /// far as prompts are texts. Beside prompts that mark what they share, a long text most likely
+    /// shares nothing.
     fn new_text_share(&self) -> f64 {
         let texts = self.texts.share;
         texts * self.known.share + (1.0 - texts) * self.known_text.share
     }
 
-    /// Whether a marked part is one of those that come again, or likely to be one.
+    /// Returns whether a marked part is one of those that come again, or likely to be one.
     fn has_come_again(&self, key: u64) -> bool {
         self.again_share >= 0.5 || self.marked.get(place(key)) == Some(&(key, true))
     }
 }
 
-/// How far digests reach into a marked part of so many tokens.
+/// Returns how far digests reach into a marked part of so many tokens.
 fn reach(tokens: u32) -> f64 {
     let within = BLOCK_TOKENS.iter().take_while(|block| **block <= tokens);
     within
@@ -227,7 +256,7 @@ fn reach(tokens: u32) -> f64 {
         .map_or(FIRST_TOKENS, |block| f64::from(*block))
 }
 
-/// The same prompt by its first tokens.
+/// Returns the same prompt, keyed by its first tokens.
 fn of_head(prefix: Prefix) -> Prefix {
     match prefix.head {
         0 => prefix,
@@ -244,20 +273,21 @@ fn move_to(share: &mut f64, shows: bool, requests: f64) {
     *share += (f64::from(u8::from(shows)) - *share) / requests;
 }
 
-/// The slot of a beginning. Keys are hashes.
+/// Returns the slot of a beginning. Keys are hashes.
 fn place(key: u64) -> usize {
     key as usize & (SLOTS - 1)
 }
 
 impl Slot {
-    /// Whether a prompt that begins alike may be the next turn of the one before it.
+    /// Returns whether a prompt that begins in the same way may be the next turn of the one before
+    /// it.
     fn may_go_on_as(&self, prefix: &Prefix, prompt_tokens: Option<u32>) -> bool {
         let mut pairs = self.blocks.iter().zip(&prefix.blocks);
         let grows = prompt_tokens.is_some_and(|tokens| tokens > self.prompt_tokens);
         grows && pairs.all(|(before, now)| *before == 0 || before == now)
     }
 
-    /// Compares a prompt with the one before it that began alike.
+    /// Compares a prompt with the one before it that began in the same way.
     fn compare(&mut self, prefix: &Prefix) {
         if self.key != prefix.key {
             self.strikes += 1;
@@ -286,7 +316,7 @@ impl Slot {
             true => NEW_PART,
             false => 1.0,
         };
-        // The shorter one ended before they differed: they may share more.
+        // The shorter prompt ended before they differed. They may share more.
         if alike < comparable || tokens > self.tokens {
             self.tokens += part * (tokens - self.tokens);
         }

@@ -1,13 +1,26 @@
-//! Which prompts that come as one text are turns of a conversation, where nothing says so: completion APIs have no messages, and a client that
-//! keeps its history itself sends all of it again, a little longer. Such turns have the digest of some block in common that other prompts with
-//! the same beginning do not have: the first one behind what all of them share. Its digest is the key of the conversation, the same for all
-//! deciders without a word between them. Prompts of which no more was seen than what each turn begins with ([`Request::opening`]) have their key from
-//! that; whether they go on is found out in the same way.
+//! Finds prompts that come as one text and are turns of a conversation, where nothing says so.
 //!
-//! In simulation agents and chats that share system prompts, sent as texts, went by their first tokens alone: 4.6 and 4.1 times the oracle's p99
-//! with 46 and 82 % in SLO; by these keys 2.2 and 2.2 with 99 and 100 %. Rejected: the newest block that is complete, which is another one with
-//! every turn or two; own memory of who was sent where, which a hundred deciders have of a hundredth of the turns; the block by what is known
-//! of each beginning, about which a hundred deciders do not agree (2.4 and 3.0 for 1.7 and 2.1 after 300 s at 70 % load; with ten deciders 1.8 and 1.8).
+//! Completion APIs have no messages. A client that keeps its history itself sends all of it again,
+//! a little longer each time. Turns of one conversation share the digest of a block that other
+//! prompts with the same beginning do not have. The key of the conversation comes from the
+//! first such block. All pickers compute the same key without talking to each other.
+//!
+//! Where only a part that every turn begins with was read ([`Request::opening`]), the key comes
+//! from that part. Whether such prompts go on is found in the same way.
+//!
+//! Simulated: agents and chats that share system prompts, sent as texts:
+//!
+//! | key | p99, times the oracle's | in SLO |
+//! |---|---|---|
+//! | first tokens alone | 4.6 and 4.1 | 46 and 82 % |
+//! | this module's keys | 2.2 and 2.2 | 99 and 100 % |
+//!
+//! # Rejected
+//!
+//! - The newest complete block: it is another one with every turn or two.
+//! - Own memory of where each turn went: each of a hundred pickers has a hundredth of the turns.
+//! - A block chosen by what is known of each beginning: a hundred pickers do not agree about that.
+//!   2.4 and 3.0 instead of 1.7 and 2.1 after 300 s at 70 % load. With ten pickers 1.8 and 1.8.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -19,35 +32,40 @@ use crate::{Conversation, Request};
 
 /// Comparisons over which the share of equal digests is taken.
 const COMPARISONS: f64 = 50.0;
-/// A block that more of the prompts with the same beginning have in common tells no conversations apart. With 0.35 it may be one that half of
-/// the system prompts reach into, and each of these prompts becomes a place where all who use it meet.
+/// A block that a larger share of the prompts with the same beginning have in common does not tell
+/// conversations apart. With 0.35 that may be a block that half of the system prompts reach into.
+/// Then all users of one such prompt meet in one place.
 const MOST_IN_COMMON: f64 = 0.2;
 
-/// Keys remembered, a power of two. 32 KiB, from the first key on.
+/// Keys that are remembered, a power of two. 32 KiB, allocated with the first key.
 const SEEN: usize = 16_384;
-/// Earlier turns that a prompt is taken to have as long as nothing is known, and how much evidence that is worth.
+/// Earlier turns that a prompt is assumed to have before anything is known, and how much evidence
+/// that is worth.
 const EXPECTED_TURNS: f64 = 2.0;
 const EXPECTATION: f64 = 1.0;
-/// With fewer earlier turns per prompt, texts do not go on: they are long and their own, and belong wherever the queue is short. A decider that gets
-/// all requests finds a key once however many turns there were, if it has not been forgotten meanwhile.
+/// With fewer earlier turns per prompt, texts do not go on: they share nothing, and belong wherever
+/// the queue is short. A picker that gets all requests counts one earlier turn per prompt, however
+/// many there were, and none if the key was forgotten.
 const FEWEST_TURNS: f64 = 0.25;
-/// Evidence at which the older half is forgotten.
+/// Evidence above which both counts are halved.
 const MOST_EVIDENCE: f64 = 20.0;
 
 /// What is known of prompts that come as one text.
 #[derive(Debug, Default)]
 pub(crate) struct TextTurns {
-    /// By block: of the prompts whose beginning had been seen, the share of those that had it in common with the one before.
+    /// For each block: of the prompts whose beginning had been seen, the share that had it in
+    /// common with the prompt before.
     in_common: [Share; BLOCKS],
     /// The newest keys by slot.
     seen: Vec<u16>,
     /// Prompts whose key had been seen here.
     found: f64,
-    /// How many would have been if each had one earlier turn, by the share of the pool's requests that come here.
+    /// How many would have been seen here if each prompt had one earlier turn, by this picker's
+    /// share of the pool's requests.
     evidence: f64,
 }
 
-/// A share, of which nothing is known at first.
+/// A share of comparisons. It begins at a half, which is worth one comparison.
 #[derive(Debug, Clone, Copy)]
 struct Share {
     share: f64,
@@ -71,7 +89,7 @@ impl Share {
 }
 
 impl TextTurns {
-    /// The digests of two prompts with the same first tokens, the newer one last.
+    /// Compares the digests of two prompts with the same first tokens, the newer one last.
     pub(crate) fn on_compared(&mut self, before: &[u32; BLOCKS], blocks: &[u32; BLOCKS]) {
         let pairs = before.iter().zip(blocks);
         for (share, (a, b)) in self.in_common.iter_mut().zip(pairs) {
@@ -81,7 +99,9 @@ impl TextTurns {
         }
     }
 
-    /// A request is to be decided on. `own_share`: the part of the pool's requests that this decider gets, 0 to 1.
+    /// Records a request that is to be decided on.
+    ///
+    /// - `own_share`: the part of the pool's requests that this picker gets, 0 to 1.
     pub(crate) fn on_request(&mut self, request: &Request, own_share: f64) {
         let Some(key) = self.key(request) else {
             return;
@@ -101,8 +121,10 @@ impl TextTurns {
         }
     }
 
-    /// The conversation that a text belongs to; absent: it may belong to none, or the request names one itself. `cached_share`: of the pool's
-    /// mean prompt; absent: unknown.
+    /// Returns the conversation that a text belongs to. `None`: it may belong to none, or the
+    /// request names one itself.
+    ///
+    /// - `cached_share`: the cached share of the pool's mean prompt. Absent: unknown.
     pub(crate) fn conversation(
         &self,
         request: &Request,
@@ -122,7 +144,8 @@ impl TextTurns {
         })
     }
 
-    /// The key that all turns of a text's conversation have, but for those that are too short.
+    /// Returns the key that all turns of a text's conversation have. Turns that are too short have
+    /// none.
     fn key(&self, request: &Request) -> Option<u64> {
         if request.conversation.is_some() {
             return None;
@@ -146,7 +169,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// A text of so many blocks, the first two of which all have.
+    /// A text of this many blocks. All texts share the first two.
     fn text(conversation: u32, blocks: usize) -> Request {
         let block = |at: usize| match at {
             0 | 1 => 1,
@@ -169,7 +192,7 @@ mod tests {
         request.prefix.unwrap().blocks
     }
 
-    /// What a decider knows after so many texts, each of which is the only one of its conversation or one of `turns`.
+    /// What a picker knows after so many texts, where each conversation has `turns` of them.
     fn after(texts: u32, turns: u32, own_share: f64) -> TextTurns {
         let mut known = TextTurns::default();
         for number in 0..texts {
@@ -210,7 +233,7 @@ mod tests {
     fn texts_that_never_go_on_are_no_conversations() {
         assert!(key(&after(100, 5, 1.0), &text(3, 7)).is_some());
         assert_eq!(key(&after(100, 1, 1.0), &text(3, 7)), None);
-        // One decider of a hundred has to see more of them.
+        // One picker of a hundred has to see more of them.
         assert!(key(&after(100, 1, 0.01), &text(3, 7)).is_some());
         assert_eq!(key(&after(800, 1, 0.01), &text(3, 7)), None);
     }
@@ -251,7 +274,7 @@ mod tests {
             ..opened(3)
         };
         assert_eq!(key(&turns, &named), None);
-        // Of its own it is, beside a beginning that a text would go by.
+        // The opening comes before the block that a text would be keyed by.
         let turns = after(10, 5, 1.0);
         let long = Request {
             opening: Some(3),

@@ -1,10 +1,11 @@
-//! What this decider's own stream of requests is like.
+//! What this picker's own stream of requests is like.
 
 use crate::{Millis, Request};
 
-/// Rates follow over about this long (docs/algorithm.md#constants-of-the-decision).
+/// Time constant of the rate (docs/algorithm.md#constants-of-the-decision).
 const RATE_TAU_S: f64 = 5.0;
-/// The share of later turns is a property of the traffic: it may take longer, and has to be steady.
+/// Time constant of the shares. The share of later turns is a property of the traffic. It may take
+/// longer, and has to be steady.
 const LATER_TAU_S: f64 = 60.0;
 
 /// Sends over which the share of large ones is taken.
@@ -16,13 +17,14 @@ pub(crate) struct Traffic {
     at: Millis,
     /// Decisions, with [`RATE_TAU_S`].
     recent: f64,
-    /// Decisions, and those on requests with a past, with [`LATER_TAU_S`].
+    /// Decisions, and those on requests with a history, with [`LATER_TAU_S`].
     all: f64,
     later: f64,
-    /// Prompt tokens, and those of them that some endpoint may have in its cache, with [`LATER_TAU_S`].
+    /// Prompt tokens, and those of them that some endpoint may have in its cache, with
+    /// [`LATER_TAU_S`].
     tokens: f64,
     shared_tokens: f64,
-    /// Sends that were large, decayed per send.
+    /// Share of large sends, decayed per send.
     large: f64,
 }
 
@@ -41,13 +43,13 @@ impl Traffic {
         self.later = self.later * keep + f64::from(u8::from(has_past));
     }
 
-    /// The prompt of a request, and how much of it may be cached somewhere.
+    /// Records the prompt of a request, and how much of it may be cached somewhere.
     pub(crate) fn on_prompt(&mut self, tokens: f64, shared_tokens: f64) {
         self.tokens += tokens;
         self.shared_tokens += shared_tokens;
     }
 
-    /// Of the prompt tokens, the share that may be cached somewhere, 0 to 1.
+    /// Returns the share of the prompt tokens that may be cached somewhere, 0 to 1.
     pub(crate) fn shared_share(&self) -> f64 {
         if self.tokens > 0.0 {
             self.shared_tokens / self.tokens
@@ -56,23 +58,26 @@ impl Traffic {
         }
     }
 
-    /// A request was sent. `is_large`: it brings much prefill.
+    /// Records that a request was sent.
+    ///
+    /// - `is_large`: the placement is large.
     pub(crate) fn on_sent(&mut self, is_large: bool) {
         self.large += (f64::from(u8::from(is_large)) - self.large) / LARGE_SENDS;
     }
 
-    /// Share of the sends that are large, 0 to 1.
+    /// Returns the share of the sends that are large, 0 to 1.
     pub(crate) fn news_share(&self) -> f64 {
         self.large
     }
 
-    /// Decisions per second.
+    /// Returns the decisions per second.
     pub(crate) fn per_s(&self) -> f64 {
         self.recent / RATE_TAU_S
     }
 
-    /// Share of the requests that continue a conversation, 0 to 1. Where the number of turns is geometric that is also
-    /// the chance that a request is followed by another of the same conversation.
+    /// Returns the share of the requests that continue a conversation, 0 to 1. If the number of
+    /// turns is geometric, that is also the chance that another turn of the same conversation
+    /// follows a request.
     pub(crate) fn later_share(&self) -> f64 {
         if self.all > 0.0 {
             self.later / self.all
@@ -112,7 +117,7 @@ mod tests {
             "{}",
             own.later_share()
         );
-        // A clock that steps back is no time at all.
+        // If the clock steps back, no time has passed.
         own.on_request(Millis(0), &Request::default());
         assert!(own.per_s().is_finite());
     }

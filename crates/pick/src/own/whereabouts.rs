@@ -1,8 +1,11 @@
-//! Where conversations are, when that is not where their keys put them.
+//! Where conversations are, if that is not their keys' place.
 //!
-//! A key's place is what every decider can compute. A turn that went elsewhere, because there was too much work at its place,
-//! left its conversation's cache there: the decider that sent it remembers, and tells the others by report and table. Each
-//! then looks where the conversation is instead of where it was meant to be.
+//! Every picker can compute a key's place. A turn that went elsewhere, because there was too much
+//! work at its place, left its conversation's cache there. The picker that sent the turn remembers
+//! that. The others learn it from its report and the table. Every picker then looks where the
+//! conversation is.
+//!
+//! Also remembers which endpoints hold something for their clients ([`Whereabouts::of_state`]).
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,51 +13,55 @@ use alloc::vec::Vec;
 use crate::rng::mix;
 use crate::{EndpointId, Millis};
 
-/// Conversations remembered, 24 bytes each: the memory begins small, and doubles while what it would forget is still of use.
+/// Conversations that are remembered at first, 24 bytes each. The memory doubles while what it
+/// would forget is still of use.
 const FIRST_SLOTS: usize = 1 << 12;
-/// At 1,500 moves per second they cover 40 s.
+/// Most conversations that are remembered. At 1,500 moves per second they cover 40 s.
 const MOST_SLOTS: usize = 1 << 16;
-/// Places that one conversation may take.
+/// Slots that one conversation may take.
 const WAYS: usize = 8;
-/// What a cache holds longer than this after a turn is rare.
+/// A cache seldom holds a conversation longer than this after a turn.
 const TTL_MS: u64 = 300_000;
-/// A table repeats what it said before; so long it may be older than what this decider did itself.
+/// A table repeats itself. For this long it may be older than what this picker did itself.
 const OWN_MS: u64 = 1_000;
-/// A conversation that stays where it went is told again after this, so that it is not forgotten.
+/// A conversation that stays where it went is reported again after this, so that it is not
+/// forgotten.
 const RETELL_MS: u64 = 40_000;
-/// Changes of conversations kept for the next report.
+/// Changes of conversations that are kept for the next report.
 const UNTOLD: usize = 64;
 
-/// For how long what is remembered is of use.
+/// For how long a memory is of use.
 #[derive(Debug, Clone, Copy)]
 struct Keep {
-    /// It is not believed when it is older.
+    /// An older entry is not believed.
     ttl_ms: u64,
-    /// The memory grows rather than to forget what is younger.
+    /// The memory grows before it forgets a younger entry.
     useful_ms: u64,
-    /// Changes kept for the next report; further ones are not told.
+    /// Changes kept for the next report. Further ones are not reported.
     untold: usize,
 }
 
-/// Conversations: what a cache holds longer after a turn is rare, and one that stays where it went is told again.
+/// Conversations: a cache seldom holds one for longer, and one that stays where it went is reported
+/// again.
 const CONVERSATIONS: Keep = Keep {
     ttl_ms: TTL_MS,
     useful_ms: 2 * RETELL_MS,
     untold: UNTOLD,
 };
 
-/// State that nobody else has, until its endpoint is gone.
+/// State that no other endpoint has, until its endpoint is gone.
 const STATE: Keep = Keep {
     ttl_ms: u64::MAX,
     useful_ms: u64::MAX,
     untold: 8 * UNTOLD,
 };
 
-/// A bounded memory: a conversation that finds no room takes the place of the one of its few that was heard of longest ago.
+/// A bounded memory. Each conversation may take a few slots. If these are full, it replaces the one
+/// there that was reported longest ago.
 #[derive(Debug)]
 pub(crate) struct Whereabouts {
     keep: Keep,
-    /// Empty until something is to be remembered.
+    /// Empty until there is something to remember.
     slots: Vec<Slot>,
     /// Slots that are not free.
     used: usize,
@@ -65,7 +72,7 @@ pub(crate) struct Whereabouts {
 struct Slot {
     key: u64,
     endpoint: EndpointId,
-    /// Milliseconds, shifted by one: the lowest bit says whether this decider sent it there itself.
+    /// Milliseconds, shifted by one. The lowest bit says whether this picker itself sent it there.
     at: u64,
 }
 
@@ -86,12 +93,12 @@ impl Slot {
 }
 
 impl Whereabouts {
-    /// Of conversations.
+    /// A memory of where conversations are.
     pub(crate) fn of_conversations() -> Self {
         Self::keeping(CONVERSATIONS)
     }
 
-    /// Of what an endpoint keeps for its clients, by the names that it gave it.
+    /// A memory of what endpoints hold for their clients, by the names that they gave it.
     pub(crate) fn of_state() -> Self {
         Self::keeping(STATE)
     }
@@ -105,7 +112,7 @@ impl Whereabouts {
         }
     }
 
-    /// Where the conversation was last seen; absent: at its place, or not known.
+    /// Returns where the conversation's newest turn went. `None`: to its place, or unknown.
     pub(crate) fn find(&self, now: Millis, key: u64) -> Option<EndpointId> {
         let slot = self.slot(key)?;
         (slot.age_ms(now) <= self.keep.ttl_ms).then_some(slot.endpoint)
@@ -116,7 +123,8 @@ impl Whereabouts {
         ways.iter().find(|slot| slot.key == key && slot.at != 0)
     }
 
-    /// This decider sent a turn to `endpoint`, where nobody would look for the next.
+    /// Records that this picker sent a turn to `endpoint`, where no picker would look for the next
+    /// turn.
     pub(crate) fn on_moved(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         self.put(key, endpoint, now.0 << 1 | 1);
         if self.untold.len() < self.keep.untold {
@@ -124,7 +132,8 @@ impl Whereabouts {
         }
     }
 
-    /// Whether a turn to `endpoint` is worth remembering: it is not where this memory, or without it `place`, says.
+    /// Returns whether a turn to `endpoint` is worth remembering: `endpoint` is not where this
+    /// memory says. If this memory has no recent entry, `endpoint` is not `place`.
     pub(crate) fn is_worth_keeping(
         &self,
         now: Millis,
@@ -138,10 +147,10 @@ impl Whereabouts {
         }
     }
 
-    /// Another decider said so.
+    /// Records that another picker sent a turn to `endpoint`.
     pub(crate) fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
         let own = self.slot(key).filter(|slot| slot.is_own());
-        // A table that repeats what this decider said tells it nothing.
+        // A table that repeats what this picker reported is nothing new.
         if own.is_none_or(|own| own.endpoint != endpoint && own.age_ms(now) >= OWN_MS) {
             self.put(key, endpoint, (now.0 << 1).max(2));
         }
@@ -154,7 +163,7 @@ impl Whereabouts {
         }
         let new = Slot { key, endpoint, at };
         let now = Millis(at >> 1);
-        // One full bucket is chance while more than half of the slots are free.
+        // While more than half of the slots are free, one full bucket is chance.
         let full = 2 * self.used >= self.slots.len();
         if full && self.slots.len() < MOST_SLOTS && self.would_forget(key, now) {
             let old = core::mem::take(&mut self.slots);
@@ -167,14 +176,15 @@ impl Whereabouts {
         self.replace(new);
     }
 
-    /// Whether there is no room for `key` but that of a conversation that may still go on.
+    /// Returns whether the only room for `key` is that of a conversation that may still go on.
     fn would_forget(&self, key: u64, now: Millis) -> bool {
         let ways = self.slots.iter().skip(self.bucket(key)).take(WAYS);
         let mut ways = ways.map(|slot| (slot.key, slot.at, slot.age_ms(now)));
         ways.all(|(other, at, age_ms)| other != key && at != 0 && age_ms <= self.keep.useful_ms)
     }
 
-    /// Takes the conversation's own slot, else the oldest of its bucket; a free one is older than all.
+    /// Takes the conversation's own slot, else the oldest of its bucket. A free slot counts as
+    /// older than all others.
     fn replace(&mut self, new: Slot) {
         let first = self.bucket(new.key);
         let ways = self.slots.iter_mut().skip(first).take(WAYS);
@@ -191,11 +201,12 @@ impl Whereabouts {
     /// The first slot of the key's bucket.
     fn bucket(&self, key: u64) -> usize {
         let buckets = (self.slots.len() / WAYS).max(1) as u64;
-        // Less than the number of slots.
+        // The result is less than the number of slots.
         (mix(key) % buckets) as usize * WAYS
     }
 
-    /// Whoever was told has forgotten: says again what this decider knows from itself, as far as there is room.
+    /// Reports again what this picker has seen itself, as far as there is room, because the
+    /// receiver has forgotten it.
     pub(crate) fn tell_again(&mut self) {
         let room = self.keep.untold.saturating_sub(self.untold.len());
         let own = self.slots.iter().filter(|slot| slot.is_own()).take(room);
@@ -203,7 +214,7 @@ impl Whereabouts {
             .extend(own.map(|slot| (slot.key, slot.endpoint)));
     }
 
-    /// What was not told yet, and is now.
+    /// Returns what was not reported yet, and counts it as reported.
     pub(crate) fn take_untold(&mut self) -> impl Iterator<Item = (u64, EndpointId)> + '_ {
         self.untold.drain(..)
     }
@@ -268,7 +279,7 @@ mod tests {
         let known = found(&map, at(12_000), 0..12_000);
         assert!(known > 11_800, "{known}");
         assert_eq!(map.slots.len(), MOST_SLOTS / 2);
-        // Slow traffic needs no more than it began with: what is forgotten is old.
+        // With slow traffic it does not grow, because what it forgets is old.
         let mut map = Whereabouts::of_conversations();
         for key in 0..20_000 {
             map.on_told(at(1_000 * key), key, EndpointId(key));

@@ -1,4 +1,5 @@
-//! Which endpoints are weighed: where the request's keys belong, and a few from under the water level.
+//! Which endpoints are weighed: those where the request's keys belong, and a few from under the
+//! water level.
 
 use crate::config::{FEW_RANKS, HOT_RANKS_KNOWN, RANK_PENALTY, SAMPLES};
 use crate::rng::mix;
@@ -15,16 +16,17 @@ pub(crate) enum Origin {
     Conversation,
 }
 
-/// One endpoint to weigh. An endpoint that comes up twice has the best of both.
+/// One endpoint to weigh. An endpoint that comes up twice keeps the better hit and the stronger
+/// origin.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Candidate {
     pub(crate) index: u32,
     pub(crate) origin: Origin,
     /// Prompt tokens expected in its cache.
     pub(crate) hit_tokens: u32,
-    /// Tokens charged for not being the first rank.
+    /// Tokens charged because the endpoint is not the first rank.
     pub(crate) penalty_tokens: f64,
-    /// The rank of this endpoint among those where the adapter is meant to live.
+    /// The endpoint's rank among the ranks of the adapter. `None`: it has no such rank.
     pub(crate) adapter_rank: Option<u32>,
 }
 
@@ -36,11 +38,13 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Room for candidates: 1 + 3 + 2 ranks and 8 samples, with some to spare for ranks that a walk adds. On the stack, so
-    /// that a decision allocates nothing.
+    /// Room for the home, 3 prefix ranks, 3 holders of the adapter, 3 adapter ranks, 8 samples and
+    /// 2 draws by speed, with some to spare. On the stack, so that a decision allocates nothing.
     pub(crate) const ROOM: usize = 24;
 
-    /// The endpoints where the request's keys belong. `home`: where its conversation is.
+    /// Returns the endpoints where the request's keys belong.
+    ///
+    /// - `home`: the index of the endpoint where the request's conversation is.
     pub(crate) fn affine(
         request: &Request,
         home: Option<u32>,
@@ -54,8 +58,8 @@ impl Candidates {
         candidates
     }
 
-    /// Adds the `under` endpoints with the shortest waits, or [`SAMPLES`] drawn from them when they are more; a draw may repeat
-    /// one that is there.
+    /// Adds the `under` endpoints with the shortest waits. If they are more than [`SAMPLES`], adds
+    /// [`SAMPLES`] draws from them instead. Two draws may give the same endpoint.
     pub(crate) fn add_samples(&mut self, under: usize, snapshot: &Snapshot, rng: &mut Rng) {
         let level = snapshot.level();
         let mut add = |index: Option<u32>| {
@@ -67,7 +71,7 @@ impl Candidates {
             }
         };
         if under <= SAMPLES {
-            // Of equals the one that was drawn is taken.
+            // Of equally cheap draws the first one added wins. So one is drawn first.
             add(level.draw(under, rng));
             (0..under).for_each(|nth| add(level.nth(nth)));
         } else {
@@ -75,7 +79,7 @@ impl Candidates {
         }
     }
 
-    /// Adds two endpoints drawn by speed, wherever their waits lie.
+    /// Adds two endpoints drawn by speed, whatever their waits.
     pub(crate) fn add_any(&mut self, snapshot: &Snapshot, rng: &mut Rng) {
         let first = snapshot.sample(rng, &mut []);
         let second = first.and_then(|first| snapshot.sample(rng, &mut [first]));
@@ -99,7 +103,7 @@ impl Candidates {
         });
     }
 
-    /// The first ranks of a shared beginning.
+    /// Adds the ranks of a shared beginning that this request looks at.
     fn add_prefix_ranks(&mut self, request: &Request, snapshot: &Snapshot, rng: &mut Rng) {
         let Some((prefix, key)) = request.prefix.zip(prefix_key(request)) else {
             return;
@@ -120,7 +124,8 @@ impl Candidates {
         let Some(adapter) = request.adapter else {
             return;
         };
-        // The table says who has it now; the ranks, who is meant to.
+        // The table says which endpoints have the adapter. The ranks say which endpoints should
+        // have it.
         let holders = adapter
             .index
             .map_or(&[][..], |index| snapshot.holders(index));
@@ -144,7 +149,8 @@ impl Candidates {
         });
     }
 
-    /// Adds a candidate, or improves the one for the same endpoint. What finds no room is left out.
+    /// Adds a candidate, or improves the candidate of the same endpoint. Drops it if there is no
+    /// room.
     pub(crate) fn add(&mut self, new: Candidate) {
         let known = self
             .list
@@ -170,8 +176,10 @@ impl Candidates {
     }
 }
 
-/// Prompt tokens of the request that the endpoint at `index` is expected to have cached, by where its keys belong. `home`:
-/// where its conversation is. O(ranks of the prefix), bounded.
+/// Returns how many prompt tokens of the request the endpoint at `index` is expected to have
+/// cached, by where the request's keys belong. O(ranks of the prefix), bounded.
+///
+/// - `home`: the index of the endpoint where the request's conversation is.
 pub(crate) fn expected_hit(
     request: &Request,
     home: Option<u32>,
@@ -186,7 +194,7 @@ pub(crate) fn expected_hit(
         return history;
     };
     let spread = Spread::of_prefix(key, snapshot);
-    // A beginning that is spread this wide is nearly everywhere.
+    // A beginning with so many ranks is nearly everywhere.
     let warm = match spread.len() > HOT_RANKS_KNOWN {
         true => 1.0,
         false => spread.warm_at(index, snapshot),
@@ -194,15 +202,15 @@ pub(crate) fn expected_hit(
     history.max((warm * f64::from(prefix.tokens)) as u32)
 }
 
-/// The keys by which a request is placed and that many requests share: of its shared beginning and of its adapter. Reports
-/// count these, and the heat list names them.
+/// Returns the placement keys that many requests share: that of the shared beginning and that of
+/// the adapter. Reports count these keys, and the heat list names them.
 pub(crate) fn shared_keys(request: &Request) -> impl Iterator<Item = u64> + use<> {
     let adapter = request.adapter.map(|adapter| adapter.key);
     prefix_key(request).into_iter().chain(adapter)
 }
 
-/// The placement key of the request's prefix. Servers keep the cache of each adapter apart, so a prefix under another
-/// adapter is another prefix.
+/// Returns the placement key of the request's prefix. Servers keep a separate cache for each
+/// adapter, so the same prefix under another adapter has another key.
 pub(crate) fn prefix_key(request: &Request) -> Option<u64> {
     let prefix = request.prefix?;
     Some(

@@ -1,4 +1,5 @@
-//! What a request would cost on an endpoint, in seconds: one small function per term, docs/algorithm.md#cost.
+//! What a request would cost at an endpoint, in seconds. One function per term of
+//! docs/algorithm.md#cost.
 
 use crate::config::{
     ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_S, NAMED_SHARE, NAMED_TOKENS, NO_ROOM_S, NOISE,
@@ -13,16 +14,17 @@ use crate::{Adapter, EndpointLoad, PoolFacts, Request};
 pub(crate) struct Demand {
     /// Prompt tokens, cached or not.
     pub(crate) prompt_tokens: f64,
-    /// Those of them that some endpoint is likely to have in its cache.
+    /// The prompt tokens that some endpoint is likely to have in its cache.
     pub(crate) shared_tokens: f64,
     pub(crate) adapter: Option<Adapter>,
     pub(crate) adapter_load_s: f64,
-    /// Tokens of KV cache that it takes until it ends.
+    /// Tokens of KV cache that the request takes until it ends.
     pub(crate) kv_tokens: f64,
 }
 
 impl Demand {
-    /// An unknown prompt counts as what is known to be in it plus the pool's mean of uncached tokens.
+    /// Fills the gaps. An unknown prompt counts as its known part plus the pool's mean of uncached
+    /// tokens.
     pub(crate) fn new(request: &Request, pool: &PoolFacts) -> Self {
         let known = request.prefix.map_or(0, |prefix| prefix.tokens);
         let known = known.max(
@@ -44,12 +46,12 @@ impl Demand {
         }
     }
 
-    /// Prompt tokens that an endpoint with `hit_tokens` in its cache must prefill.
+    /// Returns the prompt tokens that an endpoint with `hit_tokens` in its cache must prefill.
     pub(crate) fn uncached_tokens(&self, hit_tokens: u32) -> f64 {
         (self.prompt_tokens - f64::from(hit_tokens)).max(0.0)
     }
 
-    /// Of these, the ones that would not have to be prefilled elsewhere.
+    /// Returns those of them that would not have to be prefilled elsewhere.
     fn lost_tokens(&self, hit_tokens: u32) -> f64 {
         (self.shared_tokens - f64::from(hit_tokens)).max(0.0)
     }
@@ -62,13 +64,19 @@ fn usable(value: Option<f32>) -> Option<f64> {
         .map(|value| value.min(1e9))
 }
 
-/// Seconds until a new request's prefill starts: what the table says (docs/algorithm.md#wait; an absent wait is the longest of the pool) and
-/// own work that it has not seen. Never less than the own prefill that is sent there and has shown no first byte:
-/// engines admit in order of arrival, so that lies ahead for certain, whatever the table made of it. The larger of the
-/// two and not their sum, because the table may have seen the same work.
+/// Seconds until a new request's prefill starts. The largest of three bounds:
 ///
-/// The reference rule (docs/algorithm.md#departures) has the sum, and takes the own share of the queue out of the table's wait. That needs more trust in the queue's
-/// length than a table of two deciders and four endpoints deserves; the maximum needs none.
+/// - The table's wait (docs/algorithm.md#wait) plus own work that the table has not seen. An absent
+///   wait counts as the longest of the pool.
+/// - Own prefill that was sent there and has shown no first byte. Engines admit in order of
+///   arrival, so this prefill certainly lies ahead.
+/// - The time until there is room ([`room_s`]).
+///
+/// The maximum and not the sum, because the table may have seen the same work.
+///
+/// The reference rule (docs/algorithm.md#departures) has the sum, and takes the own share of the
+/// queue out of the table's wait. That relies on the queue's length more than a table of two
+/// pickers and four endpoints allows. The maximum does not rely on it.
 pub(crate) fn start_s(row: &Row, demand: &Demand, inflight: &Ledger, index: u32) -> f64 {
     let told_s = row.wait_s + inflight.unseen_s(index);
     let unseen = (
@@ -80,9 +88,13 @@ pub(crate) fn start_s(row: &Row, demand: &Demand, inflight: &Ledger, index: u32)
         .max(room_s(row, demand.kv_tokens, unseen))
 }
 
-/// Seconds until the endpoint has room for a request that needs `tokens` of KV cache and a slot in the batch: requests that lack
-/// either wait for others to end and not for prefill. `unseen`: own sends that the row has not seen, and their prompt tokens. Where others
-/// wait for slots already the row's wait has them.
+/// Seconds until the endpoint has KV cache and a batch slot for a request that needs `tokens`.
+///
+/// Requests that lack either wait for others to end, and not for prefill. Where requests already
+/// wait for slots, the row's wait contains that time.
+///
+/// - `tokens`: KV cache that the request takes until it ends.
+/// - `unseen`: own sends that the row has not seen, and their prompt tokens.
 pub(crate) fn room_s(row: &Row, tokens: f64, unseen: (f64, f64)) -> f64 {
     let room = &row.room;
     let lacking = tokens + unseen.1 - room.tokens;
@@ -94,62 +106,85 @@ pub(crate) fn room_s(row: &Row, tokens: f64, unseen: (f64, f64)) -> f64 {
     tokens_s.max(slots_s).min(MOST_ROOM_S)
 }
 
-/// What the others are assumed to have sent there since the table was made: it brought every wait up to the surface (docs/algorithm.md#level).
-/// `others`: their share of the pool's traffic.
+/// What the other pickers have likely sent there since the table, in seconds: they have filled
+/// every wait up to the surface (docs/algorithm.md#level).
+///
+/// - `surface_s`: the water level.
+/// - `others`: their share of the pool's traffic, 0 to 1.
 pub(crate) fn level_s(row: &Row, surface_s: f64, others: f64) -> f64 {
     others * (surface_s - row.load_s()).max(0.0)
 }
 
-/// The width of the noise that keeps deciders from agreeing on one endpoint (docs/algorithm.md#noise). `work_s`: what a mean request adds;
-/// `unseen`: requests of the others that the table does not show.
+/// The width of the noise that keeps pickers from all choosing the same endpoint, in seconds
+/// (docs/algorithm.md#noise).
 ///
-/// The reference rule has the same noise whatever the table's age; tables of 20 ms show nearly all there is.
+/// - `work_s`: what a mean request adds to the wait.
+/// - `unseen`: requests of the other pickers that the table does not show.
+/// - `others`: their share of the pool's traffic, 0 to 1.
+///
+/// The reference rule has the same noise whatever the table's age. A table of 20 ms shows nearly
+/// all requests.
 pub(crate) fn noise_s(work_s: f64, unseen: f64, others: f64) -> f64 {
     NOISE * others * work_s * unseen / (unseen + NOISE_HALF_REQUESTS)
 }
 
-/// What leaving home costs when nobody will know: the next turn looks at home for what this one adds to the `history_tokens`
-/// there. `later_share`: the chance that there is a next turn.
+/// What leaving home costs when no picker reports, in seconds. The next turn looks at home for the
+/// tokens that this turn adds to the `history_tokens` there.
+///
+/// - `later_share`: the chance that there is a next turn.
 pub(crate) fn stay_s(row: &Row, demand: &Demand, history_tokens: u32, later_share: f64) -> f64 {
     later_share * demand.uncached_tokens(history_tokens) * row.prefill_s_per_token
 }
 
-/// What leaving home costs when the others are told: a line in the next tables and a place in each one's memory.
+/// What leaving home costs when pickers report, in seconds: a line in the next tables, and a place
+/// in the memory of each picker.
+///
+/// - `later_share`: the chance that there is a next turn.
 pub(crate) fn tell_s(later_share: f64) -> f64 {
     later_share * TELL_S
 }
 
-/// What leaving home costs a request of a session that its client names: nobody knows how much of the prompt earlier requests had.
+/// What leaving home costs a request of a session that its client names, in seconds. It is not
+/// known how much of the prompt earlier requests had.
 pub(crate) fn named_s(row: &Row, demand: &Demand) -> f64 {
     let before = NAMED_SHARE * demand.prompt_tokens.min(NAMED_TOKENS);
     (before * row.prefill_s_per_token).max(NAMED_S)
 }
 
-/// What the uncached part of the prompt delays this request. Departs (docs/algorithm.md#departures) from the reference rule, which counts it five times, for the others behind it: these
-/// wait as long wherever it goes, unless it loses what is cached elsewhere, which is [`loss_s`].
+/// What the uncached part of the prompt delays this request, in seconds.
+///
+/// Departs (docs/algorithm.md#departures) from the reference rule, which counts it five times, for
+/// the requests behind it. These wait as long wherever the request goes. The exception is a request
+/// that loses what is cached elsewhere, and [`loss_s`] counts that.
 pub(crate) fn miss_s(row: &Row, demand: &Demand, hit_tokens: u32) -> f64 {
     demand.uncached_tokens(hit_tokens) * row.prefill_s_per_token
 }
 
-/// What it costs the others that some of it is cached elsewhere and would not have to be prefilled there. `price`: of
-/// [`price::of_loss`](crate::rule::price::of_loss).
+/// What it costs the other requests that this one prefills what is cached elsewhere, in seconds.
+///
+/// - `price`: from [`price::of_loss`](crate::rule::price::of_loss).
 pub(crate) fn loss_s(row: &Row, demand: &Demand, hit_tokens: u32, price: f64) -> f64 {
     price * demand.lost_tokens(hit_tokens) * row.prefill_s_per_token
 }
 
-/// The wish to stay on the first rank of a prefix (docs/algorithm.md#rank-penalty).
+/// What it costs not to be the first rank of a prefix, in seconds (docs/algorithm.md#rank-penalty).
 pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
     penalty_tokens * row.prefill_s_per_token
 }
 
-/// What it takes to have the adapter resident: nothing where it is; where it is meant to live (`rank`) one load, because
-/// the endpoint will need it anyway, and a little more on later ranks, so that a cold adapter has one copy; elsewhere
-/// the `price` of a miss, because the load also turns out another adapter. A server that does not say what it holds
-/// counts as not holding it. Where running requests use all slots, none is loaded before the last of those of one
-/// adapter has ended.
+/// Seconds until the endpoint has the adapter loaded (docs/algorithm.md#adapter).
 ///
-/// Departs (docs/algorithm.md#departures) from the reference rule, which charges every endpoint alike that does not have it: then the first requests load the adapter
-/// wherever it is quiet, and later ones, which look at the ranks, do not find it.
+/// - The endpoint has it: nothing. A server that does not say which adapters it has counts as
+///   having none.
+/// - Running requests use all adapter slots: one load, and the time until a slot is free. No
+///   adapter is loaded before the last request of another one has ended.
+/// - The endpoint is a `rank` of the adapter: one load, because the endpoint will need it anyway.
+///   Later ranks cost a little more, so that a cold adapter has one copy.
+/// - Elsewhere: `price` loads, because the load also evicts another adapter.
+///
+/// Departs (docs/algorithm.md#departures) from the reference rule, which charges every endpoint
+/// without the adapter the same. Then the first requests load the adapter at any quiet endpoint,
+/// and later ones, which look at the ranks, do not find it.
 pub(crate) fn adapter_s(
     endpoint: &EndpointLoad,
     demand: &Demand,
@@ -173,7 +208,8 @@ pub(crate) fn adapter_s(
     }
 }
 
-/// What one request adds to the wait of those behind it (`s` in docs/algorithm.md#symbols): its prefill and one more sequence to decode.
+/// What one request adds to the wait of those behind it, in seconds (`s` in
+/// docs/algorithm.md#symbols): its prefill, and one more sequence to decode.
 pub(crate) fn work_s(row: &Row, uncached_tokens: f64) -> f64 {
     uncached_tokens * row.prefill_s_per_token + row.decode_s
 }
@@ -222,7 +258,7 @@ mod tests {
         );
     }
 
-    /// Loads that an adapter counts as where it is not meant to live.
+    /// What an adapter costs at an endpoint that is not one of its ranks, in loads.
     const STRAY: f64 = 5.0;
 
     #[test]
@@ -237,7 +273,7 @@ mod tests {
         close(miss_s(&row(), &demand, 0), 0.3);
         close(miss_s(&row(), &demand, 1_000), 0.2);
         close(miss_s(&row(), &demand, 3_000), 0.0);
-        // A hit estimate above the prompt is no bonus.
+        // A hit estimate above the prompt gives no bonus.
         close(miss_s(&row(), &demand, 9_000), 0.0);
     }
 
@@ -261,7 +297,8 @@ mod tests {
 
     #[test]
     fn who_finds_no_room_waits_for_ends_and_own_unseen_requests_take_their_place_first() {
-        // 1,000 tokens are free and 500 more come per second; one slot is free and another in two seconds.
+        // 1,000 tokens are free, and 500 more per second become free. One slot is free, and another
+        // in two seconds.
         let full = Row {
             room: Room {
                 tokens: 1_000.0,

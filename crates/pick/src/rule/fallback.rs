@@ -1,5 +1,6 @@
-//! Choosing without a fresh table, by this decider's own requests alone (docs/algorithm.md#fallback). No cliff: it is
-//! as good as the proxy's own least-request, and keeps caches warm where there is a key.
+//! Chooses without a fresh table, by this picker's own requests alone (docs/algorithm.md#fallback).
+//!
+//! This is as good as the proxy's own least-request, and keeps caches warm where there is a key.
 
 use crate::config::{BOUNDED_LOAD, STALE_RANKS};
 use crate::decision::{Choices, Decision, Reason};
@@ -35,8 +36,12 @@ pub(crate) fn choose(
     }
 }
 
-/// What ties the request to a place: a conversation that has a past, else the shared prefix, else the adapter, else
-/// the conversation that begins here.
+/// Returns the key that ties the request to a place. The first of:
+///
+/// 1. the conversation, if it has a history;
+/// 2. the shared prefix;
+/// 3. the adapter;
+/// 4. the conversation that begins here.
 fn key(request: &Request) -> Option<u64> {
     let conversation = request.conversation;
     let past = conversation.filter(|conversation| conversation.history_tokens > 0);
@@ -47,8 +52,11 @@ fn key(request: &Request) -> Option<u64> {
         .or_else(|| conversation.map(|conversation| conversation.key))
 }
 
-/// Consistent hashing with bounded loads: the ranks of the key in order, those within bounds first. When all are
-/// beyond, the least loaded of them.
+/// Consistent hashing with bounded loads. Lists the ranks of the key that are within bounds, in
+/// order, and then the least loaded rank. If no rank is within bounds, the least loaded one is the
+/// choice.
+///
+/// Returns how many ranks were looked at.
 fn bounded_hash(key: u64, snapshot: &Snapshot, inflight: &Ledger, choices: &mut Choices) -> u32 {
     let ranks = || (0..STALE_RANKS).filter_map(|rank| snapshot.rank(key, rank));
     ranks()
@@ -61,8 +69,8 @@ fn bounded_hash(key: u64, snapshot: &Snapshot, inflight: &Ledger, choices: &mut 
     STALE_RANKS
 }
 
-/// Whether one more request keeps the endpoint within [`BOUNDED_LOAD`] of its share. Rounded up, as in the paper, so
-/// that an idle endpoint always has room for one.
+/// Returns whether one more request keeps the endpoint within [`BOUNDED_LOAD`] of its share. The
+/// bound is rounded up, as in the paper, so that an idle endpoint always has room for one request.
 fn within_bounds(index: u32, snapshot: &Snapshot, inflight: &Ledger) -> bool {
     let Some(row) = snapshot.row(index) else {
         return false;
@@ -72,7 +80,8 @@ fn within_bounds(index: u32, snapshot: &Snapshot, inflight: &Ledger) -> bool {
     f64::from(inflight.in_flight(index)) + 1.0 <= bound
 }
 
-/// Power of two choices on own requests per speed: Envoy's least-request, but always two different endpoints.
+/// Power of two choices on own requests per speed. Like Envoy's least-request, but the two
+/// endpoints are always different. Returns how many endpoints were looked at.
 fn two_choices(
     snapshot: &Snapshot,
     inflight: &Ledger,
@@ -87,7 +96,7 @@ fn two_choices(
         return 1;
     };
     let load = |index| own_load(index, snapshot, inflight);
-    // The first draw keeps a tie, so that idle endpoints get requests in proportion to speed.
+    // The first draw wins a tie, so that idle endpoints get requests in proportion to speed.
     let (best, other) = if load(second) < load(first) {
         (second, first)
     } else {

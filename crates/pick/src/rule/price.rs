@@ -1,35 +1,61 @@
-//! What compute is worth to the others, by how busy the pool is and how much its requests depend on caches.
+//! The price of a loss: what prefill that is cached elsewhere costs the other requests.
 //!
-//! A request that goes where its shared part is not cached makes prefill that the pool would not have had. Its own delay is in its cost as
-//! it is; what it delays the others is the price, in seconds per second of such prefill.
+//! A request that goes where its shared part is not cached adds prefill that the pool would not
+//! have had. The request's own cost already contains its own delay. The price is what this prefill
+//! costs the others, in seconds per second of such prefill.
 //!
-//! Let `l` be the requests per second of the pool, `p` the tokens of a mean prompt, `b` the share of them that some cache may hold, and
-//! `R` the prefill speed of all endpoints together. The shared part of a mean prompt takes an endpoint of speed `r` the time `b p / r`, in
-//! which `l r / R` requests per second arrive there; of them a share of about `b` is bound to it by what it has cached. So
+//! # Derivation
+//!
+//! | symbol | means |
+//! |---|---|
+//! | `l` | requests per second of the pool |
+//! | `p` | tokens of a mean prompt |
+//! | `b` | share of the prompt tokens that some cache may hold |
+//! | `R` | prefill speed of all endpoints together, in tokens per second |
+//! | `r` | prefill speed of one endpoint |
+//!
+//! The shared part of a mean prompt takes `b p / r` seconds at one endpoint. `l r / R` requests per
+//! second arrive there. About the share `b` of them is bound to the endpoint by its cache. So this
+//! many requests are delayed, whatever `r` is, each by half of that time on average:
 //!
 //! ```text
 //! n = b^2 l p / R
 //! ```
 //!
-//! requests are delayed, whatever `r` is, each by half of that time on average. Those who are delayed may go elsewhere in turn, and lose
-//! what they had cached. How much that matters depends on what a loss is beside the work that arrives anyway, `(1 - b) p` tokens a
-//! request: about `1 / (1 - b)` mean requests. Where it is 30 of them, as with long system prompts and short questions, one loss makes
-//! others until caches collapse; where it is 4, as with mixed work, the pool has room for it, and a price holds short requests behind
-//! long prompts. So
+//! Delayed requests may go elsewhere in turn, and lose what they had cached. How much that matters
+//! depends on the size of a loss beside the work that arrives anyway, `(1 - b) p` tokens per
+//! request. One loss is about `1 / (1 - b)` mean requests:
+//!
+//! - Where that is 30, as with long system prompts and short questions, one loss causes others
+//!   until caches collapse.
+//! - Where that is 4, as with mixed work, the pool has room for the loss. A high price would only
+//!   hold short requests behind long prompts.
+//!
+//! So
 //!
 //! ```text
-//! price = LEAST + FACTOR n / (1 - b) + OVERLOAD b (w - OVERLOADED), at most MOST
+//! price = LEAST + FACTOR n / (1 - b) + OVERLOAD b max(0, w - OVERLOADED), at most MOST
 //! ```
 //!
-//! where `w` is what a request meets at the least busy endpoint. Where even that is late there is nowhere to escape to, and what is prefilled
-//! again makes all later: without that term a pool whose caches have collapsed stays so (200 shared beginnings that nothing marks).
+//! where `w` is the load at the least busy endpoint, in seconds. If even that endpoint is late,
+//! there is no better place, and repeated prefill makes all requests later. Without this term a
+//! pool whose caches have collapsed stays so (200 shared beginnings that nothing marks).
 //!
-//! The form is derived, the constants are fitted, in simulation (benches/README.md). `b` is the larger of two shares: what requests *could*
-//! find, as this decider sees them, and what pages say was found. The second alone falls when caches have collapsed, and the price with it, so
-//! that they stay so: 200 shared beginnings on uneven hardware have 2.8 s instead of 0.3 s.
+//! The form is derived. The constants are fitted in simulation (benches/README.md).
 //!
-//! Rejected: constants (5 for a miss and 4 for a loss, which cost mixed work 1.4 to 3.3 times the oracle's p99); `n` of each request's own
-//! lost part; powers of `n`; the utilisation if everything were cold. None of these keeps both kinds of work.
+//! `b` is the larger of two shares: what requests *could* find, as this picker sees them, and what
+//! pages say was found. The second alone falls when caches have collapsed, and the price falls with
+//! it, so the caches stay collapsed (200 shared beginnings on uneven hardware: 2.8 s instead of
+//! 0.3 s).
+//!
+//! # Rejected
+//!
+//! - Constants: 5 for a miss and 4 for a loss cost mixed work 1.4 to 3.3 times the oracle's p99.
+//! - `n` of each request's own lost part.
+//! - Powers of `n`.
+//! - The utilisation if all caches were cold.
+//!
+//! None of these suits both kinds of work.
 
 use crate::config::{LOSS_FACTOR, LOSS_LEAST, LOSS_MOST, OVERLOAD_FACTOR, OVERLOADED_S};
 
@@ -40,15 +66,15 @@ pub(crate) struct Busy {
     pub(crate) requests_per_s: f64,
     /// Tokens of a mean prompt.
     pub(crate) prompt_tokens: f64,
-    /// The part of it that some cache may hold, 0 to 1.
+    /// The share of them that some cache may hold, 0 to 1.
     pub(crate) shared_share: f64,
-    /// Of all endpoints together, above 0.
+    /// Prefill speed of all endpoints together, above 0.
     pub(crate) prefill_tokens_per_s: f64,
-    /// What a request meets at the least busy endpoint, in seconds.
+    /// The load at the least busy endpoint, in seconds.
     pub(crate) least_load_s: f64,
 }
 
-/// Seconds that the others lose per second of prefill of what is cached elsewhere.
+/// Returns the seconds that the others lose per second of prefill that is cached elsewhere.
 pub(crate) fn of_loss(busy: &Busy) -> f64 {
     let cold = busy.requests_per_s * busy.prompt_tokens / busy.prefill_tokens_per_s.max(1.0);
     let delayed = busy.shared_share * busy.shared_share * cold;
@@ -56,7 +82,7 @@ pub(crate) fn of_loss(busy: &Busy) -> f64 {
     let price = LOSS_LEAST
         + LOSS_FACTOR * delayed / (1.0 - busy.shared_share).max(1e-3)
         + OVERLOAD_FACTOR * busy.shared_share * over_s;
-    // `min` takes the other where one is no number.
+    // `min` returns the other number where one is NaN.
     price.min(LOSS_MOST)
 }
 
@@ -85,7 +111,8 @@ mod tests {
 
     #[test]
     fn it_is_the_formula_and_rises_with_load_and_with_what_is_shared() {
-        // 40 requests of 2,000 tokens per second where 40,000 tokens per second can be prefilled: n = 0.25 x 2.
+        // 40 requests of 2,000 tokens per second, where 40,000 tokens per second can be prefilled:
+        // n = 0.25 x 2.
         let price = of_loss(&busy(40.0, 0.5, 0.1));
         let expected = LOSS_LEAST + LOSS_FACTOR * 0.5 / 0.5;
         assert!((price - expected).abs() < 1e-12, "{price}");

@@ -1,4 +1,4 @@
-//! The rule that ships.
+//! The rule that ships: candidates from under the water level, and the cheapest of them.
 
 use crate::config::{LARGE_DELAY_S, LEAST_POURED, STRAY_LOADS, WORTH_TELLING};
 use crate::own::health::Slow;
@@ -15,8 +15,9 @@ use crate::table::row;
 use crate::table::row::Row;
 use crate::{Booking, Config, Conversation, Decision, EndpointId, Millis, Request, Rng, Snapshot};
 
-/// Water-level candidates: the cheapest of a few endpoints in seconds of predicted work, with an old table by own
-/// requests alone.
+/// Chooses the cheapest of a few endpoints, in seconds of predicted work.
+///
+/// With an old table the rule uses the picker's own requests alone (`fallback`).
 #[derive(Debug)]
 pub struct WaterLevel {
     config: Config,
@@ -26,7 +27,7 @@ pub struct WaterLevel {
 }
 
 impl WaterLevel {
-    /// The rule with its settings.
+    /// Creates the rule with its settings.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
@@ -37,8 +38,15 @@ impl WaterLevel {
         }
     }
 
-    /// Where the request's conversation is: where its newest turn went, else its place, which for one that goes on may be that from before
-    /// members changed; absent: it has none, or may not be chosen.
+    /// Returns the endpoint where the request's conversation is.
+    ///
+    /// The first of these that may be chosen:
+    ///
+    /// 1. where its newest turn went;
+    /// 2. its key's place before members changed, for a conversation with a history;
+    /// 3. its key's place.
+    ///
+    /// `None`: the request has no conversation, or its place may not be chosen.
     fn home(&self, now: Millis, snapshot: &Snapshot, request: &Request) -> Option<u32> {
         let Conversation {
             key,
@@ -57,7 +65,10 @@ impl WaterLevel {
             .filter(|index| snapshot.may_choose(*index))
     }
 
-    /// Where everybody will look for the next turn, now and later; absent: not everybody in the same place.
+    /// Returns the place where every picker will look for the conversation's next turn.
+    ///
+    /// `None`: there is no place, or some pickers may still look at the place from before members
+    /// changed.
     fn known_place(now: Millis, snapshot: &Snapshot, key: u64) -> Option<EndpointId> {
         let place = snapshot.place(key)?;
         let former = snapshot.former_place(now, key);
@@ -110,7 +121,8 @@ impl Policy for WaterLevel {
         let mut candidates = Candidates::affine(request, home, view.snapshot, rng);
         candidates.add_samples(weigh.unseen.under, view.snapshot, rng);
         if !view.slow.is_empty() {
-            // It may be that only endpoints in slow start are under the level, and that this decision is not for them.
+            // Perhaps only endpoints in slow start are under the level, and this decision skips all
+            // of them.
             candidates.add_any(view.snapshot, rng);
         }
         weighing::cheapest(&candidates, view, rng, &weigh.demand, |candidate, rng| {
@@ -155,21 +167,21 @@ impl Policy for WaterLevel {
     }
 }
 
-/// What the others are assumed to have sent that the table does not show.
+/// What the other pickers are assumed to have sent that the table does not show.
 #[derive(Debug, Clone, Copy)]
 struct Unseen {
-    /// The share of the pool's traffic that is not this decider's, 0 to 1.
+    /// Share of the pool's traffic that other pickers get, 0 to 1.
     others: f64,
-    /// Waits below this have been filled up to it by now, in seconds.
+    /// The water level in seconds: shorter waits have been filled up to it since the table.
     surface_s: f64,
-    /// How many endpoints lie below.
+    /// How many endpoints candidates are drawn from. They have the shortest waits.
     under: usize,
-    /// Requests of the others.
+    /// Requests of the other pickers that have arrived since the table.
     requests: f64,
 }
 
-/// The part of the pool's requests that this decider gets, 0 to 1. Without an arrival rate in the table everything that arrives is taken to be
-/// one's own.
+/// Returns the part of the pool's requests that this picker gets, 0 to 1. Without an arrival rate
+/// in the table all requests count as this picker's own.
 fn own_share(snapshot: &Snapshot, own: &Traffic) -> f64 {
     match snapshot.pool().arrival_rate.map_or(0.0, f64::from) {
         pool_per_s if pool_per_s > 0.0 => (own.per_s() / pool_per_s).min(1.0),
@@ -177,7 +189,7 @@ fn own_share(snapshot: &Snapshot, own: &Traffic) -> f64 {
     }
 }
 
-/// Of prefill that is cached elsewhere, for the pool as it is.
+/// Returns the price of prefill that is cached elsewhere, for the present state of the pool.
 fn loss_price(snapshot: &Snapshot, own: &Traffic) -> f64 {
     let pool = snapshot.pool();
     let found = row::cost(pool.cached_share).unwrap_or(0.0).min(1.0);
@@ -195,7 +207,8 @@ impl Unseen {
         let pool_per_s = view.snapshot.pool().arrival_rate.map_or(0.0, f64::from);
         let own_share = own_share(view.snapshot, own);
         let age_s = view.snapshot.mean_age_s(view.now);
-        // Large placements are reported at once: if none was reported there was none, but for the last `LARGE_DELAY_S`.
+        // Large placements are reported at once. If none was reported, there was none before the
+        // last `LARGE_DELAY_S`.
         let large = match view.snapshot.pool().reported {
             true => own.news_share(),
             false => 0.0,
@@ -204,7 +217,8 @@ impl Unseen {
             pool_per_s.max(0.0) * (age_s * (1.0 - large) + age_s.min(LARGE_DELAY_S) * large);
         let level = view.snapshot.level();
         let surface_s = level.surface_s(arrived);
-        // Own work lies on top of the table's waits: as far up as it reaches, others may be cheaper.
+        // Own work comes on top of the table's waits. Endpoints with waits up to that height may be
+        // cheaper.
         let own_requests = view.inflight.ahead_s() * level.requests_per_s();
         let under = level.under(arrived + own_requests + LEAST_POURED);
         Self {
@@ -216,19 +230,21 @@ impl Unseen {
     }
 }
 
-/// One decision.
+/// Everything that the costs of one decision are computed from.
 #[derive(Debug)]
 struct Weigh<'a> {
     view: &'a View<'a>,
     demand: Demand,
     unseen: Unseen,
-    /// Of prefill that is cached elsewhere.
+    /// The price of prefill that is cached elsewhere.
     loss_price: f64,
-    /// Prompt tokens that are cached where the request's conversation is.
+    /// Prompt tokens that are cached at the conversation's home.
     history_tokens: u32,
-    /// The client names the conversation, and nothing in the prompt says what of it was there before.
+    /// The client names the conversation, and the prompt does not show how much of it was there
+    /// before.
     is_named: bool,
-    /// Share of the requests that continue a conversation, and so the chance that this one is followed by another.
+    /// Share of the requests that continue a conversation: the chance that another turn follows
+    /// this one.
     later_share: f64,
 }
 
@@ -264,7 +280,7 @@ impl Weigh<'_> {
             - noise_s
     }
 
-    /// What going elsewhere than home costs besides what is missed there.
+    /// Seconds that a turn away from home costs, apart from what its own cache miss costs.
     fn stay_s(&self, row: &Row) -> f64 {
         let later_s = match self.view.snapshot.pool().reported {
             true => cost::tell_s(self.later_share),
@@ -276,7 +292,7 @@ impl Weigh<'_> {
         }
     }
 
-    /// The row of the table is looked at only where there is an adapter to look for.
+    /// Looks at the endpoint's signals only where the request asks for an adapter.
     fn adapter_s(&self, index: u32, rank: Option<u32>) -> f64 {
         if self.demand.adapter.is_none() {
             return 0.0;

@@ -1,4 +1,4 @@
-//! The cheapest of a few candidates.
+//! Finds the cheapest of a few candidates.
 
 use crate::decision::Choices;
 use crate::own::ledger::Ledger;
@@ -8,8 +8,11 @@ use crate::rule::cost::Demand;
 use crate::rule::policy::View;
 use crate::{Booking, Decision, Reason, Rng, Snapshot};
 
-/// A candidate with its cost. `tie` breaks ties: between keys and draws at random, else equal endpoints would all be taken
-/// in list order; among draws by their order, so that equally busy endpoints get requests in proportion to speed.
+/// A candidate with its cost.
+///
+/// `tie` decides between equal costs. Draws by level share one random number, so the first one
+/// drawn wins among them, and equally busy endpoints get requests in proportion to speed. Every
+/// other candidate has a random number of its own. Otherwise the order of the list would decide.
 #[derive(Debug, Clone, Copy)]
 struct Weighed<'a> {
     candidate: &'a Candidate,
@@ -24,14 +27,14 @@ impl Weighed<'_> {
     }
 }
 
-/// The cheapest so far, best first, as many as a decision lists.
+/// The cheapest candidates so far, best first, as many as a decision lists.
 #[derive(Debug, Default)]
 struct Best<'a> {
     list: [Option<Weighed<'a>>; Choices::MOST],
 }
 
 impl<'a> Best<'a> {
-    /// Finds its place and moves the others down; the last one may fall out.
+    /// Inserts `new` in its place and moves the others down. The last one may drop out.
     fn offer(&mut self, new: Weighed<'a>) {
         let mut new = Some(new);
         for slot in &mut self.list {
@@ -46,7 +49,8 @@ impl<'a> Best<'a> {
     }
 }
 
-/// Decides for the candidate of the least `cost_s`; the others follow in the order of their costs.
+/// Decides for the candidate with the least `cost_s`. The others follow in the order of their
+/// costs.
 pub(crate) fn cheapest(
     candidates: &Candidates,
     view: &View<'_>,
@@ -101,7 +105,8 @@ fn reason(best: &Candidate, candidates: &Candidates, snapshot: &Snapshot) -> Rea
     }
 }
 
-/// Predicted seconds until a request that goes there starts its prefill; absent: the table does not say.
+/// Returns the predicted seconds until a request that goes to `index` starts its prefill. `None`:
+/// the table does not say this endpoint's wait.
 pub(crate) fn wait_s(
     index: u32,
     demand: &Demand,

@@ -16,14 +16,16 @@ pub(crate) struct Choosable {
     pub(crate) cumulative_speed: Vec<f64>,
     /// The waits of `choosable`, for a given mean request.
     pub(crate) level: WaterLevelIndex,
-    /// Prompt tokens per second of all of `choosable`.
+    /// Prompt tokens per second of all of `choosable` together.
     pub(crate) prefill_tokens_per_s: f64,
     /// Mean age of the rows of `choosable` when the table arrived, in milliseconds.
     pub(crate) mean_age_ms: f64,
 }
 
 impl Choosable {
-    /// `mean_uncached_tokens`: of a mean request. O(n log n).
+    /// Indexes `choosable`. O(n log n).
+    ///
+    /// - `mean_uncached_tokens`: uncached prompt tokens of a mean request.
     #[inline(never)]
     pub(crate) fn new(
         choosable: Vec<u32>,

@@ -5,16 +5,17 @@ use alloc::vec::Vec;
 
 use crate::EndpointLoad;
 
-/// Endpoints by adapter, one list behind the other.
+/// Endpoints by adapter. The lists of all adapters stand one behind the other.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Holders {
-    /// Where the list of each adapter ends; its begin is the end of the one before.
+    /// Where the list of each adapter ends. It begins where the list before it ends.
     ends: Vec<u32>,
     endpoints: Vec<u32>,
 }
 
 impl Holders {
-    /// `choosable`: positions in `endpoints`. O(adapters of all endpoints).
+    /// Lists the holders among `choosable`, which are positions in `endpoints`. O(adapters of all
+    /// endpoints).
     pub(crate) fn new(endpoints: &[EndpointLoad], choosable: &[u32]) -> Self {
         let held = || {
             choosable.iter().flat_map(|index| {
@@ -27,7 +28,8 @@ impl Holders {
         let Some(most) = held().map(|(adapter, _)| adapter).max() else {
             return Self::default();
         };
-        // Counted, then summed up to where each list begins, then filled, which moves each begin to its end.
+        // Count the holders, sum up to where each list begins, then fill the lists. Filling moves
+        // each begin to its end.
         let mut ends = vec![0_u32; most + 2];
         for (adapter, _) in held() {
             if let Some(count) = ends.get_mut(adapter + 1) {
@@ -54,7 +56,7 @@ impl Holders {
         }
     }
 
-    /// The endpoints that hold `adapter`, in the order of the list.
+    /// Returns the endpoints that hold `adapter`, in the order of `choosable`.
     pub(crate) fn of(&self, adapter: u16) -> &[u32] {
         let adapter = usize::from(adapter);
         let begin = adapter

@@ -1,16 +1,30 @@
-//! Where a key belongs: consistent hashing that every proxy computes alike, without talking to the others.
+//! Where a key belongs: consistent hashing that every picker computes in the same way, without
+//! talking to the others.
 //!
-//! A fixed number of slots, a quarter of them owned. Endpoints take slots in turns, each in an order of its own, until each has
-//! its quota, as in Maglev (Eisenbud and others, NSDI 2016) but stopping early. A key tries slots in an order of its
-//! own until it finds an owned one, as in DxHash (Dong and Wang 2021), so an endpoint's share of the keys is exactly
-//! its share of the owned slots. One endpoint more or less moves its own share of the keys once or twice, seldom 2.8 times: where
-//! quotas are small, the keys that the others hand on are not those that the newcomer gets.
+//! There is a fixed number of slots, and a quarter of them is owned. Endpoints take slots in turns,
+//! each in its own order, until each has its quota, as in Maglev (Eisenbud and others, NSDI 2016)
+//! but stopping early. A key tries slots in its own order until it finds an owned one, as in DxHash
+//! (Dong and Wang 2021). So an endpoint's share of the keys is exactly its share of the owned
+//! slots.
 //!
-//! Rejected, by experiment with 4 to 5,000 endpoints: Maglev's full table (ten times the work, since its last slots are
-//! found by long collisions; up to 3.3 shares move); half of as many slots, half of them owned (1.6 times the work, up to 2.9 shares
-//! move); deferred acceptance instead of turns (four times the work, 2.0 shares move); rendezvous per slot (shares differ by 10 % at 1,000 endpoints); a table whose size follows the pool
-//! (every key moves when the size changes); rendezvous per key (O(N) per request); quotas rounded down for all alike (they
-//! step down for all at once: the 1,025th endpoint would move 3 % of the keys, 32 shares).
+//! When one endpoint comes or goes, one to two times its own share of the keys moves, and seldom up
+//! to 2.8 times. Where quotas are small, the keys that the others hand on are not those that the
+//! newcomer gets.
+//!
+//! # Rejected
+//!
+//! By experiment with 4 to 5,000 endpoints. The figures are work, and the shares of the keys that
+//! move when one endpoint comes or goes:
+//!
+//! - Maglev's full table: ten times the work, since its last slots are found by long collisions. Up
+//!   to 3.3 shares move.
+//! - Half as many slots, half of them owned: 1.6 times the work, and up to 2.9 shares move.
+//! - Deferred acceptance instead of turns: four times the work, and 2.0 shares move.
+//! - Rendezvous per slot: shares differ by 10 % at 1,000 endpoints.
+//! - A table whose size follows the pool: every key moves when the size changes.
+//! - Rendezvous per key: O(N) per request.
+//! - Quotas rounded down for all: they step down for all at once. The 1,025th endpoint would move
+//!   3 % of the keys, which is 32 shares.
 
 use alloc::rc::Rc;
 use alloc::vec;
@@ -22,15 +36,19 @@ use crate::rng::{GOLDEN, mix};
 /// Slots, a power of two. 131,072 leave each of 5,000 endpoints 6 or 7 owned slots.
 const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 17;
-/// Slots that are owned: a quarter, so that nearly every claim meets a free one and a look-up needs four tries on average.
+/// Slots that are owned: a quarter. So nearly every claim meets a free slot, and a look-up needs
+/// four tries on average.
 const OWNED: u64 = (SLOTS / 4) as u64;
 /// Marks a slot without an owner.
 const FREE: u16 = u16::MAX;
-/// Most endpoints that take part, more than a table may hold. It keeps the sum of all quotas below the number of slots.
+/// Most endpoints that take part, more than a table may hold. The bound keeps the sum of all quotas
+/// below the number of slots.
 const MEMBERS: usize = SLOTS / 8;
-/// Tries before a look-up gives up. A quarter of the slots are owned, so less than 2^-64 of the keys get there.
+/// Tries before a look-up gives up. A quarter of the slots are owned, so less than 2^-64 of the
+/// keys get there.
 const TRIES: u64 = 160;
-/// Speeds count in quarters of the slowest: a fit that moves by a few per cent between tables must not move keys.
+/// Speeds count in quarters of the slowest. A fit that moves by a few per cent between tables must
+/// not move keys.
 const WEIGHT_STEPS: f64 = 4.0;
 /// The fastest endpoint counts at most 16 times the slowest.
 const WEIGHT_MAX: f64 = 64.0;
@@ -38,22 +56,23 @@ const WEIGHT_MAX: f64 = 64.0;
 /// Slots and their owners.
 #[derive(Debug)]
 pub(crate) struct KeyRanks {
-    /// Per slot the position of its owner in the list of members, or [`FREE`]. Empty when there are no members.
+    /// For each slot the position of its owner in the list of members, or [`FREE`]. Empty when
+    /// there are no members.
     slots: Vec<u16>,
-    /// What the slots were handed out by, in the order of the list of members.
+    /// The members by which the slots were handed out, in the order of their list.
     shares: Vec<Share>,
 }
 
 /// One endpoint that may own slots.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
-    /// Who it is: fixes its order of claims.
+    /// Its identity, which fixes its order of claims.
     pub(crate) id: EndpointId,
-    /// Its relative capacity, finite and above zero: fixes its quota.
+    /// Its relative capacity, finite and above zero, which fixes its quota.
     pub(crate) speed: f64,
 }
 
-/// All of a member that matters here.
+/// The part of a member that decides about slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Share {
     id: EndpointId,
@@ -62,8 +81,8 @@ struct Share {
 }
 
 impl KeyRanks {
-    /// Hands out the slots: about 38,000 tries, whatever the number of members. Takes those of `previous` instead when
-    /// nothing changed that would move one, which is the rule from one table to the next.
+    /// Hands out the slots: about 38,000 tries, whatever the number of members. Shares the slots of
+    /// `previous` where no change moves one, which is usual from one table to the next.
     pub(crate) fn new(members: &[Member], previous: Option<&Rc<Self>>) -> Rc<Self> {
         let shares = shares(members.get(..MEMBERS).unwrap_or(members));
         match previous {
@@ -82,13 +101,15 @@ impl KeyRanks {
             };
         };
         let mut slots = vec![FREE; SLOTS];
-        // Whoever has one slot less than the others misses the last turn, not the first: the order of claims stays.
+        // An endpoint with one slot less than the others misses the last turn and not the first. So
+        // the order of claims stays.
         claimants
             .iter_mut()
             .for_each(|claimant| claimant.credit = rounds - 1);
         for _ in 0..rounds {
             for claimant in &mut claimants {
-                // Spreads the turns of a slower endpoint evenly over the rounds (Bresenham), without a division.
+                // Spreads the turns of a slower endpoint evenly over the rounds (Bresenham),
+                // without a division.
                 claimant.credit += claimant.quota;
                 if claimant.credit >= rounds {
                     claimant.credit -= rounds;
@@ -99,8 +120,8 @@ impl KeyRanks {
         Self { slots, shares }
     }
 
-    /// The position, in the list of members, of the `rank`-th endpoint of `key`. Ranks of one key are independent, so
-    /// two may be the same endpoint. `None` only when there are no members.
+    /// Returns the position, in the list of members, of the `rank`-th endpoint of `key`. Ranks of
+    /// one key are independent, so two may be the same endpoint. `None`: there are no members.
     pub(crate) fn rank(&self, key: u64, rank: u32) -> Option<usize> {
         let start = mix(key ^ mix(u64::from(rank).wrapping_add(1)));
         let owners = (0..TRIES).filter_map(|attempt| self.slots.get(slot(start, attempt)));
@@ -110,13 +131,13 @@ impl KeyRanks {
             .map(usize::from)
     }
 
-    /// Who owns the first rank of `key`.
+    /// Returns the owner of the first rank of `key`.
     pub(crate) fn owner(&self, key: u64) -> Option<EndpointId> {
         Some(self.shares.get(self.rank(key, 0)?)?.id)
     }
 }
 
-/// The `attempt`-th slot in the order that belongs to `start`.
+/// Returns the `attempt`-th slot in the order that belongs to `start`.
 fn slot(start: u64, attempt: u64) -> usize {
     (mix(start.wrapping_add(attempt.wrapping_mul(GOLDEN))) >> (u64::BITS - SLOT_BITS)) as usize
 }
@@ -141,13 +162,14 @@ struct Claimant {
     id: EndpointId,
     position: u16,
     quota: u64,
-    /// Share of a turn saved up.
+    /// The part of a turn that is saved up.
     credit: u64,
     /// Slots tried so far.
     tried: u64,
 }
 
-/// The members in the order of their identities, so that the order of the list does not matter.
+/// Returns the members in the order of their identities, so that the order of the list does not
+/// matter.
 fn claimants(shares: &[Share]) -> Vec<Claimant> {
     let total: u64 = shares.iter().map(|share| share.weight).sum();
     let claimant = |(position, share): (u16, &Share)| Claimant {
@@ -162,18 +184,24 @@ fn claimants(shares: &[Share]) -> Vec<Claimant> {
     claimants
 }
 
-/// The member's part of the owned slots; `total`: the sum of all weights. A fraction is rounded up with the chance of its
-/// size, by the member's identity: when the parts of all get a little smaller, a few members lose one slot instead of all.
+/// Returns the member's part of the owned slots.
+///
+/// A fraction is rounded up with the chance of its size, by the member's identity. When all parts
+/// get a little smaller, a few members lose one slot, and not all of them.
+///
+/// - `total`: the sum of all weights.
 fn quota(share: &Share, total: u64) -> u64 {
     const FRACTION_BITS: u32 = 32;
-    // At most 15 + 7 + 32 bits. The claims of slots begin with the upper bits of the same hash, this takes the lower ones.
+    // At most 15 + 7 + 32 bits. Claims of slots begin with the upper bits of the same hash, so this
+    // takes the lower ones.
     let exact = ((OWNED * share.weight) << FRACTION_BITS) / total;
     let threshold = mix(share.id.0) & ((1 << FRACTION_BITS) - 1);
     ((exact + threshold) >> FRACTION_BITS).max(1)
 }
 
 impl Claimant {
-    /// Tries slots until one is free. Gives up after as many tries as there are slots, which takes a full table.
+    /// Takes the first free slot in the member's order. Gives up after as many tries as there are
+    /// slots, which happens only with a full table.
     fn take_free_slot(&mut self, slots: &mut [u16]) {
         for _ in 0..SLOTS {
             let at = slot(self.id.0, self.tried);
@@ -202,7 +230,7 @@ mod tests {
             .collect()
     }
 
-    /// Who owns each of `keys` keys, by identity.
+    /// Returns the owner of each of `keys` keys, by identity.
     fn owners(members: &[Member], keys: u64) -> Vec<u64> {
         let placement = KeyRanks::new(members, None);
         let owner = |key| members[placement.rank(mix(key ^ 0xabcd), 0).unwrap()].id.0;
@@ -215,7 +243,8 @@ mod tests {
         pairs.filter(|(a, b)| a != b).count() as f64 / keys as f64
     }
 
-    /// At most twice its share up to 128 endpoints; where quotas are small, one slot is much and so is chance.
+    /// At most twice its share up to 129 endpoints. Where quotas are small, one slot is much and
+    /// chance matters more.
     fn bounds(count: u64) -> (f64, f64) {
         let share = 1.0 / count as f64;
         match count {
@@ -226,7 +255,7 @@ mod tests {
 
     #[test]
     fn one_endpoint_more_moves_its_own_share_and_not_much_again() {
-        // Whole quotas of all alike step down after 256, 819, 1,024 and 1,092.
+        // Whole quotas of equal endpoints step down after 256, 819, 1,024 and 1,092.
         for count in [
             2, 4, 8, 10, 32, 33, 63, 64, 128, 255, 256, 512, 819, 1_000, 1_024, 1_092, 2_184,
         ] {
@@ -272,7 +301,8 @@ mod tests {
                     .all(|slots| (whole..=whole + 1).contains(slots)),
                 "{count}"
             );
-            // A quarter of all slots; three standard deviations of as many coins are at most 1.5 x sqrt(count).
+            // A quarter of all slots. Three standard deviations of as many coins are at most 1.5 x
+            // sqrt(count).
             let off = owned.iter().sum::<u64>().abs_diff(OWNED) as f64;
             assert!(off <= 1.5 * (count as f64).sqrt(), "{count}: {off}");
         }

@@ -7,21 +7,23 @@ use crate::config::{
 };
 use crate::{EndpointLoad, PoolFacts};
 
-/// One endpoint's signals with every gap filled to its disadvantage: an endpoint must never win because a signal is
-/// missing. The worst of the pool rather than the median, because with the median a silent endpoint would beat half of
-/// the others; it still gets what the others are too busy for.
+/// One endpoint's signals, with every gap filled to its disadvantage. An endpoint must never win
+/// because a signal is missing.
+///
+/// A gap gets the worst value of the pool. Rejected: the median, with which a silent endpoint would
+/// beat half of the others. With the worst value it still gets what the others are too busy for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Row {
     /// Seconds until a new request's prefill starts.
     pub(crate) wait_s: f64,
-    /// Whether `wait_s` is this endpoint's own signal.
+    /// Whether the table says this endpoint's wait.
     pub(crate) wait_known: bool,
-    /// What the running requests cost each other and a new one, in seconds.
+    /// What running requests cost each other and a new one, in seconds.
     pub(crate) crowd_s: f64,
     pub(crate) prefill_s_per_token: f64,
     pub(crate) decode_s: f64,
     pub(crate) speed: f64,
-    /// Of the prompt tokens expected in its cache, the share that is found.
+    /// Share of the prompt tokens expected in its cache that is found there.
     pub(crate) found_share: f64,
     pub(crate) room: Room,
     /// Whether the table allows it to be chosen.
@@ -29,22 +31,24 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// What a new request meets: the wait, and the running requests.
+    /// The load that a new request meets, in seconds: the wait, and the running requests.
     pub(crate) fn load_s(&self) -> f64 {
         self.wait_s + self.crowd_s
     }
 }
 
-/// What is left of what an endpoint runs out of, and how soon there is more. Without end where the endpoint does not say.
+/// What an endpoint has left of KV cache and slots, and how soon there is more. Infinite where the
+/// endpoint does not say.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Room {
-    /// Tokens of KV cache that neither running nor waiting requests need; negative: waiting ones lack so many.
+    /// Tokens of KV cache that neither running nor waiting requests need. Negative: waiting
+    /// requests lack this many.
     pub(crate) tokens: f64,
     /// Tokens that ending requests give back per second.
     pub(crate) tokens_per_s: f64,
-    /// Sequences that the batch takes besides those that run and wait.
+    /// Sequences that the batch could take in addition to those that run and wait.
     pub(crate) slots: f64,
-    /// Requests that end per second where no slot is left.
+    /// Requests that end per second once no slot is left.
     pub(crate) ends_per_s: f64,
 }
 
@@ -60,7 +64,9 @@ impl Room {
 }
 
 impl Room {
-    /// `prompt_tokens`: of a mean request, which is what each waiting one will take.
+    /// Computes the room of an endpoint.
+    ///
+    /// - `prompt_tokens`: prompt tokens of a mean request. Each waiting request will take as many.
     fn of(endpoint: &EndpointLoad, prompt_tokens: f64) -> Self {
         let (waiting, running) = (count(endpoint.waiting), count(endpoint.running));
         let ends_per_s =
@@ -72,7 +78,7 @@ impl Room {
             (free, (ends_per_s * used / running.max(1.0)).max(1.0))
         });
         let limit = endpoint.batch_limit.map_or(f64::INFINITY, f64::from);
-        // Who lacks a slot waits for those of a full batch.
+        // A request that lacks a slot waits for the ends of a full batch.
         let crowding = match limit.is_finite() {
             true => (limit / running.max(1.0)).max(1.0),
             false => 1.0,
@@ -90,7 +96,7 @@ fn count(value: Option<u32>) -> f64 {
     value.map_or(0.0, f64::from)
 }
 
-/// The rows of a table.
+/// Makes the rows of a table, one for each endpoint.
 pub(crate) fn rows(endpoints: &[EndpointLoad], pool: &PoolFacts) -> Vec<Row> {
     let mut worst = Worst::default();
     endpoints
@@ -127,7 +133,7 @@ pub(crate) fn rows(endpoints: &[EndpointLoad], pool: &PoolFacts) -> Vec<Row> {
     endpoints.iter().map(row).collect()
 }
 
-/// The worst of each signal in the pool; absent: no endpoint has it.
+/// The worst of each signal in the pool. Absent: no endpoint has the signal.
 #[derive(Debug, Default)]
 struct Worst {
     wait_s: Option<f64>,
@@ -153,7 +159,7 @@ impl Worst {
     }
 }
 
-/// A usable cost: finite and not negative. A day is as bad as any larger value.
+/// Returns a usable cost: finite and not negative. Larger values than a day count as a day.
 pub(crate) fn cost(value: Option<f32>) -> Option<f64> {
     value
         .map(f64::from)
@@ -161,7 +167,7 @@ pub(crate) fn cost(value: Option<f32>) -> Option<f64> {
         .map(|value| value.min(86_400.0))
 }
 
-/// A usable speed: finite and above zero. The bounds keep sums and quotients finite.
+/// Returns a usable speed: finite and above zero. The bounds keep sums and quotients finite.
 fn speed(value: Option<f32>) -> Option<f64> {
     value
         .map(f64::from)
@@ -200,7 +206,7 @@ mod tests {
         };
         let (busy, roomy) = crowd(0.05);
         assert!((busy - 0.9).abs() < 1e-6 && (roomy - 0.1).abs() < 1e-6);
-        // The mean of ninety and ten, once six tenths are in use.
+        // The mean of 90 and 10 running requests, once 0.6 of the blocks are in use.
         let (_, full) = crowd(0.6);
         assert!((full - 0.5).abs() < 1e-6, "{full}");
     }

@@ -11,12 +11,15 @@ use crate::table::row::{Row, cost, rows};
 use crate::table::water_level_index::WaterLevelIndex;
 use crate::{EndpointId, EndpointLoad, Millis, PoolFacts, Rng, State};
 
-/// Ranks that are tried for one: with half of the endpoints left out, one of 256 finds none.
+/// Ranks that are tried to replace one that is left out. With half of the endpoints left out, one
+/// rank of 256 finds none.
 const STAND_INS: u32 = 8;
-/// From one to the next: beyond the ranks of all but the hottest keys, so that stand-ins are seldom ranks themselves.
+/// Distance from one stand-in rank to the next. It is beyond the ranks of all but the hottest keys,
+/// so stand-ins are seldom ranks themselves.
 const STAND_IN_STEP: u32 = 1 << 16;
 
-/// An immutable, indexed view of one table. Indices of [`EndpointLoad`] are positions in the list it was made from.
+/// An immutable, indexed view of one table. Indices of [`EndpointLoad`] are positions in the list
+/// that the snapshot was made from.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     endpoints: Rc<Vec<EndpointLoad>>,
@@ -24,33 +27,36 @@ pub struct Snapshot {
     arrived_at: Millis,
     age_ms: u64,
     rows: Rc<Vec<Row>>,
-    /// Indices of the endpoints that own places: the ready ones, and the suspect ones too when these are more.
+    /// Indices of the endpoints that the table allows to be chosen, ascending. These own the places
+    /// of keys: the ready ones, and the suspect ones too when more are suspect than ready.
     members: Rc<Vec<u32>>,
-    /// Of these, the ones that are not to be chosen although the table would allow it, ascending.
+    /// The members that this view leaves out, ascending.
     left_out: Vec<u32>,
-    /// The others.
+    /// The other members.
     usable: Choosable,
     only_suspects: bool,
     /// Uncached tokens of a mean request.
     mean_uncached_tokens: f64,
     holders: Rc<Holders>,
-    /// Shares of the pool's requests by shared beginning, ascending by key; absent: the publisher does not know.
+    /// Shares of the pool's requests by shared key, ascending by key. Absent: the table has no heat
+    /// list.
     heat: Option<Rc<Vec<(u64, f32)>>>,
     placement: Rc<KeyRanks>,
     former: Option<Former>,
     by_id: Rc<[(EndpointId, u32)]>,
 }
 
-/// Where keys were before members came, went or changed their speed.
+/// Where keys belonged before members came, went or changed their speed.
 #[derive(Debug, Clone)]
 struct Former {
     placement: Rc<KeyRanks>,
-    /// When that no longer tells where conversations are.
+    /// From then on the former places no longer say where conversations are.
     until: Millis,
 }
 
 impl Former {
-    /// While one change follows another, what was before the first stays: who went elsewhere since was told of.
+    /// Returns the former places after this table. While one change follows another, those before
+    /// the first change stay. Conversations that went elsewhere since then were reported.
     fn after(previous: &Snapshot, placement: &Rc<KeyRanks>, now: Millis) -> Option<Self> {
         let known = previous.former.clone().filter(|former| now < former.until);
         if Rc::ptr_eq(&previous.placement, placement) {
@@ -65,17 +71,22 @@ impl Former {
 }
 
 impl Snapshot {
-    /// Indexes `endpoints`, in the caller's order. `arrived_at`: when the table came, on the caller's clock.
+    /// Indexes `endpoints`, in the caller's order. The table as a whole is as old as its youngest
+    /// row. O(n log n), and a fixed part for the placement of keys.
     ///
-    /// The table as a whole is as old as its youngest row. Cost: O(n log n), and a fixed part for the placement.
+    /// - `arrived_at`: when the table came, on the caller's clock.
     #[must_use]
     pub fn new(endpoints: Vec<EndpointLoad>, pool: PoolFacts, arrived_at: Millis) -> Self {
         Self::with_previous(endpoints, pool, arrived_at, None)
     }
 
-    /// The same as [`new`](Self::new), to the bit, from the table before where that saves work: while the endpoints and
-    /// who may be chosen stay the same, only what loads change is computed. Cost then: O(n). Where that changed, the new one also knows for a
-    /// while where conversations were.
+    /// Returns the same as [`new`](Self::new), to the bit, but computes less.
+    ///
+    /// While the endpoints, and which of them may be chosen, stay the same, only what depends on
+    /// load is computed anew. Where members changed, the new snapshot also remembers for a while
+    /// where keys belonged before.
+    ///
+    /// - `previous`: the snapshot of the table before.
     #[must_use]
     pub fn with_previous(
         endpoints: Vec<EndpointLoad>,
@@ -85,8 +96,9 @@ impl Snapshot {
     ) -> Self {
         let count = |state| endpoints.iter().filter(|one| one.state == state).count();
         let (ready, suspect) = (count(State::Ready), count(State::Suspect));
-        // Where most are suspect it is the scraping that fails and not they: all are used, as Envoy does below its panic
-        // threshold of one half, before the few that are left are overrun.
+        // Where most are suspect the scraping has failed and not the endpoints. All are used, as
+        // Envoy does below its panic threshold of one half. Otherwise the few that are left would
+        // be overrun.
         let panics = ready < suspect;
         let only_suspects = ready == 0;
         let mut rows = rows(&endpoints, &pool);
@@ -123,8 +135,8 @@ impl Snapshot {
         }
     }
 
-    /// The same table without some of the endpoints that may be chosen: `left_out`, ascending. The others keep their indices
-    /// and their places. O(n log n).
+    /// Returns the same table without the endpoints `left_out`, which are ascending. The others
+    /// keep their indices and their places. O(n log n).
     #[cold]
     #[inline(never)]
     pub(crate) fn without(&self, left_out: Vec<u32>) -> Self {
@@ -150,39 +162,40 @@ impl Snapshot {
         }
     }
 
-    /// Adds the heat list: shared beginnings of prompts with their shares of the pool's requests, 0 to 1, ascending by key.
-    /// One that is not listed has next to none.
+    /// Adds the heat list: shared keys with their shares of the pool's requests, 0 to 1, ascending
+    /// by key. A key that is not listed counts as 0.
     #[must_use]
     pub fn with_heat(mut self, heat: Vec<(u64, f32)>) -> Self {
         self.heat = Some(Rc::new(heat));
         self
     }
 
-    /// The endpoints, in the caller's order.
+    /// Returns the endpoints, in the caller's order.
     #[must_use]
     pub fn endpoints(&self) -> &[EndpointLoad] {
         &self.endpoints
     }
 
-    /// What holds for the pool.
+    /// Returns what holds for the pool.
     #[must_use]
     pub fn pool(&self) -> &PoolFacts {
         &self.pool
     }
 
-    /// When the table came.
+    /// Returns when the table came.
     #[must_use]
     pub fn arrived_at(&self) -> Millis {
         self.arrived_at
     }
 
-    /// How old the table is at `now`, in milliseconds: what it was when it came plus the time since.
+    /// Returns how old the table is at `now`, in milliseconds: its age when it came, plus the time
+    /// since.
     #[must_use]
     pub fn age_ms(&self, now: Millis) -> u64 {
         now.since(self.arrived_at).saturating_add(self.age_ms)
     }
 
-    /// Mean age of the rows at `now`, in seconds: how long ago what they say was true.
+    /// Returns the mean age of the rows at `now`, in seconds: how long ago their signals were true.
     pub(crate) fn mean_age_s(&self, now: Millis) -> f64 {
         (now.since(self.arrived_at) as f64 + self.usable.mean_age_ms) / 1e3
     }
@@ -196,7 +209,8 @@ impl Snapshot {
         self.mean_uncached_tokens
     }
 
-    /// The share of the pool's requests that begin with `key`, 0 to 1; absent: there is no heat list.
+    /// Returns the share of the pool's requests that have `key`, 0 to 1. `None`: there is no heat
+    /// list.
     pub(crate) fn share(&self, key: u64) -> Option<f64> {
         let heat = self.heat.as_ref()?;
         let found = heat.binary_search_by_key(&key, |(key, _)| *key).ok();
@@ -204,12 +218,12 @@ impl Snapshot {
         Some(f64::from(share.unwrap_or(0.0)).clamp(0.0, 1.0))
     }
 
-    /// The endpoints that the table allows to be chosen and that hold the adapter of this index, also those that are left out.
+    /// Returns the members that hold the adapter of this index, including those that are left out.
     pub(crate) fn holders(&self, adapter: u16) -> &[u32] {
         self.holders.of(adapter)
     }
 
-    /// The index of an endpoint; `None` when this table does not have it. O(log n).
+    /// Returns the index of an endpoint, or `None` if this table does not have it. O(log n).
     #[must_use]
     pub fn index_of(&self, id: EndpointId) -> Option<u32> {
         let at = self.by_id.partition_point(|(other, _)| *other < id);
@@ -232,23 +246,27 @@ impl Snapshot {
         &self.usable.choosable
     }
 
-    /// Endpoints that the table allows to be chosen, ascending: also those that are left out.
+    /// The endpoints that the table allows to be chosen, ascending, including those that are left
+    /// out.
     pub(crate) fn members(&self) -> &[u32] {
         &self.members
     }
 
-    /// Whether the table would allow to choose the endpoint, and this view does not.
+    /// Returns whether this view leaves out an endpoint that the table allows to be chosen.
     pub(crate) fn leaves_out(&self, index: u32) -> bool {
         !self.left_out.is_empty() && self.left_out.binary_search(&index).is_ok()
     }
 
-    /// Whether a request may go there: the table allows it, and this view does not leave it out. Whatever says where a key is goes
-    /// through this, because the table may have changed since.
+    /// Returns whether a request may go there: the table allows it, and this view does not leave it
+    /// out.
+    ///
+    /// Every index that comes from a key is checked with this, because the table may have changed
+    /// since.
     pub(crate) fn may_choose(&self, index: u32) -> bool {
         self.row(index).is_some_and(|row| row.is_member) && !self.leaves_out(index)
     }
 
-    /// Whether a request may try the endpoint out: it is none that the pool's owner keeps from getting any.
+    /// Returns whether a request may try out the endpoint: it is ready or suspect.
     pub(crate) fn may_probe(&self, index: u32) -> bool {
         let state = self.endpoint(index).map(|endpoint| endpoint.state);
         matches!(state, Some(State::Ready | State::Suspect))
@@ -268,25 +286,29 @@ impl Snapshot {
         self.usable.cumulative_speed.last().copied().unwrap_or(0.0)
     }
 
-    /// Prompt tokens per second of all endpoints that may be chosen.
+    /// Prompt tokens per second of all endpoints that may be chosen, together.
     pub(crate) fn prefill_tokens_per_s(&self) -> f64 {
         self.usable.prefill_tokens_per_s
     }
 
-    /// The place of `key`: where its first rank is, whether or not that is left out. O(1).
+    /// Returns the place of `key`: its first rank, even if that is left out. O(1).
     pub(crate) fn place(&self, key: u64) -> Option<u32> {
         self.ranked(key, 0)
     }
 
-    /// Where the place of `key` was before members changed, if that may still be chosen; absent: nothing has changed lately. O(log n).
+    /// Returns the place of `key` from before members changed, if that may still be chosen. `None`:
+    /// no recent change, or it may not be chosen. O(log n).
     pub(crate) fn former_place(&self, now: Millis, key: u64) -> Option<u32> {
         let former = self.former.as_ref().filter(|former| now < former.until)?;
         let index = self.index_of(former.placement.owner(key)?)?;
         self.may_choose(index).then_some(index)
     }
 
-    /// The `rank`-th endpoint of `key`; `None` when nothing may be chosen. Where that one is left out, a later rank stands in
-    /// for it, the same for all deciders that leave out the same; `None` when these are left out too. O(1).
+    /// Returns the `rank`-th endpoint of `key`. O(1).
+    ///
+    /// Where that endpoint is left out, a later rank replaces it: the same one for all pickers that
+    /// leave out the same endpoints. `None`: there are no members, or all that were tried are left
+    /// out.
     pub(crate) fn rank(&self, key: u64, rank: u32) -> Option<u32> {
         if self.left_out.is_empty() {
             return self.ranked(key, rank);
@@ -300,15 +322,19 @@ impl Snapshot {
         self.members.get(self.placement.rank(key, rank)?).copied()
     }
 
-    /// An endpoint drawn in proportion to speed from those that are not in `taken`, which must name endpoints that may
-    /// be chosen, each once, and is left in ascending order; `None` when there is no other. O(log n) for each of
-    /// `taken`, however unequal the speeds: redrawing until a new one comes has no bound, and taking a neighbour after
-    /// some redraws favours the neighbours of fast endpoints.
+    /// Draws an endpoint in proportion to speed from those that are not in `taken`. `None`: there
+    /// is no other. O(log n) for each of `taken`, however unequal the speeds.
+    ///
+    /// - `taken`: endpoints that may be chosen, each once. Left in ascending order.
+    ///
+    /// Rejected: redrawing until a new endpoint comes has no bound. Taking a neighbour after some
+    /// redraws favours the neighbours of fast endpoints.
     pub(crate) fn sample(&self, rng: &mut Rng, taken: &mut [u32]) -> Option<u32> {
         if taken.len() >= self.usable.choosable.len() {
             return None;
         }
-        // In a large pool the first draw is nearly always new; given that it is, it has the same distribution.
+        // In a large pool the first draw is nearly always new. If it is, it has the right
+        // distribution.
         let drawn = self.first_not_in(self.position(rng.unit() * self.total_speed()), &[])?;
         if !taken.contains(&drawn) {
             return Some(drawn);
@@ -327,19 +353,20 @@ impl Snapshot {
             }
             point += speed(index);
         }
-        // Rounding may still put the point on one that is taken.
+        // Rounding may still put the point on an endpoint that is taken.
         self.first_not_in(self.position(point), taken)
     }
 
-    /// The position in `choosable` whose share of the summed speeds holds `point`.
+    /// Returns the position in `choosable` whose part of the summed speeds contains `point`.
     fn position(&self, point: f64) -> usize {
         self.usable
             .cumulative_speed
             .partition_point(|sum| *sum <= point)
     }
 
-    /// The first endpoint at or after `position` that is not in `taken`, from the beginning again after the last one
-    /// (rounding may put a point on the total itself).
+    /// Returns the first endpoint at or after `position` that is not in `taken`. After the last
+    /// endpoint the search begins again at the first, because rounding may put a point on the total
+    /// itself.
     fn first_not_in(&self, position: usize, taken: &[u32]) -> Option<u32> {
         let behind = self.usable.choosable.get(position..).unwrap_or(&[]);
         let mut all = behind.iter().chain(&self.usable.choosable);
@@ -347,7 +374,7 @@ impl Snapshot {
     }
 }
 
-/// Sorts a handful. The sort of the standard library would be 2.5 KB of code for three numbers.
+/// Sorts a few numbers. The sort of the standard library would add 2.5 KB of code.
 fn sort_few(few: &mut [u32]) {
     for end in (1..few.len()).rev() {
         for at in 0..end {
@@ -358,8 +385,8 @@ fn sort_few(few: &mut [u32]) {
     }
 }
 
-/// The index of each endpoint in the order of identities: that of `previous` when it has the same endpoints in the
-/// same places.
+/// Returns the index of each endpoint, ascending by identity. Shares the list of `previous` if that
+/// has the same endpoints in the same positions.
 fn by_id(endpoints: &[EndpointLoad], previous: Option<&Snapshot>) -> Rc<[(EndpointId, u32)]> {
     let ids = || endpoints.iter().map(|endpoint| endpoint.id);
     if let Some(previous) = previous

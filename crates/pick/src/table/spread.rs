@@ -1,4 +1,4 @@
-//! Over how many endpoints a shared key is spread, and what is believed to be there.
+//! Over how many endpoints a shared key is spread, and how likely they have it cached.
 
 use crate::config::{
     ADAPTER_RANKS_PER_SHARE, FEW_RANKS, KEPT_S, LATER_SHARE, PREFIX_RANKS, PREFIX_RANKS_PER_SHARE,
@@ -19,18 +19,25 @@ pub(crate) struct Spread {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rank {
     pub(crate) index: u32,
-    /// What it counts as for the wish to stay on the first: of a hot key's many ranks, all are alike (docs/algorithm.md#spread).
+    /// The rank number that the rank penalty counts. 0 for all ranks of a hot key, because they are
+    /// equal (docs/algorithm.md#spread).
     pub(crate) number: u32,
-    /// How likely it has what the key stands for, 0 to 1.
+    /// How likely the endpoint has in its cache what the key stands for, 0 to 1.
     pub(crate) warm: f64,
 }
 
 impl Spread {
-    /// The ranks of a shared beginning.
+    /// Returns the ranks of a shared beginning.
     ///
-    /// A later rank of a rare one has it only if enough requests of late were too many for the first. To claim it anyway, as the
-    /// reference rule does (docs/algorithm.md#departures), sends requests to where they miss: p99 TTFT with 500 shared beginnings 0.49 s, with the claim by share
-    /// 0.29 s, and 0.18 s if caches were known.
+    /// A later rank of a rare beginning has it cached only if recent requests were too many for the
+    /// first rank. The reference rule (docs/algorithm.md#departures) assumes that every later rank
+    /// has it, which sends requests to where they miss. p99 TTFT with 500 shared beginnings:
+    ///
+    /// | later ranks count as cached | p99 TTFT |
+    /// |---|---|
+    /// | always, as in the reference rule | 0.49 s |
+    /// | by share of the traffic | 0.29 s |
+    /// | where the contents of caches are known | 0.18 s |
     pub(crate) fn of_prefix(key: u64, snapshot: &Snapshot) -> Self {
         let Some(share) = snapshot.share(key) else {
             return Self {
@@ -41,12 +48,12 @@ impl Spread {
         };
         let pool = snapshot.pool();
         let kept_s = pool.kept_s.map_or(KEPT_S, f64::from).max(0.0);
-        // Requests with the key while a cache keeps it; more than enough where nobody knows how many arrive.
+        // Requests with the key while a cache keeps it. Infinite where the arrival rate is unknown.
         let requests = pool.arrival_rate.map_or(f64::INFINITY, |per_s| {
             share * f64::from(per_s).max(0.0) * kept_s
         });
         let wanted = ranks(PREFIX_RANKS_PER_SHARE * share, snapshot);
-        // No more ranks than stay warm. `as` saturates, and makes 0 of what is no number.
+        // No more ranks than stay warm. `as` saturates, and NaN becomes 0.
         let most = (requests / WARM_REQUESTS) as u32;
         Self {
             key,
@@ -55,7 +62,8 @@ impl Spread {
         }
     }
 
-    /// The ranks of an adapter. Whether it is there, the table says; more ranks would turn out other adapters.
+    /// Returns the ranks of an adapter. The table says whether an endpoint has it. More ranks would
+    /// evict other adapters.
     pub(crate) fn of_adapter(key: u64, snapshot: &Snapshot) -> Self {
         let share = snapshot.share(key).unwrap_or(0.0);
         Self {
@@ -70,7 +78,8 @@ impl Spread {
         self.ranks
     }
 
-    /// Calls `each` with the ranks that a request looks at: all of few, some drawn from many.
+    /// Calls `each` with the ranks that a request looks at: all if they are few, else some that are
+    /// drawn.
     pub(crate) fn each(&self, snapshot: &Snapshot, rng: &mut Rng, mut each: impl FnMut(Rank)) {
         for nth in 0..self.ranks.min(FEW_RANKS) {
             let (rank, number) = match self.ranks <= FEW_RANKS {
@@ -88,7 +97,7 @@ impl Spread {
         }
     }
 
-    /// How likely the endpoint at `index` has it by its rank, 0 to 1. O(ranks).
+    /// Returns how likely the endpoint at `index` has it cached, by its rank, 0 to 1. O(ranks).
     pub(crate) fn warm_at(&self, index: u32, snapshot: &Snapshot) -> f64 {
         let few = self.ranks <= FEW_RANKS;
         let rank = (0..self.ranks).find(|rank| snapshot.rank(self.key, *rank) == Some(index));
@@ -103,7 +112,7 @@ impl Spread {
     }
 }
 
-/// As many ranks as `part` of the endpoints, rounded up.
+/// Returns as many ranks as `part` of the endpoints, rounded up.
 fn ranks(part: f64, snapshot: &Snapshot) -> u32 {
     let endpoints = snapshot.choosable().len() as f64;
     libm::ceil(part * endpoints).min(endpoints) as u32
@@ -142,7 +151,7 @@ mod tests {
         assert_eq!(spread(Some(0.0), Some(100.0), None).len(), 2);
         assert_eq!(spread(Some(0.125), Some(100.0), None).len(), 48);
         assert_eq!(spread(Some(1.0), None, None).len(), 64);
-        // 12.5 requests per second in 4 s of memory, three for each.
+        // 12.5 requests per second while a cache keeps it for 4 s, three for each rank.
         assert_eq!(spread(Some(0.125), Some(100.0), Some(4.0)).len(), 16);
     }
 

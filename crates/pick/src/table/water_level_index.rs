@@ -1,35 +1,42 @@
 //! The water level: what is assumed to have been sent since the table was made.
 //!
-//! Load interpretation (Dahlin, ICDCS 1999): pour the requests that have arrived since into the endpoints with the shortest
-//! waits. Everything under the surface has been filled up to it by now.
+//! Load interpretation (Dahlin, ICDCS 1999): pour the requests that have arrived since the table
+//! into the endpoints with the shortest waits. By now all waits below the surface have been filled
+//! up to it.
+//!
+//! A wait here is a row's load: its wait plus the cost of its running requests.
 
 use alloc::vec::Vec;
 
 use crate::Rng;
 use crate::table::row::Row;
 
-/// The waits of the endpoints that may be chosen, ascending, with the sums that make a level and a draw O(log n).
+/// The waits of the endpoints that may be chosen, ascending. The sums beside them make a level and
+/// a draw O(log n). `s` is what a mean request adds to an endpoint's wait.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WaterLevelIndex {
     /// Positions in the list of endpoints.
     order: Vec<u32>,
-    /// Sum of `1 / s` up to and including each position: requests that raise all of them by one second.
+    /// Sum of `1 / s` up to and including each position: requests that raise all these waits by one
+    /// second.
     rates: Vec<f64>,
-    /// Sum of `wait / s` likewise.
+    /// Sum of `wait / s` up to and including each position.
     filled: Vec<f64>,
     /// Requests that bring all endpoints before each position up to its wait.
     poured: Vec<f64>,
 }
 
-/// Work of no request is less than this, so that rates are finite.
+/// A mean request counts as at least this much work, so that rates are finite.
 const MIN_WORK_S: f64 = 1e-6;
 
 impl WaterLevelIndex {
-    /// The `choosable` of `rows`, by position; `work_s`: what an average request adds to each. O(n log n).
+    /// Indexes the `choosable` of `rows`, by position. O(n log n).
+    ///
+    /// - `work_s`: what a mean request adds to the wait of each, in seconds.
     pub(crate) fn new(rows: &[Row], choosable: &[u32], work_s: impl Fn(&Row) -> f64) -> Self {
         let row = |index: u32| rows.get(usize::try_from(index).ok()?);
-        // Waits come as `f32` and are not negative, so that their bits stand in the order of their values; with the index
-        // behind they sort twice as fast as tuples.
+        // Loads are not negative, so the bits of their `f32` values sort in the order of the
+        // values. With the index in the lower half they sort twice as fast as tuples.
         let key = |index: &u32| {
             let wait_s = row(*index)?.load_s() as f32;
             Some(u64::from(wait_s.to_bits()) << 32 | u64::from(*index))
@@ -57,8 +64,8 @@ impl WaterLevelIndex {
         level
     }
 
-    /// The surface, in seconds of wait, after `requests` average requests were poured in. With no request it is the shortest
-    /// wait. O(log n).
+    /// Returns the surface after `requests` mean requests were poured in, in seconds of wait.
+    /// Without requests it is the shortest wait. O(log n).
     pub(crate) fn surface_s(&self, requests: f64) -> f64 {
         let last = self.under(requests).checked_sub(1);
         match last.and_then(|last| self.rates.get(last).zip(self.filled.get(last))) {
@@ -67,26 +74,26 @@ impl WaterLevelIndex {
         }
     }
 
-    /// How many endpoints lie under that surface: all whose wait is reached before the requests are used up, at least one where
-    /// there is one. O(log n).
+    /// Returns how many endpoints lie under that surface: those whose wait is reached before the
+    /// requests are used up. At least one, if there is any. O(log n).
     pub(crate) fn under(&self, requests: f64) -> usize {
         let reached = self.poured.partition_point(|poured| *poured < requests);
         reached.max(1).min(self.order.len())
     }
 
-    /// Average requests per second of work of an average endpoint.
+    /// Mean requests per second of work, on average over the endpoints.
     pub(crate) fn requests_per_s(&self) -> f64 {
         let rates = self.rates.last().copied().unwrap_or(0.0);
         rates / (self.order.len() as f64).max(1.0)
     }
 
-    /// The endpoint with the `nth` shortest wait, from 0.
+    /// Returns the endpoint with the `nth` shortest wait, from 0.
     pub(crate) fn nth(&self, nth: usize) -> Option<u32> {
         self.order.get(nth).copied()
     }
 
-    /// One of the `under` endpoints with the shortest waits, in proportion to `1 / s`. O(log n), and where endpoints are alike
-    /// O(1).
+    /// Draws one of the `under` endpoints with the shortest waits, in proportion to `1 / s`. O(log
+    /// n), and O(1) where endpoints are equal.
     pub(crate) fn draw(&self, under: usize, rng: &mut Rng) -> Option<u32> {
         let rates = self.rates.get(..under)?;
         let total = *rates.last()?;
@@ -96,12 +103,13 @@ impl WaterLevelIndex {
     }
 }
 
-/// The position of the first of the ascending `sums` above `point`, looked for from `guess` in steps that double.
+/// Returns the first position of the ascending `sums` that is above `point`. The search begins at
+/// `guess` and goes on in steps that double.
 fn first_above(sums: &[f64], point: f64, guess: usize) -> usize {
     let is_above = |at: usize| sums.get(at).is_none_or(|sum| *sum > point);
     let (mut low, mut high) = (guess, guess);
     let mut step = 1;
-    // All before `low` are not above, `high` is.
+    // No sum before `low` is above `point`. The sum at `high` is.
     while low > 0 && is_above(low - 1) {
         high = low - 1;
         low = low.saturating_sub(step);
@@ -144,7 +152,7 @@ mod tests {
         WaterLevelIndex::new(&rows(waits_and_work), &all, |row| row.decode_s)
     }
 
-    /// Raises the lowest by small steps until the requests are used up.
+    /// Raises the lowest wait by small steps until the requests are used up.
     fn poured(waits_and_work: &[(f64, f64)], requests: f64) -> f64 {
         let mut waits: Vec<(f64, f64)> = waits_and_work.to_vec();
         let step = requests / 100_000.0;

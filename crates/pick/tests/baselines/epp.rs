@@ -1,4 +1,5 @@
-//! The reference picker's scores, against a naive version that hashes every block of every prompt as the original does.
+//! The reference picker's scores, against a naive version that hashes every block of every prompt,
+//! as the original does.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
@@ -11,11 +12,13 @@ use trimtab_pick::{
 
 use crate::pool::{NOW, assert_close, first, picker, pool, prompt, shares, show};
 
-/// Hash of every block so far -> who has it. Nothing is ever forgotten.
+/// From the hash of each block, with all blocks before it, to the endpoints that have it. Nothing
+/// is ever forgotten.
 #[derive(Default)]
 struct Blocks(HashMap<u64, HashSet<usize>>);
 
-/// 16 tokens each, the hash of a block over all before it and the model; a rest is left out, 256 at most.
+/// Hashes of blocks of 16 tokens, each over all blocks before it and the model. A rest is left out.
+/// 256 at most.
 fn hashes(model: u64, text: &[u64]) -> Vec<u64> {
     let chain = |before: &mut u64, block: &[u64]| {
         let mut hasher = DefaultHasher::new();
@@ -27,7 +30,8 @@ fn hashes(model: u64, text: &[u64]) -> Vec<u64> {
 }
 
 impl Blocks {
-    /// The original's walk: while anybody has the block, one more for each who does.
+    /// The original's walk: counts the blocks that the endpoint has, up to the first block that no
+    /// endpoint has.
     fn matched(&self, hashes: &[u64], endpoint: usize) -> usize {
         let known = hashes.iter().map_while(|hash| self.0.get(hash));
         known.filter(|who| who.contains(&endpoint)).count()
@@ -39,7 +43,9 @@ impl Blocks {
         }
     }
 
-    /// Per endpoint. `sent`: what counts on top of each queue.
+    /// The score of each endpoint.
+    ///
+    /// - `sent`: what counts on top of each queue.
     fn scores(&self, rows: &[EndpointLoad], sent: &[u32], hashes: &[u64]) -> Vec<f64> {
         let queue = |at: usize| Some(f64::from(rows[at].waiting? + sent[at]));
         let queues: Vec<f64> = (0..rows.len()).filter_map(queue).collect();
@@ -58,7 +64,7 @@ impl Blocks {
     }
 }
 
-/// One conversation, or one prompt on its own.
+/// One conversation, or a single prompt.
 struct Talk {
     model: u64,
     prefix: Option<u64>,
@@ -125,7 +131,8 @@ fn load(script: &mut Rng, rows: &mut [EndpointLoad]) {
     }
 }
 
-/// Runs of 100 requests, fewer blocks than are kept. Counts decisions in which some prefix was matched.
+/// Runs of 100 requests, with fewer blocks than are kept. Counts the decisions in which some prefix
+/// was matched.
 fn compare(count_in_flight: bool) -> u32 {
     let (mut script, mut rng) = (Rng::new(8), Rng::new(9));
     let (mut matched, mut rows) = (0, pool(5));
@@ -151,7 +158,7 @@ fn compare(count_in_flight: bool) -> u32 {
             let highest = scores.iter().copied().fold(0.0, f64::max);
             assert!(scores[best] > highest - 1e-9, "{best} of {scores:?}");
             matched += u32::from(blocks.matched(&hashes, best) > 0);
-            // Now and then the proxy sends it elsewhere.
+            // Sometimes the proxy sends the request elsewhere.
             let to = if now.0 % 7 == 0 { at % 5 } else { best };
             let _ = picker.on_sent(now, rows[to].id, &decision.booking);
             blocks.add(&hashes, to);
@@ -184,7 +191,8 @@ fn equals_are_chosen_alike_however_fast() {
 
 #[test]
 fn a_signal_that_is_missing_scores_nothing() {
-    // Full scores of a signal against none of it: 2 for the queue; 2 x 0.5 for half of the cache.
+    // The other endpoint scores 2 for its queue, and 2 x 0.5 for half of its cache. The missing
+    // signal scores 0.
     for missing in [0, 1] {
         let mut rows = pool(2);
         match missing {
@@ -193,7 +201,7 @@ fn a_signal_that_is_missing_scores_nothing() {
         }
         let share = shares(&mut picker(Epp::new(false), &rows), &prompt(10), 100);
         assert_eq!(share, [1.0, 0.0], "{missing}");
-        // Where nobody has it, it decides nothing.
+        // Where no endpoint has the signal, it decides nothing.
         (rows[0].waiting, rows[0].kv_used) = (rows[1].waiting, rows[1].kv_used);
         let share = shares(&mut picker(Epp::new(false), &rows), &prompt(10), 20_000);
         assert_close(&share, &[0.5, 0.5], 0.015);

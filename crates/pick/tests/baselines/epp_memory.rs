@@ -32,12 +32,13 @@ fn turn(key: u64, history: u32, blocks: u32) -> Request {
     }
 }
 
-/// Whether the request goes to the endpoint at 1 of an idle pool whatever the seed, so that it must be remembered there.
+/// Returns whether the request goes to the endpoint at 1 of an idle pool whatever the seed. Then it
+/// must be remembered there.
 fn is_remembered(picker: &mut Picker<Epp>, request: &Request) -> bool {
     (0..40).all(|seed| first(&picker.choose(NOW, &mut Rng::new(seed), request)) == 1)
 }
 
-/// Sends prompts of `blocks` in all that nothing finds again.
+/// Sends prompts that nothing finds again, of `blocks` blocks in all.
 fn fill(picker: &mut Picker<Epp>, mut blocks: u32) {
     let id = pool(2)[1].id;
     while blocks > 0 {
@@ -57,7 +58,7 @@ fn a_prompt_is_forgotten_when_more_than_31_250_blocks_came_after_its_last_use() 
         fill(&mut picker, KEPT - 100);
         assert!(is_remembered(&mut picker, &remembered));
         if again {
-            // Used once more: it takes no more room, and is the newest.
+            // A second use takes no more room, and makes it the newest.
             let _ = picker.on_sent(NOW, pool(2)[1].id, &remembered.into());
             fill(&mut picker, KEPT - 100);
             assert!(is_remembered(&mut picker, &remembered));
@@ -110,7 +111,7 @@ fn an_endpoint_that_left_and_came_back_is_remembered_by_nobody() {
     }
     let without = [rows[0].clone(), rows[2].clone()];
     show(&mut picker, &without, NOW);
-    // It stays with the others: 6 is found at the third, here at place 1.
+    // The others keep their memory: 6 is found at the third endpoint, which is at index 1 here.
     assert!(is_remembered(&mut picker, &shared(6, 10)));
     show(&mut picker, &rows, NOW);
     assert!(!is_remembered(&mut picker, &shared(5, 10)));

@@ -1,4 +1,4 @@
-//! Other people's rules, against closed forms and naive versions of what they do.
+//! Rules of others, against closed forms and naive versions of what they do.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

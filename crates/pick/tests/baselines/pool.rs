@@ -9,7 +9,7 @@ use trimtab_pick::{
 
 pub(crate) const NOW: Millis = Millis(50_000);
 
-/// Idle, and half of its KV cache used.
+/// An idle endpoint with half of its KV cache in use.
 pub(crate) fn endpoint(number: u64) -> EndpointLoad {
     EndpointLoad {
         id: EndpointId(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -37,7 +37,7 @@ pub(crate) fn show<P: Policy>(picker: &mut Picker<P>, rows: &[EndpointLoad], at:
     picker.on_table(Rc::new(snapshot), None);
 }
 
-/// A picker whose table came just now.
+/// A picker with a table that has just come.
 pub(crate) fn picker<P: Policy>(policy: P, rows: &[EndpointLoad]) -> Picker<P> {
     let mut picker = Picker::with_policy(policy);
     show(&mut picker, rows, NOW);

@@ -1,4 +1,4 @@
-//! Turns.
+//! Turns of the round robin.
 
 use std::rc::Rc;
 
@@ -71,12 +71,13 @@ fn a_change_of_the_list_skips_nobody_and_serves_nobody_twice() {
     }
 }
 
-/// The ready one behind `last` in the new list; behind its old neighbours when it is gone.
+/// Returns the next ready endpoint behind `last` in the new list. If `last` is gone, the next one
+/// behind its old neighbours.
 fn following(last: EndpointId, before: &[EndpointLoad], after: &[EndpointLoad]) -> EndpointId {
     let at = before.iter().position(|row| row.id == last).unwrap();
     let mut behind = before[at..].iter().chain(&before[..at]);
     let place = |row: &EndpointLoad| after.iter().position(|other| other.id == row.id);
-    // The first of the old order, from `last` on, that is still there.
+    // The first endpoint of the old order, from `last` on, that is still there.
     let (kept, place) = behind.find_map(|row| Some((row.id, place(row)?))).unwrap();
     let skip = usize::from(kept == last);
     let mut turns = after[place + skip..].iter().chain(after);

@@ -1,11 +1,11 @@
-//! Draws, and what two of them are compared by.
+//! Draws, and how two of them are compared.
 
 use trimtab_pick::baseline::{LeastRequest, PowerOfTwo, Random};
 use trimtab_pick::{Request, Rng, State};
 
 use crate::pool::{NOW, assert_close, first, picker, pool, prompt, shares};
 
-/// Four standard deviations of a share of one half in as many decisions.
+/// Four standard deviations of a share of one half in so many decisions.
 const RUNS: u32 = 40_000;
 const TOLERANCE: f64 = 0.01;
 
@@ -37,18 +37,18 @@ fn least_request_draws_with_replacement_so_that_the_busiest_of_n_gets_one_in_n_s
     let rows = pool(4);
     let mut picker = picker(LeastRequest, &rows);
     let mut tickets = Vec::new();
-    // In flight: 2, 0, 3, 1. Waits and speeds say the contrary and count for nothing.
+    // In flight: 2, 0, 3, 1. Waits and speeds do not count.
     for (row, in_flight) in rows.iter().zip([2, 0, 3, 1]) {
         tickets.extend((0..in_flight).map(|_| picker.on_sent(NOW, row.id, &prompt(10).into())));
     }
-    // Of the 16 ordered pairs the one with k busier ones wins 2k + 1.
+    // An endpoint with k busier ones wins 2k + 1 of the 16 ordered pairs.
     let share = shares(&mut picker, &Request::default(), RUNS);
     assert_close(
         &share,
         &[3.0, 7.0, 1.0, 5.0].map(|wins| wins / 16.0),
         TOLERANCE,
     );
-    // All equal again: the first draw keeps a tie.
+    // All are equal again. The first draw wins a tie.
     tickets
         .into_iter()
         .for_each(|ticket| picker.on_done(NOW, ticket));
@@ -59,7 +59,8 @@ fn least_request_draws_with_replacement_so_that_the_busiest_of_n_gets_one_in_n_s
     }
 }
 
-/// Chances of a draw by speed, and of a second one without the first, where the one of `waits` that is shorter wins.
+/// Chance of each endpoint if one is drawn by speed, then another one by speed, and the one with
+/// the shorter wait wins.
 fn shorter_of_two(speeds: &[f64], waits: &[f64]) -> Vec<f64> {
     let total: f64 = speeds.iter().sum();
     let mut shares = vec![0.0; speeds.len()];
@@ -83,7 +84,8 @@ fn power_of_two_takes_the_shorter_wait_of_two_different_draws_by_speed() {
     let mut picker = picker(PowerOfTwo, &rows);
     let share = shares(&mut picker, &Request::default(), RUNS);
     assert_close(&share, &shorter_of_two(&speeds, &waits), TOLERANCE);
-    // 1,500 tokens are 0.15 s there that the row has not seen: now it is behind the fifth, and stays so when they end.
+    // 1,500 tokens there are 0.15 s that the row has not seen. The endpoint is then behind the
+    // fifth, and stays so when the request ends.
     let ticket = picker.on_sent(NOW, rows[1].id, &prompt(1_500).into());
     picker.on_done(NOW, ticket);
     let share = shares(&mut picker, &Request::default(), RUNS);
@@ -98,7 +100,8 @@ fn power_of_two_tells_the_wait_it_went_by_where_that_is_known() {
     rows[1].wait_s = None;
     let mut picker = picker(PowerOfTwo, &rows);
     let _ = picker.on_sent(NOW, rows[0].id, &prompt(5_000).into());
-    // The unknown wait counts as the longest, 0.25 s, and is the shorter one now.
+    // The unknown wait counts as the longest, 0.25 s. With own work at the other one it is the
+    // shorter wait.
     let decision = picker.choose(NOW, &mut Rng::new(1), &Request::default());
     assert_eq!((first(&decision), decision.wait_s), (1, None));
     let _ = picker.on_sent(NOW, rows[1].id, &prompt(8_000).into());

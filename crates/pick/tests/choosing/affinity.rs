@@ -13,8 +13,9 @@ fn a_conversation_stays_home_exactly_as_long_as_its_history_is_worth_the_wait() 
     let endpoints = pool(&[0.0; 12]);
     for key in 0..20 {
         let home = home(&endpoints, key);
-        // 2,000 cached tokens save 0.2 s, and 0.2 times as much for the others. Leaving costs 0.06 s where deciders tell each other, and
-        // else what this turn adds for the next one to miss, 1,000 tokens.
+        // 2,000 cached tokens save 0.2 s, and 0.2 times as much for the others. Leaving costs
+        // 0.06 s where pickers report. Otherwise it costs the 1,000 tokens that this turn adds and
+        // the next one will miss.
         for (reported, wait_s, stays) in [
             (true, 0.29, true),
             (true, 0.31, false),
@@ -66,7 +67,7 @@ fn a_conversation_is_looked_for_where_it_went_and_others_are_told_of_it() {
     other.on_told(NOW, 7, endpoints[elsewhere].id);
     assert_eq!(choose(&mut other), elsewhere);
 
-    // Where it went is gone: its place is as good as any.
+    // The endpoint where it went is gone, so its place is as good as any.
     let rest = endpoints.iter().filter(|e| e.id != endpoints[elsewhere].id);
     let rest: Vec<_> = rest.cloned().collect();
     other.on_table(
@@ -91,7 +92,7 @@ fn who_joins_takes_no_conversation_that_goes_on_and_it_is_told_where_these_are()
     };
     let first_table = snapshot(&before, NOW, None);
     let joined = snapshot(&after, NOW, Some(&first_table));
-    // Nothing but the clock has changed in the next one.
+    // Only the clock has changed in the next table.
     let later = Millis(NOW.0 + 59_000);
     let joined = snapshot(&after, later, Some(&joined));
     let mut moved = 0;
@@ -116,7 +117,7 @@ fn who_joins_takes_no_conversation_that_goes_on_and_it_is_told_where_these_are()
             false => assert_eq!(told, [(key, after[old].id)]),
         }
         moved += usize::from(old != new);
-        // Those whose old place is gone, too, are where they belong now.
+        // A conversation whose old place is gone too is looked for at its new place.
         let rest: Vec<_> = after[1..].to_vec();
         let mut other = Picker::new(Config::default());
         other.on_table(snapshot(&rest, later, Some(&joined)), None);
@@ -146,7 +147,7 @@ fn a_hot_prefix_is_spread_over_six_times_its_share_of_the_endpoints() {
         shares.iter().filter(|share| **share > 0.0).count()
     };
     assert_eq!(places(0.0), 1);
-    // 6 x 6.25 % of 64 are 24 ranks; several may be the same endpoint.
+    // 6 x 6.25 % of 64 are 24 ranks. Several may be the same endpoint.
     let spread = places(0.0625);
     assert!((17..=24).contains(&spread), "{spread}");
 }
@@ -159,7 +160,7 @@ fn a_prefix_gathers_on_its_first_rank_and_then_on_its_second() {
         .iter()
         .position(|s| *s == 1.0)
         .unwrap();
-    // The second rank is charged 0.3 of 0.2 s, any other place five times 0.2 s.
+    // The second rank costs 0.3 of 0.2 s more, and any other endpoint 1.2 times 0.2 s.
     let with = |wait_s| {
         let mut endpoints = endpoints.clone();
         endpoints[home].wait_s = Some(wait_s);
@@ -205,7 +206,7 @@ fn an_adapter_goes_where_it_is_resident_and_else_where_it_is_meant_to_live() {
     };
     let decision = picker(pool(&[0.0; 50])).choose(NOW, &mut Rng::new(1), &request);
     assert_eq!(decision.reason, Reason::Adapter);
-    // The second rank is charged 1.3 loads, draws five.
+    // The second rank costs 1.3 loads, and drawn endpoints nine.
     let (home, second) = (first(&decision), decision.choices.as_slice()[1] as usize);
     assert_eq!(
         shares(&mut picker(pool(&[0.0; 50])), &request, 2_000)[home],
@@ -217,7 +218,7 @@ fn an_adapter_goes_where_it_is_resident_and_else_where_it_is_meant_to_live() {
         shares(&mut picker(endpoints.clone()), &request, 2_000)[second],
         1.0
     );
-    // A server that does not say what it holds gains nothing by that.
+    // A server that does not say which adapters it has gains nothing by that.
     endpoints[home].adapters = None;
     assert_eq!(shares(&mut picker(endpoints), &request, 2_000)[second], 1.0);
 }
@@ -246,12 +247,12 @@ fn what_only_one_endpoint_keeps_is_asked_of_it_whatever_its_load_and_state() {
                 "if it fails after all"
             );
         }
-        // It is told once, what others say is not.
+        // The picker reports it once. What other pickers say is not reported.
         let mut told = Vec::new();
         decider.take_held(|key, endpoint| told.push((key, endpoint)));
         assert_eq!(told, [(7, holder)]);
         decider.take_held(|key, _| panic!("{key} twice"));
-        // Who is gone has nothing.
+        // An endpoint that is gone holds nothing.
         endpoints.remove(1);
         let snapshot = Snapshot::new(endpoints, PoolFacts::default(), NOW);
         decider.on_table(Rc::new(snapshot), None);
@@ -278,7 +279,7 @@ fn requests_that_their_client_says_belong_together_stay_together_while_the_load_
         for _ in 0..20 {
             assert_eq!(first(&decider.choose(NOW, &mut rng, &request)), home);
         }
-        // Half of its prompt takes 50 ms.
+        // Half of the prompt takes 50 ms, which counts as the least, 0.1 s. The wait is longer.
         let mut busy = endpoints.clone();
         busy[home].wait_s = Some(0.2);
         let mut decider = picker(busy);

@@ -1,4 +1,4 @@
-//! Who fails is left out, comes back by steps, and the pool is never empty.
+//! Failing endpoints are left out and come back by steps, and there is always one to choose.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use trimtab_pick::{
 
 use crate::pool::{NOW, conversation, first, home, plain, pool, prefix};
 
-/// A decider, and servers that answer as they are told.
+/// A picker, and servers with given answers.
 struct World {
     now: Millis,
     picker: Picker,
@@ -34,7 +34,7 @@ impl World {
         world
     }
 
-    /// Time passes, and a table comes that says the same.
+    /// Lets time pass. Then the same table comes again.
     fn pass(&mut self, ms: u64) {
         self.now.0 += ms;
         let snapshot = Snapshot::new(self.endpoints.clone(), PoolFacts::default(), self.now);
@@ -58,7 +58,7 @@ impl World {
         self.picker.on_done(self.now, ticket);
     }
 
-    /// One request from decision to end; where it went.
+    /// Makes one request from decision to end. Returns where it went.
     fn ask(&mut self) -> usize {
         let to = first(&self.choose());
         let ticket = self.send(to);
@@ -66,7 +66,7 @@ impl World {
         to
     }
 
-    /// Requests that each endpoint gets of `count`.
+    /// Returns how many of `count` requests each endpoint gets.
     fn ask_many(&mut self, count: usize) -> Vec<usize> {
         let mut got = vec![0; self.endpoints.len()];
         for _ in 0..count {
@@ -83,7 +83,7 @@ fn a_failing_endpoint_gets_three_requests_and_one_that_cannot_be_reached_two() {
         (Outcome::Reset, 3),
         (Outcome::ConnectFailure, 2),
     ] {
-        // It does nothing, so it waits least.
+        // This endpoint has no work, so its wait is the shortest.
         let mut world = World::new(&[0.0, 9.0, 9.0, 9.0]);
         world.answers[0] = outcome;
         assert_eq!(world.ask_many(100)[0], expected, "{outcome:?}");
@@ -156,12 +156,13 @@ fn a_recovered_endpoint_gets_a_share_that_grows_and_then_all_that_is_its_own() {
         shares.push(world.ask_many(400)[0]);
         world.pass(2_500);
     }
-    // A tenth, a quarter, half, three quarters, all of 400; four standard deviations are at most 40.
+    // A tenth, a quarter, half, three quarters and all of 400. Four standard deviations are at most
+    // 40.
     for (found, expected) in shares.iter().zip([40, 100, 200, 300, 400]) {
         assert!(usize::abs_diff(*found, expected) <= 40, "{shares:?}");
     }
     assert_eq!(shares[4], 400);
-    // Long afterwards the past is forgotten: the next ejection is a first one.
+    // After this long the past is forgotten: the next ejection counts as the first.
     world.pass(60_000);
     world.answers[0] = Outcome::ServerError;
     assert_eq!(world.ask_many(50)[0], 3);
@@ -262,7 +263,7 @@ fn when_all_failed_and_recover_all_are_back_at_once() {
     world.answers = vec![Outcome::ConnectFailure; 4];
     world.ask_many(100);
     world.answers = vec![Outcome::Ok; 4];
-    // Well within their ejections; two are enough to end the panic.
+    // Their ejections last longer than this. Two recoveries are enough to end the panic.
     let got = world.ask_many(400);
     assert!(got.iter().all(|count| *count > 20), "{got:?}");
     assert_eq!(world.choose().left_out, 0);
@@ -297,7 +298,7 @@ fn conversations_and_prefixes_of_an_ejected_endpoint_have_another_place_until_it
             .all(|at| *at == stand_ins[0] && *at != rank),
         "{stand_ins:?}"
     );
-    // A turn that was sent elsewhere is found there, also when the first place is back.
+    // A turn that was sent elsewhere is found there, even when the first place is back.
     let id = world.endpoints[stand_ins[0]].id;
     let ticket = world.picker.on_sent(world.now, id, &talk.into());
     world.end(ticket, Outcome::Ok);
@@ -367,7 +368,7 @@ fn no_more_endpoints_are_remembered_than_there_is_room_for() {
             world.picker.on_done(world.now, ticket);
         }
     }
-    // Endpoints of no table do not weigh against those of this one.
+    // Endpoints of no table do not count against those of this one.
     assert_eq!(world.choose().left_out, 0);
     world.answers[0] = Outcome::ServerError;
     let got = world.ask_many(400)[0];

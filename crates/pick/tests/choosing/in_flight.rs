@@ -1,4 +1,4 @@
-//! The decider's own requests.
+//! The picker's own requests.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::pool::{NOW, endpoint, first, picker, plain, pool, shares};
 #[test]
 fn own_requests_count_until_a_table_has_seen_them() {
     let mut picker = picker(pool(&[0.0, 0.5]));
-    // 10,000 tokens are one second of prefill: more than the other one's wait.
+    // 10,000 tokens are one second of prefill, which is more than the other endpoint's wait.
     let long = Request {
         prompt_tokens: Some(10_000),
         ..Request::default()
@@ -19,7 +19,8 @@ fn own_requests_count_until_a_table_has_seen_them() {
     let id = |index: usize, picker: &Picker| picker.snapshot().unwrap().endpoints()[index].id;
     let ticket = picker.on_sent(Millis(NOW.0 + 10), id(0, &picker), &long.into());
     assert_eq!(shares(&mut picker, &plain(), 500), [0.0, 1.0]);
-    // A table that came later but was taken before the send has not seen it; one taken after has.
+    // A table that was taken before the send has not seen it, even if it came later. A table that
+    // was taken after the send has seen it.
     for (age_ms, expected) in [(200, [0.0, 1.0]), (20, [1.0, 0.0])] {
         let rows = pool(&[0.0, 0.5])
             .into_iter()
@@ -51,7 +52,7 @@ fn a_burst_between_two_tables_is_spread_over_the_pool() {
         let id = picker.snapshot().unwrap().endpoints()[index].id;
         tickets.push(picker.on_sent(NOW, id, &plain().into()));
     }
-    // Two choices on exact counts: the fullest is ahead of the mean by about log2(log2(10)), against 25 at random.
+    // Own requests are counted exactly, so no endpoint is far from the mean of 100.
     assert!(
         counts.iter().all(|count| (95..=105).contains(count)),
         "{counts:?}"
@@ -109,7 +110,8 @@ fn own_prefill_that_has_not_shown_a_byte_lies_ahead_whatever_a_newer_table_says(
     };
     let busy = picker.snapshot().unwrap().endpoints()[0].id;
     let mut ticket = picker.on_sent(NOW, busy, &streamed.into());
-    // The engine has it in its running batch, so the next table sees no queue; 0.8 s of prefill are still ahead.
+    // The request runs in the engine's batch, so the next table sees no queue. 0.8 s of prefill are
+    // still ahead.
     let later = Millis(NOW.0 + 1_000);
     let rows = pool(&[0.0, 0.4]);
     picker.on_table(

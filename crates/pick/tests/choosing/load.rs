@@ -1,4 +1,4 @@
-//! Draws, and what they are compared by.
+//! Draws, and how they are compared.
 
 use trimtab_pick::{Request, Rng};
 
@@ -6,7 +6,8 @@ use crate::pool::{NOW, SPEED, conversation, first, picker, plain, pool, prefix, 
 
 #[test]
 fn of_the_endpoints_under_the_level_the_cheapest_is_taken() {
-    // Four mean requests of 51 ms fill the quietest to 0.2 s and one more: the two others lie above the surface.
+    // Four mean requests of 51 ms fill the quietest endpoint to 0.2 s, and so reach the one at
+    // 0.19 s. The two others lie above the surface.
     let waits = [0.19, 20.0, 0.0, 1.0];
     let shares = shares(&mut picker(pool(&waits)), &plain(), 20_000);
     assert_eq!(shares, [0.0, 0.0, 1.0, 0.0]);
@@ -38,7 +39,7 @@ fn an_endpoint_far_behind_is_never_taken() {
 
 #[test]
 fn places_for_retries_are_filled_in_proportion_to_speed() {
-    // One endpoint is idle and the others far behind: it is first, and what follows is drawn.
+    // One endpoint is idle and the others are far behind. It comes first, and the rest are drawn.
     let speeds = [1.0, 1.0, 2.0, 12.0];
     let mut endpoints = pool(&[0.0, 20.0, 20.0, 20.0]);
     for (endpoint, speed) in endpoints.iter_mut().zip(speeds) {
@@ -69,7 +70,7 @@ fn equal_endpoints_share_alike_and_a_faster_one_is_taken_first() {
         share.iter().all(|share| (share - 0.125).abs() < 0.01),
         "{share:?}"
     );
-    // A prompt costs a third there.
+    // A prompt costs a third at the second endpoint.
     let mut endpoints = pool(&[0.0, 0.0]);
     endpoints[1].prefill_tokens_per_s = Some(3.0 * SPEED);
     let share = shares(&mut picker(endpoints), &plain(), 10_000);

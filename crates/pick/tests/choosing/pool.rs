@@ -8,7 +8,7 @@ use trimtab_pick::{
 };
 
 pub(crate) const NOW: Millis = Millis(50_000);
-/// Prompt tokens per second of every endpoint here, so that 1,000 tokens are 0.1 s.
+/// Prompt tokens per second of every endpoint here. 1,000 tokens are 0.1 s.
 pub(crate) const SPEED: f32 = 10_000.0;
 
 pub(crate) fn endpoint(number: u64, wait_s: f32) -> EndpointLoad {
@@ -36,7 +36,7 @@ pub(crate) fn pool(waits: &[f32]) -> Vec<EndpointLoad> {
         .collect()
 }
 
-/// A picker whose table came just now.
+/// A picker with a table that has just come.
 pub(crate) fn picker(endpoints: Vec<EndpointLoad>) -> Picker {
     let mut picker = Picker::new(Config::default());
     picker.on_table(
@@ -70,7 +70,7 @@ pub(crate) fn shares(picker: &mut Picker, request: &Request, runs: usize) -> Vec
         .collect()
 }
 
-/// Where the conversation `key` lives: free of load, a long history decides.
+/// Finds the place of the conversation `key`. Without load a long history decides.
 pub(crate) fn home(endpoints: &[EndpointLoad], key: u64) -> usize {
     let idle = endpoints
         .iter()

@@ -16,7 +16,7 @@ fn streamed(prompt_tokens: u32) -> Request {
     }
 }
 
-/// What is predicted for a request that goes to `endpoint` at `now`, which stays in flight.
+/// Returns the prediction for a request that goes to `endpoint` at `now` and stays in flight.
 fn predicted(
     picker: &mut Picker,
     now: Millis,
@@ -48,7 +48,8 @@ fn a_first_byte_comes_after_the_rows_wait_own_work_that_it_has_not_seen_and_own_
         0.3 + 0.2 + 0.1,
     );
     close(predicted(&mut picker, NOW, ids[1], &streamed(1_000)), 0.1);
-    // The next table has seen that, and says that there is no wait; the 0.3 s of prefill without a first byte lie ahead all the same.
+    // The next table has seen these requests, and says that there is no wait. The 0.3 s of prefill
+    // without a first byte still lie ahead.
     let later = Millis(NOW.0 + 1_000);
     let rows = pool(&[0.0, 0.0]);
     let table = Snapshot::new(rows, PoolFacts::default(), later);
@@ -77,7 +78,8 @@ fn what_the_endpoint_has_in_its_cache_takes_no_time() {
     };
     let away = rows[(at + 1) % rows.len()].id;
     close(sent_to(away), 0.25 + 0.5);
-    // Its memory now says that the turn went away. A retry that brings it home finds there what was there when it was decided.
+    // The picker remembers that the turn went away. The booking still says what was cached at home
+    // when the request was decided.
     close(sent_to(rows[at].id), 0.25 + 0.1);
 }
 
@@ -132,7 +134,7 @@ fn a_prompt_that_turns_out_longer_counts_as_if_it_had_been_known_until_its_first
             }
         }
     };
-    // 4,000 and 96,000 tokens before it.
+    // 4,000 and 96,000 tokens lie before it.
     same(&mut grown, &mut known, 0.3 + 10.0 + 0.1);
     let short = streamed(10).into();
     let mut answered = grown.on_sent(NOW, other, &short);
@@ -145,7 +147,7 @@ fn a_prompt_that_turns_out_longer_counts_as_if_it_had_been_known_until_its_first
     assert_eq!(grown.own_work().count(), 0);
 }
 
-/// Seconds that lie ahead at the first endpoint under a table that has seen `sends`.
+/// Seconds that lie ahead at the first endpoint, with a table that has seen `sends`.
 fn ahead(picker: &mut Picker, rows: &[EndpointLoad], sends: Sends) -> Option<f64> {
     let table = Snapshot::new(rows.to_vec(), PoolFacts::default(), NOW);
     picker.on_table(Rc::new(table), Some(sends));
@@ -164,7 +166,7 @@ fn a_table_that_has_seen_the_request_lacks_what_came_to_light_since() {
     let mut ticket = picker.on_sent(NOW, id, &booking);
     let reported = picker.sends();
     picker.on_grown(NOW, &mut ticket, &booking, 6_000);
-    // The answer begins, so that nothing is pending: what lies ahead is what the table has not seen.
+    // The answer begins, so nothing is pending. Only what the table has not seen lies ahead.
     picker.on_first_byte(NOW, &mut ticket);
     close(ahead(&mut picker, &rows, reported), 0.6);
     let all = picker.sends();
@@ -177,7 +179,7 @@ fn an_answer_that_turns_out_to_be_streamed_counts_as_if_that_had_been_known_unti
     let rows = pool(&[0.0, 0.0]);
     let id = rows[0].id;
     let mut picker = picker(rows.clone());
-    // The table has seen all of it, so that what lies ahead is prefill whose first byte has not come.
+    // The table has seen all of it. Only prefill without a first byte lies ahead.
     let ahead = |picker: &mut Picker| {
         let sends = picker.sends();
         ahead(picker, &rows, sends)

@@ -1,4 +1,4 @@
-//! No table, an old one, and endpoints that may not be chosen.
+//! No table, an old table, and endpoints that may not be chosen.
 
 use trimtab_pick::{Config, EndpointLoad, Millis, Picker, Reason, Rng, State};
 
@@ -37,7 +37,7 @@ fn suspect_endpoints_are_used_only_when_they_are_more_than_the_ready_ones() {
         (decision.choices.as_slice(), decision.reason),
         (&[1][..], Reason::Single)
     );
-    // Of three two: more likely the scraping fails than both of them.
+    // Two of three are suspect. More likely the scraping fails than both endpoints.
     endpoints.push(EndpointLoad {
         state: State::Suspect,
         ..endpoint(2, 0.0)
@@ -72,7 +72,7 @@ fn an_old_table_still_tells_who_there_is() {
         );
         second += first(&decision);
     }
-    // The wait of 100 s is no longer believed: both alike.
+    // The wait of 100 s does not count any more, so both get the same.
     assert!((900..=1_100).contains(&second), "{second} of 2,000");
     // A clock that steps back makes no table old.
     assert_eq!(
@@ -123,15 +123,16 @@ fn without_a_fresh_table_one_hot_key_overloads_nobody() {
             picker.snapshot().unwrap().endpoints()[index].id,
             &plain().into(),
         ));
-        // The bound of consistent hashing with bounded loads: ceil(1.25 x mean). 16 independent ranks miss one of 8
-        // endpoints with 12 %, so the bound holds as long as those that are hit have room: 1.25 x 7 / 8 > 1.
+        // The bound of consistent hashing with bounded loads: ceil(1.25 x mean). 16 independent
+        // ranks miss one of 8 endpoints with a chance of 12 %. So the bound holds as long as the
+        // endpoints that are hit have room: 1.25 x 7 / 8 > 1.
         let bound = (1.25 * f64::from(sent) / 8.0).ceil();
         assert!(
             counts.iter().all(|count| f64::from(*count) <= bound),
             "{counts:?} after {sent}"
         );
     }
-    // Idle again, the key is back on its first rank.
+    // Without load the key is back on its first rank.
     tickets
         .into_iter()
         .for_each(|ticket| picker.on_done(late, ticket));
@@ -162,7 +163,8 @@ fn an_endpoint_that_is_tried_out_gets_the_next_request_first_and_no_more() {
     );
     let decision = decider.choose(NOW, &mut rng, &plain());
     assert_eq!(decision.choices.as_slice(), [1, 2]);
-    // Who is to get none, gets none; and who is not there.
+    // A draining endpoint is not tried out, and neither is one that takes no prompts or is not in
+    // the table.
     for state in [State::Draining, State::NoPrompts] {
         endpoints[0].state = state;
         let mut decider = picker(endpoints.clone());

@@ -1,4 +1,4 @@
-//! What holds for any pool and any request, however wild.
+//! What holds for any pool and any request.
 
 mod values;
 
@@ -16,7 +16,8 @@ use trimtab_pick::{
 
 use values::{endpoint, outcome, pool_facts, request, state, wild};
 
-/// One run of `policy` over one table: what it decided, after checking that each decision can be followed.
+/// Runs `policy` over one table. Checks each decision, sends each request where it says, and
+/// returns the decisions.
 fn decide<P: Policy>(
     policy: P,
     endpoints: &[EndpointLoad],
@@ -41,7 +42,7 @@ fn decide<P: Policy>(
     Ok(decisions)
 }
 
-/// Ready ones, and suspect ones too where these are more.
+/// Ready endpoints may be chosen. Suspect ones may too where they are more than the ready ones.
 fn may_be_chosen(endpoint: &EndpointLoad, endpoints: &[EndpointLoad]) -> bool {
     let count = |state| endpoints.iter().filter(|e| e.state == state).count();
     match endpoint.state {
@@ -73,7 +74,8 @@ fn check(decision: &Decision, endpoints: &[EndpointLoad]) -> Result<(), TestCase
 }
 
 proptest! {
-    /// Conversations live where the table of then allowed it, and each of the tables that follow says anew who may be chosen.
+    /// Conversations are where an earlier table allowed them. Each further table says anew which
+    /// endpoints may be chosen.
     #[test]
     fn nobody_is_chosen_whom_the_newest_table_forbids_whatever_was_remembered(
         pool in vec(endpoint(), 2..8), seed in any::<u64>(),
@@ -89,7 +91,7 @@ proptest! {
             for (key, index) in told {
                 picker.on_told(now, key, index.get(&endpoints).id);
             }
-            // With a large step the table is too old for load.
+            // After a large step the table is too old for load.
             now = Millis(now.0 + step_ms);
             for request in requests {
                 let decision = picker.choose(now, &mut rng, &request);
@@ -120,7 +122,7 @@ proptest! {
             let (mut rng, mut now) = (Rng::new(seed), Millis(1_000));
             let mut decisions = Vec::new();
             for (to, outcome, first_byte, jump, request) in &steps {
-                // Now and then the clock goes anywhere.
+                // Sometimes the clock jumps to any time.
                 now = Millis(jump.filter(|to| to.is_multiple_of(8)).unwrap_or_else(|| now.0.saturating_add(step_ms)));
                 let decision = picker.choose(now, &mut rng, request);
                 let choosable = rows.iter().filter(|row| may_be_chosen(row, &rows)).count();
@@ -177,7 +179,8 @@ proptest! {
         endpoints in vec(endpoint(), 1..12), missing in any::<prop::sample::Index>(), signal in 0..4_u8,
         request in request(), seed in any::<u64>(),
     ) {
-        // The value stays within what the others show: "the worst of the pool" can be no worse than that.
+        // The value lies within those of the other endpoints. The worst of the pool cannot be worse
+        // than that.
         let missing = missing.index(endpoints.len());
         let mut without = endpoints.clone();
         let row = &mut without[missing];
@@ -232,7 +235,7 @@ proptest! {
         wait_s in wild(), mut requests in vec(request(), 1..20), seed in any::<u64>(),
     ) {
         if !same {
-            // Those that go on are looked for where they were under the one before.
+            // Conversations with a history are looked for where the table before had their places.
             let conversations = requests.iter_mut().filter_map(|request| request.conversation.as_mut());
             conversations.for_each(|conversation| conversation.history_tokens = 0);
         }
@@ -265,7 +268,7 @@ proptest! {
         for (what, number, at) in steps {
             match what {
                 0 => {
-                    // Tables come and go with a part of the endpoints.
+                    // Tables come with some of the endpoints.
                     let row = |n: u64| EndpointLoad {
                         id: EndpointId(n), state: State::Ready, wait_s: None, waiting: None, running: None, kv_used: None,
                         prefill_tokens_per_s: None, decode_s_per_sequence: None, speed: None, adapters: None, age_ms: 0,

@@ -1,4 +1,4 @@
-//! Any pool and any request, however wild.
+//! Any pool and any request.
 
 use proptest::collection::vec;
 use proptest::option::of;
@@ -8,7 +8,7 @@ use trimtab_pick::{
     State,
 };
 
-/// Numbers of every kind, NaN and infinities among them.
+/// Numbers of every kind, including NaN and infinities.
 pub(crate) fn wild() -> impl Strategy<Value = Option<f32>> {
     of(prop_oneof![
         any::<f32>(),
@@ -25,7 +25,7 @@ pub(crate) fn state() -> impl Strategy<Value = State> {
 }
 
 pub(crate) fn endpoint() -> impl Strategy<Value = EndpointLoad> {
-    // Few identities, so that some are there twice.
+    // Few identities, so that some occur twice.
     let who = (
         0..200_u64,
         state(),
@@ -95,7 +95,7 @@ pub(crate) fn pool_facts() -> impl Strategy<Value = PoolFacts> {
 }
 
 pub(crate) fn request() -> impl Strategy<Value = Request> {
-    // Few keys and digests, so that some meet again.
+    // Few keys and digests, so that some occur twice.
     let prefix = (0..20_u64, any::<u32>(), any::<[u8; BLOCKS]>());
     let prefix = prefix.prop_map(|(key, tokens, blocks)| Prefix {
         key,

@@ -1,8 +1,12 @@
-//! What the picker has sent where, by the hashes of the prompts' own blocks, as the original keeps it.
+//! What the picker has sent where, by the hashes of the prompts' own blocks, as the original
+//! remembers it.
 //!
-//! A [`Request`](crate::Request) holds what a filter can know of a prompt. The original reads the whole prompt, so whoever compares with it
-//! hands the hashes in beside the request. Per server the last 500,000 tokens are kept (the original: 31,250 blocks, of 16 tokens by default), block by block; a prompt
-//! matches as many blocks as somebody has from its beginning on, 256 at most.
+//! A [`Request`](crate::Request) holds what a filter can know of a prompt. The original reads the
+//! whole prompt. So a program that compares with it sets the hashes beside the request.
+//!
+//! For each server the last 500,000 tokens are kept, block by block (the original: 31,250 blocks of
+//! 16 tokens by default). A prompt matches as many blocks from its beginning on as some server has,
+//! 256 at most.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
@@ -12,12 +16,13 @@ use core::fmt;
 
 use crate::{EndpointId, Snapshot};
 
-/// `maxPrefixBlocksToMatch`: what lies behind is neither matched nor kept.
+/// `maxPrefixBlocksToMatch`: blocks behind these are neither matched nor kept.
 const BLOCKS_MATCHED: usize = 256;
 /// `lruCapacityPerServer`, in tokens.
 const CAPACITY_TOKENS: u32 = 500_000;
 
-/// The blocks of the prompt that is decided on next. Copies are the same place: one stays with who knows the prompts, the other goes into
+/// The blocks of the prompt that is decided on next. Clones share the blocks: one stays with the
+/// program that knows the prompts, the other goes into
 /// [`Epp::with_blocks`](super::Epp::with_blocks).
 #[derive(Clone)]
 pub struct PromptBlocks {
@@ -33,8 +38,10 @@ impl fmt::Debug for PromptBlocks {
 }
 
 impl PromptBlocks {
-    /// An empty prompt, in blocks of `block_tokens` tokens; 0 counts as 1. The original has 16 by default; larger ones reach further into long
-    /// prompts.
+    /// Creates an empty prompt.
+    ///
+    /// - `block_tokens`: tokens of a block. 0 counts as 1. The original has 16 by default. Larger
+    ///   blocks reach further into long prompts.
     #[must_use]
     pub fn new(block_tokens: u32) -> Self {
         Self {
@@ -43,14 +50,17 @@ impl PromptBlocks {
         }
     }
 
-    /// Tokens of a block, at least 1.
+    /// Returns the tokens of a block, at least 1.
     #[must_use]
     pub fn block_tokens(&self) -> u32 {
         self.block_tokens
     }
 
-    /// The prompt that is decided on next: a hash for each of its whole blocks, over all before it and the adapter. To be called before
-    /// each decision; it holds until the next call.
+    /// Sets the prompt that is decided on next. Call this before each decision. It holds until the
+    /// next call.
+    ///
+    /// - `hashes`: one for each whole block of the prompt, over all blocks before it and the
+    ///   adapter.
     pub fn set(&self, hashes: impl IntoIterator<Item = u64>) {
         let mut held = self.hashes.take();
         held.clear();
@@ -66,10 +76,10 @@ impl PromptBlocks {
     }
 }
 
-/// Who was sent a block, and when last.
+/// Which endpoints were sent a block, and when last.
 type Holders = Vec<(EndpointId, u64)>;
 
-/// The memory.
+/// The memory of all endpoints.
 #[derive(Debug)]
 pub(super) struct Chains {
     prompt: PromptBlocks,
@@ -82,7 +92,7 @@ pub(super) struct Chains {
 #[derive(Debug, Default)]
 struct Lru {
     blocks: usize,
-    /// Every use, oldest first; those that were followed by another one of the same block mean nothing.
+    /// Every use, oldest first. A use that a later use of the same block follows has no meaning.
     uses: VecDeque<(u64, u64)>,
 }
 
@@ -96,7 +106,8 @@ impl Chains {
         }
     }
 
-    /// Blocks of the prompt that each endpoint should have, and how many the prompt has. Who is not among them has none.
+    /// Returns how many blocks of the prompt each endpoint should have, and how many the prompt
+    /// has. An endpoint that is not listed has none.
     pub(super) fn matched(&self) -> (BTreeMap<EndpointId, u32>, u32) {
         self.prompt.with(|hashes| {
             let mut matched = BTreeMap::new();
@@ -109,14 +120,14 @@ impl Chains {
         })
     }
 
-    /// Tokens of the prompt that the endpoint should have.
+    /// Returns the tokens of the prompt that the endpoint should have.
     pub(super) fn matched_tokens(&self, endpoint: EndpointId) -> u32 {
         let (matched, _) = self.matched();
         let blocks = matched.get(&endpoint).copied().unwrap_or(0);
         blocks.saturating_mul(self.prompt.block_tokens)
     }
 
-    /// The prompt went to `endpoint`.
+    /// Records that the prompt went to `endpoint`.
     pub(super) fn on_sent(&mut self, endpoint: EndpointId) {
         let capacity = (CAPACITY_TOKENS / self.prompt.block_tokens) as usize;
         let (holders, uses) = (&mut self.holders, &mut self.uses);
@@ -150,7 +161,8 @@ impl Chains {
         }
     }
 
-    /// Drops endpoints that left the table, once there are more than it has: memory follows the pool.
+    /// Drops endpoints that left the table, once there are more than it has. So memory follows the
+    /// pool.
     pub(super) fn forget_those_not_in(&mut self, snapshot: &Snapshot) {
         if self.sent.len() <= snapshot.endpoints().len() {
             return;
@@ -164,7 +176,7 @@ impl Chains {
     }
 }
 
-/// Whether the block was used last then.
+/// Returns whether this was the last use of the block at the endpoint.
 fn is_last(holders: &BTreeMap<u64, Holders>, endpoint: EndpointId, hash: u64, used: u64) -> bool {
     let who = holders.get(&hash);
     who.is_some_and(|who| who.contains(&(endpoint, used)))
@@ -205,7 +217,7 @@ mod tests {
 
     #[test]
     fn blocks_are_found_and_forgotten_as_by_a_naive_list_of_each_endpoint() {
-        // Of 10,000 tokens each, so that 50 fit.
+        // Blocks of 10,000 tokens each, so that 50 fit.
         let prompt = PromptBlocks::new(10_000);
         let mut chains = Chains::new(prompt.clone());
         let mut naive: [Naive; 3] = Default::default();

@@ -1,14 +1,23 @@
 //! What the picker has sent where, as far as it remembers.
 //!
-//! The original cuts a prompt into blocks of 64 characters (16 tokens), a rest is left out; the hash of a block covers all
-//! before it; per server an LRU list keeps the last 31,250 blocks; a prompt matches as many as it finds from its beginning,
-//! 256 at most. Here a prompt is known by its keys, so blocks come in runs: those of the shared prefix, and the rest,
-//! which later turns of the same conversation find again and others do not.
+//! The original:
 //!
-//! What differs: a run is forgotten as a whole, where the original loses block by block from the front of the oldest
-//! prompt (one without its first block matches nothing there either, unless another server has that block); a beginning
-//! that two prompts share without a key of ours is not found. An endpoint is forgotten with the next decision after it
-//! left, there within two minutes.
+//! - cuts a prompt into blocks of 64 characters (16 tokens) and leaves out a rest;
+//! - hashes each block together with all blocks before it;
+//! - keeps the last 31,250 blocks for each server, in an LRU list;
+//! - matches as many blocks as it finds from the prompt's beginning, 256 at most.
+//!
+//! Here a prompt is known by its keys, so blocks come in runs: the run of the shared prefix, and
+//! the rest. Later turns of the same conversation find the rest again, and other prompts do not.
+//!
+//! What differs:
+//!
+//! - A run is forgotten as a whole. The original loses block by block, from the front of the oldest
+//!   prompt. A prompt without its first block matches nothing there either, unless another server
+//!   has that block.
+//! - A beginning that two prompts share without a key of ours is not found.
+//! - An endpoint that left is forgotten with the next decision, and in the original within two
+//!   minutes.
 
 use alloc::collections::BTreeMap;
 
@@ -17,7 +26,7 @@ use crate::{EndpointId, Request, Snapshot};
 
 /// 64 characters, at 4 per token.
 const BLOCK_TOKENS: u32 = 16;
-/// `maxPrefixBlocksToMatch`: what lies behind is neither matched nor kept.
+/// `maxPrefixBlocksToMatch`: blocks behind these are neither matched nor kept.
 const BLOCKS_MATCHED: u32 = 256;
 /// `lruCapacityPerServer`.
 const CAPACITY_BLOCKS: u64 = 31_250;
@@ -27,11 +36,11 @@ const CAPACITY_BLOCKS: u64 = 31_250;
 pub(super) struct Prompt {
     blocks: u32,
     prefix: Option<(Key, u32)>,
-    /// With the blocks that an earlier turn had.
+    /// With the number of blocks that an earlier turn had.
     conversation: Option<(Key, u32)>,
 }
 
-/// What a run of blocks is found by.
+/// How a run of blocks is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Prefix(u64),
@@ -39,7 +48,8 @@ enum Key {
 }
 
 impl Prompt {
-    /// A prompt of unknown length has the blocks that its keys are about.
+    /// Counts the blocks of a request's prompt. A prompt of unknown length has the blocks of its
+    /// keys.
     pub(super) fn of(request: &Request) -> Self {
         let prefix_tokens = request.prefix.map_or(0, |prefix| prefix.tokens);
         let history = request.conversation.map_or(0, |of| of.history_tokens);
@@ -68,7 +78,7 @@ pub(super) struct Prefixes {
 }
 
 impl Prefixes {
-    /// The share of the prompt's blocks that the endpoint should have, 0..=1.
+    /// Returns the share of the prompt's blocks that the endpoint should have, 0..=1.
     pub(super) fn score(&self, endpoint: EndpointId, prompt: &Prompt) -> f64 {
         match prompt.blocks {
             0 => 0.0,
@@ -76,7 +86,7 @@ impl Prefixes {
         }
     }
 
-    /// Tokens of the prompt that the endpoint should have.
+    /// Returns the tokens of the prompt that the endpoint should have.
     pub(super) fn matched_tokens(&self, endpoint: EndpointId, prompt: &Prompt) -> u32 {
         self.matched(endpoint, prompt).saturating_mul(BLOCK_TOKENS)
     }
@@ -86,7 +96,7 @@ impl Prefixes {
         lru.map_or(0, |lru| lru.matched(prompt))
     }
 
-    /// The prompt went to `endpoint`.
+    /// Records that the prompt went to `endpoint`.
     pub(super) fn on_sent(&mut self, endpoint: EndpointId, prompt: &Prompt) {
         let lru = self.sent.entry(endpoint).or_default();
         let prefix = prompt.prefix.map_or(0, |(_, blocks)| blocks);
@@ -97,7 +107,8 @@ impl Prefixes {
         lru.put(prompt.conversation.map(|(key, _)| key), prompt.blocks, rest);
     }
 
-    /// Drops endpoints that left the table, once there are more than it has: memory follows the pool.
+    /// Drops endpoints that left the table, once there are more than it has. So memory follows the
+    /// pool.
     pub(super) fn forget_those_not_in(&mut self, snapshot: &Snapshot) {
         if self.sent.len() > snapshot.endpoints().len() {
             self.sent.retain(|id, _| snapshot.index_of(*id).is_some());
@@ -117,11 +128,11 @@ struct Lru {
 
 #[derive(Debug, Clone, Copy)]
 struct Run {
-    /// Absent: nothing finds it again, it only takes the place of others.
+    /// Absent: nothing finds the run again. It only takes up room.
     key: Option<Key>,
     /// The last block it has, counted from the beginning of the prompt.
     reach: u32,
-    /// How many it has.
+    /// How many blocks it has.
     blocks: u32,
 }
 

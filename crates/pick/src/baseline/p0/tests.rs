@@ -1,4 +1,4 @@
-//! P0 against its formula, written down once more without any of its parts.
+//! P0 against its formula, written a second time without any of its parts.
 
 use alloc::rc::Rc;
 use alloc::vec;
@@ -77,7 +77,7 @@ fn request(rng: &mut Rng) -> Request {
     }
 }
 
-/// One endpoint by the formula of P0 (docs/algorithm.md#p0): what speaks for it, and its cost.
+/// One endpoint by the formula of P0 (docs/algorithm.md#p0): which keys name it, and its cost.
 #[derive(Debug, PartialEq)]
 struct Naive {
     conversation: bool,
@@ -92,7 +92,7 @@ struct Sent {
     to: u32,
     tokens: u32,
     streams: bool,
-    /// By the table.
+    /// The table has seen it.
     seen: bool,
 }
 
@@ -100,7 +100,7 @@ fn naive(index: u32, snapshot: &Snapshot, sent: &[Sent], request: &Request) -> N
     let row = &snapshot.endpoints()[index as usize];
     let s_per_token = 1.0 / f64::from(row.prefill_tokens_per_s.unwrap());
     let is = |key, rank| snapshot.rank(key, rank) == Some(index);
-    // The best (tokens kept, tokens found, penalty) of whatever speaks for this endpoint.
+    // The best (tokens kept, tokens found, penalty) of the keys that name this endpoint.
     let mut found = vec![(0.0, 0.0, 0.0)];
     let conversation = request.conversation.filter(|of| is(of.key, 0));
     found.extend(conversation.map(|of| (of.history_tokens.into(), of.history_tokens.into(), 0.0)));
@@ -139,7 +139,7 @@ fn naive(index: u32, snapshot: &Snapshot, sent: &[Sent], request: &Request) -> N
     }
 }
 
-/// One load of 0.2 s at the first rank, 0.3 more at the second, five elsewhere.
+/// One load of 0.2 s at the first rank, 0.3 of a load more at the second, five loads elsewhere.
 fn adapter_s(row: &EndpointLoad, request: &Request, rank: Option<u32>) -> f64 {
     let resident = row.adapters.as_deref().unwrap();
     match (request.adapter, rank) {
@@ -163,7 +163,7 @@ fn expected_reason(best: &Naive, all: &[Naive]) -> Reason {
     }
 }
 
-/// Microseconds are what the books keep.
+/// The books keep microseconds.
 fn close(found: f64, expected: f64) -> bool {
     (found - expected).abs() < 1e-4
 }
@@ -177,7 +177,7 @@ fn the_choice_is_the_cheapest_by_the_formula_of_keys_and_draws() {
         let snapshot = Rc::new(Snapshot::new(pool(&mut script, size), FACTS, NOW));
         let mut picker = Picker::with_policy(P0::new(Config::default()));
         picker.on_table(Rc::clone(&snapshot), None);
-        // Half of them before the table, which has seen them, but no first byte.
+        // Half of them were sent before the table, which has seen them. No first byte has come.
         let mut sent = Vec::new();
         for _ in 0..below(&mut script, 6) {
             let own = Sent {
@@ -235,7 +235,7 @@ fn without_keys_it_is_the_quieter_of_two_different_draws() {
         let decision = picker.choose(NOW, &mut rng, &Request::default());
         counts[decision.choices.as_slice()[0] as usize] += 1.0 / 20_000.0;
     }
-    // Of the 6 pairs the quietest wins the 3 that it is in, and so on.
+    // The quietest wins the 3 of the 6 pairs that it is in, and so on.
     for (share, expected) in counts.iter().zip([2.0, 0.0, 3.0, 1.0]) {
         assert!((share - expected / 6.0).abs() < 0.015, "{counts:?}");
     }

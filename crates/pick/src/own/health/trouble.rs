@@ -3,20 +3,21 @@
 use super::Outcome;
 use crate::{EndpointId, Millis};
 
-/// Points of failures in a row that eject: two connections that failed, or three answers.
+/// Points of failures in a row that eject: two failed connections, or three failed answers.
 const EJECT_AT: u32 = 6;
-/// An endpoint that cannot be reached is so for all; an answer may have failed for a reason of its own.
+/// An endpoint that cannot be reached fails for every request. An answer may have failed for a
+/// reason of its own.
 const CONNECT_FAILURE_POINTS: u32 = 3;
 const FAILURE_POINTS: u32 = 2;
-/// The first ejection, in milliseconds; each further one lasts twice as long.
+/// The first ejection, in milliseconds. Each further one lasts twice as long.
 const EJECTION_MS: u64 = 5_000;
-/// How long an endpoint rests that is overloaded and does not say for how long.
+/// How long an overloaded endpoint rests that does not say for how long.
 const REST_MS: u64 = 1_000;
-/// A request on probation of which nothing was heard for so long does not keep others from trying.
+/// After this long a request on probation without a result no longer keeps others from trying.
 const TRIAL_MS: u64 = 30_000;
 /// Slow start, in milliseconds.
 pub(super) const SLOW_MS: u64 = 10_000;
-/// After so long without trouble the past is forgotten.
+/// After this long without trouble the past is forgotten.
 const FORGET_MS: u64 = 60_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,23 +27,23 @@ enum Phase {
     Ejected {
         for_ms: u64,
     },
-    /// It asked to be left alone.
+    /// The endpoint asked for a rest.
     Resting {
         for_ms: u64,
     },
-    /// May get one request. `under_way`: it has it.
+    /// The endpoint may get one request. `under_way`: it has that request.
     Probation {
         under_way: bool,
     },
     Slow,
 }
 
-/// What an endpoint's state means for decisions.
+/// What an endpoint's trouble means for decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wants {
     Nothing,
     ToBeLeftOut,
-    /// Since when.
+    /// Since this time.
     SlowStart(Millis),
     /// There is nothing to remember.
     Oblivion,
@@ -52,7 +53,8 @@ pub(super) enum Wants {
 pub(super) struct Trouble {
     pub(super) endpoint: EndpointId,
     phase: Phase,
-    /// When the phase began; in [`Phase::Used`], of the last failure. Never later than the last time that was told.
+    /// When the phase began. In [`Phase::Used`], when the last failure was. Never later than the
+    /// newest `now` that was given.
     since: Millis,
     points: u32,
     /// Ejections in a row.
@@ -81,7 +83,7 @@ impl Trouble {
         }
     }
 
-    /// How long the phase lasts from `since` on; absent: until something happens.
+    /// How long the phase lasts from `since` on. `None`: until something happens.
     fn lasts_ms(&self) -> Option<u64> {
         match self.phase {
             Phase::Used => Some(FORGET_MS),
@@ -97,9 +99,10 @@ impl Trouble {
         Some(Millis(self.since.0.saturating_add(lasts_ms)))
     }
 
-    /// What time alone changes. `false`: there is nothing left to remember.
+    /// Changes what time alone changes. Returns `false` if there is nothing left to remember.
     pub(super) fn advance(&mut self, now: Millis) -> bool {
-        // After a step back of the clock the phase begins anew rather than to last for as long as the step was.
+        // After the clock stepped back the phase begins anew. Otherwise it would last as much
+        // longer as the step was.
         self.since = self.since.min(now);
         if self
             .lasts_ms()
@@ -121,7 +124,7 @@ impl Trouble {
         (self.phase, self.since) = (phase, now);
     }
 
-    /// A request goes there. Says whether it shows that the endpoint has recovered.
+    /// Records that a request goes there. Returns whether it shows that the endpoint has recovered.
     pub(super) fn on_sent(&mut self, now: Millis) -> bool {
         self.advance(now);
         if self.phase == (Phase::Probation { under_way: false }) {
@@ -130,7 +133,7 @@ impl Trouble {
         !matches!(self.phase, Phase::Used | Phase::Slow)
     }
 
-    /// What ejected it seems to be over for others.
+    /// Ends an ejection early, because what caused it seems to be over at other endpoints.
     pub(super) fn on_hope(&mut self, now: Millis) {
         if matches!(self.phase, Phase::Ejected { .. }) {
             self.enter(now, Phase::Probation { under_way: false });
@@ -147,7 +150,7 @@ impl Trouble {
         self.points = 0;
         match self.phase {
             Phase::Used | Phase::Slow => {}
-            // It was never broken.
+            // The endpoint never failed.
             Phase::Resting { .. } => self.enter(now, Phase::Used),
             Phase::Ejected { .. } | Phase::Probation { .. } => self.enter(now, Phase::Slow),
         }
@@ -157,8 +160,11 @@ impl Trouble {
         self.points = 0;
     }
 
-    /// `probe`: the request was sent while the endpoint was out. `max_ms`: of an ejection, and of a rest. Says whether it is to be left
-    /// out from now on, or for longer than before.
+    /// Records a failure. Returns whether the endpoint is left out because of it, or for longer
+    /// than before.
+    ///
+    /// - `probe`: the request was sent while the endpoint was out.
+    /// - `max_ms`: most milliseconds of an ejection, and of a rest.
     pub(super) fn on_failure(
         &mut self,
         now: Millis,
@@ -179,7 +185,7 @@ impl Trouble {
             Outcome::Reset | Outcome::ServerError => FAILURE_POINTS,
         };
         match self.phase {
-            // Requests that were already there say nothing new.
+            // Requests that were sent before show nothing new.
             Phase::Ejected { .. } => return false,
             Phase::Probation { .. } if !probe => return false,
             Phase::Probation { .. } => self.points = EJECT_AT,
@@ -203,7 +209,7 @@ impl Trouble {
         let rests = match self.phase {
             Phase::Ejected { .. } => false,
             Phase::Probation { .. } if !probe => false,
-            // The longest word counts.
+            // The latest end counts.
             Phase::Resting { .. } if self.changes_at() >= Some(Millis(until)) => false,
             _ => for_ms > 0,
         };

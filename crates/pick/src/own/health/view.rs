@@ -1,11 +1,12 @@
-//! What the troubles mean for the newest table, kept until something changes.
+//! What the troubles mean for the newest table. Kept until something changes.
 
 use alloc::vec::Vec;
 
 use super::trouble::{SLOW_MS, Trouble, Wants};
 use crate::{Millis, Snapshot};
 
-/// Share of the decisions in which an endpoint takes part as slow start begins; Envoy's `min_weight_percent` likewise.
+/// Share of the decisions in which an endpoint takes part when slow start begins, as Envoy's
+/// `min_weight_percent`.
 const LEAST_SHARE: f64 = 0.1;
 
 /// An endpoint in slow start.
@@ -16,7 +17,8 @@ pub(crate) struct Slow {
 }
 
 impl Slow {
-    /// In which share of the decisions the endpoint takes part, 0.1 to 1; 1 for one that is not in `slow`.
+    /// Returns the share of the decisions in which the endpoint takes part, 0.1 to 1. It is 1 for
+    /// an endpoint that is not in `slow`.
     pub(crate) fn share(slow: &[Self], now: Millis, index: u32) -> f64 {
         let found = slow.binary_search_by_key(&index, |slow| slow.index);
         match found.ok().and_then(|at| slow.get(at)) {
@@ -28,12 +30,12 @@ impl Slow {
 
 #[derive(Debug, Default)]
 pub(super) struct View {
-    /// The table without those that are left out; absent: nobody is.
+    /// The table without the endpoints that are left out. Absent: none is left out.
     table: Option<Snapshot>,
     left_out: Vec<u32>,
     /// Ascending by index.
     slow: Vec<Slow>,
-    /// More than half would be left out, so nobody is.
+    /// More than half would be left out, so none is.
     panics: bool,
     /// Nothing is known, or something has changed.
     outdated: bool,
@@ -59,7 +61,7 @@ impl View {
         self.outdated = true;
     }
 
-    /// The table is another one.
+    /// Forgets everything, because the table is another one.
     pub(super) fn forget(&mut self) {
         self.table = None;
         self.left_out.clear();
@@ -67,7 +69,8 @@ impl View {
         self.outdated = true;
     }
 
-    /// Whether nothing has changed, neither by itself nor because the clock stepped back.
+    /// Returns whether nothing has changed. Time alone, or a clock that stepped back, may change
+    /// something.
     pub(super) fn is_current(&self, now: Millis) -> bool {
         !self.outdated
             && self
@@ -83,7 +86,7 @@ impl View {
             let Some(index) = table.index_of(trouble.endpoint) else {
                 continue;
             };
-            // In order as they come, because a sort is a lot of code for a few.
+            // Insert each in order. A sort would be much code for a few entries.
             match trouble.wants() {
                 Wants::ToBeLeftOut if table.members().binary_search(&index).is_ok() => {
                     left_out.insert(left_out.partition_point(|other| *other < index), index);
@@ -95,7 +98,8 @@ impl View {
                 Wants::ToBeLeftOut | Wants::Nothing | Wants::Oblivion => {}
             }
         }
-        // With most of them out it is the network, this proxy or what all have in common that fails.
+        // When most are out, the endpoints are not the cause. The network fails, or this proxy, or
+        // something that all have in common.
         self.panics = left_out.len() * 2 > table.members().len();
         if self.panics {
             left_out.clear();

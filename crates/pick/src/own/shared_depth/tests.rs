@@ -3,7 +3,8 @@ use super::*;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// A prompt with this beginning that shares `shared` blocks with all such, and has `own` more.
+/// A prompt with this beginning. It shares `shared` blocks with all such prompts, and has `own`
+/// more.
 fn prompt(key: u64, shared: usize, own: usize, salt: u32) -> Request {
     let block = |at: usize| match at {
         _ if at < shared => at as u32 + 1,
@@ -51,7 +52,7 @@ fn what_two_prompts_share_is_expected_of_the_third() {
 fn of_a_beginning_that_is_new_here_the_others_may_have_cached_what_they_have_of_all() {
     let mut depths = SharedDepths::default();
     assert_eq!(shared_with(&depths, &prompt(8, 5, 2, 1), 0.6), 3_600);
-    // Nothing comes twice, so it is not of those that are shared.
+    // Nothing comes twice, so this one does not count as shared.
     for number in 1..3_000 {
         let request = prompt(u64::from(number) << 40 | u64::from(number), 0, 7, number);
         depths.on_request(&request, 1.0);
@@ -69,7 +70,7 @@ fn several_ways_to_go_on_are_a_mean_and_a_short_prompt_hides_nothing() {
     let mut depths = SharedDepths::default();
     for salt in 1..40 {
         depths.on_request(&prompt(7, 5, 2, salt), 1.0);
-        // It ends within what is shared.
+        // The prompt ends within the shared part.
         depths.on_request(&prompt(7, 2, 0, 0), 1.0);
     }
     assert_eq!(shared(&depths, &prompt(7, 5, 2, 99)), 2_048);
@@ -129,7 +130,7 @@ fn a_marked_part_that_ends_with_something_of_its_own_goes_by_what_it_shares() {
         depths.on_request(&request, 1.0);
         assert_eq!(by(&depths, &request), (7, 3_500));
     }
-    // Its second half is its own.
+    // The second half of the marked part is its own.
     let mut depths = SharedDepths::default();
     for number in 1..99 {
         let request = marked(100 + u64::from(number), prompt(7, 2, 5, number));
