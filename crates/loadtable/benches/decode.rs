@@ -1,4 +1,5 @@
-//! What a table costs, by number of endpoints: bytes on the wire, decoding, indexing. `cargo bench -p trimtab-loadtable`
+//! What a table costs by number of endpoints: bytes on the wire, decoding, indexing. `cargo bench
+//! -p trimtab-loadtable`
 
 mod busy;
 
@@ -9,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use trimtab_loadtable::{Endpoint, Table, snapshot, snapshot_after};
 use trimtab_pick::Millis;
 
-/// Bytes per endpoint: of the whole row, and of the part that changes with every table.
+/// Returns the bytes per endpoint: of the whole row, and of the part that changes with every table.
 fn sizes(table: &Table) -> (f64, f64) {
     let still: Vec<Endpoint> = table
         .endpoints

@@ -2,11 +2,11 @@
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-/// `encoded` with its age replaced by `age_ms`, in milliseconds: what a publisher that encodes a table once and sends it to many
-/// tells those who come late.
+/// Returns `encoded` with its age replaced by `age_ms`, in milliseconds. For a publisher that
+/// encodes a table once and sends it at several times.
 ///
-/// A field that stands twice has its last value (Protocol Buffers' rule for scalars), so the age is appended and the table is
-/// not decoded. Cost: one copy.
+/// The table is not decoded. The age is appended, and of a field that occurs twice the last value
+/// counts (Protocol Buffers' rule for scalars). Cost: one copy.
 #[must_use]
 pub fn with_age(encoded: &[u8], age_ms: u32) -> Vec<u8> {
     // Tag and varint take at most six bytes.

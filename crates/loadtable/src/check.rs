@@ -1,5 +1,5 @@
-//! What a table and a report must satisfy. One place for both sides: a writer can ask before it publishes, a reader
-//! always does.
+//! What a table and a report must satisfy. Both sides use the same checks: a writer can ask before
+//! it publishes, and a reader always does.
 
 mod address;
 
@@ -17,7 +17,7 @@ pub(crate) fn valid_rate(value: f32) -> bool {
     (0.0..=limits::RATE).contains(&value)
 }
 
-/// A speed: finite and above zero, because it is divided by.
+/// A speed: finite and above zero, because it is a divisor.
 pub(crate) fn valid_speed(value: f32) -> bool {
     value > 0.0 && value <= limits::RATE
 }
@@ -28,7 +28,7 @@ pub(crate) fn valid_cost_s(value: f32) -> bool {
 }
 
 impl Table {
-    /// Whether a reader would accept this table.
+    /// Checks whether a reader would accept this table.
     ///
     /// # Errors
     /// The first violation, with field, row and value.
@@ -52,7 +52,7 @@ impl Table {
         let mut zone: Option<&Arc<str>> = None;
         for (row, endpoint) in self.endpoints.iter().enumerate() {
             self.check_endpoint(row, endpoint)?;
-            // Rows share their zones; the same one in a row is looked at once.
+            // Rows share their zones. Neighbours with the same zone need one check.
             if zone.is_none_or(|zone| !Arc::ptr_eq(zone, &endpoint.zone)) {
                 name("zone", row, &endpoint.zone, 0, OPTIONAL_NAME)?;
             }
@@ -140,7 +140,7 @@ impl Table {
 }
 
 impl Report {
-    /// Whether an aggregator would accept this report.
+    /// Checks whether an aggregator would accept this report.
     ///
     /// # Errors
     /// The first violation, with field, row and value.
@@ -223,7 +223,7 @@ fn check_probes(probes: &[Probe], endpoints: usize) -> Result<(), DecodeError> {
     rising("probes", probes, |probe| probe.proxy)
 }
 
-/// Indices into the list of endpoints.
+/// Checks indices into the list of endpoints.
 fn inside(
     field: &'static str,
     mut rows: impl Iterator<Item = u16>,
@@ -237,7 +237,7 @@ fn inside(
     })
 }
 
-/// Ascending keys, each once.
+/// Checks that keys ascend and that each occurs once.
 fn rising<T>(field: &'static str, rows: &[T], key: impl Fn(&T) -> u64) -> Result<(), DecodeError> {
     let unordered = rows.windows(2).position(|pair| match pair {
         [before, after] => key(before) >= key(after),
@@ -285,7 +285,8 @@ fn check_class(row: usize, class: &Class) -> Result<(), DecodeError> {
     )
 }
 
-/// An error, made out of line so that the checks are small enough to be inlined into the loop over rows.
+/// Makes an error out of line, so that the checks are small enough to be inlined into the loop over
+/// rows.
 #[cold]
 fn number(field: &'static str, row: usize, value: f64, expected: &'static str) -> DecodeError {
     DecodeError::Range {
@@ -335,7 +336,8 @@ fn at_most(field: &'static str, found: usize, limit: usize) -> Result<(), Decode
     }
 }
 
-/// Control characters are refused because names end up in logs, metric labels and terminals.
+/// Checks a name. Control characters are refused because names end up in logs, metric labels and
+/// terminals.
 fn name(
     field: &'static str,
     row: usize,
@@ -369,7 +371,8 @@ fn ascending<T>(
     Ok(())
 }
 
-/// Whether `before < after`, eight bytes at a time: neighbours in a list begin alike, and wasm has no fast `memcmp`.
+/// Returns whether `before < after`. Compares eight bytes at a time: neighbours in a list often
+/// begin with the same bytes, and wasm has no fast `memcmp`.
 fn is_below(before: &[u8], after: &[u8]) -> bool {
     let pairs = before
         .as_chunks::<8>()

@@ -1,14 +1,16 @@
-//! How single columns stand on the wire: absent values, all-default columns, strings in an arena.
+//! How single columns stand on the wire: absent values, columns of defaults, and strings in an
+//! arena.
 
 use crate::wire::Strings;
 use crate::{DecodeError, limits};
 
-/// Writes an absent-able column as value + 1, 0 = absent.
+/// Writes an absent-able column as value + 1, with 0 for absent.
 pub(crate) fn write_optional(values: impl Iterator<Item = Option<u32>>) -> Vec<u32> {
     write_plain(values.map(|value| value.map_or(0, |value| value.min(limits::ROW_VALUE) + 1)))
 }
 
-/// Writes a column: nothing when every row has the default, one value when every row has the same, else all.
+/// Writes a column: nothing if every row has the default, one value if every row has the same, else
+/// all.
 pub(crate) fn write_plain<T: Default + PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut column: Vec<T> = values.collect();
     let Some(first) = column.first() else {
@@ -21,8 +23,10 @@ pub(crate) fn write_plain<T: Default + PartialEq>(values: impl Iterator<Item = T
     column
 }
 
-/// Writes an absent-able column of floats, below 0 = absent. `valid` refuses what the reader would refuse: such a
-/// value becomes absent, because a wild fit must not make the whole table unreadable.
+/// Writes an absent-able column of floats, with a number below 0 for absent.
+///
+/// - `valid`: whether the reader would accept a value. A value that it would refuse becomes absent,
+///   because a wild fit must not make the whole table unreadable.
 pub(crate) fn write_floats(
     values: impl Iterator<Item = Option<f32>>,
     valid: fn(f32) -> bool,
@@ -37,7 +41,8 @@ pub(crate) fn write_floats(
     }
 }
 
-/// A column as read: one value per row, or a single one that holds for every row, or none, which means the default.
+/// A column as read: one value per row, or a single value for every row. An empty column means the
+/// default in every row.
 #[derive(Clone, Copy)]
 pub(crate) struct Column<'a, T>(&'a [T]);
 
@@ -59,7 +64,7 @@ impl<'a, T: Copy + Default> Column<'a, T> {
         }
     }
 
-    /// The value of `row`; absent only when the column is empty.
+    /// Returns the value of `row`. `None` only if the column is empty.
     fn value(self, row: usize) -> Option<T> {
         match self.0 {
             [single] => Some(*single),
@@ -67,21 +72,22 @@ impl<'a, T: Copy + Default> Column<'a, T> {
         }
     }
 
-    /// The value of `row`, or the default.
+    /// Returns the value of `row`, or the default.
     pub(crate) fn get(self, row: usize) -> T {
         self.value(row).unwrap_or_default()
     }
 }
 
 impl Column<'_, u32> {
-    /// The value of `row` of a column written by [`write_optional`].
+    /// Returns the value of `row` of a column that [`write_optional`] wrote.
     pub(crate) fn optional(self, row: usize) -> Option<u32> {
         self.get(row).checked_sub(1)
     }
 }
 
 impl Column<'_, f32> {
-    /// The value of `row` of a column written by [`write_floats`]. NaN is returned, for the range check to refuse.
+    /// Returns the value of `row` of a column that [`write_floats`] wrote. Returns NaN too, which
+    /// the range check refuses.
     pub(crate) fn optional(self, row: usize) -> Option<f32> {
         self.value(row)
             .filter(|value| value.is_nan() || *value >= 0.0)
@@ -100,7 +106,8 @@ pub(crate) fn write_strings<'a>(strings: impl Iterator<Item = &'a str>) -> Strin
     arena
 }
 
-/// Reads an arena of at most `limit` strings; the lengths must cut the text exactly and between characters.
+/// Reads an arena of at most `limit` strings. The lengths must cut the text exactly and between
+/// characters.
 pub(crate) fn read_strings<'a>(
     field: &'static str,
     arena: Option<&'a Strings>,
@@ -144,10 +151,12 @@ pub(crate) fn read_strings<'a>(
     }
 }
 
-/// A ratio of 0..=1 in one byte: 0 = absent, 1 = 0.0, 255 = 1.0. A step is 0.4 %, less than a scrape's noise.
+/// Writes a ratio of 0..=1 in one byte: 0 is absent, 1 is 0.0, 255 is 1.0. A step is 0.4 %, less
+/// than a scrape's noise.
 pub(crate) fn write_ratio(ratio: Option<f32>) -> u8 {
     match ratio {
-        // The cast truncates towards zero after rounding by + 0.5; the clamp keeps it in 0..=254.
+        // The cast truncates towards zero after rounding by + 0.5. The clamp keeps the result in
+        // 0..=254.
         Some(ratio) if !ratio.is_nan() => {
             ((ratio.clamp(0.0, 1.0) * 254.0 + 0.5) as u8).saturating_add(1)
         }
@@ -155,13 +164,13 @@ pub(crate) fn write_ratio(ratio: Option<f32>) -> u8 {
     }
 }
 
-/// The ratio that [`write_ratio`] wrote.
+/// Returns the ratio that [`write_ratio`] wrote.
 pub(crate) fn read_ratio(byte: u8) -> Option<f32> {
     let steps = byte.checked_sub(1)?;
     RATIOS.get(usize::from(steps)).copied()
 }
 
-/// Divided once: a division per row is what reading a row takes longest for.
+/// All ratios, divided in advance. A division per row would take the largest part of reading a row.
 const RATIOS: [f32; 255] = {
     let mut ratios = [0.0; 255];
     let mut steps = 0;

@@ -1,4 +1,4 @@
-//! Bytes to checked values.
+//! Decodes bytes to checked values.
 
 mod keyed;
 mod seen;
@@ -20,14 +20,15 @@ impl Table {
     /// Reads a table.
     ///
     /// # Errors
-    /// Says what is wrong and where; the caller keeps the table it had. Memory stays below about eight times `bytes`.
+    /// Says what is wrong and where. The caller keeps the table that it had. Memory stays below
+    /// about eight times `bytes`.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         check_envelope(bytes, limits::TABLE_BYTES)?;
         let message = wire::Table::decode(bytes)
             .map_err(|error| DecodeError::Malformed(error.to_string()))?;
         let (Some(fleet), Some(load)) = (&message.fleet, &message.load) else {
-            // Writers always send both, `load` last: without it the message was cut between two fields, and
-            // reading that as "every signal is absent" would throw away a better table.
+            // Writers always send both, and `load` last. Without it the message was cut between two
+            // fields. Reading that as a table without signals would throw away a better table.
             return Err(DecodeError::Malformed(
                 "cut short: `fleet` or `load` is missing".to_owned(),
             ));
@@ -92,8 +93,10 @@ impl Report {
     }
 }
 
-/// Checks size and format before anything is allocated. The format is read by hand because a newer one may give
-/// other types to the fields behind it, and the operator should read "newer format", not "bad wire type".
+/// Checks size and format before anything is allocated.
+///
+/// The format is read by hand, because a newer format may give other types to the fields behind it.
+/// The operator should read "newer format", and not "bad wire type".
 fn check_envelope(bytes: &[u8], limit: usize) -> Result<(), DecodeError> {
     if bytes.len() > limit {
         return Err(DecodeError::TooLarge {
@@ -192,7 +195,8 @@ fn endpoints(fleet: &wire::Fleet, load: &wire::Load) -> Result<Vec<Endpoint>, De
     let mut endpoints = Vec::with_capacity(rows);
     for (row, address) in addresses.into_iter().enumerate() {
         let bits = flags.get(row);
-        // What may fail comes first: a row that is built in one go is written where it stays, and not copied there.
+        // Everything that may fail comes first. A row that is built in one step is written where it
+        // stays, and not copied there.
         let role = role(row, roles.get(row))?;
         let state = state(row, bits)?;
         let class = match class.optional(row) {
@@ -320,7 +324,8 @@ fn reported(message: &wire::Report) -> Result<Vec<EndpointReport>, DecodeError> 
     Ok(rows)
 }
 
-/// An error, made out of line so that the checks are small enough to be inlined into the loop over rows.
+/// Makes an error out of line, so that the checks are small enough to be inlined into the loop over
+/// rows.
 #[cold]
 fn range(field: &'static str, row: usize, value: u32, expected: &'static str) -> DecodeError {
     DecodeError::Range {
@@ -349,7 +354,7 @@ fn role(row: usize, byte: u8) -> Result<Role, DecodeError> {
     }
 }
 
-/// Bits 0-1 of the flags. Bits 6-7 are not read, so that a later writer may use them.
+/// Reads bits 0-1 of the flags. Bits 6-7 are not read, so that a later writer may use them.
 fn state(row: usize, bits: u8) -> Result<State, DecodeError> {
     match bits & 3 {
         0 => Ok(State::Ready),
@@ -364,7 +369,7 @@ fn state(row: usize, bits: u8) -> Result<State, DecodeError> {
     }
 }
 
-/// A yes or no at bits `shift` and `shift + 1` of the flags.
+/// Reads a yes or no at bits `shift` and `shift + 1` of the flags.
 fn answer(
     row: usize,
     bits: u8,
@@ -379,7 +384,7 @@ fn answer(
     }
 }
 
-/// The zone at `index` - 1; `None` for index 0.
+/// Returns the zone at `index` - 1, or `None` for index 0.
 fn named_zone(
     row: usize,
     zones: &[Arc<str>],

@@ -1,4 +1,4 @@
-//! Values to bytes.
+//! Encodes values to bytes.
 
 use prost::Message;
 
@@ -10,11 +10,12 @@ use crate::{
 };
 
 impl Table {
-    /// The bytes of this table.
+    /// Returns the bytes of this table. Never fails.
     ///
-    /// Never fails. A number that no reader would accept (not finite, out of range) is written as absent or clamped,
-    /// because one wild signal must not cost the whole pool its table. Order, uniqueness, names and sizes are the
-    /// caller's: [`Table::check`] says whether a reader would take the result.
+    /// A number that no reader would accept (not finite, out of range) is written as absent, or
+    /// clamped. One wild signal must not cost the whole pool its table. The caller is responsible
+    /// for order, uniqueness, names and sizes: [`Table::check`] says whether a reader would take
+    /// the result.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let message = wire::Table {
@@ -36,7 +37,10 @@ impl Table {
 }
 
 impl Report {
-    /// The bytes of this report. Never fails; see [`Table::encode`] for what is clamped and [`Report::check`].
+    /// Returns the bytes of this report. Never fails.
+    ///
+    /// `wait_ms`, `workers` and the numbers in flight and pending are clamped to their [`limits`].
+    /// As with [`Table::encode`], the caller is responsible for the rest: see [`Report::check`].
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let rows = &self.endpoints;
@@ -212,7 +216,8 @@ fn role(role: Role) -> u8 {
     }
 }
 
-/// Bits 0-1: state; bits 2-3: prefill busy, bits 4-5: room for an adapter (0 absent, 1 no, 2 yes).
+/// Packs a row's flags. Bits 0-1: state. Bits 2-3: prefill busy, and bits 4-5: room for an adapter
+/// (0 absent, 1 no, 2 yes).
 fn flags(row: &Endpoint) -> u8 {
     let state = match row.state {
         State::Ready => 0,

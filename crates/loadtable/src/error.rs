@@ -9,23 +9,24 @@ pub enum DecodeError {
     TooLarge {
         /// Size of the input.
         bytes: usize,
-        /// [`limits::TABLE_BYTES`](crate::limits::TABLE_BYTES) or [`limits::REPORT_BYTES`](crate::limits::REPORT_BYTES).
+        /// [`limits::TABLE_BYTES`](crate::limits::TABLE_BYTES) or
+        /// [`limits::REPORT_BYTES`](crate::limits::REPORT_BYTES).
         limit: usize,
     },
-    /// The sender speaks another format. Update the older side (docs/wire.md#compatibility).
+    /// The sender uses another format. Update the older side (docs/wire.md#compatibility).
     #[error(
         "format {found} is not supported, this reader knows format {supported}; update the older of the two sides"
     )]
     Format {
-        /// What the message says; 0 when it does not begin with a format.
+        /// The format of the message, or 0 when it does not begin with a format.
         found: u32,
-        /// What this build reads.
+        /// The format that this build reads.
         supported: u32,
     },
     /// Not Protocol Buffers of the expected shape, or cut short.
     #[error("not a valid message: {0}")]
     Malformed(String),
-    /// A column has neither a value for each row, nor one for all, nor none.
+    /// A column is neither as long as there are rows, nor has one value, nor is empty.
     #[error(
         "column `{field}` has {found} values for {expected} rows; expected as many, one or none"
     )]
@@ -44,7 +45,7 @@ pub enum DecodeError {
         field: &'static str,
         /// How many there are.
         found: usize,
-        /// How many may be.
+        /// How many are accepted.
         limit: usize,
     },
     /// A value outside its documented range.
@@ -71,7 +72,7 @@ pub enum DecodeError {
         /// What is allowed.
         expected: &'static str,
     },
-    /// Rows that are not in ascending order, or twice there.
+    /// Rows that are not in ascending order, or that occur twice.
     #[error(
         "`{field}` of row {row} is not greater than that of the row before; sort and remove duplicates"
     )]
@@ -84,7 +85,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// A short label for metrics, lower case with underscores.
+    /// Returns a short label for metrics, in lower case with underscores.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -99,7 +100,8 @@ impl DecodeError {
         }
     }
 
-    /// A [`DecodeError::Text`] whose value is cut so that a hostile name cannot fill a log.
+    /// Returns a [`DecodeError::Text`] with a value that is cut, so that a hostile name cannot fill
+    /// a log.
     #[cold]
     pub(crate) fn text(
         field: &'static str,

@@ -1,7 +1,8 @@
-//! One table and one report whose bytes never change while the format is 1: what older and newer builds, other
-//! languages and the wasm build agree on.
+//! One table and one report whose bytes never change while the format is 1. Older and newer builds,
+//! other languages and the wasm build agree on them.
 //!
-//! After a deliberate addition: `TRIMTAB_BLESS=1 cargo test -p trimtab-loadtable --lib golden`, and read the diff.
+//! After a deliberate addition: `TRIMTAB_BLESS=1 cargo test -p trimtab-loadtable --lib golden`.
+//! Then read the diff.
 
 use crate::{
     Class, Demand, Doubt, Endpoint, EndpointReport, Hot, Moved, PrefixCount, Probe, Report, Role,
@@ -14,7 +15,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const TABLE: &[u8] = include_bytes!("../tests/golden/table-1.pb");
 const REPORT: &[u8] = include_bytes!("../tests/golden/report-1.pb");
 
-/// Every field present in some row and absent in another.
+/// A table with every field present in some row and absent in another.
 pub(crate) fn table() -> Table {
     Table {
         pool: "llama-8b".to_owned(),
@@ -222,7 +223,8 @@ fn the_report_has_the_same_bytes_in_every_build() {
 
 #[test]
 fn fields_of_a_later_writer_are_skipped() {
-    // Field 100, two bytes long, behind everything; and field 101, a varint, in front of everything but the format.
+    // Field 100, two bytes long, behind everything. Field 101, a varint, before everything but the
+    // format.
     let later = [
         &TABLE[..2],
         &[0xa8, 0x06, 0x05],
@@ -296,7 +298,7 @@ fn row_i_of_the_table_is_index_i_of_the_snapshot() {
     assert_eq!(snapshot.age_ms(Millis(9_100)), 115);
 }
 
-/// SipHash-1-3 as its paper writes it down (Aumasson and Bernstein 2012), for short messages.
+/// SipHash-1-3 as its paper defines it (Aumasson and Bernstein 2012), for short messages.
 #[cfg(feature = "snapshot")]
 fn siphash_1_3(key: &[u8; 16], message: &[u8]) -> u64 {
     fn round(v: &mut [u64; 4]) {

@@ -1,4 +1,5 @@
-//! The JSON view: for people and their scripts, not for proxies. But for [`PredictionsView`] it cannot be read back.
+//! The JSON view, for people and their scripts and not for proxies. Only [`PredictionsView`] can be
+//! read back.
 //!
 //! Absent signals are left out. The placement key is a secret and is not shown.
 
@@ -11,36 +12,36 @@ use crate::{Class, Doubt, Endpoint, EndpointReport, Report, Role, State, Table};
 pub struct TableView<'a> {
     /// Name of the pool.
     pub pool: &'a str,
-    /// Aggregator start, in hexadecimal, because JSON numbers lose digits beyond 53 bits.
+    /// The aggregator's start, in hexadecimal, because JSON numbers lose digits beyond 53 bits.
     pub epoch: String,
     /// Counts up within an epoch.
     pub sequence: u64,
-    /// Age of the whole table, milliseconds.
+    /// Age of the whole table, in milliseconds.
     pub age_ms: u32,
-    /// Independent deciders.
+    /// Number of independent pickers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deciders: Option<u32>,
-    /// How predictions did; not in the table itself, whoever has them adds them.
+    /// How well predictions did. The table does not have this, so the aggregator adds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predictions: Option<PredictionsView>,
     /// What arrives at the pool.
     pub demand: DemandView,
     /// Hardware classes.
     pub classes: Vec<ClassView<'a>>,
-    /// Adapters that are resident somewhere.
+    /// Adapters that are resident at some endpoint.
     pub adapters: &'a [String],
     /// One object per endpoint.
     pub endpoints: Vec<EndpointView<'a>>,
 }
 
-/// What was predicted of times to first bytes, and what came of it, since the aggregator's start.
+/// Predicted times to first bytes, and the times that were seen, since the aggregator's start.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PredictionsView {
     /// Streamed answers that were compared, 1 or more.
     pub requests: u64,
-    /// Mean of the predicted times, milliseconds.
+    /// Mean of the predicted times, in milliseconds.
     pub predicted_ms: f64,
-    /// Mean of the times as proxies saw them, milliseconds.
+    /// Mean of the times as proxies saw them, in milliseconds.
     pub seen_ms: f64,
 }
 
@@ -67,7 +68,7 @@ pub struct DemandView {
 /// One hardware class.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClassView<'a> {
-    /// Its name, may be empty.
+    /// Its name. May be empty.
     pub name: &'a str,
     /// Prompt tokens per second.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +81,7 @@ pub struct ClassView<'a> {
     pub speed: Option<f32>,
 }
 
-/// One endpoint, names in place of indices.
+/// One endpoint, with names instead of indices.
 #[derive(Debug, Clone, Serialize)]
 pub struct EndpointView<'a> {
     /// `ip:port`.
@@ -89,30 +90,32 @@ pub struct EndpointView<'a> {
     pub role: &'static str,
     /// `ready`, `draining` or `suspect`.
     pub state: &'static str,
-    /// Why it is not ready: `unreachable`, `unreadable`, `stalled`, `asleep` or `late`; missing: it is, or discovery says so.
+    /// Why it is not ready: `unreachable`, `unreadable`, `stalled`, `asleep` or `late`. Missing: it
+    /// is ready, or discovery says its state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubt: Option<&'static str>,
-    /// Why its last scrape brought no page in time, in words; missing: it did, or is not known. No part of a table: the aggregator adds it.
+    /// Why its last scrape brought no page in time, in words. Missing: the page came, or the reason
+    /// is unknown. The table does not have this, so the aggregator adds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Name of its class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'a str>,
-    /// Zone, may be missing.
+    /// Zone. Missing if it is empty.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub zone: &'a str,
-    /// Age of the row beyond that of the table, milliseconds.
+    /// Age of the row beyond that of the table, in milliseconds.
     pub age_ms: u32,
-    /// Predicted wait, milliseconds.
+    /// Predicted wait, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u32>,
-    /// Requests queued.
+    /// Requests in the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u32>,
-    /// Requests running.
+    /// Requests in the running batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<u32>,
-    /// KV cache in use, per cent.
+    /// KV cache in use, in per cent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_used_percent: Option<f32>,
     /// Whether the last interval ran full prefill budgets.
@@ -124,7 +127,7 @@ pub struct EndpointView<'a> {
     /// Requests in flight over all proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u32>,
-    /// Uncached prompt tokens in flight over all proxies.
+    /// Uncached prompt tokens without a first byte, over all proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_tokens: Option<u32>,
     /// Size of the KV cache in tokens, when blocks and block size are known.
@@ -136,16 +139,16 @@ pub struct EndpointView<'a> {
     /// Requests that end there per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_per_s: Option<f32>,
-    /// Of the prompt tokens that proxies expected in its cache, what was found, per cent.
+    /// Share of the prompt tokens expected in its cache that was found there, in per cent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found_percent: Option<f32>,
-    /// Prefill speed, per cent of its class's; missing: as the class.
+    /// Prefill speed, in per cent of its class's. Missing: as the class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefill_percent: Option<f32>,
-    /// Speed of decoding, per cent of its class's; missing: as the class.
+    /// Speed of decoding, in per cent of its class's. Missing: as the class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decode_percent: Option<f32>,
-    /// Names of the resident adapters; missing: the server does not say.
+    /// Names of the resident adapters. Missing: the server does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapters: Option<Vec<&'a str>>,
 }
@@ -155,24 +158,24 @@ pub struct EndpointView<'a> {
 pub struct ReportView<'a> {
     /// Name of the pool.
     pub pool: &'a str,
-    /// Proxy start, in hexadecimal.
+    /// The proxy's start, in hexadecimal.
     pub proxy: String,
-    /// Counts up per report.
+    /// Counts up with each report.
     pub sequence: u64,
-    /// Sequence of the newest table it has.
+    /// Sequence of the newest table that the proxy has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub have_sequence: Option<u64>,
-    /// How long the answer may be held back, milliseconds.
+    /// How long the answer may be held, in milliseconds.
     pub wait_ms: u32,
     /// Workers of the proxy.
     pub workers: u32,
-    /// Requests decided since its start.
+    /// Requests decided since the proxy's start.
     pub decided: u64,
     /// One object per endpoint with traffic.
     pub endpoints: Vec<EndpointReportView<'a>>,
 }
 
-/// One proxy's traffic on one endpoint; totals since the proxy's start.
+/// One proxy's traffic on one endpoint. Totals count from the proxy's start.
 #[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "same names and meanings as in EndpointReport")]
 pub struct EndpointReportView<'a> {
@@ -252,7 +255,7 @@ fn endpoint_view<'a>(table: &'a Table, endpoint: &'a Endpoint) -> EndpointView<'
         wait_ms: endpoint.wait_ms,
         waiting: endpoint.waiting,
         running: endpoint.running,
-        // One digit behind the point: the wire keeps steps of 0.4 %.
+        // One digit after the point, because the wire keeps steps of 0.4 %.
         kv_used_percent: endpoint
             .kv_used
             .map(|ratio| (ratio * 1_000.0).round() / 10.0),

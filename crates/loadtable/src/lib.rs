@@ -1,18 +1,28 @@
-//! The load table and the proxies' report.
+//! The load table and the proxies' report: their values, their bytes, and what a reader accepts.
 //!
-//! Comes in: a [`Table`] or a [`Report`], or bytes from the network. Goes out: bytes, or a checked value.
-//! Never: an allocation beyond [`limits`], a panic, a value out of its documented range.
+//! How data passes through:
 //!
-//! A signal that is missing is `None`, never zero. Ages are relative milliseconds, never clocks of another machine.
+//! 1. The aggregator fills a [`Table`] and calls [`Table::encode`]. A proxy fills a [`Report`] and
+//!    calls [`Report::encode`].
+//! 2. The reader calls `decode`. It checks size and format, reads the columns, and checks every
+//!    value.
+//! 3. With the feature `snapshot`, `snapshot` makes what a picker needs from a table. With the
+//!    feature `json`, `json` shows tables and reports to people.
+//!
+//! The crate never allocates beyond [`limits`], never panics, and never returns a value outside its
+//! documented range. A signal that is missing is `None`, never zero. Ages are relative
+//! milliseconds, never clocks of another machine.
 //!
 //! # On the wire
-//! Protocol Buffers with one packed column per signal; `loadtable.proto` in this crate's folder is the specification, for
-//! any language. About 25 bytes per endpoint, 10 of them for what changes with every table.
+//! Protocol Buffers with one packed column per signal. `loadtable.proto` in this crate's folder is
+//! the specification, for any language. An endpoint takes about 25 bytes, 10 of them for what
+//! changes with every table.
 //!
 //! # Compatibility
-//! A reader skips fields it does not know and takes columns it misses as absent, so signals can be added under the same
-//! format number. A change that an old reader would misread raises the number, which every reader checks first
-//! ([`DecodeError::Format`]). Readers are updated before writers (docs/wire.md#compatibility).
+//! A reader skips fields that it does not know, and takes missing columns as absent. So signals can
+//! be added under the same format number. A change that an old reader would misread raises the
+//! number, which every reader checks first ([`DecodeError::Format`]). Readers are updated before
+//! writers (docs/wire.md#compatibility).
 //!
 //! # Example
 //! ```

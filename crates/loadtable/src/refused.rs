@@ -1,4 +1,5 @@
-//! One test per kind of input that is refused, each a small change to a message that is accepted.
+//! One test per kind of input that is refused. Each is a small change to a message that is
+//! accepted.
 
 mod envelope;
 mod limited;
@@ -10,7 +11,7 @@ use prost::Message as _;
 use crate::golden::{report, table};
 use crate::{DecodeError, Report, Table, wire};
 
-/// The error of the golden table after `change` to its message.
+/// Returns the error of the golden table after `change` to its message.
 #[track_caller]
 fn refused(change: impl FnOnce(&mut wire::Table)) -> DecodeError {
     let mut message = wire::Table::decode(table().encode().as_slice()).expect("the golden table");
@@ -18,7 +19,7 @@ fn refused(change: impl FnOnce(&mut wire::Table)) -> DecodeError {
     Table::decode(&message.encode_to_vec()).expect_err("must be refused")
 }
 
-/// The same for the report.
+/// Returns the error of the golden report after `change` to its message.
 #[track_caller]
 fn refused_report(change: impl FnOnce(&mut wire::Report)) -> DecodeError {
     let mut message =
@@ -39,7 +40,7 @@ fn probes(message: &mut wire::Table) -> &mut wire::Probes {
     load(message).probes.as_mut().expect("probes")
 }
 
-/// The field that an error names.
+/// Returns the field that an error names.
 fn field(error: &DecodeError) -> &'static str {
     match error {
         DecodeError::Column { field, .. }

@@ -1,11 +1,14 @@
-//! What a proxy saw at an endpoint: sketches of two times, errors by kind, and how wrong the predicted times to the first byte were.
+//! What a proxy saw at an endpoint: times, errors by kind, and how wrong the predicted times to the
+//! first byte were.
 //!
-//! A sketch is a histogram of fixed buckets, two per power of two, so that any quantile is known to a fifth of itself, sketches
-//! of all proxies can be added up, and an empty bucket costs nothing.
+//! Times are kept in sketches. A sketch is a histogram of fixed buckets, two per power of two. So
+//! any quantile is known to a fifth of itself, sketches of all proxies can be added up, and an
+//! empty bucket costs nothing.
 
 use crate::{DecodeError, limits};
 
-/// Upper bounds of the buckets, inclusive, in milliseconds: `4 * sqrt(2)^i`, rounded. The last bucket has none.
+/// Upper bounds of the buckets, inclusive, in milliseconds: `4 * sqrt(2)^i`, rounded. The last
+/// bucket has no bound.
 pub const BOUNDS_MS: [u32; BUCKETS - 1] = [
     4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1_024, 1_448, 2_048, 2_896,
     4_096, 5_793, 8_192, 11_585, 16_384, 23_170, 32_768, 46_341, 65_536, 92_682, 131_072,
@@ -16,28 +19,31 @@ pub const BUCKETS: usize = 32;
 /// One thing that was seen, and how often since the report before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {
-    /// What: see the constants and [`ErrorKind`]. A kind that is not known is to be skipped.
+    /// What was seen: one of the constants, or an [`ErrorKind`]. Readers skip unknown kinds.
     pub kind: u8,
-    /// How often, or how many milliseconds; 1 to [`limits::SEEN_COUNT`].
+    /// How often, or how many milliseconds. 1 to [`limits::SEEN_COUNT`].
     pub count: u32,
 }
 
-/// First kind of the sketch of times from placement to the first byte of the answer's body: [`BUCKETS`] of them.
+/// First of the [`BUCKETS`] kinds of a sketch: times from placement to the first byte of the
+/// answer's body.
 pub const FIRST_BYTE: u8 = 0;
-/// First kind of the sketch of times from placement to the end of a whole answer: [`BUCKETS`] of them.
+/// First of the [`BUCKETS`] kinds of a sketch: times from placement to the end of a whole answer.
 pub const END: u8 = 32;
 /// Sum of the times to the first byte, in milliseconds.
 pub const FIRST_BYTE_SUM_MS: u8 = 64;
 /// Sum of the times to the end, in milliseconds.
 pub const END_SUM_MS: u8 = 65;
-/// Sum of the predicted times to the first byte, in milliseconds. This and the next two are of streamed answers that came from where their
-/// requests were placed, and of which something was predicted.
+/// Sum of the predicted times to the first byte, in milliseconds.
+///
+/// This kind and the next two count streamed answers that came from where their requests were
+/// placed, and that had a prediction.
 pub const PREDICTED_SUM_MS: u8 = 71;
 /// Sum of the times that these really took, in milliseconds.
 pub const PREDICTED_SEEN_SUM_MS: u8 = 72;
 /// Sum of the differences between the two, without their signs, in milliseconds.
 pub const PREDICTION_ERROR_SUM_MS: u8 = 73;
-/// First kind of the sketch of these differences: [`BUCKETS`] of them.
+/// First of the [`BUCKETS`] kinds of a sketch: these differences.
 pub const PREDICTION_ERROR: u8 = 96;
 /// Kinds per row of a report on the wire.
 pub(crate) const KINDS: u32 = 128;
@@ -46,7 +52,7 @@ pub(crate) const KINDS: u32 = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ErrorKind {
-    /// It could not be reached.
+    /// The endpoint could not be reached.
     ConnectFailure = 66,
     /// The answer broke off, or did not come in time.
     Reset = 67,
@@ -54,7 +60,7 @@ pub enum ErrorKind {
     ServerError = 68,
     /// 429, or 503 with `Retry-After`.
     Overloaded = 69,
-    /// The proxy tried it in vain and went on to the next, which hides why.
+    /// The proxy tried the endpoint in vain and went on to the next, which hides why.
     PassedOver = 70,
 }
 
@@ -68,7 +74,7 @@ impl ErrorKind {
         Self::PassedOver,
     ];
 
-    /// A label for metrics, lower case with underscores.
+    /// Returns a label for metrics, in lower case with underscores.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -81,14 +87,14 @@ impl ErrorKind {
     }
 }
 
-/// The bucket of a time, 0 to 31.
+/// Returns the bucket of a time, 0 to 31.
 #[must_use]
 pub fn bucket(ms: u32) -> u8 {
     // At most 31.
     BOUNDS_MS.partition_point(|bound| *bound < ms) as u8
 }
 
-/// Adds to what was seen, which is in the order of kinds. Counts stay at their limit.
+/// Adds to what was seen, which is in the order of kinds. A count does not exceed its limit.
 pub fn add(seen: &mut Vec<Seen>, kind: u8, count: u32) {
     match seen.binary_search_by_key(&kind, |one| one.kind) {
         Ok(at) => {
@@ -104,7 +110,7 @@ pub fn add(seen: &mut Vec<Seen>, kind: u8, count: u32) {
     }
 }
 
-/// What [`Report::check`](crate::Report::check) wants of all rows.
+/// Checks all rows for [`Report::check`](crate::Report::check).
 pub(crate) fn check<'a>(rows: impl Iterator<Item = &'a [Seen]>) -> Result<(), DecodeError> {
     let mut found = 0_usize;
     for (row, seen) in rows.enumerate() {

@@ -1,4 +1,5 @@
-//! Table -> [`pick::Snapshot`](trimtab_pick::Snapshot): the one place where wire columns become decision inputs.
+//! Makes a [`pick::Snapshot`](trimtab_pick::Snapshot) of a table: the one place where wire columns
+//! become decision inputs.
 
 use core::hash::Hasher;
 
@@ -7,17 +8,23 @@ use trimtab_pick::{EndpointId, EndpointLoad, Millis, PoolFacts, Snapshot, State 
 
 use crate::{Class, Endpoint, Hot, Role, State, Table, limits};
 
-/// Indexes `table` for decisions. Index `i` of the snapshot is row `i` of the table.
+/// Indexes `table` for decisions. Index `i` of the snapshot is row `i` of the table. Cost: see
+/// [`Snapshot::new`].
 ///
-/// `arrived_at`: when the table came, on the caller's clock; the age it had by then ([`Table::age_ms`] and that of each
-/// row) is kept, so a table that was old when it was sent stays old. Cost: see [`Snapshot::new`].
+/// The snapshot keeps the ages that table and rows had when the table was sent ([`Table::age_ms`]).
+/// So a table that was already old stays old.
+///
+/// - `arrived_at`: when the table came, on the caller's clock.
 #[must_use]
 pub fn snapshot(table: &Table, arrived_at: Millis) -> Snapshot {
     snapshot_after(table, arrived_at, None)
 }
 
-/// The same as [`snapshot`], cheaper: what did not change since `previous`, the snapshot of the table before, is taken
-/// from there. Cost: see [`Snapshot::with_previous`].
+/// Returns the same as [`snapshot`], but computes less: what has not changed is taken from
+/// `previous`. Where members changed, the snapshot also remembers for a while where keys belonged
+/// before. Cost: see [`Snapshot::with_previous`].
+///
+/// - `previous`: the snapshot of the table before.
 #[must_use]
 pub fn snapshot_after(table: &Table, arrived_at: Millis, previous: Option<&Snapshot>) -> Snapshot {
     let rows = table
@@ -44,8 +51,9 @@ pub fn snapshot_after(table: &Table, arrived_at: Millis, previous: Option<&Snaps
     }
 }
 
-/// The identity of the endpoint at `address` under a pool's placement key: SipHash-1-3, so that a client who can
-/// guess addresses cannot compute where a prefix goes.
+/// Returns the identity of the endpoint at `address` under a pool's placement key.
+///
+/// It is a SipHash-1-3. A client who can guess addresses cannot compute where a prefix goes.
 #[must_use]
 pub fn endpoint_id(placement_key: &[u8; 16], address: &str) -> EndpointId {
     let mut hasher = SipHasher13::new_with_key(placement_key);
@@ -53,15 +61,15 @@ pub fn endpoint_id(placement_key: &[u8; 16], address: &str) -> EndpointId {
     EndpointId(hasher.finish())
 }
 
-/// The part of a mean prompt that endpoints have in their caches.
+/// Returns the share of a mean prompt that endpoints have in their caches.
 fn cached_share(table: &Table) -> Option<f32> {
     let demand = &table.demand;
     let share = 1.0 - demand.uncached_tokens? / demand.prompt_tokens?;
     share.is_finite().then(|| share.clamp(0.0, 1.0))
 }
 
-/// Seconds that a cache keeps what nobody asks for: until requests have filled the blocks that live ones leave free. Absent when
-/// the table does not say how many those are, or what arrives.
+/// Returns the seconds that a cache keeps unused blocks: until requests have filled the blocks that
+/// live requests leave free. `None`: the table does not have the signals for it.
 fn kept_s(table: &Table) -> Option<f32> {
     let demand = &table.demand;
     let new_tokens = demand.uncached_tokens? + demand.output_tokens?;
@@ -91,7 +99,7 @@ fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
     EndpointLoad {
         id: endpoint_id(&table.placement_key, &endpoint.address),
         state: match (endpoint.role, endpoint.state) {
-            // Half of a disaggregated pair answers no whole prompts.
+            // Half of a disaggregated pair does not answer whole prompts.
             (Role::Prefill | Role::Decode, _) => PickState::NoPrompts,
             (Role::Both, State::Ready) => PickState::Ready,
             (Role::Both, State::Draining) => PickState::Draining,
@@ -99,7 +107,7 @@ fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
         },
         wait_s: endpoint.wait_ms.map(|wait_ms| wait_ms as f32 / 1_000.0),
         waiting: endpoint.waiting,
-        // Where the page does not say, it is at least what proxies have there.
+        // Where the page does not say, at least the requests of the proxies run there.
         running: endpoint.running.or(endpoint.in_flight),
         kv_used: endpoint.kv_used,
         kv_tokens: blocks.map(|(blocks, tokens)| blocks as f32 * tokens as f32),
@@ -121,7 +129,7 @@ fn load(table: &Table, endpoint: &Endpoint) -> EndpointLoad {
     }
 }
 
-/// A speed relative to the class's; as the class where there is none.
+/// Returns a speed relative to the class's. 1 where there is none.
 fn relative(permille: Option<u32>) -> f32 {
     permille
         .filter(|permille| *permille > 0)

@@ -1,15 +1,16 @@
-//! The messages of `loadtable.proto`, field by field. Private: the format can grow without the types that others use.
+//! The messages of `loadtable.proto`, field by field. They are private, so the format can grow
+//! without changes to the types that others use.
 //!
-//! Fields are declared in the order of their numbers because prost writes in the order of declaration and other
-//! libraries in that of numbers; equal bytes on both sides are tested.
+//! Fields are declared in the order of their numbers. prost writes in the order of declaration, and
+//! other libraries in the order of numbers. A test proves that the bytes are equal.
 
 use prost::Message;
 
-/// The format this build writes and reads. It is raised only by a change that an old reader would misread; new
-/// optional columns keep it, because readers skip fields they do not know.
+/// The format that this build writes and reads. Only a change that an old reader would misread
+/// raises it. New optional columns keep it, because readers skip fields that they do not know.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Number of [`Table`]'s field `age_ms`, for appending it to bytes.
+/// Number of [`Table`]'s field `age_ms`, for appending the field to bytes.
 pub(crate) const TABLE_AGE_TAG: u32 = 5;
 
 #[derive(Clone, PartialEq, Message)]
@@ -74,7 +75,8 @@ pub(crate) struct Classes {
     pub(crate) speed: Vec<f32>,
 }
 
-/// What seldom changes, apart from [`Load`] so that a later format can leave it out when a reader has it.
+/// Columns that seldom change. They are apart from [`Load`], so that a later format can leave them
+/// out when a reader has them.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Fleet {
     #[prost(message, optional, tag = "1")]
@@ -95,7 +97,7 @@ pub(crate) struct Fleet {
     pub(crate) zone: Vec<u32>,
 }
 
-/// What changes with each table.
+/// Columns that change with each table.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Load {
     #[prost(bytes = "vec", tag = "1")]

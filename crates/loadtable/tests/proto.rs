@@ -1,5 +1,5 @@
-//! `loadtable.proto` says what the crate writes: a reader that has nothing but that file sees the same values and writes
-//! the same bytes.
+//! `loadtable.proto` describes what the crate writes: a reader that has only this file sees the
+//! same values and writes the same bytes.
 
 #![allow(clippy::expect_used, reason = "helpers of tests")]
 
@@ -17,7 +17,7 @@ static PROTO: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::from_file_descriptor_set(files).expect("loadtable.proto links")
 });
 
-/// `bytes` as the message `name` of the .proto file. Every field must be known to it.
+/// Reads `bytes` as the message `name` of the .proto file. The file must have every field.
 fn read(name: &str, bytes: &[u8]) -> DynamicMessage {
     let descriptor = PROTO
         .get_message_by_name(&format!("trimtab.loadtable.v1.{name}"))
@@ -42,7 +42,7 @@ fn assert_known(message: &DynamicMessage) {
     }
 }
 
-/// The value at a path of field names.
+/// Returns the value at a path of field names.
 fn at(message: &DynamicMessage, path: &[&str]) -> Value {
     let [last] = path else {
         let inner = message
@@ -54,7 +54,7 @@ fn at(message: &DynamicMessage, path: &[&str]) -> Value {
     message.get_field_by_name(last).expect("field").into_owned()
 }
 
-/// The strings of an arena.
+/// Returns the strings of an arena.
 fn strings(arena: &Value) -> Vec<String> {
     let arena = arena.as_message().expect("message");
     let (text, lengths) = (at(arena, &["text"]), numbers(&at(arena, &["lengths"])));
@@ -83,7 +83,7 @@ fn numbers(column: &Value) -> Vec<u64> {
         .collect()
 }
 
-/// Row `row` of an absent-able column.
+/// Returns row `row` of an absent-able column.
 fn optional(column: &Value, row: usize) -> Option<u32> {
     let column = numbers(column);
     let row = if column.len() == 1 { 0 } else { row };
@@ -163,7 +163,7 @@ proptest! {
 #[test]
 fn flags_ratios_and_resident_adapters_are_as_the_comments_of_the_proto_file_say() {
     let message = read("Table", include_bytes!("golden/table-1.pb"));
-    // Ready, busy, no room; draining and not busy; suspect and silent.
+    // Ready, busy, no room. Draining and not busy. Suspect, without the other two signals.
     assert_eq!(
         at(&message, &["load", "flags"])
             .as_bytes()

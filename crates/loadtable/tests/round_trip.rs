@@ -1,4 +1,4 @@
-//! Whatever a writer may hold, a reader gets back; what it cannot hold, a reader refuses.
+//! A reader gets back whatever a writer may hold. It refuses what a writer cannot hold.
 
 mod values;
 
@@ -22,7 +22,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_refused_or_read_as_something_that_can_be_written_again(tail in vec(any::<u8>(), 0..400)) {
-        // The format tag goes in front, else hardly any input gets past the first check.
+        // The format tag goes in front, because otherwise hardly any input passes the first check.
         let bytes: Vec<u8> = [8, 1].into_iter().chain(tail).collect();
         if let Ok(table) = Table::decode(&bytes) {
             prop_assert_eq!(Table::decode(&table.encode()), Ok(table));
@@ -58,7 +58,7 @@ proptest! {
         }
     }
 
-    // A report has no field that it cannot be without, so a cut between two fields leaves one.
+    // Most fields of a report may be missing, so a cut between two fields can leave a valid report.
     #[test]
     fn a_report_cut_anywhere_is_refused_or_a_report_with_less_in_it(report in report()) {
         let bytes = report.encode();

@@ -1,4 +1,4 @@
-//! The table of a busy pool, every signal present, for what measures tables.
+//! The table of a busy pool with nearly every signal, for measuring tables.
 
 use std::sync::Arc;
 

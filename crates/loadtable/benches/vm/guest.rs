@@ -1,4 +1,5 @@
-//! The decision and the table as a module for a VM, which `cargo xtask bench --bench vm` builds as it builds the filter and runs.
+//! The decision and the table as a module for a VM. `cargo xtask bench --bench vm` builds it as it
+//! builds the filter, and runs it.
 
 #![allow(
     unsafe_code,

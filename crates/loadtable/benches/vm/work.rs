@@ -1,4 +1,4 @@
-//! What a VM is measured at; run natively beside it, it is the same code.
+//! The work that is measured in a VM. The same code runs natively for comparison.
 
 #[path = "../busy/mod.rs"]
 mod busy;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use trimtab_loadtable::{Table, snapshot_after};
 use trimtab_pick::{Config, Millis, Picker, Request, Rng, Snapshot};
 
-/// A decider with a table of a pool, and the bytes of a table of as many endpoints.
+/// A picker with a table of a pool, and the bytes of a table of as many endpoints.
 pub(crate) struct Work {
     picker: Picker,
     rng: Rng,
@@ -39,7 +39,8 @@ impl Work {
         }
     }
 
-    /// Decisions with a fresh table. The sum of what was chosen, so that nothing is left out.
+    /// Decides with a fresh table. Returns the sum of the choices, so that the compiler leaves
+    /// nothing out.
     pub(crate) fn choose(&mut self, times: u32) -> u32 {
         let mut sum = 0_u32;
         for _ in 0..times {
@@ -53,13 +54,13 @@ impl Work {
         sum
     }
 
-    /// Bytes to a checked table.
+    /// Decodes bytes to a checked table.
     pub(crate) fn decode(&mut self, times: u32) -> u32 {
         let rows = |_| Table::decode(&self.bytes).map_or(0, |table| table.endpoints.len());
         (0..times).map(rows).sum::<usize>() as u32
     }
 
-    /// A table to what decisions need, after a table with the same members.
+    /// Indexes a table for decisions, after a table with the same members.
     pub(crate) fn index(&mut self, times: u32) -> u32 {
         let rows = |_| {
             let snapshot = snapshot_after(&self.table, Millis(0), Some(&self.indexed));
@@ -68,7 +69,8 @@ impl Work {
         (0..times).map(rows).sum::<usize>() as u32
     }
 
-    /// The same where nothing is known from before: the first table, and the first after members have changed.
+    /// Indexes a table without the one before: the first table, or the first after members have
+    /// changed.
     pub(crate) fn index_anew(&mut self, times: u32) -> u32 {
         let rows = |_| {
             snapshot_after(&self.table, Millis(0), None)

@@ -21,8 +21,10 @@ pub(super) fn address(row: usize, text: &str) -> Result<(), DecodeError> {
     }
 }
 
-/// Whether `text` is `a.b.c.d:port` without superfluous zeros, as nearly all addresses are. Many times as fast as the
-/// general parser, which decides on the others; it takes all that this takes.
+/// Returns whether `text` is `a.b.c.d:port` without superfluous zeros, as nearly all addresses are.
+///
+/// This is many times as fast as the general parser, which decides about all other texts. The
+/// general parser also accepts every text that this function accepts.
 fn is_plain_ipv4(text: &str) -> bool {
     let mut rest = text.as_bytes();
     for end in *b"...:" {
@@ -40,7 +42,8 @@ fn is_plain_ipv4(text: &str) -> bool {
     rest.len() <= 5 && rest.first() != Some(&b'0') && (1..=65_535).contains(&number(rest))
 }
 
-/// The value of up to five digits; more than any of them where one is none.
+/// Returns the value of up to five digits. Returns [`NO_NUMBER`] or more if one of them is no
+/// digit.
 fn number(digits: &[u8]) -> u32 {
     digits.iter().fold(0, |number, byte| match byte {
         b'0'..=b'9' => number * 10 + u32::from(byte - b'0'),
@@ -48,7 +51,7 @@ fn number(digits: &[u8]) -> u32 {
     })
 }
 
-/// Stays above all that five digits can be, whatever digits follow, and far below what overflows.
+/// Above all numbers of five digits, whatever digits follow, and far below what overflows.
 const NO_NUMBER: u32 = 100_000;
 
 #[cfg(test)]
@@ -58,7 +61,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// What the general parser says.
+    /// Whether the general parser accepts it.
     fn parses(text: &str) -> bool {
         text.parse::<SocketAddr>()
             .is_ok_and(|socket| socket.port() != 0)

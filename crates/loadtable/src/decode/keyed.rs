@@ -3,7 +3,7 @@
 use super::narrow;
 use crate::{DecodeError, Hot, Moved, PrefixCount, Probe, limits, wire};
 
-/// Keys with their values, one each; not more than `limit`.
+/// Returns keys with their values, one each and at most `limit`.
 fn keyed<'a>(
     field: &'static str,
     message: &'a wire::Keyed,
@@ -38,7 +38,9 @@ pub(super) fn moved(message: &wire::Keyed) -> Result<Vec<Moved>, DecodeError> {
     placed("moved", message, limits::MOVED)
 }
 
-/// `limit`: of a table, or of a report.
+/// Reads what endpoints hold.
+///
+/// - `limit`: most entries of a table, or of a report.
 pub(super) fn held(message: Option<&wire::Keyed>, limit: usize) -> Result<Vec<Moved>, DecodeError> {
     message.map_or(Ok(Vec::new()), |message| placed("held", message, limit))
 }

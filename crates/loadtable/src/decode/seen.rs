@@ -1,4 +1,4 @@
-//! What was seen at endpoints: rows and kinds in one number each.
+//! Decodes what was seen at endpoints. On the wire row and kind are one number.
 
 use crate::seen::{KINDS, Seen};
 use crate::{DecodeError, EndpointReport, limits, wire};

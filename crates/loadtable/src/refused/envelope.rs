@@ -1,4 +1,4 @@
-//! What is refused before a column is looked at.
+//! Messages that are refused before a column is read.
 
 use super::refused;
 use crate::{DecodeError, Report, Table, limits};

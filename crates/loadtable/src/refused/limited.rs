@@ -1,4 +1,4 @@
-//! More than the limits, and as much as they allow.
+//! More than the limits allow, and exactly as much.
 
 use super::{fleet, load, refused};
 use crate::golden::{report, table};

@@ -1,4 +1,4 @@
-//! Names, addresses, their order, and the arena that they stand in.
+//! Names, addresses, their order, and the arena that contains them.
 
 use super::{field, refused};
 use crate::golden::{report, table};

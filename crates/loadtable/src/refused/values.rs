@@ -1,4 +1,4 @@
-//! Columns of another length, and values out of range.
+//! Columns of a wrong length, and values out of range.
 
 use super::{field, fleet, load, probes, refused, refused_report};
 use crate::golden::table;

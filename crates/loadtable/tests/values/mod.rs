@@ -128,7 +128,7 @@ fn moved() -> impl Strategy<Value = Moved> {
     any::<(u64, u16)>().prop_map(|(key, endpoint)| Moved { key, endpoint })
 }
 
-/// With indices into a list of `endpoints`.
+/// Returns the same with indices into a list of `endpoints`.
 fn within(moved: &[Moved], endpoints: usize) -> Vec<Moved> {
     let place = |moved: &Moved| Moved {
         endpoint: (usize::from(moved.endpoint) % endpoints.max(1)) as u16,
@@ -140,7 +140,7 @@ fn within(moved: &[Moved], endpoints: usize) -> Vec<Moved> {
     some.map(place).collect()
 }
 
-/// What is kept, in the order of keys.
+/// What endpoints hold, in the order of keys.
 fn held() -> impl Strategy<Value = Vec<Moved>> {
     btree_map(any::<u64>(), any::<u16>(), 0..5).prop_map(|held| {
         let one = |(key, endpoint)| Moved { key, endpoint };
@@ -148,12 +148,12 @@ fn held() -> impl Strategy<Value = Vec<Moved>> {
     })
 }
 
-/// By proxy, as (row, number).
+/// Probes by proxy, as (row, number).
 fn probes() -> impl Strategy<Value = BTreeMap<u64, (u16, u64)>> {
     btree_map(any::<u64>(), (any::<u16>(), 1..=u64::MAX), 0..5)
 }
 
-/// With indices into a list of `endpoints`.
+/// Returns the probes with indices into a list of `endpoints`.
 fn tried_out(probes: &BTreeMap<u64, (u16, u64)>, endpoints: usize) -> Vec<Probe> {
     let probe = |(proxy, (row, number)): (&u64, &(u16, u64))| Probe {
         proxy: *proxy,
