@@ -1,29 +1,32 @@
-//! Whether a table is worth sending.
+//! Says whether a table differs enough from the last to be sent.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use trimtab_loadtable::{Class, Demand, Endpoint, Hot, Moved, Table};
 
-/// A wait is told when the milliseconds by which it moved, times the milliseconds since the last table, reach this: much at once, less
-/// later. In the simulator (32 endpoints, 100 proxies, loads of 10 to 85 %) this sends a third to two thirds of the tables that a fixed
-/// interval of 50 ms does, and p99 TTFT is the same; twice as much costs 4 % of it where prompts are long.
+/// A change of a wait is worth a table when the milliseconds by which it moved, times the
+/// milliseconds since the last table, reach this. In the simulator (32 endpoints, 100 proxies,
+/// loads of 10 to 85 %) this sends a third to two thirds of the tables that a fixed interval of 50
+/// ms sends, with the same p99 TTFT. Twice as much costs 4 % of p99 where prompts are long.
 const MOVED_X_AGE_MS2: u128 = 4_000;
-/// A wait that moved less, in milliseconds, changes no decision that matters.
+/// A wait that moved by fewer milliseconds changes no decision that matters.
 const LEAST_MOVE_MS: u128 = 20;
-/// What changes slowly, or matters for requests that come in seconds, is told this long after the last table.
+/// Signals that change slowly, or matter for requests seconds later, are sent this long after the
+/// last table.
 const SLOW: Duration = Duration::from_millis(200);
-/// Measured means and speeds wander; what moved less, as a part of the larger value, is the same.
+/// Measured means and speeds fluctuate. A change by less than this share of the larger value does
+/// not count.
 const PART: f32 = 0.1;
-/// Requests per second below which a pool's arrivals do not matter: rates decay for minutes.
+/// Below this many requests per second a pool's arrivals do not matter: rates decay for minutes.
 const LEAST_RATE: f32 = 1.0;
-/// Shares of traffic wander more.
+/// The same for shares of traffic, which fluctuate more.
 const HEAT_PART: f32 = 0.25;
-/// Part of the KV cache.
+/// Changes of the KV usage up to this do not count.
 const KV_PART: f32 = 0.05;
 
-/// Whether `now` tells a decider enough that `before`, which is of that `age`, did not. Ages tell nothing, nor do signals by which nobody
-/// decides while there is a predicted wait.
+/// Whether `now` tells a picker enough that `before` did not. `age` is that of `before`. Ages do
+/// not count, nor do signals by which no picker decides while there is a predicted wait.
 pub(crate) fn tells(before: &Table, now: &Table, age: Duration) -> bool {
     before.version.epoch != now.version.epoch
         || before.pool != now.pool
@@ -54,7 +57,8 @@ fn differ<T>(before: &[T], now: &[T], moved: impl Fn(&T, &T) -> bool) -> bool {
             .any(|(before, now)| moved(before, now))
 }
 
-/// Whether two values of a signal are further apart than `part` of the larger; values up to `least` are all the same.
+/// Whether two values of a signal differ by more than `part` of the larger. Values up to `least`
+/// count as equal.
 fn apart(before: Option<f32>, now: Option<f32>, part: f32, least: f32) -> bool {
     let (Some(before), Some(now)) = (before, now) else {
         return before.is_some() != now.is_some();
@@ -85,7 +89,7 @@ fn wait_moved(before: &Endpoint, now: &Endpoint, age: Duration) -> bool {
             let moved_ms = u128::from(before.abs_diff(now));
             moved_ms >= LEAST_MOVE_MS && moved_ms * age.as_millis() >= MOVED_X_AGE_MS2
         }
-        // Without a wait the counts are what is decided by.
+        // Without a wait, pickers decide by the counts.
         (None, None) => {
             (before.waiting, before.running, before.in_flight)
                 != (now.waiting, now.running, now.in_flight)
@@ -124,7 +128,8 @@ fn heat_moved(before: Option<&[Hot]>, now: Option<&[Hot]>) -> bool {
     }
 }
 
-/// Whether a conversation is listed that was not, or is elsewhere. Those that left the list were told.
+/// Whether a conversation is newly listed, or is at another endpoint. Conversations that left the
+/// list do not count: they were sent before.
 fn more_moved(before: &Table, now: &Table) -> bool {
     let (Some(before), Some(now)) = (&before.moved, &now.moved) else {
         return before.moved.is_some() != now.moved.is_some();
@@ -137,7 +142,7 @@ fn more_moved(before: &Table, now: &Table) -> bool {
         .any(|moved| !known.contains(&(moved.key, moved.endpoint)))
 }
 
-/// Whether something is listed that was not.
+/// Whether something held is newly listed.
 fn more_held(before: &Table, now: &Table) -> bool {
     let is_new = |held: &Moved| {
         before
@@ -208,7 +213,8 @@ mod tests {
         now
     }
 
-    /// The age of the last table, in milliseconds, from which on a table changed by `change` is worth sending; absent: it never is.
+    /// Returns the age of the last table, in milliseconds, from which on a table changed by
+    /// `change` is worth sending. `None`: it never is.
     fn told_after(change: impl Fn(&mut Table)) -> Option<u64> {
         let now = changed(change);
         (0..1_000).find(|ms| tells(&table(), &now, Duration::from_millis(*ms)))

@@ -1,20 +1,21 @@
-//! What one proxy says of one endpoint, as far as it is believed.
+//! What one proxy reports of one endpoint, as far as it is believed.
 
 use crate::endpoint::{Endpoint, Since};
 use crate::flight::Flight;
 use crate::service::Answers;
 use std::time::Duration;
 
-/// Requests that one proxy may claim on an endpoint whatever the server says: bursts run ahead of scrapes.
+/// Requests that one proxy may claim at an endpoint, whatever the server says. Bursts run ahead of
+/// scrapes.
 const SLACK_REQUESTS: f64 = 32.0;
-/// Beyond the slack a claim counts up to this multiple of what the server itself says it holds.
+/// Beyond that, a claim counts up to this multiple of the requests that the server itself reports.
 const MAX_OVER_SERVER: f64 = 2.0;
-/// Claim on an endpoint that says nothing.
+/// Most requests of a claim at an endpoint that reports no requests.
 const MAX_UNCONFIRMED: f64 = 1024.0;
-/// No engine in use takes longer prompts; bounds the tokens that one claimed request may bring.
+/// More tokens than any prompt that an engine in use takes. Bounds the tokens of a claimed request.
 const MAX_PROMPT_TOKENS: f64 = 2_097_152.0;
 
-/// One proxy's newest words on one endpoint.
+/// What one proxy's newest report says of one endpoint.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Claim {
     pub(crate) id: u32,
@@ -24,11 +25,11 @@ pub(crate) struct Claim {
     started: u64,
     finished: u64,
     failed: u64,
-    /// What it counts for.
+    /// The bounded part that counts.
     pub(crate) counts: Flight,
 }
 
-/// Most requests that one proxy's word counts for on an endpoint.
+/// Returns the most requests that one proxy's claim counts for at an endpoint.
 fn bound(in_engine: Option<f64>) -> f64 {
     in_engine.map_or(MAX_UNCONFIRMED, |held| {
         SLACK_REQUESTS.max(MAX_OVER_SERVER * held)
@@ -36,13 +37,13 @@ fn bound(in_engine: Option<f64>) -> f64 {
 }
 
 impl Claim {
-    /// A report's words on an endpoint. A proxy that is wrong counts for no more than a small multiple of what the server says it
-    /// holds.
+    /// Makes the claim of a report's entry. A wrong proxy counts for no more than a small multiple
+    /// of what the server reports.
     pub(crate) fn new(endpoint: &Endpoint, report: &trimtab_loadtable::EndpointReport) -> Self {
-        // `as` from float saturates.
+        // `as` from a float saturates.
         let most = bound(endpoint.in_engine()) as u64;
         let requests = u64::from(report.in_flight).min(most);
-        // Those whose bodies are still coming are pending and not in flight.
+        // Requests whose bodies are still coming are pending, but not in flight.
         let known = u64::from(report.in_flight.max(report.pending)).min(most);
         let most_tokens = known.saturating_mul(MAX_PROMPT_TOKENS as u64);
         Self {
@@ -61,7 +62,7 @@ impl Claim {
         }
     }
 
-    /// The first words of a proxy: what it waits for is ahead of others.
+    /// Takes in a proxy's first claim: its pending work lies ahead of new requests.
     pub(crate) fn begin(&self, now: Duration, endpoint: &mut Endpoint) {
         let most = bound(endpoint.in_engine()) * MAX_PROMPT_TOKENS;
         endpoint
@@ -69,8 +70,9 @@ impl Claim {
             .add(now, f64::from(self.pending_tokens).min(most));
     }
 
-    /// Adds what happened since `before` to the endpoint, as far as it falls after its last scrape: a report's differences are
-    /// spread evenly over the time since the report before.
+    /// Adds what happened at the endpoint since `before`. The counts since the last scrape get the
+    /// part that falls after it: a report's differences are spread evenly over the time since the
+    /// report before.
     pub(crate) fn forward(
         &self,
         before: &Self,

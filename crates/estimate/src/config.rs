@@ -1,4 +1,4 @@
-//! What a pool is given before anything is measured.
+//! Settings of a pool and its endpoints, known before anything is measured.
 
 use crate::prior::Prior;
 use std::collections::BTreeMap;
@@ -10,30 +10,32 @@ use trimtab_loadtable::Role;
 pub struct PoolConfig {
     /// The pool's name, 1..=253 bytes.
     pub name: String,
-    /// Random per start of the publisher.
+    /// Random number, drawn at each start of the aggregator.
     pub epoch: u64,
-    /// The pool's secret for placement hashes. Replicas of one pool have to agree on it. Lists of reports that were made under another one are
-    /// ignored.
+    /// The pool's secret placement key. Replicas of one pool must agree on it. Lists of reports
+    /// that were made under another key are ignored.
     pub placement_key: [u8; 16],
     /// Failed scrapes in a row after which an endpoint is suspect.
     pub suspect_after_failures: u32,
     /// Age of the last good sample after which an endpoint is suspect.
     pub suspect_after: Duration,
-    /// How long a report counts. Proxies sync far more often; one that is silent for this long is gone.
+    /// How long a report counts. Proxies sync far more often, so a proxy that is silent for this
+    /// long is gone.
     pub report_ttl: Duration,
-    /// Most proxies that are remembered.
+    /// How many proxies are remembered.
     pub max_proxies: usize,
-    /// Most (proxy, endpoint) pairs that are remembered; about 48 bytes each.
+    /// How many pairs of a proxy and an endpoint are remembered. Each takes about 48 bytes.
     pub max_proxy_endpoints: usize,
-    /// Speeds to assume until they are measured, by class; a class that is not named here is looked up in
-    /// [`Prior::of_accelerator`].
+    /// Speeds by class that are assumed until they are measured. A class that is not listed is
+    /// looked up in [`Prior::of_accelerator`].
     pub priors: BTreeMap<String, Prior>,
-    /// Seconds an endpoint is blocked while it loads an adapter. No engine reports it; absent: not known.
+    /// Seconds for which loading an adapter blocks an endpoint. No engine reports it. Absent: not
+    /// known.
     pub adapter_load_s: Option<f32>,
 }
 
 impl PoolConfig {
-    /// Defaults for everything but the identity.
+    /// Returns settings with this identity. Everything else has its default.
     #[must_use]
     pub fn new(name: impl Into<String>, epoch: u64, placement_key: [u8; 16]) -> Self {
         Self {
@@ -51,19 +53,19 @@ impl PoolConfig {
     }
 }
 
-/// One endpoint as discovery lists it.
+/// One endpoint, as discovery lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EndpointSpec {
     /// `ip:port` or `[ipv6]:port`.
     pub address: String,
-    /// Hardware class: accelerator or pod template; empty: the default class.
+    /// Hardware class: accelerator or pod template. Empty: the default class.
     pub class: String,
-    /// What it does.
+    /// What it does in a disaggregated pool.
     pub role: Role,
-    /// Whether it is going away: it gets no new requests.
+    /// Whether the endpoint is leaving: it then gets no new requests.
     pub draining: bool,
-    /// Its zone; may be empty.
+    /// Its zone. May be empty.
     pub zone: String,
-    /// Most sequences in one batch, where the operator knows and the server does not say.
+    /// Most sequences in one batch, where the operator knows and the server does not report it.
     pub batch_limit: Option<u32>,
 }

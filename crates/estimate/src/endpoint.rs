@@ -1,4 +1,4 @@
-//! What is remembered of one endpoint.
+//! Everything remembered of one endpoint.
 
 use crate::backlog::Backlog;
 use crate::config::EndpointSpec;
@@ -15,12 +15,14 @@ use crate::turnover::Turnover;
 use crate::work::Work;
 use std::time::Duration;
 
-/// Adapters assumed resident where the server does not say how many slots it has (vLLM's `max_loras` default is 1; 8 is common).
+/// Adapters assumed resident where the server does not report its number of slots. vLLM's default
+/// for `max_loras` is 1; 8 is common.
 const DEFAULT_SLOTS: u32 = 8;
-/// Most adapters remembered of one endpoint.
+/// How many adapters are remembered of one endpoint.
 const MAX_RESIDENT: u32 = 256;
 
-/// What proxies say happened at an endpoint since it was last scraped.
+/// What proxies report of an endpoint since its last scrape. Fractions: a report is spread over
+/// time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Since {
     pub(crate) sent: f64,
@@ -29,7 +31,7 @@ pub(crate) struct Since {
 }
 
 impl Since {
-    /// Adds a share of what a report says is new.
+    /// Adds a share of a report's differences.
     pub(crate) fn add(&mut self, new: &Self, share: f64) {
         self.sent += new.sent * share;
         self.started += new.started * share;
@@ -39,19 +41,21 @@ impl Since {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
-    /// Names the endpoint in [`crate::reports`]; never used again for another address.
+    /// Identifies the endpoint in [`crate::reports`]. Never used again for another address.
     pub(crate) id: u32,
     pub(crate) spec: EndpointSpec,
     pub(crate) added: Duration,
-    /// The newest sample and the time that it tells of: when it came, or when it was asked for where it came late.
+    /// The newest sample and its time. The time is when it came, or when it was asked for if it
+    /// came late.
     pub(crate) sample: Option<(Duration, Sample)>,
     /// When the newest sample came.
     pub(crate) arrived_at: Duration,
-    /// For how long the newest sample was under way; zero: it came in time.
+    /// How long the newest sample took. Zero: it came in time.
     pub(crate) late: Duration,
-    /// Scrapes that failed since, but for those that are late.
+    /// Failed scrapes in a row since then, without late ones.
     pub(crate) failures: u32,
-    /// When the first page was missed since one came in time, and why the last one was; absent: none was.
+    /// When the first page was missed since one came in time, and why the last one was missed.
+    /// Absent: none was.
     pub(crate) missed: Option<(Duration, Missed)>,
     pub(crate) service: Service,
     pub(crate) tries: Tries,
@@ -59,16 +63,17 @@ pub(crate) struct Endpoint {
     pub(crate) turnover: Turnover,
     pub(crate) busy: Option<bool>,
     pub(crate) since: Since,
-    /// The same since the newest sample came: what the next one, if it is late, may not tell of.
+    /// The same since the newest sample came. The next sample, if it is late, may not include it.
     pub(crate) since_arrival: Since,
     pub(crate) backlog: Backlog,
     pub(crate) run: Run,
-    /// Running requests of a batch that was full although neither compute nor KV blocks were scarce; absent: none was seen.
+    /// Running requests of a batch that was full although neither compute nor KV blocks were
+    /// scarce. Absent: none was seen.
     pub(crate) seen_limit: Option<f64>,
     pub(crate) found: Found,
     pub(crate) speed: OwnSpeed,
     pub(crate) stall: Stall,
-    /// Adapters by last use, newest first; `None`: the server never named any.
+    /// Adapters by last use, newest first. `None`: the server has never named any.
     pub(crate) resident: Option<Vec<String>>,
 }
 
@@ -100,8 +105,10 @@ impl Endpoint {
         }
     }
 
-    /// Takes a cleaned sample and learns from the interval it ends, which it gives back. `asked_at`: where it came late; the server wrote it
-    /// at some time between then and now.
+    /// Takes in a cleaned sample. Learns from the interval that it ends, and returns that interval.
+    ///
+    /// - `asked_at`: for a sample that came late, when it was asked for. The server wrote it
+    ///   between then and `now`.
     pub(crate) fn on_sample(
         &mut self,
         now: Duration,
@@ -121,7 +128,7 @@ impl Endpoint {
             }
             match is_timed {
                 true => speed.add(now, &interval, &mut self.run, &mut self.speed),
-                // Work by an unknown time says no speed.
+                // Work over an unknown time does not show a speed.
                 false => self.run = Run::default(),
             }
             self.busy = speed.prefill_busy(
@@ -130,7 +137,8 @@ impl Endpoint {
                 self.busy,
             );
         } else {
-            // First sample or a restart: nothing of the time before holds.
+            // This is the first sample, or the server has restarted. What was learned before does
+            // not hold.
             self.run = Run::default();
             self.busy = None;
             self.resident = None;
@@ -164,7 +172,8 @@ impl Endpoint {
         self.arrived_at = now;
     }
 
-    /// The interval that a sample ends; where one of its ends is not known to the moment it is rather too long, so that no rate is too high.
+    /// Returns the interval that a sample ends. Where one of its ends is not known exactly, the
+    /// interval is taken as too long rather than too short, so that no rate is too high.
     fn interval(
         &self,
         now: Duration,
@@ -179,21 +188,22 @@ impl Endpoint {
         Interval::between(before, sample, now.saturating_sub(since).as_secs_f64())
     }
 
-    /// There is no sample this time.
+    /// Notes that a scrape brought no sample, or none yet.
     pub(crate) fn on_missed(&mut self, now: Duration, missed: Missed) {
         if missed != Missed::Late {
             self.failures = self.failures.saturating_add(1);
         }
         let first = self.missed.map(|(at, _)| at);
         if first.is_none() {
-            // Behind the address there may be another server by now.
+            // Another server may be behind the address.
             self.service = Service::default();
         }
         self.missed = Some((first.unwrap_or(now), missed));
     }
 
-    /// Where requests wait through steps in which nothing was prefilled and KV blocks were left, what they wait for is a slot. What was
-    /// seen holds until more run: a batch that is not full for another reason shows less, and never more.
+    /// Learns the batch limit. If requests wait through steps without prefill, with KV blocks to
+    /// spare, they wait for a slot. The limit holds until more requests run: a batch that is not
+    /// full for another reason shows fewer, never more.
     fn see_limit(&mut self, interval: &Interval, sample: &Sample) {
         let running = sample.running.unwrap_or(0.0);
         if self.seen_limit.is_some_and(|limit| running > limit) {
@@ -203,7 +213,7 @@ impl Endpoint {
             .adapters
             .as_ref()
             .is_some_and(|adapters| !adapters.waiting.is_empty());
-        // While a long step goes on the page stands still, and so says nothing.
+        // During a long step the page stands still and shows nothing.
         let stepped = interval.step_tokens.is_some_and(|steps| steps.count >= 1.0);
         let is_full = interval.saturated == Some(true) && interval.decode_only && stepped;
         if is_full && !for_adapters && interval.running == Some(running) && running >= 1.0 {
@@ -211,8 +221,9 @@ impl Endpoint {
         }
     }
 
-    /// Many engines list the adapters in use and not those that are loaded; they evict the least recently used, so the last `slots`
-    /// that were seen in use are what is resident.
+    /// Updates the resident adapters. Many engines list the adapters in use, not those that are
+    /// loaded. They evict the least recently used, so the last `slots` adapters seen in use are
+    /// resident.
     fn see_adapters(&mut self, adapters: &Adapters) {
         if let Some(loaded) = &adapters.loaded {
             let most = loaded.iter().take(MAX_RESIDENT as usize);
@@ -229,12 +240,12 @@ impl Endpoint {
         *resident = newest;
     }
 
-    /// Time since the newest sample, or since the endpoint is known.
+    /// Returns the time since the newest sample, or since the endpoint was added.
     pub(crate) fn age(&self, now: Duration) -> Duration {
         now.saturating_sub(self.sample.as_ref().map_or(self.added, |(at, _)| *at))
     }
 
-    /// Most sequences in one batch: as the page says, as configured, or as seen.
+    /// Returns the most sequences in one batch: as the page says, as configured, or as seen.
     pub(crate) fn batch_limit(&self) -> Option<f64> {
         let said = self
             .sample
@@ -244,7 +255,7 @@ impl Endpoint {
         said.or(configured).or(self.seen_limit)
     }
 
-    /// Requests in the engine when last scraped.
+    /// Returns the requests in the engine at the last scrape.
     pub(crate) fn in_engine(&self) -> Option<f64> {
         let (_, sample) = self.sample.as_ref()?;
         sample
@@ -253,11 +264,12 @@ impl Endpoint {
             .map(|(waiting, running)| waiting + running)
     }
 
-    /// Waiting and running now: the scrape moved forward by what proxies report since.
+    /// Returns waiting and running requests as of now: the scrape, moved forward by later reports.
     ///
-    /// Requests in the engine change by sent less finished; those that got a first byte left the queue. A request that was past
-    /// the queue but not past its prefill when scraped is counted as leaving it twice, so the queue is cut at zero and the
-    /// running ones are the rest of the total, which is right whatever the split.
+    /// Requests in the engine change by sent minus finished. Requests that got a first byte have
+    /// left the queue. A request that was past the queue but in prefill at the scrape counts as
+    /// leaving the queue twice. So the queue is bounded at zero, and running requests are the rest
+    /// of the total. The total is right whatever the split.
     pub(crate) fn forwarded(&self) -> (Option<f64>, Option<f64>) {
         let Some((_, sample)) = &self.sample else {
             return (None, None);

@@ -1,22 +1,26 @@
-//! A robust straight line through noisy pairs, in bounded memory.
+//! Fits a robust straight line to noisy pairs, in bounded memory.
 
 use std::time::Duration;
 
-/// Bins over x, two per doubling: 2^-2 .. 2^22 covers sequences and tokens alike.
+/// How many bins over x there are, two per doubling: 2^-2 to 2^22 covers both sequences and tokens.
 const BINS: usize = 48;
-/// Pairs kept per bin; its median survives 7 outliers.
+/// How many pairs are kept per bin. The median survives 7 outliers.
 const PER_BIN: usize = 15;
-/// Pairs that make a bin count.
+/// How many pairs a bin needs to count.
 const MIN_PER_BIN: usize = 5;
-/// Bins that make a line.
+/// How many bins a line needs.
 const MIN_BINS: usize = 3;
-/// Largest x of a line over its smallest: closer together, the noise of the ends makes the slope.
+/// Least ratio of a line's largest x to its smallest. If they are closer, noise at the ends makes
+/// the slope.
 const MIN_SPREAD: f64 = 4.0;
-/// Pairs older than this say nothing about the model that runs now.
+/// A bin without a newer pair than this does not count: its pairs say nothing about the current
+/// model.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Median per bin, then the weighted median of the slopes between bins (Theil-Sen). Least squares was rejected
-/// (docs/algorithm.md#speed): one page with an absurd sum bends it for minutes.
+/// Medians per bin, then the weighted median of the slopes between bins (Theil-Sen).
+///
+/// Rejected: least squares (docs/algorithm.md#speed). One page with an absurd sum bends it for
+/// minutes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fit {
     bins: Vec<Bin>,
@@ -30,7 +34,7 @@ struct Bin {
 }
 
 impl Fit {
-    /// Adds a pair; `x` below 0.25 or not finite values are left out.
+    /// Adds a pair. Leaves it out if `x` is below 0.25 or a value is not finite.
     pub(crate) fn add(&mut self, now: Duration, x: f64, y: f64) {
         if !(x >= 0.25 && x.is_finite() && y.is_finite()) {
             return;
@@ -43,7 +47,7 @@ impl Fit {
         }
     }
 
-    /// The slope, or `None` while there is not enough spread.
+    /// Returns the slope. `None`: there are too few bins, or they are too close.
     pub(crate) fn slope(&self, now: Duration) -> Option<f64> {
         let points: Vec<(f64, f64)> = self.bins.iter().filter_map(|bin| bin.median(now)).collect();
         let ends = points.first().zip(points.last());
@@ -63,29 +67,30 @@ impl Fit {
         weighted_median(&mut slopes)
     }
 
-    /// What y is at this x: the median of its bin; absent: too few pairs there.
+    /// Returns y at this x: the median of its bin. `None`: the bin has too few pairs.
     pub(crate) fn expected(&self, now: Duration, x: f64) -> Option<f64> {
         let (_, y) = self.bins.get(index(x)?)?.median(now)?;
         (y > 0.0).then_some(y)
     }
 
-    /// The largest x per y of a bin whose pairs have at least `min_x`: the upper quartile of its pairs, which leaves out those that
-    /// something else delayed and survives a few that are too good.
+    /// Returns the largest x per y over the bins, from pairs with at least `min_x`. A bin's value
+    /// is the upper quartile of its pairs. It leaves out pairs that something else delayed, and
+    /// survives a few that are too good.
     pub(crate) fn best_ratio(&self, now: Duration, min_x: f64) -> Option<f64> {
         let ratios = self.bins.iter().filter_map(|bin| bin.ratio(now, min_x));
         ratios.reduce(f64::max)
     }
 }
 
-/// The bin of `x`; absent: too small, or no number.
+/// Returns the bin of `x`. `None`: too small, or not a number.
 fn index(x: f64) -> Option<usize> {
-    // `as` saturates, and `min` keeps it in the list.
+    // `as` saturates, and `min` keeps the index within the list.
     (x >= 0.25).then(|| (((libm::log2(x) + 2.0) * 2.0) as usize).min(BINS - 1))
 }
 
 impl Fit {
-    /// The largest x per y of all pairs with at least `min_x`, and how many these are; absent: none. For when too little is known for anything
-    /// better.
+    /// Returns the largest x per y of all pairs with at least `min_x`, and the number of these
+    /// pairs. `None`: there is no such pair. For use while too little is known for anything better.
     pub(crate) fn first_ratio(&self, now: Duration, min_x: f64) -> Option<(f64, usize)> {
         let fresh = |bin: &&Bin| now.saturating_sub(bin.last) <= MAX_AGE;
         let pairs = self.bins.iter().filter(fresh).flat_map(|bin| &bin.pairs);
@@ -138,14 +143,14 @@ impl Bin {
     }
 }
 
-/// The middle value, the lower of two; `None` of nothing.
+/// Returns the middle value, the lower of two. `None`: there is no value.
 pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
     let middle = values.len().checked_sub(1)? / 2;
     let (_, value, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
     Some(*value)
 }
 
-/// The value at which half of the weight is reached.
+/// Returns the value at which half of the weight is reached.
 pub(crate) fn weighted_median(values: &mut [(f64, f64)]) -> Option<f64> {
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
     let half = values.iter().map(|(_, weight)| weight).sum::<f64>() / 2.0;
@@ -181,7 +186,8 @@ mod tests {
                     fit.add(NOW, x, if k % 3 == 0 { wild.next().unwrap() } else { line });
                 }
             }
-            // Between a third of outliers on both sides of it the median is one of the true points.
+            // A third of the points are outliers on both sides, so the median is one of the true
+            // points.
             let fitted = fit.slope(NOW).unwrap();
             prop_assert!((fitted - slope).abs() <= 1e-6 * slope + 1e-9, "{fitted} for {slope}");
         }

@@ -1,10 +1,11 @@
 //! What is in flight.
 
-/// What proxies have in flight on one endpoint. Whole numbers, so that what is added can be taken out again.
+/// What proxies have in flight at one endpoint. Whole numbers, so that what is added can be taken
+/// out again exactly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flight {
     pub(crate) requests: u64,
-    /// Of these, without a first byte; and their uncached prompt tokens.
+    /// Requests without a first byte, and their uncached prompt tokens.
     pub(crate) pending: u64,
     pub(crate) pending_tokens: u64,
 }

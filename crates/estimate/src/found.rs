@@ -1,29 +1,31 @@
-//! How much of what deciders expect in an endpoint's cache is there.
+//! How much of what pickers expect in an endpoint's cache is there.
 //!
-//! Deciders know where a prefix went and not what was evicted since: an endpoint with a small cache keeps little of what it is believed to
-//! keep, and draws requests that have to be prefilled again. Pages say what was found, and reports what was expected.
+//! Pickers know where a prefix went, not what was evicted since. An endpoint with a small cache
+//! keeps less than they believe, and attracts requests that must be prefilled again. Pages say what
+//! was found, and reports say what was expected.
 
 use std::time::Duration;
 
 use crate::interval::Interval;
 
-/// What is compared follows the traffic over about this long.
+/// Time constant of what is compared, in seconds.
 const TAU_S: f64 = 30.0;
-/// Expected tokens that the belief of the start, or of the pool, is worth.
+/// Weight, in expected tokens, of the first belief: the pool's share; for the pool itself 1.
 const BELIEF_TOKENS: f64 = 20_000.0;
 
 /// Decayed totals of one endpoint, in prompt tokens.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Found {
     at: Duration,
-    /// Requests that proxies sent, and tokens of theirs that these expected to be prefilled.
+    /// Requests that proxies sent, and how many of their tokens the proxies expected to be
+    /// prefilled.
     sent: f64,
     sent_tokens: f64,
-    /// Prompts that the page counted, their tokens, and those that were found in the cache.
+    /// Prompts that the page counted, their tokens, and those of them found in the cache.
     prompts: f64,
     prompt_tokens: f64,
     cached_tokens: f64,
-    /// What deciders were told when they expected that; 0: nothing yet.
+    /// The share that pickers used for that expectation. 0: not known yet.
     share: f64,
 }
 
@@ -42,7 +44,7 @@ impl Found {
         }
     }
 
-    /// A page counted these prompts.
+    /// Takes in the prompts that a page counted.
     pub(crate) fn on_page(&mut self, now: Duration, interval: &Interval) {
         let counted = interval.prompt_tokens.zip(interval.cached_tokens);
         if let Some(((prompt, cached), prompts)) = counted.zip(interval.prefilled) {
@@ -53,14 +55,16 @@ impl Found {
         }
     }
 
-    /// A proxy sent so many requests and expects so many of their tokens to be prefilled.
+    /// Takes in requests that a proxy sent, and how many of their tokens it expects to be
+    /// prefilled.
     pub(crate) fn on_sent(&mut self, now: Duration, requests: f64, tokens: f64) {
         self.decay(now);
         self.sent += requests;
         self.sent_tokens += tokens;
     }
 
-    /// (found, expected) tokens, had deciders believed in all of the cache. What other ways bring counts as what proxies send.
+    /// Returns (found, expected) tokens, the latter as if pickers believed in all of the cache.
+    /// Requests that came by other ways count like those that proxies sent.
     fn totals(&self) -> Option<(f64, f64)> {
         if self.sent < 1.0 || self.prompts < 1.0 {
             return None;
@@ -71,7 +75,8 @@ impl Found {
     }
 }
 
-/// The shares of all endpoints: each one's own as far as it is known, else the pool's, else all.
+/// Sets the shares of all endpoints: each endpoint's own as far as it is known, else the pool's,
+/// else 1.
 pub(crate) fn settle<'a>(all: impl Iterator<Item = &'a mut Found>) {
     let all: Vec<&mut Found> = all.collect();
     let totals = all.iter().filter_map(|found| found.totals());
@@ -84,7 +89,7 @@ pub(crate) fn settle<'a>(all: impl Iterator<Item = &'a mut Found>) {
 }
 
 impl Found {
-    /// Of the tokens expected, the share that is found, 0 to 1; absent: nothing is known.
+    /// Returns the share of expected tokens that is found, 0 to 1. `None`: nothing is known.
     pub(crate) fn share(&self) -> Option<f64> {
         (self.share > 0.0).then_some(self.share)
     }
@@ -102,7 +107,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// Ten prompts of 1,000 tokens, of which so many are cached.
+    /// Ten prompts of 1,000 tokens, each with `cached` tokens in the cache.
     fn page(cached: f64) -> Interval {
         let sample = |n: f64| Sample {
             waiting: Some(0.0),
@@ -121,7 +126,7 @@ mod tests {
         Interval::between(&sample(0.0), &sample(1.0), 1.0).unwrap()
     }
 
-    /// After a minute of one page and one report per second each.
+    /// A minute with one page and one report per second for each endpoint.
     fn after_a_minute(all: &mut [Found], cached: &[f64], sent_tokens: impl Fn(f64) -> f64) {
         for second in 1..=60 {
             let now = Duration::from_secs(second);
@@ -136,7 +141,7 @@ mod tests {
     #[test]
     fn a_cache_that_loses_half_of_what_is_expected_shows_half_and_keeps_showing_it() {
         let mut all = [Found::default(); 2];
-        // Deciders expect 800 of 1,000 tokens in a cache that they are told to trust.
+        // Pickers expect 800 of 1,000 tokens in a cache whose share is 1.
         after_a_minute(&mut all, &[400.0, 800.0], |share| {
             10.0 * (1_000.0 - share * 800.0)
         });

@@ -1,26 +1,27 @@
-//! Which shared beginnings of prompts have much of the traffic, in bounded memory.
+//! Finds the shared beginnings of prompts that have much of the traffic, in bounded memory.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use trimtab_loadtable::{Hot, PrefixCount, limits};
 
-/// Counters forget with this time constant.
+/// Time constant with which counters forget, in seconds.
 const TAU_S: f64 = 20.0;
-/// Counters kept. A beginning with more than one in so many requests is never missed.
+/// How many counters are kept. A beginning with more than one in so many requests always has a
+/// counter.
 const COUNTERS: usize = 1_024;
-/// Shares below this part of an endpoint's own share of the traffic are not worth a place in the table.
+/// Shares below this part of an endpoint's mean share of the traffic are not listed.
 const LEAST_PART: f64 = 0.25;
 /// Above this the weights are scaled down again.
 const MAX_WEIGHT: f64 = 1e12;
 
-/// Space-saving (Metwally, Agrawal, El Abbadi 2005) with exponential decay: the least counter is taken over by a newcomer, so
-/// that a count is never too low, and too high by no more than the least.
+/// Space-saving (Metwally, Agrawal, El Abbadi 2005) with exponential decay. A new key takes over
+/// the least counter. So a count is never too low, and is too high by at most that counter.
 ///
-/// Instead of shrinking all counters with time, later requests weigh more.
+/// Counters do not shrink with time. Later requests weigh more instead.
 #[derive(Debug, Default)]
 pub(crate) struct Heat {
-    /// By key: weight counted, and the part of it that was taken over.
+    /// By key: the weight counted, and the part of it that was taken over.
     counters: HashMap<u64, (f64, f64)>,
     total: f64,
     /// When a request weighed 1.
@@ -28,7 +29,10 @@ pub(crate) struct Heat {
 }
 
 impl Heat {
-    /// A proxy decided on `requests` requests more. `most`: requests among which these were.
+    /// Adds a report's shared beginnings.
+    ///
+    /// - `requests`: requests that the report adds to the total.
+    /// - `most`: requests among which these beginnings were.
     pub(crate) fn add(
         &mut self,
         now: Duration,
@@ -39,7 +43,7 @@ impl Heat {
         let weight = self.weight(now);
         self.total += requests as f64 * weight;
         for prefix in prefixes {
-            // A proxy can not have asked for one beginning more often than it decided.
+            // A proxy cannot have asked for one beginning more often than it decided.
             let count = u64::from(prefix.count).min(most) as f64 * weight;
             if count > 0.0 {
                 self.count(prefix.key, count);
@@ -70,7 +74,7 @@ impl Heat {
         if self.counters.len() >= COUNTERS {
             let by_count = |(key, counter): (&u64, &(f64, f64))| (*key, counter.0);
             let smallest = self.counters.iter().map(by_count);
-            // By key where counts are equal: the order of a hash map is random.
+            // Equal counts are ordered by key, because the order of a hash map is random.
             let smallest = smallest.min_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
             if let Some((old, counted)) = smallest {
                 self.counters.remove(&old);
@@ -80,7 +84,7 @@ impl Heat {
         self.counters.insert(key, (least + count, least));
     }
 
-    /// The beginnings with much of the traffic of a pool of `endpoints`, ascending by key.
+    /// Returns the beginnings with much of the traffic of a pool of `endpoints`, ascending by key.
     pub(crate) fn list(&self, endpoints: usize) -> Vec<Hot> {
         if self.total <= 0.0 {
             return Vec::new();
@@ -89,7 +93,8 @@ impl Heat {
         let mut hot: Vec<(f64, u64)> = self
             .counters
             .iter()
-            // What was certainly its own: a newcomer that took over a large counter is not hot.
+            // Only what was certainly the key's own counts: a new key that took over a large
+            // counter is not hot.
             .map(|(key, (counted, taken_over))| ((counted - taken_over) / self.total, *key))
             .filter(|(share, _)| *share >= least)
             .collect();
@@ -127,7 +132,7 @@ mod tests {
         let mut heat = Heat::default();
         let now = Duration::from_secs(1);
         heat.add(now, 200, 200, &[asked(9, 50), asked(4, 20), asked(7, 1)]);
-        // A quarter of an endpoint's share is 0.78 % of 32 endpoints and 12.5 % of two.
+        // A quarter of an endpoint's share is 0.78 % for 32 endpoints and 12.5 % for two.
         assert_eq!(heat.list(32), [hot(4, 0.1), hot(9, 0.25)]);
         assert_eq!(heat.list(2), [hot(9, 0.25)]);
         assert_eq!(Heat::default().list(32), []);

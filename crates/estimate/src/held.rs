@@ -1,17 +1,18 @@
-//! What endpoints keep for their clients, by proxies' word: responses, conversations, files.
+//! What endpoints hold for their clients, as proxies report it: responses, conversations, files.
 //!
-//! Only the endpoint that has it can serve a request for it, so every proxy has to know where that is, and one that has just started too.
+//! Only the endpoint that holds it can serve a request for it. So every proxy has to know where it
+//! is, also a proxy that has just started.
 
 use crate::moved::MovedList;
 use std::collections::{BTreeMap, HashMap};
 use trimtab_loadtable::{Moved, limits};
 
-/// What was reported, each once, as much as a table takes; the longest known is forgotten first.
+/// What was reported, each key once, as much as a table takes. The oldest leaves first.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    /// Of late, for every table.
+    /// What was reported recently, for every table.
     late: MovedList,
-    /// By number, and so oldest first.
+    /// Key and endpoint by number, and so oldest first.
     all: BTreeMap<u64, (u64, u32)>,
     /// The number of each key.
     numbers: HashMap<u64, u64>,
@@ -19,7 +20,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// The endpoint with this id keeps `key`, says a proxy, while table `sequence` was the newest.
+    /// Records a proxy's report that the endpoint with this id holds `key`. `sequence`: that of the
+    /// newest table then.
     pub(crate) fn add(&mut self, key: u64, endpoint: u32, sequence: u64) {
         self.late.add(key, endpoint, sequence);
         if let Some(before) = self.numbers.insert(key, self.next) {
@@ -33,17 +35,17 @@ impl Held {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// Drops from the list of late ones what several tables have said.
+    /// Drops from the recent list what several tables have listed.
     pub(crate) fn expire(&mut self, sequence: u64) {
         self.late.expire(sequence);
     }
 
-    /// What every table says. `rows`: by id, the endpoints' places in the table.
+    /// Returns the list for every table. `rows`: the endpoints' rows in the table, by id.
     pub(crate) fn late(&self, rows: &HashMap<u32, u16>) -> Vec<Moved> {
         sorted(self.late.list(rows))
     }
 
-    /// What the first table of a proxy says.
+    /// Returns the list for a proxy's first table.
     pub(crate) fn all(&self, rows: &HashMap<u32, u16>) -> Vec<Moved> {
         let held = |(key, endpoint): &(u64, u32)| {
             Some(Moved {

@@ -2,49 +2,55 @@
 
 use crate::sample::{Counters, Sample, SumCount};
 
-/// Shorter than this and a difference is mostly rounding.
+/// In a shorter interval a difference is mostly rounding.
 const MIN_SECONDS: f64 = 0.001;
-/// Faster than any server; a difference beyond it is an error of the page, not work.
+/// More tokens per second than any server handles. A larger difference is an error of the page.
 const MAX_TOKENS_PER_S: f64 = 5e6;
 /// More requests per second than one server ends.
 const MAX_REQUESTS_PER_S: f64 = 1e5;
-/// A KV cache fuller than this may hold requests back for want of blocks and not of compute.
+/// With a larger share of the KV cache in use, requests may wait for blocks and not for compute.
 const KV_TIGHT: f64 = 0.95;
-/// Gaps between tokens behind one observation of their mean.
+/// How many gaps between tokens make their mean an observation.
 const MIN_GAPS: f64 = 4.0;
-/// Tokens per step and running sequence that are still decoding: speculation yields a few, a chunk of a prompt hundreds.
+/// Most tokens per step and running sequence that count as decoding. Speculation yields a few, a
+/// chunk of a prompt hundreds.
 const MAX_DECODE_TOKENS: f64 = 4.0;
 
-/// Differences of counters over an interval. `None`: a page lacked the counter, or the difference cannot be true.
+/// Differences of counters over an interval. `None`: a page lacked the counter, or the difference
+/// cannot be true.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Interval {
     pub(crate) seconds: f64,
     pub(crate) prompt_tokens: Option<f64>,
-    /// May exceed `prompt_tokens` in one interval, because servers count the two at different moments.
+    /// May exceed `prompt_tokens` in one interval, because servers count the two at different
+    /// moments.
     pub(crate) cached_tokens: Option<f64>,
     pub(crate) generation_tokens: Option<f64>,
-    /// Requests whose prefill ended (first token), else those that ended.
+    /// Requests whose prefill ended (first token); where that is not counted, those that ended.
     pub(crate) prefilled: Option<f64>,
     pub(crate) finished: Option<f64>,
     pub(crate) step_tokens: Option<SumCount>,
     pub(crate) ttft_s: Option<SumCount>,
     pub(crate) itl_s: Option<SumCount>,
-    /// Change of waiting + running.
+    /// Change of waiting plus running.
     pub(crate) in_engine: Option<f64>,
     /// Mean of running at both ends.
     pub(crate) running: Option<f64>,
-    /// Requests queued at both ends and KV blocks to spare: prefill was the bottleneck all the time.
+    /// Requests were queued and KV blocks were to spare at both ends, so prefill was the bottleneck
+    /// all the time.
     pub(crate) saturated: Option<bool>,
-    /// As above, for the beginning alone.
+    /// The same, but requests were queued at the beginning at least.
     pub(crate) queued_before: bool,
-    /// Nothing queued at either end.
+    /// Nothing was queued at either end.
     pub(crate) no_queue: bool,
-    /// No prefill ended, and as far as steps are counted none was under way: time between tokens is time to decode.
+    /// No prefill ended and, as far as steps are counted, none was under way. The time between
+    /// tokens is then the time to decode.
     pub(crate) decode_only: bool,
 }
 
 impl Interval {
-    /// `None`: the server restarted between the two, or no time passed; nothing can be said about the interval.
+    /// Returns what happened between two samples. `None`: the server restarted between them, or no
+    /// time passed.
     pub(crate) fn between(before: &Sample, after: &Sample, seconds: f64) -> Option<Self> {
         let restarted = before
             .start_time_s
@@ -106,7 +112,7 @@ impl Interval {
 }
 
 impl Interval {
-    /// Whether anything was counted, or the page counts nothing that could be.
+    /// Whether any counter rose. Also true if the page has none of these counters.
     pub(crate) fn shows_progress(&self) -> bool {
         let steps = self.step_tokens.map(|steps| steps.count);
         let counts = [
@@ -121,13 +127,15 @@ impl Interval {
         known.peek().is_none() || known.any(|count| count > 0.0)
     }
 
-    /// Running requests, and the mean time between their tokens in seconds; absent: something was prefilled, or too few tokens came.
+    /// Returns the running requests, and the mean time between their tokens in seconds. `None`:
+    /// something was prefilled, or too few tokens came.
     pub(crate) fn decode_gap(&self) -> Option<(f64, f64)> {
         let (itl, running) = self.itl_s.zip(self.running)?;
         (itl.count >= MIN_GAPS && self.decode_only).then(|| (running, itl.sum / itl.count))
     }
 
-    /// Uncached tokens of a mean prompt that was prefilled, and the mean time to its first token in seconds; absent: none was, or some waited.
+    /// Returns the uncached tokens of the mean prefilled prompt, and the mean time to its first
+    /// token in seconds. `None`: no prefill ended, or requests were queued.
     pub(crate) fn first_token(&self) -> Option<(f64, f64)> {
         let (ttft, prompt) = self.ttft_s.zip(self.prompt_tokens)?;
         let tokens = prompt - self.cached_tokens.unwrap_or(0.0);
@@ -142,8 +150,8 @@ fn in_engine(sample: &Sample) -> Option<f64> {
         .map(|(waiting, running)| waiting + running)
 }
 
-/// Whether steps hold about one token per running sequence. A prompt that is cut into chunks fills them long before its end is
-/// counted anywhere else.
+/// Whether steps hold about one token per running sequence. A prompt that is cut into chunks fills
+/// steps long before other counters show its end.
 fn is_decoding(before: &Sample, after: &Sample, steps: SumCount) -> bool {
     let most = before.running.zip(after.running).map(|(x, y)| x.max(y));
     most.is_some_and(|running| steps.sum <= MAX_DECODE_TOKENS * running.max(1.0) * steps.count)
@@ -153,7 +161,7 @@ fn difference(before: Option<f64>, after: Option<f64>) -> Option<f64> {
     before.zip(after).map(|(before, after)| after - before)
 }
 
-/// Whether any counter fell. One that does is enough: servers reset them together, by restarting.
+/// Whether any counter fell. One is enough: servers reset all counters together, by restarting.
 fn fell(before: &Counters, after: &Counters) -> bool {
     let singles = |c: &Counters| {
         let pair = |p: Option<SumCount>| (p.map(|p| p.sum), p.map(|p| p.count));

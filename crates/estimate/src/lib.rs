@@ -1,21 +1,28 @@
-//! Samples of endpoints over time and proxies' reports become the load table.
+//! Makes the load table of a pool from samples of its endpoints and reports of proxies.
 //!
-//! Comes in: a [`Sample`] of one endpoint per scrape, [`Report`](trimtab_loadtable::Report)s of proxies, the list of
-//! endpoints, and the time, always as an argument. Goes out: [`Pool::table`], a table that satisfies
-//! [`Table::check`](trimtab_loadtable::Table::check) whatever came in. Never: I/O, a clock, entropy, a panic, memory beyond
+//! Input: a [`Sample`] of one endpoint per scrape, [`Report`](trimtab_loadtable::Report)s of
+//! proxies, the list of endpoints, and the time, always as an argument. Output: [`Pool::table`], a
+//! table that satisfies [`Table::check`](trimtab_loadtable::Table::check) for any input. The crate
+//! does no I/O, has no clock and no random numbers, does not panic, and uses no memory beyond
 //! [`PoolConfig`]'s limits.
 //!
-//! How a row comes about: a sample is cleaned ([`Sample`] says what counts as absent) and compared with the one before
-//! (`interval`: differences of counters, none across a restart). Intervals feed decayed means of the pool's work (`work`)
-//! and the speed of the endpoint's hardware class (`speed`, robust fits in `fit`). `reports` sums up what proxies have in
-//! flight and moves a row forward from its scrape to the newest report, each report once in whatever order they come (`turn`).
-//! `cost` holds the formulas, `rows` applies them.
+//! How a row is made:
 //!
-//! A signal that is missing is absent in the table and never counts as zero. The wait of an endpoint whose page says nothing of its queue is
-//! that of what proxies have there, and absent without reports. `standing` says who may be chosen; who may not is tried out (`probes`).
+//! 1. A sample is cleaned ([`Sample`] says what counts as absent) and compared with the one before.
+//!    `interval` has the differences of counters; there is none across a restart.
+//! 2. Intervals feed decayed means of the pool's work (`work`) and the speed of the endpoint's
+//!    hardware class (`speed`, with robust fits in `fit`).
+//! 3. `reports` adds up what proxies have in flight, and moves a row from its scrape to the newest
+//!    report. Each report counts once, in whatever order they come (`turn`).
+//! 4. `rows` applies the formulas of `cost`.
 //!
-//! Times are [`Duration`](std::time::Duration)s since an origin of the caller's choice; one that steps back counts as no
-//! time passed. Functions of `libm` give the same bits natively and in wasm.
+//! A missing signal is absent in the table and never counts as zero. If a page does not show the
+//! queue, the endpoint's wait is that of what proxies have there; without reports it is absent.
+//! `standing` says which endpoints may be chosen. `probes` tries out the others.
+//!
+//! Times are [`Duration`](std::time::Duration)s since an origin that the caller chooses. If the
+//! time steps back, no time has passed. Functions of `libm` give the same bits natively and in
+//! wasm.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::indexing_slicing)]
 

@@ -1,9 +1,9 @@
-//! What an average request of the pool is.
+//! The mean request of the pool.
 
 use crate::endpoint::Endpoint;
 use crate::work;
 
-/// The pool's means, kept through quiet times in which nothing can be measured.
+/// The pool's means. They stay through quiet times in which nothing can be measured.
 #[derive(Debug, Default)]
 pub(crate) struct Means {
     pub(crate) prompt_tokens: Option<f64>,
@@ -14,7 +14,7 @@ pub(crate) struct Means {
 }
 
 impl Means {
-    /// `is_read`: whether the newest sample says how the endpoint does.
+    /// Updates the means. `is_read` says whether the newest sample shows how an endpoint does.
     pub(crate) fn update<'a>(
         &mut self,
         endpoints: impl Iterator<Item = &'a Endpoint> + Clone,
@@ -33,7 +33,8 @@ impl Means {
             .filter(|e| is_read(e))
             .filter_map(|e| e.work.arrivals.per_s())
             .reduce(|a, b| a + b);
-        // Servers miss what is on its way to them, proxies what comes by other ways; neither invents requests.
+        // Servers miss requests on their way, and proxies miss those that come by other ways.
+        // Neither counts requests that do not exist.
         self.arrivals_per_s = match (served.map(|rate| rate.max(0.0)), decided_per_s) {
             (Some(served), Some(decided)) => Some(served.max(decided)),
             (served, decided) => served.or(decided),

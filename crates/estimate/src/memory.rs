@@ -1,15 +1,20 @@
-//! Queues in which requests wait for others to end: KV blocks or batch slots have run out, and not compute.
+//! The wait in queues where requests wait for others to end, because KV blocks or batch slots have
+//! run out.
 
 use crate::endpoint::Endpoint;
 
-/// From this share of KV blocks in use on, requests that wait most likely wait for blocks.
+/// From this share of KV blocks in use on, queued requests most likely wait for blocks.
 const KV_TIGHT: f64 = 0.85;
-/// Requests per second that end at a busy endpoint of which nothing is known, and the longest such wait that is reckoned with.
+/// Requests that end per second at a busy endpoint whose turnover is not known.
 const UNKNOWN_ENDS_PER_S: f64 = 0.2;
+/// The longest wait that is predicted, in seconds.
 const MOST_WAIT_S: f64 = 60.0;
 
-/// Seconds until a request could start that comes now, where a queue moves as requests end; 0 where requests wait for compute, or none waits.
-/// `running`, `waiting`: now. `output_tokens`: of a mean answer.
+/// Returns the seconds until a request that comes now could start, in a queue that moves as
+/// requests end. 0 where requests wait for compute, or none waits.
+///
+/// - `waiting`, `running`: requests at the endpoint now.
+/// - `output_tokens`: of a mean answer.
 pub(crate) fn queue_s(
     endpoint: &Endpoint,
     (waiting, running): (f64, f64),

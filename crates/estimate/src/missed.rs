@@ -3,10 +3,11 @@
 /// Why there was no sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
-    /// Nobody answered.
+    /// There was no answer.
     Unreachable,
-    /// The endpoint's server answered, and what it said was no metrics of a known engine.
+    /// The endpoint's server answered, but without metrics of a known engine.
     Unreadable,
-    /// The endpoint's server answers, only not in time: its page is under way. Says nothing against the sample before, which ages.
+    /// The endpoint's server answers, but its page is late and still coming. The sample before
+    /// stays valid, and ages.
     Late,
 }

@@ -1,18 +1,18 @@
-//! Conversations that went where their keys do not say: passed on from the proxies that sent them to all others.
+//! Conversations that moved, passed on from the proxies that sent them to all others.
 
 use std::collections::{BTreeMap, HashMap};
 
 use trimtab_loadtable::{Moved, limits};
 
-/// Tables that repeat what a report said, so that a proxy that misses some still hears of it.
+/// How many tables repeat an entry, so that a proxy that misses some still gets it.
 const TABLES: u64 = 8;
 
-/// What was reported lately, each conversation once.
+/// What was reported recently, each conversation once.
 #[derive(Debug, Default)]
 pub(crate) struct MovedList {
     /// By number, and so oldest first.
     entries: BTreeMap<u64, Entry>,
-    /// The entry of each conversation.
+    /// The number of each conversation's entry.
     numbers: BTreeMap<u64, u64>,
     next: u64,
 }
@@ -21,12 +21,13 @@ pub(crate) struct MovedList {
 struct Entry {
     key: u64,
     endpoint: u32,
-    /// The table that was newest when it was reported.
+    /// The sequence of the newest table when it was reported.
     sequence: u64,
 }
 
 impl MovedList {
-    /// A proxy sent a turn of `key` to the endpoint with this id, while table `sequence` was the newest. O(log entries).
+    /// Records that a proxy sent a turn of `key` to the endpoint with this id. `sequence`: that of
+    /// the newest table then. O(log entries).
     pub(crate) fn add(&mut self, key: u64, endpoint: u32, sequence: u64) {
         if let Some(before) = self.numbers.insert(key, self.next) {
             self.entries.remove(&before);
@@ -42,12 +43,12 @@ impl MovedList {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// Whether this conversation was reported lately.
+    /// Whether this conversation was reported recently.
     pub(crate) fn knows(&self, key: u64) -> bool {
         self.numbers.contains_key(&key)
     }
 
-    /// Drops what `TABLES` tables have said.
+    /// Drops entries that `TABLES` tables have listed.
     pub(crate) fn expire(&mut self, sequence: u64) {
         while let Some((_, entry)) = self.entries.first_key_value()
             && entry.sequence.saturating_add(TABLES) < sequence
@@ -62,7 +63,7 @@ impl MovedList {
         }
     }
 
-    /// What a table says. `rows`: by id, the endpoints' places in the table.
+    /// Returns the list for a table. `rows`: the endpoints' rows in the table, by id.
     pub(crate) fn list(&self, rows: &HashMap<u32, u16>) -> Vec<Moved> {
         let moved = |entry: &Entry| {
             Some(Moved {

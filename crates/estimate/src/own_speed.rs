@@ -1,22 +1,25 @@
-//! How fast one endpoint is beside the others of its class: a card that is throttled or shared, or hardware that nobody has labelled.
+//! The speed of one endpoint relative to its class. A card may be throttled or shared, or hardware
+//! may be unlabelled.
 //!
-//! A speed of each endpoint by itself would be noise: a static error of 30 % between equal endpoints costs more than it gives
-//! (docs/algorithm.md#own-speed). So what is seen of each, as the logarithm of its speed over its class's, is drawn to the class by empirical Bayes (Efron and Morris 1973): by as
-//! much as endpoints differ no more than chance makes them. Equal endpoints stay equal; one of four that is 2.5 times slower is known within
-//! some ten observations.
+//! A free speed for each endpoint would be noise: a static error of 30 % between equal endpoints
+//! costs more than it gives (docs/algorithm.md#own-speed). So empirical Bayes (Efron and Morris
+//! 1973) draws the logarithms of the observed ratios to the class. It draws the more, the less
+//! endpoints differ beyond chance. Equal endpoints stay equal. One of four endpoints that is 2.5
+//! times slower is recognised within about ten observations.
 
 use std::time::Duration;
 
-/// Observations are forgotten over about this long: throttling comes and goes.
+/// Time constant with which observations are forgotten, in seconds: throttling comes and goes.
 const TAU_S: f64 = 60.0;
-/// A speed beyond these times its class's is an error.
+/// A ratio beyond this, either way, is an error.
 const MOST: f64 = 30.0;
-/// Observations behind an endpoint's mean before it is looked at.
+/// An endpoint's mean counts from this many observations on.
 const LEAST_WEIGHT: f64 = 2.0;
-/// Deviation of one observation as long as too few are known to tell: of single requests.
+/// Assumed deviation of one observation, from single requests, until enough are known.
 const FIRST_DEVIATION: f64 = 0.4;
-/// Closer to its class than this, as a share, an endpoint counts as equal. Endpoints that hold hot prefixes look slower or faster than others all the
-/// time, which is no chance: with 0.07 the p99 of 500 shared beginnings is 0.40 instead of 0.22 s.
+/// An endpoint whose ratio is within this of 1 counts as equal to its class. Endpoints with hot
+/// prefixes constantly look slower or faster than others, and that is not chance. With 0.07 the p99
+/// of 500 shared beginnings is 0.40 instead of 0.22 s.
 const EQUAL: f64 = 0.2;
 
 /// Decayed observations of the logarithm of one speed over the class's.
@@ -28,18 +31,18 @@ pub(crate) struct Seen {
     squares: f64,
 }
 
-/// What is known of one endpoint's speeds, and what was made of it.
+/// Observations of one endpoint's speeds, and the ratios made of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct OwnSpeed {
     pub(crate) prefill: Seen,
     pub(crate) decode: Seen,
-    /// Times the class's speeds; absent: as the class.
+    /// Ratios to the class's speeds. Absent: as the class.
     pub(crate) prefill_ratio: Option<f64>,
     pub(crate) decode_ratio: Option<f64>,
 }
 
 impl Seen {
-    /// One observation: `ratio` times the class's speed, counting as `weight` requests.
+    /// Adds one observation: `ratio` times the class's speed, which counts as `weight` requests.
     pub(crate) fn add(&mut self, now: Duration, ratio: f64, weight: f64) {
         if !(ratio > 0.0 && ratio.is_finite()) {
             return;
@@ -56,13 +59,13 @@ impl Seen {
         (self.weight >= LEAST_WEIGHT).then(|| self.sum / self.weight)
     }
 
-    /// Weighted squared deviations from the own mean.
+    /// Returns the weighted squared deviations from the own mean.
     fn spread(&self) -> f64 {
         (self.squares - self.sum * self.sum / self.weight.max(1e-9)).max(0.0)
     }
 }
 
-/// Brings the ratios of the endpoints of one class up to what was seen. O(endpoints).
+/// Updates the ratios of the endpoints of one class. O(endpoints).
 pub(crate) fn settle(all: &mut [&mut OwnSpeed]) {
     let prefill = Shrinkage::of(all, |own| &own.prefill);
     let decode = Shrinkage::of(all, |own| &own.decode);
@@ -72,7 +75,7 @@ pub(crate) fn settle(all: &mut [&mut OwnSpeed]) {
     }
 }
 
-/// How much endpoints of a class differ, and how much one observation does.
+/// How much endpoints of a class differ, and how much single observations of one endpoint do.
 struct Shrinkage {
     between: f64,
     within: f64,
@@ -92,7 +95,7 @@ impl Shrinkage {
             spread += seen.spread();
             degrees += (seen.weight - 1.0).max(0.0);
         }
-        // Two observations' worth of what is assumed at first.
+        // The deviation assumed at first counts as two observations.
         let first = 2.0 * FIRST_DEVIATION * FIRST_DEVIATION;
         let within = (spread + first) / (degrees + 2.0);
         let by_chance =
@@ -111,7 +114,7 @@ impl Shrinkage {
         let mean = seen.mean()?;
         let own = self.between / (self.between + self.within / seen.weight);
         let ratio = libm::exp(mean * own);
-        // NaN, where nothing differs at all, is as the class.
+        // NaN, where nothing differs at all, means as the class.
         ((ratio - 1.0).abs() > EQUAL).then_some(ratio)
     }
 }
@@ -124,7 +127,8 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// Endpoints of these true ratios, each seen so many times with noise of up to a third either way.
+    /// Endpoints with these true ratios. Each is seen `times` times, with noise of up to a third
+    /// either way.
     fn seen(ratios: &[f64], times: u64, seed: u64) -> Vec<OwnSpeed> {
         let mut below = draws(seed);
         let mut all = vec![OwnSpeed::default(); ratios.len()];

@@ -1,4 +1,4 @@
-//! When the next table is due.
+//! Decides when the next table is due.
 
 use std::time::Duration;
 
@@ -6,33 +6,35 @@ use trimtab_loadtable::Table;
 
 use crate::change;
 
-/// Reports of one burst become one table: news waits this long after the table before.
+/// Least time after the last table, also for an urgent report. So one burst of reports becomes one
+/// table.
 const NEWS_GAP: Duration = Duration::from_millis(10);
-/// Bytes of tables per second that all proxies together are sent; beyond it tables come less often.
+/// Bytes of tables per second to all proxies together. Beyond that tables come less often.
 const BYTES_PER_S: f64 = 32.0 * 1024.0 * 1024.0;
-/// Answers per second to all proxies together; about half of what one core serves.
+/// Answers per second to all proxies together: about half of what one core serves.
 const ANSWERS_PER_S: f64 = 10_000.0;
-/// However many proxies there are, a table is this fresh.
+/// The longest gap between tables, however many proxies there are.
 const MAX_GAP: Duration = Duration::from_secs(2);
-/// A table that tells nothing new is sent this long after the one before, as a sign of life: well within the age up to which deciders
-/// believe a table (2 s). Each costs a proxy about half a millisecond of CPU.
+/// A table without changes is sent this long after the last one, as a sign of life. This is well
+/// within the age up to which pickers use a table (2 s). Each table costs a proxy about half a
+/// millisecond of CPU.
 const QUIET_GAP: Duration = Duration::from_millis(500);
 
-/// Tables come at an interval, sooner with large news, and later when there is nothing to tell; never so often that endpoints x proxies
-/// becomes a load.
+/// The times of tables. They come at an interval, sooner after an urgent report, and later when
+/// nothing has changed. Bytes and answers over all proxies bound how often.
 ///
-/// Times are on one clock of the caller's.
+/// Times are on one clock of the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     interval: Duration,
     published_at: Duration,
-    /// When it was last seen whether there is something to tell.
+    /// When a table was last made, sent or held back.
     looked_at: Duration,
     gap: Duration,
 }
 
 impl Pace {
-    /// A table is due at once, and then every `interval`.
+    /// Makes a pace: a table is due at once, and then every `interval`.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
         Self {
@@ -43,7 +45,7 @@ impl Pace {
         }
     }
 
-    /// A table of `bytes` went to `proxies` proxies.
+    /// Notes that a table of `bytes` goes to `proxies` proxies.
     pub fn on_published(&mut self, now: Duration, bytes: usize, proxies: usize) {
         let by_bytes = bytes as f64 * proxies as f64 / BYTES_PER_S;
         let by_answers = proxies as f64 / ANSWERS_PER_S;
@@ -53,19 +55,19 @@ impl Pace {
         self.gap = NEWS_GAP.max(Duration::from_secs_f64(gap_s));
     }
 
-    /// Whether `table`, made now, is not worth sending after `last`, which was.
+    /// Whether `table`, made at `now`, is not worth sending after `last`, the table sent before it.
     #[must_use]
     pub fn keeps_back(&self, now: Duration, last: &Table, table: &Table) -> bool {
         let age = now.saturating_sub(self.published_at);
         self.gap > Duration::ZERO && age < QUIET_GAP && !change::tells(last, table, age)
     }
 
-    /// A table was kept back.
+    /// Notes that a table was held back.
     pub fn on_kept_back(&mut self, now: Duration) {
         self.looked_at = now;
     }
 
-    /// When the next table is due without large news.
+    /// Returns when the next table is due without an urgent report.
     #[must_use]
     pub fn due(&self) -> Duration {
         match self.gap {
@@ -74,7 +76,8 @@ impl Pace {
         }
     }
 
-    /// When it is due with large news: at once, or when the gap to the table before is over.
+    /// Returns when the next table is due after an urgent report: at once, or when the gap after
+    /// the last table is over.
     #[must_use]
     pub fn due_with_news(&self) -> Duration {
         self.due().min(self.published_at + self.gap)

@@ -1,4 +1,4 @@
-//! A pool: endpoints, their hardware classes, the proxies, and the table of it all.
+//! A pool: its endpoints, hardware classes and proxies, and the table made from them.
 
 use crate::claim::Claim;
 use crate::config::{EndpointSpec, PoolConfig};
@@ -25,10 +25,10 @@ use trimtab_loadtable::{Report, Table, Version, limits};
 
 mod told;
 
-/// Seconds of prefill that arrive at one endpoint with one report before it is urgent.
+/// A report is urgent if it brings this many seconds of prefill to one endpoint.
 const URGENT_PREFILL_S: f64 = 0.25;
 
-/// Everything known about one pool. All times are on one clock of the caller's.
+/// Everything known about one pool. All times are on one clock of the caller.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,7 +49,7 @@ pub struct Pool {
     /// By address, which is the order of rows.
     endpoints: BTreeMap<String, Endpoint>,
     classes: BTreeMap<String, ClassSpeed>,
-    /// Over all classes.
+    /// The speed over all classes.
     common: Speed,
     reports: Reports,
     demand: Means,
@@ -60,7 +60,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// An empty pool.
+    /// Makes an empty pool.
     #[must_use]
     pub fn new(config: PoolConfig) -> Self {
         Self {
@@ -79,19 +79,19 @@ impl Pool {
         }
     }
 
-    /// The settings it was made with, but for [`Self::set_placement_key`].
+    /// Returns the settings. [`Self::set_placement_key`] may have changed the key.
     #[must_use]
     pub fn config(&self) -> &PoolConfig {
         &self.config
     }
 
-    /// Endpoints listed now.
+    /// Returns how many endpoints are listed.
     #[must_use]
     pub fn endpoint_count(&self) -> usize {
         self.endpoints.len()
     }
 
-    /// Endpoints that have been scraped at least once.
+    /// Returns how many listed endpoints have been scraped with success at least once.
     #[must_use]
     pub fn sampled_count(&self) -> usize {
         self.endpoints
@@ -100,17 +100,18 @@ impl Pool {
             .count()
     }
 
-    /// Proxies that have reported within [`PoolConfig::report_ttl`], as of the last table.
+    /// Returns how many proxies have reported within [`PoolConfig::report_ttl`], as of the last
+    /// table.
     #[must_use]
     pub fn proxy_count(&self) -> usize {
         self.reports.len()
     }
 
-    /// Replaces the list of endpoints; what is known of those that stay is kept.
+    /// Replaces the list of endpoints. What is known of those that stay is kept.
     ///
-    /// Gives the addresses that were left out: not `ip:port`, listed twice (the first counts), or beyond
-    /// [`limits::ENDPOINTS`]. A class or zone with a name that a table can not carry, or beyond the table's limits, is read as
-    /// unnamed.
+    /// Returns the addresses that were left out: not `ip:port`, listed twice (the first counts), or
+    /// beyond [`limits::ENDPOINTS`]. A class or zone is read as unnamed if a table cannot carry its
+    /// name, or if there are too many.
     pub fn set_endpoints(&mut self, now: Duration, specs: Vec<EndpointSpec>) -> Vec<String> {
         let mut refused = Vec::new();
         let mut kept = BTreeMap::new();
@@ -148,13 +149,16 @@ impl Pool {
         refused
     }
 
-    /// A scrape succeeded. An address that is not listed is ignored: it has just been removed.
+    /// Takes in a sample. An address that is not listed is ignored: it was just removed.
     pub fn on_sample(&mut self, now: Duration, address: &str, sample: Sample) {
         self.take_sample(now, None, address, sample);
     }
 
-    /// A scrape succeeded that was told as missed before, because it took long. The sample is as old as the question for it, and while pages
-    /// come so late the row may be as much older than [`PoolConfig::suspect_after`] as two of them take.
+    /// Takes in a sample that came late and was recorded as missed before.
+    ///
+    /// The sample is as old as the request for it, `asked_at`. While pages are late, an endpoint is
+    /// suspect only when its sample is older than [`PoolConfig::suspect_after`] plus twice the time
+    /// that the last page took.
     pub fn on_late_sample(
         &mut self,
         now: Duration,
@@ -188,18 +192,19 @@ impl Pool {
             .compare(now, &interval, prior.relative(), &mut class.seen);
     }
 
-    /// A scrape failed: the row ages, and turns suspect after [`PoolConfig::suspect_after_failures`] in a row, unless proxies go on getting
-    /// good answers of the endpoint. One whose server answers is tried out with single requests.
+    /// Takes in a failed scrape. The row ages, and turns suspect after
+    /// [`PoolConfig::suspect_after_failures`] in a row, unless proxies still get good answers from
+    /// the endpoint. If its server answers, single requests try it out.
     pub fn on_scrape_failed(&mut self, now: Duration, address: &str, missed: Missed) {
         if let Some(endpoint) = self.endpoints.get_mut(address) {
             endpoint.on_missed(now, missed);
         }
     }
 
-    /// A proxy reported. Endpoints that are not listed are ignored.
+    /// Takes in a proxy's report. Endpoints that are not listed are ignored.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing changed.
+    /// Returns a [`Refusal`]; then nothing has changed.
     pub fn on_report(&mut self, now: Duration, report: &Report) -> Result<Accepted, Refusal> {
         let turn = self.admit(now, report)?;
         let told = self.told(report);
@@ -214,11 +219,11 @@ impl Pool {
             self.heat.add(now, requests, requests, told.prefixes);
             self.on_moved(requests, &told, Turn::Newest);
         }
-        // The rows in the order of the report, so that a claim finds its endpoint again.
+        // The rows in the order of the report, so that each claim finds its endpoint again.
         let mut rows: Vec<&mut Endpoint> = Vec::with_capacity(report.endpoints.len());
         let mut claims = Vec::with_capacity(report.endpoints.len());
         let mut said = report.endpoints.iter().peekable();
-        // Both sides are sorted by address: one pass instead of a look-up each.
+        // Both sides are sorted by address, so one pass replaces a look-up for each entry.
         for (address, endpoint) in &mut self.endpoints {
             while said
                 .next_if(|entry| entry.address.as_str() < address.as_str())
@@ -237,17 +242,17 @@ impl Pool {
             .replace(now, report, claims, |claim, before, before_at| {
                 let Some(endpoint) = rows.next() else { return };
                 let Some(before_at) = before_at else {
-                    // What a proxy that is new to us has sent so far was sent at times that nobody knows.
+                    // It is not known when a new proxy sent its requests.
                     claim.begin(now, endpoint);
                     return;
                 };
-                // A proxy has nothing to say on an endpoint until it sends something there.
+                // A proxy does not list an endpoint until it sends something there.
                 let nothing = Claim::default();
                 let before = before.unwrap_or(&nothing);
                 claim.forward(before, before_at, now, endpoint);
                 let more = f64::from(claim.pending_tokens.saturating_sub(before.pending_tokens));
                 let prior = rows::prior(config, &endpoint.spec.class);
-                // The prior's speed is close enough to say "large"; the fit costs more than the answer is worth here.
+                // The prior's speed is good enough here, and cheaper than the fit.
                 urgent |= classes.contains_key(&endpoint.spec.class)
                     && more >= URGENT_PREFILL_S * prior.prefill_tokens_per_s;
             });
@@ -258,7 +263,8 @@ impl Pool {
         })
     }
 
-    /// `table`, this pool's newest, as the first table of a proxy: with all that endpoints are known to keep. O(endpoints).
+    /// Returns `table`, this pool's newest, as a proxy's first table: with all that endpoints are
+    /// known to hold. O(endpoints).
     #[must_use]
     pub fn first(&self, table: &Table) -> Table {
         let row = |endpoint: &trimtab_loadtable::Endpoint| {
@@ -272,7 +278,8 @@ impl Pool {
         }
     }
 
-    /// Tables forget silent proxies; a report only does when there is no room, because looking at all of them costs.
+    /// Checks whether a report is accepted. Silent proxies are forgotten here only if there is no
+    /// room, because looking at all proxies is costly. Tables forget them too.
     fn admit(&mut self, now: Duration, report: &Report) -> Result<Turn, Refusal> {
         let (proxies, claims) = (self.config.max_proxies, self.config.max_proxy_endpoints);
         match self.reports.admit(report, proxies, claims) {
@@ -284,7 +291,8 @@ impl Pool {
         }
     }
 
-    /// The table as of `now`, one sequence after the last. Cost: O(endpoints + proxies).
+    /// Makes the table as of `now`. Its sequence is one more than the last. Cost: O(endpoints +
+    /// proxies).
     pub fn table(&mut self, now: Duration) -> Table {
         self.reports.expire(now, self.config.report_ttl);
         self.sequence = self.sequence.saturating_add(1);
@@ -329,7 +337,8 @@ impl Pool {
         table
     }
 
-    /// What each endpoint's speed is beside its class, and each class's beside what was assumed of it.
+    /// Updates the speed of each endpoint relative to its class, and of each class relative to its
+    /// prior.
     fn settle_speeds(&mut self) {
         let mut classes: BTreeMap<&str, Vec<&mut OwnSpeed>> = BTreeMap::new();
         for endpoint in self.endpoints.values_mut() {
@@ -347,8 +356,12 @@ impl Pool {
         own_speed::settle(&mut seen);
     }
 
-    /// Where no proxy has anything nobody begins to hang: the gauges of an engine whose requests were all cancelled at once stand still too,
-    /// until its next step. Nor where all that is there has begun to answer and the engine says that it is done: clients do not read.
+    /// Says for each endpoint whether it may count as stalled. It may not:
+    ///
+    /// - while no proxy has a request there. The gauges of an engine whose requests were all
+    ///   cancelled also stand still, until its next step.
+    /// - while all requests there have begun to answer and the engine shows none. Clients then read
+    ///   slowly.
     fn settle_stalls(&mut self, now: Duration) {
         for endpoint in self.endpoints.values_mut() {
             let flight = self.reports.flight(endpoint.id);
@@ -360,7 +373,7 @@ impl Pool {
         }
     }
 
-    /// Brings the backlogs to what the table says, with the speeds that it assumes.
+    /// Updates the backlogs with the speeds and pending tokens of the table.
     fn settle(&mut self, now: Duration, table: &Table) {
         for (endpoint, row) in self.endpoints.values_mut().zip(&table.endpoints) {
             let class = row
@@ -377,16 +390,16 @@ impl Pool {
         }
     }
 
-    /// The speed assumed for `class` until it is measured.
+    /// Returns the speed assumed for `class` until it is measured.
     #[must_use]
     pub fn prior(&self, class: &str) -> Prior {
         rows::prior(&self.config, class)
     }
 }
 
-/// Empties a name that a table can not carry, or that would be one too many.
+/// Empties a name that a table cannot carry, or that is one too many.
 fn name(name: &mut String, seen: &mut BTreeSet<String>, max: usize) {
-    // One is left for the unnamed.
+    // One place is kept for the unnamed.
     let fits = name.len() <= limits::NAME_BYTES && !name.chars().any(char::is_control);
     let new = !seen.contains(name.as_str());
     if !fits || (new && seen.len() + 1 >= max) {

@@ -1,7 +1,7 @@
-//! What a hardware class is assumed to do before it has been measured.
+//! The speed assumed of a hardware class until it has been measured.
 
-/// Speeds of a class before any measurement. Rough on purpose: a factor 2 costs little, and measurements take over within
-/// seconds of load.
+/// Speeds of a class before any measurement. They are rough on purpose: a factor of 2 costs little,
+/// and measurements take over within seconds of load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prior {
     /// Prompt tokens per second.
@@ -10,9 +10,13 @@ pub struct Prior {
     pub itl_s_per_sequence: f64,
 }
 
-/// An 8-billion-parameter model in bf16; source of the lines of l4, a100 and h100: the step model of `crates/engine`, docs/algorithm.md#prior
-/// (`1 / c` and `c + k * 500` tokens of context). The others are scaled by dense bf16 compute and memory bandwidth of data sheets.
-/// Order matters: the first substring found wins.
+/// Name, prefill tokens/s and decode seconds per sequence, for an 8-billion-parameter model in
+/// bf16.
+///
+/// The lines of l4, a100 and h100 come from the step model of `crates/engine`
+/// (docs/algorithm.md#prior): `1 / c`, and `c + k * 500` tokens of context. The others are scaled
+/// by dense bf16 compute and memory bandwidth of data sheets. Order matters: the first name that is
+/// part of the class's name wins.
 const ACCELERATORS: [(&str, f64, f64); 16] = [
     ("b200", 50_000.0, 4e-5),
     ("h200", 24_000.0, 5e-5),
@@ -43,8 +47,8 @@ impl Default for Prior {
 }
 
 impl Prior {
-    /// The prior for a product or label that names an accelerator (`NVIDIA-H100-80GB-HBM3`, `nvidia-l4`); an A100's when
-    /// nothing is recognised.
+    /// Returns the prior for a product or label that names an accelerator (`NVIDIA-H100-80GB-HBM3`,
+    /// `nvidia-l4`). An unknown name gives an A100's.
     #[must_use]
     pub fn of_accelerator(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
@@ -57,7 +61,7 @@ impl Prior {
             })
     }
 
-    /// Speeds of prefill and of decoding, times those of the default.
+    /// Returns the speeds of prefill and of decoding over those of the default.
     pub(crate) fn relative(&self) -> (f64, f64) {
         let usual = Self::default();
         (
@@ -66,7 +70,8 @@ impl Prior {
         )
     }
 
-    /// This prior with numbers that can be divided by: not finite or out of any real range becomes the default's.
+    /// Returns this prior with numbers that can be divided by. A number that is not finite, or
+    /// outside of any real range, becomes the default's.
     pub(crate) fn cleaned(self) -> Self {
         let or = |value: f64, range: std::ops::RangeInclusive<f64>, default| {
             if range.contains(&value) {

@@ -1,9 +1,10 @@
-//! Who tries out an endpoint that gets no requests.
+//! Chooses proxies that try out endpoints which get no requests.
 //!
-//! Whoever gets none can not show that they would be answered: a new server whose page has no samples before its first request, a page that
-//! nobody can read or that takes long, counters that stand still since everybody left. An endpoint of which the aggregator knows that its
-//! server answers, or that hung and was left by all, is tried out: one proxy sends its next request there, with others as second and third
-//! choice.
+//! Without requests an endpoint cannot show that it would answer them. Its server may be new, with
+//! a page without samples before the first request. Its page may be unreadable or slow. Or its
+//! counters may stand still since all requests left. An endpoint is tried out if its server is
+//! known to answer, or if it stalled and all requests have left. One proxy then sends its next
+//! request there, with other endpoints as second and third choice.
 
 use crate::endpoint::Endpoint;
 use crate::reports::Reports;
@@ -12,13 +13,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use trimtab_loadtable::{Doubt, Probe, limits};
 
-/// A proxy that decided something within this is asked first.
+/// A proxy that has decided something within this time is asked first.
 const BUSY: Duration = Duration::from_secs(2);
-/// It is asked for so long; then another.
+/// A busy proxy is asked for this long, then another.
 const ASKED: Duration = Duration::from_secs(1);
-/// Where nobody is busy: a proxy that decided something within this.
+/// If no proxy is busy: a proxy that has decided something within this time is asked.
 const QUIET: Duration = Duration::from_secs(120);
-/// And for so long.
+/// A quiet proxy is asked for this long.
 const ASKED_QUIET: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ struct Open {
     until: Duration,
 }
 
-/// Who is asked at the moment.
+/// The probes that are open.
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
     number: u64,
@@ -39,7 +40,7 @@ pub(crate) struct Probes {
 }
 
 impl Probes {
-    /// Brings it up to `now`. `doubt`: of each endpoint.
+    /// Updates the probes to `now`. `doubt` returns the doubt about an endpoint.
     pub(crate) fn settle(
         &mut self,
         now: Duration,
@@ -61,7 +62,7 @@ impl Probes {
             if open.is_some_and(|open| endpoint.service.sent_at > Some(open.at)) {
                 endpoint.tries.on_sent(now);
             }
-            // What is there already shows it.
+            // Requests that are there already show whether it answers.
             let idle = reports.flight(endpoint.id).requests == 0;
             if idle && now >= endpoint.tries.due() {
                 wanting.push(endpoint.id);
@@ -77,7 +78,7 @@ impl Probes {
         }
     }
 
-    /// `false`: nobody is left who could be asked.
+    /// Asks a proxy to try out an endpoint. Returns `false` if no proxy can be asked.
     fn ask(&mut self, now: Duration, endpoint: u32, reports: &Reports) -> bool {
         if self.open.len() >= limits::PROBES {
             return false;
@@ -102,7 +103,7 @@ impl Probes {
         true
     }
 
-    /// As a table has them. `row`: of the endpoint with that id.
+    /// Returns the probes for a table. `row` returns the row of the endpoint with an id.
     pub(crate) fn list(&self, row: impl Fn(u32) -> Option<u16>) -> Vec<Probe> {
         let probe = |open: &Open| {
             Some(Probe {

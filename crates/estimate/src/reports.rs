@@ -1,4 +1,4 @@
-//! What the proxies have in flight.
+//! What the proxies have in flight, by their reports.
 
 use crate::claim::Claim;
 use crate::flight::Flight;
@@ -8,24 +8,28 @@ use std::collections::HashMap;
 use std::time::Duration;
 use trimtab_loadtable::Report;
 
-/// No proxy decides faster; bounds what a wild counter does to the arrival rate.
+/// More requests per second than any proxy decides. Bounds what a wrong counter does to the arrival
+/// rate.
 const MAX_DECIDED_PER_S: f64 = 200_000.0;
 
 /// How a report was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// Whole.
+    /// As a whole.
     Newest,
-    /// Whole, and it says that an endpoint got so much prefill work that the others should know at once.
+    /// As a whole, and other proxies should know of it at once: an endpoint got much prefill, or
+    /// newly holds something.
     Urgent,
-    /// A later one of the same proxy has overtaken it: of this one only what is told once, not the totals.
+    /// Only its lists. A later report of the same proxy has overtaken it, so its totals do not
+    /// count.
     Late,
 }
 
-/// Why a report was not taken in. The table may still be answered.
+/// Why a report was not taken in. The aggregator may answer with a table nevertheless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// This sequence of the same proxy was taken in, or is so far behind that nobody knows: a copy.
+    /// A report with this sequence was taken in before, or is too far behind to know. It counts as
+    /// a duplicate.
     Old,
     /// More proxies than [`PoolConfig::max_proxies`](crate::PoolConfig::max_proxies).
     TooManyProxies,
@@ -34,7 +38,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A short label for metrics, lower case with underscores.
+    /// Returns a short label for metrics, in lower case with underscores.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -51,19 +55,19 @@ struct Proxy {
     window: Window,
     workers: u32,
     decided: u64,
-    /// When a report last said that more was decided; absent: none has.
+    /// When a report last said that more was decided. Absent: none has.
     decided_at: Option<Duration>,
     decisions: Rate,
-    /// Sorted by id.
+    /// Sorted by endpoint id.
     claims: Vec<Claim>,
 }
 
-/// All proxies that have reported lately.
+/// All proxies that have reported recently.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     proxies: HashMap<u64, Proxy>,
     claims: usize,
-    /// Sums of what the claims count for, by endpoint id.
+    /// What the claims count for, summed by endpoint id.
     sums: HashMap<u32, Flight>,
 }
 
@@ -81,7 +85,8 @@ impl Reports {
         });
     }
 
-    /// Whether a report fits, and its turn. Separate from [`Reports::replace`] so that a refused one changes nothing.
+    /// Says whether a report fits, and its turn. Separate from [`Reports::replace`], so that a
+    /// refused report changes nothing.
     pub(crate) fn admit(
         &self,
         report: &Report,
@@ -106,14 +111,15 @@ impl Reports {
         Ok(Turn::Newest)
     }
 
-    /// A report was overtaken and is taken in as far as it still can be.
+    /// Notes that an overtaken report was taken in.
     pub(crate) fn on_late(&mut self, report: &Report) {
         if let Some(proxy) = self.proxies.get_mut(&report.proxy) {
             proxy.window.take(report.sequence);
         }
     }
 
-    /// Stores a report's claims and hands each, with the one before it, to `each` along with the time of the report before.
+    /// Stores a report's claims. Calls `each` for each claim, with the claim before it and the time
+    /// of the report before.
     pub(crate) fn replace(
         &mut self,
         now: Duration,
@@ -164,12 +170,14 @@ impl Reports {
         self.proxies.insert(report.proxy, proxy);
     }
 
-    /// Requests that this proxy had decided when it last reported; absent: it has not.
+    /// Returns how many requests this proxy had decided at its last report. `None`: it has not
+    /// reported.
     pub(crate) fn decided(&self, proxy: u64) -> Option<u64> {
         self.proxies.get(&proxy).map(|proxy| proxy.decided)
     }
 
-    /// The next proxy behind `last`, in a circle, that has decided something since then and that `is_free`.
+    /// Returns the next proxy after `last`, in a circle, that has decided something since `since`
+    /// and for which `is_free` holds.
     pub(crate) fn next_active(
         &self,
         last: u64,
@@ -184,18 +192,18 @@ impl Reports {
             .min_by_key(|number| number.wrapping_sub(last).wrapping_sub(1))
     }
 
-    /// Number of proxies.
+    /// Returns the number of proxies.
     pub(crate) fn len(&self) -> usize {
         self.proxies.len()
     }
 
-    /// Workers of all proxies, `None` before the first report.
+    /// Returns the number of workers of all proxies. `None`: no proxy has reported recently.
     pub(crate) fn deciders(&self) -> Option<u32> {
         let sum = |sum: u32, proxy: &Proxy| sum.saturating_add(proxy.workers);
         (!self.proxies.is_empty()).then(|| self.proxies.values().fold(0, sum))
     }
 
-    /// Requests per second that the proxies decide.
+    /// Returns the requests per second that the proxies decide.
     pub(crate) fn decided_per_s(&self) -> Option<f64> {
         self.proxies
             .values()
@@ -203,8 +211,8 @@ impl Reports {
             .reduce(|a, b| a + b)
     }
 
-    /// Mean age of the reports, weighted by what the proxies decide: on average a request was sent so long before its sender's
-    /// next report.
+    /// Returns the mean age of the reports, weighted by the requests that each proxy decides. Over
+    /// all requests this is the mean time since their proxy last reported.
     pub(crate) fn mean_age(&self, now: Duration) -> Option<Duration> {
         let aged = |proxy: &Proxy| {
             // A proxy that decides nothing hides nothing.
@@ -216,7 +224,8 @@ impl Reports {
         Some(Duration::from_secs_f64(aged / weight))
     }
 
-    /// What is in flight on the endpoint with this id, over all proxies, each claim bounded. O(1).
+    /// Returns what is in flight at the endpoint with this id, over all proxies. Each claim is
+    /// bounded. O(1).
     pub(crate) fn flight(&self, id: u32) -> Flight {
         self.sums.get(&id).copied().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! From what is remembered to the rows of a table.
+//! Makes the rows of a table from what is remembered.
 
 use crate::config::PoolConfig;
 use crate::cost;
@@ -19,11 +19,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use trimtab_loadtable::{Class, Demand, Endpoint as Row, State, Table, Version, limits};
 
-/// Uncached prompt tokens of a request, and its output tokens, before any were seen. Only used inside: the table says absent.
+/// Uncached prompt tokens and output tokens of a request, before any were seen. They are only used
+/// here; the table has them as absent.
 const UNKNOWN_PROMPT_TOKENS: f64 = 512.0;
 const UNKNOWN_OUTPUT_TOKENS: f64 = 256.0;
 
-/// Seconds that a cache has to keep what nobody asks for before everything is taken to be there that was sent there.
+/// A cache that keeps unused blocks for this many seconds counts as holding everything that was
+/// sent there.
 const KEPT_LONG_S: f64 = 30.0;
 
 pub(crate) fn prior(config: &PoolConfig, class: &str) -> Prior {
@@ -33,14 +35,14 @@ pub(crate) fn prior(config: &PoolConfig, class: &str) -> Prior {
         .map_or_else(|| Prior::of_accelerator(class), |prior| prior.cleaned())
 }
 
-/// One class as the rows need it.
+/// What the rows need of one class.
 struct Costs {
     index: u16,
     prefill_tokens_per_s: f64,
 }
 
 impl Costs {
-    /// Those of one endpoint, by its own speed.
+    /// Returns the same with the endpoint's own speed.
     fn of(&self, endpoint: &Endpoint) -> Self {
         Self {
             prefill_tokens_per_s: self.prefill_tokens_per_s
@@ -54,7 +56,7 @@ fn permille(ratio: Option<f64>) -> Option<u32> {
     ratio.map(|ratio| whole(ratio * 1_000.0).max(1))
 }
 
-/// Everything that a table is made of.
+/// Everything from which a table is made.
 pub(crate) struct Build<'a> {
     pub(crate) now: Duration,
     pub(crate) config: &'a PoolConfig,
@@ -104,7 +106,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// The rows of the endpoints by their ids.
+    /// Returns the row of each endpoint by its id.
     fn places(&self) -> HashMap<u32, u16> {
         let ids = self.endpoints.values().map(|endpoint| endpoint.id);
         ids.zip(0..).collect()
@@ -123,7 +125,8 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// The classes in use and what they cost. Speed is relative to the slowest: seconds of work that an average request brings.
+    /// Returns the classes in use and their costs. A class's speed is relative to the slowest: the
+    /// seconds of work of a mean request there, over those here.
     fn classes(&self) -> (Vec<Class>, HashMap<&'a str, Costs>) {
         let names: BTreeSet<&str> = self
             .endpoints
@@ -167,7 +170,7 @@ impl<'a> Build<'a> {
         (work_s.into_iter().map(class).collect(), costs)
     }
 
-    /// Names that are resident somewhere, sorted, as many as a table takes.
+    /// Returns the adapters that are resident at some endpoint, sorted, as many as a table takes.
     fn adapters(&self) -> Vec<&'a str> {
         let names: BTreeSet<&str> = self
             .endpoints
@@ -196,14 +199,15 @@ impl<'a> Build<'a> {
         let output_tokens = self.means.output_tokens.unwrap_or(UNKNOWN_OUTPUT_TOKENS);
         let ends_per_s =
             running.and_then(|running| endpoint.turnover.ends_per_s(running, output_tokens));
-        // Where slots count, those that proxies have sent and the server does not show yet wait as well.
+        // Where the batch limit is known, requests wait too that proxies have sent and the server
+        // does not show yet.
         let in_line = endpoint.batch_limit().and(flight).zip(running);
         let behind = |waiting: f64| match in_line {
             Some((flight, running)) => waiting.max(flight.pending as f64 - running),
             None => waiting,
         };
         let wait_s = waiting
-            // Where it does not say what runs it may be full.
+            // If the page does not say what runs, the batch may be full.
             .zip(running)
             .zip(costs)
             .map(|((waiting, running), costs)| {
@@ -220,7 +224,7 @@ impl<'a> Build<'a> {
                     output_tokens,
                 ))
             });
-        // Of one that is not used nobody knows what it has.
+        // For a ready endpoint that shows no gauges, the wait is that of what proxies have there.
         let is_unshown = state == State::Ready && waiting.is_none() && running.is_none();
         let unshown_s = flight
             .as_ref()
@@ -260,14 +264,15 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// Whether the endpoint's gauges say how it does.
+    /// Whether the endpoint's gauges may be shown.
     fn is_trusted(&self, endpoint: &Endpoint) -> bool {
         let in_flight = self.reports.flight(endpoint.id).requests;
         standing::is_trusted(endpoint, in_flight, self.now, self.config)
     }
 
-    /// What is found of what is expected in the endpoint's cache, where that is so small that it soon loses what nobody asks for. In others
-    /// what is missed was never there, which is no reason to go elsewhere with what is.
+    /// Returns the share found of what was expected in the endpoint's cache. Only for caches so
+    /// small that they soon lose unused blocks. In larger caches missing tokens were never cached,
+    /// so the share would say nothing about the tokens that are there.
     fn found_share(&self, endpoint: &Endpoint) -> Option<f64> {
         let sample = &endpoint.sample.as_ref()?.1;
         let tokens = sample.kv_blocks? * sample.kv_block_tokens?;
@@ -278,17 +283,19 @@ impl<'a> Build<'a> {
         endpoint.found.share().filter(|_| kept_s < KEPT_LONG_S)
     }
 
-    /// Prefill seconds ahead, of what proxies have sent and of what they do not know: requests that wait and are none of theirs
-    /// came by other ways, or their reports were lost.
+    /// Returns the seconds of prefill ahead: of what proxies have sent, and of requests that no
+    /// proxy sent. The latter came by another way, or their reports were lost.
     fn reported_s(&self, endpoint: &Endpoint, waiting: f64, flight: &Flight, costs: &Costs) -> f64 {
         let pending_tokens = flight.pending_tokens as f64;
-        // Those that the server still shows in its queue have not begun, whatever the speed they should have drained at.
+        // Requests that the server still shows in its queue have not begun, whatever the speed
+        // says.
         let queued = (waiting / (flight.pending as f64).max(1.0)).min(1.0) * pending_tokens;
         let tokens = endpoint.backlog.left(self.now, pending_tokens).max(queued);
         let strangers = (waiting - flight.pending as f64).max(0.0);
         let stranger_tokens = self.uncached_tokens().max(UNKNOWN_PROMPT_TOKENS);
         let late_s = match &endpoint.sample {
-            // Only where the server has a queue: a whole answer's first byte comes late without one.
+            // Only with a queue: without one, the first byte of a whole answer may come late for
+            // another reason.
             Some((_, sample)) if sample.waiting > Some(0.0) => {
                 endpoint.backlog.late_s(self.now, pending_tokens)
             }
@@ -299,7 +306,7 @@ impl<'a> Build<'a> {
             + late_s
     }
 
-    /// What is left of the prompt that is being prefilled, on average.
+    /// Returns the mean seconds that are left of the prompt in prefill.
     fn busy_s(&self, endpoint: &Endpoint, costs: &Costs) -> f64 {
         let mean = self.uncached_tokens();
         let square = self.means.square_ratio.map(|ratio| ratio * mean * mean);
@@ -309,7 +316,8 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// Prefill seconds in the queue. An engine's own count of queued tokens is scaled by how the queue moved since the scrape.
+    /// Returns the seconds of prefill in the queue. An engine's own count of queued tokens is
+    /// scaled by how the queue has changed since the scrape.
     fn queued_s(&self, endpoint: &Endpoint, waiting: f64, mean: f64, costs: &Costs) -> f64 {
         let per_request_s = cost::prefill_s(mean, costs.prefill_tokens_per_s);
         let Some((_, sample)) = &endpoint.sample else {
@@ -329,11 +337,17 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// A row that reports moved forward is as old as its scrape or, on average, the reports behind it, whichever is less.
+    /// Returns the age of a row. A row that reports moved forward is as old as its scrape or, on
+    /// average, as the reports, whichever is less.
     ///
-    /// The table is the same for all, so its age cannot be right for each decider. One that knows which of its own reports the table has
-    /// taken in does not go by it. In a simulation (16 endpoints at 85 % load, 4 proxies of 2 workers) the mean wait was 230 ms, with an
-    /// age of each proxy's own 228 ms, and with rows that are not moved at all 236 ms; with 32 proxies 265, 267 and 283 ms.
+    /// All pickers get the same table, so its age cannot be right for each. A picker that knows
+    /// which of its own reports the table has taken in does not use it. Mean waits in a simulation
+    /// (16 endpoints at 85 % load, proxies of 2 workers):
+    ///
+    /// | proxies | this age | each proxy's own age | rows not moved |
+    /// |---|---|---|---|
+    /// | 4 | 230 ms | 228 ms | 236 ms |
+    /// | 32 | 265 ms | 267 ms | 283 ms |
     fn age(&self, endpoint: &Endpoint) -> Duration {
         let scraped = endpoint.age(self.now);
         let (state, _) = standing::of(endpoint, self.now, self.config);
@@ -360,7 +374,8 @@ fn indices(endpoint: &Endpoint, adapters: &[&str]) -> Option<Vec<u16>> {
     Some(list)
 }
 
-/// Whether fewer adapters run or are waited for than there are slots; absent: the server does not say how many there are.
+/// Whether there are more slots than adapters that run or are waited for. `None`: the server does
+/// not report its slots.
 fn adapter_room(sample: &Sample) -> Option<bool> {
     let adapters = sample.adapters.as_ref()?;
     let coming = |name: &&String| !adapters.running.contains(name);
@@ -368,7 +383,7 @@ fn adapter_room(sample: &Sample) -> Option<bool> {
     Some(adapters.running.len() + wanted.len() < adapters.slots? as usize)
 }
 
-/// Rounded, within what a row can hold; `as` saturates and makes 0 of NaN.
+/// Rounds, and clips to what a row can hold. `as` saturates and makes 0 of NaN.
 fn whole(value: f64) -> u32 {
     (libm::round(value) as u32).min(limits::ROW_VALUE)
 }

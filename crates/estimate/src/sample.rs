@@ -1,38 +1,42 @@
-//! What one scrape of one endpoint says.
+//! The signals of one endpoint at one scrape.
 
 use trimtab_loadtable::limits::NAME_BYTES;
 
-/// More requests in one engine than any real one holds; beyond it the page is taken to be wrong.
+/// More requests than any real engine holds. A larger number counts as absent.
 const MAX_REQUESTS: f64 = 1e6;
 /// More KV blocks, or tokens per block, than any real cache has.
 const MAX_BLOCKS: f64 = 1e9;
-/// Integers beyond 2^53 are not exact in a float, so differences of larger counters mean nothing.
+/// 2^53: larger integers are not exact in a float, so differences of larger counters mean nothing.
 const MAX_COUNTER: f64 = 9.007_199_254_740_992e15;
-/// Names of adapters read from one sample.
+/// How many names of adapters are read from each list of a sample.
 const MAX_ADAPTERS: usize = 256;
 
-/// All signals of one endpoint at one time. `None`: the server does not say.
+/// All signals of one endpoint at one time. `None`: the server does not report the signal.
 ///
-/// Numbers are as on the page; [`Sample::cleaned`] drops what cannot be true.
+/// Numbers are as on the page. [`Sample::cleaned`] drops what cannot be true.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sample {
-    /// Requests queued in the engine, all of its data-parallel ranks together.
+    /// Requests queued in the engine, over all its data-parallel ranks.
     pub waiting: Option<f64>,
     /// Requests in the running batch.
     pub running: Option<f64>,
-    /// Share of the KV cache held by live requests, 0..=1; cached blocks that may be evicted count as free.
+    /// Share of the KV cache held by live requests, 0..=1. Cached blocks that may be evicted count
+    /// as free.
     pub kv_used: Option<f64>,
-    /// Blocks of the KV cache.
+    /// Number of KV cache blocks.
     pub kv_blocks: Option<f64>,
     /// Tokens per block.
     pub kv_block_tokens: Option<f64>,
     /// Most sequences in one batch.
     pub batch_limit: Option<f64>,
-    /// Uncached prompt tokens that wait in the queue, where the engine counts them (SGLang's `/v1/loads`).
+    /// Uncached prompt tokens that wait in the queue, where the engine counts them (SGLang's
+    /// `/v1/loads`).
     pub queued_tokens: Option<f64>,
-    /// When the server's process started, in seconds since some epoch. Only compared with itself: another value is a restart.
+    /// When the server's process started, in seconds since some epoch. Only compared with itself:
+    /// another value means a restart.
     pub start_time_s: Option<f64>,
-    /// Whether the engine serves; a vLLM that sleeps has given its memory away. It gets nothing, as one that drains.
+    /// Whether the engine serves. A vLLM server that sleeps has given its memory away. Like a
+    /// draining endpoint, it gets no requests.
     pub awake: Option<bool>,
     /// Totals since the server's start.
     pub counters: Counters,
@@ -40,28 +44,28 @@ pub struct Sample {
     pub adapters: Option<Adapters>,
 }
 
-/// Totals since the server's start; they only fall when it restarts.
+/// Totals since the server's start. They fall only when it restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Counters {
-    /// Prompt tokens, cached ones included.
+    /// Prompt tokens, including cached ones.
     pub prompt_tokens: Option<f64>,
-    /// Prompt tokens that were found in a cache: of those in `prompt_tokens`, counted at the same moment.
+    /// Prompt tokens found in a cache: part of `prompt_tokens`, counted at the same moment.
     pub cached_tokens: Option<f64>,
     /// Tokens looked up in the prefix cache.
     pub prefix_queries: Option<f64>,
-    /// Tokens found there; stands in for `cached_tokens` on servers that lack it.
+    /// Tokens found there. Used instead of `cached_tokens` on servers that lack it.
     pub prefix_hits: Option<f64>,
-    /// Tokens generated.
+    /// Generated tokens.
     pub generation_tokens: Option<f64>,
-    /// Requests that ended, for whatever reason.
+    /// Requests that ended, for any reason.
     pub finished: Option<f64>,
-    /// Tokens per engine step: sum, and number of steps.
+    /// Tokens per engine step: their sum, and the number of steps.
     pub step_tokens: Option<SumCount>,
-    /// Time to first token in seconds: sum, and number of requests.
+    /// Time to first token in seconds: its sum, and the number of requests.
     pub ttft_s: Option<SumCount>,
-    /// Time between tokens of one request in seconds: sum, and number of gaps.
+    /// Time between tokens of one request in seconds: its sum, and the number of gaps.
     pub itl_s: Option<SumCount>,
-    /// Time from arrival to last token in seconds: sum, and number of requests.
+    /// Time from arrival to last token in seconds: its sum, and the number of requests.
     pub e2e_s: Option<SumCount>,
 }
 
@@ -77,19 +81,23 @@ pub struct SumCount {
 /// Adapters as the server lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Adapters {
-    /// Names of those that running requests use.
+    /// Names of adapters that running requests use.
     pub running: Vec<String>,
-    /// Names of those that queued requests want.
+    /// Names of adapters that queued requests want.
     pub waiting: Vec<String>,
-    /// Slots on the device.
+    /// Adapter slots on the device.
     pub slots: Option<u32>,
-    /// Names of those that are on the device, in use or not, where the server says so.
+    /// Names of adapters on the device, in use or not, where the server lists them.
     pub loaded: Option<Vec<String>>,
 }
 
 impl Sample {
-    /// This sample without what cannot be true: not finite, negative, larger than any real server, a ratio above one (2 % of
-    /// rounding is forgiven), half a histogram, names of adapters that are empty, too long, or hold control characters.
+    /// Returns this sample without what cannot be true:
+    ///
+    /// - numbers that are not finite, negative, or larger than any real server's;
+    /// - a ratio above 1, except for 2 % of rounding;
+    /// - half of a histogram;
+    /// - names of adapters that are empty, too long, or contain control characters.
     #[must_use]
     pub fn cleaned(self) -> Self {
         let counters = self.counters;

@@ -1,19 +1,21 @@
-//! Whether an endpoint answers, by what proxies saw of it: the only sign of one whose page says nothing.
+//! Whether an endpoint answers well, as proxies saw it. For an endpoint without a readable page
+//! this is the only sign.
 
 use std::time::Duration;
 
-/// Answers that are remembered; then all counts are halved.
+/// How many answers are remembered. Beyond that all counts are scaled down to half of it.
 const MOST: f64 = 64.0;
-/// What went on for so long without failing is going well: an error's first byte and its end come together.
+/// An answer that has gone on for this long is going well: an error's first byte and its end come
+/// together.
 const GOES_WELL: Duration = Duration::from_millis(500);
 
-/// What one report says beyond the one before.
+/// What one report adds to the one before.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Answers {
     pub(crate) sent: u64,
     pub(crate) started: u64,
     pub(crate) finished: u64,
-    /// Of those that finished.
+    /// How many of `finished` failed.
     pub(crate) failed: u64,
 }
 
@@ -24,14 +26,15 @@ pub(crate) struct Service {
     failed: f64,
     /// When a request last ended well.
     well_at: Option<Duration>,
-    /// When an answer began that has not ended; absent: none has, or some have ended since.
+    /// When an answer began that has not ended. Absent: none is known, or some answer has ended
+    /// since.
     began_at: Option<Duration>,
-    /// When something was last sent there.
+    /// When a request was last sent there.
     pub(crate) sent_at: Option<Duration>,
 }
 
 impl Service {
-    /// A proxy has told what became of requests.
+    /// Takes in what a report says of requests.
     pub(crate) fn on_report(&mut self, now: Duration, answers: &Answers) {
         if answers.sent > 0 {
             self.sent_at = Some(now);
@@ -58,7 +61,8 @@ impl Service {
         }
     }
 
-    /// When it last served well; absent: it never did, or most of its answers are errors.
+    /// Returns when the endpoint last served well. `None`: it never did, or most of its answers are
+    /// errors.
     pub(crate) fn served_at(&self, now: Duration) -> Option<Duration> {
         let goes_on = self
             .began_at

@@ -1,4 +1,4 @@
-//! How fast a hardware class is: measured over all of its endpoints, a prior until then.
+//! The speed of a hardware class: measured over all its endpoints, a prior until then.
 
 use crate::fit::{Fit, median};
 use crate::interval::Interval;
@@ -7,44 +7,46 @@ use crate::prior::Prior;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Saturated runs kept per class.
+/// How many saturated runs are kept per class.
 const MAX_RUNS: usize = 64;
-/// A shorter run says little: its ends are only known to an interval.
+/// A shorter run says little, because its ends are only known to within an interval.
 const MIN_RUN_S: f64 = 1.0;
 /// A longer run is cut, so that old speeds leave.
 const MAX_RUN_S: f64 = 4.0;
-/// Saturated seconds behind a speed before it is believed.
+/// Seconds of saturated runs that are needed for a speed.
 const MIN_SATURATED_S: f64 = 5.0;
-/// With a queue and fewer prompt tokens than this per generated one, requests wait for batch slots and not for prefill.
+/// With a queue and fewer prompt tokens than this per generated token, requests wait for batch
+/// slots and not for prefill.
 const PREFILL_DOMINATES: f64 = 4.0;
-/// Full budgets of saturated intervals that are kept.
+/// How many full budgets of saturated intervals are kept.
 const STEPS_KEPT: usize = 15;
-/// vLLM's and SGLang's smallest default budget of tokens per step.
+/// The smallest default budget of tokens per step of vLLM and SGLang.
 const STEP_BUDGET_TOKENS: f64 = 2048.0;
-/// Share of the full budget from which steps count as full.
+/// Steps count as full from this share of the full budget on.
 const FULL: f64 = 0.75;
-/// Shorter prompts take as long as the step that they are part of, whatever the speed.
+/// A shorter prompt takes as long as the step that contains it, whatever the speed.
 const MIN_PROMPT_TOKENS: f64 = 512.0;
-/// As above, of the first ones that are seen of a class.
+/// The same limit for the first prompts of a class.
 const FIRST_PROMPT_TOKENS: f64 = 256.0;
-/// No accelerator is outside of this; a fit that is, is wrong.
+/// Prompt tokens per second. No accelerator is outside of this range.
 const PREFILL_RANGE: (f64, f64) = (10.0, 1e6);
-/// As above, for seconds that one more sequence adds to a step.
+/// Seconds that one more sequence adds to a step. No accelerator is outside of this range.
 const ITL_SLOPE_RANGE: (f64, f64) = (1e-7, 0.1);
 
-/// Prefill of one endpoint while its queue was not empty, from the end of one prompt to the end of another.
+/// Prefill of one endpoint while its queue was not empty, from the end of one prompt to the end of
+/// another.
 ///
-/// Servers count a prompt's tokens in one lump when its prefill ends, and a queue empties at such an end. Counting from the
-/// first interval with a queue to the last would leave out the lump that empties it: half of the speed, where a step takes longer
-/// than an interval.
+/// Servers count a prompt's tokens in one lump when its prefill ends, and a queue empties at such
+/// an end. A count from the first interval with a queue to the last would miss the lump that
+/// empties it. That is half of the speed where a step takes longer than an interval.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Run {
-    /// Whether a prompt has ended, which is where the run begins.
+    /// Whether a prompt has ended. There the run begins.
     begun: bool,
     tokens: f64,
     generated: f64,
     seconds: f64,
-    /// As above, since the last end of a prompt.
+    /// Generated tokens and seconds since the last end of a prompt.
     since: (f64, f64),
 }
 
@@ -64,7 +66,7 @@ impl Run {
         self.begun |= ended;
     }
 
-    /// This run, to be kept, and the one that follows it without a gap.
+    /// Returns this run, to be kept, and the run that follows it without a gap.
     fn cut(self) -> (Self, Self) {
         let next = Self {
             begun: self.begun,
@@ -78,8 +80,9 @@ impl Run {
 /// What has been seen of a class.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Speed {
-    /// Mean time between tokens over running requests, while nothing is prefilled: a prefill stretches it by far more than
-    /// another sequence does, and comes more often the more sequences run.
+    /// Mean time between tokens over running requests, while nothing is prefilled. A prefill
+    /// stretches this time far more than another sequence does, and comes more often the more
+    /// sequences run.
     itl: Fit,
     /// Mean time to first token over uncached prompt tokens, while nothing is queued.
     ttft: Fit,
@@ -89,17 +92,18 @@ pub(crate) struct Speed {
     steps: VecDeque<f64>,
 }
 
-/// What has been seen of a class, by itself and beside the others.
+/// What has been seen of a class, by itself and compared with the other classes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ClassSpeed {
     pub(crate) speed: Speed,
-    /// Beside what its prior says that it should be, times the others.
+    /// Its observed speed over the speed that its prior and the pool predict.
     pub(crate) seen: OwnSpeed,
 }
 
 impl ClassSpeed {
-    /// What the class is assumed to do until it has been measured by itself: what the pool does, times what the prior and the first observations
-    /// say of the class beside it. A class of one endpoint takes minutes to be measured, and what is known of the others is known at once.
+    /// Returns the speed to assume until the class has been measured by itself. It is what the pool
+    /// does, times what the prior and the first observations say of the class relative to it. A
+    /// class of one endpoint takes minutes to be measured; the pool's speed is known earlier.
     pub(crate) fn assumed(&self, now: Duration, common: &Speed, prior: &Prior) -> Prior {
         let (prefill, decode) = prior.relative();
         let usual = Prior::default();
@@ -114,7 +118,8 @@ impl ClassSpeed {
 }
 
 impl Speed {
-    /// Learns from one interval of one endpoint of the class, and says what that shows of the endpoint itself.
+    /// Learns from one interval of one endpoint of the class. Adds to `own` what the interval shows
+    /// of the endpoint itself.
     pub(crate) fn add(
         &mut self,
         now: Duration,
@@ -149,8 +154,8 @@ impl Speed {
         self.compare(now, interval, (1.0, 1.0), own);
     }
 
-    /// Runs of an endpoint that is known to be slower or faster count as those of one like its class, so that the class's speed is
-    /// not that of those which queue most.
+    /// Ends a run. Runs of an endpoint with a known speed of its own are scaled to the class's
+    /// speed. So the class's speed is not that of the endpoints that queue most.
     fn end_run(&mut self, now: Duration, run: Run, own: &mut OwnSpeed) {
         if run.seconds >= MIN_RUN_S
             && run.tokens > 0.0
@@ -165,9 +170,14 @@ impl Speed {
         }
     }
 
-    /// Prompt tokens per second while decoding goes on: from saturated runs; else from how the time to first token grows with the
-    /// prompt on endpoints without a queue; else, where all prompts are alike, from that time as a whole, which is a little too
-    /// slow but alike for all classes; else the prior.
+    /// Returns prompt tokens per second while decoding goes on, from the first of these that is
+    /// known:
+    ///
+    /// 1. saturated runs;
+    /// 2. how the time to first token grows with the prompt, on endpoints without a queue;
+    /// 3. where all prompts have about the same length: that time as a whole. This is a little too
+    ///    slow, by about as much for all classes;
+    /// 4. the prior, with the first prompts.
     pub(crate) fn prefill_tokens_per_s(&self, now: Duration, prior: &Prior) -> f64 {
         let slope = || {
             self.ttft
@@ -184,7 +194,7 @@ impl Speed {
         speed.clamp(PREFILL_RANGE.0, PREFILL_RANGE.1)
     }
 
-    /// The prior, and the first prompts that say otherwise: each counts as much as the prior.
+    /// Returns the prior, corrected by the first prompts. Each prompt counts as much as the prior.
     fn first_speed(&self, now: Duration, prior: f64) -> f64 {
         match self.ttft.first_ratio(now, FIRST_PROMPT_TOKENS) {
             Some((ratio, prompts)) => {
@@ -195,8 +205,11 @@ impl Speed {
         }
     }
 
-    /// Compares times to first token and between tokens with those seen so far, and adds them to these. `relative`: what prefill and decoding of
-    /// the endpoint are assumed to do, times those of the others here; 1 within a class.
+    /// Compares times to first token and between tokens with those seen so far, then adds them.
+    ///
+    /// - `relative`: the assumed prefill and decode speeds of the endpoint, over those of the
+    ///   others in this fit; 1 within a class.
+    /// - `seen`: takes the results of the comparison.
     pub(crate) fn compare(
         &mut self,
         now: Duration,
@@ -213,7 +226,7 @@ impl Speed {
         }
         if let Some((tokens, ttft_s)) = interval.first_token() {
             let alike_s = ttft_s * relative.0;
-            // That of a short prompt tells how many run beside it.
+            // The time to first token of a short prompt shows mostly how many requests run.
             if tokens >= MIN_PROMPT_TOKENS
                 && let Some(expected_s) = self.ttft.expected(now, tokens)
             {
@@ -223,7 +236,7 @@ impl Speed {
         }
     }
 
-    /// Seconds that one more running sequence adds to the time between tokens (`c_d`).
+    /// Returns the seconds that one more running sequence adds to the time between tokens.
     pub(crate) fn itl_s_per_sequence(&self, now: Duration, prior: &Prior) -> f64 {
         let slope = self
             .itl
@@ -233,7 +246,7 @@ impl Speed {
         slope.clamp(ITL_SLOPE_RANGE.0, ITL_SLOPE_RANGE.1)
     }
 
-    /// Tokens per second over runs, without the fastest and the slowest fifth.
+    /// Returns tokens per second over runs, without the fastest and the slowest fifth.
     fn saturated_rate(&self) -> Option<f64> {
         let total: f64 = self.runs.iter().map(|(_, seconds)| seconds).sum();
         if total < MIN_SATURATED_S {
@@ -249,8 +262,10 @@ impl Speed {
         (seconds > 0.0).then(|| tokens / seconds)
     }
 
-    /// Whether the interval ran (nearly) full prefill budgets. `before`: the answer for the interval before, which stands while a
-    /// step takes longer than an interval.
+    /// Whether the interval's steps used (nearly) full prefill budgets.
+    ///
+    /// - `before`: the answer for the interval before. It holds while a step takes longer than an
+    ///   interval.
     pub(crate) fn prefill_busy(
         &self,
         interval: &Interval,

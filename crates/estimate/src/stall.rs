@@ -1,33 +1,36 @@
-//! Servers that hang: they accept requests, and their page stands still or says what it said before.
+//! Recognises servers that hang: they accept requests, but their counters stand still.
 //!
-//! A page whose counters do not move while somebody has requests there is no picture of an idle server. Some engines count only now and then,
-//! so the longest rest of an endpoint that went on says how long it may be.
+//! Counters that stand still while requests are there do not show an idle server. Some engines
+//! count only now and then. So the longest rest after which an endpoint went on says how long a
+//! rest may be.
 
 use std::time::Duration;
 
-/// Rests of the counters that say nothing, beside the longest that was seen, in seconds: several steps of any engine.
+/// A rest of the counters may exceed twice the longest one seen by this many seconds: several steps
+/// of any engine.
 const PATIENCE_S: f64 = 1.5;
-/// The longest rest that is reckoned with, and how fast one is forgotten: by so much per second.
+/// Seconds of the longest rest that counts.
 const MOST_REST_S: f64 = 10.0;
+/// Seconds by which the longest rest shrinks per second.
 const FORGET_PER_S: f64 = 0.002;
 
-/// When an endpoint was last seen to go on.
+/// When an endpoint last went on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stall {
-    /// Something was counted, a proxy saw a first byte, or no proxy had anything there.
+    /// When a counter last rose, a proxy saw a first byte, or no proxy had a request there.
     moved_at: Duration,
-    /// Something was counted, or a proxy saw a first byte.
+    /// When a counter last rose, or a proxy saw a first byte.
     counted_at: Duration,
-    /// Seconds of the longest rest after which it went on.
+    /// Seconds of the longest rest after which the endpoint went on.
     rest_s: f64,
-    /// A proxy had something there when last looked.
+    /// A proxy had a request there at the last look.
     busy: bool,
-    /// Nobody has anything there since it hung.
+    /// The endpoint stalled, and all requests have left since.
     left: bool,
 }
 
 impl Stall {
-    /// Of a server of which nothing is known.
+    /// Makes the state of a server of which nothing is known.
     pub(crate) fn new(now: Duration) -> Self {
         Self {
             moved_at: now,
@@ -36,12 +39,12 @@ impl Stall {
         }
     }
 
-    /// Something happened there.
+    /// Notes that a counter rose, or that a proxy saw a first byte.
     pub(crate) fn on_progress(&mut self, now: Duration) {
         let rest_s = now.saturating_sub(self.moved_at).as_secs_f64();
         let before_s = (self.rest_s - FORGET_PER_S * rest_s).max(0.0);
         self.rest_s = match self.left {
-            // It did not rest all the time: there was nothing to do.
+            // The endpoint was not resting all the time: it had no requests.
             true => before_s,
             false => before_s.max(rest_s).min(MOST_REST_S),
         };
@@ -50,16 +53,17 @@ impl Stall {
         self.counted_at = self.counted_at.max(now);
     }
 
-    /// A proxy has something there.
+    /// Notes that a proxy has a request there.
     pub(crate) fn on_busy(&mut self, now: Duration) {
         if !self.busy && !self.left {
-            // Since when nobody knows, however long ago that was looked at.
+            // It is not known since when the request is there, even if the last look is long ago.
             self.moved_at = self.moved_at.max(now);
         }
         self.busy = true;
     }
 
-    /// No proxy has anything there. Who hung before hangs until it goes on.
+    /// Notes that no proxy has a request there. An endpoint that stalled before stays so until it
+    /// goes on.
     pub(crate) fn on_idle(&mut self, now: Duration) {
         if self.is_stalled(now) {
             self.left = true;
@@ -69,12 +73,12 @@ impl Stall {
         self.busy = false;
     }
 
-    /// Whether it has rested longer than it ever did before going on, with requests there.
+    /// Whether the counters have rested too long, with requests there or since all have left.
     pub(crate) fn is_stalled(&self, now: Duration) -> bool {
         (self.busy || self.left) && self.is_long(now, self.moved_at)
     }
 
-    /// The same, whether requests are there or not.
+    /// Whether the counters have rested too long, with or without requests there.
     pub(crate) fn rests(&self, now: Duration) -> bool {
         self.is_long(now, self.counted_at)
     }

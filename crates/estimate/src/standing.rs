@@ -1,4 +1,4 @@
-//! Whether an endpoint may be chosen, and why it may not.
+//! Says whether an endpoint may be chosen, and why it may not.
 
 use crate::PoolConfig;
 use crate::endpoint::Endpoint;
@@ -6,12 +6,13 @@ use crate::missed::Missed;
 use std::time::Duration;
 use trimtab_loadtable::{Doubt, State};
 
-/// Reports say so much later that a request ended: such an answer came before the page was lost.
+/// Reports may say this much later that a request ended. An earlier good answer may be from before
+/// the page was lost.
 const LATE_REPORTS: Duration = Duration::from_millis(250);
-/// An endpoint that nobody but proxies can reach is used for so long after the last good answer.
+/// An endpoint that only proxies can reach is used for this long after its last good answer.
 const TRUSTED: Duration = Duration::from_secs(10);
 
-/// State and doubt of an endpoint at `now`.
+/// Returns state and doubt of an endpoint at `now`.
 pub(crate) fn of(
     endpoint: &Endpoint,
     now: Duration,
@@ -32,24 +33,25 @@ pub(crate) fn of(
             false => (State::Ready, None),
         };
     }
-    // Of one that nobody reads nor serves it is not known whether its counters stand still.
+    // Without a current page or good answers it is not known whether the counters stand still.
     let doubt = match endpoint.missed {
         Some((_, Missed::Unreadable)) => Some(Doubt::Unreadable),
         Some((_, Missed::Unreachable)) => Some(Doubt::Unreachable),
         Some((_, Missed::Late)) => Some(Doubt::Late),
-        // Not tried yet, or the scraper is late.
+        // Not scraped yet, or the scraper itself is late.
         None => (is_stalled && endpoint.sample.is_some()).then_some(Doubt::Stalled),
     };
     (State::Suspect, doubt)
 }
 
-/// Whether the newest sample says how the endpoint does.
+/// Whether the newest sample shows how the endpoint does.
 pub(crate) fn is_read(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
     is_current(endpoint, now, config) && !endpoint.stall.is_stalled(now)
 }
 
-/// Whether its gauges say how the endpoint does: not where they stand still although no proxy has anything there. An engine whose requests
-/// were all cancelled at once keeps its last values until its next step, and as long as these say that it is full nobody gives it one.
+/// Whether the endpoint's gauges can be believed. They cannot where they stand still and no proxy
+/// has a request there. An engine whose requests were all cancelled keeps its last values until its
+/// next step. While these say that it is full, it gets no request that would cause a step.
 pub(crate) fn is_trusted(
     endpoint: &Endpoint,
     in_flight: u64,
@@ -62,7 +64,8 @@ pub(crate) fn is_trusted(
     is_read(endpoint, now, config) && (says_idle || in_flight > 0 || !rests)
 }
 
-/// Where pages come late the newest one is as old as two of them take when the next one comes.
+/// Whether the newest sample is young enough, with few enough failures after it. Where pages come
+/// late, it may be older by twice what the last page took.
 fn is_current(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
     let oldest = config
         .suspect_after
@@ -72,7 +75,7 @@ fn is_current(endpoint: &Endpoint, now: Duration, config: &PoolConfig) -> bool {
         && endpoint.age(now) <= oldest
 }
 
-/// Whether proxies get good answers of an endpoint whose page is lost.
+/// Whether proxies get good answers from an endpoint whose page is lost.
 fn serves(endpoint: &Endpoint, now: Duration) -> bool {
     let Some((lost_at, missed)) = endpoint.missed else {
         return false;

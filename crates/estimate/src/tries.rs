@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// From one try to the next, at first and at most; twice as long each time.
+/// The first and the longest gap between two tries. The gap doubles each time.
 const FIRST_GAP: Duration = Duration::from_secs(1);
 const LAST_GAP: Duration = Duration::from_secs(60);
 
-/// How an endpoint is tried out.
+/// The schedule by which an endpoint is tried out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tries {
     due: Duration,
@@ -23,13 +23,13 @@ impl Default for Tries {
 }
 
 impl Tries {
-    /// A request was sent to try it out: the next waits longer.
+    /// Notes that a request was sent to try it out. The next try waits longer.
     pub(crate) fn on_sent(&mut self, now: Duration) {
         self.due = now.saturating_add(self.gap);
         self.gap = self.gap.saturating_mul(2).min(LAST_GAP);
     }
 
-    /// When it may be tried out again.
+    /// Returns when it may be tried out again.
     pub(crate) fn due(&self) -> Duration {
         self.due
     }

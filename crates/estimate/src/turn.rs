@@ -1,7 +1,7 @@
-//! Which reports of a proxy were taken in, so that each counts once in whatever order they come: those that wait for a table and those that
-//! do not travel on connections of their own.
+//! Remembers which reports of a proxy were taken in. Each counts once, in whatever order they come:
+//! syncs and single reports have connections of their own.
 
-/// Sequences behind the newest that are known apart.
+/// How many sequences behind the newest are distinguished.
 const BEHIND: u64 = 64;
 
 /// When a report comes.
@@ -13,7 +13,8 @@ pub(crate) enum Turn {
     Late,
 }
 
-/// A window that slides over the sequences, as against replays of packets (RFC 4303, 3.4.3).
+/// A window that slides over the sequences, as against replays of packets (RFC 4303, section
+/// 3.4.3).
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Window {
     newest: u64,
@@ -22,7 +23,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The turn of a sequence; absent: it was taken in, or is too far behind to tell.
+    /// Returns the turn of a sequence. `None`: it was taken in, or is too far behind to know.
     pub(crate) fn turn(&self, sequence: u64) -> Option<Turn> {
         if sequence > self.newest {
             return Some(Turn::Newest);
@@ -31,7 +32,7 @@ impl Window {
         (self.behind & bit == 0).then_some(Turn::Late)
     }
 
-    /// The sequence is taken in.
+    /// Notes that the sequence was taken in.
     pub(crate) fn take(&mut self, sequence: u64) {
         let Some(ahead) = sequence.checked_sub(self.newest).filter(|by| *by > 0) else {
             self.behind |= self.bit(sequence).unwrap_or(0);
@@ -45,7 +46,7 @@ impl Window {
         self.newest = sequence;
     }
 
-    /// The bit of a sequence behind the newest.
+    /// Returns the bit of a sequence behind the newest. `None`: it is not in the window.
     fn bit(&self, sequence: u64) -> Option<u64> {
         let by = self.newest.checked_sub(sequence)?.checked_sub(1)?;
         (by < BEHIND).then(|| 1 << by)
@@ -66,7 +67,7 @@ mod tests {
         let mut below = draws(1);
         let (mut window, mut taken, mut newest) = (Window::default(), BTreeSet::new(), 0);
         for step in 1..20_000_u64 {
-            // Around the present, and now and then far ahead or behind.
+            // Near the newest, and now and then far ahead or behind.
             let far = if below(50) == 0 { below(200) } else { 0 };
             let sequence = (step + below(80) + far).saturating_sub(40).max(1);
             let expected = if sequence > newest {

@@ -1,22 +1,25 @@
-//! How soon those that run end, and give back their slots and blocks.
+//! How soon running requests end and give back their slots and blocks.
 //!
-//! Counting ends per second is no measure of that: a batch that began together ends together, so that a server with four slots and answers of
-//! seven seconds shows four ends in one moment and none for seven seconds. By Little's law the time that a request runs is the running requests
-//! summed over time, over those that ended; both are counted over the same ends, whenever these come.
+//! Ends per second do not show that: requests that began together end together. A server with four
+//! slots and answers of seven seconds shows four ends at one moment, then none for seven seconds.
+//! By Little's law a request runs for the running requests summed over time, divided by the
+//! requests that ended. Both are counted over the same ends, whenever these come.
 //!
-//! Rejected: generated tokens over ends, times the gap between tokens now. That gap follows how many run, and between two bursts few do.
+//! Rejected: generated tokens over ends, times the current gap between tokens. That gap follows how
+//! many requests run, and between two bursts few do.
 
 use crate::interval::Interval;
 
-/// Ends over which means are taken.
+/// Over about how many ends means are taken.
 const MEMORY_ENDS: f64 = 16.0;
-/// Until so many ends were seen, the tokens of a mean answer times the gap between tokens count as one.
+/// Until so many ends were seen, a mean answer's tokens times the gap between tokens count as one
+/// end.
 const ENOUGH_ENDS: f64 = 4.0;
-/// The gap between tokens follows over about this long.
+/// Time constant of the gap between tokens, in seconds.
 const GAP_TAU_S: f64 = 2.0;
-/// What is left of the time between ends when it has passed, as a share.
+/// An overdue group of ends is still expected to take this share of the time between groups.
 const LATE: f64 = 0.1;
-/// A request runs at least so long; no engine is faster, and rates stay finite.
+/// The least time that a request runs, in seconds. No engine is faster, and rates stay finite.
 const LEAST_S: f64 = 1e-3;
 
 /// Decayed totals of one endpoint.
@@ -25,16 +28,17 @@ pub(crate) struct Turnover {
     /// Running requests times seconds, up to the last end.
     running_s: f64,
     ends: f64,
-    /// Ends that came together, much closer than they would come one by one, and may not be all.
+    /// The ends of the newest group, which may not be complete. A group comes together, much closer
+    /// than single ends would.
     lump: f64,
-    /// Of such groups before them the ends, and the ends times the group's.
+    /// Of the groups before: the sum of their ends, and the sum of their squares.
     lump_ends: f64,
     lump_squares: f64,
-    /// Since the last end: running requests times seconds, how many run, and seconds.
+    /// Since the last end: running requests times seconds, the requests that run, and seconds.
     open_running_s: f64,
     open_running: f64,
     open_s: f64,
-    /// Mean seconds between tokens; absent: the server does not say.
+    /// Mean seconds between tokens. Absent: the server does not report them.
     gap_s: Option<f64>,
 }
 
@@ -63,7 +67,7 @@ impl Turnover {
     }
 
     fn see_lump(&mut self, ended: f64) {
-        // By Little's law one end comes each time that so much was run.
+        // By Little's law one end comes per this many running requests times seconds.
         let one_by_one_s = self.running_s / self.ends.max(1.0);
         if self.open_running_s > 0.5 * one_by_one_s {
             let lump = core::mem::take(&mut self.lump);
@@ -89,22 +93,26 @@ impl Turnover {
         );
     }
 
-    /// Seconds that a request runs. `output_tokens`: of a mean answer, for the time before ends were seen. Absent: nothing tells.
+    /// Returns the seconds that a request runs. `None`: nothing shows it.
+    ///
+    /// - `output_tokens`: of a mean answer, used until enough ends were seen.
     fn runs_for_s(&self, output_tokens: f64) -> Option<f64> {
         let assumed_s = self.gap_s.filter(|_| self.ends < ENOUGH_ENDS);
         let (assumed_s, one) = assumed_s.map_or((0.0, 0.0), |gap_s| (gap_s * output_tokens, 1.0));
         let (running_s, ends) = (self.running_s + assumed_s, self.ends + one);
-        // Those that run may be longer than all before: they have taken that long already.
+        // Requests that run may be longer than all before. They have taken this long already.
         let so_far_s = (running_s + self.open_running_s) / (ends + self.open_running);
         (ends > 0.0).then(|| (running_s / ends).max(so_far_s).max(LEAST_S))
     }
 
-    /// Requests that end per second while so many run, above 0; of an idle endpoint, while one does.
+    /// Returns the requests that end per second while `running` run. For an idle endpoint: while
+    /// one runs. Above 0.
     pub(crate) fn ends_per_s(&self, running: f64, output_tokens: f64) -> Option<f64> {
         Some(running.max(1.0) / self.runs_for_s(output_tokens)?)
     }
 
-    /// Seconds until so many have ended, at that rate: as many at once as came at once before, and the last of these a while ago.
+    /// Returns the seconds until `ends` requests have ended, at this rate. They end in groups as
+    /// large as those before, and the last group ended `open_s` ago.
     pub(crate) fn until_s(&self, ends: f64, ends_per_s: f64) -> f64 {
         if ends <= 0.0 {
             return 0.0;
@@ -112,7 +120,7 @@ impl Turnover {
         let lump = (self.lump_squares / self.lump_ends.max(1.0)).max(1.0);
         let after_next = (libm::ceil(ends / lump - 1e-9) - 1.0).max(0.0) * lump;
         let next_s = lump / ends_per_s;
-        // Those that are late may come at any time.
+        // An overdue group may end at any time.
         after_next / ends_per_s + (next_s - self.open_s).max(next_s * LATE)
     }
 }
@@ -125,7 +133,8 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// What a server shows whose `running` requests begin together and end together after seven seconds and 200 tokens, five times a second.
+    /// What a server shows five times a second whose `running` requests begin together, and end
+    /// together after seven seconds and 200 tokens.
     fn lumps(running: f64, seconds: u32) -> Vec<Interval> {
         let sample = |scrape: u32| {
             let at_s = f64::from(scrape) / 5.0;
@@ -160,7 +169,8 @@ mod tests {
                 let error = per_s / (running / 7.0);
                 assert!((0.75..1.05).contains(&error), "{number}: {error}");
             }
-            // Just begun: all of the batch ends in seven seconds, and those after them in fourteen.
+            // A batch has just begun: all of it ends in seven seconds, and the next batch in
+            // fourteen.
             let per_s = turnover.ends_per_s(running, 200.0).unwrap();
             for (ends, expected_s) in [
                 (0.0, 0.0),

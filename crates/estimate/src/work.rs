@@ -1,20 +1,22 @@
-//! What requests are like and how many arrive: decayed totals of one endpoint, and their sum over the pool.
+//! What requests are like and how many arrive: decayed totals of one endpoint, and means over the
+//! pool.
 
 use crate::interval::Interval;
 use std::time::Duration;
 
-/// Means of tokens follow the traffic over about this long.
+/// Time constant of means of tokens, in seconds.
 const MEAN_TAU_S: f64 = 30.0;
-/// The arrival rate has to follow bursts.
+/// Time constant of rates, in seconds. The arrival rate has to follow bursts.
 const RATE_TAU_S: f64 = 3.0;
-/// Requests (decayed) behind a mean before it is believed.
+/// How many requests (decayed) a mean needs.
 const MIN_REQUESTS: f64 = 0.5;
-/// One endpoint's mean counts up to this multiple of the median over endpoints: a page that lies costs its own row only.
+/// One endpoint's mean counts up to this multiple of the median over endpoints. So a wrong page
+/// affects only its own row.
 const MAX_OVER_MEDIAN: f64 = 32.0;
-/// Intervals with exactly one prefill behind the second moment before it is believed.
+/// How many intervals with exactly one prefill the second moment needs.
 const MIN_SINGLES: f64 = 20.0;
 
-/// Factor by which a total shrinks over `seconds`.
+/// Returns the factor by which a total shrinks over `seconds`.
 fn decay(seconds: f64, tau_s: f64) -> f64 {
     libm::exp(-seconds.max(0.0) / tau_s)
 }
@@ -24,7 +26,7 @@ fn decay(seconds: f64, tau_s: f64) -> f64 {
 pub(crate) struct Rate(Option<f64>);
 
 impl Rate {
-    /// `events` over the last `seconds`.
+    /// Adds `events` over the last `seconds`.
     pub(crate) fn add(&mut self, events: f64, seconds: f64) {
         if seconds <= 0.0 {
             return;
@@ -39,7 +41,7 @@ impl Rate {
     }
 }
 
-/// A decayed total and the decayed number of requests it belongs to.
+/// A decayed total, and the decayed number of its requests.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mean {
     total: f64,
@@ -66,14 +68,16 @@ impl Mean {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Work {
     at: Duration,
-    /// Prompt tokens less cached ones. Signed while it is summed: servers count the two at different moments.
+    /// Prompt tokens minus cached ones. May be negative while it is summed, because servers count
+    /// the two at different moments.
     pub(crate) uncached: Mean,
     pub(crate) prompt: Mean,
     pub(crate) output: Mean,
     pub(crate) arrivals: Rate,
     /// Requests that end.
     pub(crate) ends: Rate,
-    /// Number, sum of squares of uncached prompt tokens where an interval saw exactly one prefill.
+    /// From intervals with exactly one prefill: their number, and the sums of their uncached prompt
+    /// tokens and of the squares of these.
     singles: f64,
     single_tokens: f64,
     single_squares: f64,
@@ -94,7 +98,8 @@ impl Work {
             *total *= by;
         }
         if let Some((prompt, prefilled)) = interval.prompt_tokens.zip(interval.prefilled) {
-            // Without a cache counter every prompt token counts: dearer than true rather than cheaper.
+            // Without a cache counter every prompt token counts as uncached. Too high is better
+            // than too low.
             let uncached = prompt - interval.cached_tokens.unwrap_or(0.0);
             self.uncached.add(uncached, prefilled);
             self.prompt.add(prompt, prefilled);
@@ -105,8 +110,8 @@ impl Work {
             }
         }
         if let Some((generated, finished)) = interval.generation_tokens.zip(interval.finished) {
-            // Those that run have generated half of their tokens on average. Counting ends alone makes the mean rise with every
-            // burst, and counting starts alone makes it fall.
+            // Running requests have generated half of their tokens on average. With ends alone the
+            // mean would rise with every burst, and with starts alone it would fall.
             let started = interval.prefilled.unwrap_or(finished);
             self.output.add(generated, f64::midpoint(started, finished));
         }
@@ -118,7 +123,8 @@ impl Work {
     }
 }
 
-/// The pool's mean over endpoints, weighted by requests, each endpoint's own mean capped at [`MAX_OVER_MEDIAN`] medians.
+/// Returns the pool's mean over endpoints, weighted by requests. Each endpoint's own mean counts up
+/// to [`MAX_OVER_MEDIAN`] medians.
 pub(crate) fn pooled(means: impl Iterator<Item = Mean> + Clone) -> Option<f64> {
     let mut own: Vec<f64> = means.clone().filter_map(Mean::per_request).collect();
     let cap = crate::fit::median(&mut own)
@@ -133,7 +139,8 @@ pub(crate) fn pooled(means: impl Iterator<Item = Mean> + Clone) -> Option<f64> {
     pool.per_request()
 }
 
-/// Mean square of uncached prompt tokens over its squared mean, from intervals with exactly one prefill; 2 for an exponential.
+/// Returns the mean square of uncached prompt tokens over their squared mean, from intervals with
+/// exactly one prefill. It is 2 for an exponential distribution.
 pub(crate) fn square_ratio(work: impl Iterator<Item = Work>) -> Option<f64> {
     let (n, sum, squares) = work.fold((0.0, 0.0, 0.0), |(n, sum, squares), work| {
         (
@@ -142,6 +149,6 @@ pub(crate) fn square_ratio(work: impl Iterator<Item = Work>) -> Option<f64> {
             squares + work.single_squares,
         )
     });
-    // Never below 1, which is what equal prompts have; above 100 it would be one outlier.
+    // Equal prompts have 1, the least possible. Above 100 a single outlier would decide.
     (n >= MIN_SINGLES && sum > 0.0).then(|| (squares * n / (sum * sum)).clamp(1.0, 100.0))
 }

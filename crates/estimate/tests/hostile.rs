@@ -1,4 +1,5 @@
-//! Whatever servers and proxies say, in whatever order of times: a table that passes its check, and honest rows stay honest.
+//! Whatever servers and proxies send, and in whatever order of times, a table passes its check and
+//! honest rows stay honest.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +17,7 @@ use trimtab_loadtable::{EndpointReport, Report, State};
 const HONEST: &str = "10.0.0.1:8000";
 const LIAR: &str = "10.0.0.2:8000";
 
-// Boxed: unboxed, the nested strategies are larger than a test's stack.
+// Boxed, because otherwise the nested strategies are larger than a test's stack.
 fn wild() -> BoxedStrategy<Option<f64>> {
     prop_oneof![
         Just(None),
@@ -122,7 +123,8 @@ proptest! {
             let [honest, liar] = table.endpoints.as_slice() else { panic!("two rows") };
             prop_assert_eq!((honest.waiting, honest.running), (Some(1), Some(4)));
             prop_assert!(honest.wait_ms.is_some());
-            // A row never has a wait without what it is made of: its gauges, or, where it shows none, what proxies have there.
+            // A row has a wait only with what it is made of: its gauges or, where it shows none,
+            // what proxies have there.
             let shown = (liar.waiting.is_some(), liar.running.is_some());
             let by_reports = liar.state == State::Ready && liar.in_flight.is_some();
             let expected = shown == (true, true) || shown == (false, false) && by_reports;

@@ -1,4 +1,5 @@
-//! Lists of reports by key: shared beginnings of prompts, conversations that went elsewhere, what endpoints keep.
+//! Takes in the lists of a report: shared beginnings of prompts, conversations that moved, and what
+//! endpoints hold.
 
 use super::Pool;
 use crate::heat::Heat;
@@ -8,7 +9,7 @@ use crate::turn::Turn;
 use std::time::Duration;
 use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, Report};
 
-/// The lists of one report. Keys that were made under another placement key mean nothing here: then all are empty.
+/// The lists of one report. All are empty if their keys were made under another placement key.
 #[derive(Debug, Default)]
 pub(super) struct Told<'r> {
     pub(super) prefixes: &'r [PrefixCount],
@@ -18,7 +19,8 @@ pub(super) struct Told<'r> {
 }
 
 impl Pool {
-    /// Takes over the placement key of the aggregator before this one, and forgets what came under its own.
+    /// Takes over the placement key of the aggregator before this one. Forgets what came under its
+    /// own.
     pub fn set_placement_key(&mut self, key: [u8; 16]) {
         self.config.placement_key = key;
         self.heat = Heat::default();
@@ -39,13 +41,13 @@ impl Pool {
         }
     }
 
-    /// The id of the endpoint that a list names; absent: it is not listed any more.
+    /// Returns the id of the endpoint that a list names. `None`: it has left the pool.
     fn endpoint_of(&self, told: &Told<'_>, place: &Moved) -> Option<u32> {
         let row = told.endpoints.get(usize::from(place.endpoint))?;
         Some(self.endpoints.get(&row.address)?.id)
     }
 
-    /// The client of a request for it, which comes next, may come by another proxy.
+    /// Records what endpoints newly hold. The next request for it may come by another proxy.
     pub(super) fn on_held(&mut self, told: &Told<'_>) {
         for held in told.held {
             if let Some(endpoint) = self.endpoint_of(told, held) {
@@ -54,7 +56,8 @@ impl Pool {
         }
     }
 
-    /// A proxy can not have moved more conversations than it decided requests. What was said later of one stays.
+    /// Records conversations that moved. A proxy cannot have moved more of them than it decided
+    /// requests. A late report does not replace what a later one said.
     pub(super) fn on_moved(&mut self, requests: u64, told: &Told<'_>, turn: Turn) {
         let most = usize::try_from(requests).unwrap_or(usize::MAX);
         for moved in told.moved.iter().take(most) {
@@ -67,7 +70,8 @@ impl Pool {
         }
     }
 
-    /// A later report, in which these requests were counted, has overtaken this one.
+    /// Takes in the lists of a report that a later one has overtaken. The later report has already
+    /// counted these requests.
     pub(super) fn on_late(&mut self, now: Duration, decided: u64, told: &Told<'_>) {
         self.heat.add(now, 0, decided, told.prefixes);
         self.on_moved(decided, told, Turn::Late);

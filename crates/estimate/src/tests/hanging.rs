@@ -1,4 +1,4 @@
-//! Servers whose page answers and does not move.
+//! Servers whose page answers, but whose counters stand still.
 
 use crate::{Counters, EndpointSpec, Pool, PoolConfig, Sample};
 use std::time::Duration;
@@ -9,12 +9,13 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const A: &str = "10.0.0.1:8000";
 
-/// The state after 4 s of pages that generate `tokens_per_page`, with a proxy that has `in_flight` requests there.
+/// The state after 4 s of pages that generate `tokens_per_page` each, with a proxy that has
+/// `in_flight` requests there.
 fn state(tokens_per_page: f64, in_flight: u32) -> State {
     state_with(tokens_per_page, 3.0, (in_flight, in_flight))
 }
 
-/// The same with so many running, and of those in flight so many without a first byte.
+/// As `state`, with `running` requests, and `pending` of those in flight without a first byte.
 fn state_with(tokens_per_page: f64, running: f64, (in_flight, pending): (u32, u32)) -> State {
     let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
     let spec = EndpointSpec {

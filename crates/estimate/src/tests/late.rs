@@ -1,4 +1,4 @@
-//! Pages that come later than they may.
+//! Pages that come later than the timeout.
 
 use crate::{Counters, EndpointSpec, Missed, Pool, PoolConfig, Sample};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const B: &str = "10.0.0.2:8000";
 
-/// A pool of B alone, whose three pages took three seconds each; the last was asked for at 6.8 s.
+/// A pool of B alone. Its three pages took three seconds each, and the last was asked for at 6.8 s.
 fn after_late_pages() -> Pool {
     let ms = Duration::from_millis;
     let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
@@ -47,12 +47,12 @@ fn pages_that_come_late_are_used_and_as_old_as_the_question() {
         (now.waiting, now.running, now.age_ms),
         (Some(4), Some(8), 3_000)
     );
-    // Until the next one is there.
+    // The state lasts until the next page is due.
     for at in [11_000, 12_000, 13_000] {
         pool.on_scrape_failed(ms(at), B, Missed::Late);
     }
     assert_eq!(row(&mut pool, 13_000).state, State::Ready);
-    // Two seconds and twice three after the question.
+    // The sample may be as old as two seconds plus twice three.
     assert_eq!(row(&mut pool, 14_800).state, State::Ready);
     let gone = row(&mut pool, 14_801);
     assert_eq!(
@@ -64,7 +64,7 @@ fn pages_that_come_late_are_used_and_as_old_as_the_question() {
         running: Some(0.0),
         ..Sample::default()
     };
-    // One in time gives no more than the usual grace.
+    // After a page that came in time only the usual two seconds hold.
     pool.on_sample(ms(15_000), B, sample);
     assert_eq!(row(&mut pool, 17_000).state, State::Ready);
     assert_eq!(row(&mut pool, 17_001).state, State::Suspect);
@@ -114,7 +114,7 @@ fn what_proxies_sent_while_a_page_was_under_way_is_added_to_it() {
     pool.on_late_sample(ms(13_000), ms(10_000), B, sample(9_000.0));
     let row = pool.table(ms(13_000)).endpoints.remove(0);
     assert_eq!((row.waiting, row.running), (Some(6), Some(1)));
-    // A page that came in time has them.
+    // A page that came in time includes them.
     pool.on_sample(ms(13_200), B, sample(9_100.0));
     let row = pool.table(ms(13_200)).endpoints.remove(0);
     assert_eq!((row.waiting, row.running), (Some(0), Some(1)));

@@ -1,4 +1,4 @@
-//! Speeds are learned from counters of a server whose true speed is known.
+//! Speeds are learned from the counters of a server whose true speed is known.
 
 use crate::{Counters, EndpointSpec, Pool, PoolConfig, Sample, SumCount};
 use std::time::Duration;
@@ -11,7 +11,7 @@ const TRUE_PREFILL: f64 = 4_000.0;
 const TRUE_SLOPE_S: f64 = 3e-4;
 const BASE_ITL_S: f64 = 0.012;
 
-/// Linear congruential noise in -1..1: reproducible and good enough to be noise.
+/// Reproducible noise in -1..1, from a linear congruential generator.
 struct Noise(u64);
 
 impl Noise {
@@ -36,8 +36,9 @@ struct Server {
 }
 
 impl Server {
-    /// `seconds` with `running` sequences; prompts of `prompt` tokens fill the prefill budget when `queued`, else the more come the
-    /// more run. The time that prefills take is missing between the tokens of those that run.
+    /// Runs `seconds` with `running` sequences. If `queued`, prompts of `prompt` tokens fill the
+    /// prefill budget; else more come the more sequences run. The time of prefills lengthens the
+    /// gaps between tokens of running sequences.
     fn run(
         &mut self,
         seconds: f64,
@@ -80,12 +81,12 @@ impl Server {
     }
 }
 
-/// Scrapes one server of class `a100` five times a second; every `wild`th sample has absurd sums.
+/// Scrapes one server of class `a100` five times a second. Every `wild`th sample has absurd sums.
 fn learn(queued: impl Fn(u64) -> bool, wild: u64) -> Table {
     learn_prompts(&[200.0, 500.0, 1_100.0, 2_500.0], queued, wild)
 }
 
-/// As [`learn`], with these lengths of prompts in turn.
+/// As [`learn`], with prompts of these lengths in turn.
 fn learn_prompts(prompts: &[f64], queued: impl Fn(u64) -> bool, wild: u64) -> Table {
     const A: &str = "10.0.0.1:8000";
     let mut pool = Pool::new(PoolConfig::new("chat", 1, [0; 16]));
@@ -119,7 +120,7 @@ fn assert_near(name: &str, got: f64, expected: f64, tolerance: f64) {
     );
 }
 
-/// `g = 0.4 * O_bar * c_d`, so `c_d = g / (0.4 * O_bar)`.
+/// `g = 0.4 * o * c`, so `c = g / (0.4 * o)`.
 fn slope_s(table: &Table) -> f64 {
     let g = f64::from(table.classes[0].decode_s_per_sequence.unwrap());
     g / (0.4 * f64::from(table.demand.output_tokens.unwrap()))
@@ -149,7 +150,7 @@ fn without_a_queue_the_time_to_first_token_shows_it() {
     assert_near("slope", slope_s(&table), TRUE_SLOPE_S, 0.15);
 }
 
-/// 30 ms of every time to first token are no prefill, and the noise is a tenth.
+/// 30 ms of every time to first token are not prefill, and the noise is a tenth.
 #[test]
 fn prompts_of_one_length_show_it_too_and_no_more_than_the_fixed_part_too_slow() {
     for prompt in [600.0, 1_000.0, 4_000.0] {
@@ -169,8 +170,8 @@ fn prompts_of_one_length_show_it_too_and_no_more_than_the_fixed_part_too_slow() 
     );
 }
 
-/// A step of a full budget takes 500 ms here, so pages show it in one of two or three intervals, and every queue lasts for a few
-/// steps only.
+/// A step of a full budget takes 500 ms here. So only one of two or three intervals shows a step,
+/// and every queue lasts a few steps only.
 #[test]
 fn short_queues_show_the_speed_though_steps_take_longer_than_intervals() {
     const A: &str = "10.0.0.1:8000";
@@ -182,7 +183,8 @@ fn short_queues_show_the_speed_though_steps_take_longer_than_intervals() {
         ..EndpointSpec::default()
     };
     let _ = pool.set_endpoints(Duration::ZERO, vec![spec]);
-    // Every 3.1 s 8 prompts of 1000 tokens come at once: 4 steps of 2 prompts, 2 s of work, then quiet.
+    // Every 3.1 s 8 prompts of 1000 tokens come together: 4 steps of 2 prompts, 2 s of work, then
+    // quiet.
     let prefilled = |ms: u64| 8 * (ms / 3_100) + (ms % 3_100 / 500 * 2).min(8);
     let in_queue = |ms: u64| 6u64.saturating_sub(ms % 3_100 / 500 * 2);
     for ms in (0..120_000).step_by(200) {
@@ -210,11 +212,13 @@ fn short_queues_show_the_speed_though_steps_take_longer_than_intervals() {
     );
 }
 
-/// While the endpoint fills up, generated tokens belong to requests that have not ended, and when it empties the other way round.
+/// While the endpoint fills, generated tokens belong to requests that have not ended. While it
+/// empties, ends belong to tokens that were generated before.
 #[test]
 fn the_mean_output_does_not_rise_with_a_burst() {
     const A: &str = "10.0.0.1:8000";
-    // 2 requests start per interval until the 60th; each generates 10 tokens in each of 20 intervals and ends.
+    // 2 requests start per interval until the 60th. Each generates 10 tokens in each of 20
+    // intervals, then ends.
     let started = |k: u64| 2 * k.min(60);
     let ended = |k: u64| 2 * k.saturating_sub(20).min(60);
     let generated = |k: u64| 10 * (0..k).map(|k| started(k + 1) - ended(k + 1)).sum::<u64>();
@@ -292,8 +296,9 @@ fn nothing_seen_means_the_prior_of_the_accelerator() {
     );
 }
 
-/// Native and wasm agree to the bit on what is computed from logarithms, exponentials and sums: a simulation tells what a
-/// proxy will see. The numbers are those of the native build; a change of a constant or a formula changes them.
+/// Native and wasm agree to the bit on results of logarithms, exponentials and sums, so a
+/// simulation shows what a proxy gets. The numbers are those of the native build. A change of a
+/// constant or a formula changes them.
 #[test]
 fn the_same_history_gives_the_same_bits_on_every_target() {
     let figures = |table: &Table| {
@@ -319,8 +324,8 @@ fn the_same_history_gives_the_same_bits_on_every_target() {
     );
 }
 
-/// A page every 200 ms of two endpoints, `A` of the class `fast` and the other of a class that nobody knows, 2.5 times slower, with one prompt in a
-/// second.
+/// A page every 200 ms of two endpoints, with one prompt per second: `A` of the class `fast`, and
+/// one of an unknown class, 2.5 times slower.
 fn two_classes(seconds: u64) -> Table {
     const A: &str = "10.0.0.1:8000";
     let other = "10.0.0.2:8000";

@@ -1,4 +1,4 @@
-//! Queues for KV blocks.
+//! Queues for KV blocks and batch slots.
 
 use crate::{Counters, EndpointSpec, Pool, PoolConfig, Sample, SumCount};
 use std::time::Duration;
@@ -35,12 +35,13 @@ fn a_queue_for_memory_moves_as_requests_end_and_not_at_the_speed_of_prefill() {
         table.endpoints[0].wait_ms.unwrap()
     };
     let (roomy, tight) = (wait_ms(0.5), wait_ms(0.95));
-    // Six at two per second are three seconds.
+    // Six at two per second take three seconds.
     assert!((3_000..3_400).contains(&tight), "{tight}");
     assert!(roomy < 1_000, "{roomy}");
 }
 
-/// What the table says of an endpoint after so many scrapes, each of which shows `sample` with these totals.
+/// The row of an endpoint after this many scrapes. Each shows `sample` with the totals that
+/// `counters` gives.
 fn after(
     scrapes: u64,
     sample: &Sample,
@@ -63,7 +64,8 @@ fn after(
     table.endpoints[0].clone()
 }
 
-/// One request ends per second; a step generates a token for each of 16 running ones, and nothing is prefilled.
+/// One request ends per second. A step generates a token for each of 16 running requests, and
+/// nothing is prefilled.
 fn decoding(scrape: f64) -> Counters {
     Counters {
         prompt_tokens: Some(1_000.0),
@@ -98,7 +100,7 @@ fn a_queue_behind_a_full_batch_that_only_decodes_shows_the_limit_and_moves_as_re
         "four wait, one ends per second: {wait_ms}"
     );
 
-    // Without a queue nothing shows where the limit is.
+    // Without a queue nothing shows the limit.
     let roomy = Sample {
         waiting: Some(0.0),
         ..full.clone()
@@ -110,7 +112,7 @@ fn a_queue_behind_a_full_batch_that_only_decodes_shows_the_limit_and_moves_as_re
         ..decoding(scrape)
     };
     assert_eq!(after(51, &full, prefilling).batch_limit, None);
-    // What the page says counts.
+    // The limit on the page takes precedence.
     let said = Sample {
         batch_limit: Some(64.0),
         ..full
@@ -127,7 +129,8 @@ fn a_page_that_stands_still_in_a_long_step_shows_no_limit_and_a_limit_is_not_for
         ..Sample::default()
     };
     assert_eq!(after(5, &queue(2.0), |_| decoding(0.0)).batch_limit, None);
-    // Four run while the batch is full; then two, one of whose successors is held up for a moment.
+    // Four run while the batch is full, then two: one request that should follow is held up for a
+    // moment.
     let mut pool = Pool::new(PoolConfig::new("chat", 7, [1; 16]));
     let spec = EndpointSpec {
         address: A.into(),

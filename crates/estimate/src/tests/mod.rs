@@ -1,4 +1,5 @@
-//! The crate from outside. Unit tests and not integration tests, because they also run as wasm32, where only `--lib` does.
+//! Tests of the crate from outside. They are unit tests and not integration tests, because they
+//! also run as wasm32, where only `--lib` runs.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +22,7 @@ mod reports;
 mod rows;
 mod told;
 
-/// Numbers below a bound, the same in each run.
+/// Returns numbers below a bound, the same in each run.
 pub(crate) fn draws(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |bound| {

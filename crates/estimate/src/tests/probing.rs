@@ -1,4 +1,4 @@
-//! Endpoints that nobody can read, and who tries them out.
+//! Endpoints whose page is missing or stands still, and the proxies that try them out.
 
 use crate::{Counters, EndpointSpec, Missed, Pool, PoolConfig, Sample};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const A: &str = "10.0.0.1:8000";
 const B: &str = "10.0.0.2:8000";
 
-/// A pool of A, which is read, and B, which is not; two proxies.
+/// A pool of A, whose page is read, and B, whose page is not, with two proxies.
 struct World {
     pool: Pool,
     now_ms: u64,
-    /// By proxy, what it says of B.
+    /// By proxy: what it reports of B.
     said: [EndpointReport; 2],
     sequence: u64,
     missed: Option<Missed>,
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// 100 ms later: scrapes, and both proxies report.
+    /// Moves on by 100 ms: both endpoints are scraped, and both proxies report.
     fn step(&mut self) -> Table {
         self.now_ms += 100;
         let now = Duration::from_millis(self.now_ms);
@@ -82,7 +82,8 @@ impl World {
         self.step()
     }
 
-    /// The proxy does what it is asked for. `failed`: of an answer that ends at once; absent: none does.
+    /// Lets the proxy send a request for the probe. `failed`: how the answer ends at once. Absent:
+    /// it does not end yet.
     fn obey(&mut self, probe: Probe, failed: Option<bool>) {
         let said = &mut self.said[probe.proxy as usize - 1];
         said.sent += 1;
@@ -115,7 +116,7 @@ fn who_answers_without_metrics_is_tried_out_by_one_proxy_and_then_used() {
     let table = world.step();
     assert_eq!((b(&table).state, b(&table).doubt), (State::Ready, None));
     assert!(table.probes.is_empty());
-    // What it has is what proxies have there.
+    // Its wait is that of what proxies have there.
     assert_eq!((b(&table).waiting, b(&table).running), (None, None));
     assert_eq!(b(&table).wait_ms, Some(0));
     assert!(b(&table).age_ms <= 100, "{}", b(&table).age_ms);
@@ -134,7 +135,7 @@ fn where_requests_are_rare_whoever_decided_lately_is_asked_and_for_longer() {
     numbers.dedup();
     assert_eq!(asked.len(), 300, "somebody is asked all the time");
     assert!((3..=5).contains(&numbers.len()), "{numbers:?}");
-    // Who has decided nothing for minutes will hardly do so now.
+    // A proxy that has decided nothing for minutes is not asked.
     world.steps(1_000);
     assert!(world.step().probes.is_empty());
 }
@@ -188,7 +189,7 @@ fn who_does_not_answer_at_all_is_not_tried_out_and_used_only_while_proxies_get_a
     let expected = (State::Suspect, Some(Doubt::Unreachable));
     assert_eq!((b(&table).state, b(&table).doubt), expected);
     assert!(table.probes.is_empty());
-    // One that was never read does not hang, whenever it was listed.
+    // An endpoint that was never read is not stalled, whenever it was listed.
     let late = EndpointSpec {
         address: "10.0.0.3:8000".into(),
         ..EndpointSpec::default()
@@ -203,7 +204,7 @@ fn who_does_not_answer_at_all_is_not_tried_out_and_used_only_while_proxies_get_a
     );
     let joined = &world.step().endpoints[2];
     assert_eq!((joined.state, joined.doubt), (State::Suspect, None));
-    // A page that is lost under a server that works.
+    // A working server's page is lost.
     let mut world = World::new(None);
     world.steps(10);
     world.missed = Some(Missed::Unreachable);
@@ -213,7 +214,8 @@ fn who_does_not_answer_at_all_is_not_tried_out_and_used_only_while_proxies_get_a
         said.started += 1;
         said.finished += 1;
         let state = b(&world.step()).state;
-        // Answers of before the loss come late; scrapes that are 200 ms apart do not fail three times within that.
+        // Answers from before the loss are reported late. Scrapes that are 200 ms apart do not fail
+        // three times within that time.
         assert!(state == State::Ready || step < 4, "step {step}");
     }
     let states: Vec<State> = (0..150).map(|_| b(&world.step()).state).collect();
@@ -308,7 +310,7 @@ fn who_answers_too_late_for_a_page_is_tried_out_and_then_used() {
     world.obey(probe, Some(false));
     assert_eq!(b(&world.step()).state, State::Ready);
     assert_eq!(b(&world.steps(3_000)).state, State::Ready);
-    // Who says nothing at all any more is not used for long.
+    // An endpoint whose server does not answer any scrape is not used for long.
     world.missed = Some(Missed::Unreachable);
     let table = world.steps(200);
     let expected = (State::Suspect, Some(Doubt::Unreachable));
@@ -326,7 +328,7 @@ fn who_was_never_read_nor_served_does_not_hang_however_late_the_first_table_is()
     ] {
         let mut world = World::new(Some(missed));
         world.now_ms = 3_000;
-        // Also while something sent to it waits.
+        // The same while a request waits there.
         world.said[0].in_flight = 1;
         for _ in 0..100 {
             let table = world.step();
@@ -335,7 +337,7 @@ fn who_was_never_read_nor_served_does_not_hang_however_late_the_first_table_is()
         world.said[0].in_flight = 0;
         assert_eq!(b(&world.steps(20)).doubt, Some(doubt));
     }
-    // Nor does one that is idle, however seldom tables come.
+    // An idle endpoint is not stalled either, however seldom tables are made.
     let mut world = World::new(None);
     world.steps(3);
     for _ in 0..20 {

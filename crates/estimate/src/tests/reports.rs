@@ -1,4 +1,4 @@
-//! What proxies report moves rows forward and is bounded.
+//! Reports of proxies move rows forward, and are bounded.
 
 use crate::{Accepted, Counters, EndpointSpec, Pool, PoolConfig, Refusal, Sample, SumCount};
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn a_row_moves_forward_by_what_was_sent_started_and_finished_since_the_scrape() 
         (Some(2), Some(10)),
         "totals of before the first report say nothing"
     );
-    // 5 sent, 3 started, 2 finished in the 100 ms since scrape and report.
+    // 5 sent, 3 started and 2 finished in the 100 ms since scrape and report.
     let _ = pool
         .on_report(ms(100), &report(1, 2, vec![says(A, 55, 48, 42)]))
         .unwrap();
@@ -111,7 +111,7 @@ fn a_row_moves_forward_by_what_was_sent_started_and_finished_since_the_scrape() 
         (50, 50),
         "rows are true up to the report"
     );
-    // The next scrape knows it all.
+    // The next scrape includes it all.
     pool.on_sample(
         ms(200),
         A,
@@ -123,7 +123,7 @@ fn a_row_moves_forward_by_what_was_sent_started_and_finished_since_the_scrape() 
     );
     let (a, _) = rows(&mut pool, ms(200));
     assert_eq!((a.waiting, a.running), (Some(1), Some(14)));
-    // 100 ms of this report's 200 ms are before that scrape.
+    // 100 of this report's 200 ms are before that scrape.
     let _ = pool
         .on_report(ms(300), &report(1, 3, vec![says(A, 75, 48, 42)]))
         .unwrap();
@@ -131,7 +131,8 @@ fn a_row_moves_forward_by_what_was_sent_started_and_finished_since_the_scrape() 
     assert_eq!((a.waiting, a.running), (Some(11), Some(14)));
 }
 
-/// What others sent since is reckoned from it: on average it went out so long before the reports' next.
+/// Pickers estimate from a row's age what others have sent since, so the age is the mean age of the
+/// reports.
 #[test]
 fn a_row_is_as_old_as_the_reports_on_average_and_never_older_than_its_scrape() {
     let mut pool = pool();
@@ -152,7 +153,7 @@ fn a_row_is_as_old_as_the_reports_on_average_and_never_older_than_its_scrape() {
     assert_eq!((a.age_ms, b.age_ms), (10, 110));
     let _ = pool.on_report(ms(1_000), &report(1, 2, vec![])).unwrap();
     let (a, b) = rows(&mut pool, ms(1_000));
-    // The one that decides nothing hides nothing.
+    // The proxy that decides nothing hides nothing.
     assert_eq!((a.age_ms, b.age_ms), (840, 899));
 }
 
@@ -209,7 +210,7 @@ fn a_proxy_that_claims_the_world_is_held_to_a_multiple_of_what_the_server_says()
         .on_report(ms(50), &report(1, 1, vec![says(A, 3, 3, 0)]))
         .unwrap();
     let (a, b) = rows(&mut pool, ms(50));
-    // The server holds 12: at most 32 are believed of one proxy, besides the honest one's 3.
+    // The server holds 12: at most 32 requests of one proxy count, plus the honest proxy's 3.
     assert_eq!(a.in_flight, Some(35));
     assert_eq!(
         a.waiting

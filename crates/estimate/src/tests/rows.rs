@@ -1,4 +1,4 @@
-//! Rows against the formulas worked out by hand.
+//! Rows, compared with the formulas worked out by hand.
 
 use crate::{Counters, EndpointSpec, Missed, Pool, PoolConfig, Prior, Sample, SumCount, cost};
 use std::time::Duration;
@@ -96,7 +96,7 @@ fn the_wait_is_the_queue_in_seconds_and_what_runs_is_no_part_of_it() {
     let table = pool.table(ms(1000));
     assert_eq!(table.demand.uncached_tokens, Some(1_000.0));
     assert_eq!(table.demand.output_tokens, Some(100.0));
-    // 10 requests ended and 24 more are in the engine after one second.
+    // After one second 10 requests have ended, and 24 more are in the engine.
     assert_eq!(table.demand.arrival_rate, Some(34.0));
     // 4 * 1000/10000
     let expected_s = 4.0 * cost::prefill_s(1_000.0, 10_000.0);
@@ -136,7 +136,7 @@ fn full_steps_add_the_residual_of_one_prefill() {
     );
     let table = pool.table(ms(200));
     assert_eq!(row(&table, A).prefill_busy, Some(true));
-    // Unknown prompts count 512 tokens, exponentially spread: the mean residual is the mean.
+    // Unknown prompts count 512 tokens, exponentially distributed: the mean residual is the mean.
     assert_eq!(row(&table, A).wait_ms, Some(51));
     pool.on_sample(
         ms(400),
@@ -281,7 +281,8 @@ fn a_restart_is_not_taken_for_work() {
         before, after,
         "the interval across the restart says nothing"
     );
-    // The same process start time and a larger counter: an ordinary interval. Another start time: a restart.
+    // The same start time and a larger counter make an ordinary interval. Another start time means
+    // a restart.
     let started = |at: f64, n: f64| Sample {
         start_time_s: Some(at),
         counters: served(n),

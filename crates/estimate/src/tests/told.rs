@@ -1,4 +1,4 @@
-//! What proxies tell under keys.
+//! Lists that proxies report by key.
 
 use super::reports::{A, ms, pool, report, says};
 use crate::Pool;
