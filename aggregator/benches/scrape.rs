@@ -1,8 +1,10 @@
-//! CPU of the scraper: 100 endpoints, five scrapes a second each, selected pages. Budget: a tenth of a core.
+//! Measures the scraper's CPU: 100 endpoints, five scrapes a second each, selected pages. The
+//! budget is a tenth of a core.
 //!
-//! `cargo bench -p trimtab-aggregator --bench scrape` prints CPU per wall time for selected and for whole pages. The model servers are a
-//! process of their own (this program again), so that only the aggregator is counted: user and system time of
-//! `/proc/self/stat`. Before it counts, it checks that every endpoint is in the table with the numbers of its page.
+//! `cargo bench -p trimtab-aggregator --bench scrape` prints CPU per wall time for selected and for
+//! whole pages. The model servers run in a process of their own (this program again), so that only
+//! the aggregator counts. CPU is the user and system time in `/proc/self/stat`. Before it measures,
+//! it checks that the table has every endpoint with the numbers of its page.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +14,7 @@ use trimtab_aggregator::{App, Config};
 
 const ENDPOINTS: usize = 100;
 const SCRAPES_PER_S: f64 = 5.0;
-/// Most of a core that selected pages may take.
+/// The largest part of a core that scraping selected pages may take.
 const BUDGET_CORES: f64 = 0.1;
 const PAGE: &str = include_str!("../tests/pages/vllm-v1.prom");
 
@@ -22,7 +24,7 @@ fn main() -> Outcome<()> {
     if std::env::args().any(|argument| argument == "--serve") {
         return serve();
     }
-    // `cargo test --benches` runs it once, short, to see that it works.
+    // `cargo test --benches` runs it briefly, to see that it works.
     let seconds = if std::env::args().any(|argument| argument == "--bench") {
         10
     } else {
@@ -39,14 +41,14 @@ fn main() -> Outcome<()> {
         );
         over |= select && cores > BUDGET_CORES;
     }
-    // Only an optimised build says something about the budget.
+    // Only an optimised build is held to the budget.
     if over && !cfg!(debug_assertions) {
         return Err(format!("over the budget of {BUDGET_CORES} cores").into());
     }
     Ok(())
 }
 
-/// Cores that the aggregator took over `time`.
+/// Returns the number of cores that the aggregator used over `time`.
 fn measure(select: bool, time: Duration) -> Outcome<f64> {
     let mut servers = Servers::start()?;
     let endpoints: String = servers
@@ -104,7 +106,8 @@ fn table(address: std::net::SocketAddr) -> Result<trimtab_loadtable::Table, Stri
         .map_err(|error| error.to_string())
 }
 
-/// User and system time of this process in seconds; fields 14 and 15, in ticks of 10 ms on every Linux.
+/// User and system time of this process in seconds: fields 14 and 15, in ticks of 10 ms on every
+/// Linux.
 fn cpu_s() -> Outcome<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let after_name = stat.rsplit_once(')').ok_or("no name")?.1;
@@ -117,7 +120,7 @@ fn cpu_s() -> Outcome<f64> {
     Ok(ticks / 100.0)
 }
 
-/// The model servers, in a process that ends with this value.
+/// The model servers, in a process that ends when this is dropped.
 struct Servers(Child);
 
 impl Servers {
@@ -146,7 +149,7 @@ impl Drop for Servers {
     }
 }
 
-/// [`ENDPOINTS`] servers in this process; they end when standard input does.
+/// Runs [`ENDPOINTS`] servers in this process. They end when standard input does.
 fn serve() -> Outcome<()> {
     let selected: String = PAGE
         .lines()
@@ -159,7 +162,7 @@ fn serve() -> Outcome<()> {
         .map(|line| format!("{line}\n"))
         .chain(["process_start_time_seconds 1.76e+09\n".to_owned()])
         .collect();
-    // As large as the page of a real server.
+    // Makes the page as large as that of a real server.
     let whole = format!(
         "{}{PAGE}",
         "python_gc_objects_collected_total{generation=\"0\"} 9121.0\n".repeat(850)

@@ -1,4 +1,4 @@
-//! All parts, started and stopped together.
+//! Starts and stops all parts of the aggregator together.
 
 use crate::config::Config;
 use crate::pool::declared;
@@ -13,20 +13,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Answers under way get this long when it stops.
+/// How long answers under way may take after the shutdown begins.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Why it could not start.
+/// Why the aggregator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is taken or not ours.
+    /// The address is in use, or does not belong to this machine.
     #[error("cannot listen on {address}; set `{setting}` to a free address of this machine")]
     Bind {
-        /// What was asked for.
+        /// The address that the configuration names.
         address: SocketAddr,
-        /// Where it was asked for.
+        /// The setting that names it.
         setting: &'static str,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The system gave no random numbers for epochs and secrets.
@@ -34,17 +34,17 @@ pub enum StartError {
     Random(String),
 }
 
-/// A configured aggregator that listens, follows its pools, and answers nobody yet.
+/// A configured aggregator. It listens and follows its pools, but does not answer yet.
 #[derive(Debug)]
 pub struct App {
     listeners: Vec<Bound>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
-    /// What adds and removes pools.
+    /// The task that adds and removes pools, if the configuration has `pools_from`.
     tasks: JoinSet<()>,
 }
 
-/// A listener, and whom it serves.
+/// A bound listener and the roles that it serves.
 #[derive(Debug)]
 struct Bound {
     listener: Listener,
@@ -53,7 +53,9 @@ struct Bound {
 }
 
 impl App {
-    /// Binds the addresses, and starts to discover, scrape and publish. Port 0 takes a free one, see [`App::address`].
+    /// Binds the addresses, then starts discovery, scraping and publishing.
+    ///
+    /// Port 0 takes a free port; [`App::address`] returns it.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -93,13 +95,13 @@ impl App {
         })
     }
 
-    /// Where it listens for proxies.
+    /// Returns the address at which the aggregator listens for proxies.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address_for(Role::Proxies)
     }
 
-    /// Where it listens for these.
+    /// Returns the address at which the aggregator listens for callers of this role.
     #[must_use]
     pub fn address_for(&self, role: Role) -> SocketAddr {
         let mut serving = self
@@ -110,7 +112,8 @@ impl App {
         serving.next().map_or(nowhere, |one| one.address)
     }
 
-    /// Serves until `shutdown` completes; then answers waiting proxies at once, lets other answers end and returns.
+    /// Serves until `shutdown` completes. Then answers waiting proxies at once, lets other answers
+    /// end within `GRACE`, and returns.
     ///
     /// # Errors
     /// A listener failed.
@@ -137,7 +140,7 @@ impl App {
         let mut shutdown = std::pin::pin!(shutdown);
         tokio::select! {
             () = &mut shutdown => {}
-            // Without one of them the others are no use.
+            // Without one of the listeners the others are of no use.
             Some(ended) = serving.join_next() => return ended?,
         }
         tracing::info!("stopping");
@@ -156,6 +159,6 @@ impl App {
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and serving with it.
+    // An error means that the sender is gone, and serving ends with it.
     let _ = stopping.wait_for(|stop| *stop).await;
 }

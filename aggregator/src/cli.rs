@@ -14,12 +14,13 @@ use tracing_subscriber::EnvFilter;
 pub struct Args {
     /// The configuration, YAML. A commented example is aggregator/config.example.yaml
     ///
-    /// `listen` (0.0.0.0:9190) serves proxies, people, health checks and Prometheus; the sections `people` and `health` give these a
-    /// listener of their own. Of an endpoint's fields `zone` is shown only, in the table's JSON: nothing is decided by it.
+    /// `listen` (0.0.0.0:9190) serves proxies, people, health checks and Prometheus. The sections
+    /// `people` and `health` give these callers a listener of their own. An endpoint's field `zone`
+    /// is only shown, in the table's JSON: nothing is decided by it.
     #[arg(long, value_name = "FILE", env = "TRIMTAB_AGGREGATOR_CONFIG")]
     pub config: PathBuf,
-    /// Read and check the configuration and the endpoint files it names, report every problem, start nothing. A file that
-    /// does not exist yet is no problem: its pool waits for it
+    /// Read and check the configuration and the endpoint files that it names, report every problem,
+    /// start nothing. A file that does not exist yet is no problem: its pool waits for it
     #[arg(long)]
     pub check: bool,
     /// What to log, as `info` or `trimtab_aggregator=debug,warn`
@@ -35,10 +36,10 @@ pub struct Args {
     pub log_json: bool,
 }
 
-/// Runs until a signal (SIGINT, SIGTERM) asks it to stop; with `--check`, returns at once.
+/// Runs until a signal (SIGINT or SIGTERM) stops the process. With `--check`, returns at once.
 ///
 /// # Errors
-/// Says which file, and every problem in it; or why the address could not be bound.
+/// Names the file and every problem in it, or says why an address could not be bound.
 #[allow(
     clippy::needless_pass_by_value,
     reason = "the shape of every subcommand"
@@ -89,7 +90,7 @@ fn start_log(args: &Args) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    // A caller that has set up a log of its own keeps it.
+    // If the caller has set up a log, that log stays.
     let _ = if args.log_json {
         log.json().try_init()
     } else {
@@ -98,7 +99,7 @@ fn start_log(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Completes when the process is asked to stop.
+/// Completes when a signal asks the process to stop.
 async fn signal() {
     #[cfg(unix)]
     {

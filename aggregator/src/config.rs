@@ -1,4 +1,5 @@
-//! What the operator writes: YAML (or JSON, which is YAML), validated as a whole before anything starts.
+//! The operator's configuration: YAML (or JSON, which is YAML). All of it is validated before
+//! anything starts.
 
 mod files;
 
@@ -15,13 +16,13 @@ use trimtab_settings::{Problems, Settings};
 /// A validated configuration. Each part reads its own section.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where it listens, and for whom.
+    /// The listeners, and whom each serves.
     pub listen: Listen,
-    /// Proxies per pool whose reports are remembered, and whose calls may wait at the same time.
+    /// How many proxies per pool may have their reports remembered and their calls waiting.
     pub max_proxies: usize,
-    /// The pools, names unique.
+    /// The pools. Their names are unique.
     pub pools: Vec<PoolConfig>,
-    /// Where further pools come from; absent: there are none, and at least one under `pools`.
+    /// The source of further pools. Absent: there is none, and `pools` lists at least one pool.
     pub pools_from: Option<PoolsFrom>,
 }
 
@@ -29,7 +30,8 @@ impl Config {
     /// Reads and validates a document.
     ///
     /// # Errors
-    /// Every problem with path, value, reason and fix; a document that is not YAML is one problem.
+    /// Every problem with its path, value, reason and fix. A document that is not YAML is one
+    /// problem.
     pub fn from_yaml(text: &str) -> Result<Self, Problems> {
         let value = yaml(text)?;
         if value.get("pools").is_none() && crate::members::check_list(&value).is_some() {

@@ -1,12 +1,15 @@
-//! The aggregator: scrapes model servers and publishes the load table.
+//! The aggregator: scrapes model servers and publishes a load table for each pool.
 //!
-//! Comes in: lists of endpoints (file, DNS, Kubernetes, configuration), model servers' metrics pages, proxies' reports. Goes out: one
-//! [`Table`](trimtab_loadtable::Table) per pool, to proxies by long poll and to people as JSON; metrics and readiness of its own.
-//! Never: a choice of endpoint (it does not depend on the crate that makes them), a place in the path of requests, a table
-//! that a lying server or proxy could stop.
+//! Input: lists of endpoints (from configuration, a file, DNS or Kubernetes), metrics pages of
+//! model servers, and reports of proxies. Output: one [`Table`](trimtab_loadtable::Table) per pool,
+//! to proxies by long poll and to people as JSON; also its own metrics and readiness.
 //!
-//! Modules in the order in which data moves: [`config`] -> [`members`] -> `scrape` -> [`page`] -> `pool` (which
-//! holds [`trimtab_estimate::Pool`]) -> `serve`. [`App`] ties them together; it is what tests and the command line start.
+//! The aggregator never chooses an endpoint: it does not depend on the crate that does. It is not
+//! in the path of requests. No page and no report can stop the tables.
+//!
+//! Modules in the order in which data passes through them: [`config`] -> [`members`] -> `scrape` ->
+//! [`page`] -> `pool` (which holds [`trimtab_estimate::Pool`]) -> `serve`. [`App`] ties them
+//! together. Tests and the command line start it.
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 

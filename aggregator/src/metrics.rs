@@ -1,6 +1,7 @@
 //! The aggregator's own metrics, as Prometheus text.
 //!
-//! Written by hand: some thirty families do not need a registry. Their labels are pools, fixed words and a bounded number of endpoints.
+//! The text is written by hand: some thirty families do not need a registry. Labels are pools,
+//! fixed words and a bounded number of endpoints.
 
 mod seen;
 
@@ -14,7 +15,7 @@ pub(crate) use seen::SeenMetrics;
 /// Upper bounds of the scrape histogram, in seconds.
 const SCRAPE_BOUNDS_S: [f64; 7] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
-/// A number that counts up, or a gauge that is set.
+/// A counter, or a gauge that is set.
 #[derive(Debug, Default)]
 pub(crate) struct Number(AtomicU64);
 
@@ -36,7 +37,7 @@ impl Number {
     }
 }
 
-/// Counters that differ in one label with few values.
+/// Counters of one family that differ in one label. The label has few values.
 #[derive(Debug)]
 pub(crate) struct Labelled<const N: usize> {
     values: [(&'static str, Number); N],
@@ -49,7 +50,7 @@ impl<const N: usize> Labelled<N> {
         }
     }
 
-    /// Counts one of `name`; a name that is not listed counts under the last.
+    /// Adds one to the counter of `name`. A name that is not listed counts under the last one.
     pub(crate) fn count(&self, name: &str) {
         let found = self
             .values
@@ -62,7 +63,7 @@ impl<const N: usize> Labelled<N> {
     }
 }
 
-/// One pool's numbers.
+/// The numbers of one pool.
 #[derive(Debug)]
 pub(crate) struct PoolMetrics {
     pub(crate) pool: String,
@@ -145,7 +146,7 @@ impl PoolMetrics {
         }
     }
 
-    /// Rows by state, as of the newest table.
+    /// Sets the number of rows in each state, as of the newest table.
     pub(crate) fn set_states(&self, ready: usize, draining: usize, suspect: usize) {
         for ((_, number), count) in self.endpoints.values.iter().zip([ready, draining, suspect]) {
             number.set(count as u64);
@@ -153,7 +154,7 @@ impl PoolMetrics {
     }
 }
 
-/// The page of all pools.
+/// Renders the page of all pools. The duration is the age of a pool's newest table.
 pub(crate) fn render(pools: &[(Arc<PoolMetrics>, Option<Duration>)]) -> String {
     let mut page = Page {
         text: String::with_capacity(4096),
@@ -278,7 +279,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    // Writing to a String cannot fail, so results of `write!` are dropped.
+    // Writing to a String cannot fail, so the results of `write!` are dropped.
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(
             self.text,

@@ -1,16 +1,17 @@
-//! Files that the operator writes, as text.
+//! Reads the text of YAML files that the operator writes.
 
 use serde_json::Value;
 use serde_saphyr::{RenderOptions, SnippetMode, UserMessageFormatter};
 use trimtab_settings::Problems;
 
-/// Bytes of a configuration or endpoint file that are read.
+/// How many bytes of a configuration or endpoint file are read.
 pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// YAML as a JSON value, for [`Settings`](trimtab_settings::Settings).
+/// Reads YAML as a JSON value, for [`Settings`](trimtab_settings::Settings). An empty text is
+/// `Null`.
 ///
 /// # Errors
-/// Where the text stops being YAML.
+/// Says where the text stops being YAML, or that it holds several documents.
 pub(crate) fn yaml(text: &str) -> Result<Value, Problems> {
     if text.trim().is_empty() {
         return Ok(Value::Null);
@@ -34,11 +35,11 @@ pub(crate) fn yaml(text: &str) -> Result<Value, Problems> {
     })
 }
 
-/// Why a text is no YAML, in words for who wrote the text and not for who wrote the program.
+/// Says why a text is not YAML, in words for the author of the text.
 #[must_use]
 pub fn not_yaml(error: &serde_saphyr::Error) -> String {
     let mut options = RenderOptions::new(&UserMessageFormatter);
-    // One line: a picture of the place would look like further problems.
+    // One line: a snippet of several lines would look like further problems.
     options.snippets = SnippetMode::Off;
     let reason = error.render_with_options(options);
     let reason: String = reason.chars().take(400).collect();

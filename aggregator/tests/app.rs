@@ -1,4 +1,4 @@
-//! The aggregator as proxies, operators and model servers see it, over real sockets.
+//! Tests the aggregator over real sockets, as proxies, operators and model servers see it.
 
 #![allow(
     clippy::unwrap_used,
@@ -67,7 +67,7 @@ async fn a_server_that_comes_back_as_another_is_probed_again_without_a_lost_samp
             .abs()
             < 0.5
     );
-    // Gone, and back: the selection is tried again.
+    // The server fails, then answers again: the selection is tried again.
     fake.set(Scenario::Failing);
     let _ = app
         .row(fake.address, |row| row.state == State::Suspect)
@@ -199,7 +199,7 @@ async fn a_proxy_without_a_table_is_answered_at_once_and_one_with_the_newest_wai
         "woken by the table and not by the end of the wait"
     );
     assert_eq!(second.deciders, Some(2));
-    // Whoever has a table of another aggregator's start gets this one's.
+    // A proxy with a table of another epoch gets a table at once.
     let other = trimtab_loadtable::Version {
         epoch: !first.version.epoch,
         sequence: u64::MAX,
@@ -213,7 +213,7 @@ async fn a_proxy_without_a_table_is_answered_at_once_and_one_with_the_newest_wai
         .0,
         200
     );
-    // No news within the wait.
+    // There is no newer table within the wait.
     let (status, body) = app
         .sync(&Report {
             have: Some(beyond(first.version)),
@@ -247,7 +247,7 @@ async fn reports_reach_the_rows_and_bad_ones_are_refused_with_the_reason() {
     );
     let row = app.row(fake.address, |row| row.in_flight == Some(3)).await;
     assert_eq!(row.pending_tokens, Some(900));
-    // A copy of it, late: counted, and answered with a table.
+    // The same report again: it is counted as refused, and answered with a table.
     assert_eq!(app.sync(&report(1)).await.0, 200);
     assert!(
         (app.metric("reports_refused_total{pool=\"chat\",reason=\"old\"}")
@@ -341,7 +341,7 @@ async fn an_answer_says_which_report_of_the_asking_proxy_its_table_has_taken_in(
             .find_map(|line| line.strip_prefix("x-trimtab-report: "));
         header.map(|value| value.parse::<u64>().unwrap())
     };
-    // A table that was there before the report has not taken it in, and says nothing of a proxy that it never heard of.
+    // A table from before the report has not taken it in, so the header is missing.
     assert_eq!(included(&report(5)).await, None);
     let version = app.table("chat").await.unwrap().version;
     let have = |sequence| Report {
@@ -380,7 +380,7 @@ async fn news_are_taken_in_at_once_and_answered_without_a_table() {
     let (status, body) = post("/v1/pools/chat/report", &news(1)).await;
     assert_eq!((status, body.len()), (204, 0));
     let _ = app.row(fake.address, |row| row.in_flight == Some(2)).await;
-    // Overtaken on its way by a later one.
+    // A later report has overtaken this one.
     assert_eq!(post("/v1/pools/chat/report", &news(1)).await.0, 204);
     let counted = async |line: &str| app.metric(line).await.round() as i64;
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Pages of model servers become the signals that a person reads off them; half pages and noise become nothing worse than absent.
+//! Pages of model servers become the signals that a person reads from them. From cut pages and
+//! noise come only right or absent values.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +35,7 @@ fn pages_in(folder: &Path) -> Vec<PathBuf> {
     pages
 }
 
-/// The project's own pages, and beside them a collection of captured ones where there is one.
+/// The project's own pages, and a collection of captured ones if it exists.
 fn all_pages() -> Vec<(String, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let captured = root.join("../../shared/fixtures/metrics");
@@ -87,7 +88,7 @@ fn vllm_v1_gives_every_signal() {
             itl_s: total(897.8, 44_890.0),
             e2e_s: total(900.0, 100.0),
         },
-        // The newest of two combinations, by its value.
+        // The newer of two combinations, by its value.
         adapters: Some(Adapters {
             running: names(&["law", "sql"]),
             waiting: names(&["art"]),
@@ -154,7 +155,8 @@ fn openmetrics_with_renamed_samples_time_stamps_and_exemplars_reads_the_same() {
 #[test]
 fn sglang_adds_ranks_and_queues_and_skips_copies_and_parts() {
     let expected = Sample {
-        // Queues of both ranks without the part of priority 5, and the two queues of a disaggregated decoder.
+        // The queues of both ranks without the part of priority 5, and two queues of a
+        // disaggregated decoder.
         waiting: Some(2.0 + 1.0 + 4.0 + 3.0),
         running: Some(16.0),
         kv_used: Some(0.75),
@@ -211,7 +213,7 @@ fn ugly_lines_are_read_broken_ones_left_out_and_nan_is_absent() {
     };
     let page = own("quirks.prom");
     assert_eq!(reading(&page).sample, expected);
-    // Without a known end the last line, `... 1e2`, may be the beginning of `1e23`.
+    // If the end is not known, the last line, `... 1e2`, may be the beginning of `1e23`.
     let cut = read(
         Page {
             bytes: &page,
@@ -259,7 +261,7 @@ fn a_page_cut_at_any_byte_never_invents_a_signal() {
             let whole = whole
                 .as_ref()
                 .unwrap_or_else(|| panic!("{name} has load only when cut at {end}"));
-            // Sums may be smaller; values of one series are the same or absent.
+            // Sums may be smaller. Values of one series are the same or absent.
             let (cut, whole) = (&cut.sample, &whole.sample);
             for (cut, whole) in [(cut.running, whole.running), (cut.waiting, whole.waiting)] {
                 assert!(
@@ -271,13 +273,14 @@ fn a_page_cut_at_any_byte_never_invents_a_signal() {
                 cut.kv_used.is_none() || whole.kv_used.is_some(),
                 "{name} cut at {end}"
             );
-            // Claimed to be whole: any number, but none that there cannot be.
+            // The cut page is passed as whole: any number is allowed, but it must be finite and not
+            // negative.
             sound(read(Page::whole(&page[..end]), None)).unwrap();
         }
     }
 }
 
-/// Whether what is taken of a page is made of numbers that there can be.
+/// Whether the load signals of a page are finite and not negative.
 fn sound(reading: Option<Reading>) -> Result<(), String> {
     let Some(reading) = reading else {
         return Ok(());
@@ -308,7 +311,7 @@ fn every_own_page_is_cut_at_every_single_byte() {
     }
 }
 
-/// A second opinion: prometheus-parse on lines that it can read.
+/// A second opinion: prometheus-parse, on lines that it can read.
 #[test]
 fn an_independent_parser_sees_the_same_numbers() {
     let mut compared = 0;

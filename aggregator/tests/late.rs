@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use support::{Fake, LATE, Running, Scenario};
 use trimtab_loadtable::{Doubt, State};
 
-/// What the aggregator counts of scrapes that ended, or did not, so.
+/// Name of the counter of scrapes with this result.
 fn scrapes(result: &str) -> String {
     format!("scrapes_total{{pool=\"chat\",result=\"{result}\"}}")
 }
@@ -34,7 +34,7 @@ async fn a_page_that_takes_longer_than_the_timeout_is_used_with_its_age() {
             assert_eq!(row.state, State::Ready, "{scenario:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // One after the other.
+        // Only one scrape runs at a time.
         let asked = fake.asked().len() - before;
         assert!((4..=7).contains(&asked), "{scenario:?}: {asked}");
         fake.set(Scenario::Selecting);
@@ -76,7 +76,7 @@ async fn a_page_without_end_is_late_and_one_that_never_begins_unreachable() {
             reason.as_str().is_some_and(|reason| reason.contains(why)),
             "{pools}"
         );
-        // Patience and not haste.
+        // The aggregator waits, and does not ask again quickly.
         let asked = fake.asked().len() - before;
         assert!(asked <= 5, "{scenario:?}: {asked}");
     }

@@ -1,4 +1,4 @@
-//! Pools come, change and end: lists of endpoints that move, calls that are cut, an aggregator that stops.
+//! Pools come, change and end: lists of endpoints change, calls are cut, an aggregator stops.
 
 #![allow(
     clippy::unwrap_used,
@@ -56,7 +56,7 @@ async fn a_file_is_followed_and_a_broken_one_changes_nothing_and_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("endpoints.yaml");
     let write = |text: &str| {
-        // As Kubernetes and careful people do it: a new file over the old.
+        // As Kubernetes and careful people do it: a new file replaces the old one.
         std::fs::write(path.with_extension("new"), text).unwrap();
         std::fs::rename(path.with_extension("new"), &path).unwrap();
     };
@@ -142,7 +142,7 @@ async fn a_list_that_is_written_in_place_and_slowly_never_loses_an_endpoint() {
     .await;
     let _ = app.row(b.address, |row| row.state == State::Ready).await;
     for _ in 0..3 {
-        // Cut where it is a valid list of one endpoint.
+        // The text is cut where it is a valid list of one endpoint.
         let cut = whole.len() - whole.lines().last().unwrap().len() - 1;
         let mut text = whole[..cut].to_owned();
         for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Whom a listener serves, and what leaves where.
+//! Which callers each listener serves, and which answers carry the placement key.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Several processes behind one page: each with a share of the load, each with a copy of it, or one that is over and left its numbers.
+//! Several processes behind one page: each has a share of the load, each repeats it, or one is over
+//! and has left its numbers.
 
 #![allow(
     clippy::unwrap_used,
@@ -51,14 +52,15 @@ impl Server {
         reading.expect("a page with load").sample
     }
 
-    /// Shows what `at` gives for each of some seconds of pages; the last.
+    /// Reads five pages a second for some seconds; `at` gives the processes of each. Returns the
+    /// last sample.
     fn runs(&mut self, seconds: u32, at: impl Fn(u32) -> Vec<Shown>) -> Sample {
         let pages = (0..seconds * 5).map(|step| self.shows(&at(step)));
         pages.last().expect("a page")
     }
 }
 
-/// Waiting, running, KV usage, batch limit.
+/// Returns waiting, running, KV usage and batch limit.
 fn load(sample: &Sample) -> (f64, f64, f64, f64) {
     (
         sample.waiting.unwrap(),
@@ -75,7 +77,7 @@ fn moving(pid: u32, running: u32, step: u32) -> Shown {
 #[test]
 fn what_each_process_has_adds_up_and_the_fullest_cache_counts() {
     let mut server = Server::new();
-    // The larger number has nothing to do, as in the fault this is for: 65 % were read as 0 %.
+    // The process with the larger `pid` is idle. Its 0 % must not hide the other's 65 %.
     let first = server.shows(&[(9, 4, 10, 0.65), (12, 0, 0, 0.0)]);
     assert_eq!(load(&first), (4.0, 10.0, 0.65, 256.0));
     let later = server.runs(60, |step| {
@@ -130,7 +132,7 @@ fn what_a_process_that_is_over_left_is_no_load_once_another_moves_without_it() {
         Some(1_000.0),
         "a total that fell would be a restart"
     );
-    // It was not over but slow.
+    // The process was not over, but slow.
     let back = server.shows(&[moving(9, 3, 0), moving(12, 2, 0)]);
     assert_eq!(back.running, Some(5.0));
 }

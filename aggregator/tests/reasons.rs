@@ -1,4 +1,4 @@
-//! Why a page cannot be read, where people look.
+//! People see why a page cannot be read.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Pages behind TLS, on real sockets with real certificates: what is trusted, and what an operator is told where it is not.
+//! Pages over TLS, on real sockets with real certificates: what is trusted, and what the operator
+//! reads where it is not.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +31,7 @@ struct Identity {
     key: String,
 }
 
-/// A CA and what it signs.
+/// A CA, which signs certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -64,7 +65,7 @@ fn params(name: &str, year: i32) -> CertificateParams {
     params
 }
 
-/// As `openssl req -x509` makes them: its own CA.
+/// A certificate that is its own CA, as `openssl req -x509` makes them.
 fn signed_by_itself(name: &str, year: i32) -> Identity {
     let key = KeyPair::generate().unwrap();
     let mut params = params(name, year);
@@ -98,7 +99,7 @@ fn config(identity: &Identity, clients: Option<&Authority>) -> ServerConfig {
     builder.with_single_cert(chain, key).unwrap()
 }
 
-/// A model server behind TLS, whose certificate may be exchanged.
+/// A model server with TLS. Its certificate can be replaced.
 struct Server {
     address: SocketAddr,
     acceptor: Arc<Mutex<TlsAcceptor>>,
@@ -125,7 +126,7 @@ impl Server {
 }
 
 async fn serve(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) -> Option<()> {
-    // One request a connection, so that each is a handshake.
+    // One request per connection, so that each needs a handshake.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -137,7 +138,7 @@ async fn serve(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) -> Option<
     stream.shutdown().await.ok()
 }
 
-/// An aggregator of one endpoint; `scrape`: more of that section, `endpoint`: of the endpoint.
+/// An aggregator with one endpoint. `scrape` and `endpoint` are further settings of these sections.
 async fn aggregator(address: SocketAddr, endpoint: &str, scrape: &str) -> Running {
     Running::start(&format!(
         "- {{name: chat, discovery: {{endpoints: [{{address: '{address}'{endpoint}}}]}}, publish_interval: 20ms, scrape: {{interval: 20ms, select: false, {scrape}}}}}\n"
@@ -164,7 +165,7 @@ async fn is_scraped(app: &Running, address: SocketAddr) {
     assert_eq!((row.waiting, row.running), (Some(3), Some(2)));
 }
 
-/// Whether scrapes fail as TLS, three in a row and none besides.
+/// Waits until three scrapes have failed because of TLS. None may have succeeded.
 async fn is_refused(app: &Running) {
     eventually("TLS is refused", async || {
         app.metric("scrapes_total{pool=\"chat\",result=\"tls\"}")
@@ -278,7 +279,7 @@ async fn a_file_that_comes_or_changes_later_is_read_then() {
 async fn plain_http_to_tls_and_tls_to_plain_http_are_told_apart_from_dead_servers() {
     let server = Server::start(config(&Authority::new().signs("127.0.0.1"), None)).await;
     is_refused(&aggregator(server.address, "", "scheme: http").await).await;
-    // Any server of HTTP will do, and one is at hand.
+    // The aggregator itself serves as a server of plain HTTP.
     let plain = aggregator(server.address, "", "scheme: https").await;
     is_refused(&aggregator(plain.address, "", "scheme: https").await).await;
 }

@@ -1,20 +1,21 @@
-//! Files that a configuration names.
+//! Checks the files that a configuration names.
 
 use crate::members::{Discovery, EndpointFile, file};
 use crate::pool::settings::PoolConfig;
 use std::path::Path;
 
-/// What the endpoint files of a configuration are like, in words.
+/// What was found out about the files of a configuration, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileFindings {
     /// Why files cannot be used.
     pub problems: Vec<String>,
-    /// Which files do not exist yet. That is no problem: discovery waits for them, and a configuration is often checked on
-    /// another machine than the one that has the list.
+    /// Files that do not exist yet or cannot be read here. They are no problem: discovery waits for
+    /// an endpoint file, and a configuration is often checked on another machine than the one that
+    /// has the files.
     pub notes: Vec<String>,
 }
 
-/// Reads the files that pools take their endpoints from.
+/// Reads the files from which pools take their endpoints, and tries to open the others.
 #[must_use]
 pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
     let mut findings = FileFindings::default();
@@ -35,7 +36,8 @@ pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
     findings
 }
 
-/// Files for discovery and scraping that are not there. They may be elsewhere, so that is no problem.
+/// Returns a note for each file of discovery and scraping that cannot be opened here. The file may
+/// exist on another machine, so this is no problem.
 fn unreadable(pool: &PoolConfig) -> Vec<String> {
     let name = &pool.name;
     let missing = |(section, field, path): (&'static str, &'static str, &Path)| {

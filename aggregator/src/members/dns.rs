@@ -1,4 +1,5 @@
-//! The A and AAAA records of a name: a headless Kubernetes Service, Consul, a hosts file.
+//! Endpoints from the A and AAAA records of a name: a headless Kubernetes Service, Consul, a hosts
+//! file.
 
 use super::text::{host_name, printable};
 use super::{MetricsAt, Target, Targets, publish};
@@ -12,27 +13,27 @@ use trimtab_settings::Settings;
 /// Which addresses of a name are endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Family {
-    /// Those of IPv4, or of IPv6 where there are none: a server with a record of each is one server.
+    /// IPv4 addresses, or IPv6 if there are none. A server with a record of each is one server.
     #[default]
     Auto,
-    /// Those of IPv4.
+    /// IPv4 addresses.
     Ipv4,
-    /// Those of IPv6.
+    /// IPv6 addresses.
     Ipv6,
-    /// All, each a server of its own.
+    /// All addresses. Each is a server of its own.
     Any,
 }
 
-/// The section `discovery.dns`: what is resolved, and into what.
+/// The section `discovery.dns`: the name to resolve, and facts of its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    /// The name.
+    /// The name to resolve.
     pub host: String,
-    /// Port of every endpoint.
+    /// The port of every endpoint.
     pub port: u16,
-    /// Hardware class of every endpoint.
+    /// The hardware class of every endpoint.
     pub class: String,
-    /// Which of its addresses are endpoints.
+    /// Which of the addresses are endpoints.
     pub family: Family,
     /// How often the name is resolved.
     pub interval: Duration,
@@ -73,8 +74,9 @@ impl Name {
     }
 }
 
-/// Resolves a name again and again. One without addresses is an error: an empty answer from a resolver is more often a
-/// fault than the truth, and the last list does no harm, because endpoints that are gone turn suspect.
+/// Resolves a name periodically. A name without addresses is an error: an empty answer of a
+/// resolver is more often a fault than the truth. Keeping the last list does no harm, because
+/// endpoints that are gone turn suspect.
 pub(super) async fn follow(name: &Name, out: &watch::Sender<Targets>, metrics: &PoolMetrics) {
     let (host, interval) = (&name.host, name.interval);
     let mut ticks = tokio::time::interval(interval);
@@ -95,9 +97,9 @@ pub(super) async fn follow(name: &Name, out: &watch::Sender<Targets>, metrics: &
     }
 }
 
-/// Sorted, because resolvers rotate their answers and an order is not news.
+/// Makes targets of addresses. They are sorted, because resolvers rotate their answers.
 fn targets(mut addresses: Vec<SocketAddr>, name: &Name) -> Result<Vec<Target>, String> {
-    // Some resolvers write IPv4 as `::ffff:10.0.0.1` beside the address itself.
+    // Some resolvers write IPv4 as `::ffff:10.0.0.1` in addition to the address itself.
     for address in &mut addresses {
         address.set_ip(address.ip().to_canonical());
     }

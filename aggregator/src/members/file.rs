@@ -1,14 +1,14 @@
-//! A file that lists endpoints, read again when it changes.
+//! Endpoints from a file, which is read again when it changes.
 //!
 //! ```yaml
 //! endpoints:
 //! - address: 10.0.0.1:8000        # ip:port, as Envoy knows it
-//!   class: NVIDIA-H100-80GB-HBM3  # hardware class, for its speed until that is measured; may be left out
-//!   zone: eu-1a                   # shown only, in the table's JSON: nothing is decided by it
-//!   role: both                    # or decode: it is shown and gets no prompts
+//!   class: NVIDIA-H100-80GB-HBM3  # optional: hardware class; its speed holds until measured
+//!   zone: eu-1a                   # only shown, in the table's JSON: nothing is decided by it
+//!   role: both                    # or decode: the endpoint is shown and gets no prompts
 //!   draining: false               # true: gets no new requests
 //!   batch_limit: 256              # most sequences in one batch, where the server does not say
-//!   metrics_port: 8000            # where the page is, if not on the endpoint's own port; or as a whole:
+//!   metrics_port: 8000            # where the page is, if on another port; or as a whole:
 //!   metrics_url: https://10.0.0.1:8443/metrics
 //!   engine: vllm                  # where it differs from the pool's
 //! ```
@@ -33,9 +33,9 @@ use trimtab_settings::{Field, Problems, Settings};
 /// The section `discovery.file`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointFile {
-    /// Its path.
+    /// The path of the file.
     pub path: PathBuf,
-    /// How often it is looked at.
+    /// How often the file is checked.
     pub interval: Duration,
 }
 
@@ -51,17 +51,20 @@ impl EndpointFile {
     }
 }
 
-/// What the file looked like. Length and time are cheap to ask for; the time alone misses two writes within its grain.
+/// Length and modification time of a file. Both are cheap to read. The time alone misses two writes
+/// within its resolution.
 type Stamp = (u64, Option<SystemTime>);
 
-/// A changed file is left alone for this long. A list that is cut at the end of a line is a list too, only shorter, and a program
-/// that writes in place takes a moment.
+/// A changed file is read once it has not changed for this long. A program may take a moment to
+/// write it, and a list that is cut at the end of a line is valid too.
 const SETTLE: Duration = Duration::from_millis(100);
-/// Looks after which a file that is never left alone is read all the same.
+/// After so many checks a file that keeps changing is read anyway.
 const MAX_UNSETTLED: u32 = 10;
 
-/// Looks at the file every `interval` and reads it when its stamp differs. Polling and not inotify: it works on every file system,
-/// also where a ConfigMap is swapped by renaming a link two directories up.
+/// Checks the file every `interval`, and reads it when its stamp differs. Polling works on every
+/// file system, also where a ConfigMap is replaced by renaming a link two directories up.
+///
+/// Rejected: inotify.
 pub(super) async fn follow(
     EndpointFile { path, interval }: &EndpointFile,
     out: &watch::Sender<Targets>,
@@ -75,13 +78,14 @@ pub(super) async fn follow(
         if out.is_closed() {
             return;
         }
-        // With nothing listed, anything is better, and soon.
+        // While nothing is listed, a list is read at once, without waiting for the file to settle.
         let settled = if out.borrow().listed.is_some() {
             settled(path, seen).await
         } else {
             None
         };
-        // Every tenth look reads the content all the same: a file system's time may be coarse, and equal lists are no news.
+        // Every tenth check reads the file anyway, because a file system's time may be coarse. An
+        // equal list changes nothing.
         let unless = if look % 10 == 0 { None } else { seen };
         let owned = path.to_owned();
         match tokio::task::spawn_blocking(move || look_at(&owned, unless, settled)).await {
@@ -97,8 +101,8 @@ pub(super) async fn follow(
     }
 }
 
-/// Waits until the file has not changed for [`SETTLE`], and gives the stamp it then has; at once when that is as `seen`. `None`: it does
-/// not come to rest.
+/// Waits until the file has not changed for [`SETTLE`], and returns its stamp. Returns at once if
+/// the stamp equals `seen`. `None`: the file keeps changing.
 async fn settled(path: &Path, seen: Option<Stamp>) -> Option<Option<Stamp>> {
     let mut before = seen;
     for _ in 0..MAX_UNSETTLED {
@@ -120,10 +124,11 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((meta.len(), meta.modified().ok()))
 }
 
-/// A look at a file: its stamp and, if it was read, what it holds.
+/// The result of a check: the file's stamp and, if the file was read, its endpoints.
 type Look = (Option<Stamp>, Option<Result<Vec<Target>, String>>);
 
-/// Reads the file unless its stamp is `unless`. `None`: it is being written, for its stamp is not the `settled` one before and after.
+/// Reads the file unless its stamp is `unless`. `None`: the file is being written, because its
+/// stamp before or after the reading is not `settled`.
 fn look_at(path: &Path, unless: Option<Stamp>, settled: Option<Option<Stamp>>) -> Option<Look> {
     let stamp_now = stamp(path);
     let unchanged = stamp_now.is_some() && stamp_now == unless;
@@ -135,14 +140,14 @@ fn look_at(path: &Path, unless: Option<Stamp>, settled: Option<Option<Stamp>>) -
 /// Reads and validates the file.
 ///
 /// # Errors
-/// Says which file and every problem in it.
+/// Names the file and every problem in it.
 pub(crate) fn load(path: &Path) -> Result<Vec<Target>, String> {
     let shown = path.display();
     let text = read(path).map_err(|error| format!("{shown}: {error}"))?;
     parse(&text).map_err(|problems| format!("{shown}: {problems}"))
 }
 
-/// The text of a file of at most [`MAX_FILE_BYTES`].
+/// Reads the text of a file of at most [`MAX_FILE_BYTES`].
 pub(crate) fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?
@@ -160,12 +165,12 @@ pub(crate) fn read(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// The endpoints of a document.
+/// Reads the endpoints of a document.
 pub(crate) fn parse(text: &str) -> Result<Vec<Target>, Problems> {
     document(&yaml(text)?)
 }
 
-/// The same of a document that has been read as YAML.
+/// As `parse`, for a document that has been read as YAML.
 pub(crate) fn document(value: &Value) -> Result<Vec<Target>, Problems> {
     if let Some((reason, fix)) = form::foreign(value) {
         return Err(Problems::one("", reason, fix));
@@ -175,13 +180,14 @@ pub(crate) fn document(value: &Value) -> Result<Vec<Target>, Problems> {
         return Err(Problems::one("", "is a list by itself", fix));
     }
     let s = Settings::new(value);
-    // An empty file is a half-written one more often than an empty pool; `endpoints: []` says the latter.
+    // An empty file is more often half-written than an empty pool. `endpoints: []` means an empty
+    // pool.
     let list = listed(&s).required();
     let targets = targets(&s, &list);
     s.finish(targets)
 }
 
-/// The field `endpoints`.
+/// Returns the field `endpoints`.
 pub(crate) fn listed<'v>(s: &Settings<'v>) -> Field<Vec<Settings<'v>>> {
     let foreign = s.value("endpoints").optional().and_then(form::foreign);
     let hint =
@@ -195,7 +201,7 @@ pub(crate) fn listed<'v>(s: &Settings<'v>) -> Field<Vec<Settings<'v>>> {
     }
 }
 
-/// The endpoints of a list; one that stands there twice is a problem.
+/// Reads the endpoints of a list. An endpoint that is listed twice is a problem.
 pub(crate) fn targets(s: &Settings<'_>, list: &[Settings<'_>]) -> Vec<Target> {
     let mut places = BTreeMap::new();
     let mut targets = Vec::with_capacity(list.len());
@@ -204,7 +210,7 @@ pub(crate) fn targets(s: &Settings<'_>, list: &[Settings<'_>]) -> Vec<Target> {
         if target.spec.address == UNREAD.to_string() {
             continue;
         }
-        // An address of IPv4 may be written as one of IPv6; it is the same server.
+        // An IPv4 address may be written as an IPv6 address. It is the same server.
         let address = target.spec.address.parse::<SocketAddr>();
         let server = address
             .ok()
@@ -229,7 +235,7 @@ pub(crate) fn targets(s: &Settings<'_>, list: &[Settings<'_>]) -> Vec<Target> {
     targets
 }
 
-/// Stands for an address that could not be read, until `finish` refuses.
+/// Stands for an address that could not be read. `finish` then refuses the document.
 const UNREAD: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
@@ -288,7 +294,7 @@ fn target(s: &Settings<'_>) -> Target {
     }
 }
 
-/// Where the page of the endpoint at `address` is.
+/// Returns where the page of the endpoint at `address` is.
 fn metrics_at(s: &Settings<'_>, address: SocketAddr) -> MetricsAt {
     let port = s.u64("metrics_port").range(1..=65_535).map(u16::try_from);
     let port = port.optional();

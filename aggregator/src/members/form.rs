@@ -1,11 +1,12 @@
-//! Lists of endpoints in a form that is not ours: named, with what to write.
+//! Recognises lists of endpoints in forms of other programs, and says what to write instead.
 
 use serde_json::{Map, Value};
 
-/// Characters of a foreign target that are shown.
+/// How many characters of such a list's target are shown.
 const SHOWN: usize = 48;
 
-/// What a document or the value of `endpoints` is instead of our list, and what to write. `None`: it is no list that is known here.
+/// Says what a document or the value of `endpoints` is instead of our list, and what to write.
+/// `None`: the form is not known.
 pub(crate) fn foreign(value: &Value) -> Option<(&'static str, String)> {
     match value {
         Value::Array(items) => list(items.first()?),
@@ -14,7 +15,7 @@ pub(crate) fn foreign(value: &Value) -> Option<(&'static str, String)> {
     }
 }
 
-/// A list whose first entry is not one of ours.
+/// Recognises a list by its first entry.
 fn list(first: &Value) -> Option<(&'static str, String)> {
     match first {
         Value::String(address) => Some((
@@ -48,7 +49,7 @@ fn object_form(object: &Map<String, Value>) -> Option<(&'static str, String)> {
     None
 }
 
-/// Whether a list by itself is ours but for the key above it.
+/// Whether a list is ours, but without the key `endpoints` above it.
 pub(crate) fn is_bare(document: &Value) -> bool {
     let first = document.as_array().and_then(|items| items.first());
     first.is_some_and(|first| first.get("address").is_some())

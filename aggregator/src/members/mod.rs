@@ -1,7 +1,8 @@
-//! Who belongs to a pool.
+//! Finds the endpoints of a pool.
 //!
-//! Comes in: a file, a DNS name, what a Kubernetes cluster declares, or a list. Goes out: [`Targets`] on a watch channel, whole lists,
-//! newest last. Never: a list that shrinks because the source could not be read; the last good one stays and the error is told.
+//! Input: a file, a DNS name, what a Kubernetes cluster declares, or a list. Output: [`Targets`] on
+//! a watch channel, always as a whole list. If the source cannot be read, the last good list stays
+//! and the error is published with it.
 
 mod dns;
 pub(crate) mod file;
@@ -24,16 +25,17 @@ use tokio::sync::watch;
 use trimtab_estimate::EndpointSpec;
 use trimtab_settings::Problems;
 
-/// One endpoint and where its page is.
+/// An endpoint, and where its metrics page is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// What the table says of it.
+    /// What the table says of the endpoint.
     pub spec: EndpointSpec,
     /// Where its metrics page is.
     pub metrics: MetricsAt,
-    /// Its engine, where it differs from the pool's.
+    /// Its engine. Absent: the pool's.
     pub engine: Option<&'static Engine>,
-    /// What it is, where its address may be given to another later: the UID of a pod. Absent: the address is all that is known.
+    /// The identity of the endpoint, since its address may be given to another later: the UID of a
+    /// pod. Absent: only the address is known.
     pub id: Option<String>,
 }
 
@@ -42,12 +44,12 @@ pub struct Target {
 pub enum MetricsAt {
     /// At this address, with the pool's scheme and path.
     Address(SocketAddr),
-    /// Here, whatever the pool's scheme and path.
+    /// At this URL. The pool's scheme and path do not apply.
     Url(Uri),
 }
 
 impl MetricsAt {
-    /// Whether the endpoint at `address` serves it itself.
+    /// Whether the endpoint at `address` serves the page itself.
     pub(crate) fn is_at(&self, address: &str) -> bool {
         let own = match self {
             Self::Address(own) => Some(*own),
@@ -57,7 +59,7 @@ impl MetricsAt {
     }
 }
 
-/// Where a URL leads; absent: it has the name of a host.
+/// Returns the address and port of a URL. `None`: its host is a name.
 fn socket_of(url: &Uri) -> Option<SocketAddr> {
     let ip = url.host()?.trim_matches(['[', ']']).parse().ok()?;
     let is_tls = url.scheme_str() == Some("https");
@@ -74,17 +76,17 @@ impl fmt::Display for MetricsAt {
     }
 }
 
-/// What discovery knows.
+/// What discovery has found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Targets {
-    /// The last list that could be read; absent: none yet.
+    /// The last list that could be read. Absent: there is none yet.
     pub listed: Option<Arc<Vec<Target>>>,
-    /// Why the newest attempt failed.
+    /// Why the newest attempt failed. Absent: it did not.
     pub error: Option<String>,
 }
 
 impl Targets {
-    /// A new list, or the old one where there is none; and why it may be old.
+    /// Takes over a new list, or keeps the old one if there is none. Sets why the list may be old.
     fn followed_by(&self, listed: Option<Vec<Target>>, error: Option<String>) -> Self {
         Self {
             listed: listed.map(Arc::new).or_else(|| self.listed.clone()),
@@ -93,8 +95,9 @@ impl Targets {
     }
 }
 
-/// Every problem of a list of endpoints by itself, as a file for `discovery.file` holds it. `None`: the document is nothing that lists
-/// endpoints, neither in our form nor in another that is known.
+/// Checks a list of endpoints by itself, as a file for `discovery.file` holds it, and returns all
+/// its problems. `None`: the document is not a list of endpoints, neither in our form nor in a
+/// known one of other programs.
 #[must_use]
 pub fn check_list(document: &serde_json::Value) -> Option<Result<(), Problems>> {
     let is_one = document.get("endpoints").is_some()
@@ -103,10 +106,10 @@ pub fn check_list(document: &serde_json::Value) -> Option<Result<(), Problems>> 
     is_one.then(|| file::document(document).map(drop))
 }
 
-/// The same of a file with that text: as a whole, for a list is the one document of its file.
+/// Checks the text of a file with such a list. The list must be the only document of the file.
 ///
 /// # Errors
-/// Every problem of it.
+/// Every problem of the file.
 pub fn check_list_file(text: &str) -> Result<(), Problems> {
     file::parse(text).map(drop)
 }
@@ -124,7 +127,7 @@ pub(crate) async fn run(source: Discovery, out: watch::Sender<Targets>, metrics:
     }
 }
 
-/// Tells the receivers when something changed, and the log when the outcome did.
+/// Notifies the receivers if the list or the error has changed, and logs that.
 fn publish(
     out: &watch::Sender<Targets>,
     outcome: Result<Vec<Target>, String>,
@@ -134,7 +137,7 @@ fn publish(
     publish_with(out, outcome.ok(), error, metrics);
 }
 
-/// The same for a list that may be old in part.
+/// As `publish`, for a list of which a part may be old.
 fn publish_with(
     out: &watch::Sender<Targets>,
     listed: Option<Vec<Target>>,

@@ -21,7 +21,7 @@ pub enum Discovery {
 }
 
 impl Discovery {
-    /// Reads it. Each source reads its own part.
+    /// Reads the section. Each source reads its own part.
     pub(crate) fn read(s: &Settings<'_>) -> Self {
         let hint = "write one of `file: {path: ...}`, `dns: {host: ..., port: ...}`, `kubernetes: {...}` or `endpoints: [...]`";
         let discovery = s.required_section("discovery", hint);
@@ -45,7 +45,7 @@ impl Discovery {
             discovery.problem("names more than one source", hint);
         }
         given.pop().unwrap_or_else(|| {
-            // One that is there and wrong is told already.
+            // A source that is written but wrong has already been reported.
             let written = s.value("discovery").optional().and_then(Value::as_object);
             let sources = ["file", "dns", "kubernetes", "endpoints"];
             if written.is_some_and(|fields| !sources.iter().any(|name| fields.contains_key(*name)))

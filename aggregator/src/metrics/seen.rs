@@ -1,7 +1,9 @@
-//! What proxies saw: times of answers per pool, and how wrong the predicted ones were; errors per pool and endpoint.
+//! What proxies saw: how long answers took per pool, how wrong predictions were, and errors per
+//! pool and endpoint.
 //!
-//! Bounded: a pool has three histograms whatever its size; series per endpoint only for endpoints of the pool that had errors, at most
-//! [`MAX_ENDPOINTS`] of them. These numbers steer nothing, so a proxy that lies distorts nothing but them.
+//! Memory is bounded. A pool has three histograms, whatever its size. Only endpoints of the pool
+//! that had errors have series of their own, at most [`MAX_ENDPOINTS`] of them. Nothing is decided
+//! by these numbers, so a proxy that lies distorts only them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,19 +14,19 @@ use trimtab_loadtable::{ErrorKind, Report, seen};
 
 use super::{Number, Page};
 
-/// Endpoints of one pool with series of their own.
+/// How many endpoints of one pool have series of their own.
 const MAX_ENDPOINTS: usize = 256;
 
 type Errors = [u64; ErrorKind::ALL.len()];
 
-/// A histogram in the buckets of the reports.
+/// A histogram with the buckets of the reports.
 #[derive(Debug, Default)]
 pub(super) struct Sketch {
     buckets: [Number; seen::BUCKETS],
     sum_ms: Number,
 }
 
-/// One pool's numbers.
+/// The numbers of one pool.
 #[derive(Debug, Default)]
 pub(crate) struct SeenMetrics {
     pub(super) first_byte: Sketch,
@@ -42,7 +44,8 @@ struct BySender {
 }
 
 impl SeenMetrics {
-    /// Adds what a report that was taken in says. `knows`: whether an address is an endpoint of the pool.
+    /// Adds what an accepted report says. `knows` says whether an address is an endpoint of the
+    /// pool.
     pub(crate) fn add(&self, report: &Report, knows: impl Fn(&str) -> bool) {
         for row in report.endpoints.iter().filter(|row| !row.seen.is_empty()) {
             for one in &row.seen {
@@ -66,7 +69,7 @@ impl SeenMetrics {
     }
 
     fn add_error(&self, address: &str, kind: u8, count: u64, knows: impl Fn(&str) -> bool) {
-        // A later proxy may say kinds that are not known here.
+        // A newer proxy may send kinds that are not known here.
         let Some(at) = ErrorKind::ALL.iter().position(|one| *one as u8 == kind) else {
             return;
         };
@@ -85,7 +88,7 @@ impl SeenMetrics {
         }
     }
 
-    /// How predictions did; absent: nothing was told of any.
+    /// Returns the mean predicted and seen times. `None`: no proxy has reported a prediction.
     pub(crate) fn predictions(&self) -> Option<PredictionsView> {
         let requests = self.prediction_error.count();
         let mean = |sum: &Number| (sum.get() as f64 / requests as f64 * 10.0).round() / 10.0;
@@ -96,12 +99,13 @@ impl SeenMetrics {
         })
     }
 
-    /// Forgets endpoints that the pool does not have any more.
+    /// Forgets endpoints that have left the pool.
     pub(crate) fn retain(&self, knows: impl Fn(&str) -> bool) {
         self.lock().endpoints.retain(|address, _| knows(address));
     }
 
-    /// A panic while the lock is held would be a bug; counting on with what it left serves better than none.
+    /// Ignores a poisoned lock. A panic under the lock would be a bug, and wrong counts are better
+    /// than none.
     fn lock(&self) -> MutexGuard<'_, BySender> {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,12 +125,13 @@ impl Sketch {
 }
 
 impl Page<'_> {
-    // Writing to a String cannot fail, so results of `write!` are dropped.
+    // Writing to a String cannot fail, so the results of `write!` are dropped.
     pub(super) fn sketch(&mut self, name: &str, help: &str, read: fn(&SeenMetrics) -> &Sketch) {
         self.sketch_where(name, help, read, |_| true);
     }
 
-    /// The same, without the pools of which nothing was told: that no prediction was wrong is another thing.
+    /// As `sketch`, but leaves out pools without any value: "no prediction" differs from "no
+    /// error".
     pub(super) fn sketch_if_any(
         &mut self,
         name: &str,
@@ -258,7 +263,7 @@ mod tests {
         let begin = "trimtab_aggregator_prediction_error_seconds";
         assert!(!page().lines().any(|line| line.starts_with(begin)));
         assert_eq!(pool.seen.predictions(), None);
-        // 400 ms came after 300, and 250 after 255.
+        // Predicted 400 and seen 300 ms; predicted 250 and seen 255 ms.
         let two = [(71, 650), (72, 555), (73, 105), (97, 1), (106, 1)];
         pool.seen.add(&report("a:1", &two), |_| true);
         let found = page();
@@ -294,7 +299,7 @@ mod tests {
         let found = pool.seen.predictions().expect("some were told");
         assert!(found.predicted_ms.is_finite() && found.seen_ms.is_finite());
         let page = render(&[(pool, None)]);
-        // Its buckets, sum and count.
+        // The buckets, sum and count of the prediction errors.
         assert_eq!(page.lines().count(), lines + seen::BUCKETS + 2);
         assert!(page.contains("ttft_seconds_count{pool=\"chat\"} 0\n"));
     }

@@ -1,4 +1,4 @@
-//! Pools that a cluster declares. They come and go with their InferencePools.
+//! Pools that a cluster declares. They come and go with its InferencePools.
 
 use super::registry::Registry;
 use super::settings::PoolConfig;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use trimtab_loadtable::limits;
 use trimtab_settings::Settings;
 
-/// Most pools; others are left out, and the log says so.
+/// How many pools there may be. Others are left out, and the log says so.
 const MOST_POOLS: usize = 1_000;
 const HINT: &str =
     "write `kubernetes: {namespaces: [default]}`, or `kubernetes: {}` for those of all namespaces";
@@ -17,14 +17,14 @@ const HINT: &str =
 /// The section `pools_from`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolsFrom {
-    /// Which InferencePools.
+    /// Which InferencePools become pools.
     pub kubernetes: InferencePools,
-    /// What their pools have in common.
+    /// The settings that these pools have in common.
     pub template: PoolConfig,
 }
 
 impl PoolsFrom {
-    /// Reads it. Absent: no pools come from anywhere.
+    /// Reads the section. `None`: there is no such section.
     pub(crate) fn read(s: &Settings<'_>) -> Option<Self> {
         let section = s.object("pools_from").hint(HINT).optional()?;
         Some(Self {
@@ -33,7 +33,8 @@ impl PoolsFrom {
         })
     }
 
-    /// A pool of ours. Namespaces have no dots, so that no two have one name. Absent: the name is too long for a table.
+    /// Returns the settings of an InferencePool's pool. Namespaces have no dots, so each pool's
+    /// name is unique. `None`: the name is too long for a table.
     fn pool(&self, pool: &Name) -> Option<PoolConfig> {
         let name = format!("{}.{}", pool.namespace, pool.name);
         let discovery = Kubernetes {
@@ -48,8 +49,8 @@ impl PoolsFrom {
     }
 }
 
-/// Starts a pool for each InferencePool that there is, and ends those whose InferencePool is gone. Pools that `registry` has from elsewhere
-/// stay as they are.
+/// Starts a pool for each InferencePool, and ends the pools of those that are gone. Pools that
+/// `registry` had before stay as they are.
 pub(crate) async fn follow(settings: &PoolsFrom, registry: Arc<Registry>) {
     let own: BTreeSet<String> = registry
         .all()
@@ -81,7 +82,8 @@ pub(crate) async fn follow(settings: &PoolsFrom, registry: Arc<Registry>) {
     .await;
 }
 
-/// Makes the pools those that are declared now, where `before` were; gives these.
+/// Adds and removes pools so that those of `now` run instead of those of `before`. Returns the
+/// names that count as declared.
 fn change(
     settings: &PoolsFrom,
     registry: &Registry,

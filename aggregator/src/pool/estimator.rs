@@ -8,13 +8,14 @@ use std::time::Duration;
 use trimtab_estimate::{Accepted, EndpointSpec, Missed, Pool, Refusal, Sample};
 use trimtab_loadtable::{Report, Table};
 
-/// So long after the start a key that was drawn may give way to one that a proxy brings. Proxies call again within 5 s.
+/// For this long after the start a key of a proxy may replace the key that was drawn. Proxies call
+/// again within 5 s.
 pub(super) const TAKES_KEY_FOR: Duration = Duration::from_secs(60);
 
-/// [`Pool`], and which reports it has taken in. All times are since the pool began.
+/// [`Pool`], and which reports it has taken in. All times count from the pool's start.
 #[derive(Debug)]
 pub(super) struct Estimator {
-    /// A std mutex: it is held for the length of a computation, never over an await.
+    /// A std mutex: it is held for a computation, never over an await.
     inner: Mutex<Inner>,
 }
 
@@ -22,22 +23,25 @@ pub(super) struct Estimator {
 struct Inner {
     estimate: Pool,
     heard: Heard,
-    /// The placement key was drawn, and no proxy has brought the one before.
+    /// The placement key was drawn, and no proxy has brought the key of the aggregator before.
     key_is_drawn: bool,
 }
 
-/// A table, and what of the proxies is in it.
+/// A table, and which reports are in it.
 #[derive(Debug)]
 pub(super) struct Estimated {
     pub(super) table: Table,
-    /// Proxies that have reported lately.
+    /// How many proxies have reported recently.
     pub(super) proxies: usize,
-    /// By proxy, the sequence of its newest report that the table has taken in.
+    /// By proxy: the sequence of its newest report that the table has taken in.
     pub(super) included: HashMap<u64, u64>,
 }
 
 impl Estimator {
-    /// `epoch`: tells this pool's tables from those of every other start. `drawn`: the placement key where the settings name none.
+    /// Makes the estimator of a pool.
+    ///
+    /// - `epoch`: tells this pool's tables from those of every other start.
+    /// - `drawn`: the placement key if the settings have none.
     pub(super) fn new(
         config: &PoolConfig,
         max_proxies: usize,
@@ -59,13 +63,17 @@ impl Estimator {
         }
     }
 
-    /// A panic while the lock is held would be a bug; going on with what it left serves better than none.
+    /// Ignores a poisoned lock. A panic under the lock would be a bug, and going on is better than
+    /// no tables.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over a list; gives the addresses that a table cannot carry. `kept`: those of `all` that have been at their addresses before, where
-    /// others have not: what was known at these addresses is forgotten. No table is made meanwhile.
+    /// Takes over a list, and returns the addresses that a table cannot carry.
+    ///
+    /// - `kept`: `all` without new endpoints at known addresses. What was known at these addresses
+    ///   is forgotten. No table is made meanwhile. `None`: there is no such endpoint.
+    /// - `all`: the whole list.
     pub(super) fn set_endpoints(
         &self,
         now: Duration,
@@ -102,7 +110,8 @@ impl Estimator {
             .on_late_sample(now, asked_at, address, sample);
     }
 
-    /// Takes in a report. `on_new_key`: called when the placement key that it brings is taken over, while no table can be made.
+    /// Takes in a report. Calls `on_new_key` if the report's placement key is taken over. No table
+    /// can be made meanwhile.
     pub(super) fn on_report(
         &self,
         now: Duration,
@@ -120,7 +129,7 @@ impl Estimator {
         Ok(accepted)
     }
 
-    /// The table as of now.
+    /// Makes the table as of `now`.
     pub(super) fn table(&self, now: Duration) -> Estimated {
         let mut inner = self.lock();
         Estimated {
@@ -130,12 +139,13 @@ impl Estimator {
         }
     }
 
-    /// The same table with all that endpoints are known to keep.
+    /// Returns the same table with all that endpoints are known to hold.
     pub(super) fn first(&self, table: &Table) -> Table {
         self.lock().estimate.first(table)
     }
 
-    /// Calls `publish` unless the placement key is another one by now, while it cannot change. Says whether it did.
+    /// Calls `publish` if the placement key is still `key`, and returns whether it is. The key
+    /// cannot change meanwhile.
     pub(super) fn if_key_stands(&self, key: [u8; 16], publish: impl FnOnce()) -> bool {
         let inner = self.lock();
         let stands = key == inner.estimate.config().placement_key;
@@ -147,8 +157,9 @@ impl Estimator {
 }
 
 impl Inner {
-    /// Takes over the placement key of the aggregator before this one from a proxy that still has it. Conversations then stay where their
-    /// caches are, and proxies still know where responses and files are. Whoever can bring a key could also read ours.
+    /// Takes over the placement key of the aggregator before this one, from a proxy that still has
+    /// it. Conversations then stay where their caches are, and proxies still know where responses
+    /// and files are held. This gives no new power: whoever can send a key can also read ours.
     fn take_key_over(&mut self, now: Duration, report: &Report) -> bool {
         if !self.key_is_drawn || now > TAKES_KEY_FOR {
             return false;

@@ -1,9 +1,10 @@
-//! Which report of each proxy was taken in last, so that a table can say what it has seen.
+//! The last report of each proxy that was taken in, so that a table can name it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The newest sequences. As many proxies as the pool remembers, and those that have fallen silent since the last table.
+/// The newest sequence and its time, by proxy. Silent proxies leave at the next table, or when the
+/// limit is reached.
 #[derive(Debug)]
 pub(super) struct Heard {
     newest: HashMap<u64, (u64, Duration)>,
@@ -12,7 +13,7 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// `ttl`, `max_proxies`: as the pool's, which forgets silent proxies too.
+    /// `ttl`, `max_proxies`: as the pool's, which also forgets silent proxies.
     pub(super) fn new(ttl: Duration, max_proxies: usize) -> Self {
         Self {
             newest: HashMap::new(),
@@ -21,7 +22,7 @@ impl Heard {
         }
     }
 
-    /// The pool has taken in this report.
+    /// Notes that the pool has taken in this report.
     pub(super) fn on_report(&mut self, now: Duration, proxy: u64, sequence: u64) {
         if self.newest.len() >= self.max_proxies {
             self.expire(now);
@@ -35,7 +36,7 @@ impl Heard {
             .retain(|_, (_, at)| now.saturating_sub(*at) <= ttl);
     }
 
-    /// By proxy, the sequence of the newest report taken in so far.
+    /// By proxy: returns the sequence of the newest report taken in.
     pub(super) fn included(&mut self, now: Duration) -> HashMap<u64, u64> {
         self.expire(now);
         let newest = self.newest.iter();

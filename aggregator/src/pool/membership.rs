@@ -1,12 +1,11 @@
-//! From discovery to the pool.
+//! Passes lists of endpoints from discovery to the pool.
 
 use super::state::PoolState;
 use crate::members::Targets;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Hands each list to the pool and then to whoever scrapes, until discovery ends. What is known of the hardware below endpoints from
-/// elsewhere than discovery is added here.
+/// Hands each list to the pool and then to the scraper, until discovery ends.
 pub(super) async fn follow(
     mut found: watch::Receiver<Targets>,
     pool: Arc<PoolState>,

@@ -1,8 +1,12 @@
 //! Pools at run time.
 //!
-//! Comes in: members (`membership`), outcomes of scrapes, proxies' reports. Goes out: tables (`publication`). [`registry`] has the pools,
-//! each a [`state::PoolState`] that ties together what is known (`estimator`), what is still missing (`readiness`), why pages are missing
-//! (`reasons`) and what is published. `declared` adds and removes those that a cluster declares.
+//! Input: lists of endpoints (`membership`), outcomes of scrapes, and reports of proxies. Output:
+//! tables (`publication`).
+//!
+//! [`registry`] has the pools. Each is a [`state::PoolState`], which ties these parts together:
+//! what is known (`estimator`), what is still missing (`readiness`), why pages are missing
+//! (`reasons`), and what is published. `declared` adds and removes the pools that a cluster
+//! declares.
 
 pub(crate) mod declared;
 mod estimator;

@@ -1,4 +1,4 @@
-//! A table as it goes out, and to whom.
+//! A table as it is published, and the calls that wait for it.
 
 use super::estimator::Estimated;
 use bytes::Bytes;
@@ -8,19 +8,19 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use trimtab_loadtable::{Table, Version, limits};
 
-/// Encoded once, shared by every waiting proxy.
+/// A table that is encoded once. All waiting proxies share its bytes.
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) version: Version,
-    /// With the placement key, so for proxies alone.
+    /// Contains the placement key, so only proxies get it.
     pub(super) bytes: Bytes,
     pub(crate) table: Table,
     pub(crate) at: Instant,
-    /// By proxy, the sequence of its newest report that the table has taken in.
+    /// By proxy: the sequence of its newest report that the table has taken in.
     pub(crate) included: HashMap<u64, u64>,
-    /// The same table for proxies that have none of this aggregator, encoded when the first of them asks.
+    /// The table for proxies that have none of this epoch. Encoded when the first of them asks.
     first: OnceLock<Bytes>,
-    /// The same table without the placement key, encoded when the first asks.
+    /// The table without the placement key. Encoded at the first request for it.
     keyless: OnceLock<Bytes>,
 }
 
@@ -28,7 +28,7 @@ impl Published {
     /// Encodes a table.
     ///
     /// # Errors
-    /// It breaks the limits of the format; says which.
+    /// Says which limit of the format the table breaks.
     pub(super) fn new(estimated: Estimated) -> Result<Self, String> {
         let table = estimated.table;
         let bytes = Bytes::from(table.encode());
@@ -51,7 +51,8 @@ impl Published {
         })
     }
 
-    /// The bytes for a proxy that has none of this aggregator's tables. `first`: the table with all that such a proxy has to know.
+    /// Returns the bytes for a proxy that has no table of this epoch. `first` adds all that such a
+    /// proxy has to know. If that is too large, returns the usual bytes.
     pub(super) fn first(&self, first: impl FnOnce(&Table) -> Table) -> Bytes {
         let encode = || Bytes::from(first(&self.table).encode());
         let bytes = self.first.get_or_init(encode);
@@ -62,7 +63,7 @@ impl Published {
         }
     }
 
-    /// The bytes for people: all but the secret of the placement hashes, whose place is all zeros.
+    /// Returns the bytes for people: zeros stand in place of the placement key.
     pub(crate) fn keyless(&self) -> Bytes {
         let encode = || {
             let table = Table {
@@ -75,7 +76,7 @@ impl Published {
     }
 }
 
-/// The newest table, and who waits for the next.
+/// The newest table, and the calls that wait for the next one.
 #[derive(Debug)]
 pub(super) struct Publication {
     newest: watch::Sender<Option<Arc<Published>>>,
@@ -92,7 +93,7 @@ impl Publication {
         self.newest.send_replace(Some(Arc::new(published)));
     }
 
-    /// Nobody gets the newest table any more.
+    /// Withdraws the newest table, so that nobody gets it any more.
     pub(super) fn withdraw(&self) {
         self.newest.send_replace(None);
     }
@@ -101,7 +102,7 @@ impl Publication {
         self.newest.subscribe()
     }
 
-    /// `None` before the first.
+    /// Returns the newest table. `None`: there is none yet, or it was withdrawn.
     pub(super) fn newest(&self) -> Option<Arc<Published>> {
         self.newest.borrow().clone()
     }

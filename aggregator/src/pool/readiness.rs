@@ -1,14 +1,14 @@
-//! What keeps a pool from being ready.
+//! Says what keeps a pool from being ready.
 
 use super::untried::Untried;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Endpoints that are named where some are missing.
+/// How many of the missing endpoints are named.
 const NAMED: usize = 5;
 
-/// Of one pool. All times are since it began.
+/// The readiness of one pool. All times count from the pool's start.
 #[derive(Debug)]
 pub(super) struct Readiness {
     inner: Mutex<Inner>,
@@ -21,7 +21,7 @@ struct Inner {
 }
 
 impl Readiness {
-    /// `round`: what scraping each endpoint once takes.
+    /// `round`: how long it takes to scrape each endpoint once.
     pub(super) fn new(round: Duration) -> Self {
         Self {
             inner: Mutex::new(Inner {
@@ -35,7 +35,7 @@ impl Readiness {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Discovery has a list, or says why it has none.
+    /// Takes over a list, or the reason why discovery has none.
     pub(super) fn on_list(
         &self,
         now: Duration,
@@ -49,17 +49,17 @@ impl Readiness {
         }
     }
 
-    /// The endpoint was scraped, with or without success.
+    /// Notes that the endpoint was scraped, with or without success.
     pub(super) fn on_scrape(&self, address: &str) {
         self.lock().untried.on_scrape(address);
     }
 
-    /// Whether there may be a first table.
+    /// Whether there may be a table.
     pub(super) fn allows_a_table(&self, now: Duration) -> bool {
         self.lock().untried.allows_a_table(now)
     }
 
-    /// What is missing, in words; `None` when nothing is.
+    /// Says what is missing. `None`: nothing is.
     pub(super) fn missing(&self, has_table: bool) -> Option<String> {
         let inner = self.lock();
         let Some(untried) = inner.untried.left() else {

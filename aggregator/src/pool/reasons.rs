@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use trimtab_loadtable::Table;
 
-/// Most endpoints per table of which the log says that they get no requests any more, or get some again.
+/// How many endpoints per table the log names because their doubt has changed.
 const MOST_LOGGED: usize = 20;
-/// Characters kept of a reason: servers have a say in them.
+/// How many characters of a reason are kept. Servers write part of them.
 const MOST_CHARS: usize = 400;
 
-/// Those of one pool: why the last scrape of each listed endpoint brought no sample in time, by address; `None`: it did.
+/// The reasons of one pool, by address of each listed endpoint: why its last scrape brought no
+/// sample in time. `None`: it did.
 #[derive(Debug, Default)]
 pub(crate) struct Reasons(Mutex<BTreeMap<String, Option<String>>>);
 
@@ -18,7 +19,8 @@ impl Reasons {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A scrape failed. It may end when its endpoint is listed no more, and then says nothing.
+    /// Sets the reason of a failed scrape. Does nothing if the endpoint has left the list
+    /// meanwhile.
     pub(crate) fn set(&self, address: &str, reason: &str) {
         let shown = reason.chars().take(MOST_CHARS);
         let shown = shown.map(|char| if char.is_control() { ' ' } else { char });
@@ -27,14 +29,15 @@ impl Reasons {
         }
     }
 
-    /// A scrape succeeded in time.
+    /// Removes the reason, after a scrape that succeeded in time.
     pub(super) fn clear(&self, address: &str) {
         if let Some(last) = self.lock().get_mut(address) {
             *last = None;
         }
     }
 
-    /// These endpoints are listed. `is_kept`: whether one may be that which was at its address before.
+    /// Takes over a list. `is_kept` says whether the endpoint at an address may be the same as
+    /// before.
     pub(super) fn on_list(&self, listed: &BTreeSet<String>, is_kept: impl Fn(&str) -> bool) {
         let mut reasons = self.lock();
         reasons.retain(|address, _| listed.contains(address) && is_kept(address));
@@ -43,12 +46,12 @@ impl Reasons {
         }
     }
 
-    /// Why the last scrape of an endpoint failed; absent: it did not.
+    /// Returns why the endpoint's last scrape failed. `None`: it did not.
     pub(crate) fn of(&self, address: &str) -> Option<String> {
         self.lock().get(address).cloned().flatten()
     }
 
-    /// The first `most`, by address.
+    /// Returns the first `most` reasons, by address.
     pub(crate) fn first(&self, most: usize) -> BTreeMap<String, String> {
         let all = self.lock();
         all.iter()
@@ -58,7 +61,7 @@ impl Reasons {
     }
 }
 
-/// Says which endpoints get no requests any more, or get some again, since the `last` table.
+/// Logs the endpoints whose doubt has changed since the `last` table.
 pub(super) fn log_doubts(pool: &str, reasons: &Reasons, last: Option<&Table>, table: &Table) {
     let before = |address: &str| {
         let rows = &last?.endpoints;
@@ -70,7 +73,7 @@ pub(super) fn log_doubts(pool: &str, reasons: &Reasons, last: Option<&Table>, ta
         .iter()
         .map(|row| (row, before(&row.address)))
         .filter(|(row, before)| row.doubt != *before);
-    // The rest is in the table; a pool that falls apart must not fill the log.
+    // The table has the rest. A pool with many failures must not fill the log.
     for (row, _) in changed.take(MOST_LOGGED) {
         let endpoint = &row.address;
         match row.doubt {
@@ -109,7 +112,7 @@ mod tests {
         list(&["a", "b"], "b");
         assert_eq!(reasons.of("b"), None, "another one at its address");
         list(&["a"], "");
-        // The last scrape of who is listed no more.
+        // The last scrape of an endpoint that has left the list.
         reasons.set("b", "status 500");
         assert_eq!(reasons.first(9), BTreeMap::new());
     }

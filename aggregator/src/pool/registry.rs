@@ -1,4 +1,4 @@
-//! The pools that there are now. They come and go while the aggregator runs.
+//! The pools of the aggregator. They come and go while it runs.
 
 use super::membership;
 use super::settings::PoolConfig;
@@ -10,16 +10,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// All pools by name. A pool that is removed, or whose registry is dropped, does nothing any more.
+/// All pools by name. Removing a pool, or dropping the registry, ends the pool's work.
 #[derive(Debug)]
 pub(crate) struct Registry {
     pools: RwLock<BTreeMap<String, Running>>,
-    /// Why there may be more pools than these; absent: all are known.
+    /// Why there may be more pools than these. Absent: all are known.
     missing: RwLock<Option<String>>,
     max_proxies: usize,
 }
 
-/// A pool and its tasks, which end when this is dropped.
+/// A pool and its tasks. The tasks end when this is dropped.
 #[derive(Debug)]
 struct Running {
     state: Arc<PoolState>,
@@ -33,7 +33,7 @@ impl Drop for Running {
 }
 
 impl Registry {
-    /// One without pools. `max_proxies`: see [`PoolState::new`].
+    /// Makes a registry without pools. `max_proxies`: see [`PoolState::new`].
     pub(crate) fn new(max_proxies: usize) -> Self {
         Self {
             pools: RwLock::default(),
@@ -42,10 +42,10 @@ impl Registry {
         }
     }
 
-    /// Starts a pool, in place of one of the same name. Has to be called within a runtime.
+    /// Starts a pool, and ends one of the same name. Must be called within a runtime.
     ///
     /// # Errors
-    /// The system gave no random numbers for its epoch and secret.
+    /// The system gave no random numbers for the epoch and the placement key.
     pub(crate) fn add(&self, config: &PoolConfig) -> Result<(), getrandom::Error> {
         let mut key = [0; 16];
         getrandom::fill(&mut key)?;
@@ -59,17 +59,17 @@ impl Registry {
         Ok(())
     }
 
-    /// Ends a pool: whoever waits for a table of its is answered.
+    /// Ends a pool. Calls that wait for its tables are answered.
     pub(crate) fn remove(&self, name: &str) {
         drop(self.write(|pools| pools.remove(name)));
     }
 
-    /// Ends all pools: whoever waits for a table of theirs is answered.
+    /// Ends all pools. Calls that wait for their tables are answered.
     pub(crate) fn clear(&self) {
         drop(self.write(std::mem::take));
     }
 
-    /// Calls `change` with the pools. What it gives back is dropped without the lock.
+    /// Calls `change` with the pools. The caller drops the result outside of the lock.
     fn write<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Running>) -> T) -> T {
         change(&mut self.pools.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -82,12 +82,12 @@ impl Registry {
         self.read(|pools| Some(Arc::clone(&pools.get(name)?.state)))
     }
 
-    /// Says why there may be more pools; absent: all are known.
+    /// Sets why there may be more pools. `None`: all are known.
     pub(crate) fn set_missing(&self, why: Option<String>) {
         *self.missing.write().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    /// What keeps the pools from being ready, in words, one thing each.
+    /// Says what keeps the pools from being ready, one text for each thing.
     pub(crate) fn missing(&self) -> Vec<String> {
         let missing = self.missing.read().unwrap_or_else(PoisonError::into_inner);
         let pools = self.all();
@@ -97,14 +97,14 @@ impl Registry {
             .collect()
     }
 
-    /// All of them, by name.
+    /// Returns all pools, ordered by name.
     pub(crate) fn all(&self) -> Vec<Arc<PoolState>> {
         let state = |running: &Running| Arc::clone(&running.state);
         self.read(|pools| pools.values().map(state).collect())
     }
 }
 
-/// Discovers, scrapes and publishes.
+/// Starts the tasks of a pool: discovery, scraping and publishing.
 fn start(config: &PoolConfig, state: &Arc<PoolState>) -> JoinSet<()> {
     let (found, listed) = watch::channel(Targets::default());
     let (out, scraped) = watch::channel(Targets::default());
@@ -152,7 +152,7 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &second) && !*second.ended().borrow());
         registry.clear();
         assert!(registry.get("a").is_none() && *second.ended().borrow());
-        // Its tasks are gone, and what they held.
+        // The tasks have ended and dropped what they held.
         let alone = async {
             while Arc::strong_count(&second) > 1 {
                 tokio::task::yield_now().await;

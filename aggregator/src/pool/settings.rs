@@ -7,25 +7,26 @@ use trimtab_estimate::Prior;
 use trimtab_loadtable::limits;
 use trimtab_settings::Settings;
 
-/// One pool.
+/// The settings of one pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolConfig {
-    /// Its name, as in a proxy's settings.
+    /// The pool's name, as in a proxy's settings.
     pub name: String,
     /// Where its endpoints come from.
     pub discovery: Discovery,
-    /// How they are scraped.
+    /// How the endpoints are scraped.
     pub scrape: Scrape,
-    /// A table is published this often, and at once on large news.
+    /// Time between two tables. An urgent report brings the next table forward.
     pub publish_interval: Duration,
-    /// Age of the last good scrape after which an endpoint is suspect: it is used only when more are so than ready.
+    /// An endpoint without a good scrape for this long is suspect. Pickers use suspect endpoints
+    /// only where more are suspect than ready.
     pub suspect_after: Duration,
-    /// Secret of the placement hashes. Absent: a random one, until a proxy brings that of the aggregator before this one. Replicas have to
-    /// share one.
+    /// The pool's secret placement key. Absent: a random key, unless a proxy brings that of the
+    /// aggregator before this one. Replicas must share one key.
     pub placement_key: Option<[u8; 16]>,
-    /// Seconds for which loading an adapter blocks an endpoint.
+    /// How many seconds it takes an endpoint to load an adapter.
     pub adapter_load_s: Option<f32>,
-    /// Speeds assumed until they are measured.
+    /// Speeds by class that are assumed until they are measured.
     pub classes: Vec<(String, Prior)>,
 }
 
@@ -44,7 +45,7 @@ impl PoolConfig {
         }
     }
 
-    /// Reads all that pools may have in common: without name and endpoints.
+    /// Reads the settings that pools may have in common: all but name and endpoints.
     pub(super) fn template(s: &Settings<'_>) -> Self {
         let seconds = |s: u64| Duration::from_secs(s);
         let publish = s
@@ -97,7 +98,7 @@ fn class(s: &Settings<'_>) -> (String, Prior) {
     (name, prior)
 }
 
-/// A pool's name stands in a path and in metric labels.
+/// Checks a pool's name, which is part of a path and of metric labels.
 fn plain(name: &str) -> Result<(), &'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.bytes().all(allowed) {

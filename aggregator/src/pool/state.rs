@@ -1,4 +1,4 @@
-//! One pool at run time: what is known of it and the table that is published.
+//! One pool at run time: what is known of it, and the table that is published.
 
 use super::estimator::Estimator;
 use super::publication::{Publication, Published};
@@ -16,33 +16,38 @@ use tokio::time::Instant;
 use trimtab_estimate::{Accepted, Missed, Pace, Refusal, Sample};
 use trimtab_loadtable::{Endpoint, Report, State as RowState, Table, Version};
 
-/// After a table that could not be published.
+/// The pause after a table that could not be published.
 const RETRY: Duration = Duration::from_secs(2);
-/// How often it is looked whether there may be a first table.
+/// How often to check whether a first table is possible.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// One pool: ties its parts together.
+/// One pool. Ties its parts together.
 #[derive(Debug)]
 pub(crate) struct PoolState {
     pub(crate) name: String,
     pub(crate) metrics: Arc<PoolMetrics>,
-    /// Why pages are missing.
+    /// Why pages are missing, by endpoint.
     pub(crate) reasons: Reasons,
-    /// Places for calls that wait; without one a call is answered at once.
+    /// Places for calls that wait. A call that finds none is answered at once.
     pub(crate) places: Semaphore,
     origin: Instant,
     interval: Duration,
     estimator: Estimator,
     readiness: Readiness,
     publication: Publication,
-    /// Identities of the listed endpoints, by address, where they are known.
+    /// The identities of the listed endpoints, by address. Endpoints without an identity are left
+    /// out.
     ids: Mutex<HashMap<String, String>>,
     urgent: Notify,
     ended: watch::Sender<bool>,
 }
 
 impl PoolState {
-    /// `max_proxies`: whose reports are remembered, and whose calls may wait. `epoch`, `drawn_key`: random numbers.
+    /// Makes a pool.
+    ///
+    /// - `max_proxies`: how many proxies may have their reports remembered, and their calls
+    ///   waiting.
+    /// - `epoch`, `drawn_key`: random numbers.
     pub(crate) fn new(
         config: &PoolConfig,
         max_proxies: usize,
@@ -70,7 +75,7 @@ impl PoolState {
         self.origin.elapsed()
     }
 
-    /// Takes over a list of endpoints. Who joins, leaves or drains is news.
+    /// Takes over a list of endpoints, and brings the next table forward.
     pub(crate) fn set_targets(&self, targets: &Targets) {
         let error = targets.error.as_ref();
         let Some(list) = &targets.listed else {
@@ -102,7 +107,7 @@ impl PoolState {
         }
     }
 
-    /// The targets of a list: those that are not another endpoint at an address that was listed before, and all.
+    /// Returns two lists of targets: those that are not a new endpoint at a known address, and all.
     fn identify<'t>(&self, list: &'t [Target]) -> (Vec<&'t Target>, Vec<&'t Target>) {
         let known = |target: &&Target| {
             let id = target.id.clone()?;
@@ -126,7 +131,7 @@ impl PoolState {
             self.reasons.clear(address);
         }
         self.estimator.on_scrape(self.now(), address, outcome);
-        // After it: the first table may be made at this moment.
+        // This comes last, because it may allow the first table.
         self.readiness.on_scrape(address);
     }
 
@@ -138,10 +143,10 @@ impl PoolState {
         self.readiness.on_scrape(address);
     }
 
-    /// Takes in a report; large news brings the next table forward.
+    /// Takes in a report. An urgent report brings the next table forward.
     pub(crate) fn on_report(&self, report: &Report) -> Result<Accepted, Refusal> {
         let on_new_key = || {
-            // Nobody gets a table under the key that was drawn any more.
+            // From here on nobody gets a table with the key that was drawn.
             self.publication.withdraw();
             self.urgent.notify_one();
             tracing::info!(
@@ -165,17 +170,18 @@ impl PoolState {
         Ok(accepted)
     }
 
-    /// What a proxy waits on.
+    /// Returns the channel of tables on which a proxy's call waits.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Arc<Published>>> {
         self.publication.subscribe()
     }
 
-    /// The newest table; `None` before endpoints were listed.
+    /// Returns the newest table. `None`: there is none yet, or the last one was withdrawn.
     pub(crate) fn newest(&self) -> Option<Arc<Published>> {
         self.publication.newest()
     }
 
-    /// The bytes of a table for a proxy that has `have`: the first one that it gets says all that endpoints are known to keep.
+    /// Returns the bytes of a table for a proxy that has `have`. A proxy's first table of an epoch
+    /// lists all that endpoints are known to hold.
     pub(crate) fn bytes_for(&self, published: &Published, have: Option<Version>) -> Bytes {
         if have.is_some_and(|have| have.epoch == published.version.epoch) {
             return published.bytes.clone();
@@ -183,18 +189,18 @@ impl PoolState {
         published.first(|table| self.estimator.first(table))
     }
 
-    /// What keeps the pool from being ready, in words; `None` when nothing does.
+    /// Says what keeps the pool from being ready. `None`: it is ready.
     pub(crate) fn missing(&self) -> Option<String> {
         let missing = self.readiness.missing(self.newest().is_some())?;
         Some(format!("pool {}: {missing}", self.name))
     }
 
-    /// The pool is gone: whoever waits for its tables is answered.
+    /// Ends the pool. Calls that wait for its tables are answered.
     pub(crate) fn end(&self) {
         self.ended.send_replace(true);
     }
 
-    /// Turns true when the pool is gone.
+    /// Turns true when the pool ends.
     pub(crate) fn ended(&self) -> watch::Receiver<bool> {
         self.ended.subscribe()
     }
@@ -225,7 +231,8 @@ impl PoolState {
             () = until(pace.due()) => {}
             () = self.urgent.notified() => {
                 until(pace.due_with_news()).await;
-                // More that came by now is in the next table and needs none of its own.
+                // The next table contains all that came meanwhile, so this notice needs no table of
+                // its own.
                 tokio::select! {
                     biased;
                     () = self.urgent.notified() => {}
@@ -235,7 +242,7 @@ impl PoolState {
         }
     }
 
-    /// Builds a table, and publishes it unless `pace` keeps it back.
+    /// Builds a table, and publishes it unless `pace` holds it back.
     fn publish(&self, pace: &Pace) -> Outcome {
         let (began, now) = (Instant::now(), self.now());
         if !self.readiness.allows_a_table(now) {
@@ -275,7 +282,7 @@ impl PoolState {
         let publish = || self.publication.publish(published);
         match self.estimator.if_key_stands(key, publish) {
             true => Outcome::Published { bytes, proxies },
-            // It was taken over meanwhile.
+            // A proxy's key was taken over meanwhile.
             false => Outcome::KeptBack,
         }
     }
@@ -298,16 +305,16 @@ impl PoolState {
     }
 }
 
-/// What became of a table.
+/// What happened to a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// It has so many bytes and goes to so many proxies.
+    /// It has `bytes` bytes and goes to `proxies` proxies.
     Published { bytes: usize, proxies: usize },
-    /// It tells too little that the last one did not.
+    /// It barely differs from the last one, or its placement key has been replaced.
     KeptBack,
-    /// No endpoints were listed yet, or they are still tried for the first time.
+    /// No endpoints are listed yet, or some are still being scraped for the first time.
     TooEarly,
-    /// It breaks the format's limits.
+    /// It breaks a limit of the format.
     Failed,
 }
 

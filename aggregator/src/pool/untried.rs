@@ -1,27 +1,30 @@
-//! Endpoints of the first list that have not been scraped yet, and how long the first table waits for them.
+//! Endpoints of the first list that have not been scraped yet. The first table waits for them for a
+//! bounded time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The first table waits at most so long.
+/// The longest time for which the first table waits.
 const MOST_WAIT: Duration = Duration::from_secs(3);
 
-/// Those of one pool.
+/// The untried endpoints of one pool.
 #[derive(Debug)]
 pub(super) struct Untried {
-    /// What scraping each endpoint once takes.
+    /// How long it takes to scrape each endpoint once.
     round: Duration,
-    /// When the first list came, and who of it was not scraped, with or without success; absent: there was no list.
+    /// When the first list came, and which of its endpoints have not been scraped yet, with or
+    /// without success. Absent: no list has come.
     left: Option<(Duration, BTreeSet<String>)>,
 }
 
 impl Untried {
-    /// `round`: what scraping each endpoint once takes.
+    /// `round`: how long it takes to scrape each endpoint once.
     pub(super) fn new(round: Duration) -> Self {
         Self { round, left: None }
     }
 
-    /// A list came. Endpoints that join later do not make a ready pool unready.
+    /// Takes over a list. Endpoints that join later are not added: they do not make a ready pool
+    /// unready.
     pub(super) fn on_list(&mut self, now: Duration, listed: BTreeSet<String>) {
         match &mut self.left {
             Some((_, left)) => left.retain(|address| listed.contains(address)),
@@ -29,20 +32,20 @@ impl Untried {
         }
     }
 
-    /// It was tried.
+    /// Notes that the endpoint was scraped, with or without success.
     pub(super) fn on_scrape(&mut self, address: &str) {
         if let Some((_, left)) = &mut self.left {
             left.remove(address);
         }
     }
 
-    /// Who is left; absent: there was no list.
+    /// Returns the endpoints that are left. `None`: no list has come.
     pub(super) fn left(&self) -> Option<&BTreeSet<String>> {
         self.left.as_ref().map(|(_, left)| left)
     }
 
-    /// Whether there may be a table. One in which nobody has been scraped would tell proxies that all are as suspect as each other, also
-    /// those of which their last table said that they are gone or asleep.
+    /// Whether there may be a table. Without any scrape all endpoints would be equally suspect in
+    /// it. Proxies would then use also those that their last table says are gone or asleep.
     pub(super) fn allows_a_table(&self, now: Duration) -> bool {
         self.left.as_ref().is_some_and(|(since, left)| {
             left.is_empty() || now.saturating_sub(*since) >= self.round.min(MOST_WAIT)

@@ -1,4 +1,5 @@
-//! Connections to metrics pages, in plain HTTP or TLS; one is kept open per target between scrapes.
+//! Connections to metrics pages, over plain HTTP or TLS. One per target is kept open between
+//! scrapes.
 
 use super::settings::{Scrape, Tls};
 use super::tls;
@@ -14,37 +15,38 @@ use rustls::pki_types::ServerName;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Certificates are read again after a failure, at most this often: they are renewed while we run.
+/// Minimum time between two readings of the certificate files. They are read again after a TLS
+/// failure, because they may have been renewed.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 type Plain = legacy::Client<HttpConnector, Empty<Bytes>>;
 type Secure = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
-/// A client for all targets of a pool. Clones share connections.
+/// The HTTP client for all targets of a pool. Clones share connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     plain: Plain,
     settings: Arc<Tls>,
-    /// Pages may be waited for longer.
+    /// Timeout of a connection attempt. Pages may take longer.
     connects_within: Duration,
-    /// Made at the first use, with the time.
+    /// The TLS client and when it was made, at its first use.
     secure: Arc<Mutex<Option<(Instant, Secure)>>>,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// The server's certificate or what it thinks of ours, or a server that speaks no TLS.
+    /// The server's certificate is refused, the server refuses ours, or it does not speak TLS.
     Tls(String),
-    /// Our own files.
+    /// Our own files cannot be used.
     OwnTls(String),
-    /// No connection.
+    /// There is no connection.
     Connect(legacy::Error),
-    /// It broke.
+    /// The connection broke, or the answer is not HTTP/1.1.
     Broken(legacy::Error),
 }
 
-/// A client for all targets of a pool.
+/// Makes the client for all targets of a pool.
 pub(crate) fn client(settings: &Scrape) -> Client {
     Client {
         plain: kept(connector(settings.timeout)),
@@ -55,7 +57,7 @@ pub(crate) fn client(settings: &Scrape) -> Client {
 }
 
 impl Client {
-    /// Sends a request, by TLS where its address says https.
+    /// Sends a request, over TLS if its address begins with https.
     pub(super) async fn request(
         &self,
         request: Request<Empty<Bytes>>,
@@ -90,7 +92,7 @@ impl Client {
         let made = tokio::task::spawn_blocking(move || secure(&settings, within)).await;
         let secure = made.map_err(|error| error.to_string())??;
         let mut kept = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another target may have been first.
+        // Another target may have made one meanwhile.
         let (_, secure) = kept.get_or_insert_with(|| (Instant::now(), secure));
         Ok(secure.clone())
     }

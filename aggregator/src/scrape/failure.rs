@@ -11,7 +11,7 @@ pub(crate) enum Failure {
     Connect(String),
     #[error("TLS: {0}")]
     Tls(String),
-    /// Ours, so that nobody was asked.
+    /// A problem with our own files. No request was sent.
     #[error("TLS: {0}")]
     OwnTls(String),
     #[error(
@@ -51,7 +51,7 @@ pub(crate) enum Failure {
     NoSignals(usize, Looks),
 }
 
-/// What a page looks like that is none.
+/// What a page without signals looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Looks(&'static str);
 
@@ -76,7 +76,8 @@ impl std::fmt::Display for Looks {
     }
 }
 
-/// A name in quotes with a colon behind, or nothing. A line of Prometheus' may begin with a name in braces and quotes.
+/// Whether the text begins an object of JSON: `{}`, or a name in quotes and a colon. A line of
+/// Prometheus' format may also begin with a name in braces and quotes.
 fn is_json(text: &[u8]) -> bool {
     let Some(inside) = text.strip_prefix(b"{") else {
         return false;
@@ -90,7 +91,7 @@ fn is_json(text: &[u8]) -> bool {
     }
 }
 
-/// What an operator can do about a status.
+/// Returns what an operator can do about a status.
 fn hint(status: u16) -> &'static str {
     match status {
         401 | 403 => "the page is for those who say who they are; set `scrape.bearer_token_file`",
@@ -99,7 +100,8 @@ fn hint(status: u16) -> &'static str {
 }
 
 impl Failure {
-    /// What it says of the server behind the page. Absent: nothing, for nobody was asked.
+    /// Says what the failure means for the server behind the page. `None`: nothing, since no
+    /// request was sent.
     pub(crate) fn missed(&self) -> Option<Missed> {
         match self {
             Self::Connect(_) | Self::Timeout(_) => Some(Missed::Unreachable),

@@ -1,4 +1,4 @@
-//! One page over HTTP/1.1.
+//! Fetches one page over HTTP/1.1.
 
 use super::client::{Client, Error};
 use super::failure::Failure;
@@ -17,7 +17,8 @@ use hyper::{Request, Response, Uri};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
-/// OpenMetrics is not asked for: Python's client then renames samples (and everything is read anyhow if a server insists).
+/// OpenMetrics is not asked for, because Python's client then renames samples. If a server sends it
+/// anyway, it is read.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4");
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("trimtab-aggregator/", env!("CARGO_PKG_VERSION")));
@@ -26,16 +27,16 @@ const AGENT: HeaderValue =
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) bytes: Bytes,
-    /// Its length was announced or it came in chunks, so that a cut would have been an error.
+    /// Whether the answer has a length or comes in chunks. A cut is then an error.
     pub(crate) complete: bool,
 }
 
-/// Whether a server has begun to answer the question that is under way.
+/// Whether the server has begun to answer the request under way.
 #[derive(Debug, Default)]
 pub(crate) struct Heard(AtomicBool);
 
 impl Heard {
-    /// A new question goes out.
+    /// Call this before a new request.
     pub(super) fn reset(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
@@ -45,15 +46,15 @@ impl Heard {
     }
 }
 
-/// Fetches a page of at most the settings' size, also where the server names another path of its own for it. However long that takes: the
-/// caller knows how long it may.
+/// Fetches a page of at most the configured size. Follows redirects within the server. Has no time
+/// limit of its own; the caller sets one.
 pub(super) async fn get(
     client: &Client,
     uri: &Uri,
     settings: &Scrape,
     heard: &Heard,
 ) -> Result<Answer, Failure> {
-    // What is found out by then is told in time.
+    // The probes of `protocol` must end well within the timeout, so that their result is reported.
     let deadline = Instant::now() + settings.timeout.mul_f64(0.75);
     let outcome = follow(client, uri, settings, heard).await;
     let Err(failure) = outcome else {
@@ -133,7 +134,7 @@ async fn page(response: Response<Incoming>, max_bytes: usize) -> Result<Answer, 
     }
 }
 
-/// What a page is compressed with whose headers do not say so.
+/// Returns the compression of a page whose headers do not name it.
 fn hidden_coding(page: &[u8]) -> Option<&'static str> {
     match page {
         [0x1f, 0x8b, ..] => Some("gzip, and its headers do not say so"),
@@ -142,7 +143,8 @@ fn hidden_coding(page: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What a page is compressed with; absent: nothing. Names of codings are the same in any case (RFC 9110, 8.4.1).
+/// Returns the compression that the headers name. `None`: the page is not compressed. Names of
+/// codings ignore case (RFC 9110, section 8.4.1).
 fn coding(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(CONTENT_ENCODING).iter();
     let values: Vec<_> = values
@@ -156,13 +158,13 @@ fn coding(headers: &HeaderMap) -> Option<String> {
     (!codings.is_empty()).then(|| codings.join(", "))
 }
 
-/// Whether what came could not be read as an answer of HTTP/1.1.
+/// Whether the answer could not be parsed as HTTP/1.1.
 fn is_no_http(error: &dyn std::error::Error) -> bool {
     let inner = error.source().and_then(|source| source.downcast_ref());
     inner.is_some_and(hyper::Error::is_parse)
 }
 
-/// The innermost error: "connection refused" helps, "client error (Connect)" does not.
+/// Returns the innermost error: "connection refused" helps, "client error (Connect)" does not.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,4 +1,4 @@
-//! One endpoint's scrapes, one after the other.
+//! Scrapes one endpoint again and again, one scrape at a time.
 
 use super::Scraper;
 use super::failure::Failure;
@@ -11,48 +11,48 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use trimtab_estimate::{Missed, Sample};
 
-/// A failing target is asked this seldom at most, unless the interval itself is longer.
+/// The longest wait between scrapes of a failing target, unless the interval is longer.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// A page that does not come in time is waited for so long, unless the timeout is longer.
+/// How long a page that does not come in time is waited for, unless the timeout is longer.
 const MOST_PATIENCE: Duration = Duration::from_secs(10);
-/// Each wait differs from the interval by at most this share, so that targets do not fall into step.
+/// Each wait differs from the interval by at most this share, so that targets do not get into step.
 const JITTER: f64 = 0.1;
 
 /// How a server answered when its page was last asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answers {
-    /// In time, or not at all and that at once.
+    /// The scrape ended within the timeout, or later by an error without any answer.
     InTime,
-    /// Nothing came in time: the process may stand still, or take long.
+    /// Nothing came in the time that the scrape had. The process may stand still, or be slow.
     Silent,
-    /// It answers, and takes long.
+    /// It began to answer, but the page took longer than the timeout.
     Late,
 }
 
-/// One scrape.
+/// The result of one scrape.
 #[derive(Debug)]
 struct Scraped {
     outcome: Result<Sample, Failure>,
     asked: Instant,
-    /// It took longer than the timeout.
+    /// The scrape took longer than the timeout.
     late: bool,
 }
 
 impl Scraper {
-    /// Scrapes one target for as long as it is listed.
+    /// Scrapes one target until the task is aborted.
     pub(super) async fn follow(self: Arc<Self>, target: Target) {
         let mut follower = Follower::new(&target, &self.settings);
         let mut random = Random::new();
         let mut answers = Answers::InTime;
         let mut failures = 0u32;
-        // Spread the first scrapes over one interval.
+        // Spreads the first scrapes over one interval.
         tokio::time::sleep(self.settings.interval.mul_f64(random.ratio())).await;
         loop {
             let scraped = self
                 .scrape(&target, &mut follower, &mut answers, &mut failures)
                 .await;
             let Some(scraped) = scraped else { return };
-            // Whoever takes long is given a rest.
+            // A slow server gets a pause after its page has come.
             let from = match scraped.late && scraped.outcome.is_ok() {
                 true => Instant::now(),
                 false => scraped.asked,
@@ -67,10 +67,11 @@ impl Scraper {
         }
     }
 
-    /// Scrapes once: within the timeout, or longer where the server answers slowly or said nothing the last time. `None`: nobody scrapes any
-    /// more.
+    /// Scrapes once. The scrape may take longer than the timeout if the server has begun to answer,
+    /// or was slow or silent the last time. `None`: the scraper ends.
     ///
-    /// A server whose page takes long is as good as any other, and asking it anew after each timeout would never bring a page.
+    /// A slow page does not make its server worse. If each timeout started a new request, no page
+    /// would ever come.
     async fn scrape(
         &self,
         target: &Target,
@@ -78,7 +79,7 @@ impl Scraper {
         answers: &mut Answers,
         failures: &mut u32,
     ) -> Option<Scraped> {
-        // Who is known to take long holds up none of the others from the start.
+        // A slow server takes a place in `overtime` instead of a permit, so it delays no other.
         let overtime = || self.overtime.try_acquire().ok();
         let is_slow = *answers != Answers::InTime;
         let mut place = is_slow.then(overtime).flatten();
@@ -124,8 +125,13 @@ impl Scraper {
         })
     }
 
-    /// Waits for a page that did not come in time, and tells so as often as it would be asked for otherwise: a process that stands still is to
-    /// be known as soon. `is_known`: whether the server answers. `None`: it was waited for long enough.
+    /// Waits for a page that did not come in time. After each further timeout a failure is
+    /// recorded, as often as new scrapes would fail. So a process that stands still is noticed as
+    /// soon.
+    ///
+    /// - `is_known`: whether the server answers.
+    ///
+    /// Returns `None` if the page did not come by `MOST_PATIENCE`.
     async fn wait(
         &self,
         target: &Target,
@@ -148,8 +154,8 @@ impl Scraper {
         None
     }
 
-    /// What a failed scrape says of the endpoint. Where nobody was asked, or the page has a port of its own that gives no answer, the endpoint
-    /// itself is asked whether it is there.
+    /// Says what a failed scrape means for the endpoint. If no request was sent, or the page has a
+    /// port of its own that gives no answer, tries a connection to the endpoint itself.
     async fn missed(&self, target: &Target, failure: &Failure) -> Missed {
         let missed = failure.missed();
         let address = &target.spec.address;
@@ -166,7 +172,7 @@ impl Scraper {
         }
     }
 
-    /// Hands a sample on; gives the time from its scrape to the next.
+    /// Hands a sample to the pool. Returns the time from this scrape to the next.
     fn on_sample(&self, target: &Target, sample: Sample, failures: &mut u32) -> Duration {
         let address = &target.spec.address;
         if *failures >= 3 {
@@ -187,7 +193,8 @@ impl Scraper {
         }
     }
 
-    /// The same of a scrape that was told as late already.
+    /// As `on_sample`, for a page that came late. The wait for it was already recorded as a
+    /// failure.
     fn on_late(&self, target: &Target, asked: Instant, sample: Sample) -> Duration {
         self.pool.metrics.scrapes.count("ok");
         let reason = overdue(true, asked.elapsed()).to_string();
@@ -197,14 +204,14 @@ impl Scraper {
         self.settings.interval
     }
 
-    /// Tells that there is no sample, or none yet; gives the time from the scrape to the next.
+    /// Records that there is no sample, or none yet. Returns the time from this scrape to the next.
     async fn on_failure(&self, target: &Target, failure: &Failure, failures: &mut u32) -> Duration {
         let address = &target.spec.address;
         let missed = self.missed(target, failure).await;
         *failures = failures.saturating_add(1);
         self.pool.metrics.scrapes.count(failure.as_str());
         self.pool.reasons.set(address, &failure.to_string());
-        // Once, when it counts: a dead endpoint must not fill the log.
+        // Logged once, when the third scrape fails: a dead endpoint must not fill the log.
         if *failures == 3 {
             tracing::warn!(pool = self.pool.name, endpoint = address, %failure, "three scrapes failed");
         }
@@ -213,7 +220,7 @@ impl Scraper {
     }
 }
 
-/// A page that did not come in time. `is_known`: the server answers.
+/// The failure for a page that did not come in time. `is_known`: whether the server answers.
 fn overdue(is_known: bool, after: Duration) -> Failure {
     match is_known {
         true => Failure::Late(after),
@@ -221,7 +228,8 @@ fn overdue(is_known: bool, after: Duration) -> Failure {
     }
 }
 
-/// Twice the wait per failure after the first two, which are tried again at once to tell a hiccup from an end.
+/// Doubles the wait with each failure after the second. Two failures are retried at the usual
+/// interval, so that a short disturbance ends soon.
 fn backoff(interval: Duration, failures: u32) -> Duration {
     let factor = 1u32 << failures.saturating_sub(2).min(10);
     interval
@@ -229,7 +237,7 @@ fn backoff(interval: Duration, failures: u32) -> Duration {
         .min(MAX_BACKOFF.max(interval))
 }
 
-/// Numbers for spreading work in time; nothing depends on their quality (splitmix64).
+/// Random numbers that spread work in time (splitmix64). Nothing depends on their quality.
 struct Random(u64);
 
 impl Random {
@@ -237,7 +245,7 @@ impl Random {
         Self(getrandom::u64().unwrap_or(0))
     }
 
-    /// In 0..1.
+    /// Returns a number from 0 to below 1.
     fn ratio(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

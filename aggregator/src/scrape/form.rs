@@ -1,8 +1,9 @@
-//! Which form of the page a target is asked for: all of it, or the needed series alone.
+//! Chooses the form of the page to ask a target for: the whole page, or the needed series alone.
 //!
-//! A whole vLLM page costs the model server 10 to 20 ms of the very process that streams tokens; `/metrics/?name[]=...` (the slash
-//! matters) costs less than a tenth. Servers that do not know it answer the whole page, 404, or, with several processes, an
-//! empty page with status 200. So it is tried per target and compared with the whole page, never assumed.
+//! A whole vLLM page costs the model server 10 to 20 ms in the process that streams tokens.
+//! `/metrics/?name[]=...` (the slash matters) costs less than a tenth. Servers that cannot select
+//! answer the whole page, 404, or, with several processes, an empty page with status 200. So the
+//! selection is tried for each target and compared with the whole page.
 
 use super::client::Client;
 use super::failure::{Failure, Looks};
@@ -18,20 +19,22 @@ use std::time::Duration;
 use tokio::time::Instant;
 use trimtab_estimate::Sample;
 
-/// A server that cannot select is asked again this much later: it may have been replaced by one that can.
+/// After this time a server that cannot select is tried again, because another may have replaced
+/// it.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 enum Form {
-    /// Not known: first scrape, or the first after a failure, behind which there may be another server.
+    /// Not known: at the first scrape, and after a failure, because another server may have
+    /// replaced it.
     Unknown,
     /// The needed series alone, at this address.
     Selected(Uri),
-    /// The whole page, until then.
+    /// The whole page, until this time.
     Whole(Instant),
 }
 
-/// One target and what was learned about its page.
+/// One target, and what was learned about its page.
 #[derive(Debug)]
 pub(super) struct Follower {
     target: Target,
@@ -52,17 +55,17 @@ impl Follower {
         }
     }
 
-    /// Whether the server has begun to answer the scrape that is under way.
+    /// Tells whether the server has begun to answer the scrape under way.
     pub(super) fn heard(&self) -> Arc<Heard> {
         Arc::clone(&self.heard)
     }
 
-    /// A scrape was given up.
+    /// Call this when a scrape was given up.
     pub(super) fn on_given_up(&mut self) {
         self.form = Form::Unknown;
     }
 
-    /// One sample, in whatever form the target can be asked for, however long that takes.
+    /// Takes one sample, in the best form that the target supports. Has no time limit of its own.
     pub(super) async fn scrape(
         &mut self,
         client: &Client,
@@ -88,7 +91,8 @@ impl Follower {
             let answer = get(client, uri, settings, &self.heard).await;
             match answer.and_then(|answer| self.reading(&answer, said, metrics)) {
                 Ok(reading) => return Ok(reading.sample),
-                // The server answered, only not with this: it may have restarted as another. The whole page tells.
+                // The server answered, but without these series. It may have been replaced, so the
+                // whole page is asked for.
                 Err(Failure::Status(_) | Failure::NoSignals(..)) => self.form = Form::Unknown,
                 Err(failure) => return Err(failure),
             }
@@ -114,7 +118,8 @@ impl Follower {
         Ok(found.sample)
     }
 
-    /// The address of the selection, if the server's answer to it has all that the whole page has, and is smaller.
+    /// Returns the address of the selection if its answer has every signal of the whole page and is
+    /// smaller.
     async fn selection(
         &mut self,
         client: &Client,
@@ -127,7 +132,7 @@ impl Follower {
         let path = page.path_and_query()?;
         let path = selection_path(path.as_str(), whole.engine)?;
         let uri = at(page.into_parts(), &path)?;
-        // The sample is there, and grows old.
+        // The timeout bounds the attempt, because the sample from the whole page is getting old.
         let asked = get(client, &uri, settings, &self.heard);
         let answer = tokio::time::timeout(settings.timeout, asked).await;
         let answer = answer.ok()?.ok()?;
@@ -162,7 +167,7 @@ impl Follower {
     }
 }
 
-/// Where the target's page is.
+/// Returns the address of the target's page.
 fn uri(target: &Target, settings: &Scrape) -> Option<Uri> {
     match &target.metrics {
         MetricsAt::Url(url) => Some(url.clone()),
@@ -175,13 +180,14 @@ fn uri(target: &Target, settings: &Scrape) -> Option<Uri> {
     }
 }
 
-/// The same server's other page.
+/// Returns the address of another page of the same server.
 fn at(mut parts: Parts, path: &str) -> Option<Uri> {
     parts.path_and_query = Some(path.parse().ok()?);
     Uri::from_parts(parts).ok()
 }
 
-/// `/metrics/?name[]=a&name[]=b`. `None` for a path that has a query of its own: it is no stock exporter.
+/// Returns `/metrics/?name[]=a&name[]=b`. `None` for a path with a query of its own: no stock
+/// exporter has that.
 fn selection_path(path: &str, engine: &Engine) -> Option<String> {
     if path.contains('?') {
         return None;

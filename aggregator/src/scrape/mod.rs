@@ -1,8 +1,11 @@
 //! The scraper: one task per endpoint.
 //!
-//! Comes in: lists of targets, which the pool has already. Goes out: one outcome per scrape to [`PoolState`]. Never: more than the
-//! configured number of requests at a time, a page larger than allowed, two scrapes of one endpoint at a time; one endpoint's failure
-//! touches no other.
+//! Input: lists of targets that the pool already has. Output: the outcome of each scrape, to
+//! [`PoolState`].
+//!
+//! At most `concurrency` scrapes run at a time, apart from those that take longer than the timeout.
+//! An endpoint has at most one scrape at a time. No page is larger than allowed. The failure of one
+//! endpoint does not affect the others.
 
 mod client;
 mod failure;
@@ -26,17 +29,18 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Scrapes that may take longer than the timeout at the same time, however few may run at the same time otherwise: they only wait.
+/// Least number of scrapes that may take longer than the timeout at the same time. They only wait,
+/// so a small `concurrency` does not bound them.
 const LEAST_OVERTIME: usize = 64;
 
-/// What the tasks of one pool share.
+/// What the scrape tasks of one pool share.
 #[derive(Debug)]
 pub(crate) struct Scraper {
     pub(crate) pool: Arc<PoolState>,
     pub(crate) settings: Scrape,
     pub(crate) client: Client,
     permits: Semaphore,
-    /// For scrapes that take longer than the timeout, so that they keep no other from its turn.
+    /// Places for scrapes that take longer than the timeout, so that they do not delay others.
     overtime: Semaphore,
 }
 
@@ -53,7 +57,7 @@ impl Scraper {
         })
     }
 
-    /// Scrapes whatever is listed, until discovery ends. Dropping the future ends all scrapes.
+    /// Scrapes the listed targets until discovery ends. Dropping the future ends all scrapes.
     pub(crate) async fn run(self: Arc<Self>, mut targets: watch::Receiver<Targets>) {
         let mut tasks = JoinSet::new();
         let mut running: HashMap<String, (Target, AbortHandle)> = HashMap::new();
@@ -81,7 +85,7 @@ impl Scraper {
             .map(|target| (target.spec.address.as_str(), target))
             .collect();
         running.retain(|address, (target, task)| {
-            // Draining or another zone do not change how a page is fetched.
+            // Draining or the zone do not change how a page is fetched.
             let same = listed.get(address.as_str()).is_some_and(|now| {
                 now.metrics == target.metrics && now.engine == target.engine && now.id == target.id
             });

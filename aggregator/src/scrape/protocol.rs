@@ -1,4 +1,4 @@
-//! Servers that do not speak plain HTTP/1.1.
+//! Finds out what a server speaks that does not speak plain HTTP/1.1.
 
 use super::failure::Failure;
 use super::tls;
@@ -6,18 +6,21 @@ use hyper::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How a client begins that knows of HTTP/2: the preface, and a frame of settings without any.
+/// The first bytes of an HTTP/2 client: the preface, and an empty SETTINGS frame.
 const BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// A frame's head, and the kind with which a server begins.
+/// The length of a frame's head.
 const HEAD_BYTES: usize = 9;
+/// The kind of the frame with which a server begins.
 const SETTINGS: u8 = 4;
 
-/// What a server speaks whose answer to plain HTTP/1.1 was `failure`, as the failure that says so; absent: that, or it is not known.
+/// Finds out by probes what a server speaks that answered plain HTTP/1.1 with `failure`. Returns a
+/// failure that says so. `None`: the server speaks plain HTTP/1.1, or it is not known.
 pub(super) async fn other(uri: &Uri, failure: &Failure) -> Option<Failure> {
     if uri.scheme_str() != Some("http") {
         return None;
     }
-    // A server of TLS closes, or answers by bytes that are none, or by 400; one of HTTP/2 closes, or answers with frames.
+    // A TLS server closes, answers with bytes that are not HTTP, or with 400. An HTTP/2 server
+    // closes, or answers with frames.
     let is_broken = matches!(failure, Failure::Broken(_) | Failure::NoHttp(_));
     let is_refused = matches!(failure, Failure::Connect(_) | Failure::Status(400));
     let host = uri.host().unwrap_or_default();
@@ -32,7 +35,8 @@ pub(super) async fn other(uri: &Uri, failure: &Failure) -> Option<Failure> {
     }
 }
 
-/// Whether a server begins as one of HTTP/2 does: a server that speaks HTTP/1.1 too would not have broken off.
+/// Whether the server begins as an HTTP/2 server does. A server that also speaks HTTP/1.1 would
+/// have answered the first request.
 async fn is_http2_spoken(host: &str, port: u16) -> bool {
     let answer = async {
         let mut stream = TcpStream::connect((host, port)).await.ok()?;
@@ -41,6 +45,6 @@ async fn is_http2_spoken(host: &str, port: u16) -> bool {
         stream.read_exact(&mut head).await.ok()?;
         Some(head)
     };
-    // Length, kind, flags, and the stream, which is that of the connection.
+    // Length, kind, flags, and stream 0, which is the connection.
     matches!(answer.await, Some([0, _, _, SETTINGS, _, 0, 0, 0, 0]))
 }

@@ -1,14 +1,14 @@
-//! Where a page has moved to: within its server, or nowhere.
+//! Follows redirects of a page, within its server only.
 
 use hyper::Uri;
 use std::net::IpAddr;
 
-/// From one path of a server to the next; `/metrics` to `/metrics/` is one.
+/// How many redirects are followed. From `/metrics` to `/metrics/` is one.
 const MOST: usize = 3;
-/// Characters of what a server says that are shown.
+/// How many characters of a server's `Location` are shown.
 const SHOWN: usize = 200;
 
-/// Why the page is not looked for where the server sends us.
+/// Why a redirect is not followed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error(
@@ -34,12 +34,12 @@ pub(crate) enum Refused {
     NoAddress(String),
 }
 
-/// The way to a page.
+/// The way to a page, over redirects.
 #[derive(Debug)]
 pub(super) struct Way {
-    /// Where the server has sent us from, first to last.
+    /// The addresses that sent us on, first to last.
     been: Vec<Uri>,
-    /// Where to ask.
+    /// The address to ask next.
     pub(super) at: Uri,
 }
 
@@ -49,8 +49,8 @@ impl Way {
         Self { been, at }
     }
 
-    /// Goes where `location`, the header of an answer from where we are, sends us. Never to another server, which would get our credentials
-    /// and speak for this one.
+    /// Follows `location`, the header of the answer from the current address. Refuses another
+    /// server: it would get our credentials and answer for this one.
     pub(super) fn follow(&mut self, location: &[u8]) -> Result<(), Refused> {
         let location = String::from_utf8_lossy(location);
         let location = location.trim();
@@ -67,7 +67,7 @@ impl Way {
             }
             _ => {}
         }
-        // With our own words for the host, so that the connection is kept.
+        // The host is written as before, so that the connection is kept.
         let mut parts = self.at.clone().into_parts();
         parts.path_and_query = to.into_parts().path_and_query;
         let to = Uri::from_parts(parts).map_err(|_| no_address())?;
@@ -89,7 +89,7 @@ impl Way {
     }
 }
 
-/// A reference as RFC 3986, 5.2 reads it. `None`: it is none of HTTP's.
+/// Resolves a reference by RFC 3986, section 5.2. `None`: the result is not an address for HTTP.
 fn resolved(reference: &str, base: &Uri) -> Option<Uri> {
     let (reference, _fragment) = reference.split_once('#').unwrap_or((reference, ""));
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
@@ -126,7 +126,7 @@ fn has_scheme(reference: &str) -> bool {
     rest.starts_with(':') && is_name(name)
 }
 
-/// A path from `/` with `.` and `..` taken in.
+/// Resolves `.` and `..` in a path that begins with `/`.
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -137,7 +137,7 @@ fn without_dots(path: &str) -> String {
                 if segment == ".." {
                     kept.pop();
                 }
-                // A folder stays one.
+                // The result still ends with `/`.
                 if is_last {
                     kept.push("");
                 }

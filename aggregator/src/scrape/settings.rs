@@ -1,4 +1,4 @@
-//! How endpoints are scraped.
+//! Settings of a pool's scrapes.
 
 use crate::members::text::host_name;
 use crate::scrape::page::Engine;
@@ -6,43 +6,43 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trimtab_settings::Settings;
 
-/// How endpoints are scraped.
+/// How the endpoints of a pool are scraped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scrape {
     /// Time between two scrapes of one endpoint.
     pub interval: Duration,
-    /// The same while the endpoint is idle and no proxy has anything in flight there.
+    /// The same after a page without waiting or running requests.
     pub idle_interval: Duration,
-    /// A scrape takes at most this long.
+    /// Time within which a page should come. The scraper waits longer for a slow server.
     pub timeout: Duration,
     /// Path of the page, with an optional query.
     pub path: String,
-    /// Whether the page is asked for by TLS.
+    /// Whether pages are asked for over TLS.
     pub https: bool,
-    /// Whom to trust then.
+    /// Settings of TLS, also for pages whose `metrics_url` begins with https.
     pub tls: Tls,
-    /// File with a token that is sent as `Authorization: Bearer`; absent: none is.
+    /// File with a token that is sent as `Authorization: Bearer`. Absent: no token is sent.
     pub bearer_token_file: Option<PathBuf>,
-    /// Which engine it is; absent: told from the page.
+    /// The engine of all endpoints. Absent: found from each page.
     pub engine: Option<&'static Engine>,
-    /// Largest page in bytes.
+    /// Size of the largest page, in bytes.
     pub max_page_bytes: usize,
-    /// Scrapes at the same time.
+    /// How many scrapes may run at a time, apart from those that take longer than the timeout.
     pub concurrency: usize,
-    /// Whether to ask for the needed series alone (`name[]`), where the server can.
+    /// Whether to ask for the needed series alone (`name[]`), where the server can select.
     pub select: bool,
 }
 
-/// Whom to trust where pages are asked for by TLS.
+/// Which certificates are used and trusted for pages over TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
-    /// File with certificates of CAs, PEM; absent: those of the system.
+    /// File with certificates of CAs, PEM. Absent: the system's.
     pub ca_file: Option<PathBuf>,
-    /// A name in the servers' certificates; absent: the address or name that is asked.
+    /// The name that servers' certificates must have. Absent: the address or name that is asked.
     pub server_name: Option<String>,
-    /// Whether any certificate is taken.
+    /// Whether any certificate is accepted.
     pub insecure_skip_verify: bool,
-    /// Files with our own certificate, for servers that ask for one, and its key, PEM.
+    /// Files with our own certificate and its key, PEM, for servers that ask for one.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
@@ -98,7 +98,7 @@ impl Tls {
 }
 
 impl Scrape {
-    /// The files that scraping reads, with the fields that name them.
+    /// Returns the files that scraping reads, each with the name of its field.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let client = self.tls.client.as_ref();
         [

@@ -1,4 +1,5 @@
-//! TLS to metrics pages: whom to trust, and what an operator can do where that fails.
+//! TLS for metrics pages: which certificates are trusted, and what an operator can do about a
+//! failure.
 
 use super::settings::Tls;
 use rustls::client::WebPkiServerVerifier;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The configuration of a client, with the files as they are now. Reads files, so it may block.
+/// Makes the configuration of a client from the files as they are. It reads files, so it may block.
 pub(super) fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
     let verifier = Verifier::new(settings)?;
     let provider = Arc::clone(&verifier.provider);
@@ -46,14 +47,15 @@ pub(super) fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
     })
 }
 
-/// The certificate of the server, against a CA's or the system's, or not at all.
+/// Checks the server's certificate against the configured or the system's CAs, or not at all.
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// Absent: whatever a server shows is taken.
+    /// Absent: any certificate is accepted.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    /// Certificates of `ca_file`. A server may show one of them itself: what `openssl req -x509` makes is its own CA, and no chain of
-    /// certificates ends in a CA.
+    /// The certificates of `ca_file`. A server may show one of them as its own. `openssl req -x509`
+    /// makes a certificate that is its own CA, and the usual check refuses a CA as a server's
+    /// certificate.
     trusted: Vec<CertificateDer<'static>>,
 }
 
@@ -115,7 +117,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // A CA where a server's is expected, not expired: that is looked at before.
+            // The certificate is a CA's. Its expiry was already checked.
             Err(Error::InvalidCertificate(CertificateError::Other(_)))
                 if self.trusted.iter().any(|one| one == end_entity) =>
             {
@@ -180,7 +182,8 @@ fn file(field: &str, path: &Path, why: &str) -> String {
     format!("`scrape.tls.{field}` {}: {why}", path.display())
 }
 
-/// What an error of a connection says of TLS, in words for who can mend it. `None`: it is about something else.
+/// Explains a connection error that concerns TLS, with what the operator can do. `None`: the error
+/// is not about TLS.
 pub(super) fn reason(error: &(dyn std::error::Error + 'static), settings: &Tls) -> Option<String> {
     let error = find(error)?;
     Some(match error {
@@ -233,7 +236,8 @@ fn of_certificate(error: &CertificateError, settings: &Tls) -> String {
     }
 }
 
-/// The error of TLS within errors of I/O, whose `source` leaves themselves out.
+/// Finds the TLS error within errors of I/O. The `source` of an I/O error skips the error that it
+/// wraps.
 fn find<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -250,7 +254,8 @@ fn find<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Error> {
     None
 }
 
-/// Whether a server answers the beginning of a TLS handshake with one, or with an alert: it was asked in plain HTTP by mistake.
+/// Whether a server answers the beginning of a TLS handshake with TLS: a handshake or an alert. It
+/// then was asked in plain HTTP by mistake.
 pub(super) async fn is_spoken(host: &str, port: u16) -> bool {
     let answer = async {
         let mut stream = TcpStream::connect((host, port)).await.ok()?;
@@ -260,7 +265,7 @@ pub(super) async fn is_spoken(host: &str, port: u16) -> bool {
     matches!(answer.await, Some(0x15 | 0x16))
 }
 
-/// A client's first message.
+/// Returns a client's first message of a handshake.
 fn hello() -> Option<Vec<u8>> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -325,7 +330,7 @@ mod tests {
             (required.clone(), &nobody, "set `scrape.tls.cert_file`"),
             (required, &own, "refuses our certificate"),
         ] {
-            // As they come: within errors of I/O, one in another.
+            // I/O errors come nested like this.
             let inner = io::Error::new(io::ErrorKind::InvalidData, error);
             let told = reason(&io::Error::other(inner), settings).expect("of TLS");
             assert!(told.contains(says), "{says}: {told}");

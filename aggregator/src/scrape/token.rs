@@ -1,10 +1,11 @@
-//! The header that says who asks.
+//! Reads the bearer token for metrics pages.
 
 use super::failure::Failure;
 use hyper::header::HeaderValue;
 use std::path::Path;
 
-/// The header with the token in `file`, read anew each time because tokens expire.
+/// Returns the header with the token in `file`. The file is read at each scrape because tokens
+/// expire.
 pub(super) async fn credentials(file: &Path) -> Result<HeaderValue, Failure> {
     let why = |why: String| Failure::Token(file.display().to_string(), why);
     let path = file.to_owned();
@@ -16,7 +17,7 @@ pub(super) async fn credentials(file: &Path) -> Result<HeaderValue, Failure> {
     Ok(value)
 }
 
-/// What a token file makes of the header. Some write the header's value into it.
+/// Makes the header from the text of a token file. Some files contain "Bearer" before the token.
 fn authorization(file: &str) -> Result<HeaderValue, &'static str> {
     let mut words = file.split_ascii_whitespace().peekable();
     words.next_if(|word| word.eq_ignore_ascii_case("bearer"));

@@ -5,18 +5,19 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// The type of a table, and of a report.
+/// The content type of tables and reports.
 pub(super) const PROTOBUF: &str = "application/x-protobuf";
 
-/// Milliseconds since then.
+/// Returns the milliseconds since `at`.
 pub(super) fn age_ms(at: Instant) -> u32 {
     u32::try_from(at.elapsed().as_millis()).unwrap_or(u32::MAX)
 }
 
-/// A table that was published at that time.
+/// Returns an answer with a table that was published at `at`.
 pub(super) fn protobuf(bytes: &Bytes, at: Instant) -> Response {
     let age_ms = age_ms(at);
-    // A waiting proxy gets the shared bytes; one that comes late gets its own copy, which says how late.
+    // A waiting proxy gets the shared bytes. A proxy that comes later gets a copy with the table's
+    // age.
     let bytes = if age_ms == 0 {
         bytes.clone()
     } else {

@@ -1,4 +1,4 @@
-//! What health checks and Prometheus ask.
+//! Routes for health checks and Prometheus.
 
 use super::{MOST_REASONS, Refused, Shared};
 use crate::metrics::render;
@@ -19,8 +19,9 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/metrics", get(metrics))
 }
 
-/// 200 when all pools are known, and every pool's endpoints are listed and were scraped once, with a line for each that has no page in
-/// time; else 503 and one line per thing that is missing.
+/// Answers 200 once all pools are known and each has listed its endpoints, tried to scrape each
+/// once, and published a table. A line names each endpoint whose page is missing, with the reason.
+/// Else answers 503, with one line for each thing that is missing.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let missing = shared.registry.missing();
     if !missing.is_empty() {

@@ -1,4 +1,4 @@
-//! A listener that holds at most so many connections open, and none for ever.
+//! A listener that bounds the number of open connections and closes idle ones.
 
 use super::role::Role;
 use super::settings::Address;
@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections beyond the limit wait in the kernel's queue; memory per connection is ours to bound, file descriptors too.
+/// A TCP listener. Connections beyond the limit wait in the kernel's queue. The limit bounds memory
+/// and file descriptors.
 #[derive(Debug)]
 pub(crate) struct Listener {
     tcp: TcpListener,
@@ -22,7 +23,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// `roles`: whom it serves. What is the longest honest silence for one of them is no reason to close a connection.
+    /// Binds the address for callers of these `roles`. A connection may be silent for as long as
+    /// the most patient of them needs.
     pub(crate) async fn bind(address: Address, roles: &[Role]) -> io::Result<Self> {
         let idle = roles.iter().map(|role| role.idle()).max();
         Ok(Self {
@@ -42,11 +44,11 @@ impl axum::serve::Listener for Listener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection<TcpStream>, SocketAddr) {
-        // The semaphore is never closed; without a permit the connection is served all the same.
+        // The semaphore is never closed. Without a permit the connection is served too.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
-        // axum's own: it survives the errors of accept.
+        // axum's `accept` survives the errors of the system call.
         let (stream, peer) = axum::serve::Listener::accept(&mut self.tcp).await;
-        // A table is one small write that a proxy waits for.
+        // A proxy waits for each table, and a table is one small write.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
@@ -77,7 +79,8 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Passes on what the stream says of bytes moved, or ends a silence that is too long.
+    /// Returns `moved` and restarts the clock if bytes moved. Else fails with `TimedOut` once the
+    /// silence was too long.
     fn bounded<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -148,7 +151,7 @@ mod tests {
             at: SocketAddr::from(([127, 0, 0, 1], 0)),
             max_connections: 1,
         };
-        // As long as the most patient of them needs.
+        // The limit is that of the role that needs the longest silence.
         let roles = [Role::People, Role::Proxies];
         let mut listener = Listener::bind(address, &roles).await.unwrap();
         let idle = Role::Proxies.idle();

@@ -1,7 +1,7 @@
 //! The HTTP interface. docs/wire.md is its specification.
 //!
-//! Up to three listeners ([`listen`]), each for one or more [`role`]s: [`proxies`], [`people`], [`health`]. The secret of the placement
-//! hashes leaves in answers to proxies' reports, and in no other way.
+//! There are up to three listeners ([`listen`]), each for one or more [`role`]s: [`proxies`],
+//! [`people`], [`health`]. Only answers to proxies' reports carry the placement key.
 
 mod body;
 mod health;
@@ -20,10 +20,10 @@ use role::Role;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Most endpoints per pool of which it is said why they have no page.
+/// How many endpoints per pool are listed with the reason why their page is missing.
 const MOST_REASONS: usize = 200;
 
-/// What all handlers see.
+/// What all handlers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
@@ -31,12 +31,13 @@ pub(crate) struct Shared {
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-/// The routes of a listener that serves `roles`. Whoever asks for another path is told what is here.
+/// Returns the routes of a listener that serves `roles`. The answer to any other path lists these
+/// routes.
 pub(crate) fn router(shared: Arc<Shared>, roles: &[Role]) -> Router {
     let mut router = Router::new();
     for role in roles {
         router = match role {
-            // A proxy's operator looks at the table where the proxy gets it.
+            // The operator of a proxy looks at the table where the proxy gets it.
             Role::Proxies if !roles.contains(&Role::People) => router
                 .merge(proxies::routes())
                 .route(people::TABLE, people::table()),
@@ -62,7 +63,7 @@ impl Shared {
     }
 }
 
-/// A status and a line that says why.
+/// A status, and a line that says why.
 struct Refused(StatusCode, String);
 
 impl IntoResponse for Refused {

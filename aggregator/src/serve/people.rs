@@ -1,4 +1,4 @@
-//! What people and their tools ask: pools and tables, never with the secret of the placement hashes.
+//! Routes for people and their tools: pools and tables, without the placement key.
 
 use super::body::{PROTOBUF, age_ms, protobuf};
 use super::{MOST_REASONS, Refused, Shared};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use trimtab_loadtable::json::TableView;
 
 const JSON: &str = "application/json";
-/// Where a table is.
+/// The path of a pool's table.
 pub(super) const TABLE: &str = "/v1/pools/{pool}/table";
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -21,12 +21,12 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route(TABLE, table())
 }
 
-/// A table as JSON or protobuf.
+/// Returns the handler that answers with a table as JSON or protobuf.
 pub(super) fn table() -> MethodRouter<Arc<Shared>> {
     get(newest_table)
 }
 
-/// The newest table at once.
+/// Answers at once with the newest table.
 async fn newest_table(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
@@ -53,7 +53,8 @@ async fn newest_table(
     }
 }
 
-/// Whether JSON stands before protobuf in `Accept`, or stands alone. Weights are not read: nobody sends them here.
+/// Whether `Accept` names JSON before protobuf, or JSON alone. Weights are not read: these callers
+/// do not send them.
 fn prefers_json(headers: &HeaderMap) -> bool {
     let accept = headers
         .get(ACCEPT)
@@ -66,7 +67,7 @@ fn prefers_json(headers: &HeaderMap) -> bool {
     }
 }
 
-/// All pools, with what each lacks.
+/// Lists all pools, and what each lacks.
 async fn pools(State(shared): State<Arc<Shared>>) -> Response {
     let list: Vec<serde_json::Value> = shared
         .registry

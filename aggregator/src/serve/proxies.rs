@@ -1,4 +1,4 @@
-//! What proxies ask: reports in, tables out.
+//! Routes for proxies: reports come in, tables go out.
 
 use super::body::protobuf;
 use super::{Refused, Shared};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use trimtab_estimate::Accepted;
 use trimtab_loadtable::{Report, Version, limits};
 
-/// Says which report of the asking proxy the table has taken in.
+/// Header: the sequence of the asking proxy's newest report that the table has taken in.
 const REPORT: &str = "x-trimtab-report";
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/pools/{pool}/report", post(news_of_a_proxy))
 }
 
-/// Takes a proxy's report and answers with the newest table as soon as there is one that the proxy does not have.
+/// Takes in a proxy's report. Answers as soon as there is a table that the proxy does not have.
 async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body: Body) -> Response {
     let pool = match shared.pool(&name) {
         Ok(pool) => pool,
@@ -38,7 +38,7 @@ async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body:
             return refused.into_response();
         }
     };
-    // A report too many or out of turn says nothing, but its sender still does better with a table than without.
+    // The pool may refuse a report. Its sender still does better with a table than without.
     take_in(&pool, &report, "sync");
     let wait = Duration::from_millis(report.wait_ms.min(limits::WAIT_MS).into());
     match news(&shared, &pool, report.have, wait).await {
@@ -59,7 +59,8 @@ async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body:
     }
 }
 
-/// Takes a proxy's report that does not wait for its next sync; the sync under way brings the table.
+/// Takes in a report that did not wait for the proxy's next sync. The answer has no table: the sync
+/// under way brings it.
 async fn news_of_a_proxy(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
@@ -114,7 +115,8 @@ async fn report(pool: &PoolState, body: Body) -> Result<Report, Refused> {
     }
 }
 
-/// The newest table once it differs from `have`; `None` when `wait` is over, there is no place to wait, or the pool or the aggregator ends.
+/// Waits for a table newer than `have`, and returns the newest. `None`: `wait` is over, there is no
+/// place to wait, or the pool or the aggregator ends.
 async fn news(
     shared: &Shared,
     pool: &PoolState,
@@ -122,7 +124,7 @@ async fn news(
     wait: Duration,
 ) -> Option<Arc<Published>> {
     let mut tables = pool.subscribe();
-    // Another epoch is another aggregator: whatever it has is news.
+    // Another epoch is another aggregator, so any table of this one is newer.
     let is_news = |table: &Option<Arc<Published>>| {
         table.as_ref().is_some_and(|table| {
             have.is_none_or(|have| have.epoch != table.version.epoch || table.version > have)
@@ -143,7 +145,7 @@ async fn news(
     }
 }
 
-/// Counts a waiting call, also when its client goes away and the call is dropped.
+/// Counts a waiting call until it is dropped, also when its client goes away.
 struct Waiting(Arc<PoolMetrics>);
 
 impl Waiting {

@@ -1,4 +1,4 @@
-//! Whom a listener serves.
+//! The kinds of callers that a listener serves.
 
 use std::time::Duration;
 use trimtab_loadtable::limits;
@@ -6,20 +6,20 @@ use trimtab_loadtable::limits;
 /// A kind of caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Proxies: they report, and get tables with the secret of the placement hashes.
+    /// Proxies send reports, and get tables with the placement key.
     Proxies,
-    /// People and their tools: pools and tables, without that secret.
+    /// People and their tools get pools and tables without the placement key.
     People,
     /// Health checks and Prometheus.
     Health,
 }
 
 impl Role {
-    /// A connection without a byte in either direction for so long is closed: a caller whose machine is gone never says so, and its
-    /// connection would be held until nobody else gets one.
+    /// How long a connection may be silent in both directions before it is closed. A caller whose
+    /// machine is gone never closes its connection. Such connections would take all places.
     pub(super) fn idle(self) -> Duration {
         match self {
-            // Twice the longest poll, which is the longest honest silence.
+            // Twice the longest poll, because a proxy may be silent for a whole poll.
             Self::Proxies => Duration::from_millis(2 * u64::from(limits::WAIT_MS)),
             Self::People => Duration::from_secs(60),
             // Prometheus asks once a minute by default.
@@ -27,7 +27,7 @@ impl Role {
         }
     }
 
-    /// What is at its paths, for who asks at another listener.
+    /// Lists the role's paths, for the answer to an unknown path.
     pub(super) fn paths(self) -> &'static str {
         match self {
             Self::Proxies => "/v1/pools/POOL/sync, /v1/pools/POOL/report, /v1/pools/POOL/table",

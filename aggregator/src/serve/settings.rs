@@ -1,29 +1,29 @@
-//! Where the aggregator listens, and for whom.
+//! Settings of the listeners: where the aggregator listens, and for whom.
 
 use super::role::Role;
 use std::net::SocketAddr;
 use trimtab_settings::Settings;
 
-/// Connections of a listener that proxies do not use.
+/// Default limit of connections for a listener that proxies do not use.
 const DEFAULT_CONNECTIONS: usize = 1_000;
 
 /// The settings of all listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Serves proxies, and whoever has no listener of its own.
+    /// Serves proxies, and callers that have no listener of their own.
     pub main: Address,
-    /// For people alone; absent: they are served at `main`.
+    /// Serves people alone. Absent: `main` serves them.
     pub people: Option<Address>,
-    /// For health checks and Prometheus alone; absent: they are served at `main`.
+    /// Serves health checks and Prometheus alone. Absent: `main` serves them.
     pub health: Option<Address>,
 }
 
 /// One listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
-    /// Where it listens; port 0 takes a free one.
+    /// Where the listener binds. Port 0 takes a free port.
     pub at: SocketAddr,
-    /// Open connections; more wait to be accepted.
+    /// How many connections may be open. Further ones wait to be accepted.
     pub max_connections: usize,
 }
 
@@ -77,7 +77,7 @@ impl Listen {
         }
     }
 
-    /// Each listener with the name of its setting, and whom it serves.
+    /// Returns each listener: the name of its setting, its address, and the roles that it serves.
     pub(crate) fn listeners(&self) -> Vec<(&'static str, Address, Vec<Role>)> {
         let apart = [
             ("people.listen", self.people, Role::People),

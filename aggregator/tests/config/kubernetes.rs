@@ -1,4 +1,4 @@
-//! What a Kubernetes cluster declares, as settings.
+//! The settings of `discovery.kubernetes` and `pools_from`.
 
 use std::time::Duration;
 use trimtab_aggregator::Config;

@@ -1,4 +1,5 @@
-//! The configuration: the example says what the code does, and a wrong one is refused with every reason.
+//! The configuration: the example says what the code does, and a wrong one is refused with every
+//! reason.
 
 #![allow(
     clippy::unwrap_used,

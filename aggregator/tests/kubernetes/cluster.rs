@@ -10,7 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tempfile::TempDir;
 
-/// One at a time: each takes 300 MB, and how fast it answers is measured.
+/// Only one cluster runs at a time: each takes 300 MB, and tests measure how fast it answers.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 pub(crate) struct Cluster {
@@ -24,11 +24,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts both and waits until the server is ready.
+    /// Starts etcd and the API server, and waits until the server is ready.
     pub(crate) async fn start() -> Self {
         let alone = ONE.lock().await;
         let dir = tempfile::tempdir().unwrap();
-        // Of a port that was free a moment ago.
+        // Ports that were free a moment ago.
         let [port, etcd_port, peer_port] = free_ports();
         let etcd = program("TRIMTAB_ETCD")
             .arg("--data-dir")
@@ -70,7 +70,7 @@ impl Cluster {
         cluster
     }
 
-    /// A file that says how the server is reached as that user, by that port.
+    /// Writes a kubeconfig for this user and port, and returns its path.
     pub(crate) fn kubeconfig(&self, user: &str, port: u16) -> PathBuf {
         kubeconfig(self.dir.path(), port, user)
     }
@@ -79,7 +79,7 @@ impl Cluster {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Kills the API server, as a crash would; etcd keeps what it has.
+    /// Kills the API server, as a crash would. etcd keeps its data.
     pub(crate) fn kill(&mut self) {
         let mut server = self.server.take().unwrap();
         server.kill().unwrap();
@@ -105,7 +105,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         for child in self.server.iter_mut().chain([&mut self.etcd]) {
-            // What has ended already has.
+            // A child that has already ended is no error.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -188,7 +188,7 @@ fn kubeconfig(dir: &Path, port: u16, user: &str) -> PathBuf {
     path
 }
 
-/// Absent: the server has not made its certificate yet.
+/// Returns `None` until the server has made its certificate.
 async fn client(kubeconfig: &Path) -> Option<Client> {
     let file = Kubeconfig::read_from(kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
@@ -196,7 +196,8 @@ async fn client(kubeconfig: &Path) -> Option<Client> {
     Client::try_from(config).ok()
 }
 
-/// Polls until there is something. Fails with `what` after a minute, which bounds a broken run only.
+/// Polls until `look` returns something. Fails with `what` after a minute, which only bounds a
+/// broken run.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {

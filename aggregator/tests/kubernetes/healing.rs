@@ -1,4 +1,4 @@
-//! An API server that is away, and a network that swallows what it says.
+//! An API server that is away, and a network that drops its messages.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ async fn an_api_server_that_is_away_changes_nothing_and_is_followed_again_when_i
     assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
-/// Passes bytes on, until it is told to swallow those of the connections that there are.
+/// Passes bytes on, until `swallow` drops those of all open connections.
 struct Network {
     address: SocketAddr,
     swallows: watch::Sender<u32>,
@@ -79,7 +79,7 @@ impl Network {
                     let mut far = TcpStream::connect(to).await.unwrap();
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        // Nobody is told that the connection is dead.
+                        // Neither end learns that the connection is dead.
                         _ = swallowing.changed() => std::future::pending().await,
                     }
                 });
@@ -88,7 +88,7 @@ impl Network {
         Self { address, swallows }
     }
 
-    /// What is connected now is never heard of again.
+    /// From here on nothing comes over the connections that are open.
     fn swallow(&self) {
         self.swallows.send_modify(|times| *times += 1);
     }

@@ -14,7 +14,7 @@ use crate::objects::{
 };
 use crate::support::Running;
 
-/// An aggregator with one pool `chat`. `source`: within `discovery.kubernetes`.
+/// Starts an aggregator with one pool `chat`. `source`: text for `discovery.kubernetes`.
 pub(crate) async fn aggregator(cluster: &Cluster, user: &str, port: u16, source: &str) -> Running {
     let kubeconfig = cluster.kubeconfig(user, port);
     Running::start(&format!(
@@ -30,12 +30,12 @@ pub(crate) async fn states(app: &Running, pool: &str) -> Vec<(String, State)> {
     rows.map(|row| (row.address, row.state)).collect()
 }
 
-/// Waits until the rows of `chat` are these; gives how long it took.
+/// Waits until the rows of `chat` are these. Returns how long it took.
 pub(crate) async fn rows(app: &Running, expected: &[(SocketAddr, State)]) -> Duration {
     rows_of(app, "chat", expected).await
 }
 
-/// The same of another pool.
+/// As `rows`, for another pool.
 pub(crate) async fn rows_of(
     app: &Running,
     pool: &str,
@@ -62,7 +62,7 @@ async fn a_pod_is_a_row_when_it_is_ready_drains_when_it_is_deleted_and_is_gone_w
     let [a, b] = two_servers().await;
     let port = cluster.address().port();
     let app = aggregator(&cluster, "root", port, "inference_pool: default/vllm").await;
-    // No definition is installed, and then no such pool is there.
+    // First the definition is missing, then the InferencePool.
     eventually("it is told", async || {
         let (_, why) = app.get("/readyz").await;
         why.contains("is its CustomResourceDefinition installed?")
@@ -101,13 +101,14 @@ async fn a_pod_is_a_row_when_it_is_ready_drains_when_it_is_deleted_and_is_gone_w
         assert!(took < Duration::from_secs(1), "{what}: {took:?}");
     }
 
-    // A probe that fails costs new requests, not the row.
+    // A pod whose probe fails gets no new requests, but keeps its row.
     set_ready(client, "b", false).await;
     rows(&app, &[(b.address, State::Draining)]).await;
     set_ready(client, "b", true).await;
     rows(&app, &[(b.address, State::Ready)]).await;
 
-    // Under its former name and address it is another one, cold until it was scraped.
+    // The pod with the former name and address is a new endpoint. It is not ready before it was
+    // scraped.
     create_pod(client, "a", ip(2)).await;
     set_ready(client, "a", true).await;
     rows(

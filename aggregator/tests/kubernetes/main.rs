@@ -1,7 +1,9 @@
 //! Discovery from a real API server: kube-apiserver and etcd, without a cluster.
 //!
-//! Real: the API server, its objects, its watches, RBAC, sockets. Played, because there is no kubelet and no controller: a pod's status and
-//! the EndpointSlices of a Service. Needs what `cargo xtask test --only kubernetes` provides; without it every test fails and says so.
+//! The API server, its objects, watches, RBAC and the sockets are real. The tests themselves set a
+//! pod's status and the EndpointSlices of a Service, because there is neither kubelet nor
+//! controller. Without the programs that `cargo xtask test --only kubernetes` provides every test
+//! fails and says so.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What nodes say of the pods on them.
+//! Class and zone of pods from the labels of their nodes.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;

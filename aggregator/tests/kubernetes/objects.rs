@@ -1,4 +1,4 @@
-//! Objects of the tests, and what kubelet and controllers would say of them.
+//! Objects of the tests, with the status that kubelet and controllers would set.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -17,7 +17,7 @@ pub(crate) fn pods(client: &Client) -> Api<Pod> {
     Api::namespaced(client.clone(), NAMESPACE)
 }
 
-/// A pod on a node, which therefore takes its time to end.
+/// Creates a pod on a node. Deleting such a pod takes its grace period.
 pub(crate) async fn create_pod(client: &Client, name: &str, ip: IpAddr) {
     let pod = json!({
         "metadata": {"name": name, "labels": {"app": "vllm"}},
@@ -46,7 +46,7 @@ async fn patch_status(client: &Client, name: &str, status: Value) {
         .unwrap();
 }
 
-/// As `kubectl delete` does: the pod gets 30 s.
+/// Deletes a pod as `kubectl delete` does: the pod gets 30 s.
 pub(crate) async fn delete_pod(client: &Client, name: &str) {
     pods(client)
         .delete(name, &DeleteParams::default())
@@ -54,7 +54,7 @@ pub(crate) async fn delete_pod(client: &Client, name: &str) {
         .unwrap();
 }
 
-/// As the kubelet does when the containers have ended.
+/// Removes a pod as the kubelet does when its containers have ended.
 pub(crate) async fn remove_pod(client: &Client, name: &str) {
     let now = DeleteParams::default().grace_period(0);
     pods(client).delete(name, &now).await.unwrap();
@@ -71,7 +71,7 @@ pub(crate) async fn two_servers() -> [Fake; 2] {
     [first, Fake::start_at(Scenario::Selecting, address).await]
 }
 
-/// Makes the API server know InferencePools.
+/// Installs the definition of InferencePools.
 pub(crate) async fn install_inference_pools(client: &Client) {
     let path = std::env::var_os("TRIMTAB_INFERENCE_POOL_CRD")
         .expect("TRIMTAB_INFERENCE_POOL_CRD is not set; run `cargo xtask test --only kubernetes`");
@@ -98,7 +98,7 @@ pub(crate) fn inference_pools(client: &Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), NAMESPACE, &resource)
 }
 
-/// A pool `vllm` that selects `app: APP`.
+/// Creates an InferencePool `vllm` that selects `app: APP`.
 pub(crate) async fn create_inference_pool(client: &Client, app: &str, port: u16) {
     let pool = json!({
         "apiVersion": "inference.networking.k8s.io/v1", "kind": "InferencePool", "metadata": {"name": "vllm"},

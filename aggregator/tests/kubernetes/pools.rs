@@ -56,7 +56,7 @@ async fn a_pool_comes_with_its_inference_pool_and_goes_with_it_beside_those_that
     assert_eq!(listed(&app).await, [POOL, "own"]);
     let first = app.table(POOL).await.unwrap().version;
 
-    // A proxy that waits for a table of it.
+    // A proxy waits for the pool's next table.
     let waiting = Report {
         pool: POOL.to_owned(),
         have: Some(beyond(first)),

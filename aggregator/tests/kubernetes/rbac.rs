@@ -1,4 +1,4 @@
-//! What we may read, and what is said of what we may not.
+//! What the aggregator may read, and what it says where it may not.
 
 use kube::Api;
 use kube::api::{DynamicObject, PostParams};
@@ -28,7 +28,7 @@ async fn a_rule_that_is_missing_is_named_and_suffices_once_it_is_there() {
         (status == 503 && why.contains(rule)).then_some(())
     })
     .await;
-    // Exactly what it asks for.
+    // Creates exactly the rule that the text asks for.
     let create = async |kind: &str, object: serde_json::Value| {
         let kind = GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", kind);
         let resource = ApiResource::from_gvk(&kind);

@@ -1,4 +1,4 @@
-//! Many pods that change at once.
+//! Many pods that change together.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::objects::{create_pod, remove_pod, set_ready};
 
 const PODS: u16 = 600;
 
-/// Calls under way at the same time.
+/// How many calls are under way at a time.
 const AT_ONCE: usize = 32;
 
 async fn each(pods: std::ops::Range<u16>, call: impl AsyncFn(u16)) {
@@ -32,7 +32,7 @@ async fn the_table_is_right_after_hundreds_of_pods_have_changed_at_once() {
         set_ready(client, &name(number), true).await;
     })
     .await;
-    // Nobody answers there; who is listed is what counts.
+    // No server answers at these addresses. Only the list matters here.
     let source = "pods: {labels: {app: vllm}, ports: [1]}";
     let app = aggregator(&cluster, "root", cluster.address().port(), source).await;
     let counted = async |rows: u16, draining: u16| {

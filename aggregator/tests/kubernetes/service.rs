@@ -36,7 +36,7 @@ async fn all_slices_of_a_service_are_one_pool() {
         let slice = slice(name, &endpoints);
         slices.create(&PostParams::default(), &slice).await.unwrap();
     };
-    // Slices may not hold addresses of this machine, so nobody answers there.
+    // Slices may not hold addresses of this machine, so no server answers there.
     create("vllm-1", json!([endpoint("10.1.0.1", "a", true, false)])).await;
     create(
         "vllm-2",

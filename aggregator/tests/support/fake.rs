@@ -1,4 +1,4 @@
-//! A model server's metrics page on a real socket, with every way to misbehave.
+//! A model server's metrics page on a real socket, with many ways to misbehave.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Longer than the timeout of [`super::Running::with`], and shorter than anybody's patience.
+/// Longer than the timeout of [`super::Running::with`], and shorter than the aggregator waits.
 pub(crate) const LATE: Duration = Duration::from_millis(500);
 
 /// How a model server answers.
@@ -33,27 +33,28 @@ pub(crate) enum Scenario {
     DripsAll,
     /// Speaks HTTP/2 and closes on anything else.
     Http2,
-    /// Has the page at `/metrics/` and says so in as few words as it can, and that nothing is encoded.
+    /// Has the page at `/metrics/`, and says so with a bare path and the header that nothing is
+    /// encoded.
     MovedBelow,
     /// A page without end.
     Huge,
     /// Status 500.
     Failing,
-    /// Bytes that are no HTTP.
+    /// Bytes that are not HTTP.
     Garbage,
     /// 200 and a page of another program.
     Foreign,
     /// Announces more bytes than it sends.
     CutShort,
-    /// Has the page at `/metrics/` and says so, as FastAPI does: with its own address.
+    /// Has the page at `/metrics/`, and says so with its own address, as FastAPI does.
     Moved,
-    /// Sends everybody to another server.
+    /// Redirects everybody to another server.
     MovedAway,
-    /// Sends everybody in a circle.
+    /// Redirects everybody in a circle.
     Circling,
-    /// Shows the page to those alone who know the token `s3cret`.
+    /// Shows the page only to callers with the token `s3cret`.
     Locked,
-    /// Compresses whoever asks.
+    /// Compresses the page for all callers.
     Compressed,
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
     pub(crate) scenario: Arc<Mutex<Scenario>>,
     pub(crate) waiting: Arc<Mutex<u32>>,
-    /// Paths asked for, shortened to `whole` and `selected`.
+    /// The paths that were asked for, shortened to `whole` and `selected`.
     pub(crate) asked: Arc<Mutex<Vec<&'static str>>>,
     task: JoinHandle<()>,
 }

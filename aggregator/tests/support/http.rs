@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// One request on a connection of its own: status and body of the answer.
+/// Sends one request on a connection of its own. Returns status and body of the answer.
 pub(crate) async fn request(
     address: SocketAddr,
     method: &str,
@@ -16,7 +16,7 @@ pub(crate) async fn request(
     (head.get(9..12).unwrap().parse().unwrap(), body)
 }
 
-/// The same with the whole head of the answer.
+/// As `request`, but returns the whole head of the answer.
 pub(crate) async fn exchange(
     address: SocketAddr,
     method: &str,

@@ -1,4 +1,4 @@
-//! Model servers' metrics pages on real sockets, and a running aggregator beside them.
+//! Metrics pages of model servers on real sockets, and a running aggregator.
 
 #![allow(
     dead_code,
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use trimtab_aggregator::{App, Config};
 use trimtab_loadtable::{Endpoint, Report, Table, Version};
 
-/// The aggregator's metric of syncs that wait for news.
+/// The aggregator's gauge of syncs that wait for a newer table.
 pub(crate) const WAITING: &str = "waiting_syncs{pool=\"chat\"}";
 
 /// A report of pool `chat`, with nothing in flight.
@@ -34,7 +34,7 @@ pub(crate) fn report(sequence: u64) -> Report {
     }
 }
 
-/// A version of the same epoch that nothing is newer than.
+/// A version of the same epoch that no table exceeds.
 pub(crate) fn beyond(version: Version) -> Version {
     Version {
         sequence: u64::MAX,
@@ -42,7 +42,7 @@ pub(crate) fn beyond(version: Version) -> Version {
     }
 }
 
-/// Polls until `look` says so. Fails with `what` after 20 s, which bounds a broken run only.
+/// Polls until `look` returns true. Fails with `what` after 20 s, which only bounds a broken run.
 pub(crate) async fn eventually(what: &str, mut look: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !look().await {
@@ -59,12 +59,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// `pools`: YAML of the list of pools.
+    /// Starts an aggregator. `pools`: the YAML list of pools.
     pub(crate) async fn start(pools: &str) -> Self {
         Self::start_with(&format!("pools:\n{pools}")).await
     }
 
-    /// `settings`: YAML of all but the listeners.
+    /// Starts an aggregator. `settings`: YAML of all but the listeners.
     pub(crate) async fn start_with(settings: &str) -> Self {
         let text = format!("listen: 127.0.0.1:0\n{settings}");
         let config =
@@ -80,7 +80,8 @@ impl Running {
         }
     }
 
-    /// One pool `chat` of these servers, scraped and published every 20 ms.
+    /// Starts an aggregator with one pool `chat` of these servers, scraped and published every 20
+    /// ms.
     pub(crate) async fn with(fakes: &[&Fake]) -> Self {
         let endpoints: String = fakes
             .iter()
@@ -108,7 +109,8 @@ impl Running {
         .await
     }
 
-    /// A sync that waits for news which never come; it is waiting when this returns. Gives status and body.
+    /// Starts a sync for a table that never comes. The sync is waiting when this returns. The task
+    /// returns status and body.
     pub(crate) async fn waiting_sync(&self) -> JoinHandle<(u16, Vec<u8>)> {
         let have = beyond(self.table("chat").await.unwrap().version);
         let body = Report {
@@ -137,7 +139,7 @@ impl Running {
         (status == 200).then(|| Table::decode(&body).unwrap())
     }
 
-    /// The row of an endpoint once `wanted` holds.
+    /// Returns the row of an endpoint once `wanted` holds.
     pub(crate) async fn row(
         &self,
         address: SocketAddr,
@@ -161,7 +163,7 @@ impl Running {
         panic!("{address} is not as wanted after 20 s: {last:?}");
     }
 
-    /// The value of one line of the aggregator's own metrics.
+    /// Returns the value of one line of the aggregator's own metrics.
     pub(crate) async fn metric(&self, line: &str) -> f64 {
         let (_, page) = self.get("/metrics").await;
         let found = page

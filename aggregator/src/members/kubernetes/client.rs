@@ -1,4 +1,4 @@
-//! How an API server is reached.
+//! Connects to an API server.
 
 use super::section::Reading;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// A client as the settings say, else as `$KUBECONFIG`, the user's own file or the pod that this is in say.
+/// Makes a client from the settings; else from `$KUBECONFIG`, the user's kubeconfig, or the service
+/// account of the pod.
 pub(super) async fn client(reading: &Reading) -> Result<Client, String> {
     let options = KubeConfigOptions {
         context: reading.context.clone(),

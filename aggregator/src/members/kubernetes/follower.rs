@@ -1,4 +1,4 @@
-//! The endpoints of one pool, as lists.
+//! Makes lists of the endpoints of one pool from copies of the API server's objects.
 
 use super::found::{self, Found};
 use super::nodes::{self, Nodes};
@@ -21,32 +21,33 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Events that wait; more wait at the API server.
+/// How many events may wait here. More wait at the API server.
 pub(super) const EVENTS: usize = 1_024;
 const NODES: &str = "nodes";
 
-/// A copy of one kind of objects.
+/// A copy of the objects that list endpoints.
 #[derive(Debug)]
 enum Copy {
     Pods(Store<Pod>, Selection),
     Slices(Store<EndpointSlice>),
 }
 
-/// Copies of what a pool needs, and what is wrong with them.
+/// Copies of the objects that a pool needs, and what is wrong with them.
 pub(super) struct Follower {
     client: Client,
     settings: Kubernetes,
     tell: mpsc::Sender<Told>,
     told: mpsc::Receiver<Told>,
-    /// Why copies may be old, by what they are of.
+    /// Why copies may be old, by kind and namespace.
     failing: BTreeMap<Of, String>,
-    /// The InferencePool; absent: it is none.
+    /// The InferencePool. Absent: the source is of another kind.
     pool: Option<(Name, Store<DynamicObject>)>,
-    /// All nodes; absent: nobody asks for them.
+    /// All nodes. Absent: the settings do not ask for them.
     nodes: Option<Store<PartialObjectMeta<Node>>>,
-    /// What lists endpoints, and the task that keeps it; absent: it is not known yet which pods these are.
+    /// The objects that list endpoints, and the task that keeps the copy. Absent: it is not known
+    /// yet which pods the InferencePool selects.
     copy: Option<(Copy, JoinSet<()>)>,
-    /// What keeps the other copies.
+    /// The tasks that keep the other copies.
     tasks: JoinSet<()>,
 }
 
@@ -100,7 +101,7 @@ impl Follower {
                 resource: NODES,
                 group: "",
                 namespace: None,
-                // There may be thousands, and what their labels say seldom changes.
+                // There may be thousands of nodes, and their labels seldom change.
                 list_again: Duration::from_secs(240),
             };
             let api: Api<PartialObjectMeta<Node>> = Api::all(self.client.clone());
@@ -113,15 +114,16 @@ impl Follower {
         }
     }
 
-    /// Waits until a copy has changed, or may be old; gives all that has been told by now.
+    /// Waits until a copy has changed or may be old. Returns all messages that have come by then.
     pub(super) async fn changed(&mut self) -> Vec<Told> {
-        // We hold a sender ourselves, so that there is always one more.
+        // The channel never closes, because this struct holds a sender.
         let first = self.told.recv().await;
         let others = std::iter::from_fn(|| self.told.try_recv().ok());
         first.into_iter().chain(others).take(EVENTS).collect()
     }
 
-    /// The list after what was told; absent: the one before stays. And why it may be old.
+    /// Makes a list after these messages. Returns the list (absent: the one before stays), and why
+    /// it may be old.
     pub(super) fn list(
         &mut self,
         told: Vec<Told>,
@@ -142,7 +144,7 @@ impl Follower {
         (listed, self.failing.values().next().cloned().or(wrong))
     }
 
-    /// Follows the pods that the InferencePool selects now.
+    /// Follows the pods that the InferencePool selects.
     fn reselect(&mut self) -> Result<(), String> {
         let pool = self.pool.as_ref();
         let Some((name, store)) = pool.filter(|(_, store)| is_listed(store).is_some()) else {
@@ -154,10 +156,10 @@ impl Follower {
         Ok(())
     }
 
-    /// Follows these pods, and no others any more.
+    /// Follows these pods instead of those before.
     fn select(&mut self, namespace: &str, selection: Selection) {
         if let Some((Copy::Pods(_, before), _)) = &mut self.copy {
-            // Ports are read when the list is made.
+            // The ports are read when the list is made, so the copy of the pods stays.
             if before.labels == selection.labels {
                 *before = selection;
                 return;
@@ -167,7 +169,7 @@ impl Follower {
         self.copy = Some((Copy::Pods(store, selection), task));
     }
 
-    /// A copy of what the API server has with these labels in a namespace, and the task that keeps it.
+    /// Starts a copy of the objects with these labels in a namespace, and the task that keeps it.
     fn copy_in<K>(
         &self,
         resource: &'static str,
@@ -195,7 +197,7 @@ impl Follower {
         (store, task)
     }
 
-    /// The list as of now; absent: not everything is known yet.
+    /// Makes the list from the copies. `None`: not everything is known yet.
     fn targets(&self, before: &[Target]) -> Option<Result<Vec<Target>, String>> {
         let (copy, _) = self.copy.as_ref()?;
         let found: Result<Vec<Found>, String> = match copy {
@@ -221,7 +223,8 @@ impl Follower {
         }))
     }
 
-    /// What nodes say. Those that cannot be listed cost a class and a zone, and no endpoint. Absent: they are being listed.
+    /// Returns what nodes say. If they cannot be listed, only class and zone are missing. `None`:
+    /// they are still being listed.
     fn nodes(&self) -> Option<Nodes> {
         let Some(nodes) = &self.nodes else {
             return Some(Nodes::new());

@@ -1,4 +1,4 @@
-//! From what a cluster says of its pods to endpoints.
+//! Makes endpoints from what a cluster says of its pods.
 
 use super::nodes::{self, Devices, Nodes};
 use super::section::Reading;
@@ -7,29 +7,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use trimtab_estimate::EndpointSpec;
 
-/// A pod, or what else stands behind an address.
+/// A pod, or another server behind an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     /// Its UID. Absent: only the address is known.
     pub(super) uid: Option<String>,
     pub(super) ip: IpAddr,
     pub(super) ports: Vec<u16>,
-    /// It says that it can answer.
+    /// The cluster says that it can answer.
     pub(super) is_ready: bool,
     /// It is being deleted.
     pub(super) is_leaving: bool,
-    /// Absent: it does not say.
+    /// Its hardware class. Absent: not known.
     pub(super) class: Option<String>,
-    /// Absent: it does not say.
+    /// Its zone. Absent: not known.
     pub(super) zone: Option<String>,
-    /// Where it runs. Absent: not known.
+    /// The node on which it runs. Absent: not known.
     pub(super) node: Option<String>,
-    /// What it asks for there.
+    /// The accelerators that it asks for.
     pub(super) devices: Devices,
 }
 
 impl Found {
-    /// Adds what its node says, where it says nothing itself.
+    /// Takes class and zone from its node if they are absent.
     pub(super) fn on(&mut self, nodes: &Nodes) {
         let Some(facts) = self.node.as_ref().and_then(|node| nodes.get(node)) else {
             return;
@@ -41,10 +41,13 @@ impl Found {
     }
 }
 
-/// The endpoints of a pool, one for each port. Who is ready is listed. Who was listed and is not ready any more, or leaves, drains: it may
-/// still have requests. Others have never been ready and are left out. Of several at one address the one that is ready has it.
+/// Returns the endpoints of a pool, one for each port of `found`:
 ///
-/// `before`: the last list.
+/// - Ready pods are listed.
+/// - Pods in the last list, `before`, that are not ready or are being deleted drain: they may still
+///   have requests.
+/// - Other pods are left out, because they have never been ready.
+/// - Where several pods have one address, the ready one counts.
 pub(super) fn targets(found: &[Found], before: &[Target], reading: &Reading) -> Vec<Target> {
     let key =
         |id: Option<&String>, address: &str| id.cloned().unwrap_or_else(|| address.to_owned());
@@ -112,7 +115,7 @@ mod tests {
         }
     }
 
-    /// UID, address and whether it drains.
+    /// UID, address and whether the endpoint drains.
     fn rows(targets: &[Target]) -> Vec<(&str, &str, bool)> {
         targets
             .iter()
@@ -143,7 +146,7 @@ mod tests {
                 rows(&now),
                 [("a", "10.0.0.1:8000", true), ("a", "10.0.0.1:8001", true)]
             );
-            // And from there on as long as it is there.
+            // The pod drains for as long as it exists.
             assert_eq!(list(&[found("a", "10.0.0.1", false, true)], &now), now);
         }
         assert!(list(&[], &ready).is_empty());
@@ -165,7 +168,7 @@ mod tests {
                 );
             }
         }
-        // The new pod is not the old one: it has not been listed before.
+        // The new pod has another UID, so it was not in the last list.
         let starting = found("b", "10.0.0.1", false, false);
         assert!(targets(&[starting], &before, &reading()).is_empty());
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 const GROUP: &str = "inference.networking.k8s.io";
 const PLURAL: &str = "inferencepools";
 
-/// How the API server is asked for them. `namespace`: absent: for those of all namespaces.
+/// Returns how to ask the API server for InferencePools. `namespace`: absent means all namespaces.
 pub(super) fn api(
     client: &Client,
     namespace: Option<&str>,
@@ -31,10 +31,10 @@ pub(super) fn api(
     (api, kind, Writer::new(resource))
 }
 
-/// Which pods the pool of that name selects, and at which ports.
+/// Returns the labels and ports of the pods that the InferencePool `name` selects.
 ///
 /// # Errors
-/// There is no such pool, or it selects nothing; in words.
+/// Says that there is no such InferencePool, or why its selection cannot be used.
 pub(super) fn selection(pools: &[Arc<DynamicObject>], name: &Name) -> Result<Selection, String> {
     let named = |pool: &&Arc<DynamicObject>| pool.metadata.name.as_ref() == Some(&name.name);
     let pool = pools.iter().find(named);
@@ -66,7 +66,7 @@ mod tests {
         let found = pool(labels(), json!([{"number": 8000}, {"number": 8001}])).expect("a pool");
         assert_eq!(found.labels(), "app=vllm,x-y.z/tier=");
         assert_eq!(found.ports, [8000, 8001]);
-        // One without labels would select every pod there is.
+        // A selection without labels would select every pod.
         for (labels, ports) in [
             (json!({}), json!([{"number": 8000}])),
             (Value::Null, json!([{"number": 8000}])),

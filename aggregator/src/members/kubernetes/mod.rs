@@ -1,9 +1,11 @@
-//! Endpoints as a Kubernetes cluster declares them: an InferencePool, a Service, or pods by label.
+//! Endpoints as a Kubernetes cluster declares them: by an InferencePool, a Service, or labels of
+//! pods.
 //!
-//! Comes in: what the API server has (`watch`). Goes out: whole lists, as from every source. Never: a list that shrinks because the API
-//! server is away, refuses, or has not yet listed everything.
+//! Input: what the API server has (`watch`). Output: whole lists, as from every source. If the API
+//! server is away, refuses, or has not listed everything yet, the last list stays.
 //!
-//! Who is an endpoint, drains or is left out is decided in `found`, what a node adds in `nodes`.
+//! `found` decides which pods are endpoints and which of them drain. `nodes` adds what the labels
+//! of nodes say.
 
 mod client;
 mod follower;
@@ -24,12 +26,13 @@ use follower::Follower;
 use std::time::Duration;
 use tokio::sync::watch as channel;
 
-/// From one list to the next at least: hundreds of pods that change at once are a few lists. The first change of them does not wait.
+/// Minimum time between two lists, so that hundreds of pods that change together make few lists.
+/// The first of these changes does not wait.
 const PACE: Duration = Duration::from_millis(20);
-/// After a configuration of the client that could not be used.
+/// The pause after a client configuration that could not be used.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Follows what the settings name until the receivers are gone.
+/// Follows the source that the settings name until the receivers are gone.
 pub(super) async fn follow(
     settings: &Kubernetes,
     out: &channel::Sender<Targets>,

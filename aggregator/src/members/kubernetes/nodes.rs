@@ -1,11 +1,12 @@
-//! What the labels of a node say of its hardware and where it is.
+//! Reads hardware and zone from the labels of a node.
 
 use crate::members::text::printable;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 
 const ZONE: &str = "topology.kubernetes.io/zone";
-/// Labels that name the accelerator, the most exact first: NVIDIA's and AMD's own, Intel's, and those that clouds set.
+/// Labels that name the accelerator, the most exact first: those of NVIDIA, AMD and Intel, then
+/// those that clouds set.
 const PRODUCTS: [&str; 7] = [
     "nvidia.com/gpu.product",
     "amd.com/gpu.product-name",
@@ -16,25 +17,25 @@ const PRODUCTS: [&str; 7] = [
     "kubernetes.azure.com/accelerator",
 ];
 
-/// A node, as far as it concerns who runs there.
+/// What matters of a node for the pods on it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Facts {
-    /// Absent: no label says.
+    /// Absent: no label names it.
     pub(super) zone: Option<String>,
-    /// Its accelerators, all of one product. Absent: no label says.
+    /// The product name of its accelerators. Absent: no label names it.
     pub(super) product: Option<String>,
 }
 
-/// Which accelerators a pod asks for.
+/// The accelerators that a pod asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Devices {
-    /// How many, or how many parts; 0: it does not say.
+    /// How many accelerators, or parts of one. 0: the pod does not say.
     pub(super) count: u64,
-    /// Parts of which size: `mig-1g.10gb`. Absent: whole ones.
+    /// The kind of the parts, as in `mig-1g.10gb`. Absent: whole accelerators.
     pub(super) part: Option<String>,
 }
 
-/// Reads a node.
+/// Reads the labels of a node.
 pub(super) fn facts(node: &ObjectMeta) -> Facts {
     let label = |key: &str| {
         let value = node.labels.as_ref()?.get(key)?;
@@ -46,8 +47,9 @@ pub(super) fn facts(node: &ObjectMeta) -> Facts {
     }
 }
 
-/// Reads the limits of a pod's containers, by the names of resources. Accelerators cannot be shared by asking for a part of one, so that
-/// what is no whole number is no count.
+/// Reads the limits of a pod's containers: pairs of a resource's name and its quantity. A quantity
+/// that is not a whole number counts as 0, because a pod cannot ask for a fraction of an
+/// accelerator.
 pub(super) fn devices<'p>(limits: impl Iterator<Item = (&'p str, &'p str)>) -> Devices {
     let mut found = Devices::default();
     for (resource, quantity) in limits {
@@ -71,7 +73,8 @@ pub(super) fn devices<'p>(limits: impl Iterator<Item = (&'p str, &'p str)>) -> D
     found
 }
 
-/// The hardware class of a pod with these devices on such a node: what changes speed, product, part and number. Absent: not known.
+/// Returns the hardware class of a pod with these devices on such a node. It has what changes
+/// speed: product, part and number. `None`: not known.
 pub(super) fn class(facts: &Facts, devices: &Devices) -> Option<String> {
     let mut class = facts.product.clone()?;
     if let Some(part) = &devices.part {
@@ -122,7 +125,7 @@ mod tests {
                 vec![("nvidia.com/mig-1g.10gb", "1")],
                 Some("NVIDIA-H100-80GB-HBM3 mig-1g.10gb"),
             ),
-            // By DRA, or in a way that is not known here.
+            // The pod asks for devices by DRA, or in another way that is not read here.
             (
                 &nvidia,
                 vec![("memory", "4Gi")],

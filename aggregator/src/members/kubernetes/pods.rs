@@ -1,4 +1,4 @@
-//! What is behind a pod object.
+//! Reads the endpoints behind a pod.
 
 use super::found::Found;
 use super::nodes;
@@ -6,7 +6,7 @@ use super::section::Reading;
 use crate::members::text::printable;
 use k8s_openapi::api::core::v1::Pod;
 
-/// Reads a pod. Absent: it has no address yet, or its containers have ended for good.
+/// Reads a pod. `None`: it has no address yet, or its containers have ended for good.
 pub(super) fn found(pod: &Pod, ports: &[u16], reading: &Reading) -> Option<Found> {
     let status = pod.status.as_ref()?;
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
@@ -30,7 +30,7 @@ pub(super) fn found(pod: &Pod, ports: &[u16], reading: &Reading) -> Option<Found
     })
 }
 
-/// The limits of all its containers.
+/// Returns the limits of all its containers.
 fn limits(pod: &Pod) -> impl Iterator<Item = (&str, &str)> {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let limits = containers.filter_map(|one| one.resources.as_ref()?.limits.as_ref());

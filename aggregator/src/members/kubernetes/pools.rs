@@ -1,4 +1,4 @@
-//! The InferencePools that there are.
+//! Follows the InferencePools of a cluster.
 
 use super::client::client;
 use super::follower::EVENTS;
@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Tells which there are, whenever the API server lists others, or why that is not known. Never ends.
+/// Calls `tell` with the names of all InferencePools when they change, or with the reason why they
+/// are not known. Never ends.
 pub(crate) async fn follow(
     settings: &InferencePools,
     mut tell: impl FnMut(Result<BTreeSet<Name>, String>),
@@ -53,7 +54,7 @@ async fn watch_all(
         if let Some(why) = failing.values().next() {
             tell(Err(why.clone()));
         }
-        // In one namespace there may be others by now, also while another cannot be listed.
+        // One namespace may have new ones while another cannot be listed.
         let listed: Option<Vec<()>> = stores.iter().map(is_listed).collect();
         if listed.is_some() {
             let pools = stores.iter().flat_map(|store| store.state());

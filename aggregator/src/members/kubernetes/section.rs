@@ -6,60 +6,62 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use trimtab_settings::Settings;
 
-/// Most ports per pod, as an InferencePool has.
+/// How many ports a pod may have. An InferencePool has the same limit.
 const MAX_PORTS: usize = 8;
 const HINT: &str = "write one of `inference_pool: namespace/name`, `service: namespace/name` or `pods: {namespace: .., labels: {..}, ports: [..]}`";
 
 /// Endpoints that a cluster declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kubernetes {
-    /// What declares them.
+    /// The kind of object that declares them.
     pub source: Source,
-    /// How they are read.
+    /// How the cluster is read.
     pub reading: Reading,
 }
 
-/// All InferencePools of some namespaces, each a pool of ours.
+/// All InferencePools of some namespaces. Each becomes a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InferencePools {
-    /// Where they are; empty: in all namespaces.
+    /// Their namespaces. Empty: all namespaces.
     pub namespaces: Vec<String>,
-    /// How their endpoints are read.
+    /// How the cluster is read.
     pub reading: Reading,
 }
 
-/// How an API server is reached, and what pods say of themselves.
+/// How an API server is reached, and where the hardware class and zone of pods come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
-    /// Hardware class of endpoints that say none.
+    /// The hardware class of endpoints for which nothing else names one.
     pub class: String,
-    /// The label of a pod whose value is its hardware class; absent: no label is.
+    /// The pod label whose value is the hardware class. Absent: no label is read.
     pub class_label: Option<String>,
-    /// Whether the labels of nodes tell hardware and zone of who says nothing itself.
+    /// Whether labels of nodes give hardware class and zone where the pod itself does not.
     pub node_labels: bool,
-    /// How the API server is reached; absent: as `$KUBECONFIG` or `~/.kube/config` says, else as a pod does.
+    /// The kubeconfig file. Absent: `$KUBECONFIG` or `~/.kube/config`, else the service account of
+    /// the pod.
     pub kubeconfig: Option<PathBuf>,
-    /// Which of its contexts; absent: the current one.
+    /// The context to use. Absent: the current one.
     pub context: Option<String>,
 }
 
-/// What declares endpoints.
+/// What declares the endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// An InferencePool of the Gateway API's inference extension: the pods that it selects, at its target ports.
+    /// An InferencePool of the Gateway API's inference extension: the pods that it selects, at its
+    /// target ports.
     InferencePool(Name),
     /// A Service: the endpoints in its EndpointSlices.
     Service {
         /// The Service.
         name: Name,
-        /// Which port of the slices, by its name; absent: their only one.
+        /// The name of the port in the slices. Absent: their only port.
         port: Option<String>,
     },
     /// Pods by label.
     Pods {
-        /// Where they are.
+        /// The namespace of the pods.
         namespace: String,
-        /// What they have.
+        /// Their labels and ports.
         selection: Selection,
     },
 }
@@ -76,9 +78,9 @@ pub struct Name {
 /// Which pods, and which of their ports. Each port of a pod is an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
-    /// Labels that a pod has to have, at least one.
+    /// Labels that a pod must have. At least one.
     pub labels: BTreeMap<String, String>,
-    /// At least one.
+    /// The ports, at least one.
     pub ports: Vec<u16>,
 }
 
@@ -160,7 +162,7 @@ impl std::fmt::Display for Name {
 }
 
 impl Selection {
-    /// In the form that the API server takes.
+    /// Returns the labels as a label selector for the API server.
     pub(super) fn labels(&self) -> String {
         let labels = self.labels.iter();
         let labels: Vec<String> = labels
@@ -169,7 +171,7 @@ impl Selection {
         labels.join(",")
     }
 
-    /// Reads labels and ports as an object has them. What is wrong in words.
+    /// Reads the labels and ports of an object. An error says what is wrong.
     pub(super) fn of(labels: Option<&Value>, ports: &[Value]) -> Result<Self, &'static str> {
         let labels = labels.and_then(Value::as_object);
         let labels = labels
@@ -233,7 +235,7 @@ fn pods_of(s: &Settings<'_>) -> Source {
     let numbers = ports.as_array().map_or(&[][..], Vec::as_slice);
     let selection = Selection::of(Some(labels), numbers);
     let selection = selection.unwrap_or_else(|reason| {
-        // One that is not there is told already.
+        // A missing field has already been reported.
         if !labels.is_null() && !ports.is_null() {
             let fix = "write labels and ports as in {labels: {app: vllm}, ports: [8000]}";
             s.problem(reason, fix);
@@ -246,7 +248,7 @@ fn pods_of(s: &Settings<'_>) -> Source {
     }
 }
 
-/// What the API server takes as a name.
+/// Checks the name of an object, by the API server's rules.
 fn object_name(text: &str) -> Result<(), &'static str> {
     let allowed = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
@@ -258,7 +260,7 @@ fn object_name(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// What it takes as the key of a label.
+/// Checks the key of a label, by these rules.
 fn label_key(text: &str) -> Result<(), &'static str> {
     let (prefix, name) = text.split_once('/').unwrap_or(("", text));
     if !prefix.is_empty() {
@@ -267,7 +269,7 @@ fn label_key(text: &str) -> Result<(), &'static str> {
     label_text(name)
 }
 
-/// What it takes as the value of a label, but for none at all.
+/// Checks the value of a label, by these rules. It must not be empty.
 fn label_text(text: &str) -> Result<(), &'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fits = (1..=63).contains(&text.len());

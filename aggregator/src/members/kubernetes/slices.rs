@@ -1,4 +1,4 @@
-//! What is in a Service's EndpointSlices.
+//! Reads the endpoints of a Service from its EndpointSlices.
 
 use super::found::Found;
 use super::nodes::Devices;
@@ -6,17 +6,17 @@ use crate::members::text::printable;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use std::sync::Arc;
 
-/// The endpoints of a Service at its port of that name; `None`: at its only one. Of a Service of both families those of IPv4: a pod with an
-/// address of each is one endpoint.
+/// Returns the endpoints of a Service at the port with this name (`None`: its only port). If the
+/// Service has both families, takes IPv4: a pod with an address of each is one endpoint.
 ///
 /// # Errors
-/// Which port is meant is not clear; in words.
+/// Says why it is not clear which port is meant.
 pub(super) fn found(
     slices: &[Arc<EndpointSlice>],
     port: Option<&String>,
 ) -> Result<Vec<Found>, String> {
     let has_ipv4 = slices.iter().any(|slice| slice.address_type == "IPv4");
-    // Host names, the third kind of address, are nothing that a table could carry.
+    // A table cannot carry host names, the third kind of address.
     let family = if has_ipv4 { "IPv4" } else { "IPv6" };
     let mut all = Vec::new();
     for slice in slices.iter().filter(|slice| slice.address_type == family) {
@@ -57,12 +57,12 @@ fn number(slice: &EndpointSlice, wanted: Option<&String>) -> Result<u16, String>
 fn endpoint(endpoint: &Endpoint, port: u16) -> Option<Found> {
     let conditions = endpoint.conditions.as_ref();
     let is_leaving = conditions.and_then(|found| found.terminating) == Some(true);
-    // What is not said counts as ready, as the API has it.
+    // By the API, an endpoint without the condition counts as ready.
     let is_ready = conditions.and_then(|found| found.ready).unwrap_or(true);
     let pod = endpoint.target_ref.as_ref();
     Some(Found {
         uid: pod.and_then(|pod| pod.uid.clone()),
-        // More than one address of an endpoint means nothing, as the API has it.
+        // By the API, further addresses of an endpoint have no meaning.
         ip: endpoint.addresses.first()?.parse().ok()?,
         ports: vec![port],
         is_ready,

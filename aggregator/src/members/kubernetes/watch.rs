@@ -1,4 +1,4 @@
-//! A copy of what the API server has of one kind, kept by watching.
+//! Keeps a copy of the API server's objects of one kind, by watching them.
 
 use futures_util::{FutureExt, Stream, StreamExt};
 use kube::Resource;
@@ -11,28 +11,29 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// A list takes at most this long; a server that is slower counts as away.
+/// The longest time for a list. A slower server counts as away.
 const LIST_LIMIT: Duration = Duration::from_secs(10);
-/// All is listed again this often. A watch that says nothing may have died without a word, and a change that it has not told is then found.
+/// How often all objects are listed again. A watch may have died silently; the next list then shows
+/// what it missed.
 pub(super) const LIST_AGAIN: Duration = Duration::from_secs(20);
-/// From one attempt to the next after failures: doubled each time.
+/// Shortest and longest pause between attempts after failures. It doubles each time.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 
-/// Of what a copy is: kind and namespace.
+/// What a copy is of: kind and namespace.
 pub(super) type Of = (&'static str, Option<String>);
 
-/// What a watch tells. Whoever is told looks at the copy.
+/// A message of a watch. Its receiver then looks at the copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) of: Of,
-    /// Why the copy may not be as the API server has it; absent: it is.
+    /// Why the copy may differ from what the API server has. Absent: it does not.
     pub(super) error: Option<String>,
 }
 
-/// Keeps the copy behind `writer` until nobody listens to `tell`. The copy is replaced as a whole, and only by a whole list, so that it never
-/// shrinks because the API server is away.
+/// Keeps the copy behind `writer` until nobody receives from `tell`. Only a whole list replaces the
+/// copy, so it does not shrink because the API server is away.
 ///
-/// `begin`: lists and watches, as [`Kind::selected`] says.
+/// `begin` lists and watches, as [`Kind::selected`] says.
 pub(super) async fn follow<K, S>(
     begin: impl Fn() -> S,
     mut writer: Writer<K>,
@@ -65,13 +66,13 @@ pub(super) async fn follow<K, S>(
 /// Why a copy may be old.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The API server said so.
+    /// The API server refused.
     Refused(Box<kube::core::Status>),
-    /// It did not answer, or broke off.
+    /// The API server did not answer, or broke off.
     Away(String),
 }
 
-/// Lists all, then takes in what changes until it is time to list again.
+/// Lists all objects, then takes in changes until it is time to list again.
 async fn once<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     writer: &mut Writer<K>,
@@ -94,7 +95,7 @@ where
             }
             Ok(None) => return Ok(()),
             Ok(Some(event)) => event?.modify(|object| {
-                // Most of an object, and nobody reads them.
+                // These are most of an object, and nothing reads them.
                 object.meta_mut().managed_fields = None;
                 object.meta_mut().annotations = None;
             }),
@@ -132,7 +133,7 @@ impl From<watcher::Error> for Failure {
     }
 }
 
-/// "Connection refused" helps, "service error" does not.
+/// Returns the innermost error: "connection refused" helps, "service error" does not.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -144,18 +145,19 @@ fn innermost(error: &dyn std::error::Error) -> String {
 /// What is watched, in words.
 #[derive(Debug, Clone)]
 pub(super) struct Kind {
-    /// As rules of RBAC name it: `pods`.
+    /// The name in rules of RBAC, as in `pods`.
     pub(super) resource: &'static str,
-    /// As they name its group: empty for the core.
+    /// The group in rules of RBAC. Empty: the core group.
     pub(super) group: &'static str,
-    /// Absent: all namespaces.
+    /// The namespace. Absent: all namespaces.
     pub(super) namespace: Option<String>,
-    /// How often all are listed again.
+    /// How often all objects are listed again.
     pub(super) list_again: Duration,
 }
 
 impl Kind {
-    /// How they are watched, all of them. It is we who end a watch, by listing again.
+    /// Selects all objects of the kind. The watch lasts longer than `list_again`, so that listing
+    /// again ends it.
     pub(super) fn selected(&self) -> watcher::Config {
         let seconds = self.list_again.as_secs().saturating_add(5);
         watcher::Config::default().timeout(u32::try_from(seconds).unwrap_or(u32::MAX))
@@ -168,7 +170,7 @@ impl Kind {
         }
     }
 
-    /// In words for the operator. Absent: it is nothing that one could do something about.
+    /// Explains a failure for the operator. `None`: it needs no action.
     fn explain(&self, failure: &Failure) -> Option<String> {
         let (resource, group) = (self.resource, self.group);
         let (place, rule) = match &self.namespace {
@@ -180,7 +182,8 @@ impl Kind {
             Failure::Refused(status) => status,
         };
         Some(match status.code {
-            // Changes since the last one that we saw are forgotten, which happens; all is listed again.
+            // The API server has forgotten the changes since our last one, which happens. All is
+            // listed again.
             410 => return None,
             401 => "the API server does not know us; check the token of the service account, or the kubeconfig".to_owned(),
             403 => format!(
@@ -194,7 +197,7 @@ impl Kind {
     }
 }
 
-/// Absent: the first list is not whole.
+/// Returns `None` until the first list is whole.
 pub(super) fn is_listed<K>(store: &Store<K>) -> Option<()>
 where
     K: Lookup + Clone + 'static,

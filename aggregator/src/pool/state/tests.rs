@@ -1,4 +1,4 @@
-//! Tables in time.
+//! Tables over time.
 
 use super::*;
 use crate::config::Config;
@@ -11,7 +11,7 @@ fn pool(interval: &str) -> Arc<PoolState> {
     pool
 }
 
-/// One whose endpoints have not been scraped.
+/// A pool whose endpoints have not been scraped.
 fn untried(interval: &str, endpoints: &str) -> Arc<PoolState> {
     let text = format!(
         "pools: [{{name: chat, discovery: {{endpoints: [{endpoints}]}}, publish_interval: {interval}}}]"
@@ -134,7 +134,7 @@ async fn a_table_says_which_report_of_each_proxy_it_has_taken_in() {
     assert_eq!(second.included, HashMap::from([(7, 6), (8, 2)]));
 }
 
-/// A report of a proxy that has a table of the aggregator with this epoch, and with this key.
+/// A report of a proxy that has a table and the key of the aggregator with this epoch.
 fn coming_from(epoch: u64, key: u8) -> Report {
     Report {
         have: Some(Version { epoch, sequence: 9 }),
@@ -196,7 +196,7 @@ async fn a_pool_says_what_it_lacks() {
 #[tokio::test(start_paused = true)]
 async fn the_first_table_waits_until_each_endpoint_was_scraped_or_for_one_round() {
     let endpoints = "{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}";
-    // However seldom tables come.
+    // Also with long intervals between tables.
     let pool = untried("10s", endpoints);
     let task = tokio::spawn(Arc::clone(&pool).publish_forever());
     pool.on_scrape("10.0.0.1:80", Ok(waits(0.0)));

@@ -1,11 +1,12 @@
-//! Names of adapters on a page.
+//! Reads the names of adapters from a page.
 
 use super::lines::Series;
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trimtab_estimate::Adapters;
 
-/// What runs and waits, of a family that adds a series per combination and never removes one; the value is the time it was last true.
+/// Returns the adapters that run and wait. The family adds a series per combination and never
+/// removes one. A series' value is the time at which it was last true, so the newest counts.
 pub(super) fn newest(series: &[Series<'_>]) -> Option<Adapters> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
     let now = now.map_or(f64::INFINITY, |now| now.as_secs_f64());
@@ -31,12 +32,14 @@ pub(super) fn newest(series: &[Series<'_>]) -> Option<Adapters> {
     })
 }
 
-/// The mean of times that several processes added up, as vLLM's do with `--api-server-count`. No other number is twice now or more.
+/// Returns the mean of times that several processes added up, as vLLM's do with
+/// `--api-server-count`. Only such a sum is 1.5 times `now` or more.
 fn one_time(value: f64, now: f64) -> f64 {
     value / (value / now).round().max(1.0)
 }
 
-/// What is loaded in any engine's GPU, of a family with a series per adapter and level.
+/// Returns the adapters that are loaded on the GPU of any engine. The family has a series per
+/// adapter and level.
 pub(super) fn loaded<'s, 'p: 's>(series: impl Iterator<Item = &'s Series<'p>>) -> Vec<String> {
     let in_gpu = series.filter(|series| series.value > 0.0 && series.label("level") == Some("gpu"));
     let names: BTreeSet<&str> = in_gpu

@@ -1,16 +1,18 @@
-//! Which series is which signal, per engine, as data.
+//! Says, as data, which series is which signal for each engine.
 //!
-//! Each signal has a list of alternatives, the first that a page has wins: names moved over releases, and one list for
-//! all releases means that nobody has to say which one runs. Names are written with underscores for colons.
+//! Each signal has a list of alternatives, and the first that a page has counts. Names have changed
+//! between releases. One list for all releases means that nobody has to configure the release.
+//! Names are written with underscores for colons.
 
-/// Where a signal stands.
+/// Where a signal's value is on a page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
     /// Name of the series.
     pub(crate) name: &'static str,
-    /// Only series with this label and value, for engines that put the kind of number into a label.
+    /// Only series with this label and value count. Some engines put the kind of a number into a
+    /// label.
     pub(crate) only: Option<(&'static str, &'static str)>,
-    /// Read this label instead of the value.
+    /// The value is in this label. Absent: it is the value of the series.
     pub(crate) label: Option<&'static str>,
 }
 
@@ -38,7 +40,7 @@ const fn only(name: &'static str, label: &'static str, value: &'static str) -> S
     }
 }
 
-/// Sum and count of a histogram.
+/// The names of a histogram's sum and count.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Totals {
     pub(crate) sum: &'static str,
@@ -49,13 +51,13 @@ macro_rules! totals {
     ($($name:literal),*) => { &[$(Totals { sum: concat!($name, "_sum"), count: concat!($name, "_count") }),*] };
 }
 
-/// How one engine names its signals. An empty list: it has nothing for the signal.
+/// How one engine names its signals. An empty list means that the engine does not have the signal.
 #[derive(Debug)]
 pub struct Engine {
-    /// As in the configuration.
+    /// The name in the configuration.
     pub name: &'static str,
     pub(crate) waiting: &'static [Source],
-    /// Further queues that all count as waiting: disaggregated SGLang parks requests there.
+    /// Further queues that count as waiting. Disaggregated SGLang keeps requests there.
     pub(crate) also_waiting: &'static [&'static str],
     pub(crate) running: &'static [Source],
     pub(crate) kv_used: &'static [Source],
@@ -75,11 +77,14 @@ pub struct Engine {
     pub(crate) e2e_s: &'static [Totals],
     /// Above 0 while the engine serves.
     pub(crate) awake: &'static [Source],
-    /// Series with the labels `running_lora_adapters`, `waiting_lora_adapters`, `max_lora` and a time as value.
+    /// Series with the labels `running_lora_adapters`, `waiting_lora_adapters` and `max_lora`. The
+    /// value is a time.
     pub(crate) adapters: &'static [&'static str],
-    /// Series with the labels `adapter_name` and `level` (`gpu` or `cpu`), above 0 while the adapter is loaded there.
+    /// Series with the labels `adapter_name` and `level` (`gpu` or `cpu`). The value is above 0
+    /// while the adapter is loaded there.
     pub(crate) adapters_loaded: &'static [&'static str],
-    /// Says how many are loaded, also when none is: without it no series of `adapters_loaded` says nothing.
+    /// Series that say how many adapters are loaded, also when it is 0. Where they are missing, a
+    /// page without series of `adapters_loaded` does not say that nothing is loaded.
     pub(crate) adapters_counted: &'static [&'static str],
     pub(crate) adapter_slots: &'static [Source],
 }
@@ -111,7 +116,7 @@ const NOTHING: Engine = Engine {
     adapter_slots: &[],
 };
 
-/// When the process started, on every Python and Go page that is not multi-process.
+/// The start time of the process. Every Python and Go page that is not multi-process has it.
 pub(crate) const START_TIME: &str = "process_start_time_seconds";
 
 /// vLLM, V0 and V1, also behind Ray and with the Rust front end.
@@ -119,7 +124,7 @@ const VLLM: Engine = Engine {
     name: "vllm",
     waiting: &[value("vllm_num_requests_waiting")],
     running: &[value("vllm_num_requests_running")],
-    // The second until 0.10.
+    // The second name is that of releases up to 0.10.
     kv_used: &[
         value("vllm_kv_cache_usage_perc"),
         value("vllm_gpu_cache_usage_perc"),
@@ -128,31 +133,31 @@ const VLLM: Engine = Engine {
     kv_block_tokens: &[label("vllm_cache_config_info", "block_size")],
     prompt_tokens: &[value("vllm_prompt_tokens_total")],
     cached_tokens: &[value("vllm_prompt_tokens_cached_total")],
-    // Those with `gpu_` count blocks before 0.9.0 and tokens after, so they are left out.
+    // The names with `gpu_` count blocks before 0.9.0 and tokens after it, so they are left out.
     prefix_queries: &[value("vllm_prefix_cache_queries_total")],
     prefix_hits: &[value("vllm_prefix_cache_hits_total")],
     generation_tokens: &[value("vllm_generation_tokens_total")],
-    // All reasons, failures too, in spite of the name.
+    // Counts requests that ended for any reason, also failed ones, in spite of the name.
     finished: &[value("vllm_request_success_total")],
     step_tokens: totals!["vllm_iteration_tokens_total"],
     ttft_s: totals!["vllm_time_to_first_token_seconds"],
-    // The second until 0.14, the same observations.
+    // The second name is that of releases up to 0.14, for the same observations.
     itl_s: totals![
         "vllm_inter_token_latency_seconds",
         "vllm_time_per_output_token_seconds"
     ],
     e2e_s: totals!["vllm_e2e_request_latency_seconds"],
-    // 0 after `POST /sleep`: weights or all memory given away.
+    // 0 after `POST /sleep`: the server has given away the weights or all memory.
     awake: &[only("vllm_engine_sleep_state", "sleep_state", "awake")],
     adapters: &["vllm_lora_requests_info"],
-    // The next three are to replace it; servers of the change have both.
+    // The next three are to replace it. Servers with that change have both.
     adapters_loaded: &["vllm_lora_adapter_loaded"],
     adapters_counted: &["vllm_num_gpu_loaded_lora_adapters"],
     adapter_slots: &[value("vllm_max_gpu_lora_adapters")],
     ..NOTHING
 };
 
-/// SGLang's `/metrics`, and the names of `/v1/loads?format=prometheus` (no colon, other words).
+/// SGLang's `/metrics`, and the names of `/v1/loads?format=prometheus`, which differ.
 const SGLANG: Engine = Engine {
     name: "sglang",
     waiting: &[
@@ -247,7 +252,7 @@ const TRITON: Engine = Engine {
     ..NOTHING
 };
 
-/// Hugging Face TGI. It has no KV ratio, and its counters lack `_total`.
+/// Hugging Face TGI. It has no KV ratio, and its counters' names lack `_total`.
 const TGI: Engine = Engine {
     name: "tgi",
     waiting: &[value("tgi_queue_size")],
@@ -260,7 +265,7 @@ const TGI: Engine = Engine {
     ..NOTHING
 };
 
-/// llama.cpp. Its two rate gauges reset at each scrape and are left alone.
+/// llama.cpp. Its two rate gauges are left out because they reset at each scrape.
 const LLAMACPP: Engine = Engine {
     name: "llamacpp",
     waiting: &[value("llamacpp_requests_deferred")],
@@ -271,7 +276,7 @@ const LLAMACPP: Engine = Engine {
     ..NOTHING
 };
 
-/// LMDeploy: vLLM's words with its own prefix.
+/// LMDeploy: vLLM's names with a prefix of its own.
 const LMDEPLOY: Engine = Engine {
     name: "lmdeploy",
     waiting: &[value("lmdeploy_num_requests_waiting")],
@@ -285,7 +290,8 @@ const LMDEPLOY: Engine = Engine {
     ..NOTHING
 };
 
-/// NVIDIA NIM: vLLM's words without a prefix. Last, because the names are anybody's.
+/// NVIDIA NIM: vLLM's names without a prefix. It is tried last, because other programs may use
+/// these names.
 const NIM: Engine = Engine {
     name: "nim",
     waiting: &[value("num_requests_waiting")],
@@ -302,18 +308,18 @@ const NIM: Engine = Engine {
 };
 
 impl Engine {
-    /// All engines, in the order in which a page is tried for them.
+    /// All engines, in the order in which they are tried on a page.
     pub const ALL: [&'static Self; 8] = [
         &VLLM, &SGLANG, &TRTLLM, &TRITON, &TGI, &LLAMACPP, &LMDEPLOY, &NIM,
     ];
 
-    /// The engine of a name in the configuration.
+    /// Returns the engine with this name in the configuration.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
         Self::ALL.into_iter().find(|engine| engine.name == name)
     }
 
-    /// Every series that the engine's signals need, each once or more.
+    /// Returns the series that the engine's signals need. A name may come up twice.
     pub(crate) fn series(&self) -> impl Iterator<Item = &'static str> {
         let single = [
             self.waiting,
@@ -350,7 +356,7 @@ impl Engine {
             .chain([START_TIME])
     }
 
-    /// The series as the server writes them, for its `name[]` selection.
+    /// Returns the names of these series as the server writes them, for its `name[]` selection.
     pub(crate) fn names_on_page(&self) -> Vec<String> {
         let prefix = match self.name {
             "vllm" | "sglang" | "llamacpp" | "lmdeploy" => format!("{}_", self.name),

@@ -1,27 +1,28 @@
-//! The lines of a page that matter.
+//! Reads the needed lines of a page.
 
 use std::borrow::Cow;
 
-/// Lines with a needed name that are read from one page. vLLM's list of adapters grows without bound.
+/// How many lines with a needed name are read from one page. vLLM's list of adapters grows without
+/// bound.
 const MAX_LINES: usize = 16_384;
-/// Labels of one line.
+/// How many labels of one line are kept.
 const MAX_LABELS: usize = 64;
 
-/// Some programs begin a text in UTF-8 with it.
+/// Some programs begin UTF-8 text with this mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Bytes of an answer.
+/// The bytes of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'p> {
     /// The body.
     pub bytes: &'p [u8],
-    /// Whether its end is known to be the end (a length or chunks). Otherwise a last line without a newline is cut off and
-    /// left out: half a number is a number too.
+    /// Whether the bytes are known to be whole, by a length or by chunks. Otherwise a last line
+    /// without a newline is left out, because half a number is a number too.
     pub complete: bool,
 }
 
 impl<'p> Page<'p> {
-    /// A page that is known to be whole.
+    /// Returns a page that is known to be whole.
     #[must_use]
     pub fn whole(bytes: &'p [u8]) -> Self {
         Self {
@@ -30,7 +31,7 @@ impl<'p> Page<'p> {
         }
     }
 
-    /// The samples whose normalised name `slot` knows, with the slot.
+    /// Returns the samples with a name for which `slot` has a slot, each with that slot.
     pub(crate) fn series(self, slot: impl Fn(&[u8]) -> Option<usize>) -> Vec<(usize, Series<'p>)> {
         let mut found = Vec::new();
         let mut rest = self
@@ -60,8 +61,9 @@ impl<'p> Page<'p> {
     }
 }
 
-/// The name of a line as it is looked up: Ray's prefix off, colons as underscores, as OpenMetrics encoders write them. Exporters that have
-/// learned of names in UTF-8 write them in quotes, first between the braces.
+/// Writes the name of a line as it is looked up: without Ray's prefix, and with underscores for
+/// colons, as OpenMetrics encoders write them. Exporters that support names in UTF-8 write the name
+/// in quotes, first between the braces.
 fn normalise(line: &[u8], name: &mut Vec<u8>) {
     let inside = line.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
     let (line, ends): (_, &[u8]) = match inside.and_then(|inside| inside.strip_prefix(b"\"")) {
@@ -81,10 +83,10 @@ fn normalise(line: &[u8], name: &mut Vec<u8>) {
     );
 }
 
-/// Name and value, escapes resolved, in the order of the line.
+/// Names and values in the order of the line, with escapes resolved.
 type Labels<'p> = Vec<(&'p str, Cow<'p, str>)>;
 
-/// One line: labels and value. The name is its slot.
+/// The labels and value of one line. Its slot stands for its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Series<'p> {
     labels: Labels<'p>,
@@ -92,7 +94,8 @@ pub(crate) struct Series<'p> {
 }
 
 impl<'p> Series<'p> {
-    /// Reads a line of the text format or of OpenMetrics; time stamps and exemplars are left out. `None`: not a sample.
+    /// Reads a line of the text format or of OpenMetrics, without time stamp and exemplar. `None`:
+    /// the line is not a sample.
     pub(crate) fn parse(line: &'p str) -> Option<Self> {
         let line = line.trim();
         let end = line.find(['{', ' ', '\t'])?;
@@ -101,7 +104,7 @@ impl<'p> Series<'p> {
             Some(inside) => Inside::read(inside)?,
             None => (Inside::default(), rest),
         };
-        // In one place or the other.
+        // The name stands in exactly one of the two places.
         if name.is_empty() != inside.has_name {
             return None;
         }
@@ -110,7 +113,7 @@ impl<'p> Series<'p> {
         Some(Self { labels, value })
     }
 
-    /// The value of a label; absent and empty are the same, as in the data model.
+    /// Returns the value of a label. An empty value counts as absent, as in Prometheus' data model.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.labels
             .iter()
@@ -119,7 +122,7 @@ impl<'p> Series<'p> {
             .filter(|value| !value.is_empty())
     }
 
-    /// All labels but `without`, sorted: what makes two series of one name different.
+    /// Returns all labels except `without`, sorted. They tell series of one name apart.
     pub(crate) fn identity(&self, without: &[&str]) -> Vec<(&'p str, &str)> {
         let others = self
             .labels
@@ -133,16 +136,16 @@ impl<'p> Series<'p> {
     }
 }
 
-/// What stands between the braces.
+/// The text between the braces.
 #[derive(Debug, Default)]
 struct Inside<'p> {
     labels: Labels<'p>,
-    /// The metric's name stands among them, in quotes.
+    /// Whether the metric's name is there, in quotes.
     has_name: bool,
 }
 
 impl<'p> Inside<'p> {
-    /// With what follows the braces.
+    /// Reads up to the closing brace. Returns also the text after it.
     fn read(mut rest: &'p str) -> Option<(Self, &'p str)> {
         let mut inside = Self::default();
         loop {
@@ -184,7 +187,7 @@ impl<'p> Inside<'p> {
     }
 }
 
-/// What stands before the closing quote, and behind it.
+/// Returns the text before the closing quote, and the text after it.
 fn unquoted(text: &str) -> Option<(&str, &str)> {
     let (inside, after) = text.split_at(closing_quote(text)?);
     Some((inside, after.strip_prefix('"')?))

@@ -1,15 +1,20 @@
-//! A metrics page becomes an [`estimate::Sample`](trimtab_estimate::Sample).
+//! Turns a metrics page into an [`estimate::Sample`](trimtab_estimate::Sample).
 //!
-//! Three steps, in the order of the data: `lines` keeps the lines whose name any signal needs (a hash look-up of the name on the
-//! raw bytes; the rest of a 60 KB page is never decoded), `engines` says as data which series of which engine is which
-//! signal, `signals` folds the series of several ranks and processes into one number, by the one rule that `rules` has for the signal;
-//! `processes` remembers what pages over time tell of the processes behind one.
+//! Data passes through these modules:
 //!
-//! The crate prometheus-parse was tried and is not used: its names are `\w+`, so that `vllm:num_requests_running` is no
-//! sample at all, and it cuts label values at commas, which lists of LoRA adapters hold. It serves as a second opinion in
-//! the tests.
+//! - `lines` keeps the lines whose name some signal needs. It looks names up by hash on the raw
+//!   bytes; the rest of a 60 KB page is never decoded.
+//! - `engines` says, as data, which series of which engine is which signal.
+//! - `signals` folds the series of several ranks and processes into one number, by the rule that
+//!   `rules` has for the signal.
+//! - `processes` remembers what earlier pages showed of the processes behind a page.
 //!
-//! Never: a panic, memory beyond a constant share of the page, a sample out of half a page (see [`Page::complete`]).
+//! Rejected: the crate prometheus-parse. Its names are `\w+`, so `vllm:num_requests_running` is not
+//! a sample. It also cuts label values at commas, and lists of LoRA adapters contain commas. The
+//! tests use it as a second opinion.
+//!
+//! This module never panics, uses memory in proportion to the page at most, and makes no sample of
+//! half a line (see [`Page::complete`]).
 
 mod adapters;
 mod engines;

@@ -1,27 +1,35 @@
-//! Several processes behind one page, each with series of its own (label `pid`), as Python's multiprocess mode writes them.
+//! Tells apart several processes behind one page. Each has series of its own (label `pid`), as
+//! Python's multiprocess mode writes them.
 //!
-//! Three things look alike on one page: each process has a share of the load; each repeats the same numbers; a process is over
-//! and its last numbers stay for ever. Pages over time tell them apart: what a live process has under load moves, what one that is over
-//! left stands still, and copies agree.
+//! Three cases look the same on one page:
+//!
+//! - Each process has a share of the load.
+//! - Each process repeats the same numbers.
+//! - A process is over, and its last numbers stay on the page.
+//!
+//! Successive pages tell the cases apart. Numbers of a live process under load change, those of a
+//! process that is over do not, and copies agree.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A process that stands still for so long while another moves is over, or has nothing to do, in which case its numbers are none.
+/// A process whose numbers stand still for this long while another's change is over, or idle. The
+/// numbers of an idle process are 0.
 const STILL: Duration = Duration::from_secs(10);
-/// A process with requests that stands still for so long is over, whatever the others do: a batch moves with each block.
+/// A process with requests whose numbers stand still for this long is over, whatever the others do.
+/// A batch changes with each KV block.
 const STILL_BUSY: Duration = Duration::from_secs(30);
-/// Processes followed; further ones count as live.
+/// How many processes are followed. Further ones count as live.
 const MAX_PROCESSES: usize = 64;
-/// Pages by which copies and own numbers are believed beyond the newest page.
+/// Bound of `agreement`: by how many pages the past outweighs the newest page.
 const MOST_AGREEMENT: i8 = 5;
 
 /// What a page shows of one process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Shown {
-    /// Digest of its series and their values, without its number.
+    /// A digest of its series and their values, without the label `pid`.
     pub(super) digest: u64,
-    /// Whether it has requests or their memory.
+    /// Whether it has requests, or KV cache in use.
     pub(super) busy: bool,
 }
 
@@ -29,7 +37,8 @@ pub(super) struct Shown {
 #[derive(Debug, Clone, Default)]
 pub struct Processes {
     known: BTreeMap<u64, Process>,
-    /// Above 0: what they show are copies. Moved by pages on which at least two live processes show load.
+    /// Above 0: processes show copies. Only pages on which at least two processes live and one has
+    /// load change it.
     agreement: i8,
 }
 
@@ -62,7 +71,8 @@ impl Processes {
         self.compare();
     }
 
-    /// Which are over. Never all of them: then none moves, and nothing tells which one lives.
+    /// Decides which processes are over. Never all of them: if none moves, nothing tells which one
+    /// lives.
     fn judge(&mut self, now: Instant) {
         let newest = self.known.values().map(|process| process.moved).max();
         let is_over = |process: &Process| {
@@ -91,7 +101,7 @@ impl Processes {
         self.agreement = (self.agreement + step).clamp(-MOST_AGREEMENT, MOST_AGREEMENT);
     }
 
-    /// Whether the process is over, and what is left on the page no load of this server.
+    /// Whether the process is over. Its numbers on the page are then no load of this server.
     pub(super) fn is_over(&self, pid: u64) -> bool {
         self.known.get(&pid).is_some_and(|process| process.is_over)
     }
@@ -101,7 +111,8 @@ impl Processes {
         self.agreement > 0
     }
 
-    /// Of copies the greatest is taken: a live process, the last that moved.
+    /// Ranks copies: the greatest is taken. Live processes rank first, then the one that changed
+    /// last.
     pub(super) fn rank(&self, pid: u64) -> Option<(bool, Instant, u64)> {
         let process = self.known.get(&pid)?;
         Some((!process.is_over, process.moved, pid))

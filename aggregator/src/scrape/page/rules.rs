@@ -1,23 +1,30 @@
-//! What one number for a server is, where its page has several series of a signal: one rule per signal.
+//! Rules by which several series of a signal become one number for the server.
 
 /// How series of several engines, ranks or processes of one server become one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// What each has adds up: queues, batches, blocks. Those of a process that is over are left out.
+    /// The sum: for queues, batches and blocks. A process that is over is left out.
     Sum,
-    /// As `Sum`, also those of a process that is over: a total never falls, so that a fall is the server's restart.
+    /// The sum, also over processes that are over. Such a total never falls, so a fall means that
+    /// the server has restarted.
     Total,
-    /// The largest: the fullest cache is the one that preempts, and what is said of all is said by any. A process that is over is left
-    /// out.
+    /// The largest. The fullest cache is the one that preempts, and any series is right where all
+    /// say the same. A process that is over is left out.
     Most,
 }
 
 /// The rule of each signal, for all engines.
 ///
-/// Before it, of each signal: series that stand twice, and copies of other ranks (`tp_rank`, `pp_rank`, `moe_ep_rank`), count once; parts
-/// (`priority="1"`) are left out where their total is there. Series of several processes (`pid`) are each process's own, copies of one
-/// number, or what a process that is over left behind: see `Processes`. Names of adapters have no rule of these: of
-/// `lora_requests_info` the newest combination counts, of `lora_adapter_loaded` those that are in any engine's GPU.
+/// Before the rule applies, for each signal:
+///
+/// - Series that occur twice count once, and so do copies of other ranks (`tp_rank`, `pp_rank`,
+///   `moe_ep_rank`).
+/// - Parts (`priority="1"`) are left out where their total is on the page.
+/// - Series of several processes (`pid`) are each process's own, copies of one number, or left by a
+///   process that is over: see `Processes`.
+///
+/// Names of adapters follow other rules. The newest combination of `lora_requests_info` counts. Of
+/// `lora_adapter_loaded` those count that are on any engine's GPU.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) waiting: Rule,
@@ -29,7 +36,7 @@ pub(crate) struct Rules {
     pub(crate) queued_tokens: Rule,
     pub(crate) awake: Rule,
     pub(crate) start_time: Rule,
-    /// Everything that is counted since the start, sums and counts of histograms too.
+    /// Everything counted since the start, also sums and counts of histograms.
     pub(crate) counters: Rule,
     pub(crate) adapter_slots: Rule,
 }

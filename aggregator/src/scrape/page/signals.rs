@@ -1,4 +1,4 @@
-//! Series of several ranks, copies and parts become one number per signal.
+//! Folds series of several ranks, copies and parts into one number per signal.
 
 use super::adapters;
 use super::engines::{Engine, START_TIME, Source, Totals};
@@ -11,14 +11,14 @@ use std::sync::LazyLock;
 use std::time::Instant;
 use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
 
-/// Ranks of one engine that repeat the same number; the first is taken.
+/// Labels of ranks of one engine that repeat the same number. The first is taken.
 const COPIES: [&str; 3] = ["tp_rank", "pp_rank", "moe_ep_rank"];
-/// Processes of one server; see [`Processes`].
+/// The label of processes of one server; see [`Processes`].
 const PROCESS: &str = "pid";
-/// The series with this label empty is the total of those with it set.
+/// The series without this label, or with it empty, is the total of those that have it.
 const PARTS: &str = "priority";
 
-/// All names of all engines: one list, because a page that does not match the engine it is said to be should say so.
+/// The slots of all names of all engines.
 static SLOTS: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
     let mut names: Vec<&str> = Engine::ALL.into_iter().flat_map(Engine::series).collect();
     names.sort_unstable();
@@ -30,25 +30,28 @@ static SLOTS: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What a page says.
+/// The signals that a page holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// Whose page it is.
+    /// The engine whose names the page has.
     pub engine: &'static Engine,
     /// Its signals, not yet [`cleaned`](Sample::cleaned).
     pub sample: Sample,
 }
 
-/// Reads a page. `engine`: what the operator says it is; absent: whichever engine's names the page has.
+/// Reads a page.
 ///
-/// `None`: the page holds neither queue, batch nor KV usage of the engine (or of any). That is an answer without news and not
-/// an idle server.
+/// - `engine`: the engine that the operator configured. Absent: the first whose names the page has.
+///
+/// Returns `None` if the page has neither queue, batch nor KV usage of the engine (or of any). Such
+/// a page does not mean that the server is idle.
 #[must_use]
 pub fn read(page: Page<'_>, engine: Option<&'static Engine>) -> Option<Reading> {
     read_on(page, engine, &mut Processes::default(), Instant::now())
 }
 
-/// The same of a page that is read time and again, with what its processes are known to be; `now` never goes back.
+/// As [`read`], for a page that is read repeatedly. Uses and updates what is known of its
+/// processes. `now` must not go back.
 #[must_use]
 pub fn read_on(
     page: Page<'_>,
@@ -102,7 +105,7 @@ impl<'p> Found<'p> {
             .any(|source| !self.named(source.name).is_empty())
     }
 
-    /// What the page shows of each process.
+    /// Returns what the page shows of each process.
     fn processes(&self, engine: &Engine) -> BTreeMap<u64, Shown> {
         let mut processes: BTreeMap<u64, Shown> = BTreeMap::new();
         let loads = [engine.waiting, engine.running, engine.kv_used].concat();
@@ -115,7 +118,7 @@ impl<'p> Found<'p> {
                 let Some(pid) = pid(series) else { continue };
                 let shown = processes.entry(pid).or_default();
                 shown.busy |= is_load && series.value > 0.0;
-                // Added up, so that the order of lines is nothing.
+                // The digests are added up, so that the order of lines does not matter.
                 let mut digest = DefaultHasher::new();
                 (name, series.identity(&[PROCESS]), series.value.to_bits()).hash(&mut digest);
                 shown.digest = shown.digest.wrapping_add(digest.finish());
@@ -167,7 +170,8 @@ impl<'f, 'p> Signals<'f, 'p> {
         }
     }
 
-    /// Which adapters run and wait, and which are loaded; a server may tell either or both.
+    /// Returns which adapters run and wait, and which are loaded. A server may report either or
+    /// both.
     fn adapters(&self, engine: &Engine) -> Option<Adapters> {
         let used = engine
             .adapters
@@ -181,7 +185,7 @@ impl<'f, 'p> Signals<'f, 'p> {
         if used.is_none() && loaded.is_none() {
             return None;
         }
-        // Where nobody says what runs, slots would all look free.
+        // If the page does not say what runs, all slots would look free.
         let slots = self.first(engine.adapter_slots, RULES.adapter_slots);
         let slots = slots.filter(|_| used.is_some()).map(|slots| slots as u32);
         let used = used.unwrap_or_default();
@@ -192,7 +196,7 @@ impl<'f, 'p> Signals<'f, 'p> {
         })
     }
 
-    /// The first alternative that the page has.
+    /// Returns the number of the first alternative that the page has.
     fn first(&self, sources: &[Source], rule: Rule) -> Option<f64> {
         sources.iter().find_map(|source| {
             let matching = self
@@ -203,7 +207,7 @@ impl<'f, 'p> Signals<'f, 'p> {
                     None => true,
                 });
             let values = matching.filter_map(|series| match source.label {
-                // "None" on servers that do not know yet.
+                // Servers that do not know the number yet write "None".
                 Some(label) => Some((series, series.label(label)?.parse().ok()?)),
                 None => Some((series, series.value)),
             });
@@ -211,7 +215,7 @@ impl<'f, 'p> Signals<'f, 'p> {
         })
     }
 
-    /// The value of the series of one name.
+    /// Returns the number of the series of one name.
     fn value(&self, name: &str, rule: Rule) -> Option<f64> {
         let series = self.named(name).iter();
         self.fold(series.map(|series| (series, series.value)), rule)
@@ -233,7 +237,8 @@ impl<'f, 'p> Signals<'f, 'p> {
         })
     }
 
-    /// One number of the series of one name: totals before parts, one of several copies, then the rule. NaN is no number.
+    /// Makes one number of the series of one name: totals before parts, one of several copies, then
+    /// the rule. NaN does not count.
     fn fold(&self, values: impl Iterator<Item = (&'f Series<'p>, f64)>, rule: Rule) -> Option<f64> {
         let mut values: Vec<(&Series<'p>, f64)> =
             values.filter(|(_, value)| !value.is_nan()).collect();
@@ -254,8 +259,8 @@ impl<'f, 'p> Signals<'f, 'p> {
     }
 }
 
-/// Keeps one series of those that are copies of each other, and of those that do not differ; and none of a process that is over, unless
-/// its totals count.
+/// Keeps one series of those that are copies of each other or have the same labels. Leaves out
+/// processes that are over, unless the rule counts their totals.
 fn one_of_copies<'s, 'p>(
     values: Vec<(&'s Series<'p>, f64)>,
     rule: Rule,
@@ -269,7 +274,7 @@ fn one_of_copies<'s, 'p>(
         &[tp, pp, ep]
     };
     let rank = |series: &Series<'p>| processes.rank(pid(series)?);
-    // In an order of its own, so that the same page gives the same sum to the bit.
+    // A sorted map, so that the same page gives the same sum to the bit.
     let mut kept: BTreeMap<Vec<(&'p str, &'s str)>, (&'s Series<'p>, f64)> = BTreeMap::new();
     for (series, value) in values {
         let is_over = pid(series).is_some_and(|pid| processes.is_over(pid));
