@@ -1,24 +1,34 @@
-//! The callbacks of proxy-wasm 0.2.1: what the proxy finds in the module. Only in a VM; `abi.json` lists them.
+//! The callbacks of proxy-wasm 0.2.1: what the proxy finds in the module. Only in a VM; `abi.json`
+//! lists them.
 //!
-//! The SDK gives the allocator, the entry point and the numbers of the ABI; its dispatcher is not used. It panics, and so traps the VM,
-//! on a context or call-out that it does not know and on any status it does not expect, and it can not be told of a call-out that it did
-//! not make itself. Rust can not leave out or replace its exported callbacks, so ours have names of their own and the build gives them
-//! the ABI's names in their place (`rename_exports`). Here an unknown number is ignored: the request goes on.
+//! The SDK gives the allocator, the entry point and the numbers of the ABI. Its dispatcher is not
+//! used, for two reasons:
 //!
-//! A callback that is not exported is not called, and costs nothing; each one that is costs a request a few microseconds. That is why there
-//! is none for response trailers, for logs or for the deletion of a context: a stream is done exactly once, however it ended.
+//! - It panics, and so traps the VM, on an unknown context or call-out and on any unexpected
+//!   status. Here an unknown number is ignored: the request goes on.
+//! - It does not know of call-outs that it did not make itself.
+//!
+//! Rust cannot leave out or replace the callbacks that the SDK exports. So the callbacks here have
+//! their own names, and the build gives them the ABI's names instead (`rename_exports`).
+//!
+//! The proxy does not call a callback that is not exported. Each exported one costs a request a few
+//! microseconds. So there is none for response trailers, for logs or for the deletion of a context:
+//! a stream is done exactly once, however it ended.
 #![allow(unsafe_code, reason = "callbacks are exported functions")]
 
 use crate::host::{self, Action};
 use crate::plugin::registry;
 use crate::request::contexts;
 
-/// A part of a body is held, and when more is held than the listener's buffer limit, the client waits (`StopIterationAndWatermark`). The
-/// other way to hold one, 1, is then answered with 413: what a client sends at one go after a first small piece may be more than the limit.
+/// Holds a part of a body (`StopIterationAndWatermark`). When more is held than the listener's
+/// buffer limit, the client waits.
+///
+/// Rejected: 1, the other way to hold a part. The proxy then answers 413 above the limit, and what
+/// a client sends at once after a first small piece may be more than the limit.
 const HOLD_BODY: u32 = 2;
 
 proxy_wasm::main! {{
-    // Should there be a panic after all, the operator reads where.
+    // If there is a panic after all, the operator can read where.
     std::panic::set_hook(Box::new(|panic| {
         host::log(host::Level::Critical, &format!("trimtab: {panic}"));
     }));

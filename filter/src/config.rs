@@ -1,6 +1,7 @@
 //! The plugin's configuration: JSON of the proxy's plugin config -> [`Config`].
 //!
-//! Every problem is reported at once, each with path, value, reason and fix; unknown fields are refused.
+//! Every problem is reported at once, each with path, value, reason and fix. Unknown fields are
+//! refused.
 //!
 //! ```
 //! let json = br#"{"pool": "chat", "aggregator": {"cluster": "trimtab_aggregator"}}"#;
@@ -25,27 +26,30 @@ pub(crate) use pools::{PoolSet, candidates, choose};
 pub(crate) use text::header;
 use text::{headers, paths, visible_ascii};
 
-/// Larger configurations are refused unread.
+/// Bytes of the largest configuration that is read. Larger ones are refused.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
 
 /// How a plugin takes part in placing a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Role {
-    /// All by itself; needs `allow_on_headers_stop_iteration` in the proxy's plugin configuration.
+    /// The plugin does everything by itself. This needs `allow_on_headers_stop_iteration` in the
+    /// proxy's plugin configuration.
     #[default]
     Single,
-    /// The first of two: sees the body and decides.
+    /// The first of two plugins: sees the body and decides.
     Tap,
-    /// The second of two, behind it in the chain: holds the headers meanwhile and sets the destination.
+    /// The second of two plugins, behind tap in the chain: holds the headers meanwhile and sets the
+    /// destination.
     Pick,
 }
 
 /// Checked configuration of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `role`: `single` (the default), `tap` or `pick`. The two of a pair have the same configuration but for this.
+    /// `role`: `single` (the default), `tap` or `pick`. The two plugins of a pair differ only in
+    /// this setting.
     pub role: Role,
-    /// `pool`, or `pools` when there are several: whose requests are whose. At least one.
+    /// `pool`, or `pools` if there are several: which requests belong to which pool. At least one.
     pub pools: Vec<PoolSettings>,
     /// `mode`: how much of the traffic is placed. All of it by default.
     pub mode: Mode,
@@ -53,43 +57,51 @@ pub struct Config {
     pub per_route: bool,
     /// `aggregator.cluster`: the proxy's cluster that leads to the aggregator.
     pub cluster: String,
-    /// `aggregator.authority`: the Host header of sync calls. `trimtab-aggregator` by default: a cluster's name is not always one.
+    /// `aggregator.authority`: the Host header of sync calls. `trimtab-aggregator` by default,
+    /// because not every cluster's name is a valid authority.
     pub authority: String,
-    /// `aggregator.wait`: how long the aggregator may hold its answer when it has no news. 1 s to 60 s, 10 s by default.
+    /// `aggregator.wait`: how long the aggregator may hold its answer while it has no newer table.
+    /// 1 s to 60 s, 10 s by default.
     pub wait_ms: u32,
-    /// `tick`: how often each worker looks what is new. 10 ms to 1 s, 100 ms by default.
+    /// `tick`: time between two ticks of each worker. 10 ms to 1 s, 100 ms by default.
     pub tick_ms: u32,
     /// `table_max_age`: an older table is not used. 100 ms to 60 s, 2 s by default.
     pub table_max_age_ms: u64,
-    /// `max_ejection`: longest time for which an endpoint is left out because requests failed there, or because it asked for it with
-    /// `Retry-After`. 0 s (nobody is left out) to 10 min, 60 s by default.
+    /// `max_ejection`: longest time for which an endpoint is left out because requests failed
+    /// there, or because it asked for that with `Retry-After`. 0 s (no endpoint is left out) to
+    /// 10 min, 60 s by default.
     pub max_ejection_ms: u64,
-    /// `decide_after_bytes`: how much of a body is held back and read at most. 16 KiB by default, which fits below the 32 KiB buffer
-    /// limit of hardened listeners; with more than the listener's limit, larger bodies wait for `decide_within`.
+    /// `decide_after_bytes`: bytes of a body that are held back and read at most. 1 KiB to 1 MiB,
+    /// 16 KiB by default, which fits below the 32 KiB buffer limit of hardened listeners. With more
+    /// than the listener's limit, larger bodies wait for `decide_within`.
     pub decide_after_bytes: usize,
-    /// `decide_within`: how long a body that comes slowly, or not at all, is read before the request is placed by what has come of it.
-    /// 100 ms to 60 s, 1 s by default.
+    /// `decide_within`: how long a slow or missing body is read before the request is placed by
+    /// what has come. 100 ms to 60 s, 1 s by default.
     pub decide_within_ms: u64,
-    /// `max_hosts`: hosts in the destination header; the later ones serve retries. 1 to 3, 3 by default.
+    /// `max_hosts`: hosts in the destination header; the later ones serve retries. 1 to 3, 3 by
+    /// default.
     pub max_hosts: usize,
-    /// `destination`: how the chosen hosts are told to the proxy.
+    /// `destination`: how the proxy gets the chosen hosts.
     pub destination: Destination,
-    /// `explain_header`: a response header that says where a request went and why; absent (the default): none. Lower case.
+    /// `explain_header`: a response header that says where a request went and why. Lower case.
+    /// Absent (the default): none.
     pub explain_header: Option<String>,
-    /// `explain_request_header`: a request header without which `explain_header` is not set; absent (the default): it always is.
+    /// `explain_request_header`: `explain_header` is set only for requests with this header. Absent
+    /// (the default): for all requests.
     pub explain_request_header: Option<String>,
-    /// `explain_log`: whether the same text is left in the stream's filter state `wasm.trimtab_decision`, for access logs. Off by default.
+    /// `explain_log`: whether the same text is left in the stream's filter state
+    /// `wasm.trimtab_decision`, for access logs. Off by default.
     pub explain_log: bool,
-    /// `model_header`: a request header that names the model and goes before the body's `model`.
+    /// `model_header`: a request header that names the model. It goes before the body's `model`.
     pub model_header: Option<String>,
-    /// `session_header`: request headers that name the conversation, the first that is there counts. Those that are known clients'
-    /// by default; none when the list is empty. Lower case.
+    /// `session_header`: request headers that name the conversation; the first that is present
+    /// counts. Lower case. By default the headers of known clients; with an empty list none.
     pub session_headers: Vec<String>,
-    /// `session_cookie`: a cookie that names it where that header does not.
+    /// `session_cookie`: a cookie that names the conversation if no such header does.
     pub session_cookie: SessionCookie,
     /// `paths`: a POST whose path ends with one of these is a completion request.
     pub paths: Vec<String>,
-    /// `seed` of random choices, for tests; absent: differs per worker and start.
+    /// `seed`: seed of random choices, for tests. Absent: differs per worker and start.
     pub seed: Option<u64>,
 }
 
@@ -97,7 +109,7 @@ impl Config {
     /// Reads and checks a configuration.
     ///
     /// # Errors
-    /// Every problem of the text.
+    /// Returns every problem of the text.
     pub fn parse(json: &[u8]) -> Result<Self, Problems> {
         if json.len() > MAX_CONFIG_BYTES {
             return Err(Problems::one(
@@ -116,10 +128,10 @@ impl Config {
         Self::read(&value)
     }
 
-    /// Checks a configuration that has been parsed, for instance out of the proxy's YAML.
+    /// Checks a configuration that has been parsed, for example from the proxy's YAML.
     ///
     /// # Errors
-    /// Every problem of the value.
+    /// Returns every problem of the value.
     pub fn read(value: &Value) -> Result<Self, Problems> {
         let s = Settings::new(value);
         let pools = PoolSettings::read_all(&s);
@@ -197,24 +209,25 @@ impl Config {
         self.paths.iter().any(|end| path.ends_with(end.as_bytes()))
     }
 
-    /// The place of a header among those that name the conversation; absent: it is none of them.
+    /// Returns the place of a header in `session_header`. `None`: the header is not in it.
     pub(crate) fn session_place(&self, name: &[u8]) -> Option<usize> {
         let is = |own: &String| name.eq_ignore_ascii_case(own.as_bytes());
         self.session_headers.iter().position(is)
     }
 
-    /// Whether a POST to this target of a request is a completion request.
+    /// Whether a POST to this request target is a completion request.
     pub(crate) fn is_completion_target(&self, target: &[u8]) -> bool {
         self.is_completion_path(crate::facts::path_of(target))
     }
 
-    /// The pools as tap and pick compare them.
+    /// Returns the pools' names as tap and pick compare them.
     pub(crate) fn pools_mark(&self) -> String {
         let names: Vec<&str> = self.pools.iter().map(|pool| pool.name.as_str()).collect();
         names.join(",")
     }
 
-    /// Headers that only this filter may set, so that nothing a client sends reaches the load balancer or the access log.
+    /// Headers that only this filter may set. Values from clients must not reach the load balancer
+    /// or the access log.
     pub(crate) fn own_headers(&self) -> impl Iterator<Item = &str> {
         [
             Some(self.destination.header.as_str()),
@@ -224,7 +237,8 @@ impl Config {
         .flatten()
     }
 
-    /// A set with the header's place in [`Self::own_headers`]; empty: it is not one of them.
+    /// Returns a bit set with the header's place in [`Self::own_headers`]. Empty: it is not one of
+    /// them.
     pub(crate) fn own_header(&self, name: &[u8]) -> u8 {
         let matches = |own: &str| u8::from(name.eq_ignore_ascii_case(own.as_bytes()));
         self.own_headers()
@@ -303,7 +317,7 @@ mod tests {
             .collect()
     }
 
-    /// What the answer to an unknown field says is known where it stands.
+    /// The names that the answer to an unknown field lists as known there.
     fn known(json: &str) -> BTreeSet<String> {
         let problems = Config::parse(json.as_bytes()).unwrap_err().to_string();
         let lists = problems.split("known here: ").skip(1);

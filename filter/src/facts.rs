@@ -1,7 +1,8 @@
-//! Request -> what the decision may know of it.
+//! Turns a request into what the decision may know about it.
 //!
-//! Comes in: headers and the first bytes of the body. Goes out: a [`pick::Request`](trimtab_pick::Request). Never: prompt text that
-//! outlives the reading (only digests and counts do), a guess (what was not seen is absent), memory that grows with the body.
+//! Comes in: headers and the first bytes of the body. Goes out: a
+//! [`pick::Request`](trimtab_pick::Request). Never: prompt text that outlives the reading (only
+//! digests and counts do), a guess (what was not seen is absent), memory that grows with the body.
 
 mod body;
 mod cookie;
@@ -38,12 +39,16 @@ pub(crate) use path::Route;
 pub(crate) use tail::{TAIL_BYTES, Tail};
 pub(crate) use word::Word;
 
-/// Digest of the name of what a server keeps and the request is about, or goes on from.
+/// Returns the digest of the name of something that a server keeps, if the request is about it or
+/// goes on from it.
 pub(crate) fn held(head: &Head, body: Option<&BodyFacts>) -> Option<Digest> {
     head.held.or_else(|| body.and_then(|body| body.held))
 }
 
-/// Puts together what head and body told, under the key of `table`'s pool. `body`: absent when it was not read.
+/// Puts together what head and body show, sealed with the key of the pool.
+///
+/// - `body`: absent: it was not read.
+/// - `key`: the key of `table`.
 pub(crate) fn request(
     head: &Head,
     body: Option<&BodyFacts>,
@@ -86,7 +91,8 @@ pub(crate) fn request(
     }
 }
 
-/// Whether the answer is to be streamed, as the path says, else the body, else the API's default; absent: the body was not read so far.
+/// Whether the answer is to be streamed. The path goes before the body, the body before the API's
+/// default. `None`: not known so far.
 pub(crate) fn streams(head: &Head, body: Option<&BodyFacts>) -> Option<bool> {
     let by_default = || {
         let is_whole = body.is_some_and(|body| body.ending == Ending::Whole);
@@ -105,7 +111,7 @@ pub(crate) fn model<'a>(head: &'a Head, body: Option<&'a BodyFacts>) -> Option<&
         .or(head.route.deployment.as_deref())
 }
 
-/// For people: how far the reading came, what it did not find, sizes.
+/// Returns text for people: how far the reading came, what it did not find, sizes.
 pub(crate) fn explain(head: &Head, body: Option<&BodyFacts>) -> String {
     let ending = body.map_or("unread", |body| body.ending.as_str());
     let mut text = format!("body={ending}");
@@ -134,17 +140,19 @@ pub(crate) fn explain(head: &Head, body: Option<&BodyFacts>) -> String {
         if let Some(size) = size {
             let at_least = name == "prompt_tokens" && body.is_some_and(|body| body.at_least);
             let more = if at_least { "+" } else { "" };
-            // Writing to a String can not fail.
+            // Writing to a String cannot fail.
             let _ = write!(text, "; {name}={size}{more}");
         }
     }
     text
 }
 
-/// The adapter of that name, and the digest of its name, which keeps its caches apart from those of its base. Absent: the table knows none, so it
-/// is the base model or an adapter that no server holds.
+/// Returns the adapter of that name, and the digest of its name, which keeps its caches apart from
+/// those of its base. `None`: the table does not have the name. It is then the base model, or an
+/// adapter that no server holds.
 ///
-/// The name of a base model keeps nothing apart: clients write `model` behind the messages, so that long bodies would have other keys than short ones.
+/// The name of a base model keeps no caches apart. Clients write `model` after the messages, so
+/// long bodies would otherwise get other keys than short ones.
 fn adapter(name: &[u8], key: HashKey, table: &Table) -> Option<(Digest, Adapter)> {
     let index = table
         .adapters

@@ -1,7 +1,8 @@
-//! The proxy. Every hostcall and every exported callback of the filter is in this module and nowhere else.
+//! The proxy: every hostcall of the filter is in this module and nowhere else.
 //!
-//! Comes in: plain Rust values. Goes out: plain Rust values, with "the host has no such thing" (`Ok(None)`) apart from "the call
-//! failed" ([`HostError`]). Never: a panic, whatever status the host answers; a `String` made from bytes that are not UTF-8.
+//! Comes in: plain Rust values. Goes out: plain Rust values. "The host has no such thing"
+//! (`Ok(None)`) is distinct from "the call failed" ([`HostError`]). Never: a panic, whatever status
+//! the host answers; a `String` from bytes that are not UTF-8.
 #![allow(
     unsafe_code,
     reason = "hostcalls and callbacks are foreign functions; this is the one module that has them"
@@ -33,9 +34,10 @@ pub(crate) struct HostError {
 }
 
 impl HostError {
-    /// What Envoy answers for an argument it does not accept; for a call-out: the cluster does not exist.
+    /// Envoy's status for an argument that it does not accept. For a call-out: the cluster does not
+    /// exist.
     pub(crate) const BAD_ARGUMENT: u32 = 2;
-    /// Our own: the host answered `Ok` with bytes that break the ABI.
+    /// The filter's own status: the host answered `Ok` with bytes that break the ABI.
     pub(crate) const MALFORMED: u32 = u32::MAX;
 }
 
@@ -55,7 +57,7 @@ impl fmt::Display for HostError {
     }
 }
 
-/// A value of shared data and the number that a compare-and-swap needs.
+/// A value of shared data, and the number that a compare-and-swap needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shared {
     pub(crate) value: Vec<u8>,
@@ -88,21 +90,21 @@ fn bytes(
     let mut size: usize = 0;
     match run(&raw mut data, &raw mut size) {
         OK if data.is_null() => Ok(Some(Vec::new())),
-        // SAFETY: a host that answers Ok with an address got it from our exported `malloc(size)`, which hands out a boxed slice of
-        // exactly `size` bytes, and has given it up.
+        // SAFETY: a host that answers Ok with an address got it from our exported `malloc(size)`,
+        // which hands out a boxed slice of exactly `size` bytes, and has given it up.
         OK => Ok(Some(unsafe { Vec::from_raw_parts(data, size, size) })),
         NOT_FOUND | EMPTY => Ok(None),
         status => Err(HostError { call, status }),
     }
 }
 
-/// Writes a line to the proxy's log. A host that refuses it is not told again: there is nowhere else to say it.
+/// Writes a line to the proxy's log. A failure is ignored: there is nowhere else to report it.
 pub(crate) fn log(level: Level, message: &str) {
     // SAFETY: the host reads `len` bytes of a live string.
     let _ = unsafe { abi::proxy_log(level as u32, message.as_ptr(), message.len()) };
 }
 
-/// Nanoseconds since the Unix epoch on the host's wall clock, which may step back.
+/// Returns nanoseconds since the Unix epoch on the host's wall clock, which may step back.
 pub(crate) fn now_ns() -> Result<u64, HostError> {
     let mut time = 0_u64;
     // SAFETY: the host writes 8 bytes to a live u64.
@@ -117,7 +119,8 @@ pub(crate) fn set_tick_period(period_ms: u32) -> Result<(), HostError> {
     check("proxy_set_tick_period_milliseconds", status)
 }
 
-/// At most `max_bytes` of a buffer from `start` on; absent: there is no such buffer now.
+/// Returns at most `max_bytes` of a buffer, from `start` on. `None`: there is no such buffer at
+/// this time.
 pub(crate) fn buffer(
     kind: Buffer,
     start: usize,
@@ -133,7 +136,7 @@ pub(crate) fn buffer(
     Ok(read)
 }
 
-/// All headers of a map in one call, which costs less than three single look-ups.
+/// Returns all headers of a map in one call. That costs less than three single look-ups.
 pub(crate) fn header_pairs(map: Map) -> Result<HeaderPairs, HostError> {
     const CALL: &str = "proxy_get_header_map_pairs";
     let serialized = bytes(CALL, |data, size| {
@@ -146,7 +149,7 @@ pub(crate) fn header_pairs(map: Map) -> Result<HeaderPairs, HostError> {
     })
 }
 
-/// One header's value; absent: the map has no such header.
+/// Returns one header's value. `None`: the map has no such header.
 pub(crate) fn header(map: Map, name: &str) -> Result<Option<Vec<u8>>, HostError> {
     bytes("proxy_get_header_map_value", |data, size| {
         // SAFETY: the host reads a live string and writes an address and a size to live places.
@@ -156,7 +159,7 @@ pub(crate) fn header(map: Map, name: &str) -> Result<Option<Vec<u8>>, HostError>
     })
 }
 
-/// Sets a header, replacing all of that name.
+/// Sets a header. Replaces all headers of that name.
 pub(crate) fn set_header(map: Map, name: &str, value: &str) -> Result<(), HostError> {
     // SAFETY: the host reads two live strings.
     let status = unsafe {
@@ -179,7 +182,9 @@ pub(crate) fn remove_header(map: Map, name: &str) -> Result<(), HostError> {
     check("proxy_remove_header_map_value", status)
 }
 
-/// A property of the stream; absent: the proxy does not know it (yet). `path`: segments joined by NUL.
+/// Returns a property of the stream. `None`: the proxy does not know it (yet).
+///
+/// - `path`: segments joined by NUL.
 pub(crate) fn property(path: &str) -> Result<Option<Vec<u8>>, HostError> {
     bytes("proxy_get_property", |data, size| {
         // SAFETY: the host reads a live string and writes an address and a size to live places.
@@ -187,7 +192,9 @@ pub(crate) fn property(path: &str) -> Result<Option<Vec<u8>>, HostError> {
     })
 }
 
-/// Sets a property of the stream at hand, which later plugins of its chain and access logs can read. `name`: one segment.
+/// Sets a property of the stream at hand. Later plugins of its chain and access logs can read it.
+///
+/// - `name`: one segment.
 pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), HostError> {
     // SAFETY: the host reads a live string and a live slice.
     let status =
@@ -195,15 +202,15 @@ pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), HostError> {
     check("proxy_set_property", status)
 }
 
-/// Makes the calls that follow, up to the end of this callback, speak of another stream, or of the plugin itself. Fails for a stream
-/// that is gone.
+/// Makes the hostcalls that follow in this callback concern another stream, or the plugin itself.
+/// Fails for a stream that is gone.
 pub(crate) fn set_effective_context(context_id: u32) -> Result<(), HostError> {
     // SAFETY: no memory is passed.
     let status = unsafe { abi::proxy_set_effective_context(context_id) };
     check("proxy_set_effective_context", status)
 }
 
-/// Lets the held request of the stream at hand go on, once this callback has returned.
+/// Lets the held request of the stream at hand go on, after this callback has returned.
 pub(crate) fn continue_request() -> Result<(), HostError> {
     const REQUEST: u32 = 0;
     // SAFETY: no memory is passed.
@@ -211,31 +218,33 @@ pub(crate) fn continue_request() -> Result<(), HostError> {
     check("proxy_continue_stream", status)
 }
 
-/// A value that all VMs of this proxy share; absent: nobody has set it.
+/// Returns a value that all VMs of this proxy share. `None`: nobody has set it.
 pub(crate) fn shared(key: &str) -> Result<Option<Shared>, HostError> {
     let mut cas = 0_u32;
     let value = bytes("proxy_get_shared_data", |data, size| {
-        // SAFETY: the host reads a live string and writes an address, a size and a number to live places.
+        // SAFETY: the host reads a live string and writes an address, a size and a number to live
+        // places.
         unsafe { abi::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) }
     })?;
     Ok(value.map(|value| Shared { value, cas }))
 }
 
-/// What a shared value is to be stored over.
+/// Which earlier value a shared value may replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Over {
-    /// Whatever is there.
+    /// Any.
     Anything,
-    /// What was read: its [`Shared::cas`]; absent: nothing was there.
+    /// The value that was read, by its [`Shared::cas`]. `None`: there was none.
     Read(Option<u32>),
 }
 
-/// Stores a shared value. `Ok(false)`: somebody has written since it was read.
+/// Stores a shared value. Returns `Ok(false)` if somebody has written it since it was read.
 pub(crate) fn set_shared(key: &str, value: &[u8], over: Over) -> Result<bool, HostError> {
     let cas = match over {
         Over::Anything => 0,
         Over::Read(Some(cas)) => cas,
-        // A proxy takes any number for a key that it does not have. Once it has it the number is another: they count up from 1.
+        // A proxy accepts any number for a key that it does not have. The numbers of existing keys
+        // count up from 1, so they differ from this one.
         Over::Read(None) => u32::MAX,
     };
     // SAFETY: the host reads two live slices.
@@ -248,7 +257,8 @@ pub(crate) fn set_shared(key: &str, value: &[u8], over: Over) -> Result<bool, Ho
     }
 }
 
-/// Registers a queue of this VM and gives its number, by which any VM of the proxy can enqueue; this one is then told.
+/// Registers a queue of this VM and returns its number. Any VM of the proxy can enqueue by that
+/// number. This VM then gets a callback.
 pub(crate) fn register_queue(name: &str) -> Result<u32, HostError> {
     let mut id = 0_u32;
     // SAFETY: the host reads a live string and writes 4 bytes to a live u32.
@@ -257,7 +267,7 @@ pub(crate) fn register_queue(name: &str) -> Result<u32, HostError> {
     check("proxy_register_shared_queue", status).map(|()| id)
 }
 
-/// Puts a message into a queue. `Ok(false)`: there is no such queue.
+/// Puts a message into a queue. Returns `Ok(false)` if there is no such queue.
 pub(crate) fn enqueue(id: u32, message: &[u8]) -> Result<bool, HostError> {
     // SAFETY: the host reads a live slice.
     match unsafe { abi::proxy_enqueue_shared_queue(id, message.as_ptr(), message.len()) } {
@@ -266,7 +276,7 @@ pub(crate) fn enqueue(id: u32, message: &[u8]) -> Result<bool, HostError> {
     }
 }
 
-/// Takes the oldest message out of a queue; absent: there is none.
+/// Takes the oldest message out of a queue. `None`: the queue is empty or does not exist.
 pub(crate) fn dequeue(id: u32) -> Result<Option<Vec<u8>>, HostError> {
     bytes("proxy_dequeue_shared_queue", |data, size| {
         // SAFETY: the host writes an address and a size to live places.
@@ -274,7 +284,7 @@ pub(crate) fn dequeue(id: u32) -> Result<Option<Vec<u8>>, HostError> {
     })
 }
 
-/// Bytes of this VM's memory, all that its allocator ever took; 0 where there is no VM.
+/// Returns the bytes of this VM's memory. Memory never shrinks. Returns 0 where there is no VM.
 pub(crate) fn memory_bytes() -> u64 {
     #[cfg(target_arch = "wasm32")]
     return core::arch::wasm32::memory_size(0) as u64 * 65_536;
@@ -282,7 +292,7 @@ pub(crate) fn memory_bytes() -> u64 {
     0
 }
 
-/// Defines a metric and gives its number. The same name gives the same metric in every VM.
+/// Defines a metric and returns its number. The same name means the same metric in every VM.
 pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, HostError> {
     let mut id = 0_u32;
     // SAFETY: the host reads a live string and writes 4 bytes to a live u32.
@@ -306,7 +316,7 @@ pub(crate) fn record_metric(id: u32, value: u64) -> Result<(), HostError> {
     check("proxy_record_metric", status)
 }
 
-/// Starts a call-out and gives its token; the answer comes to `trimtab_on_http_call_response`.
+/// Starts a call-out and returns its token. The answer comes to `trimtab_on_http_call_response`.
 pub(crate) fn http_call(call: &HttpCall<'_>) -> Result<u32, HostError> {
     let headers = headers::serialize(call.headers);
     let trailers = headers::serialize(&[]);

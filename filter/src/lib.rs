@@ -1,17 +1,27 @@
-//! The proxy-wasm filter.
+//! The proxy-wasm filter: names the endpoints for each completion request that passes Envoy.
 //!
-//! Comes in: Envoy's callbacks for each request, the pool's load table. Goes out: the destination header
-//! (`ip:port[,ip:port[,ip:port]]`, best first) that Envoy's `override_host` policy follows, or another [`Form`] of it, and a report of what
-//! is in flight.
+//! Comes in: Envoy's callbacks for each request, and the pool's load table. Goes out: the
+//! destination header, and a report of what is in flight. The header is
+//! `ip:port[,ip:port[,ip:port]]`, best first, or another [`Form`] of it. Envoy's `override_host`
+//! policy follows it.
 //!
-//! Never: a decision of its own ([`trimtab_pick`] decides), a failed request (every path ends in "continue"; every hostcall may answer
-//! any status), prompt text kept or sent anywhere, memory that grows with what clients send.
+//! Never:
 //!
-//! What is placed: POST requests whose path ends with one of [`Config::paths`]. Everything else, upgrades and CONNECT included, is
-//! left to Envoy's own balancing, except that a destination header from the client is removed from *every* request.
+//! - a decision of its own: [`trimtab_pick`] decides;
+//! - a failed request: every path ends in "continue", whatever status a hostcall answers;
+//! - prompt text that is kept or sent anywhere;
+//! - memory that grows with what clients send.
 //!
-//! A request: `callbacks` -> `request` -> `facts` (what the decision may know) -> `plugin` (which pool) -> `pool` (decide, keep books).
-//! A table: `callbacks` -> `plugin` -> `pool` -> `sync` (the other workers, the aggregator) -> `report`.
+//! The filter places POST requests whose path ends with one of [`Config::paths`]. It leaves
+//! everything else, upgrades and CONNECT included, to Envoy's own balancing. But it removes a
+//! client's destination header from *every* request.
+//!
+//! How data passes through the modules:
+//!
+//! - A request: `callbacks` -> `request` -> `facts` (what the decision may know) -> `plugin` (which
+//!   pool) -> `pool` (decide, keep books).
+//! - A table: `callbacks` -> `plugin` -> `pool` -> `sync` (the other workers, the aggregator) ->
+//!   `report`.
 #![deny(
     missing_docs,
     clippy::unwrap_used,

@@ -1,43 +1,44 @@
 //! What the operator sees: counters and gauges of the proxy.
 //!
-//! Wasm metrics have no labels, so tags are spelled into the name as alternating segments,
-//! `trimtab_decisions_total.pool.chat.reason.prefix`, and Envoy's `stats_tags` take them out again with
+//! Wasm metrics have no labels. So a name spells out its tags as alternating segments:
+//! `trimtab_decisions_total.pool.chat.reason.prefix`. Envoy's `stats_tags` take them out again with
 //! `\.pool\.([^.]+)` and `\.reason\.([^.]+)`. A dot in a pool's name becomes `_`.
 //!
-//! Counting costs no hostcall: counts are kept here and handed over on each tick.
+//! Counting costs no hostcall: counts are kept here, and each tick hands them over.
 
 use std::collections::BTreeMap;
 
 use crate::host::{self, HostError, MetricKind};
 
-/// A counter's name without its pool.
+/// A counter, by its name without the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Counter {
-    /// Completion requests by what was decided and why.
+    /// Completion requests, by what was decided and why.
     Decisions,
     /// Requests whose client sent a header that only this filter may set.
     ForgedHeaders,
-    /// Bodies of completion requests that were read, by how that ended.
+    /// Bodies of completion requests that were read, by how the reading ended.
     Bodies,
-    /// Answers of the aggregator by kind.
+    /// Answers of the aggregator, by kind.
     Syncs,
-    /// Calls with a report alone, by how they ended.
+    /// Calls with an urgent report, by how they ended.
     ReportCalls,
-    /// Sync calls that brought neither a table nor "no news".
+    /// Sync calls that failed: neither a table nor "nothing newer" came.
     SyncErrors,
-    /// Tables that were not taken.
+    /// Tables that were refused.
     TableRefusals,
-    /// Requests by what is wrong with the setup that they met.
+    /// Requests that met a mistake of the setup, by mistake.
     SetupErrors,
     /// Completion requests that belong to no pool.
     Unmatched,
-    /// Requests that may be meant for a model, and whose paths are none that is placed.
+    /// Requests that may be meant for a model, but whose paths the filter does not place.
     Passed,
-    /// Requests that were observed only, by whether the proxy chose the same endpoint.
+    /// Observed requests, by whether the proxy chose the same endpoint.
     Observed,
-    /// Predicted waits of observed requests, summed up in milliseconds: of the filter's choice and of the proxy's.
+    /// Sums of the predicted waits of observed requests, in milliseconds: of the filter's choice
+    /// and of the proxy's.
     ObservedWaits,
-    /// Endpoints that a worker left out for a while, by what it had seen last.
+    /// Endpoints that a worker left out for a while, by the last failure that it had seen.
     Ejections,
     /// Hostcalls that failed.
     HostErrors,
@@ -62,7 +63,8 @@ impl Counter {
         Self::HostErrors,
     ];
 
-    /// Its name, and its tag; `names` lists the values that the tag can have.
+    /// Returns the counter's name and its tag. [`crate::names`] lists the values that the tag can
+    /// have.
     pub(crate) fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::Decisions => ("trimtab_decisions_total", "reason"),
@@ -83,14 +85,14 @@ impl Counter {
     }
 }
 
-/// A gauge's name without its pool. Set by the worker that syncs, for the whole proxy.
+/// A gauge, by its name without the pool. The holder of the lease sets it for the whole proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Gauge {
-    /// Milliseconds since the newest table arrived, and its age by then.
+    /// Age of the newest table in milliseconds: its age on arrival, plus the time since then.
     TableAgeMs,
     /// Endpoints of the newest table.
     TableEndpoints,
-    /// Placed requests that have not ended.
+    /// Requests that went out in full and have not ended.
     InFlight,
     /// Memory of the largest VM that decides for the pool, in bytes. It never shrinks.
     MemoryBytes,
@@ -138,7 +140,10 @@ impl Metrics {
         }
     }
 
-    /// Counts one event. `label`: the tag's value, a constant of this program, so that the number of metrics is bounded.
+    /// Counts one event.
+    ///
+    /// - `label`: the tag's value. It is a constant of this program, so that the number of metrics
+    ///   is bounded.
     pub(crate) fn count(&mut self, counter: Counter, label: &'static str) {
         self.add(counter, label, 1);
     }
@@ -154,7 +159,7 @@ impl Metrics {
         self.count(Counter::HostErrors, error.call);
     }
 
-    /// Hands what was counted to the proxy. What it does not take is offered again with the next call.
+    /// Hands the counts to the proxy. The next call offers again what the proxy does not take.
     pub(crate) fn flush(&mut self) -> Result<(), HostError> {
         for ((counter, label), count) in &mut self.counters {
             if count.pending == 0 {
@@ -180,7 +185,8 @@ impl Metrics {
         Ok(())
     }
 
-    /// Sets a gauge at once. A proxy that does not take it costs the operator a number, never the sync, so the failure is only counted.
+    /// Sets a gauge at once. A failure is only counted: the operator misses a number, but the sync
+    /// goes on.
     pub(crate) fn set(&mut self, gauge: Gauge, value: u64) {
         if let Err(error) = self.try_set(gauge, value) {
             // The number may be the fault: ask for it again next time.

@@ -1,7 +1,8 @@
-//! Every metric that the filter can have, for those who read one by its name: tests and benches.
+//! Names of every metric that the filter can have, for tests and benches that read one by its name.
 //!
-//! A counter comes into being when it first counts, so a proxy without a name and a name that is misspelt look alike: both read as 0,
-//! and a test that expects 0 can then never fail. So a name is checked here before it is read.
+//! A counter comes into being when it first counts. So a missing counter and a misspelt name look
+//! the same: both read as 0, and a test that expects 0 could never fail. Therefore a name is
+//! checked here before it is read.
 
 use trimtab_loadtable::ErrorKind;
 use trimtab_pick::Reason;
@@ -10,10 +11,11 @@ use crate::facts::Ending;
 use crate::metrics::{Counter, Gauge};
 use crate::pair::messages::Fault;
 
-/// Checks a whole name, as it stands behind `wasmcustom.` at Envoy: `trimtab_decisions_total.pool.chat.reason.load`.
+/// Checks a whole name, as it stands after `wasmcustom.` in Envoy:
+/// `trimtab_decisions_total.pool.chat.reason.load`.
 ///
 /// # Errors
-/// What is wrong with it, and what there is instead.
+/// Says what is wrong with the name, and which names there are.
 pub fn check(name: &str) -> Result<(), String> {
     let (metric, rest) = name.split_once('.').unwrap_or((name, ""));
     let tags: Vec<&str> = rest.split('.').collect();
@@ -36,7 +38,7 @@ pub fn check(name: &str) -> Result<(), String> {
 /// Checks a name without its tags: `trimtab_decisions_total`.
 ///
 /// # Errors
-/// There is no such metric; says which there are.
+/// There is no such metric. Lists those that there are.
 pub fn check_metric(metric: &str) -> Result<(), String> {
     if metrics().any(|known| known == metric) {
         return Ok(());
@@ -48,7 +50,7 @@ pub fn check_metric(metric: &str) -> Result<(), String> {
     ))
 }
 
-/// All names without tags.
+/// Returns all names without tags.
 pub fn metrics() -> impl Iterator<Item = &'static str> {
     let counters = Counter::ALL.into_iter().map(|counter| counter.name().0);
     counters.chain(Gauge::ALL.into_iter().map(Gauge::name))
@@ -71,7 +73,7 @@ fn value_of(counter: Counter, name: &str, value: &str) -> Result<(), String> {
     ))
 }
 
-/// The values that a counter's tag can have.
+/// Returns the values that a counter's tag can have.
 fn values(counter: Counter) -> Vec<&'static str> {
     match counter {
         Counter::Decisions => Reason::ALL.map(Reason::as_str).to_vec(),

@@ -1,4 +1,5 @@
-//! One pool of a plugin in one VM: its table, its decisions, its requests in flight, and what it knows of the proxy.
+//! One pool of a plugin in one VM: its table, its decisions, its requests in flight, and what it
+//! knows of the proxy.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -35,19 +36,19 @@ pub(crate) struct Pool {
     /// The pool's name.
     pub(crate) name: Rc<str>,
     pub(crate) keys: Keys,
-    /// Tells this worker from the others of the proxy.
+    /// Number of this worker; no other worker of the proxy has it.
     pub(crate) worker_number: u64,
-    /// The proxy's number, if this worker is its first.
+    /// The proxy's number in reports, if this worker is the first to take the lease.
     pub(crate) proxy_number: u64,
-    /// The shared table last looked at, whether it was taken or not.
+    /// The shared table last looked at, whether it was adopted or not.
     pub(crate) seen_stamp: Cell<Option<Stamp>>,
     /// Whether to ask what became of requests.
     pub(crate) sampling: OutcomeSampling,
-    /// Whether requests go where they are sent.
+    /// Whether requests go where their destination header says.
     pub(crate) override_check: OverrideCheck,
-    /// The proxy's number in reports, as the lease tells it.
+    /// The proxy's number in reports, as read from the lease. Absent: not read yet.
     pub(crate) known_proxy: Cell<Option<u64>>,
-    /// The probe last looked at, whoever took it.
+    /// The probe last looked at, whichever worker took it.
     pub(crate) probed: Cell<Option<Probed>>,
     reported: Reported,
     state: RefCell<PoolState>,
@@ -56,7 +57,10 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// `worker_number`: one that no other worker has. `entropy`: what no other proxy has.
+    /// Creates a pool without a table.
+    ///
+    /// - `worker_number`: a number that no other worker has.
+    /// - `entropy`: what no other proxy has.
     pub(crate) fn new(
         config: Rc<Config>,
         name: &str,
@@ -87,8 +91,9 @@ impl Pool {
         }
     }
 
-    /// Runs something on the worker. `None`: the host called us while we were calling it, which nothing here needs to survive but a panic
-    /// would not.
+    /// Runs `run` on the state. Returns `None` on re-entrance: the host calls back during a
+    /// hostcall. That should not happen; returning `None` avoids a `RefCell` panic, which would
+    /// trap the VM.
     pub(crate) fn with<R>(&self, run: impl FnOnce(&mut PoolState) -> R) -> Option<R> {
         self.state
             .try_borrow_mut()
@@ -96,7 +101,7 @@ impl Pool {
             .map(|mut state| run(&mut state))
     }
 
-    /// The time. When the host does not tell, the last that it told.
+    /// Returns the host's time. If the host does not answer, the last time that it gave.
     pub(crate) fn now_ns(&self) -> u64 {
         match host::now_ns() {
             Ok(now_ns) => self.last_now_ns.set(now_ns),
@@ -105,7 +110,8 @@ impl Pool {
         self.last_now_ns.get()
     }
 
-    /// The time that was last asked for, at most a tick ago. Good enough for what follows a decision, and saves a hostcall each.
+    /// Returns the time that was last asked for, at most a tick ago. That is good enough for what
+    /// follows a decision, and saves a hostcall each time.
     pub(crate) fn recent_ns(&self) -> u64 {
         self.last_now_ns.get()
     }
@@ -114,26 +120,26 @@ impl Pool {
         self.with(|state| state.metrics.count_error(error));
     }
 
-    /// Counts a hostcall that failed and goes on.
+    /// Counts a hostcall that failed. Returns `None` for it.
     pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
         result.map_err(|error| self.count_error(error)).ok()
     }
 
-    /// Says what is wrong with the sync once, until it works again.
+    /// Logs what is wrong with the sync once, until the sync works again.
     pub(crate) fn warn_once(&self, level: Level, message: &str) {
         if !self.warned.replace(true) {
             self.log(level, message);
         }
     }
 
-    /// A table came after all.
+    /// A table has come, so the sync works.
     pub(crate) fn on_good_sync(&self) {
         if self.warned.replace(false) {
             self.log(Level::Info, "sync works again");
         }
     }
 
-    /// A request of this pool has met a mistake of the setup: counts it, and says so once.
+    /// Counts a mistake of the setup that a request of this pool has met. Logs each kind once.
     pub(crate) fn fault(&self, fault: Fault) {
         self.with(|state| state.metrics.count(Counter::SetupErrors, fault.label()));
         if self.reported.is_first(fault) {
@@ -146,7 +152,7 @@ impl Pool {
     }
 }
 
-/// The time as the decision has it.
+/// Converts the host's time to the picker's.
 pub(crate) fn millis(ns: u64) -> Millis {
     Millis(ns / 1_000_000)
 }

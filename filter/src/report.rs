@@ -1,4 +1,4 @@
-//! What a worker reports: totals by endpoint, and lists of what is told once.
+//! What a worker reports: totals by endpoint, and lists of what is reported once.
 
 pub(crate) mod outbox;
 pub(crate) mod recent;

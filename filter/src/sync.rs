@@ -1,7 +1,8 @@
 //! The exchange of reports and tables: between the workers of the proxy, and with the aggregator.
 //!
-//! Each worker writes its report into shared data and takes the table from there (`exchange`). One of them holds the lease (`holder`): it adds
-//! the reports up (`merge`) and calls the aggregator (`calls`). Workers wake each other by queues (`wakeup`).
+//! Each worker writes its report into shared data and takes the table from there (`exchange`). One
+//! worker holds the lease (`holder`): it adds the reports up (`merge`) and calls the aggregator
+//! (`calls`). Workers wake each other by queues (`wakeup`).
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -24,15 +25,15 @@ use crate::pool::state::PoolState;
 use crate::pool::{Pool, millis};
 use crate::sync::lease::When;
 
-/// Most messages read at once; more than any queue holds.
+/// The most messages read at once; more than any queue holds.
 const MAX_MESSAGES: usize = 1_000;
 
-/// Time to look what is new.
+/// Does what is due on a tick.
 pub(crate) fn on_tick(pool: &Pool) {
     let now_ns = pool.now_ns();
     pool.with(|state| {
         let ticked = tick(pool, state, now_ns);
-        // After a failed step too: it is in the counters that the operator sees it.
+        // Flushes also after a failed step: the counters show the failure to the operator.
         for error in [ticked, state.metrics.flush()]
             .into_iter()
             .filter_map(Result::err)
@@ -42,7 +43,7 @@ pub(crate) fn on_tick(pool: &Pool) {
     });
 }
 
-/// Whether this is the queue of the pool's own worker.
+/// Whether the queue belongs to the pool's own worker.
 pub(crate) fn has_queue(pool: &Pool, queue: u32) -> bool {
     wakeup::queue_of(pool.worker_number) == Some(queue)
 }
@@ -56,7 +57,7 @@ pub(crate) fn on_queue_ready(pool: &Pool, queue: u32) {
     });
 }
 
-/// The end of a call-out that this VM made.
+/// A call-out that this VM made has ended.
 pub(crate) fn on_call_response(pool: &Pool, token: u32, body_bytes: usize) {
     let now_ns = pool.now_ns();
     pool.with(|state| {
@@ -70,7 +71,7 @@ pub(crate) fn on_call_response(pool: &Pool, token: u32, body_bytes: usize) {
     });
 }
 
-/// What one tick does. An error ends this tick; the next one begins anew.
+/// Does the steps of one tick. An error ends this tick; the next one begins anew.
 fn tick(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), HostError> {
     exchange::take_shared_table(pool, state)?;
     exchange::write_if_changed(pool, state, now_ns)?;
@@ -96,8 +97,9 @@ fn set_gauges(state: &mut PoolState, now_ns: u64) {
     state.metrics.set(Gauge::TableEndpoints, endpoints);
 }
 
-/// Something lies in a queue of this worker. Messages of a kind say the same, so all are taken out and each kind is answered once. The
-/// proxy tells of each message, also of those that are out by then.
+/// Handles messages in a queue of this worker. Messages of a kind say the same, so all are taken
+/// out and each kind is handled once. The proxy makes a callback for each message, even if it has
+/// been taken out by then.
 fn answer(pool: &Pool, state: &mut PoolState, queue: u32) -> Result<(), HostError> {
     let (mut table, mut urgent) = (false, false);
     for _ in 0..MAX_MESSAGES {

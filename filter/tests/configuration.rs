@@ -1,4 +1,5 @@
-//! Configurations that are nearly right: read or refused, and never a panic. What `fuzz/fuzz_targets/config.rs` does without end.
+//! Configurations that are nearly right are read or refused, and never cause a panic.
+//! `fuzz/fuzz_targets/config.rs` does the same without end.
 
 use proptest::prelude::*;
 
@@ -31,7 +32,7 @@ proptest! {
             text[at] = byte;
         }
         text.truncate(1 + keep % text.len());
-        // Either is well; a panic is not.
+        // Both results are fine; a panic is not.
         let _ = Config::parse(&text);
     }
 }

@@ -1,7 +1,8 @@
-//! The least that a filter of this design can do, for `benches/envoy_overhead`: it reads headers and the beginning of the body, holds the
-//! headers meanwhile, sets a destination, and sees the answer pass. No facts, no decision, no books, no table. What it costs a proxy is
-//! the proxy's price of the callbacks and hostcalls, which no filter can go below. With the role tap it holds nothing, and tells the module
-//! beside it (`pick.rs`) instead.
+//! The least that a filter of this design can do, for `benches/envoy_overhead`. It reads headers
+//! and the beginning of the body, holds the headers meanwhile, sets a destination, and sees the
+//! answer pass. It has no facts, no decision, no books, no table. Its cost is the proxy's price of
+//! the callbacks and hostcalls. No filter can cost less. With the role tap it holds nothing, and
+//! sends the destination to the other module (`pick.rs`).
 #![cfg(target_arch = "wasm32")]
 #![allow(
     unsafe_code,
@@ -17,17 +18,17 @@ use std::cell::{Cell, RefCell};
 
 use host::{CONTINUE, STOP};
 
-/// As `decide_after`.
+/// Like the default of `decide_after_bytes`.
 const READ_BYTES: usize = 16 * 1024;
 const DESTINATION: &str = "x-gateway-destination-endpoint";
-/// None of the cluster's: with it the proxy balances as without the filter.
+/// Not a host of the cluster: the proxy then balances as without the filter.
 const HOST: &str = "127.0.0.1:1";
 const BODY: u32 = 0;
 const CONFIGURATION: u32 = 7;
 
 thread_local! {
     static IS_TAP: Cell<bool> = const { Cell::new(false) };
-    /// Requests whose body has not come.
+    /// Requests whose body has not come yet.
     static WAITING: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -71,7 +72,8 @@ extern "C" fn proxy_on_request_body(context: u32, bytes: usize, _: u32) -> u32 {
     CONTINUE
 }
 
-/// A seat is the number of a queue and that of the request there.
+/// Sends the destination to pick. A seat is the number of a queue and the number of the request
+/// there.
 fn tell_pick() {
     let seat = host::property(host::SEAT);
     if let Some((queue, context)) = seat.split_first_chunk::<4>() {

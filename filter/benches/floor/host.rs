@@ -2,11 +2,11 @@
 
 use std::{mem, ptr};
 
-/// The only stream and map that is spoken of.
+/// The only stream, and the only map, that these modules use.
 pub(crate) const REQUEST: u32 = 0;
 pub(crate) const CONTINUE: u32 = 0;
 pub(crate) const STOP: u32 = 1;
-/// Properties by which the two of a pair find each other.
+/// Properties by which the two plugins of a pair find each other.
 pub(crate) const MARK: &str = "floor_tap";
 pub(crate) const SEAT: &str = "floor_pick";
 
@@ -64,7 +64,7 @@ extern "C" fn proxy_on_vm_start(_: u32, _: u32) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(_: u32, _: u32) {}
 
-/// What the host has put into memory of ours; empty: nothing.
+/// Returns what the host has put into this module's memory. Empty: nothing.
 fn taken(read: impl FnOnce(Out<*mut u8>, Out<usize>) -> u32) -> Vec<u8> {
     let (mut data, mut size) = (ptr::null_mut(), 0);
     if read(&raw mut data, &raw mut size) != 0 || data.is_null() {
@@ -124,7 +124,9 @@ pub(crate) fn dequeue(id: u32) -> Vec<u8> {
     taken(|data, size| unsafe { proxy_dequeue_shared_queue(id, data, size) })
 }
 
-/// Lets a held request go on from outside of its own callbacks, after `change`; `root`: the plugin itself.
+/// Lets a held request go on from outside its own callbacks, after `change`.
+///
+/// - `root`: the plugin's own context.
 pub(crate) fn let_go(context: u32, root: u32, change: impl FnOnce()) {
     if unsafe { proxy_set_effective_context(context) } == 0 {
         change();

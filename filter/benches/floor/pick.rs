@@ -1,5 +1,5 @@
-//! The least that a plugin with the role pick can do: it holds the headers until the one with the role tap (`guest.rs`) says where the request
-//! shall go, and sets the destination.
+//! The least that a plugin with the role pick can do. It holds the headers until the plugin with
+//! the role tap (`guest.rs`) says where the request shall go, and sets the destination.
 #![cfg(target_arch = "wasm32")]
 #![allow(
     unsafe_code,
@@ -23,7 +23,7 @@ thread_local! {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(_: u32, _: usize) -> u32 {
-    // Each VM has one of its own.
+    // Each VM has a queue of its own.
     QUEUE.set(host::register_queue(&host::now_ns().to_string()));
     1
 }

@@ -1,7 +1,7 @@
-//! What holds where nothing is configured.
+//! What applies if nothing is configured.
 
-/// Ends of the paths of requests to a model, as the servers and gateways spell them. Gateways rewrite what stands before them, and what
-/// is seen here is the path before that.
+/// Ends of the paths of requests to a model, as servers and gateways spell them. Gateways may
+/// rewrite the part before them. The filter sees the path before that rewriting.
 pub(super) const PATHS: [&str; 36] = [
     "/completions",
     "/responses",
@@ -40,8 +40,8 @@ pub(super) const PATHS: [&str; 36] = [
     ":rawPredict",
     ":streamRawPredict",
 ];
-/// Headers in which clients name their conversation, in the order in which they count. Not `x-correlation-id`, which is mostly of one
-/// request.
+/// Headers in which clients name their conversation. The first that is present counts.
+/// `x-correlation-id` is not among them: it mostly names one request.
 pub(super) const SESSION_HEADERS: [&str; 12] = [
     "x-session-id",
     "x-session-affinity",

@@ -1,7 +1,8 @@
-//! How the hosts that were chosen are told to the proxy, and how the proxy names the host that it took.
+//! How the proxy gets the hosts that were chosen, and how the proxy names the host that it took.
 //!
-//! The value of the header is a pure function of the list of hosts, because the plugin that decides (tap) and the one that sets the header
-//! (pick) need not be the same. deploy/envoy/destinations has for each [`Form`] what the proxy needs to read it.
+//! The header's value is a pure function of the list of hosts, because one plugin may decide (tap)
+//! and another one set the header (pick). deploy/envoy/destinations has for each [`Form`] what the
+//! proxy needs to read it.
 
 use std::borrow::Cow;
 
@@ -9,21 +10,25 @@ use trimtab_settings::Settings;
 
 use crate::config;
 
-/// What an address behind an internal listener begins with, in Envoy's spelling: `envoy://LISTENER/ENDPOINT`.
+/// The beginning of an address behind an internal listener, in Envoy's spelling:
+/// `envoy://LISTENER/ENDPOINT`.
 const INTERNAL: &str = "envoy://";
 
-/// What reads the header, and thereby what its value looks like.
+/// What reads the header. That determines the form of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
-    /// The cluster's policy `override_host`. All hosts, best first: `ip:port,ip:port`; a retry goes to the next one.
+    /// The cluster's policy `override_host`. All hosts, best first: `ip:port,ip:port`. A retry goes
+    /// to the next one.
     #[default]
     OverrideHost,
-    /// The filter `stateful_session` in header mode, behind this one. The first host, in base64. That filter also writes the header on
-    /// the answer when the request went elsewhere.
+    /// The filter `stateful_session` in header mode, behind this one. The first host, in base64.
+    /// That filter also writes the header on the answer if the request went elsewhere.
     StatefulSession,
-    /// A Lua filter behind this one, with deploy/envoy/destinations/destination.lua. The first host.
+    /// A Lua filter behind this one, with deploy/envoy/destinations/destination.lua. The first
+    /// host.
     Lua,
-    /// A cluster of type `ORIGINAL_DST` that goes by a header. The first host; a retry goes there again.
+    /// A cluster of type `ORIGINAL_DST` that takes its destination from a header. The first host; a
+    /// retry goes there again.
     OriginalDst,
 }
 
@@ -32,17 +37,21 @@ pub enum Form {
 pub struct Destination {
     /// `form`: `override_host` (the default), `stateful_session`, `lua` or `original_dst`.
     pub form: Form,
-    /// `header`: its name, lower case. `x-envoy-original-dst-host` with the form `original_dst`, else `x-gateway-destination-endpoint` by
-    /// default.
+    /// `header`: the header's name, lower case. By default `x-envoy-original-dst-host` with the
+    /// form `original_dst`, else `x-gateway-destination-endpoint`.
     pub header: String,
-    /// `hbone`: name of the internal listener that leads to endpoints behind a tunnel, `connect_originate` in Istio. With the form
-    /// `override_host` each host is then named in both spellings, so that endpoints with and without a tunnel may be mixed; with
-    /// `stateful_session`, which takes one host, only as one behind the listener. Absent (the default): no endpoint is behind a tunnel.
+    /// `hbone`: name of the internal listener that leads to endpoints behind a tunnel,
+    /// `connect_originate` in Istio. Absent (the default): no endpoint is behind a tunnel.
+    ///
+    /// - With the form `override_host` the header names each host in both spellings, so endpoints
+    ///   with and without a tunnel may be mixed.
+    /// - With `stateful_session`, which takes one host, it names the host only as one behind the
+    ///   listener.
     pub hbone: Option<String>,
 }
 
 impl Destination {
-    /// Reads the section `destination`, all of whose fields have defaults.
+    /// Reads the section `destination`. All its fields have defaults.
     pub(crate) fn read(settings: &Settings<'_>) -> Self {
         let s = settings.section("destination");
         let form = s
@@ -70,7 +79,9 @@ impl Destination {
         }
     }
 
-    /// The header's value. `hosts`: `ip:port[,ip:port]`, best first, at least one.
+    /// Returns the header's value.
+    ///
+    /// - `hosts`: `ip:port[,ip:port]`, best first, at least one.
     #[must_use]
     pub fn value<'h>(&self, hosts: &'h str) -> Cow<'h, str> {
         let first = hosts.split_once(',').map_or(hosts, |(first, _)| first);
@@ -86,7 +97,8 @@ impl Destination {
     }
 }
 
-/// The endpoint that the proxy's property `upstream.address` means, as tables have it: `ip:port`, also of one behind an internal listener.
+/// Returns the endpoint in the proxy's property `upstream.address`, as tables have it: `ip:port`,
+/// also for one behind an internal listener.
 pub(crate) fn endpoint_of(upstream: &[u8]) -> &[u8] {
     let internal = upstream.strip_prefix(INTERNAL.as_bytes());
     internal
@@ -112,7 +124,8 @@ const fn default_header(form: Form) -> &'static str {
     }
 }
 
-/// The name stands in a list that is split at commas and in an address that is split at the first slash.
+/// Checks a listener's name. It stands in a list that is split at commas, and in an address that is
+/// split at the first slash.
 fn listener(name: &str) -> Result<(), &'static str> {
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b",/".contains(&byte);
     if !name.is_empty() && name.bytes().all(allowed) {
@@ -124,7 +137,8 @@ fn listener(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Each host as an address and, behind it, as one behind the listener. The proxy passes over what its cluster does not have.
+/// Returns each host as an address, followed by the same host behind the listener. The proxy passes
+/// over a host that its cluster does not have.
 fn both_spellings(hosts: &str, listener: &str) -> String {
     let count = hosts.split(',').count();
     let added = ",,/".len() + INTERNAL.len() + listener.len();
@@ -136,8 +150,10 @@ fn both_spellings(hosts: &str, listener: &str) -> String {
     out
 }
 
-/// The parts as one text in base64 (RFC 4648, padded). By hand: the crate brings engines and alphabets for 25 lines of need, and every byte
-/// of the module is in every proxy.
+/// Returns the parts as one text in base64 (RFC 4648, padded).
+///
+/// Rejected: the crate `base64`. It brings engines and alphabets for 25 lines of need, and every
+/// byte of the module is in every proxy.
 fn base64(parts: &[&str]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let length: usize = parts.iter().map(|part| part.len()).sum();

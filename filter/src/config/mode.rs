@@ -9,14 +9,15 @@ pub enum Mode {
     /// Every request is placed.
     #[default]
     Enforce,
-    /// No request is placed: what would have been done is told beside what the proxy did by itself.
+    /// No request is placed. Metrics and explanations compare the filter's choice with the proxy's.
     Observe,
-    /// So many of a hundred requests are placed, the others observed. All turns of a conversation are treated alike.
+    /// So many of a hundred requests are placed, the others observed. All turns of a conversation
+    /// are treated the same way.
     Percent(u8),
 }
 
 impl Mode {
-    /// Reads the field; absent: not there, or a problem.
+    /// Reads the field. `None`: it is missing, or has a problem.
     pub(crate) fn read(s: &Settings<'_>) -> Option<Self> {
         s.value("mode")
             .map(|value| Self::of(value).ok_or("is no mode"))
@@ -35,7 +36,7 @@ impl Mode {
         }
     }
 
-    /// A mode as one word, as route metadata has it: a name, or a percentage in digits.
+    /// Reads a mode from one word, as route metadata has it: a name, or a percentage in digits.
     pub(crate) fn named(word: &[u8]) -> Option<Self> {
         match word {
             b"enforce" => Some(Self::Enforce),
@@ -47,7 +48,9 @@ impl Mode {
         }
     }
 
-    /// Whether to place a request. `draw`: a number of that request, any.
+    /// Whether to place a request.
+    ///
+    /// - `draw`: any number that belongs to that request.
     pub(crate) fn enforces(self, draw: u64) -> bool {
         match self {
             Self::Enforce => true,

@@ -5,19 +5,21 @@ use trimtab_settings::Settings;
 use super::Mode;
 use super::text::{path_segment, prefixes, words};
 
-/// Most pools of one plugin: a request's candidates are a set of bits.
+/// The most pools of one plugin: a request's candidates are a set of bits.
 const MAX_POOLS: usize = 64;
 
-/// One pool and its requests. A condition that is empty holds for every request.
+/// One pool and its requests. An empty condition holds for every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// `pool`: its name at the aggregator.
+    /// `pool`: the pool's name at the aggregator.
     pub name: String,
-    /// `mode`: absent: the plugin's.
+    /// `mode`: the pool's mode. Absent: the plugin's.
     pub mode: Option<Mode>,
-    /// `models`: the request's model is one of these. One that ends with `*` stands for all that begin so.
+    /// `models`: the request's model is one of these. An entry that ends with `*` stands for all
+    /// models that begin with the rest of it.
     pub models: Vec<String>,
-    /// `authorities`: the request's authority (Host header), without its port, is one of these; any case.
+    /// `authorities`: the request's authority (Host header), without its port, is one of these.
+    /// Case does not matter.
     pub authorities: Vec<String>,
     /// `path_prefixes`: the request's path begins with one of these.
     pub path_prefixes: Vec<String>,
@@ -45,7 +47,8 @@ impl PoolSet {
 }
 
 impl PoolSettings {
-    /// Reads `pools`, or `pool` when there is but one. Problems are recorded; the list is never empty but for them.
+    /// Reads `pools`, or `pool` if there is only one. Records problems. Only with problems the list
+    /// may be empty.
     pub(super) fn read_all(s: &Settings<'_>) -> Vec<Self> {
         let Some(sections) = s.objects("pools").optional() else {
             return vec![Self::read(s, Self::named(s), None)];
@@ -105,7 +108,7 @@ impl PoolSettings {
         }
     }
 
-    /// Whether authority and path allow it.
+    /// Whether the authority and the path of a request fit this pool.
     fn may_be(&self, authority: &[u8], path: &[u8]) -> bool {
         let host = without_port(authority);
         let is_host = |own: &String| own.as_bytes().eq_ignore_ascii_case(host);
@@ -114,7 +117,9 @@ impl PoolSettings {
             && (self.path_prefixes.is_empty() || self.path_prefixes.iter().any(leads))
     }
 
-    /// Whether the model allows it. `model`: absent: not known.
+    /// Whether the model fits this pool.
+    ///
+    /// - `model`: absent: not known.
     fn has_model(&self, model: Option<&[u8]>) -> bool {
         let fits = |pattern: &String| {
             model.is_some_and(|model| match pattern.strip_suffix('*') {
@@ -126,7 +131,7 @@ impl PoolSettings {
     }
 }
 
-/// The pools that a request may belong to, from what its headers tell.
+/// Returns the pools that a request may belong to, by its headers.
 pub(crate) fn candidates(pools: &[PoolSettings], authority: &[u8], path: &[u8]) -> PoolSet {
     let mine = |(place, pool): (usize, &PoolSettings)| {
         if pool.may_be(authority, path) {
@@ -138,7 +143,9 @@ pub(crate) fn candidates(pools: &[PoolSettings], authority: &[u8], path: &[u8]) 
     PoolSet(pools.iter().enumerate().map(mine).sum())
 }
 
-/// The first of `candidates` that the model belongs to. `model`: absent: not known.
+/// Returns the place of the first of `candidates` that the model fits.
+///
+/// - `model`: absent: not known.
 pub(crate) fn choose(
     pools: &[PoolSettings],
     candidates: PoolSet,
@@ -149,7 +156,7 @@ pub(crate) fn choose(
         .find(|place| pools.get(*place).is_some_and(|pool| pool.has_model(model)))
 }
 
-/// `[::1]:80` and `a:80` without the port.
+/// Returns `[::1]:80` or `a:80` without the port.
 fn without_port(authority: &[u8]) -> &[u8] {
     let colon = authority.iter().rposition(|byte| *byte == b':');
     match colon.and_then(|colon| authority.split_at_checked(colon)) {

@@ -1,12 +1,12 @@
-//! What texts of the configuration may look like.
+//! Checks of texts of the configuration.
 
 use serde_json::Value;
 use trimtab_settings::Settings;
 
-/// Most entries of a list of conditions.
+/// The most entries of a list of conditions.
 const MAX_ENTRIES: usize = 256;
 
-/// A header's name, in lower case.
+/// Reads a header's name, in lower case.
 pub(crate) fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
     s.string(name)
         .max_bytes(128)
@@ -20,7 +20,7 @@ pub(crate) fn header(s: &Settings<'_>, name: &'static str) -> Option<String> {
         .optional()
 }
 
-/// Names of headers, in lower case: one, or a list of them.
+/// Reads names of headers, in lower case: one, or a list of them.
 pub(super) fn headers(s: &Settings<'_>, name: &'static str) -> Option<Vec<String>> {
     const MOST: usize = 32;
     s.value(name)
@@ -45,7 +45,7 @@ fn is_header(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(token)
 }
 
-/// A pool's name stands in a URL and in metric names.
+/// Checks a pool's name, which stands in a URL and in metric names.
 pub(super) fn path_segment(name: &str) -> Result<(), &'static str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.bytes().all(plain) {
@@ -63,7 +63,7 @@ pub(super) fn visible_ascii(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Ends of paths; at least one.
+/// Checks ends of paths; at least one.
 pub(super) fn paths(paths: &[String]) -> Result<(), String> {
     if paths.is_empty() {
         return Err("is empty: no request would ever be placed".into());
@@ -71,7 +71,7 @@ pub(super) fn paths(paths: &[String]) -> Result<(), String> {
     prefixes(paths)
 }
 
-/// Parts of paths, which begin with a slash.
+/// Checks parts of paths, which begin with a slash.
 pub(super) fn prefixes(paths: &[String]) -> Result<(), String> {
     list(
         paths,
@@ -81,7 +81,7 @@ pub(super) fn prefixes(paths: &[String]) -> Result<(), String> {
     )
 }
 
-/// Names of models or hosts.
+/// Checks names of models or hosts.
 pub(super) fn words(words: &[String]) -> Result<(), String> {
     list(words, MAX_ENTRIES, |word| !word.is_empty(), "is empty")
 }

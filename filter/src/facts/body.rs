@@ -1,21 +1,28 @@
-//! What the beginning of a JSON request body tells about its prompt.
+//! What the beginning of a JSON request body shows about its prompt.
 //!
-//! One reading serves the APIs of OpenAI (completions, chat, responses, embeddings), Anthropic (messages), rerank and score, and the
-//! servers' own `generate`: their fields do not collide. Only tensors are told by the path ([`Shape`]).
+//! One reading serves the APIs of OpenAI (completions, chat, responses, embeddings), Anthropic
+//! (messages), rerank and score, and the servers' own `generate`: their fields do not collide. Only
+//! tensors are recognised by the path ([`Shape`]).
 //!
-//! The order of keys makes no difference to what is found, with one exception: the conversation key looks only at what stands before
-//! the end of the first user message, because later turns of a conversation repeat that beginning, while fields behind the messages
-//! move out of sight as it grows. For the same reason the client's own names for it (`session_id`, `user`) hold only without a beginning. A
-//! `conversation` goes before that: what was said is with the server, and the body has only what is new.
+//! **Order of keys.** It makes no difference, with one exception. The conversation key uses only
+//! what stands before the end of the first user message: later turns of a conversation repeat that
+//! beginning, while fields after the messages move out of sight as the conversation grows. For the
+//! same reason the client's own names for it (`session_id`, `user`) count only if there is no
+//! beginning. The field `conversation` goes before the beginning: the server has what was said, and
+//! the body has only what is new.
 //!
-//! **When it ends.** With the document (`whole`), not with the end of the stream, which may come later; else at `decide_after_bytes` (`cap`).
-//! Not earlier: clients write what keeps caches apart, and the name of what they go on from, in any place, also behind the messages. Where the
-//! path says that such a name may come, the reading goes on beyond `decide_after_bytes` until there is one ([`Body::may_name`]).
+//! **When the reading ends.** At the end of the document (`whole`), even if the stream ends later;
+//! else at `decide_after_bytes` (`cap`). It does not end earlier, because clients write fields that
+//! matter anywhere, also after the messages: what keeps caches apart, and the name of what the
+//! request goes on from. If the path says that such a name may come, the reading goes on beyond
+//! `decide_after_bytes` until there is one ([`Body::may_name`]).
 //!
-//! **What is behind.** The unread rest counts as prompt where it begins in the midst of its text: by `Content-Length`, else, once it has passed, by
-//! what passed ([`Rest`]). Where it begins elsewhere, in a picture or in a field that is no prompt, what was read is all that is known: "at least".
+//! **The unread rest.** It counts as prompt if it begins within the text of the prompt. Its size is
+//! known by `Content-Length`, else after it has passed ([`Rest`]). If it begins elsewhere, in a
+//! picture or in a field that is not prompt, only what was read is known: "at least".
 //!
-//! **What is no JSON.** Servers take what this does not, and refuse what this takes. Up to an odd place all is as it was read.
+//! **Broken JSON.** Servers accept some bodies that this reader does not, and refuse some that it
+//! accepts. What was read before a fault holds.
 
 use super::encoding::Encoding;
 use super::hash::Digest;
@@ -28,16 +35,16 @@ use super::reader::Reader;
 /// How the reading of a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Ending {
-    /// With the document.
+    /// At the end of the document.
     Whole,
-    /// As much was read as may be held. What lies behind is absent.
+    /// As much was read as may be held. What comes later is absent.
     Cap,
     /// The body ended, or could not be read, before the document was complete.
     #[default]
     Unfinished,
-    /// At a place where it is no JSON any more. What stands before holds.
+    /// At a place where the body is not JSON. What stands before it holds.
     Broken,
-    /// It is no JSON object, so nothing is known.
+    /// The body is not a JSON object, so nothing is known.
     NotJson,
 }
 
@@ -63,37 +70,37 @@ impl Ending {
     }
 }
 
-/// Bytes of a body.
+/// Length of a body in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// By `Content-Length`, or because it has ended.
+    /// The whole length, by `Content-Length` or because the body has ended.
     Whole(u64),
-    /// So many have come, and nobody said how many more will.
+    /// So many bytes have come. How many more will come is not known.
     AtLeast(u64),
 }
 
-/// A prompt whose text goes on behind what was read of it.
+/// A prompt whose text goes on after the part that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rest {
-    /// What was read.
+    /// Bytes of the body that were read.
     bytes: u64,
     tokens: u64,
-    /// Tokens that go on so many bytes of what was not.
+    /// Estimate for the unread part: so many tokens in so many bytes.
     tokens_per_bytes: (u64, u64),
 }
 
 impl Rest {
-    /// Tokens of the whole prompt, if the body has so many bytes.
+    /// Returns the tokens of the whole prompt, for a body of `body_bytes` bytes.
     pub(crate) fn prompt_tokens(&self, body_bytes: u64) -> u64 {
         let unseen = body_bytes.saturating_sub(self.bytes);
         let (tokens, bytes) = self.tokens_per_bytes;
-        // No body is so long that the product does not fit.
+        // No real body is so long that the product overflows.
         let more = unseen.saturating_mul(tokens) / bytes.max(1);
         self.tokens.saturating_add(more)
     }
 }
 
-/// What was seen. Everything is absent unless it was seen completely.
+/// What was seen of a body. A fact is absent unless it was seen completely.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct BodyFacts {
     /// How far the reading came.
@@ -102,23 +109,26 @@ pub(crate) struct BodyFacts {
     pub(crate) model: Option<Vec<u8>>,
     /// `stream`.
     pub(crate) stream: Option<bool>,
-    /// `max_tokens` and its other spellings. Nothing is decided by it: how long an answer gets is not known from how long it may get.
+    /// `max_tokens` and its other spellings. Nothing is decided by it: the limit of an answer's
+    /// length does not show the length.
     pub(crate) max_output_tokens: Option<u32>,
-    /// Tokens of the prompt: what was seen, and what is known to be still to come. Absent: nothing of it was seen.
+    /// Tokens of the prompt: those seen, and those known to come. Absent: nothing of the prompt was
+    /// seen.
     pub(crate) prompt_tokens: Option<u64>,
-    /// The prompt has at least so many, and may have more.
+    /// The prompt may have more tokens than that.
     pub(crate) at_least: bool,
-    /// How to count what passes later; absent: that tells nothing about the prompt.
+    /// How to count what passes later. Absent: that shows nothing about the prompt.
     pub(crate) rest: Option<Rest>,
-    /// What it shares with others, or may.
+    /// What the prompt shares with others, or may share.
     pub(crate) beginning: Option<Beginning>,
     /// Digest of the conversation.
     pub(crate) conversation: Option<Digest>,
-    /// It is the client's name for it.
+    /// The conversation is known by a name, not by its beginning.
     pub(crate) is_named: bool,
-    /// Digest of the name of something that a server keeps and the request goes on from.
+    /// Digest of the name of something that a server keeps and that the request goes on from.
     pub(crate) held: Option<Digest>,
-    /// Digest of its first [`Ending::Cap`] bytes, where the first user message reaches beyond them: each turn begins with them.
+    /// Digest of what was read of the conversation's beginning. Present only with [`Ending::Cap`],
+    /// if the first user message goes on beyond the read part. Every turn begins with that part.
     pub(crate) opening: Option<Digest>,
     /// Tokens up to the last answer of the assistant that was seen; 0 on the first turn.
     pub(crate) history_tokens: u64,
@@ -135,7 +145,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Before the first byte.
+    /// The state before the first byte.
     pub(crate) fn new(shape: Shape) -> Self {
         Self {
             encoding: Encoding::new(),
@@ -161,12 +171,12 @@ impl Body {
         self.is_json && self.tokenizer.is_done()
     }
 
-    /// Whether what is still to come of a body to such a path may name what a server keeps.
+    /// Whether the unread part of the body may name what a server keeps.
     pub(crate) fn may_name(&self, head: &Head) -> bool {
         head.route.goes_on && self.reader.held().is_none()
     }
 
-    /// How the reading has ended; absent: more should be read.
+    /// Returns how the reading has ended. `None`: more should be read.
     pub(crate) fn ending(&self) -> Option<Ending> {
         if !self.is_json && !self.reader.has_begun() {
             Some(Ending::NotJson)
@@ -179,7 +189,7 @@ impl Body {
         }
     }
 
-    /// What was seen of a body of that length.
+    /// Returns what was seen of a body of that length.
     pub(crate) fn facts(&self, ending: Ending, length: Length) -> BodyFacts {
         if ending == Ending::NotJson {
             return BodyFacts {

@@ -2,7 +2,8 @@
 
 use trimtab_settings::Settings;
 
-/// `session_cookie`: name of a cookie that names the conversation. Goes behind `session_header`, and before what the body tells.
+/// `session_cookie`: name of a cookie that names the conversation. It goes after `session_header`,
+/// and before the body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SessionCookie(Option<String>);
 
@@ -23,8 +24,8 @@ impl SessionCookie {
         )
     }
 
-    /// Its value in one `cookie` header: the first one that is not empty, without quotes. Looks at each byte once at most, and not at
-    /// all when no cookie is configured.
+    /// Returns the cookie's value in one `cookie` header: the first one that is not empty, without
+    /// quotes. Looks at each byte at most once, and at none if no cookie is configured.
     pub(crate) fn value<'h>(&self, header: &'h [u8]) -> Option<&'h [u8]> {
         let wanted = self.0.as_deref()?.as_bytes();
         let value = |pair: &'h [u8]| {

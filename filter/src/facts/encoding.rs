@@ -1,11 +1,12 @@
-//! The encoding of a body. JSON is UTF-8, but what servers in Python take is also UTF-16 and UTF-32, with a byte order mark or without.
+//! The encoding of a body. JSON is UTF-8, but servers in Python also accept UTF-16 and UTF-32, with
+//! or without a byte order mark.
 
-/// Room for text that was turned into UTF-8, on the stack.
+/// Room for text that was converted to UTF-8, on the stack.
 const TURNED_BYTES: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// The first bytes do not tell yet.
+    /// The first bytes do not show the form yet.
     Unknown,
     Utf8,
     /// Units of two or four bytes.
@@ -15,11 +16,11 @@ enum Form {
     },
 }
 
-/// Turns the pieces of a body into UTF-8.
+/// Converts the pieces of a body to UTF-8.
 #[derive(Debug, Clone)]
 pub(super) struct Encoding {
     form: Form,
-    /// The unit being read; the first bytes of the body as long as the form is not known.
+    /// The unit being read. While the form is not known: the first bytes of the body.
     unit: [u8; 4],
     len: usize,
     /// First half of a surrogate pair.
@@ -36,7 +37,7 @@ impl Encoding {
         }
     }
 
-    /// Bytes in which the body has what UTF-8 has in one.
+    /// Bytes of the body for one byte of UTF-8.
     pub(super) fn bytes_per_byte(&self) -> u64 {
         match self.form {
             Form::Wide { bytes, .. } => bytes.into(),
@@ -44,7 +45,8 @@ impl Encoding {
         }
     }
 
-    /// Takes the next piece, and gives it to `sink` in UTF-8. UTF-8 is given as it came, a mark included.
+    /// Takes the next piece, and passes it to `sink` in UTF-8. UTF-8 is passed on unchanged, a byte
+    /// order mark included.
     pub(super) fn feed(&mut self, chunk: &[u8], mut sink: impl FnMut(&[u8])) {
         let mut rest = chunk;
         while self.form == Form::Unknown {
@@ -89,7 +91,7 @@ impl Encoding {
                     len += utf8.len();
                 }
             }
-            // The next unit may make two characters of three bytes.
+            // The next unit may give two characters of three bytes.
             if len + 8 > TURNED_BYTES {
                 sink(turned.get(..len).unwrap_or_default());
                 len = 0;
@@ -98,7 +100,7 @@ impl Encoding {
         sink(turned.get(..len).unwrap_or_default());
     }
 
-    /// What is complete with the unit at hand.
+    /// Returns the characters that are complete with the unit at hand.
     fn characters(&mut self, bytes: u8, big_endian: bool) -> [Option<char>; 2] {
         let [a, b, c, d] = self.unit;
         if bytes == 4 {
@@ -132,7 +134,8 @@ fn sound(character: Option<char>) -> char {
     character.unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// What the first `len` bytes of a body tell, by where the zeros of its first ASCII character stand, as Python's `json` tells it.
+/// Returns the form that the first `len` bytes of a body show. The zeros of its first ASCII
+/// character decide, as in Python's `json`.
 fn form(first: [u8; 4], len: usize) -> Form {
     let wide = |bytes, big_endian| Form::Wide { bytes, big_endian };
     match (first, len) {

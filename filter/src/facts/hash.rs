@@ -1,31 +1,37 @@
 //! Hashes of what prompts share: a digest while reading, a keyed hash when placing.
 //!
-//! Reading comes before the choice of a pool, and a table may change the key in between. So contents are digested under a constant, and
-//! only [`HashKey::seal`] brings in the pool's key. Only sealed digests are placed by or leave the proxy.
+//! The body is read before a pool is chosen, and a table may change the key in between. So contents
+//! are digested under a constant, and only [`HashKey::seal`] adds the pool's key. Placement uses
+//! only sealed digests, and only those leave the proxy.
 //!
-//! A client knows the constant, so it can make two texts with one digest, with XXH64 at will. That gains nothing. Such texts are taken for
-//! one, as if it had sent the same text twice; claiming a beginning that no server has costs less, for instance by a session of its own. To
-//! meet the digest of somebody else's text it must know that text, and then it can send it. Where a digest is placed follows from the seal,
-//! and that needs the pool's key.
+//! A client knows the constant, so it can make two texts with the same XXH64 digest. That gains
+//! nothing:
+//!
+//! - Such texts count as one, as if the client had sent the same text twice. There are cheaper ways
+//!   to claim a beginning that no server has, for example a session of its own.
+//! - To produce the digest of somebody else's text, the client must know that text. Then it can
+//!   also send it.
+//! - Where a digest is placed follows from the seal, and the seal needs the pool's key.
 
 use core::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 use twox_hash::XxHash64;
 
-/// The pool's placement key, as SipHash takes it. Without it nobody can aim requests at an endpoint.
+/// The pool's placement key, in SipHash's form. Without it nobody can aim requests at an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct HashKey(u64, u64);
 
 impl HashKey {
-    /// The key of a load table.
+    /// Reads the key of a load table.
     pub(crate) fn new(bytes: [u8; 16]) -> Self {
         let both = u128::from_le_bytes(bytes);
         #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
         Self(both as u64, (both >> 64) as u64)
     }
 
-    /// What the pool's placement goes by. Digests of different purposes give unrelated numbers, as do different keys.
+    /// Returns the number by which the pool places. Digests of different purposes give unrelated
+    /// numbers, and so do different keys.
     pub(crate) fn seal(self, digest: Digest) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
         hasher.write(&digest.0.to_le_bytes());
@@ -33,19 +39,19 @@ impl HashKey {
     }
 }
 
-/// Stands for a text, under no secret: not to be placed by, shown or sent.
+/// Stands for a text, without a secret. It must not be used for placing, shown or sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest(u64);
 
 impl Digest {
-    /// Of one text for one purpose.
+    /// Digests one text for one purpose.
     pub(crate) fn of(purpose: Purpose, text: &[u8]) -> Self {
         let mut hasher = Hasher::new(purpose);
         hasher.write(text);
         hasher.digest()
     }
 
-    /// The same under a salt, which keeps caches apart; absent: as it is.
+    /// Returns the digest under a salt, which keeps caches apart. Absent: unchanged.
     pub(crate) fn salted(self, salt: Option<Self>) -> Self {
         let Some(salt) = salt else { return self };
         let mut both = Hasher::new(Purpose::Salt);
@@ -54,12 +60,12 @@ impl Digest {
         both.digest()
     }
 
-    /// All of it, for what stays within this proxy.
+    /// Returns all bits, for uses within this proxy.
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
 
-    /// A part of it, never 0: enough to tell a few texts apart within this worker.
+    /// Returns a part of the bits, never 0: enough to tell a few texts apart within this worker.
     pub(crate) fn short(self) -> u32 {
         #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
         let lower = self.0 as u32;
@@ -84,8 +90,11 @@ pub(crate) enum Purpose {
     Held = 12,
 }
 
-/// A running digest: XXH64, which needs no more than 64-bit products and so is fast in a VM too. Every byte of a prompt's beginning goes
-/// through two of them. With SipHash-1-3, which under a known key promises no more, 16 KiB took 5 us longer there (of 13).
+/// A running digest: XXH64. It needs no products wider than 64 bits, so it is fast in a VM too.
+/// Every byte of a prompt's beginning goes through two of them.
+///
+/// Rejected: SipHash-1-3. Under a known key it promises no more, and 16 KiB took 5 us longer (of
+/// 13) in a VM.
 #[derive(Debug, Clone)]
 pub(crate) struct Hasher(XxHash64);
 
@@ -94,7 +103,7 @@ impl Hasher {
         Self(XxHash64::with_seed(purpose as u64))
     }
 
-    /// Adds bytes; how they are cut into calls makes no difference.
+    /// Adds bytes. How they are divided into calls makes no difference.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }

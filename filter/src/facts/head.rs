@@ -1,4 +1,5 @@
-//! What the headers tell: whether to place the request at all, and whether its body is worth reading.
+//! What the headers show: whether to place the request at all, and whether its body is worth
+//! reading.
 
 use super::hash::{Digest, Purpose};
 use super::kept;
@@ -10,12 +11,14 @@ use crate::plugin::unplaced_paths;
 /// What to do with a request, from its headers alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Plan {
-    /// Not a completion request: Envoy balances it as it always did.
+    /// Not placed: Envoy balances the request by itself.
     #[default]
     Pass,
-    /// A completion request whose body says nothing (none, compressed, not JSON): balanced by load alone.
+    /// Placed by its headers alone: a completion request whose body says nothing (none, compressed,
+    /// not JSON), or a request about something that a server keeps.
     PlaceNow,
-    /// A completion request with a body to read.
+    /// Placed after its body was read: a completion request, or a request that may name or make
+    /// something that a server keeps.
     Read,
 }
 
@@ -24,53 +27,57 @@ pub(crate) enum Plan {
 pub(crate) struct Head {
     /// What to do.
     pub(crate) plan: Plan,
-    /// Destination headers that came from the client, by their place in [`Config::own_headers`].
+    /// Headers that only the filter may set but the client sent: a bit set by their place in
+    /// [`Config::own_headers`].
     pub(crate) forged: u8,
-    /// `Content-Length`; absent: chunked, or not a number.
+    /// `Content-Length`. Absent: chunked, or not a number.
     pub(crate) content_length: Option<u64>,
-    /// What the path tells.
+    /// What the path shows.
     pub(crate) route: Route,
     /// Model, from the configured header, else from the path.
     pub(crate) model: Option<Vec<u8>>,
     /// Session, from the first of the configured headers, else from the configured cookie.
     pub(crate) session: Option<Vec<u8>>,
-    /// Digest of the name of something that a server keeps and the path is about.
+    /// Digest of the name of something that a server keeps and that the path is about.
     pub(crate) held: Option<Digest>,
     /// The answer names something that its server keeps from now on.
     pub(crate) makes: bool,
-    /// A model is to answer; else the request is about what a server keeps.
+    /// A model is to answer. Else the request is about what a server keeps.
     pub(crate) is_prompt: bool,
     /// Pools that the request may belong to.
     pub(crate) pools: PoolSet,
-    /// What its route says about how much is placed; absent: nothing.
+    /// The mode that the route names. Absent: it names none.
     pub(crate) mode: Option<Mode>,
-    /// Whether the pool is named by the route, so that no other condition counts.
+    /// Whether the route names the pool, so that no other condition counts.
     pub(crate) routed: bool,
-    /// What its path looks like, where it passes although it is a POST with JSON; absent: it is not that, or known for something else.
+    /// Shape of the path of a POST with JSON that passes. Absent: the request is not one, or the
+    /// path is known for something else.
     pub(crate) passed_shape: Option<String>,
     /// Whether the answer shall say why the request went where it went.
     pub(crate) explain: bool,
 }
 
-/// Longest model or session name that is taken from a header.
+/// Bytes of the longest model or session name that is taken from a header.
 const MAX_NAME_BYTES: usize = 512;
 
 #[derive(Default)]
 struct Seen {
     post: bool,
-    /// Whatever is about a thing that is there: GET, HEAD, DELETE, PATCH or PUT.
+    /// The methods of requests about something that exists: GET, HEAD, DELETE, PATCH or PUT.
     plain: bool,
     completion_path: bool,
     upgrade: bool,
     encoded: bool,
     not_json: bool,
     says_json: bool,
-    /// The best place of a header that names the session.
+    /// The best place so far of a header that names the session.
     session: Option<usize>,
 }
 
 impl Head {
-    /// Reads the headers of one request. `end_of_stream`: there is no body.
+    /// Reads the headers of one request.
+    ///
+    /// - `end_of_stream`: there is no body.
     pub(crate) fn read(headers: &HeaderPairs, config: &Config, end_of_stream: bool) -> Self {
         let mut head = Self::default();
         let mut seen = Seen::default();
@@ -161,20 +168,20 @@ fn is(name: &[u8], configured: Option<&str>) -> bool {
     configured.is_some_and(|configured| name.eq_ignore_ascii_case(configured.as_bytes()))
 }
 
-/// Whether a coding changes bytes. The names are the same in any case (RFC 9110, 8.4.1).
+/// Whether a content coding changes bytes. Case does not matter in names (RFC 9110, 8.4.1).
 fn is_coding(name: &[u8]) -> bool {
     let name = name.trim_ascii();
     !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")
 }
 
-/// Copies a name; a longer one counts as absent, because half a name is another name.
+/// Copies a name. A longer one counts as absent, because half a name is another name.
 fn kept(value: &[u8]) -> Option<Vec<u8>> {
     (1..=MAX_NAME_BYTES)
         .contains(&value.len())
         .then(|| value.to_vec())
 }
 
-/// The path without query and fragment.
+/// Returns the path without query and fragment.
 pub(crate) fn path_of(target: &[u8]) -> &[u8] {
     let end = target
         .iter()
@@ -183,7 +190,7 @@ pub(crate) fn path_of(target: &[u8]) -> &[u8] {
     target.get(..end).unwrap_or(target)
 }
 
-/// A media type without its parameters.
+/// Returns a media type without its parameters.
 fn media(content_type: &[u8]) -> &[u8] {
     let media = content_type.split(|byte| *byte == b';').next();
     media.unwrap_or_default().trim_ascii()
@@ -197,7 +204,8 @@ fn ends_with(media: &[u8], suffix: &[u8]) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
 }
 
-/// `curl -d` says `application/x-www-form-urlencoded` whatever it sends, and some clients say `text/plain` or nothing.
+/// Whether a body of this content type may be JSON. `curl -d` says
+/// `application/x-www-form-urlencoded` for any body, and some clients say `text/plain` or nothing.
 fn may_be_json(content_type: &[u8]) -> bool {
     let media = media(content_type);
     media.is_empty()

@@ -1,27 +1,47 @@
 //! A JSON tokenizer that takes a document in pieces, wherever they are cut.
 //!
-//! Comes in: chunks of bytes. Goes out: calls of a [`Sink`], strings with their escapes resolved. Its state is a few dozen bytes
-//! however long or deep the document is, and it never panics.
+//! Comes in: chunks of bytes. Goes out: calls of a [`Sink`], strings with their escapes resolved.
+//! Its state is a few dozen bytes, however long or deep the document is. It never panics.
 //!
-//! Own code and not a crate, because prompts are long strings, whose end `memchr` finds here, and the consumer wants text in passing, for
-//! hashing, without a buffer that a client can grow. Measured on prompts of 16 to 37 KB in pieces of 16 KiB, native, MB/s for prose, code
-//! with its escapes, 400 short messages, token ids: this 46,900, 2,640, 1,690, 470 (4,410, 1,630, 1,070, 390 with SipHash over all text);
-//! `actson` 2.1 356, 320, 212, 210; `picojson` 0.2 74, 71, 54, 69; both look at every byte and collect strings whole. `jiter` 0.14 is as fast as this
-//! needs to be (3,300, 1,410, 530, 250), but wants the document in one slice: in pieces of 1 KiB, each read from the beginning, it is
-//! left with 380, 103, 24, 16. serde_json can not stop in the middle at all.
+//! It is own code and not a crate, for two reasons. Prompts are long strings, and `memchr` finds
+//! their ends here. The consumer hashes text in passing, without a buffer that a client could grow.
+//! Speed in MB/s, native, on prompts of 16 to 37 KB in pieces of 16 KiB:
 //!
-//! It accepts every array and object that serde_json accepts and reads the same in it (tests and the fuzz target `body` compare the
-//! two), but for numbers of 32 bytes and more, of which it drops the rest. It also accepts some that serde_json does not, most of which some server
-//! takes: a byte order mark before it and anything behind it, `NaN` and `Infinity`, any depth; numbers and words such as `01`, `nul` or
-//! `1e999` are not looked into, text need not be UTF-8 and may have control characters, a lone surrogate becomes U+FFFD. For *facts*
-//! that is harmless: the model server, not this filter, decides what is a valid request.
+//! | | prose | code with escapes | 400 short messages | token ids |
+//! |---|---|---|---|---|
+//! | this | 46,900 | 2,640 | 1,690 | 470 |
+//! | this, with SipHash over all text | 4,410 | 1,630 | 1,070 | 390 |
+//! | `actson` 2.1 | 356 | 320 | 212 | 210 |
+//! | `picojson` 0.2 | 74 | 71 | 54 | 69 |
+//! | `jiter` 0.14, one slice | 3,300 | 1,410 | 530 | 250 |
+//! | `jiter` 0.14, pieces of 1 KiB | 380 | 103 | 24 | 16 |
+//!
+//! - Rejected: `actson` and `picojson`. Both look at every byte and collect whole strings.
+//! - Rejected: `jiter`. It needs the document in one slice, so it reads from the beginning with
+//!   each piece.
+//! - Rejected: serde_json. It cannot stop in the middle.
+//!
+//! It accepts every array and object that serde_json accepts, and reads the same in it. Tests and
+//! the fuzz target `body` compare the two. The only exception: of numbers of 32 bytes and more it
+//! drops the rest.
+//!
+//! It also accepts some documents that serde_json does not. Most of them are accepted by some
+//! server:
+//!
+//! - a byte order mark before the document, and anything after it;
+//! - `NaN` and `Infinity`, and any depth;
+//! - numbers and words such as `01`, `nul` or `1e999`, which it does not check;
+//! - text that is not UTF-8 or has control characters; a lone surrogate becomes U+FFFD.
+//!
+//! For *facts* that is harmless: the model server, not this filter, decides what is a valid
+//! request.
 
 mod strings;
 
-/// Arrays and objects within each other of which it is kept which is which. Deeper ones are counted, and told as arrays in which keys
-/// are values too.
+/// Depth up to which the tokenizer knows which container is an object and which is an array. It
+/// only counts deeper ones. The sink gets them as arrays whose keys are values too.
 const MAX_DEPTH: u32 = 127;
-/// Bytes of a number that are kept; the rest of a longer one is dropped.
+/// Bytes of a number that are kept. The rest of a longer one is dropped.
 const MAX_SCALAR_BYTES: usize = 32;
 
 /// Object or array.
@@ -40,15 +60,15 @@ pub(crate) enum Place {
 
 /// Receives a document in the order of its text.
 pub(crate) trait Sink {
-    /// `{` or `[`; of one that lies deeper than 127 others always an array.
+    /// `{` or `[`. Always an array if it lies deeper than 127 others.
     fn open(&mut self, container: Container);
     /// `}` or `]`.
     fn close(&mut self, container: Container);
-    /// A further part of a string, escapes resolved; a string has any number of parts.
+    /// A further part of a string, escapes resolved. A string has any number of parts.
     fn text(&mut self, place: Place, part: &[u8]);
     /// The string is complete.
     fn text_end(&mut self, place: Place);
-    /// A number, `true`, `false` or `null`; of very long numbers only the first 32 bytes.
+    /// A number, `true`, `false` or `null`. Very long numbers are cut to their first 32 bytes.
     fn scalar(&mut self, literal: &[u8]);
 }
 
@@ -67,11 +87,11 @@ enum State {
     /// After `,` in an object.
     Key,
     Colon,
-    /// `,` or the end of the container.
+    /// Before `,` or the end of the container.
     AfterValue,
     Text,
     Escape,
-    /// `left` more hexadecimal digits.
+    /// In a `\u` escape: `left` more hexadecimal digits.
     Unicode {
         left: u8,
         code: u16,
@@ -87,18 +107,18 @@ pub(crate) struct Tokenizer {
     state: State,
     place: Place,
     depth: u32,
-    /// Bit `d` tells whether the container at depth `d` is an object.
+    /// Bit `d` is set if the container at depth `d` is an object.
     objects: u128,
     /// First half of a surrogate pair.
     high: Option<u16>,
-    /// Bytes that escapes took beyond those of the text that they stand for.
+    /// Bytes that escapes took in the document beyond those of their text.
     escaped: u64,
     scalar: [u8; MAX_SCALAR_BYTES],
     scalar_len: usize,
 }
 
 impl Tokenizer {
-    /// Before the first byte.
+    /// The state before the first byte.
     pub(crate) fn new() -> Self {
         Self {
             state: State::Value,
@@ -117,17 +137,17 @@ impl Tokenizer {
         self.state == State::Done
     }
 
-    /// Bytes of the document that escapes took beyond those of the text that they stand for.
+    /// Returns the bytes that escapes took in the document beyond those of their text.
     pub(crate) fn escaped_bytes(&self) -> u64 {
         self.escaped
     }
 
-    /// Takes the next piece. An error is final: it is answered to every later piece as well.
+    /// Takes the next piece. An error is final: every later piece gets it as well.
     pub(crate) fn feed(&mut self, mut chunk: &[u8], sink: &mut dyn Sink) -> Result<(), Malformed> {
         while let Some((&byte, rest)) = chunk.split_first() {
             chunk = match self.state {
                 State::Failed => return Err(Malformed),
-                // What stands behind the document is none of it.
+                // What stands after the document does not belong to it.
                 State::Done => return Ok(()),
                 State::Text => self.text(chunk, sink),
                 State::Scalar => self.scalar(chunk, sink),
@@ -144,7 +164,7 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// Takes what is neither a string nor white space. Gives what is left of `chunk`.
+    /// Takes a byte that is neither part of a string nor white space. Returns the rest of `chunk`.
     fn punctuation<'c>(
         &mut self,
         chunk: &'c [u8],
@@ -165,7 +185,7 @@ impl Tokenizer {
         Err(Malformed)
     }
 
-    /// Takes a byte of punctuation; `false`: it has no business here.
+    /// Takes a byte of punctuation. Returns `false` if it must not stand here.
     fn structure(&mut self, byte: u8, sink: &mut dyn Sink) -> bool {
         match (self.state, byte) {
             (State::Value | State::ValueOrEnd, b'{') => self.open(Container::Object, sink),
@@ -197,7 +217,7 @@ impl Tokenizer {
         }
     }
 
-    /// Whether it is not kept what the container around is.
+    /// Whether the tokenizer does not know what the container around is.
     fn is_too_deep(&self) -> bool {
         self.depth > MAX_DEPTH
     }
@@ -257,7 +277,7 @@ impl Tokenizer {
         true
     }
 
-    /// The part of a number or a word up to its end. Gives what is left of `chunk`.
+    /// Takes the part of a number or a word up to its end. Returns the rest of `chunk`.
     fn scalar<'c>(&mut self, chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
         let belongs = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.');
         let end = chunk
@@ -266,7 +286,7 @@ impl Tokenizer {
             .unwrap_or(chunk.len());
         let (part, rest) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
         if self.scalar_len == 0 && !rest.is_empty() {
-            // Whole in this chunk, as nearly all are.
+            // The whole scalar is in this chunk, as nearly always.
             sink.scalar(part.get(..MAX_SCALAR_BYTES).unwrap_or(part));
             self.after_value();
             return rest;

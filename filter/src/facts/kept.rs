@@ -1,8 +1,10 @@
-//! What servers keep for their clients, by path: `/v1/responses/{id}` and what is below. Only the server that made it can serve a request for it.
+//! What servers keep for their clients, by path: `/v1/responses/{id}` and paths below it. Only the
+//! server that made it can serve a request about it.
 //!
-//! Names are those of the APIs of OpenAI and Anthropic, and of the servers that offer parts of them (vLLM, SGLang, llama-stack).
+//! Names are those of the APIs of OpenAI and Anthropic, and of servers that offer parts of them
+//! (vLLM, SGLang, llama-stack).
 
-/// Where such things are made, and under which they stand.
+/// Parts of a path under which clients make and find kept things.
 const COLLECTIONS: [&[u8]; 12] = [
     b"responses",
     b"conversations",
@@ -17,17 +19,17 @@ const COLLECTIONS: [&[u8]; 12] = [
     b"jobs",
     b"evals",
 ];
-/// Longest name.
+/// Bytes of the longest name.
 const MAX_BYTES: usize = 2_048;
 
-/// Whether a POST to the path makes one, whose name is in the answer.
+/// Whether a POST to the path makes a thing that the server keeps. Its name is in the answer.
 pub(crate) fn makes(path: &[u8]) -> bool {
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let last = path.rsplit(|byte| *byte == b'/').next();
     path.starts_with(b"/") && last.is_some_and(|last| COLLECTIONS.contains(&last))
 }
 
-/// The name of the one that the path is about; absent: it is about none.
+/// Returns the name of the kept thing that the path is about. `None`: it is about none.
 pub(crate) fn name(path: &[u8]) -> Option<&[u8]> {
     let parts = path.split(|byte| *byte == b'/');
     let mut parts = parts.filter(|part| !part.is_empty()).peekable();
@@ -40,14 +42,16 @@ pub(crate) fn name(path: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// Whether the path is that of messages which a thread keeps: no model answers there, unlike at `/v1/messages`.
+/// Whether the path is that of messages in a thread. No model answers there, unlike at
+/// `/v1/messages`.
 pub(crate) fn is_in_thread(path: &[u8]) -> bool {
     let mut parts = path.rsplit(|byte| *byte == b'/').skip(1);
     parts.next().is_some_and(is_name) && parts.next() == Some(b"threads")
 }
 
-/// Names have a mark in them or are long and have digits, which words like `compact` have not. `/v1/responses/input_tokens` counts the tokens
-/// of a request.
+/// Whether a part of a path is a name. A name has `_` or `-` in it, or is long and has digits;
+/// words like `compact` are neither. `input_tokens` is no name: `/v1/responses/input_tokens` counts
+/// the tokens of a request.
 fn is_name(part: &[u8]) -> bool {
     let is_marked = part.contains(&b'_') || part.contains(&b'-');
     let is_number = part.len() >= 8 && part.iter().any(u8::is_ascii_digit);

@@ -5,7 +5,8 @@ use super::path::Shape;
 /// Names and what they mean.
 pub(crate) type Names<T> = (&'static [&'static [u8]], T);
 
-/// What a name means; absent: nothing. A list and not a `match`, of which the compiler makes a tree of comparisons many times as large.
+/// Returns what a name means. `None`: nothing. Rejected: a `match`, because the compiler makes a
+/// much larger tree of comparisons of it.
 pub(crate) fn meaning<T: Copy>(names: &[Names<T>], name: &[u8]) -> Option<T> {
     let found = names.iter().find(|(names, _)| names.contains(&name));
     found.map(|(_, meaning)| *meaning)
@@ -37,8 +38,8 @@ const FIELDS: [Names<Field>; 14] = [
         Field::System,
     ),
     (&[b"tools", b"functions"], Field::Tools),
-    // Prompts of completions, chats and embeddings, of TGI, Triton and SGLang, of Gemini, Cohere and Ollama, and what is weighed against
-    // each other by rerank and score.
+    // Prompts of completions, chats and embeddings, of TGI, Triton and SGLang, of Gemini, Cohere
+    // and Ollama, and the texts that rerank and score compare.
     (
         &[
             b"messages",
@@ -124,15 +125,17 @@ pub(super) enum Field {
     Stream,
     /// How long the answer may get.
     MaxOutput,
-    /// An object with sampling parameters, where some servers have [`Self::MaxOutput`] and [`Self::Stream`].
+    /// An object with sampling parameters. Some servers have [`Self::MaxOutput`] and
+    /// [`Self::Stream`] there.
     Options,
-    /// The client's own name for the conversation; a lower rank wins.
+    /// The client's own name for the conversation. A lower rank wins.
     Session(u8),
     /// What keeps caches apart although prompts are the same.
     Salt,
-    /// The name of something that a server keeps; a lower rank wins.
+    /// The name of something that a server keeps. A lower rank wins.
     Held(u8),
-    /// The same of a conversation, or an object with it: a server has what was said before, and the prompt only what is new.
+    /// The name of a conversation that a server keeps, or an object with it. The server has what
+    /// was said before, and the prompt has only what is new.
     Kept,
     System,
     Tools,
@@ -153,7 +156,7 @@ impl Field {
         }
     }
 
-    /// Whether it is part of the prompt.
+    /// Whether the field is part of the prompt.
     pub(super) fn is_prompt(self) -> bool {
         matches!(
             self,
@@ -161,7 +164,7 @@ impl Field {
         )
     }
 
-    /// A field of an [`Self::Options`] object.
+    /// Returns the meaning of a field of an [`Self::Options`] object.
     pub(super) fn of_option(key: &[u8]) -> Self {
         match key {
             b"stream" => Self::Stream,
@@ -171,7 +174,8 @@ impl Field {
     }
 }
 
-/// The spellings of OpenAI (three), TGI and SGLang, TensorRT-LLM, and Gemini.
+/// Whether a key limits the length of the answer. The spellings are those of OpenAI (three), TGI
+/// and SGLang, TensorRT-LLM, and Gemini.
 pub(super) fn is_max_output(key: &[u8]) -> bool {
     matches!(
         key,
@@ -190,16 +194,18 @@ pub(super) enum Part {
     Text,
     /// A medium: a link, base64 data, an object that holds one of them, or a list of them.
     Media,
-    /// A medium by its name, under which a server keeps it.
+    /// A medium by the name under which a server keeps it.
     File,
-    /// An object that holds a medium; where it is a string it is text, the name of a source.
+    /// An object that holds a medium. A string here is text: the name of a source.
     Holder,
-    /// A link or base64 data if it stands in such an object.
+    /// A link or base64 data, if it stands in an object that holds a medium.
     Data,
-    /// What a model hands to a tool or gets from it: an object in which keys mean nothing and all strings are text.
+    /// What a model hands to a tool or gets from it: an object whose keys mean nothing and whose
+    /// strings are all text.
     Plain,
-    /// What the model does not read. Clients write one message in two ways (`"hi"`, `[{"type": "text", "text": "hi"}]`) and move marks
-    /// for the cache to the newest message, so this must not count.
+    /// What the model does not read. It must not count: clients write one message in two ways
+    /// (`"hi"`, `[{"type": "text", "text": "hi"}]`), and move marks for the cache to the newest
+    /// message.
     Label,
 }
 

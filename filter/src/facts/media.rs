@@ -1,23 +1,24 @@
-//! What a prompt has beside text.
+//! What a prompt has in addition to text.
 
 use super::hash::{Digest, Hasher, Purpose};
 
-/// What a medium is. Models differ tenfold in what they make of one, and its data says little about it, so each kind has one size.
+/// What a medium is. Models differ tenfold in the tokens that they make of one, and its data says
+/// little about it. So each kind has one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Kind {
-    /// Models make 250 to 4,000 tokens of one. Also what nothing names.
+    /// Models make 250 to 4,000 tokens of one. Also any medium whose kind is not named.
     #[default]
     Image,
-    /// Half a minute, of which models make 10 to 30 tokens a second.
+    /// Half a minute. Models make 10 to 30 tokens of a second.
     Sound,
-    /// Three pages, of each of which the model reads text and image.
+    /// Three pages. The model reads text and image of each.
     File,
     /// Some 30 frames of 200 tokens each.
     Video,
 }
 
 impl Kind {
-    /// The kind that a key, a type or a media type names; absent: none.
+    /// Returns the kind that a key, a type or a media type names. `None`: it names none.
     pub(super) fn named(word: &[u8]) -> Option<Self> {
         let has = |part: &[u8]| word.windows(part.len()).any(|window| window == part);
         if has(b"image") {
@@ -33,7 +34,7 @@ impl Kind {
         }
     }
 
-    /// Tokens of one.
+    /// Tokens of one medium.
     pub(super) fn tokens(self) -> u64 {
         match self {
             Self::Image => 1_000,
@@ -44,7 +45,7 @@ impl Kind {
     }
 }
 
-/// A link or base64 data while it is read.
+/// A link or base64 data that is being read.
 #[derive(Debug, Clone)]
 pub(super) struct Data {
     hash: Hasher,
@@ -69,12 +70,12 @@ impl Data {
     }
 }
 
-/// A medium that was counted, as long as what stands around it may still say otherwise.
+/// A medium that was counted. The fields around it may still show that it is of another kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counted {
     pub(super) kind: Kind,
     pub(super) bytes: u64,
-    /// Depth of the object that tells what it is.
+    /// Depth of the object that shows what the medium is.
     pub(super) depth: u32,
 }
 

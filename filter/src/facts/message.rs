@@ -7,18 +7,18 @@ enum Author {
     System,
     User,
     Assistant,
-    /// A tool's result, or nobody said.
+    /// A tool's result, or the message names no author.
     #[default]
     Other,
 }
 
-/// Author and running digest of the content. The role may stand before or behind the content.
+/// Author and running digest of the content. The role may stand before or after the content.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     content: Hasher,
     bytes: u64,
     author: Author,
-    /// The value to come names the author.
+    /// The next value names the author.
     author_next: bool,
 }
 
@@ -32,17 +32,17 @@ impl Message {
         }
     }
 
-    /// A key of the message object itself.
+    /// Handles a key of the message object itself.
     pub(super) fn on_key(&mut self, key: &[u8]) {
         self.author_next = matches!(key, b"role" | b"type");
     }
 
-    /// Whether the value to come is a short one that is wanted whole.
+    /// Whether the next value is a short one that is needed whole.
     pub(super) fn wants_word(&self) -> bool {
         self.author_next
     }
 
-    /// A string of the message object itself is complete.
+    /// Handles a complete string of the message object itself.
     pub(super) fn on_value(&mut self, word: &[u8]) {
         if !std::mem::take(&mut self.author_next) {
             return;
@@ -50,7 +50,8 @@ impl Message {
         self.author = match word {
             b"system" | b"developer" => Author::System,
             b"user" => Author::User,
-            // Gemini's is `model`. Items of the Responses API that the model wrote have a type and no role.
+            // `model` is Gemini's word. Items of the Responses API that the model wrote have a type
+            // and no role.
             b"assistant" | b"model" | b"function_call" | b"reasoning" => Author::Assistant,
             _ => return,
         };

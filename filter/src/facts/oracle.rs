@@ -1,4 +1,4 @@
-//! The reading of bodies by itself, without a proxy: for benches and fuzz targets.
+//! The reading of bodies on its own, without a proxy: for benches and fuzz targets.
 
 use serde_json::{Map, Value};
 
@@ -6,13 +6,16 @@ use crate::facts::json::{Container, Place, Sink, Tokenizer};
 use crate::facts::{Body, BodyFacts, Ending, Head, Length, Route};
 use crate::request::answer::{Begun, Waiting};
 
-/// Estimated tokens of the prompt of a POST of `body` to `path` that arrives in `pieces` (sizes in bytes, used in turn). `None`: no JSON.
+/// Returns the estimated tokens of the prompt of a POST of `body` to `path`. `None`: the body is
+/// not a JSON object, or no prompt was seen.
+///
+/// - `pieces`: sizes in bytes of the pieces in which the body arrives, used in turn.
 #[must_use]
 pub fn prompt_tokens(path: &str, body: &[u8], pieces: &[usize]) -> Option<u64> {
     facts(path, body, pieces).prompt_tokens
 }
 
-/// All its facts as text, to be compared.
+/// Returns all facts of a body as text, for comparison.
 #[must_use]
 pub fn describe(path: &str, body: &[u8], pieces: &[usize]) -> String {
     format!("{:?}", facts(path, body, pieces))
@@ -29,7 +32,10 @@ fn facts(path: &str, json: &[u8], pieces: &[usize]) -> BodyFacts {
     body.facts(ending, Length::Whole(json.len() as u64))
 }
 
-/// In which piece of an answer its content begins, and whether an error stands in its place. `streams`: it is known to be streamed.
+/// Returns the piece of an answer in which its content begins, and whether an error stands in its
+/// place.
+///
+/// - `streams`: the answer is known to be streamed.
 #[must_use]
 pub fn answer_begins(answer: &[u8], pieces: &[usize], streams: bool) -> Option<(usize, bool)> {
     let mut waiting = Waiting::new(streams);
@@ -37,7 +43,8 @@ pub fn answer_begins(answer: &[u8], pieces: &[usize], streams: bool) -> Option<(
     pieces.find_map(|(place, piece)| Some((place, waiting.feed(piece)? == Begun::Error)))
 }
 
-/// `bytes` in pieces of these sizes, used in turn; 0 counts as 1, no sizes as one piece.
+/// Cuts `bytes` into pieces of these sizes, used in turn. A size of 0 counts as 1. Without sizes
+/// there is one piece.
 fn cut<'b>(bytes: &'b [u8], pieces: &[usize]) -> impl Iterator<Item = &'b [u8]> {
     let mut sizes = pieces.iter().cycle();
     let mut rest = bytes;
@@ -49,9 +56,11 @@ fn cut<'b>(bytes: &'b [u8], pieces: &[usize]) -> impl Iterator<Item = &'b [u8]> 
     })
 }
 
-/// The document as the tokenizer sees it. `None`: it does not accept it, or it has no end.
+/// Returns the document as the tokenizer sees it. `None`: the tokenizer does not accept it, or it
+/// has no end.
 ///
-/// A number of 32 bytes and more, of which the tokenizer drops the rest, stands there by a mark; a word or number that is none is `null`.
+/// A mark stands in place of a number of 32 bytes or more, because the tokenizer drops the rest of
+/// it. A word or number that is not valid becomes `null`.
 #[must_use]
 pub fn document(json: &[u8], pieces: &[usize]) -> Option<Value> {
     let (mut tokenizer, mut tree) = (Tokenizer::new(), Tree::default());
@@ -64,7 +73,7 @@ pub fn document(json: &[u8], pieces: &[usize]) -> Option<Value> {
 /// Stands for a number that was not kept whole.
 const LONG_NUMBER: &str = "\0number";
 
-/// Whether `ours`, as [`document`] made it, is what serde_json made of the same text.
+/// Whether `ours`, as [`document`] made it, equals what serde_json made of the same text.
 #[must_use]
 pub fn agrees(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
@@ -80,7 +89,7 @@ pub fn agrees(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// Puts the document together again.
+/// Builds the document again.
 #[derive(Debug, Default)]
 struct Tree {
     open: Vec<(Vec<Value>, Vec<String>)>,

@@ -1,4 +1,4 @@
-//! What the path of a request tells. Gateways rewrite paths, so only their ends are looked at.
+//! What the path of a request shows. Gateways rewrite paths, so only their ends are looked at.
 
 /// Ends of paths of the Responses API.
 const GOES_ON: [&[u8]; 3] = [
@@ -17,26 +17,28 @@ pub(crate) enum Shape {
     Tensors,
 }
 
-/// What a path tells.
+/// What a path shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Route {
     /// The shape of the body.
     pub(crate) shape: Shape,
-    /// The model, where the path has it: `/models/{model}/generate`, `/models/{model}/versions/{version}/infer`,
-    /// `/models/{model}:generateContent`.
+    /// The model, if the path has it: `/models/{model}/generate`,
+    /// `/models/{model}/versions/{version}/infer`, `/models/{model}:generateContent`.
     pub(crate) model: Option<Vec<u8>>,
-    /// The deployment, as Azure names it: `/deployments/{name}/chat/completions`. It stands for the model where nothing else names one.
+    /// The deployment, as Azure names it: `/deployments/{name}/chat/completions`. It stands for the
+    /// model if nothing else names one.
     pub(crate) deployment: Option<Vec<u8>>,
-    /// Whether the answer is streamed, where the path says so; absent: the body does.
+    /// Whether the answer is streamed, if the path says so. Absent: the body says it.
     pub(crate) streams: Option<bool>,
     /// Ollama's own API, which streams unless the body says otherwise.
     pub(crate) streams_by_default: bool,
-    /// Its body may go on from what a server keeps, by name, in any place: `/v1/responses` and what is about one.
+    /// The body may name, in any place, what a server keeps and the request goes on from:
+    /// `/v1/responses` and paths about one.
     pub(crate) goes_on: bool,
 }
 
 impl Route {
-    /// Of a path without its query.
+    /// Reads a path without its query.
     pub(crate) fn of(path: &[u8]) -> Self {
         let mut from_end = path.rsplit(|byte| *byte == b'/');
         let last = from_end.next().unwrap_or_default();
@@ -81,7 +83,8 @@ impl Route {
     }
 }
 
-/// A name where one stands; what is escaped in it is not resolved, so that it counts as absent.
+/// Returns a name if it is plain. Escapes are not resolved, so a name with escapes counts as
+/// absent.
 fn kept(name: &[u8], is_there: bool) -> Option<Vec<u8>> {
     let is_plain = !name.is_empty() && !name.contains(&b'%');
     (is_there && is_plain).then(|| name.to_vec())

@@ -6,15 +6,17 @@ use super::hash::{Digest, Hasher, Purpose};
 use super::media::{Counted, Data, Kind};
 use super::message::Message;
 
-/// Bytes of text that make one token, on average over languages and tokenizers.
+/// Bytes of text per token, on average over languages and tokenizers.
 pub(super) const BYTES_PER_TOKEN: u64 = 4;
 /// Shared beginnings shorter than 256 tokens are not worth a placement.
 const MIN_PREFIX_BYTES: u64 = 256 * BYTES_PER_TOKEN;
-/// So much text shows how many escapes there are.
+/// Bytes of text from which the share of escapes is known.
 const ESCAPES_OF_BYTES: u64 = 1_024;
-/// Less of a first user message names no conversation unless it is all of it: templates begin alike.
+/// Bytes of a first user message that identify a conversation. A shorter part does so only if it is
+/// the whole message, because templates begin in the same way.
 const MIN_OPENING_BYTES: u64 = 1_024;
-/// Of the data of a medium it takes so much more: much of its head is the same in many.
+/// The data of a medium has to be longer by this factor, because the heads of many media are the
+/// same.
 const DATA_PER_TEXT: u64 = 4;
 
 /// A size of prompt text, before rounding.
@@ -26,7 +28,7 @@ struct Size {
 }
 
 impl Size {
-    /// With `bytes` more of text.
+    /// Tokens, with `bytes` more bytes of text.
     fn tokens_with(self, bytes: u64) -> u64 {
         (self.bytes.saturating_add(bytes) / BYTES_PER_TOKEN).saturating_add(self.tokens)
     }
@@ -36,12 +38,12 @@ impl Size {
     }
 }
 
-/// A part that many prompts share.
+/// A part of the prompt that many prompts share.
 #[derive(Debug, Clone)]
 struct Shared {
     hash: Hasher,
     bytes: u64,
-    /// Whether some of it was seen to its end.
+    /// Whether some of the part was seen to its end.
     complete: bool,
 }
 
@@ -63,7 +65,7 @@ impl Shared {
         self.complete |= self.bytes > 0;
     }
 
-    /// Digest and bytes; absent: not seen to its end.
+    /// Returns digest and bytes. `None`: not seen to its end.
     fn complete(&self) -> Option<(Digest, u64)> {
         self.complete.then(|| (self.hash.digest(), self.bytes))
     }
@@ -88,7 +90,7 @@ impl Head {
         }
     }
 
-    /// Bytes up to the next end of a block; absent: all are full.
+    /// Returns the size in bytes at which the next block ends. `None`: all blocks are full.
     fn next_end(&self) -> Option<u64> {
         if self.first.is_none() {
             return Some(MIN_PREFIX_BYTES);
@@ -124,20 +126,21 @@ impl Head {
     }
 }
 
-/// What a prompt shares with others, or may.
+/// What a prompt shares with others, or may share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Beginning {
     pub(crate) digest: Digest,
-    /// Of what the digest stands for.
+    /// Tokens of the text that the digest stands for.
     pub(crate) tokens: u64,
-    /// Of tools and the first 256 tokens of text, where `digest` is another one; absent: it is that, or the prompt is shorter.
+    /// Digest of tools and the first 256 tokens of text. Absent: `digest` is that, or the prompt is
+    /// shorter.
     pub(crate) head: Option<Digest>,
     /// As [`trimtab_pick::Prefix::blocks`].
     pub(crate) blocks: [u32; BLOCKS],
 }
 
 impl Beginning {
-    /// The same under a salt: nobody else has it in a cache.
+    /// Returns the beginning under a salt: caches with another salt do not have it.
     pub(super) fn salted(self, salt: Option<Digest>) -> Self {
         let Some(mark) = salt.map(Digest::short) else {
             return self;
@@ -160,10 +163,10 @@ impl Beginning {
 pub(super) struct Prompt {
     system: Shared,
     tools: Shared,
-    /// Of system prompt and turns.
+    /// The beginning of system prompt and turns.
     head: Head,
     turns: Size,
-    /// The token ids among them, and what they take in the document.
+    /// The token ids among the turns, and the bytes that they take in the document.
     ids: Size,
     /// The turns up to the last answer of the assistant.
     history: Size,
@@ -183,7 +186,7 @@ impl Prompt {
         }
     }
 
-    /// Text of a top-level system prompt.
+    /// Adds text of a top-level system prompt.
     pub(super) fn system(&mut self, part: &[u8]) {
         self.head.write(part);
         self.system.write(part);
@@ -193,7 +196,7 @@ impl Prompt {
         self.system.end();
     }
 
-    /// Text of the tools' descriptions, with what marks its structure.
+    /// Adds text of the tools' descriptions, with marks of its structure.
     pub(super) fn tools(&mut self, part: &[u8]) {
         self.tools.write(part);
     }
@@ -202,36 +205,39 @@ impl Prompt {
         self.tools.end();
     }
 
-    /// Whether system prompt, tools and first user message were seen, so that nothing can be added to the shared beginning.
+    /// Whether system prompt, tools and first user message were seen, so that nothing can be added
+    /// to the shared beginning.
     pub(super) fn is_settled(&self) -> bool {
         self.system.complete && self.tools.complete && self.first_user.is_some()
     }
 
-    /// Text of a message or of the prompt itself.
+    /// Adds text of a message or of the prompt itself.
     pub(super) fn turn(&mut self, part: &[u8]) {
         self.head.write(part);
         self.turns.bytes = self.turns.bytes.saturating_add(part.len() as u64);
     }
 
-    /// One id of a prompt that comes as token ids, which takes `bytes` in the document.
+    /// Adds one id of a prompt that comes as token ids. It takes `bytes` bytes in the document.
     pub(super) fn token_id(&mut self, bytes: usize, id: impl FnOnce() -> Option<u32>) {
         self.turns.tokens = self.turns.tokens.saturating_add(1);
         self.ids.tokens = self.ids.tokens.saturating_add(1);
-        // With what stands between it and the next.
+        // One more for what separates it from the next.
         self.ids.bytes = self.ids.bytes.saturating_add(bytes as u64 + 1);
         if !self.head.is_full() {
-            // As long as the text of a token, by the estimate.
+            // Four bytes, as long as the estimated text of a token.
             self.head.write(&id().unwrap_or_default().to_le_bytes());
         }
     }
 
-    /// An image or another medium is complete.
+    /// Adds a complete image or other medium.
     pub(super) fn media(&mut self, media: Digest, kind: Kind) {
         self.turns.tokens = self.turns.tokens.saturating_add(kind.tokens());
         self.head.hash.add(media);
     }
 
-    /// What was counted as a medium turns out to be one of another kind; absent: text.
+    /// Corrects a medium that turns out to be of another kind.
+    ///
+    /// - `kind`: absent: it is text.
     pub(super) fn recount(&mut self, counted: Counted, kind: Option<Kind>) {
         let (more, bytes) = kind.map_or((0, counted.bytes), |kind| (kind.tokens(), 0));
         let tokens = self.turns.tokens.saturating_sub(counted.kind.tokens());
@@ -239,10 +245,10 @@ impl Prompt {
         self.turns.bytes = self.turns.bytes.saturating_add(bytes);
     }
 
-    /// A message is complete; its text has been given to [`Self::turn`].
+    /// Handles a complete message. Its text has been given to [`Self::turn`].
     pub(super) fn end_message(&mut self, message: &Message) {
         if message.is_system() && self.first_user.is_none() {
-            // Belongs to the shared beginning, wherever the API puts it.
+            // The message belongs to the shared beginning, wherever the API puts it.
             self.system.hash.add(message.digest());
             self.system.bytes = self.system.bytes.saturating_add(message.bytes());
             self.turns.bytes = self.turns.bytes.saturating_sub(message.bytes());
@@ -266,8 +272,10 @@ impl Prompt {
         hash.digest()
     }
 
-    /// Digest of the beginning of a conversation whose first user message is being read; absent: it is not that message, or too little of it
-    /// was read. `data`: of a medium that was begun.
+    /// Returns the digest of the beginning of a conversation whose first user message is being
+    /// read. `None`: the message is not that, or too little of it was read.
+    ///
+    /// - `data`: a medium that was begun.
     pub(super) fn opening(&self, message: &Message, data: Option<&Data>) -> Option<Digest> {
         let data_bytes = data.map_or(0, |data| data.bytes / DATA_PER_TEXT);
         let is_long = message.bytes().saturating_add(data_bytes) >= MIN_OPENING_BYTES;
@@ -275,7 +283,7 @@ impl Prompt {
         (is_first && is_long).then(|| self.conversation_of(message, data))
     }
 
-    /// Whether nothing of it was seen.
+    /// Whether nothing of the prompt was seen.
     pub(super) fn is_nothing(&self) -> bool {
         self.turns.is_nothing() && self.shared_bytes() == 0
     }
@@ -285,12 +293,15 @@ impl Prompt {
         self.turns.tokens_with(self.shared_bytes())
     }
 
-    /// Tokens that go on so many bytes of the document, while text or token ids are being read. `escaped`: bytes that escapes took beyond those
-    /// of their text; of what comes they will take as large a share.
+    /// Returns a ratio, tokens and bytes: the estimate for the bytes of the document that come
+    /// next, while text or token ids are being read.
+    ///
+    /// - `escaped`: bytes that escapes took beyond those of their text. The rest is expected to
+    ///   have the same share.
     pub(super) fn tokens_per_bytes(&self, escaped: u64) -> (u64, u64) {
         let text = self.turns.bytes.saturating_add(self.shared_bytes());
         match self.ids {
-            // A few bytes tell nothing of what comes.
+            // A few bytes say nothing about the rest.
             Size { tokens: 0, .. } if escaped == 0 || text < ESCAPES_OF_BYTES => {
                 (1, BYTES_PER_TOKEN)
             }
@@ -302,7 +313,7 @@ impl Prompt {
         }
     }
 
-    /// Tokens up to the assistant's last answer; 0 on the first turn.
+    /// Returns the tokens up to the assistant's last answer; 0 on the first turn.
     pub(super) fn history_tokens(&self) -> u64 {
         match self.history.tokens_with(0) {
             0 => 0,
@@ -314,12 +325,14 @@ impl Prompt {
         self.system.bytes.saturating_add(self.tools.bytes)
     }
 
-    /// Digest of the system prompt and the first user message, as far as they stand before that message's end.
+    /// Returns the digest of the first user message, and of the system prompt as far as it stands
+    /// before that message's end.
     pub(super) fn conversation(&self) -> Option<Digest> {
         self.first_user
     }
 
-    /// System prompt and tools when they are long enough, else the first 256 tokens and what follows them.
+    /// Returns system prompt and tools if they are long enough, else the first 256 tokens and what
+    /// follows them.
     pub(super) fn beginning(&self) -> Option<Beginning> {
         let parts = [self.system.complete(), self.tools.complete()];
         let bytes = parts
@@ -345,7 +358,7 @@ impl Prompt {
     }
 }
 
-/// One digest for what there is of several.
+/// Digests those parts that there are into one digest.
 fn together(parts: [Option<Digest>; 2]) -> Digest {
     let mut whole = Hasher::new(Purpose::Prefix);
     parts.into_iter().flatten().for_each(|part| whole.add(part));

@@ -1,4 +1,4 @@
-//! Walks the JSON document of a request and hands its parts to where they belong.
+//! Walks through the JSON document of a request and hands its parts to where they belong.
 
 use super::hash::{Digest, Hasher, Purpose};
 use super::json::{Container, Place, Sink};
@@ -16,9 +16,9 @@ mod aside;
 mod names;
 mod values;
 
-/// Fields of a prompt that are told apart when one comes twice.
+/// The most keys of prompt fields for which a repetition is noticed.
 const FIELDS: usize = 16;
-/// Depth from which on a key may hold what a tool gets: within a part of a message.
+/// Depth from which a key may hold what a tool gets: within a part of a message.
 const TOOL_DEPTH: u32 = 4;
 
 /// State of the walk, and what it has found.
@@ -30,16 +30,17 @@ pub(super) struct Reader {
     /// The field within a [`Field::Options`].
     option: Field,
     not_an_object: bool,
-    /// The string being read, when it is a short one.
+    /// The string being read, if it is a short one.
     word: Word,
     part: Part,
-    /// What the object or list around is, a medium, a label or plain text, and its depth; 0: neither.
+    /// What the object or list around is (a medium, a label or plain text), and its depth. Depth 0:
+    /// none of these.
     aside: (Part, u32),
-    /// It is a list.
+    /// The thing around is a list.
     aside_is_list: bool,
-    /// The link or the data of a medium being read.
+    /// The link or the data of a medium that is being read.
     media: Option<Data>,
-    /// What the medium around is, as far as that was said.
+    /// The kind of the medium around, as far as it is known.
     kind: Option<Kind>,
     counted: Option<Counted>,
     message: Option<Message>,
@@ -53,12 +54,12 @@ pub(super) struct Reader {
     pub(super) max_output_tokens: Option<u32>,
     session: Option<(u8, Digest)>,
     pub(super) salt: Option<Digest>,
-    /// A salt or a name that is being read, of any length; a salt may be a list.
+    /// A salt or a name that is being read, of any length. A salt may be a list.
     digesting: Option<Box<Hasher>>,
     held: Option<(u8, Digest)>,
     /// The conversation that a server keeps.
     kept: Option<Digest>,
-    /// The value that comes in a [`Field::Kept`] is its name.
+    /// The next value in a [`Field::Kept`] is its name.
     is_id: bool,
     pub(super) prompt: Prompt,
 }
@@ -104,7 +105,8 @@ impl Reader {
         self.depth > 0 && !self.not_an_object
     }
 
-    /// Tokens of the prompt as far as it was seen; one medium that was begun is one. Absent: nothing of it was seen.
+    /// Returns the tokens of the prompt as far as it was seen. A medium that was begun counts as
+    /// one. `None`: nothing of the prompt was seen.
     pub(super) fn seen_tokens(&self) -> Option<u64> {
         let begun = self.media.as_ref().map(|_| self.kind());
         let media = begun.map_or(0, Kind::tokens);
@@ -112,8 +114,10 @@ impl Reader {
         is_seen.then(|| self.prompt.tokens().saturating_add(media))
     }
 
-    /// Tokens that go on so many of the bytes that come next; absent: these are not known to be text of the prompt.
-    /// `escaped`: bytes that escapes took beyond those of their text.
+    /// Returns a ratio, tokens and bytes: the estimate for the bytes that come next. `None`: these
+    /// are not known to be text of the prompt.
+    ///
+    /// - `escaped`: bytes that escapes took beyond those of their text.
     pub(super) fn tokens_per_bytes(&self, escaped: u64) -> Option<(u64, u64)> {
         let is_media = self.media.is_some()
             || self.aside.0 == Part::Media
@@ -123,13 +127,14 @@ impl Reader {
         is_text.then(|| self.prompt.tokens_per_bytes(escaped))
     }
 
-    /// Digest of the conversation's beginning, where its first user message is being read.
+    /// Returns the digest of the conversation's beginning, if its first user message is being read.
     pub(super) fn opening(&self) -> Option<Digest> {
         let message = self.message.as_ref()?;
         self.prompt.opening(message, self.media.as_ref())
     }
 
-    /// Whether everything that makes up the prompt was seen, so that what is still to come is none of it.
+    /// Whether everything that makes up the prompt was seen, so that the rest does not belong to
+    /// it.
     pub(super) fn prompt_is_settled(&self) -> bool {
         self.turns_seen && self.prompt.is_settled()
     }
@@ -138,7 +143,9 @@ impl Reader {
         self.word.get().filter(|name| !name.is_empty())
     }
 
-    /// The key of a field at the top level is complete. Of two with the same key servers take the last.
+    /// Handles a complete key of a field at the top level. If a key comes twice, servers take the
+    /// last value, so the first is dropped. If it is a field of the prompt, all of the prompt so
+    /// far is dropped.
     fn begin_field(&mut self) {
         let key = self.word.get().unwrap_or_default();
         self.field = Field::of(key, self.shape);
@@ -162,7 +169,7 @@ impl Reader {
         }
     }
 
-    /// A value at the top level is complete.
+    /// Handles a complete value at the top level.
     fn end_field(&mut self) {
         match self.field {
             Field::System => self.prompt.end_system(),
@@ -178,7 +185,7 @@ impl Reader {
             }
             Field::Salt => self.salt = self.digested(),
             Field::Held(rank) => _ = self.holds(rank),
-            // Of an object it is known by now.
+            // For an object the name is known by now.
             Field::Kept => self.kept = self.holds(1).or(self.kept),
             Field::Stream | Field::MaxOutput | Field::Options | Field::Media | Field::Ignored => {}
         }
@@ -223,7 +230,7 @@ impl Reader {
             }
         }
         if self.field == Field::Salt && self.depth > 1 {
-            // One of a list.
+            // One entry of a list.
             self.digest(Purpose::Salt, b",");
         }
         if self.names_file() {
@@ -238,7 +245,7 @@ impl Reader {
         self.part = Part::Text;
     }
 
-    /// Whether the value that is being read is wanted whole.
+    /// Whether the value that is being read is needed whole.
     fn wants_word(&self) -> bool {
         match self.depth {
             1 => matches!(self.field, Field::Model | Field::Session(_)),
@@ -255,7 +262,7 @@ impl Reader {
         }
     }
 
-    /// Part of a string that is a value.
+    /// Takes a part of a string that is a value.
     fn value(&mut self, text: &[u8]) {
         match self.field {
             Field::Tools => self.prompt.tools(text),
@@ -279,7 +286,7 @@ impl Reader {
             Part::Media => self.write_media(text),
             Part::Label => {}
             _ => {
-                // Later messages count by their length alone.
+                // Later messages count only by their length.
                 let opening = self.prompt.conversation().is_none();
                 if let Some(message) = self.message.as_mut().filter(|_| opening) {
                     message.text(text);
@@ -314,7 +321,7 @@ impl Sink for Reader {
         self.part = Part::Text;
         match (self.depth, self.field) {
             (1, _) => self.not_an_object = !is_object,
-            // `text` and `prompt` are objects in some APIs, where they hold no prompt.
+            // In some APIs `text` and `prompt` are objects. They hold no prompt there.
             (2, Field::Turns | Field::Tensors) if is_object => self.field = Field::Ignored,
             (2, Field::Options) if is_object => self.option = Field::Ignored,
             (

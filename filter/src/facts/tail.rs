@@ -1,14 +1,17 @@
-//! The end of a body of which only the beginning was read: whether the answer is to be streamed.
+//! The end of a body of which only the beginning was read. It shows whether the answer is to be
+//! streamed.
 //!
-//! Clients write `stream` behind the messages, and so out of sight where the prompt is long. A body's last bytes pass after the decision, but
-//! before the answer: what they say still corrects the books.
+//! Clients write `stream` after the messages, so it is out of sight if the prompt is long. A body's
+//! last bytes pass after the decision, but before the answer. What they say still corrects the
+//! books.
 
 use super::body::{Body, Ending, Length};
 use super::path::Shape;
 
-/// So much of a body's end is kept: `stream`, and behind it sampling parameters and a few tools.
+/// Bytes of a body's end that are kept: enough for `stream`, and for sampling parameters and a few
+/// tools after it.
 pub(crate) const TAIL_BYTES: usize = 8 * 1024;
-/// Places that are tried, from the end on.
+/// The most places that are tried, from the end backwards.
 const TRIES: usize = 4;
 /// The key, as every client writes it.
 const KEY: &[u8] = b"\"stream\"";
@@ -21,7 +24,7 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Of a body to a path of that shape.
+    /// For a body to a path of that shape.
     pub(crate) fn new(shape: Shape) -> Self {
         Self {
             shape,
@@ -29,7 +32,7 @@ impl Tail {
         }
     }
 
-    /// More has passed, of which this is the end.
+    /// More of the body has passed; `end` is the end of it.
     pub(crate) fn push(&mut self, end: &[u8]) {
         let kept = TAIL_BYTES.saturating_sub(end.len());
         let old = self.bytes.len().saturating_sub(kept);
@@ -39,7 +42,7 @@ impl Tail {
             .extend_from_slice(end.get(new..).unwrap_or_default());
     }
 
-    /// `stream` of a body that has ended; absent: it is not among the last bytes.
+    /// Returns `stream` of a body that has ended. `None`: it is not among the last bytes.
     pub(crate) fn stream(&self) -> Option<bool> {
         let fields = self.bytes.trim_ascii_end().strip_suffix(b"}")?;
         let windows = fields.windows(KEY.len()).enumerate().rev();
@@ -47,8 +50,9 @@ impl Tail {
         places.find_map(|(at, _)| self.stream_at(fields, at))
     }
 
-    /// Whether the key at that place is one of the body itself, and what it says. What follows such a key are the fields of one object up to
-    /// the end of the body. In a text a backslash would stand before the key's quotes, and deeper down an object would end too early.
+    /// Returns the value of the key at `at`, if it is a key of the body itself. After such a key
+    /// only fields of one object follow, up to the end of the body. Within a text a backslash would
+    /// stand before the key's quote. In an object further inside, that object would end too early.
     fn stream_at(&self, fields: &[u8], at: usize) -> Option<bool> {
         let (before, rest) = fields.split_at_checked(at)?;
         if before.ends_with(b"\\") {

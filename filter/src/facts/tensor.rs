@@ -1,12 +1,13 @@
 //! One tensor of a KServe v2 request while it is read.
 //!
-//! Strings of its `data` are prompt text, several whole numbers are token ids, and a single value is a parameter by the tensor's name.
-//! Whether the name stands before or behind the data makes no difference. Several numbers of a type that no token id has (fractions, bytes) are
-//! one medium, whatever there are of them; `datatype` stands before the data.
+//! Strings of its `data` are prompt text. Several whole numbers are token ids. A single value is a
+//! parameter, by the tensor's name. The name may stand before or after the data. Many numbers of a
+//! type that token ids do not have (fractions, bytes) are one medium; `datatype` has to stand
+//! before the data.
 
 use super::keys;
 
-/// A medium has so many numbers; fewer are settings, one for each prompt.
+/// The fewest numbers of a medium. Fewer are settings, one for each prompt.
 const MEDIUM_NUMBERS: u64 = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,12 +34,12 @@ pub(super) struct Tensor {
     flag: Option<bool>,
     numbers: u64,
     first: u32,
-    /// Its numbers are no token ids.
+    /// The tensor's numbers are not token ids.
     is_raw: bool,
 }
 
 impl Tensor {
-    /// A key of the tensor itself.
+    /// Handles a key of the tensor itself.
     pub(super) fn on_key(&mut self, key: &[u8]) {
         self.member = match key {
             b"name" => Member::Name,
@@ -56,22 +57,22 @@ impl Tensor {
         self.member == Member::Data
     }
 
-    /// Whether its data are those of a medium, and being read.
+    /// Whether the data being read are those of a medium.
     pub(super) fn is_media(&self) -> bool {
         self.in_data() && self.is_raw
     }
 
-    /// Whether they were.
+    /// Whether the tensor's data were a medium.
     pub(super) fn had_media(&self) -> bool {
         self.is_raw && self.numbers >= MEDIUM_NUMBERS
     }
 
-    /// A number of a medium.
+    /// Counts a number of a medium.
     pub(super) fn on_raw(&mut self) {
         self.numbers = self.numbers.saturating_add(1);
     }
 
-    /// The string that [`Self::wants_word`] is complete.
+    /// Handles the string that [`Self::wants_word`], once it is complete.
     pub(super) fn on_word(&mut self, word: &[u8]) {
         match std::mem::take(&mut self.member) {
             Member::Name => {
@@ -92,7 +93,8 @@ impl Tensor {
         self.flag = Some(flag);
     }
 
-    /// Token ids that are certain with this number: none with the first, two with the second.
+    /// Returns the token ids that are certain with this number: none with the first number, two
+    /// with the second, then one each.
     pub(super) fn on_number(&mut self, number: u32) -> impl Iterator<Item = u32> + use<> {
         self.numbers = self.numbers.saturating_add(1);
         let (first, certain) = match self.numbers {
@@ -106,7 +108,7 @@ impl Tensor {
         first.into_iter().chain(certain)
     }
 
-    /// The tensor is complete.
+    /// Returns the parameter that a complete tensor holds. `None`: it holds none.
     pub(super) fn parameter(&self) -> Option<Parameter> {
         if self.is_stream {
             self.flag.map(Parameter::Stream)

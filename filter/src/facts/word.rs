@@ -1,6 +1,7 @@
 //! A short text in a fixed place: a key, a role, a model's name.
 
-/// Up to 256 bytes; a longer text is not cut but counts as absent, because half a name is another name.
+/// Up to 256 bytes. A longer text is not cut but counts as absent, because half a name is another
+/// name.
 #[derive(Debug, Clone)]
 pub(crate) struct Word {
     bytes: [u8; Self::MAX_BYTES],
@@ -15,7 +16,8 @@ impl Default for Word {
 }
 
 impl Word {
-    /// Longest text that is kept: model names may be 253 bytes in the load table.
+    /// Length of the longest text that is kept. Model names may be 253 bytes long in the load
+    /// table.
     pub(crate) const MAX_BYTES: usize = 256;
 
     pub(crate) fn new() -> Self {
@@ -42,7 +44,7 @@ impl Word {
         }
     }
 
-    /// The text; absent: it was too long.
+    /// Returns the text. `None`: it was too long.
     pub(crate) fn get(&self) -> Option<&[u8]> {
         if self.too_long {
             None

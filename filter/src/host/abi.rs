@@ -1,9 +1,10 @@
 //! The hostcalls of proxy-wasm 0.2.1 as they are on the wire.
 //!
-//! Declared here and not taken from the SDK: the SDK reads the status into a Rust enum, which is undefined behaviour for a status
-//! it does not list, and panics on those it does not expect. A plain `u32` has neither problem.
+//! Rejected: the declarations of the SDK. It reads the status into a Rust enum. That is undefined
+//! behaviour for a status that the enum does not list, and the SDK panics on statuses that it does
+//! not expect. A plain `u32` has neither problem.
 
-/// Address and size of bytes that the host put into memory it got from our `malloc`.
+/// Address of a place in the module's memory to which the host writes a result.
 pub(super) type Out<T> = *mut T;
 
 macro_rules! hostcalls {
@@ -14,7 +15,8 @@ macro_rules! hostcalls {
             $(pub(super) fn $name($($arg: $kind),*) -> u32;)*
         }
 
-        // Outside of a VM there is no host: every call says so, and the callers' error paths are what native tests see.
+        // Outside of a VM there is no host: every call answers "unimplemented". So native tests see
+        // the error paths of the callers.
         #[cfg(not(target_arch = "wasm32"))]
         #[allow(clippy::too_many_arguments, reason = "the ABI has as many")]
         mod absent {

@@ -1,6 +1,8 @@
-//! The serialised form of a header map: count, then the sizes of all names and values, then all of them NUL-terminated.
+//! The serialised form of a header map: the count, then the sizes of all names and values, then all
+//! names and values, each ended by NUL.
 
-/// All headers of a map, in the proxy's order; names may repeat. Names and values are bytes: a header need not be UTF-8.
+/// All headers of a map, in the proxy's order. Names may repeat. Names and values are bytes: a
+/// header need not be UTF-8.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HeaderPairs {
     serialized: Vec<u8>,
@@ -13,7 +15,8 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 impl HeaderPairs {
-    /// Checks once that every size lies within the bytes. `None`: the host broke the format.
+    /// Checks once that every size lies within the bytes. Returns `None` if the host broke the
+    /// format.
     pub(crate) fn parse(serialized: Vec<u8>) -> Option<Self> {
         if serialized.is_empty() {
             return Some(Self::default());
@@ -36,7 +39,7 @@ impl HeaderPairs {
         Self::parse(serialize(headers)).unwrap()
     }
 
-    /// Names and values in order.
+    /// Returns names and values in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut at = 4 + self.count * 8;
         (0..self.count).map_while(move |index| {
@@ -51,7 +54,7 @@ impl HeaderPairs {
     }
 }
 
-/// The serialised form of `headers`.
+/// Returns the serialised form of `headers`.
 pub(super) fn serialize(headers: &[(&str, &str)]) -> Vec<u8> {
     let size_of = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
     let mut out = Vec::with_capacity(128);

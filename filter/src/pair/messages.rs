@@ -1,9 +1,15 @@
 //! What the two plugins of the *tap + pick* form tell each other about one request.
 //!
-//! Both stand in the chain, tap first, each in a VM of its own. At headers tap leaves a [`Mark`] in the stream's filter state: whether a
-//! destination will follow. Then pick holds the headers and leaves its [`Seat`]. When tap has seen enough of the body it sends a
-//! [`Message`] to that seat, and pick sets the header and lets the request go on. Whoever does not find what the other leaves knows that
-//! the other is missing, stands in the wrong place, or serves other pools.
+//! Both stand in the chain, tap first, each in a VM of its own.
+//!
+//! 1. At headers tap leaves a [`Mark`] in the stream's filter state: whether a destination will
+//!    follow.
+//! 2. Pick holds the headers and leaves its [`Seat`].
+//! 3. When tap has seen enough of the body, it sends a [`Message`] to that seat.
+//! 4. Pick sets the header and lets the request go on.
+//!
+//! A plugin that does not find what the other leaves knows that the other is missing, stands in the
+//! wrong place, or serves other pools.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,10 +19,10 @@ pub(crate) const MARK: &str = "trimtab_tap";
 /// Name of the property in which pick leaves its [`Seat`].
 pub(crate) const SEAT: &str = "trimtab_pick";
 
-/// What tap says at headers about a completion request.
+/// What tap says about a completion request at its headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark<'a> {
-    /// Whether a [`Message`] will follow; otherwise the request is settled already.
+    /// Whether a [`Message`] will follow. Otherwise the request is settled already.
     pub(crate) follows: bool,
     /// The pools that tap serves.
     pub(crate) pools: &'a [u8],
@@ -30,7 +36,7 @@ impl<'a> Mark<'a> {
         out
     }
 
-    /// `None`: not what tap writes.
+    /// Returns `None` if tap did not write these bytes.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (follows, pools) = bytes.split_first()?;
         (*follows <= 1).then_some(Self {
@@ -43,9 +49,9 @@ impl<'a> Mark<'a> {
 /// Where pick waits with the headers of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seat {
-    /// It does not wait: it serves other pools, or has no queue. It has said so itself.
+    /// Pick does not wait: it serves other pools, or has no queue. Pick has reported that itself.
     Refused,
-    /// By this queue, under this number.
+    /// Pick waits for messages in this queue, under this number.
     Waits { queue: u32, context_id: u32 },
 }
 
@@ -59,7 +65,7 @@ impl Seat {
         }
     }
 
-    /// `None`: not what pick writes.
+    /// Returns `None` if pick did not write these bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0] => Some(Self::Refused),
@@ -79,7 +85,7 @@ impl Seat {
 pub(crate) struct Message<'a> {
     /// Pick's number of the request.
     pub(crate) context_id: u32,
-    /// The destinations, best first; empty: none, the proxy balances by itself.
+    /// The destinations, best first. Empty: none; the proxy balances by itself.
     pub(crate) hosts: &'a str,
 }
 
@@ -88,7 +94,7 @@ impl<'a> Message<'a> {
         [&self.context_id.to_le_bytes()[..], self.hosts.as_bytes()].concat()
     }
 
-    /// `None`: not what tap writes.
+    /// Returns `None` if tap did not write these bytes.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (context_id, hosts) = bytes.split_first_chunk::<4>()?;
         Some(Self {
@@ -101,7 +107,7 @@ impl<'a> Message<'a> {
 /// A mistake of the setup that shows only at run time, with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Single: a held request gets no body before its headers are let go.
+    /// Single: the body of a held request comes only after its headers are let go.
     NoStopIteration,
     /// Tap found no seat.
     NoPick,
@@ -115,9 +121,9 @@ pub(crate) enum Fault {
     Late,
     /// A route names a pool that the plugin does not have.
     RoutePool,
-    /// A route names no mode that there is.
+    /// A route names an unknown mode.
     RouteMode,
-    /// Most requests go elsewhere than they are sent.
+    /// Most requests go elsewhere than their destination header says.
     NotFollowed,
 }
 
@@ -190,7 +196,7 @@ impl fmt::Display for Fault {
 pub(crate) struct Reported(Cell<u16>);
 
 impl Reported {
-    /// Whether this one has not been logged before. It counts as logged now.
+    /// Whether this fault has not been logged before. It then counts as logged.
     pub(crate) fn is_first(&self, fault: Fault) -> bool {
         let bit = 1 << fault as u8;
         let before = self.0.replace(self.0.get() | bit);

@@ -1,7 +1,9 @@
-//! The role *pick* of the two-plugin form: holds the headers of a request until the plugin with the role *tap*, which sees its body, says
-//! where it shall go. Decides nothing and knows no table.
+//! The role *pick* of the two-plugin form. It holds the headers of a request until the plugin with
+//! the role *tap*, which sees the body, says where the request shall go. It decides nothing and
+//! knows no table.
 //!
-//! A request waits for a message or for [`PickPlugin::patience`], whichever comes first, and goes on either way.
+//! A request waits for a message or for [`PickPlugin::patience`], whichever comes first, and goes
+//! on either way.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -19,7 +21,7 @@ use crate::request::destination_header;
 
 /// Added to tap's own time for a decision, in milliseconds.
 const GRACE_MS: u64 = 500;
-/// Most messages read at once; more than any queue holds.
+/// The most messages read at once; more than any queue holds.
 const MAX_MESSAGES: usize = 10_000;
 
 /// One configured plugin of this role in one VM.
@@ -27,18 +29,18 @@ const MAX_MESSAGES: usize = 10_000;
 pub(crate) struct PickPlugin {
     config: Rc<Config>,
     root_id: u32,
-    /// The pools, as tap's mark has them.
+    /// The names of the pools, as tap's mark has them.
     pools: String,
     queue: Option<u32>,
     ticks: Cell<u64>,
-    /// Requests whose headers are held, and since which tick.
+    /// Requests whose headers are held, by number, with the tick at which the holding began.
     waiting: RefCell<BTreeMap<u32, u64>>,
     metrics: RefCell<Metrics>,
     reported: Reported,
 }
 
 impl PickPlugin {
-    /// `queue`: this VM's own; absent: the proxy gives none.
+    /// - `queue`: this VM's own queue; absent: the proxy gives none.
     pub(crate) fn new(config: Rc<Config>, root_id: u32, queue: Option<u32>) -> Self {
         Self {
             pools: config.pools_mark(),
@@ -60,7 +62,7 @@ impl PickPlugin {
         }
     }
 
-    /// Counts a hostcall that failed and goes on.
+    /// Counts a hostcall that failed. Returns `None` for it.
     pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
         result
             .map_err(|error| self.count(Counter::HostErrors, error.call))
@@ -74,13 +76,13 @@ impl PickPlugin {
         }
     }
 
-    /// Ticks after which a request goes on without a word of tap.
+    /// Returns the number of ticks after which a request goes on without a message of tap.
     fn patience(&self) -> u64 {
         let patience_ms = self.config.decide_within_ms + GRACE_MS;
         patience_ms.div_ceil(u64::from(self.config.tick_ms.max(1)))
     }
 
-    /// The headers of a request came.
+    /// Handles the headers of a request.
     fn on_request_headers(&self, context_id: u32) -> Action {
         let mark = self.checked(host::property(messages::MARK)).flatten();
         let Some(mark) = mark.as_deref().and_then(Mark::decode) else {
@@ -111,7 +113,8 @@ impl PickPlugin {
         }
     }
 
-    /// A request that tap has said nothing about: none to place, or there is no tap. A forged destination must not get through.
+    /// Handles a request without tap's mark: it is not to be placed, or there is no tap. A forged
+    /// destination must not get through.
     fn on_unmarked(&self) {
         for name in self.config.own_headers() {
             self.checked(host::remove_header(Map::HttpRequestHeaders, name));
@@ -129,7 +132,8 @@ impl PickPlugin {
         }
     }
 
-    /// Messages of tap lie in the queue. The proxy tells of each one, also of those that are out by then.
+    /// Reads the messages of tap from the queue. The proxy makes a callback for each message, even
+    /// if it has been read by then.
     pub(crate) fn on_queue_ready(&self, queue: u32) {
         for _ in 0..MAX_MESSAGES {
             let Some(message) = self.checked(host::dequeue(queue)).flatten() else {
@@ -142,8 +146,10 @@ impl PickPlugin {
         self.checked(host::set_effective_context(self.root_id));
     }
 
-    /// Lets a request go on, if it waits. `hosts`: empty: without a destination. One that the proxy does not let go stays, and is tried
-    /// again with the next tick.
+    /// Lets a request go on, if it waits. If the proxy refuses, the request stays, and the next
+    /// tick tries again.
+    ///
+    /// - `hosts`: empty: the request gets no destination.
     fn let_go(&self, context_id: u32, hosts: &str) {
         let waits = |waiting: &mut BTreeMap<u32, u64>| waiting.contains_key(&context_id);
         if !self.waiting(waits).unwrap_or(false)
@@ -161,13 +167,14 @@ impl PickPlugin {
         }
     }
 
-    /// Runs something on the requests that wait. `None`: the proxy called back while it was being called.
+    /// Runs `run` on the requests that wait. Returns `None` if the proxy called back during a
+    /// hostcall.
     fn waiting<R>(&self, run: impl FnOnce(&mut BTreeMap<u32, u64>) -> R) -> Option<R> {
         let waiting = self.waiting.try_borrow_mut();
         waiting.ok().map(|mut waiting| run(&mut waiting))
     }
 
-    /// Requests that have waited for at least `patience` ticks go on without a destination.
+    /// Lets requests go on without a destination that have waited for at least `patience` ticks.
     fn let_overdue_go(&self, patience: u64) {
         let now = self.ticks.get();
         let overdue = self.waiting(|waiting| {
@@ -178,7 +185,7 @@ impl PickPlugin {
         });
         let overdue = overdue.unwrap_or_default();
         for (context_id, first) in &overdue {
-            // With no patience it is the plugin that goes, and tap is not to blame.
+            // With a patience of 0 the plugin is removed or replaced, so tap is not late.
             if *first && patience > 0 {
                 self.fault(Fault::Late);
             }
@@ -189,7 +196,7 @@ impl PickPlugin {
         }
     }
 
-    /// Time has passed.
+    /// Handles a tick.
     pub(crate) fn on_tick(&self) {
         self.ticks.set(self.ticks.get().saturating_add(1));
         self.let_overdue_go(self.patience() + 1);
@@ -202,13 +209,13 @@ impl PickPlugin {
         }
     }
 
-    /// The plugin is going, and will not hear of messages any more.
+    /// The plugin is removed or gets another configuration: no more messages come to this one.
     pub(crate) fn on_done(&self) {
         self.let_overdue_go(0);
     }
 }
 
-/// One request of a gate.
+/// One request of a plugin with the role pick.
 #[derive(Debug)]
 pub(crate) struct Gated {
     gate: Rc<PickPlugin>,
@@ -220,7 +227,7 @@ impl Gated {
         Self { gate, context_id }
     }
 
-    /// The request's headers came.
+    /// Handles the request's headers.
     pub(crate) fn on_request_headers(&self) -> Action {
         self.gate.on_request_headers(self.context_id)
     }

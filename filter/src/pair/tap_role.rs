@@ -4,8 +4,9 @@ use crate::host;
 use crate::pair::messages::{self, Fault, Message, Seat};
 use crate::plugin::deciding::DecidingPlugin;
 
-/// Tells pick where the request at hand shall go. `hosts`: `ip:port[,ip:port]`, best first; empty: nowhere in particular. `false`: pick
-/// will not hear of it.
+/// Sends pick the destination of the request at hand. Returns `false` if pick will not get it.
+///
+/// - `hosts`: `ip:port[,ip:port]`, best first; empty: none, the proxy balances by itself.
 pub(crate) fn tell_pick(plugin: &DecidingPlugin, hosts: &str) -> bool {
     let seat = plugin.checked(host::property(messages::SEAT)).flatten();
     match seat.as_deref().and_then(Seat::decode) {

@@ -1,46 +1,59 @@
-//! Whether a worker may hold headers back until it has seen a body: what it knows of the proxy's `allow_on_headers_stop_iteration`.
+//! Whether a worker may hold headers back until it has seen a body. That depends on the proxy's
+//! option `allow_on_headers_stop_iteration`.
 //!
-//! Without that option `Pause` at headers stops the body too, and the request would wait for ever. A filter cannot read the option, but
-//! it can try: a held request whose body has not come after [`PROBE_MS`] is let go, and if its body follows within the same tick it had
-//! been there all along. From then on this worker places requests by their headers alone, and now and then tries again. What worked may
-//! cease to, when the proxy is told other options: a request whose body has not begun never waits longer than one whose body has.
+//! Without the option `Pause` at headers stops the body too, and the request would wait forever. A
+//! filter cannot read the option, but it can try. A held request whose body has not come after
+//! [`PROBE_MS`] is let go. If its body follows within the same tick, the body was there all along,
+//! so the option is missing. From then on this worker places requests by their headers alone, and
+//! tries again after [`RETRY_MS`].
 //!
-//! Comes in: ticks, and when bodies came. Goes out: whether to hold, and for how long. Never: a hostcall.
+//! An option that worked may stop working when the proxy gets another configuration. So a request
+//! whose body has not begun never waits longer than one whose body has.
+//!
+//! Comes in: ticks, and when bodies came. Goes out: whether to hold, and for how long. Never: a
+//! hostcall.
 
 use std::cell::Cell;
 
-/// How long the first requests of a worker wait for their bodies, in milliseconds.
+/// How long a held request waits for the beginning of its body until holding has worked, in
+/// milliseconds.
 const PROBE_MS: u64 = 200;
-/// How long requests are placed by headers alone before one is held again, in milliseconds.
+/// How long requests are placed by headers alone before one is held again, in milliseconds. Also
+/// how long a limit of the proxy is remembered.
 const RETRY_MS: u64 = 60_000;
-/// So much of a body is held where a name that decides may stand in any place of it. Half of what Envoy holds by default.
+/// Bytes of a body that may be held where a name that decides may stand anywhere in the body. Half
+/// of what Envoy holds by default.
 const LONG_BYTES: usize = 512 * 1024;
 
-/// What is known.
+/// What is known of the option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Nothing,
     /// A body came while its headers were held.
     Works,
-    /// It did not. `tried`: the tick at which a request was last held.
+    /// A body came only after its headers were let go. `tried`: the tick at which a request was
+    /// last held.
     Fails {
         tried: u64,
     },
 }
 
-/// One worker's knowledge. Times are counts of ticks, because the time itself costs a hostcall.
+/// What one worker knows. Times are counts of ticks, because reading the time costs a hostcall.
 #[derive(Debug)]
 pub(crate) struct BodyHold {
     known: Cell<Known>,
     ticks: Cell<u64>,
-    /// What the proxy holds of a long body, and the tick at which that was seen.
+    /// How much of a long body the proxy holds, in bytes, and the tick at which that was seen.
     long: Cell<Option<(usize, u64)>>,
     tick_ms: u64,
     decide_within_ms: u64,
 }
 
 impl BodyHold {
-    /// `tick_ms`: time between two ticks. `decide_within_ms`: how long a request may wait for the rest of its body.
+    /// Creates the state of a worker that knows nothing.
+    ///
+    /// - `tick_ms`: time between two ticks.
+    /// - `decide_within_ms`: how long a request may wait for the rest of its body.
     pub(crate) fn new(tick_ms: u32, decide_within_ms: u64) -> Self {
         Self {
             known: Cell::new(Known::Nothing),
@@ -51,18 +64,19 @@ impl BodyHold {
         }
     }
 
-    /// Ticks so far.
+    /// Returns the number of ticks so far.
     pub(crate) fn ticks(&self) -> u64 {
         self.ticks.get()
     }
 
-    /// Time has passed.
+    /// Counts a tick.
     pub(crate) fn on_tick(&self) {
         self.ticks.set(self.ticks().saturating_add(1));
     }
 
-    /// The plugin has gone or has another configuration: nothing is held any more, and what has waited has waited long enough. No tick
-    /// comes after this.
+    /// The plugin is removed or gets another configuration: no tick comes after this. So every
+    /// waiting request has waited long enough, and, unless holding is known to work, no request is
+    /// held from here on.
     pub(crate) fn retire(&self) {
         self.ticks.set(u64::MAX);
         if self.known.get() != Known::Works {
@@ -85,7 +99,8 @@ impl BodyHold {
         }
     }
 
-    /// Whether a request that is held since that tick, and of whose body nothing has come, has to go on.
+    /// Whether a request that is held since tick `since` has to go on, if none of its body has
+    /// come.
     pub(crate) fn probe_is_over(&self, since: u64) -> bool {
         match self.known.get() {
             Known::Works => self.reading_is_over(since),
@@ -93,8 +108,9 @@ impl BodyHold {
         }
     }
 
-    /// Whether a body has been read for long enough: pick does not wait for ever, and where the listener's limit is below
-    /// `decide_after_bytes` the proxy reads no more of it until it goes on.
+    /// Whether a body that is read since tick `since` has been read for long enough. The time is
+    /// limited because pick waits only for a while. Also, where the listener's buffer limit is
+    /// below `decide_after_bytes`, the proxy reads no more of the body until the request goes on.
     pub(crate) fn reading_is_over(&self, since: u64) -> bool {
         self.is_past(since, self.decide_within_ms)
     }
@@ -104,14 +120,15 @@ impl BodyHold {
         self.ticks().saturating_sub(since) > patience_ms.div_ceil(self.tick_ms)
     }
 
-    /// How much of a body may be held where all of it may matter, in bytes. Where the proxy's own limit is lower, and was met lately, it is that.
+    /// Returns how many bytes of a body may be held where all of it may matter. A lower limit of
+    /// the proxy counts for [`RETRY_MS`] after it was met.
     pub(crate) fn long_bytes(&self) -> usize {
         let is_new = |since| self.ticks().saturating_sub(since) * self.tick_ms < RETRY_MS;
         let met = self.long.get().filter(|(_, since)| is_new(*since));
         met.map_or(LONG_BYTES, |(bytes, _)| bytes)
     }
 
-    /// A body stopped coming after so many bytes.
+    /// A body stopped coming after `bytes` bytes.
     pub(crate) fn on_long_body_stopped(&self, bytes: usize) {
         self.long.set(Some((bytes, self.ticks())));
     }
@@ -121,8 +138,8 @@ impl BodyHold {
         self.known.set(Known::Works);
     }
 
-    /// A body came after its headers had been let go at that tick without any of it. `true`: so the option is missing, which was not
-    /// known.
+    /// A body came after its headers had been let go, at tick `let_go_at`, without any of it.
+    /// Returns `true` if this shows for the first time that the option is missing.
     pub(crate) fn on_late_body(&self, let_go_at: u64) -> bool {
         let tried = self.ticks();
         if let_go_at != tried {
@@ -131,7 +148,7 @@ impl BodyHold {
         let before = self.known.get();
         match before {
             Known::Nothing => self.known.set(Known::Fails { tried }),
-            // Chance, or the option is gone; the next requests tell which.
+            // This may be chance, or the option is gone. The next requests show which.
             Known::Works => self.known.set(Known::Nothing),
             Known::Fails { .. } => {}
         }

@@ -1,4 +1,5 @@
-//! The plugin with the role single or tap in one VM: which pool a request belongs to, and what the pools share.
+//! The plugin with the role single or tap in one VM: which pool a request belongs to, and what the
+//! pools share.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -21,7 +22,7 @@ use crate::sync;
 #[derive(Debug)]
 pub(crate) struct DecidingPlugin {
     pub(crate) config: Rc<Config>,
-    /// The pools, as the mark for pick has them.
+    /// The names of the pools, as the mark for pick has them.
     pub(crate) pools_mark: String,
     /// Whether headers may be held.
     pub(crate) holding: BodyHold,
@@ -32,7 +33,7 @@ pub(crate) struct DecidingPlugin {
 }
 
 impl DecidingPlugin {
-    /// `pools`: one for each of the configuration's.
+    /// - `pools`: one for each pool of the configuration, in its order.
     pub(crate) fn new(config: Rc<Config>, pools: Vec<Rc<Pool>>) -> Self {
         Self {
             pools_mark: config.pools_mark(),
@@ -48,7 +49,8 @@ impl DecidingPlugin {
         self.config.role == Role::Tap
     }
 
-    /// Counts an event of a request whose pool is not known yet, with the first pool that it may belong to.
+    /// Counts an event of a request whose pool is not known yet. The first pool that the request
+    /// may belong to counts it.
     pub(crate) fn count(&self, candidates: PoolSet, counter: Counter, label: &'static str) {
         let mut places = candidates.places();
         let first = places.find_map(|place| self.pools.get(place));
@@ -57,7 +59,7 @@ impl DecidingPlugin {
         }
     }
 
-    /// Counts a hostcall that failed and goes on.
+    /// Counts a hostcall that failed. Returns `None` for it.
     pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
         let count = |error: HostError| {
             self.count(PoolSet::default(), Counter::HostErrors, error.call);
@@ -65,7 +67,7 @@ impl DecidingPlugin {
         result.map_err(count).ok()
     }
 
-    /// A request has met a mistake of the setup: counts it, and says so once.
+    /// Counts a mistake of the setup that a request has met. Logs each kind once.
     pub(crate) fn fault(&self, fault: Fault) {
         self.count(PoolSet::default(), Counter::SetupErrors, fault.label());
         if self.reported.is_first(fault) {
@@ -73,7 +75,8 @@ impl DecidingPlugin {
         }
     }
 
-    /// A POST with JSON passes, because its path is none that is placed: counts it, and names such a path once.
+    /// Counts a POST with JSON that passes because its path does not fit `paths`. Logs each such
+    /// path once.
     pub(crate) fn passes(&self, candidates: PoolSet, shape: &str) {
         self.count(candidates, Counter::Passed, "json");
         if self.passed.is_first(shape) {
@@ -105,7 +108,7 @@ impl DecidingPlugin {
         }
     }
 
-    /// The mode that the route names; absent: none that is known.
+    /// Returns the mode that the route names. `None`: the route names no known mode.
     fn route_mode(&self) -> Option<Mode> {
         let word = self.checked(route::mode()).flatten()?;
         let mode = Mode::named(&word);
@@ -115,7 +118,10 @@ impl DecidingPlugin {
         mode
     }
 
-    /// The pool of a request, and how much of its traffic is placed. `model`: absent: not known. `None`: it belongs to none.
+    /// Returns the pool of a request and its mode (how much of its traffic is placed). `None`: the
+    /// request belongs to no pool.
+    ///
+    /// - `model`: absent: not known.
     pub(crate) fn pool(&self, head: &Head, model: Option<&[u8]>) -> Option<(&Rc<Pool>, Mode)> {
         let place = match head.routed {
             true => head.pools.places().next(),
@@ -124,7 +130,8 @@ impl DecidingPlugin {
         self.pool_at(place, head)
     }
 
-    /// The pool of a request that names no model, but something that a server keeps: the one whose server it is. `None`: nobody's.
+    /// Returns the pool of a request that names no model, but something that a server keeps: the
+    /// pool of that server. `None`: no server keeps it.
     pub(crate) fn pool_that_keeps(
         &self,
         head: &Head,
@@ -144,7 +151,7 @@ impl DecidingPlugin {
         Some((self.pools.get(place)?, mode.unwrap_or(self.config.mode)))
     }
 
-    /// Whether a pool of these has a table, so that there is something to decide by.
+    /// Whether one of these pools has a table. Without a table there is nothing to decide by.
     pub(crate) fn has_table(&self, candidates: PoolSet) -> bool {
         let mut pools = candidates
             .places()
@@ -152,17 +159,17 @@ impl DecidingPlugin {
         pools.any(|pool| pool.with(|state| state.version()).flatten().is_some())
     }
 
-    /// The plugin goes or gets another configuration: no tick will come to this one.
+    /// The plugin is removed or gets another configuration: no more ticks come to this one.
     pub(crate) fn retire(&self) {
         self.holding.retire();
     }
 
-    /// Time has passed for the requests that wait.
+    /// Counts a tick for the requests that wait.
     pub(crate) fn count_tick(&self) {
         self.holding.on_tick();
     }
 
-    /// Time to look what is new.
+    /// Lets each pool do what is due on a tick.
     pub(crate) fn on_tick(&self) {
         self.pools.iter().for_each(|pool| sync::on_tick(pool));
     }
@@ -175,7 +182,7 @@ impl DecidingPlugin {
         }
     }
 
-    /// The end of a call-out that this VM made. Each pool knows its own.
+    /// A call-out that this VM made has ended. Each pool knows its own calls.
     pub(crate) fn on_call_response(&self, token: u32, body_bytes: usize) {
         for pool in &self.pools {
             sync::on_call_response(pool, token, body_bytes);

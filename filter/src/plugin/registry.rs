@@ -32,11 +32,12 @@ pub(crate) enum Plugin {
 }
 
 thread_local! {
-    /// The configured plugins of this VM. Envoy puts plugins whose code and VM settings are equal into one VM.
+    /// The configured plugins of this VM. Envoy puts plugins whose code and VM settings are equal
+    /// into one VM.
     static PLUGINS: RefCell<BTreeMap<u32, Plugin>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// The plugin of a root context; absent: not configured.
+/// Returns the plugin of a root context. `None`: it is not configured.
 pub(crate) fn find(root_id: u32) -> Option<Plugin> {
     PLUGINS.with(|plugins| plugins.try_borrow().ok()?.get(&root_id).cloned())
 }
@@ -52,8 +53,9 @@ fn register(root_id: u32, plugin: Option<Plugin>) {
     });
 }
 
-/// A configuration came. One with problems is refused: Envoy then rejects the listener at start, and keeps the old one on an update,
-/// instead of serving with a filter that silently does nothing.
+/// Takes a configuration. Returns `false` if it has problems, after logging each. Envoy then
+/// rejects the listener at start, and keeps the old one on an update. Otherwise it would serve with
+/// a filter that silently does nothing.
 pub(crate) fn on_configure(root_id: u32, config_bytes: usize) -> bool {
     match configure(root_id, config_bytes) {
         Ok(()) => true,
@@ -97,7 +99,9 @@ fn plugin(root_id: u32, config: Rc<Config>) -> DecidingPlugin {
     DecidingPlugin::new(config, pools)
 }
 
-/// `entropy`: what no other proxy, and no other pool, has.
+/// Creates a pool of a plugin.
+///
+/// - `entropy`: what no other proxy and no other pool has.
 fn decider_of(pool: &str, config: &Rc<Config>, entropy: u64) -> Pool {
     let keys = Keys::new(pool);
     let (number, error) = match wakeup::number(&keys, entropy) {
@@ -108,10 +112,11 @@ fn decider_of(pool: &str, config: &Rc<Config>, entropy: u64) -> Pool {
     if let Some(error) = error {
         pool.count_error(error);
     }
-    // With new settings there is a table already: without it this VM's requests would not be placed up to its first tick.
+    // After a change of settings there is a table already. Without it this VM would not place
+    // requests until its first tick.
     let taken = pool.with(|state| exchange::take_shared_table(&pool, state));
     taken.map(|taken| pool.checked(taken));
-    // Only a head start for the right VM; the next tick asks again.
+    // This only gives the right VM a head start; the next tick asks again.
     pool.checked(holder::hold_lease(&pool, pool.now_ns(), When::Configure));
     pool
 }
@@ -129,7 +134,7 @@ fn gate(root_id: u32, config: Rc<Config>) -> Rc<PickPlugin> {
     gate
 }
 
-/// What no other proxy has: the time in nanoseconds, the context, the proxy's name.
+/// Returns what no other proxy has: made of the time in nanoseconds, the context, the proxy's name.
 fn entropy(context_id: u32) -> u64 {
     let now_ns = host::now_ns().unwrap_or(0);
     let node = host::property("node\0id")
@@ -140,14 +145,14 @@ fn entropy(context_id: u32) -> u64 {
     Rng::new(now_ns ^ u64::from(context_id).rotate_left(32) ^ name).next_u64()
 }
 
-/// Time has passed for requests that wait for their bodies.
+/// Counts a tick for requests that wait for their bodies.
 pub(crate) fn count_tick(root_id: u32) {
     if let Some(Plugin::Decides(plugin)) = find(root_id) {
         plugin.count_tick();
     }
 }
 
-/// Time to look what is new.
+/// Lets the plugin do what is due on a tick.
 pub(crate) fn on_tick(root_id: u32) {
     match find(root_id) {
         Some(Plugin::Decides(plugin)) => plugin.on_tick(),
@@ -165,20 +170,20 @@ pub(crate) fn on_queue_ready(root_id: u32, queue: u32) {
     }
 }
 
-/// The end of a call-out that this VM made.
+/// A call-out that this VM made has ended.
 pub(crate) fn on_call_response(root_id: u32, token: u32, body_bytes: usize) {
     if let Some(Plugin::Decides(plugin)) = find(root_id) {
         plugin.on_call_response(token, body_bytes);
     }
 }
 
-/// The plugin is going; requests that are still under way keep what they need.
+/// The plugin is removed. Requests that are still under way keep what they need.
 pub(crate) fn on_done(root_id: u32) {
     retire(root_id);
     register(root_id, None);
 }
 
-/// Counts a hostcall that failed.
+/// Counts a hostcall that failed. Returns `None` for it.
 pub(crate) fn checked<T>(root_id: u32, result: Result<T, HostError>) -> Option<T> {
     match find(root_id) {
         Some(Plugin::Decides(plugin)) => plugin.checked(result),
@@ -187,7 +192,7 @@ pub(crate) fn checked<T>(root_id: u32, result: Result<T, HostError>) -> Option<T
     }
 }
 
-/// What is configured now will hear of neither ticks nor messages any more: nothing may wait for it.
+/// Ends the waiting of all requests of the plugin: it gets no more ticks or messages.
 fn retire(root_id: u32) {
     match find(root_id) {
         Some(Plugin::Decides(plugin)) => plugin.retire(),

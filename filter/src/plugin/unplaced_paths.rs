@@ -1,14 +1,16 @@
-//! Requests that pass although they may be meant for a model: what their paths look like, so that an operator can name them in `paths`.
+//! Paths of requests that pass although they may be meant for a model. The log names them, so that
+//! an operator can add them to `paths`.
 
 use std::cell::RefCell;
 
-/// Most shapes that are told of; a client can make up any number.
+/// The most shapes that are logged; a client can make up any number.
 const MAX_SHAPES: usize = 16;
-/// Parts of a path that are kept.
+/// The most parts of a path that a shape has.
 const MAX_PARTS: usize = 8;
-/// A longer part is a name or a number of something.
+/// A longer part is taken for a name or a number of something.
 const MAX_PART_BYTES: usize = 24;
-/// What servers offer beside completions: nothing waits there for a GPU.
+/// Last parts of paths that servers offer for other purposes than completions. No request there
+/// waits for a GPU.
 const KNOWN: [&[u8]; 5] = [
     b"tokenize",
     b"detokenize",
@@ -17,8 +19,9 @@ const KNOWN: [&[u8]; 5] = [
     b"unload_lora_adapter",
 ];
 
-/// The path with `*` in the place of what differs from request to request: ids, long parts, what is no plain text. Absent: it is known
-/// to be no completion path.
+/// Returns the path with `*` in place of each part that differs from request to request: ids, long
+/// parts, anything but plain text. Returns `None` for a path that is known not to be a completion
+/// path.
 pub(crate) fn shape(path: &[u8]) -> Option<String> {
     let last = path.rsplit(|byte| *byte == b'/').next()?;
     if KNOWN.contains(&last) {
@@ -40,7 +43,8 @@ pub(crate) fn shape(path: &[u8]) -> Option<String> {
     Some(shape)
 }
 
-/// Words have few digits, as `v1beta` and `generate2` have; ids are hexadecimal or have many.
+/// Whether a part is a word. Words have few digits, such as `v1beta` and `generate2`. Ids are
+/// hexadecimal or have many digits.
 fn is_word(part: &[u8]) -> bool {
     let digits = part.iter().filter(|byte| byte.is_ascii_digit()).count();
     let is_hex = part.len() >= 8 && part.iter().all(u8::is_ascii_hexdigit);
@@ -52,12 +56,13 @@ fn is_word(part: &[u8]) -> bool {
         && part.iter().all(plain)
 }
 
-/// The shapes that were told of.
+/// The shapes that were logged.
 #[derive(Debug, Default)]
 pub(crate) struct Told(RefCell<Vec<String>>);
 
 impl Told {
-    /// Whether this one has not been told of, and may be. It counts as told now.
+    /// Whether this shape is to be logged: it was not logged before, and there is room. It then
+    /// counts as logged.
     pub(crate) fn is_first(&self, shape: &str) -> bool {
         let Ok(mut told) = self.0.try_borrow_mut() else {
             return false;

@@ -1,4 +1,4 @@
-//! What a decision means for a request: hosts to name, or what would have been named.
+//! What a decision means for a request: the hosts to name, or the hosts that would have been named.
 
 use std::rc::Rc;
 
@@ -10,47 +10,50 @@ use crate::pool::table::Loaded;
 /// What was decided on a request.
 #[derive(Debug, Default)]
 pub(crate) struct Placed {
-    /// Absent: no opinion, the proxy balances by itself.
+    /// Absent: no opinion; the proxy balances by itself.
     pub(crate) placement: Option<Choice>,
-    /// Absent: nobody wants to read it.
+    /// Absent: nobody wants to read an explanation.
     pub(crate) explanation: Option<Box<Explanation>>,
 }
 
 /// Where a request shall go.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    /// Up to three `ip:port`, best first, with commas between them; one with a comma behind it where nobody else can serve the request.
+    /// Up to three `ip:port`, best first, with commas between them. If nobody else can serve the
+    /// request: a single one with a comma at its end.
     pub(crate) hosts: String,
     pub(crate) booking: Booking,
-    /// Its answer is known to be streamed.
+    /// The answer is known to be streamed.
     pub(crate) streams: bool,
-    /// Its answer names something that its server keeps from now on.
+    /// The answer names something that its server keeps from now on.
     pub(crate) makes: bool,
-    /// Reports count it. Not what only asks for something that is kept: no engine works on that, so an answer shows nothing of one.
+    /// Reports count the request. They do not count a request that only asks for something that is
+    /// kept: no engine works on it, so its answer shows nothing about an engine.
     pub(crate) is_counted: bool,
-    /// All of the request's body is there.
+    /// All of the request's body has come.
     pub(crate) is_whole: bool,
-    /// The request is not placed: the proxy chooses, and this is what would have been done.
+    /// The request is observed: the proxy chooses, and this is what the filter would have done.
     pub(crate) observed: bool,
     pub(crate) endpoint: EndpointId,
-    /// Of the first host.
+    /// Address of the first host.
     pub(crate) address: Rc<str>,
-    /// Predicted seconds until prefill starts there; absent: not known.
+    /// Predicted seconds until prefill starts there. Absent: not known.
     wait_s: Option<f64>,
 }
 
-/// What a request that is observed would have done.
+/// What the filter would have done with an observed request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observed {
     pub(crate) endpoint: EndpointId,
-    /// Predicted seconds until prefill starts there; absent: not known.
+    /// Predicted seconds until prefill starts there. Absent: not known.
     pub(crate) wait_s: Option<f64>,
     /// As [`Choice::is_counted`].
     pub(crate) is_counted: bool,
 }
 
 impl Choice {
-    /// Of a decision by that table. `None`: no opinion.
+    /// Makes the choice from a decision by the table `loaded`. Returns `None` if the decision has
+    /// no opinion.
     pub(crate) fn new(
         loaded: &Loaded,
         decision: &Decision,

@@ -1,4 +1,5 @@
-//! Why a request went where it went, for people: `reason=prefix; endpoint=10.0.0.1:8000; wait_ms=12; ...`.
+//! Why a request went where it went, as text for people:
+//! `reason=prefix; endpoint=10.0.0.1:8000; wait_ms=12; ...`.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -10,21 +11,22 @@ use trimtab_loadtable::Version;
 pub(crate) struct Explanation {
     /// Label of the reason.
     pub(crate) reason: &'static str,
-    /// The first choice; absent: no opinion.
+    /// The first choice. Absent: no opinion.
     pub(crate) endpoint: Option<Rc<str>>,
-    /// Predicted seconds until prefill starts there; absent: not known.
+    /// Predicted seconds until prefill starts there. Absent: not known.
     pub(crate) wait_s: Option<f64>,
     /// Endpoints that were weighed.
     pub(crate) candidates: u32,
     /// Endpoints that were left out because requests failed there.
     pub(crate) left_out: u32,
-    /// The table, and its age in milliseconds; absent: there was none.
+    /// The table, and its age in milliseconds. Absent: there was none.
     pub(crate) table: Option<(Version, u64)>,
-    /// The pool, when there are several.
+    /// The pool, if there are several.
     pub(crate) pool: Option<Rc<str>>,
     /// What was known of the request; see [`crate::facts::explain`].
     pub(crate) facts: String,
-    /// The request was not placed but observed; and where the proxy sent it, with the wait predicted there, once that is known.
+    /// Absent: the request was placed. Present: it was observed. The inner value says where the
+    /// proxy sent it, once that is known.
     pub(crate) observed: Option<Option<Went>>,
 }
 
@@ -32,12 +34,12 @@ pub(crate) struct Explanation {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Went {
     pub(crate) address: String,
-    /// Predicted seconds until prefill starts there; absent: not known.
+    /// Predicted seconds until prefill starts there. Absent: not known.
     pub(crate) wait_s: Option<f64>,
 }
 
 impl Explanation {
-    /// As one line of printable ASCII.
+    /// Returns one line of printable ASCII.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("reason={}", self.reason);
         if let Some(pool) = &self.pool {
@@ -72,14 +74,14 @@ impl Explanation {
     }
 }
 
-/// Whole milliseconds: to format fractions takes 10 KB of code.
+/// Converts to whole milliseconds: formatting fractions takes 10 KB of code.
 fn ms(seconds: f64) -> u64 {
     // `as` from float saturates, and no wait is negative.
     (seconds * 1_000.0 + 0.5) as u64
 }
 
 fn add(text: &mut String, part: std::fmt::Arguments<'_>) {
-    // Writing to a String can not fail.
+    // Writing to a String cannot fail.
     let _ = write!(text, "; {part}");
 }
 

@@ -1,7 +1,9 @@
-//! What servers keep for their clients, from one worker of this proxy to the others: at once, also while there is no aggregator that could
-//! tell them, and when a new one has another key.
+//! Passes what servers keep for their clients from one worker of this proxy to the others. That
+//! works at once, also while there is no aggregator that could pass it on, and when a new
+//! aggregator has another key.
 //!
-//! Costs a hostcall for each answer that names something, and one for a request that asks for what its worker has not heard of.
+//! Costs a hostcall for each answer that names something, and one for each request for something
+//! that its worker does not know.
 
 use trimtab_pick::Millis;
 
@@ -12,7 +14,8 @@ use crate::pool::{Pool, millis};
 use crate::sync::exchange;
 use crate::sync::shared::Kept;
 
-/// The server that the request went to keeps something of that name: remembers it, and lets the others know, of this proxy and elsewhere.
+/// The server that the request went to keeps something under `name`. Remembers that, and passes it
+/// on: to the other workers of this proxy, and by an urgent report to the aggregator.
 pub(crate) fn tell(pool: &Pool, state: &mut PoolState, now: Millis, sent: &Sent, name: Digest) {
     state.on_held(now, sent, name);
     exchange::on_large(pool, state);
@@ -27,7 +30,7 @@ pub(crate) fn tell(pool: &Pool, state: &mut PoolState, now: Millis, sent: &Sent,
     }
 }
 
-/// Whether a server of that pool keeps something of that name.
+/// Whether a server of that pool keeps something under `name`.
 pub(crate) fn keeps(pool: &Pool, name: Digest) -> bool {
     let now = millis(pool.now_ns());
     let found = pool.with(|state| {
@@ -37,7 +40,10 @@ pub(crate) fn keeps(pool: &Pool, name: Digest) -> bool {
     found.unwrap_or(false)
 }
 
-/// Before a request is placed: asks where what it is about is kept, if this worker does not know. `name`: absent: it is about nothing.
+/// Called before a request is placed. Asks shared data which server keeps what the request is
+/// about, if this worker does not know.
+///
+/// - `name`: absent: the request is about nothing that a server keeps.
 pub(crate) fn look_up(pool: &Pool, state: &mut PoolState, now: Millis, name: Option<Digest>) {
     let Some(name) = name.filter(|name| !state.knows_held(now, *name)) else {
         return;

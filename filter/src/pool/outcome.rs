@@ -1,19 +1,20 @@
-//! How a request went, by what the proxy says of it.
+//! How a request went, by what the proxy says about it.
 //!
-//! Tried on Envoy 1.40.0. Of a request that was retried only the last upstream is known, and how many were tried: flags and reasons are
-//! those of the last one.
+//! Tried on Envoy 1.40.0. For a request that was retried, only the last upstream and the number of
+//! attempts are known. Flags and reasons are those of the last attempt.
 
 use trimtab_loadtable::ErrorKind;
 use trimtab_pick::Outcome;
 
-/// Envoy's response flags. No connection.
+/// Envoy's response flag for a connection that could not be made.
 const CONNECT_FAILURE: u64 = 0x20;
-/// Timeout, remote reset, connection lost, broken protocol (a chunked answer that ends early).
+/// Envoy's response flags for timeout, remote reset, lost connection, and broken protocol (a
+/// chunked answer that ends early).
 const BROKEN_OFF: u64 = 0x4 | 0x10 | 0x40 | 0x80_0000;
-/// There were no more retries: it says nothing about the last try.
+/// No more retries were left. This flag says nothing about the last attempt.
 const RETRIES_USED_UP: u64 = 0x8000;
 
-/// What Envoy's flags say of the upstream; absent: that it did not break anything.
+/// Returns what Envoy's flags say about the upstream. `None`: it broke nothing.
 pub(crate) fn by_flags(flags: u64) -> Option<Outcome> {
     if flags & CONNECT_FAILURE != 0 {
         return Some(Outcome::ConnectFailure);
@@ -21,12 +22,13 @@ pub(crate) fn by_flags(flags: u64) -> Option<Outcome> {
     (flags & BROKEN_OFF != 0).then_some(Outcome::Reset)
 }
 
-/// Whether an answer with this status is no success of its server.
+/// Whether this status counts as a failure: 429 or 5xx.
 pub(crate) fn is_failing(status: u16) -> bool {
     status == 429 || status / 100 == 5
 }
 
-/// What an answer with a failing status says of its server; absent: nothing, it is the proxy's own (overflow, no route, faults).
+/// Returns what an answer with a failing status says about its server. `None`: nothing; the answer
+/// is the proxy's own (overflow, no route, faults).
 pub(crate) fn by_status(status: u16, flags: u64, retry_after_ms: Option<u32>) -> Option<Outcome> {
     if let Some(outcome) = by_flags(flags) {
         return Some(outcome);
@@ -40,7 +42,7 @@ pub(crate) fn by_status(status: u16, flags: u64, retry_after_ms: Option<u32>) ->
     }
 }
 
-/// What an outcome is in a report; absent: no error.
+/// Returns the kind of error that a report has for an outcome. `None`: no error.
 pub(crate) fn kind(outcome: Outcome) -> Option<ErrorKind> {
     match outcome {
         Outcome::Ok => None,
@@ -51,7 +53,8 @@ pub(crate) fn kind(outcome: Outcome) -> Option<ErrorKind> {
     }
 }
 
-/// Milliseconds of a `Retry-After`; absent: it is a date, which would be one of another clock, or nothing at all.
+/// Returns the milliseconds of a `Retry-After`. `None`: it is a date (which would be of another
+/// clock), or not a whole number.
 pub(crate) fn retry_after_ms(value: &[u8]) -> Option<u32> {
     let value = value.trim_ascii();
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -64,7 +67,7 @@ pub(crate) fn retry_after_ms(value: &[u8]) -> Option<u32> {
     })
 }
 
-/// The number of a `:status`; absent: it is none.
+/// Returns the number of a `:status`. `None`: it is not a number.
 pub(crate) fn status(value: &[u8]) -> Option<u16> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }

@@ -1,22 +1,25 @@
 //! Whether to ask the proxy what became of a request.
 //!
-//! A question costs as much as the rest of an answer's way through the VM, and nearly always the answer is "it went where it was sent, and
-//! well". So one answer of [`SAMPLE`] is asked about, and all of them for [`DOUBT_MS`] after something was seen to go wrong; those that
-//! end broken, or too short for a completion, are asked about in any case (`request::response`).
+//! A question costs as much as the rest of an answer's way through the VM. Nearly always the answer
+//! is "it went where it was sent, and it went well". So the filter asks about one answer in
+//! [`SAMPLE`], and about all of them for [`DOUBT_MS`] after something went wrong. It always asks
+//! about answers that end broken, or are too short for a completion (`request::response`).
 //!
-//! Bounded error: of requests that a retry moved, on average [`SAMPLE`] are booked where they did not go before the first is noticed; from
-//! then on each is booked right, those in flight with their next chunk, and all at their end.
+//! The error is bounded. Of requests that a retry moved, on average [`SAMPLE`] are booked at the
+//! wrong endpoint before the first is noticed. From then on each is booked right: those in flight
+//! with their next chunk, and all at their end.
 
 use std::cell::Cell;
 
 use trimtab_pick::Millis;
 
-/// One answer of so many is asked about while all is well.
+/// The filter asks about one answer in so many while nothing goes wrong.
 const SAMPLE: u32 = 8;
-/// How long all answers are asked about after one that went wrong, in milliseconds: an ejected or failing server stays so for seconds.
+/// How long the filter asks about all answers after an answer went wrong, in milliseconds. An
+/// ejected or failing server stays so for seconds.
 const DOUBT_MS: u64 = 10_000;
 
-/// What this worker has seen go wrong lately.
+/// What this worker has seen go wrong within [`DOUBT_MS`].
 #[derive(Debug, Default)]
 pub(crate) struct OutcomeSampling {
     answers: Cell<u32>,
@@ -29,12 +32,13 @@ impl OutcomeSampling {
         self.wrong_at.set(Some(now));
     }
 
-    /// Whether every answer is asked about now.
+    /// Whether to ask about every answer at this time.
     pub(crate) fn doubts(&self, now: Millis) -> bool {
         let Some(at) = self.wrong_at.get() else {
             return false;
         };
-        // After a step back of the clock the doubt begins anew rather than to last for as long as the step was.
+        // After the clock has stepped back, the doubt begins anew. Otherwise it would last for as
+        // long as the step was.
         let at = at.min(now);
         let doubts = now.since(at) < DOUBT_MS;
         self.wrong_at.set(doubts.then_some(at));

@@ -1,16 +1,23 @@
-//! Whether the proxy sends requests where it is told to.
+//! Whether the proxy sends requests where the destination header says.
 //!
-//! The commonest mistake of all cannot be read from a configuration that the filter sees: nothing takes the destination from the header, or
-//! the cluster has other endpoints than the aggregator's table. All requests flow and are answered, all decisions are counted, and none
-//! has any effect. It shows in where requests went at their first attempt, which is asked for some answers anyway (`outcome_sampling`).
+//! The most common mistake of a setup: nothing takes the destination from the header, or the
+//! cluster has other endpoints than the aggregator's table. No configuration that the filter sees
+//! shows it. Requests are answered and decisions are counted, but no decision has any effect. The
+//! mistake shows in where requests went at their first attempt. The filter asks for that with some
+//! answers anyway (`outcome_sampling`).
 //!
-//! One that goes astray is no mistake: the proxy may think a host unhealthy, or the table be ahead of it. So each adds one, each that went
-//! where it was told takes one off, and [`ASTRAY`] are a mistake: requests that the proxy spreads over four endpoints by itself get there
-//! with some 16 answers, those that it takes elsewhere while fewer than half of the endpoints are unhealthy never do.
+//! A single request that goes astray is no mistake: the proxy may consider a host unhealthy, or the
+//! table may be ahead of the proxy. So each request that goes astray adds one to a count, and each
+//! that follows takes one off. A count of [`ASTRAY`] is a mistake:
+//!
+//! - If the proxy spreads requests over four endpoints by itself, the count gets there with some 16
+//!   answers.
+//! - If the proxy takes requests elsewhere while fewer than half of the endpoints are unhealthy,
+//!   the count never gets there.
 
 use std::cell::Cell;
 
-/// So many more went astray than went where they were told.
+/// From this count on the setup is wrong: so many more requests went astray than followed.
 const ASTRAY: u8 = 8;
 
 /// What a worker has seen of one pool.
@@ -20,12 +27,12 @@ pub(crate) struct OverrideCheck {
 }
 
 impl OverrideCheck {
-    /// A request went where it was told.
+    /// A request went where its destination header says.
     pub(crate) fn on_followed(&self) {
         self.astray.set(self.astray.get().saturating_sub(1));
     }
 
-    /// A request went elsewhere at its first attempt. `true`: as most do.
+    /// A request went elsewhere at its first attempt. Returns `true` if most requests do.
     pub(crate) fn strays(&self) -> bool {
         let astray = self.astray.get().saturating_add(1).min(2 * ASTRAY);
         self.astray.set(astray);
@@ -37,7 +44,8 @@ impl OverrideCheck {
 mod tests {
     use super::*;
 
-    /// How many of 400 requests meet a mistake when one of `every` goes where it is told, or all others do (`but_one`).
+    /// Returns how many of 400 requests meet a mistake. `but_one`: one of `every` goes astray and
+    /// all others follow; else the other way round.
     fn told(every: usize, but_one: bool) -> usize {
         let following = OverrideCheck::default();
         let mut told = 0;

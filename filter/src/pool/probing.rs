@@ -1,6 +1,7 @@
-//! Endpoints that the table asks this proxy to try out, each with one request of one worker.
+//! Endpoints that the table asks this proxy to probe: one worker tries each with one request.
 //!
-//! Costs nothing while the table asks no proxy. Else a hostcall for the proxy's number, once, and two for a probe that is this proxy's.
+//! Costs nothing while the table asks no proxy. Else one hostcall, once, for the proxy's number,
+//! and two for a probe that is for this proxy.
 
 use trimtab_loadtable::Probe;
 
@@ -10,8 +11,11 @@ use crate::pool::Pool;
 use crate::pool::state::PoolState;
 use crate::sync::shared::{Lease, Probed};
 
-/// Before a request is placed: lets it go to an endpoint that is to be tried out, if the table asks this proxy and no other worker was first.
-/// `mode`: where not all requests go where they are sent, none tries anything out.
+/// Called before a request is placed. Lets the request go to an endpoint that is to be probed, if
+/// the table asks this proxy and no other worker has taken the probe.
+///
+/// - `mode`: only [`Mode::Enforce`] probes. In the others not all requests go where the filter
+///   sends them.
 pub(crate) fn take(pool: &Pool, state: &mut PoolState, mode: Mode) {
     if mode != Mode::Enforce || !state.is_asked_to_probe() {
         return;
@@ -27,7 +31,7 @@ pub(crate) fn take(pool: &Pool, state: &mut PoolState, mode: Mode) {
     }
 }
 
-/// The proxy's number in reports; absent: it has none yet.
+/// Returns the proxy's number in reports. `None`: it has none yet.
 fn proxy(pool: &Pool) -> Result<Option<u64>, HostError> {
     if pool.known_proxy.get().is_none() {
         let stored = host::shared(&pool.keys.lease)?;
@@ -37,7 +41,8 @@ fn proxy(pool: &Pool) -> Result<Option<u64>, HostError> {
     Ok(pool.known_proxy.get())
 }
 
-/// The probe that this proxy is asked for and this worker has got; absent: there is none, or it was another worker's.
+/// Returns the probe that the table asks this proxy for and that this worker has taken. `None`:
+/// there is no probe, or another worker has taken it.
 fn claim(pool: &Pool, state: &PoolState, proxy: u64) -> Result<Option<Probe>, HostError> {
     let Some((epoch, probe)) = state.probe_of(proxy) else {
         return Ok(None);

@@ -1,4 +1,5 @@
-//! One pool of a plugin in one VM: its picker, its table, its requests in flight. No hostcalls but those of [`Metrics::flush`].
+//! The state of one pool of a plugin in one VM: its picker, its table, its requests in flight. No
+//! hostcalls but those of [`Metrics::flush`].
 
 use std::rc::Rc;
 
@@ -28,18 +29,21 @@ pub(crate) struct PoolState {
     pub(crate) reporter: Reporter,
     pub(crate) sync: Sync,
     pub(crate) report_call: ReportCall,
-    /// Which reports of the workers the proxy's last reports were made of; only the holder of the lease knows.
+    /// For each of the proxy's last reports, the reports of the workers that it merged. Only the
+    /// holder of the lease knows them.
     pub(crate) merged: Recent<Vec<(u64, u64)>>,
-    /// What endpoints keep, as far as the aggregator has not answered for it; only the holder of the lease has it.
+    /// What endpoints keep, until the aggregator has answered a report of it. Only the holder of
+    /// the lease has it.
     pub(crate) unheard: Unheard,
     pub(crate) rng: Rng,
-    /// Numbers of the workers that gave a sign of life lately; only the holder of the lease keeps them.
+    /// Numbers of the workers that were alive when the last report was merged. Only the holder of
+    /// the lease keeps them.
     pub(crate) awake: Vec<u64>,
     loaded: Option<Loaded>,
     picker: Picker,
 }
 
-/// A request that is on its way, in the picker's books and in ours.
+/// A request on its way: its ticket in the picker's books, and its entry in the totals.
 #[derive(Debug)]
 pub(crate) struct Sent {
     ticket: Ticket,
@@ -47,23 +51,24 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Where it went; absent: not known.
+    /// Where the request went. Absent: not known.
     pub(crate) fn address(&self) -> Option<&str> {
         self.entry.as_ref().map(Entry::address)
     }
 
-    /// Its share in the totals.
+    /// The request's share in the totals.
     pub(crate) fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
     }
 
-    /// Milliseconds until its first byte, as they were predicted when it was sent there; absent: see [`Ticket::predicted_s`].
+    /// Predicted milliseconds from sending the request there until its first byte. Absent: see
+    /// [`Ticket::predicted_s`].
     pub(crate) fn predicted_ms(&self) -> Option<u32> {
         // `as` from float saturates, and no prediction is negative.
         Some((self.ticket.predicted_s()? * 1_000.0 + 0.5) as u32)
     }
 
-    /// Whether how it goes decides about its endpoint.
+    /// Whether the request is a probe: how it goes decides about its endpoint.
     pub(crate) fn is_probe(&self) -> bool {
         self.ticket.is_probe()
     }
@@ -99,7 +104,9 @@ impl PoolState {
         self.loaded.as_ref().map(|loaded| loaded.table.version)
     }
 
-    /// Takes a table into use. `report`: this worker's newest report that the table has taken in; absent: not known.
+    /// Adopts a table.
+    ///
+    /// - `report`: this worker's newest report that the table has taken in; absent: not known.
     pub(crate) fn adopt(&mut self, table: Table, arrived_at: Millis, report: Option<u64>) {
         let loaded = Loaded::new(table, arrived_at);
         let previous = self.picker.snapshot().map(Rc::as_ref);
@@ -124,12 +131,12 @@ impl PoolState {
         self.loaded = Some(loaded);
     }
 
-    /// Whether it has no table of that aggregator yet.
+    /// Whether there is no table of that aggregator yet.
     pub(crate) fn has_none_of(&self, epoch: u64) -> bool {
         self.version().is_none_or(|have| have.epoch != epoch)
     }
 
-    /// Takes in what a table that is not taken into use says of what endpoints keep.
+    /// Takes in what a table says about what endpoints keep. The table itself is not adopted.
     pub(crate) fn learn_held(&mut self, table: &Table, arrived_at: Millis) {
         for held in &table.held {
             if let Some(row) = table.endpoints.get(usize::from(held.endpoint)) {
@@ -139,20 +146,20 @@ impl PoolState {
         }
     }
 
-    /// Whether the table asks some proxy to try an endpoint out.
+    /// Whether the table asks any proxy to probe an endpoint.
     pub(crate) fn is_asked_to_probe(&self) -> bool {
         let loaded = self.loaded.as_ref();
         loaded.is_some_and(|loaded| !loaded.table.probes.is_empty())
     }
 
-    /// What the table asks this proxy to try out, and the table's epoch.
+    /// Returns what the table asks this proxy to probe, and the table's epoch.
     pub(crate) fn probe_of(&self, proxy: u64) -> Option<(u64, Probe)> {
         let table = &self.loaded.as_ref()?.table;
         let probe = table.probes.iter().find(|probe| probe.proxy == proxy)?;
         Some((table.version.epoch, *probe))
     }
 
-    /// The next request tries the endpoint of `probe` out.
+    /// Lets the next request try the endpoint of `probe`.
     pub(crate) fn probe_next(&mut self, probe: &Probe) {
         let rows = self.picker.snapshot().map(|snapshot| snapshot.endpoints());
         let row = rows.and_then(|rows| rows.get(usize::from(probe.endpoint)));
@@ -161,7 +168,9 @@ impl PoolState {
         }
     }
 
-    /// Decides on one request. `body`: what was read of it; absent: nothing was.
+    /// Decides on one request.
+    ///
+    /// - `body`: what was read of the body; absent: nothing.
     pub(crate) fn place(
         &mut self,
         now: Millis,
@@ -228,8 +237,9 @@ impl PoolState {
         })
     }
 
-    /// The proxy has sent an observed request to `address` by itself: compares, and keeps books of it. Gives the wait that was predicted
-    /// there, too.
+    /// The proxy has sent an observed request to `address` by itself. Compares this with the
+    /// filter's choice, and keeps books of the request. Returns also the wait in seconds that was
+    /// predicted there.
     pub(crate) fn on_observed(
         &mut self,
         now: Millis,
@@ -262,7 +272,7 @@ impl PoolState {
         (Some(sent), wait_s)
     }
 
-    /// The endpoint of that address; absent: the table does not have it.
+    /// Returns the endpoint of that address. `None`: the table does not have it.
     fn listed(&self, address: &str) -> Option<EndpointId> {
         let table = &self.loaded.as_ref()?.table;
         let rows = &table.endpoints;
@@ -274,7 +284,8 @@ impl PoolState {
         ))
     }
 
-    /// The request goes to the first of its hosts. Says besides whether the others should know of it at once.
+    /// The request goes to the first of its hosts. Returns also whether the others should know of
+    /// it at once.
     pub(crate) fn on_sent(&mut self, now: Millis, placement: &Choice) -> (Sent, bool) {
         let (endpoint, address) = (placement.endpoint, &placement.address);
         let report = placement.is_counted.then_some(placement.is_whole);
@@ -283,7 +294,9 @@ impl PoolState {
         (sent, is_large)
     }
 
-    /// `is_whole`: as [`Tally::on_sent`]; absent: reports do not count it.
+    /// Books a request.
+    ///
+    /// - `is_whole`: as in [`Tally::on_sent`]; absent: reports do not count the request.
     fn book(
         &mut self,
         now: Millis,
@@ -306,8 +319,8 @@ impl PoolState {
         }
     }
 
-    /// The request went elsewhere: a retry, or a host that the proxy would not use. `None`: `address` is no endpoint of the table, so
-    /// that there is nothing to keep books of.
+    /// The request went elsewhere: a retry, or a host that the proxy would not use. Returns `None`
+    /// if the table does not have `address`; then there are no books to keep.
     pub(crate) fn on_rerouted(
         &mut self,
         now: Millis,
@@ -320,7 +333,8 @@ impl PoolState {
         Some(self.book(now, endpoint, address, booking, Some(true)))
     }
 
-    /// The prompt has so many more tokens than was thought. Says whether the others should know of it at once.
+    /// The prompt has `tokens` more tokens than expected. Returns whether the others should know of
+    /// it at once.
     pub(crate) fn on_grown(
         &mut self,
         now: Millis,
@@ -342,7 +356,7 @@ impl PoolState {
         self.picker.on_streamed(&mut sent.ticket, booking);
     }
 
-    /// The first byte of the answer's body came, so prefill is finished.
+    /// The content of the answer has begun, so prefill is finished.
     pub(crate) fn on_first_byte(&mut self, now: Millis, sent: &mut Sent) {
         self.picker.on_first_byte(now, &mut sent.ticket);
         if let Some(entry) = &mut sent.entry {
@@ -350,7 +364,7 @@ impl PoolState {
         }
     }
 
-    /// How the request went, as far as it tells about its endpoint.
+    /// Takes in how the request went, as far as that says something about its endpoint.
     pub(crate) fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) {
         let is_out = self.picker.on_outcome(now, &mut sent.ticket, outcome);
         if let Some(kind) = outcome::kind(outcome).filter(|_| is_out) {
@@ -358,7 +372,7 @@ impl PoolState {
         }
     }
 
-    /// The server that the request went to keeps something of that name.
+    /// The server that the request went to keeps something under `name`.
     pub(crate) fn on_held(&mut self, now: Millis, sent: &Sent, name: Digest) {
         if let Some(loaded) = &self.loaded {
             let key = loaded.key.seal(name);
@@ -366,13 +380,14 @@ impl PoolState {
         }
     }
 
-    /// Whether this worker knows which server keeps something of that name.
+    /// Whether this worker knows which server keeps something under `name`. Also `true` without a
+    /// table.
     pub(crate) fn knows_held(&self, now: Millis, name: Digest) -> bool {
         let loaded = self.loaded.as_ref();
         loaded.is_none_or(|loaded| self.picker.knows_held(now, loaded.key.seal(name)))
     }
 
-    /// The server at `address` keeps something of that name, another worker says.
+    /// Another worker says that the server at `address` keeps something under `name`.
     pub(crate) fn on_told_held(&mut self, now: Millis, name: Digest, address: &str) {
         let endpoint = self.listed(address);
         if let Some((loaded, endpoint)) = self.loaded.as_ref().zip(endpoint) {
@@ -389,7 +404,8 @@ impl PoolState {
         }
     }
 
-    /// This worker's report as of now, and the number of its lists. `me`, `taken`: see [`Reporter::write`].
+    /// Returns this worker's report at this moment, and the number of its lists. `me`, `taken`: see
+    /// [`Reporter::write`].
     pub(crate) fn report(&mut self, pool: &str, me: u64, taken: u64) -> (u64, Report) {
         let (tally, picker) = (&mut self.tally, &mut self.picker);
         self.reporter.write(pool, me, taken, tally, picker)

@@ -24,7 +24,9 @@ impl Loaded {
         }
     }
 
-    /// The table as the decision needs it. `previous`: that of the table before, to save work.
+    /// Returns the table as the picker needs it.
+    ///
+    /// - `previous`: the snapshot of the table before; it saves work.
     pub(crate) fn snapshot(&self, previous: Option<&Snapshot>) -> Snapshot {
         snapshot_after(&self.table, self.arrived_at, previous)
     }
@@ -36,19 +38,19 @@ impl Loaded {
     }
 }
 
-/// Why a table was not taken; the last good one stays in use.
+/// Why a table was refused. The last good one stays in use.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Refusal {
-    /// The bytes are no table of a format that this filter reads.
+    /// The bytes are not a table of a format that this filter reads.
     Decode(DecodeError),
-    /// The table of another pool.
+    /// The table is of another pool.
     Pool(String),
-    /// Not newer than the one in use.
+    /// The table is not newer than the one in use.
     NotNewer { found: Version, have: Version },
 }
 
 impl Refusal {
-    /// Whether it is the very table that is in use.
+    /// Whether the refused table is the very table that is in use.
     pub(crate) fn is_same(&self) -> bool {
         matches!(self, Self::NotNewer { found, have } if found == have)
     }
@@ -82,8 +84,10 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// Reads a table. `have`: the one in use. Within an epoch sequences only go up; another epoch is another aggregator, whose
-/// sequences can not be compared, and is taken.
+/// Reads and checks a table. Within an epoch sequences only go up. A table of another epoch is
+/// accepted: it is of another aggregator, whose sequences cannot be compared.
+///
+/// - `have`: version of the table in use.
 pub(crate) fn accept(bytes: &[u8], pool: &str, have: Option<Version>) -> Result<Table, Refusal> {
     let table = Table::decode(bytes).map_err(Refusal::Decode)?;
     if table.pool != pool {

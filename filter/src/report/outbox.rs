@@ -1,25 +1,27 @@
-//! What is told once and not as a total: requests per shared beginning of prompts, conversations that went elsewhere, what endpoints keep,
-//! and what was seen at them.
+//! What is reported once and not as a total: requests per shared beginning of prompts,
+//! conversations that moved, what endpoints keep, and what was seen at them.
 //!
-//! A worker writes its lists with every report under a number of their own, the same lists until the leader says that it has taken
-//! them; what comes in between waits in the worker. So nothing is lost when a report is written over before it was read, and nothing
-//! counts twice when one is read twice.
+//! A worker writes its lists with every report, under their own number. It writes the same lists
+//! until the holder of the lease has taken them; what comes in between waits in the worker. So
+//! nothing is lost if a report is overwritten before it is read, and nothing counts twice if one is
+//! read twice.
 
 use std::collections::BTreeMap;
 
 use trimtab_loadtable::{Moved, PrefixCount, Report, Seen, limits};
 use trimtab_pick::EndpointId;
 
-/// Beginnings that the leader counts before it keeps those with the most requests; bounds its memory.
+/// The most shared beginnings that the holder of the lease counts before it keeps those with the
+/// most requests. Bounds its memory.
 const MERGED_PREFIXES: usize = 16 * limits::REPORTED_PREFIXES;
 
-/// One worker's lists on their way to the leader.
+/// One worker's lists on their way to the holder of the lease.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     number: u64,
     shown: Lists<EndpointId>,
     counts: BTreeMap<u64, u32>,
-    /// What came since may have been held back.
+    /// The last report wrote the old lists again, so new entries may wait.
     more: bool,
 }
 
@@ -28,11 +30,11 @@ pub(crate) struct Outbox {
 pub(crate) struct Lists<E> {
     /// Requests by placement key.
     pub(crate) prefixes: BTreeMap<u64, u32>,
-    /// Conversations and where they went.
+    /// Moved conversations by key, and where they went.
     pub(crate) moved: BTreeMap<u64, E>,
-    /// What endpoints have begun to keep.
+    /// What endpoints have begun to keep, by key.
     pub(crate) held: BTreeMap<u64, E>,
-    /// What was seen at endpoints; in reports it stands in their rows.
+    /// What was seen at endpoints. In reports it stands in the rows of the endpoints.
     pub(crate) seen: Vec<(E, Vec<Seen>)>,
 }
 
@@ -53,7 +55,8 @@ impl<E> Lists<E> {
         self.prefixes.is_empty() && no_places && self.seen.is_empty()
     }
 
-    /// The counts as a report has them.
+    /// Returns the counts for a report: at most as many as it may have, those with the most
+    /// requests.
     pub(crate) fn prefixes(&self) -> Vec<PrefixCount> {
         let count = |(key, count): (&u64, &u32)| PrefixCount {
             key: *key,
@@ -67,12 +70,14 @@ impl<E> Lists<E> {
         all
     }
 
-    /// The conversations as a report has them. `row`: an endpoint's place in the report, if it is there.
+    /// Returns the moved conversations for a report.
+    ///
+    /// - `row`: an endpoint's index in the report; absent: the endpoint is not in it.
     pub(crate) fn moved(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
         places(&self.moved, row, limits::MOVED)
     }
 
-    /// The same of what endpoints keep.
+    /// Returns what endpoints keep for a report. `row`: as for [`Self::moved`].
     pub(crate) fn held(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
         places(&self.held, row, limits::REPORTED_HELD)
     }
@@ -103,18 +108,20 @@ impl Outbox {
         }
     }
 
-    /// Whether there are lists that the leader may not have taken.
+    /// Whether there are lists that the holder of the lease may not have taken.
     pub(crate) fn waits(&self) -> bool {
         !self.shown.is_empty()
     }
 
-    /// Whether there is reason to write again although nothing has happened since.
+    /// Whether to write again although nothing has happened since.
     pub(crate) fn has_more(&self) -> bool {
         self.more
     }
 
-    /// The number of the lists to write now, and the lists. `taken`: the number that the leader took last. `new`: what was not told yet,
-    /// but for the counts.
+    /// Returns the number of the lists to write now, and the lists.
+    ///
+    /// - `taken`: the number of the lists that the holder of the lease took last.
+    /// - `new`: gives what was not reported yet, without the counts.
     pub(crate) fn show(
         &mut self,
         taken: u64,

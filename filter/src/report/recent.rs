@@ -1,11 +1,12 @@
-//! What belonged to the last few reports, by their numbers.
+//! What belonged to the last few reports, by the number of the report.
 
 use std::collections::VecDeque;
 
-/// Reports remembered. A table says what it has taken in a few round trips later; at one report each 10 ms they cover 0.3 s.
+/// Reports that are remembered. A table names a report a few round trips later. At one report each
+/// 10 ms they cover 0.3 s.
 const KEPT: usize = 32;
 
-/// The newest come last; the oldest is forgotten for a new one.
+/// The newest entry is the last one. A new one replaces the oldest.
 #[derive(Debug)]
 pub(crate) struct Recent<T>(VecDeque<(u64, T)>);
 
@@ -16,7 +17,7 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// Remembers `mark` of the report with this number.
+    /// Remembers `mark` for the report with this number.
     pub(crate) fn push(&mut self, number: u64, mark: T) {
         if self.0.len() >= KEPT {
             self.0.pop_front();
@@ -24,7 +25,8 @@ impl<T> Recent<T> {
         self.0.push_back((number, mark));
     }
 
-    /// What belonged to the report; absent: there was no such report, or it is too long ago.
+    /// Returns what belonged to the report. `None`: there was no such report, or it is too long
+    /// ago.
     pub(crate) fn find(&self, number: u64) -> Option<&T> {
         let mut newest_first = self.0.iter().rev();
         newest_first

@@ -15,13 +15,13 @@ pub(crate) struct Reporter {
     /// What had been sent when each of the last reports was written.
     sends: Recent<Sends>,
     outbox: Outbox,
-    /// When the last report was written, in nanoseconds as all times here.
+    /// When the last report was written, in nanoseconds like all times here.
     pub(crate) written_ns: u64,
-    /// When this worker last saw to it that the leader knows it.
+    /// When this worker last made sure that it is in the list of workers.
     pub(crate) registered_ns: u64,
-    /// When the leader was last told that a report is urgent.
+    /// When the holder of the lease was last woken for an urgent report.
     pub(crate) told_ns: u64,
-    /// ReportCall came too soon after that.
+    /// An urgent event came too soon after that. The next tick or urgent event reports it.
     pub(crate) untold: bool,
 }
 
@@ -32,17 +32,20 @@ impl Reporter {
         keys.for_each(|key| self.outbox.count(key));
     }
 
-    /// Whether there are lists that the leader may not have taken.
+    /// Whether there are lists that the holder of the lease may not have taken.
     pub(crate) fn waits(&self) -> bool {
         self.outbox.waits()
     }
 
-    /// Whether there is reason to write again although nothing has happened since.
+    /// Whether to write again although nothing has happened since.
     pub(crate) fn has_more(&self) -> bool {
         self.outbox.has_more()
     }
 
-    /// The report to write now, and the number of its lists. `me`: this worker. `taken`: number of the lists that the leader took last.
+    /// Returns the report to write now, and the number of its lists.
+    ///
+    /// - `me`: this worker's number.
+    /// - `taken`: the number of the lists that the holder of the lease took last.
     pub(crate) fn write(
         &mut self,
         pool: &str,
@@ -95,7 +98,7 @@ impl Reporter {
         (lists_number, report)
     }
 
-    /// What had been sent when that report was written; absent: not known any more.
+    /// Returns what had been sent when that report was written. `None`: forgotten.
     pub(crate) fn sends(&self, report: u64) -> Option<Sends> {
         self.sends.find(report).copied()
     }

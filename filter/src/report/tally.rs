@@ -1,6 +1,7 @@
 //! What this worker has sent where: its part of the proxy's report.
 //!
-//! Bounded: an endpoint that left the table stays only while requests on it are in flight.
+//! Bounded: an endpoint that left the table stays only while requests that went out in full are in
+//! flight there.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use trimtab_pick::EndpointId;
 struct Line {
     address: Rc<str>,
     counts: EndpointReport,
-    /// What was seen since it was taken last.
+    /// What was seen since it was last taken.
     seen: Vec<Seen>,
 }
 
@@ -26,7 +27,7 @@ pub(crate) struct Tally {
     changed: bool,
 }
 
-/// One request's share in the totals; handed back when it ends.
+/// One request's share in the totals. It is handed back when the request ends.
 #[derive(Debug)]
 #[must_use = "an entry that is dropped leaves its request in flight for ever"]
 pub(crate) struct Entry {
@@ -35,7 +36,7 @@ pub(crate) struct Entry {
     /// Tokens that are pending until the first byte.
     pending_tokens: u32,
     started: bool,
-    /// All of its body has gone out, so that its server has something to do.
+    /// All of the request's body has gone out, so its server has something to do.
     is_whole: bool,
 }
 
@@ -53,8 +54,11 @@ impl Tally {
         self.changed = true;
     }
 
-    /// A request was sent to an endpoint of the table. `tokens`: uncached ones of its prompt, as expected. `is_whole`: else its body is still
-    /// coming. `None`: no more endpoints can be kept; the request is then not reported.
+    /// A request was sent to an endpoint of the table. Returns `None` if there is no room for
+    /// another endpoint; then reports do not count the request.
+    ///
+    /// - `tokens`: uncached tokens of its prompt, as expected.
+    /// - `is_whole`: all of its body has gone out; else some is still coming.
     pub(crate) fn on_sent(
         &mut self,
         endpoint: EndpointId,
@@ -96,7 +100,7 @@ impl Tally {
         }
     }
 
-    /// The prompt of a request that was sent has so many more uncached tokens.
+    /// The prompt of a request has `tokens` more uncached tokens than was counted.
     pub(crate) fn on_grown(&mut self, entry: &mut Entry, tokens: u32) {
         if let Some(line) = self.lines.get_mut(&entry.endpoint) {
             let counts = &mut line.counts;
@@ -107,7 +111,7 @@ impl Tally {
         self.changed = true;
     }
 
-    /// The first byte of the answer came.
+    /// The content of the answer has begun.
     pub(crate) fn on_first_byte(&mut self, entry: &mut Entry) {
         let pending_tokens = std::mem::take(&mut entry.pending_tokens);
         let first = !std::mem::replace(&mut entry.started, true);
@@ -120,7 +124,9 @@ impl Tally {
         self.changed = true;
     }
 
-    /// The request ended. `failed`: by a reset, a timeout, a connect failure or a 5xx.
+    /// The request ended.
+    ///
+    /// - `failed`: by a reset, a timeout, a connect failure or a 5xx.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "by value, so that it can end only once"
@@ -144,8 +150,11 @@ impl Tally {
         self.changed = true;
     }
 
-    /// The first byte came so long after the placement. `predicted_ms`: what the placement thought; absent: nothing, or another endpoint
-    /// answered. `entry`, here and below: absent where no books are kept.
+    /// The content of the answer began `ms` milliseconds after the placement.
+    ///
+    /// - `entry`, here and below: absent where no books are kept.
+    /// - `predicted_ms`: the prediction at the placement; absent: there was none, or another
+    ///   endpoint answered.
     pub(crate) fn saw_first_byte(
         &mut self,
         entry: Option<&Entry>,
@@ -168,7 +177,7 @@ impl Tally {
         }
     }
 
-    /// A whole answer ended so long after the placement.
+    /// A whole answer ended `ms` milliseconds after the placement.
     pub(crate) fn saw_end(&mut self, entry: Option<&Entry>, ms: u32) {
         self.saw(entry, seen::END + seen::bucket(ms), 1);
         self.saw(entry, seen::END_SUM_MS, ms);
@@ -185,7 +194,8 @@ impl Tally {
         }
     }
 
-    /// Hands over what was seen since the last time, of as many endpoints as a report has room for; of more, the rest comes next.
+    /// Returns what was seen since the last time, of as many endpoints as a report has room for.
+    /// The rest comes next time.
     pub(crate) fn take_seen(&mut self) -> Vec<(EndpointId, Vec<Seen>)> {
         let mut room = limits::SEEN;
         let mut taken = Vec::new();
@@ -199,7 +209,8 @@ impl Tally {
         taken
     }
 
-    /// A table came. Endpoints that it does not have are forgotten once nothing is in flight on them.
+    /// A table came. Forgets endpoints that it does not have, unless requests that went out in full
+    /// are in flight there.
     pub(crate) fn retain(&mut self, knows: impl Fn(EndpointId) -> bool) {
         self.lines
             .retain(|id, line| line.counts.in_flight > 0 || knows(*id));
@@ -210,18 +221,18 @@ impl Tally {
         self.changed
     }
 
-    /// The totals for a report.
+    /// Returns the totals for a report.
     pub(crate) fn take(&mut self) -> Vec<EndpointReport> {
         self.changed = false;
         self.report()
     }
 
-    /// The address of an endpoint that the totals have.
+    /// Returns the address of an endpoint of the totals.
     pub(crate) fn address(&self, endpoint: EndpointId) -> Option<&str> {
         Some(&self.lines.get(&endpoint)?.address)
     }
 
-    /// The totals, sorted by address.
+    /// Returns the totals, sorted by address.
     pub(crate) fn report(&self) -> Vec<EndpointReport> {
         let mut all: Vec<EndpointReport> = self
             .lines
@@ -236,7 +247,8 @@ impl Tally {
     }
 }
 
-/// Adds up the totals of several workers; sorted by address, at most as many endpoints as a report may have.
+/// Adds up the totals of several workers. The result is sorted by address, and has at most as many
+/// endpoints as a report may have.
 pub(crate) fn merge(reports: impl IntoIterator<Item = EndpointReport>) -> Vec<EndpointReport> {
     let mut sums: BTreeMap<String, EndpointReport> = BTreeMap::new();
     // For what was seen.

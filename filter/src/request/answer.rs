@@ -1,11 +1,13 @@
-//! Where the content of an answer begins.
+//! Finds where the content of an answer begins.
 //!
-//! Comes in: an answer's body, piece by piece, from its beginning. Goes out: whether the model has begun to write. Servers and gateways
-//! send much before that, while prefill still runs: comments and pings that keep a connection open, events that say that a response was
-//! created, a chunk with nothing but the assistant's role. Never: a text that is kept, memory that grows, a wait without end.
+//! Comes in: an answer's body, piece by piece, from its beginning. Goes out: whether the model has
+//! begun to write. Servers and gateways send much before that, while prefill still runs: comments
+//! and pings that keep a connection open, events that say that a response was created, a chunk with
+//! nothing but the assistant's role. Never: kept text, memory that grows, an endless wait.
 //!
-//! The form is told by the first bytes and not by `content-type`: that costs no hostcall, and what is compressed or binary is seen to be
-//! neither of the two forms. There the first byte counts, as it does in a whole answer.
+//! The first bytes show the form. Reading `content-type` would cost a hostcall. Compressed or
+//! binary data has neither of the two forms; there the first byte counts as content, as it does in
+//! a whole answer.
 
 mod event;
 mod lines;
@@ -15,15 +17,17 @@ use event::Event;
 use lines::Lines;
 pub(crate) use name::{Found, Naming};
 
-/// So much of an answer is looked at; whatever comes then is content. A response that was created repeats its instructions and tools.
+/// Bytes of an answer that are looked at. What comes after them counts as content. The limit is
+/// high because a response that was created repeats its instructions and tools.
 const MAX_BYTES: usize = 1 << 20;
 
 /// What an answer begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// What the model wrote: text, reasoning, a call of a tool, also that it stopped. Or something that is not known to be anything else.
+    /// What the model wrote: text, reasoning, a tool call, or that it stopped. Also anything that
+    /// is not known to be something else.
     Content,
-    /// An error instead.
+    /// An error instead of content.
     Error,
 }
 
@@ -37,16 +41,18 @@ pub(crate) struct Waiting {
 
 #[derive(Debug)]
 enum Form {
-    /// No byte has told it.
+    /// No byte has shown the form yet.
     Unknown,
     /// Server-sent events.
     Events(Box<Lines>),
-    /// JSON documents, of which each is an event.
+    /// JSON documents; each is an event.
     Documents(Box<Event>),
 }
 
 impl Waiting {
-    /// For an answer of which nothing has come. `streams`: it is known to be streamed, so that one document is not the whole of it.
+    /// For an answer that has not begun to arrive.
+    ///
+    /// - `streams`: the answer is known to be streamed, so one document is not all of it.
     pub(crate) fn new(streams: bool) -> Self {
         Self {
             form: Form::Unknown,
@@ -55,17 +61,17 @@ impl Waiting {
         }
     }
 
-    /// It is known now to be streamed.
+    /// The answer is known to be streamed.
     pub(crate) fn expect_stream(&mut self) {
         self.streams = true;
     }
 
-    /// Whether a line has shown that it is a stream of events.
+    /// Whether a line has shown that the answer is a stream of events.
     pub(crate) fn has_events(&self) -> bool {
         matches!(&self.form, Form::Events(lines) if lines.is_sure())
     }
 
-    /// Takes the next piece. Absent: the content has not begun.
+    /// Takes the next piece. Returns `None` while the content has not begun.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> Option<Begun> {
         self.seen_bytes = self.seen_bytes.saturating_add(piece.len());
         let piece = match self.form {
@@ -80,8 +86,10 @@ impl Waiting {
         begun.or_else(|| (self.seen_bytes > MAX_BYTES).then_some(Begun::Content))
     }
 
-    /// Finds the form, which stays unknown where it is none that is looked into. Gives what is left of `piece`; absent: nothing has come
-    /// but blanks, which keep a connection open too, and a byte order mark.
+    /// Finds the form. The form stays unknown if it is neither of the two.
+    ///
+    /// Returns the rest of `piece`. Returns `None` if only blanks (which also keep a connection
+    /// open) and a byte order mark have come.
     fn begin<'p>(&mut self, piece: &'p [u8]) -> Option<&'p [u8]> {
         let is_blank =
             |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf);

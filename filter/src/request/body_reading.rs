@@ -1,26 +1,26 @@
-//! A body that is being read, while its request is held.
+//! A request body that is being read before the decision.
 
 use crate::facts::{Body, BodyFacts, Ending, Head, Length};
 use crate::host::{self, Buffer};
 use crate::plugin::deciding::DecidingPlugin;
 
-/// So much is fetched at a time.
+/// Bytes that are fetched at a time.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// A request whose body is being read, and whose headers are held back meanwhile.
+/// A request whose body is being read. Its headers are held back meanwhile.
 #[derive(Debug)]
 pub(crate) struct BodyReading {
     pub(crate) head: Head,
     body: Body,
     pub(crate) seen_bytes: usize,
-    /// Those that came, of which not more were read than may be.
+    /// Bytes that have come. At most as many as allowed were read.
     pub(crate) came_bytes: u64,
-    /// The tick at which it began.
+    /// The tick at which the reading began.
     pub(crate) since: u64,
 }
 
 impl BodyReading {
-    /// Of a request of which nothing but the headers has come, at that tick.
+    /// Begins the reading at tick `since`, when only the headers have come.
     pub(crate) fn new(head: Head, since: u64) -> Self {
         let body = Body::new(head.route.shape);
         Self {
@@ -32,7 +32,8 @@ impl BodyReading {
         }
     }
 
-    /// Reads the new part of the body, of that many bytes. Absent: more should be read.
+    /// Reads the new part of the body, which has `bytes` bytes. Returns `None` if more should be
+    /// read.
     pub(crate) fn read(&mut self, plugin: &DecidingPlugin, bytes: usize) -> Option<Ending> {
         self.came_bytes = self.came_bytes.saturating_add(bytes as u64);
         let mut from = 0_usize;
@@ -56,7 +57,9 @@ impl BodyReading {
             .or_else(|| is_full.then_some(Ending::Cap))
     }
 
-    /// What was read. `is_all`: nothing of the body is still to come.
+    /// Returns what was read.
+    ///
+    /// - `is_all`: no part of the body is still to come.
     pub(crate) fn facts(&self, ending: Ending, is_all: bool) -> BodyFacts {
         let length = match self.head.content_length {
             Some(length) => Length::Whole(length),
@@ -66,7 +69,7 @@ impl BodyReading {
         self.body.facts(ending, length)
     }
 
-    /// How much more may be read before the decision.
+    /// Returns how many more bytes may be read before the decision.
     fn room(&self, plugin: &DecidingPlugin) -> usize {
         let mut limit = plugin.config.decide_after_bytes;
         if self.body.may_name(&self.head) {

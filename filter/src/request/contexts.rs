@@ -1,4 +1,4 @@
-//! The requests of this VM, by the numbers that the proxy gave them.
+//! The requests of this VM, by the proxy's number of each.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -23,7 +23,8 @@ thread_local! {
     static REQUESTS: RefCell<BTreeMap<u32, Context>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Runs something on the map. `None`: the proxy called back while it was being called, which it never has a reason to.
+/// Runs `run` on the map. Returns `None` if the proxy called back during a hostcall. That should
+/// not happen, and a panic would trap the VM.
 fn with<R>(run: impl FnOnce(&mut BTreeMap<u32, Context>) -> R) -> Option<R> {
     REQUESTS.with(|requests| {
         requests
@@ -33,7 +34,8 @@ fn with<R>(run: impl FnOnce(&mut BTreeMap<u32, Context>) -> R) -> Option<R> {
     })
 }
 
-/// A new request of a plugin. Of one that is not configured nothing is kept: its requests go on.
+/// Creates a request of a plugin. Keeps nothing if the plugin is not configured; its requests go
+/// on.
 pub(crate) fn create(context_id: u32, root_id: u32) {
     let context = match registry::find(root_id) {
         Some(Plugin::Decides(plugin)) => {
@@ -45,14 +47,14 @@ pub(crate) fn create(context_id: u32, root_id: u32) {
     with(|requests| requests.insert(context_id, context));
 }
 
-/// Runs a callback of a request. A request that is not known goes on.
+/// Runs a callback of a request. An unknown request goes on.
 fn call(context_id: u32, run: impl FnOnce(&mut Context) -> Action) -> Action {
     with(|requests| requests.get_mut(&context_id).map(run))
         .flatten()
         .unwrap_or(Action::Continue)
 }
 
-/// Runs a callback of a request that is placed here.
+/// Runs a callback of a request that this VM places.
 pub(crate) fn placed(context_id: u32, run: impl FnOnce(&mut HttpFilter) -> Action) -> Action {
     call(context_id, |context| match context {
         Context::Placed(request) => run(request),
@@ -60,7 +62,7 @@ pub(crate) fn placed(context_id: u32, run: impl FnOnce(&mut HttpFilter) -> Actio
     })
 }
 
-/// The headers of a request came.
+/// Handles the headers of a request.
 pub(crate) fn on_request_headers(context_id: u32, end_of_stream: bool) -> Action {
     call(context_id, |context| match context {
         Context::Placed(request) => request.on_request_headers(end_of_stream),
@@ -68,7 +70,8 @@ pub(crate) fn on_request_headers(context_id: u32, end_of_stream: bool) -> Action
     })
 }
 
-/// Lets requests go on that have waited too long for the rest of their bodies, or whose plugin of that number is going.
+/// Lets requests of this VM go on that have waited too long for their bodies, or whose plugin is
+/// removed. `root_id` is the plugin whose callback runs.
 pub(crate) fn let_overdue_go(root_id: u32) {
     let let_go = with(|requests| {
         requests.values_mut().fold(false, |any, context| {
@@ -80,14 +83,15 @@ pub(crate) fn let_overdue_go(root_id: u32) {
         })
     });
     if let_go == Some(true) {
-        // The proxy has to be told again whom calls speak of.
+        // The hostcalls must concern the plugin again, not the request.
         registry::checked(root_id, host::set_effective_context(root_id));
     }
 }
 
-/// The stream ended, in whatever way. The proxy still answers questions about it, but will not call again.
+/// Handles the end of a stream, however it ended. The proxy still answers questions about the
+/// stream, but makes no more callbacks.
 pub(crate) fn on_done(context_id: u32) {
-    // Ended after the map is free again: keeping the books asks the host.
+    // The request ends after the map is free again, because keeping the books makes hostcalls.
     let ended = with(|requests| requests.remove(&context_id)).flatten();
     if let Some(Context::Placed(mut request)) = ended {
         request.on_done();

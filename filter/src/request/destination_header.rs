@@ -1,13 +1,16 @@
-//! Sets the header by which the proxy learns where a request shall go.
+//! Sets the header by which the proxy learns the destination of a request.
 
 use crate::config::Config;
 use crate::host::{self, HostError, Map};
 
-/// By which Envoy is told how often to try again.
+/// The header that sets how often Envoy retries.
 const RETRIES: &str = "x-envoy-max-retries";
 
-/// Sets the destination header of the request at hand. `hosts`: `ip:port[,ip:port]`, best first, at least one. With a comma at the end nobody else
-/// can serve the request: a retry would turn an error that passes into "not found", so there is none.
+/// Sets the destination header of the request at hand.
+///
+/// - `hosts`: `ip:port[,ip:port]`, best first, at least one. A comma at the end means that nobody
+///   else can serve the request. Retries are then switched off: one would turn a temporary error
+///   into "not found".
 pub(crate) fn set_header(config: &Config, hosts: &str) -> Result<(), HostError> {
     let destination = &config.destination;
     let all = hosts.strip_suffix(',');

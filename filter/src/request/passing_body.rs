@@ -1,26 +1,27 @@
-//! A body that passes behind the decision, and still tells how long its prompt is and whether its answer is streamed.
+//! A body that passes after the decision. It still shows how long its prompt is and whether its
+//! answer is streamed.
 
 use crate::facts::{self, BodyFacts, Ending, Head, Rest, TAIL_BYTES, Tail};
 use crate::host::{self, Buffer};
 use crate::plugin::deciding::DecidingPlugin;
 
-/// What is still looked for.
+/// What is still looked for in the body.
 #[derive(Debug)]
 pub(crate) struct Passing {
-    /// Absent: its prompt's length is known, or will not be.
+    /// Absent: the prompt's length is known, or will not be known.
     rest: Option<Rest>,
-    /// Absent: whether the answer is streamed is known, or will not be.
+    /// Absent: whether the answer is streamed is known, or will not be known.
     tail: Option<Tail>,
-    /// Where the body does not say it.
+    /// The answer is streamed unless the body says otherwise.
     streams_by_default: bool,
-    /// Bytes that came.
+    /// Bytes that have come.
     bytes: u64,
-    /// By `Content-Length`.
+    /// The body's length by `Content-Length`.
     length: Option<u64>,
 }
 
 impl Passing {
-    /// Of a body of which so many bytes came, and what of them was read told `facts`.
+    /// For a body of which `bytes` bytes have come. `facts` is what was read of it.
     pub(crate) fn new(head: &Head, facts: &BodyFacts, bytes: u64) -> Self {
         let streams = facts::streams(head, Some(facts));
         let is_cut = facts.ending == Ending::Cap && streams.is_none();
@@ -33,18 +34,19 @@ impl Passing {
         }
     }
 
-    /// Whether anything is.
+    /// Whether anything is still looked for.
     pub(crate) fn tells(&self) -> bool {
         self.rest.is_some() || self.tail.is_some()
     }
 
-    /// A new part came, of that many bytes.
+    /// Handles a new part of `bytes` bytes.
     pub(crate) fn came(&mut self, plugin: &DecidingPlugin, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
         self.keep_end(plugin, bytes);
     }
 
-    /// Keeps what of the part at hand, of that many bytes, may be among the body's last.
+    /// Keeps what may belong to the end of the body, from the part at hand, which has `bytes`
+    /// bytes.
     pub(crate) fn keep_end(&mut self, plugin: &DecidingPlugin, bytes: usize) {
         let Some(tail) = &mut self.tail else { return };
         let is_early = |length| self.bytes.saturating_add(TAIL_BYTES as u64) <= length;
@@ -63,13 +65,14 @@ impl Passing {
         }
     }
 
-    /// Of a body that has ended, whether the answer is to be streamed; absent: known before, or not said.
+    /// Returns whether the answer of a body that has ended is to be streamed. `None`: known before,
+    /// or the body does not say it.
     pub(crate) fn stream(&self) -> Option<bool> {
         let said = self.tail.as_ref()?.stream();
         said.or_else(|| self.streams_by_default.then_some(true))
     }
 
-    /// Of a body that has ended, the tokens of its prompt; absent: known before, or not to be known.
+    /// Returns the prompt tokens of a body that has ended. `None`: known before, or unknowable.
     pub(crate) fn prompt_tokens(&self) -> Option<u64> {
         let rest = self.rest.as_ref()?;
         Some(rest.prompt_tokens(self.bytes))

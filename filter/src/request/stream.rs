@@ -1,7 +1,8 @@
 //! One request: headers -> body -> destination header, and what becomes of it.
 //!
-//! Every path ends in `Continue`. The one `Pause` is given at headers while the body of a completion request is being read, and the body
-//! callback, the trailers, the end of the body or a tick ends it. With the role tap there is none: pick holds the headers.
+//! Every path ends in `Continue`. A request is paused only while its body is being read: at its
+//! headers and at each piece of the body. The body callback, the trailers, the end of the body or a
+//! tick ends the pause. With the role tap there is no pause: pick holds the headers.
 #![cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "only a VM has callbacks")
@@ -26,13 +27,13 @@ use crate::request::destination_header;
 use crate::request::passing_body::Passing;
 use crate::request::response::InFlight;
 
-/// Name of the property in which a decision is left for access logs.
+/// Name of the property that holds a decision for access logs.
 const DECISION: &str = "trimtab_decision";
 
 /// How the destination of a request gets into its headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// They are at hand.
+    /// The headers are at hand.
     Here,
     /// The plugin with the role pick holds them.
     ByPick,
@@ -44,16 +45,17 @@ pub(crate) struct HttpFilter {
     plugin: Rc<DecidingPlugin>,
     context_id: u32,
     reading: Option<Box<BodyReading>>,
-    /// The tick at which the headers were let go although nothing of the body had come.
+    /// The tick at which the headers were let go before any of the body had come.
     let_go_at: Option<u64>,
-    /// The proxy has refused to let the request go on; it is asked again on each tick.
+    /// The proxy has refused to let the request go on. Each tick asks again.
     refused: bool,
     in_flight: Option<InFlight>,
-    /// A body that passes behind the decision, and still tells how long its prompt is or whether its answer is streamed.
+    /// A body that passes after the decision. It still shows how long its prompt is or whether its
+    /// answer is streamed.
     passing: Option<Passing>,
-    /// Absent: nobody wants to read it.
+    /// Absent: nobody wants to read an explanation.
     explanation: Option<Box<Explanation>>,
-    /// Whether the answer shall carry it.
+    /// Whether the answer shall carry the explanation.
     explain: bool,
 }
 
@@ -72,7 +74,10 @@ impl HttpFilter {
         }
     }
 
-    /// Decides, and names the destination. `is_all`: nothing of the body is still to come.
+    /// Decides, and names the destination.
+    ///
+    /// - `body`: what was read; absent: nothing.
+    /// - `is_all`: no part of the body is still to come.
     fn place(&mut self, head: &Head, body: Option<&BodyFacts>, way: Way, is_all: bool) {
         let plugin = Rc::clone(&self.plugin);
         let pool = plugin.pool(head, facts::model(head, body));
@@ -112,7 +117,10 @@ impl HttpFilter {
         self.log_decision();
     }
 
-    /// Decides on what was read. `bytes`: of the body's part that is at hand. `is_all`: nothing of the body is still to come.
+    /// Decides on what was read.
+    ///
+    /// - `bytes`: size of the body's part that is at hand.
+    /// - `is_all`: no part of the body is still to come.
     fn place_read(&mut self, reading: &BodyReading, ending: Ending, bytes: usize, is_all: bool) {
         let head = &reading.head;
         self.plugin
@@ -131,8 +139,8 @@ impl HttpFilter {
         self.passing = (passing.tells() && !is_all).then_some(passing);
     }
 
-    /// A part of the body, which may be empty, passes after the decision. At the end of it the prompt's length is known, and what stands
-    /// behind the prompt.
+    /// Handles a part of the body, which may be empty, after the decision. The end of the body
+    /// shows the prompt's length and the fields after the prompt.
     fn pass(&mut self, bytes: usize, is_end: bool) {
         if let Some(in_flight) = self.in_flight.as_mut().filter(|_| is_end) {
             in_flight.on_whole();
@@ -153,7 +161,8 @@ impl HttpFilter {
         self.passing = None;
     }
 
-    /// Tells pick what to expect. `false`: it will not know, so nothing may wait for it.
+    /// Leaves the mark that tells pick what to expect. Returns `false` if the proxy did not store
+    /// it; then nothing may wait for pick.
     fn mark(&self, follows: bool) -> bool {
         let pools = self.plugin.pools_mark.as_bytes();
         let mark = Mark { follows, pools }.encode();
@@ -175,8 +184,9 @@ impl HttpFilter {
     }
 }
 
-/// Names the destinations of the request at hand. `hosts`: `ip:port[,ip:port]`, best first; empty: none. `false`: the proxy does not know
-/// of them.
+/// Names the destinations of the request at hand. Returns `false` if the proxy gets none of them.
+///
+/// - `hosts`: `ip:port[,ip:port]`, best first; empty: none.
 fn name(plugin: &DecidingPlugin, hosts: &str, way: Way) -> bool {
     match way {
         Way::Here => {
@@ -185,18 +195,21 @@ fn name(plugin: &DecidingPlugin, hosts: &str, way: Way) -> bool {
                     .checked(destination_header::set_header(&plugin.config, hosts))
                     .is_some()
         }
-        // Without hosts too: pick waits for a word.
+        // Tap sends a message without hosts too, because pick waits for one.
         Way::ByPick => tap_role::tell_pick(plugin, hosts) && !hosts.is_empty(),
     }
 }
 
 impl HttpFilter {
-    /// The request's headers came. `end_of_stream`: there is no body.
+    /// Handles the request's headers.
+    ///
+    /// - `end_of_stream`: there is no body.
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         let plugin = Rc::clone(&self.plugin);
         let config = &plugin.config;
         let Some(headers) = plugin.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
-            // Without the headers nothing can be placed, but a forged destination must not get through.
+            // Without the headers the filter cannot place anything, but a forged destination must
+            // not get through.
             for name in config.own_headers() {
                 plugin.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
@@ -229,7 +242,8 @@ impl HttpFilter {
         }
     }
 
-    /// The name of what a server keeps is read from its answer, so that must not be compressed. Where nothing is placed nothing is changed.
+    /// Asks for an uncompressed answer, because the name of what a server keeps is read from it.
+    /// Changes nothing where nothing is placed.
     fn ask_for_a_plain_answer(&self, head: &Head) {
         let places = || {
             let pool = self.plugin.pool(head, head.model.as_deref());
@@ -241,7 +255,9 @@ impl HttpFilter {
         }
     }
 
-    /// Decides by the headers alone. `is_all`: there is no body.
+    /// Decides by the headers alone.
+    ///
+    /// - `is_all`: there is no body.
     fn place_now(&mut self, head: &Head, is_all: bool) -> Action {
         if self.plugin.is_tap() {
             self.mark(false);
@@ -250,7 +266,7 @@ impl HttpFilter {
         Action::Continue
     }
 
-    /// Begins to read the body, for which the headers have to be held.
+    /// Begins to read the body. The headers are held for that.
     fn hold(&mut self, head: Head) -> Action {
         let action = match self.plugin.is_tap() {
             true if !self.mark(true) => return self.place_now(&head, false),
@@ -262,7 +278,7 @@ impl HttpFilter {
         action
     }
 
-    /// A new part of the body came.
+    /// Handles a new part of the body.
     pub(crate) fn on_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
         let plugin = Rc::clone(&self.plugin);
         if let Some(let_go_at) = self.let_go_at.take_if(|_| bytes > 0)
@@ -292,7 +308,7 @@ impl HttpFilter {
         }
     }
 
-    /// Trailers came, so the body is complete.
+    /// Handles the trailers: the body is complete.
     pub(crate) fn on_request_trailers(&mut self) -> Action {
         match self.reading.take() {
             Some(reading) => self.place_read(&reading, Ending::Unfinished, 0, true),
@@ -301,8 +317,8 @@ impl HttpFilter {
         Action::Continue
     }
 
-    /// A tick. A request that has waited too long for its body goes on with what is known. `true`: it did, and calls speak of it from here
-    /// on.
+    /// Handles a tick. A request that has waited too long for its body goes on with what is known.
+    /// Returns `true` if hostcalls concern this request from here on (its context is effective).
     pub(crate) fn on_tick(&mut self) -> bool {
         let (is_tap, holding) = (self.plugin.is_tap(), &self.plugin.holding);
         let is_over = |reading: &mut Box<BodyReading>| match is_tap || reading.seen_bytes > 0 {
@@ -332,7 +348,7 @@ impl HttpFilter {
         true
     }
 
-    /// The answer's headers came.
+    /// Handles the headers of the answer.
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.on_response_headers(end_of_stream);
@@ -351,7 +367,7 @@ impl HttpFilter {
         Action::Continue
     }
 
-    /// A part of the answer's body came.
+    /// Handles a part of the answer's body.
     pub(crate) fn on_response_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.on_response_body(bytes, end_of_stream);
@@ -359,7 +375,7 @@ impl HttpFilter {
         Action::Continue
     }
 
-    /// The stream ended, in whatever way.
+    /// Handles the end of the stream, however it ended.
     pub(crate) fn on_done(&mut self) {
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.on_done();

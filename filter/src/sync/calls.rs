@@ -1,5 +1,5 @@
-//! The calls to the aggregator: the long poll (report out, table in), and beside it urgent reports. The shell around [`crate::sync::long_poll`]
-//! and [`crate::sync::report_call`].
+//! The calls to the aggregator: the long poll (report out, table in), and beside it urgent reports.
+//! The hostcalls around [`crate::sync::long_poll`] and [`crate::sync::report_call`].
 
 use trimtab_loadtable::limits;
 
@@ -16,10 +16,10 @@ use crate::sync::shared::{Lease, Stamp, StoredTable};
 use crate::sync::unheard::Call;
 use crate::sync::wakeup;
 
-/// The header by which an answer says which of the proxy's reports its table has taken in.
+/// The header of an answer that names the proxy's report that its table has taken in.
 const REPORT_HEADER: &str = "x-trimtab-report";
 
-/// There may be something to send: sends it, if this worker has the lease.
+/// Sends what is due, if this worker has the lease.
 pub(crate) fn lead(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), HostError> {
     if holder::hold_lease(pool, now_ns, When::Tick)? {
         return call_if_due(pool, state, now_ns);
@@ -28,7 +28,8 @@ pub(crate) fn lead(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<()
     Ok(())
 }
 
-/// Calls the aggregator if there is a reason to and no such call is under way: the poll, which also reports, else an urgent report.
+/// Calls the aggregator if a call is due and none of its kind is under way. The poll goes first,
+/// because it also reports; else an urgent report is sent.
 pub(crate) fn call_if_due(
     pool: &Pool,
     state: &mut PoolState,
@@ -85,7 +86,7 @@ fn poll(pool: &Pool, state: &mut PoolState, now_ns: u64, lease: Lease) -> Result
     Ok(())
 }
 
-/// Sends a report that does not wait for an answer.
+/// Sends a report without asking for a table.
 fn send_report(
     pool: &Pool,
     state: &mut PoolState,
@@ -110,8 +111,10 @@ fn send_report(
     Ok(())
 }
 
-/// Makes a call with the report of all workers, under the number of `lease`. Outer error: there is no report; inner: the proxy refuses the
-/// call.
+/// Makes a call with the merged report of all workers, under the sequence of `lease`.
+///
+/// # Errors
+/// Outer: there is no report. Inner: the proxy refuses the call.
 fn call(
     pool: &Pool,
     state: &mut PoolState,
@@ -141,7 +144,7 @@ fn call(
     Ok(made)
 }
 
-/// The end of a call with a report.
+/// Handles the end of a call with a report.
 pub(crate) fn report_answered(
     pool: &Pool,
     state: &mut PoolState,
@@ -165,7 +168,7 @@ pub(crate) fn report_answered(
     lead(pool, state, now_ns)
 }
 
-/// The end of a call-out.
+/// Handles the end of a poll. Ignores other call-outs.
 pub(crate) fn answered(
     pool: &Pool,
     state: &mut PoolState,
@@ -177,7 +180,7 @@ pub(crate) fn answered(
         return Ok(());
     }
     let now = millis(now_ns);
-    // Whatever happens below, the call is over: it must not stay under way because of a failing hostcall.
+    // Whatever happens below, the call is over: a failing hostcall must not leave it under way.
     state.sync.on_failed(now, &mut state.rng);
     let status = answer_status()?;
     match Answer::of(status.as_deref()) {
@@ -197,24 +200,25 @@ pub(crate) fn answered(
             pool.warn_once(Level::Warn, &format!("sync failed: {label} (status {status}); the last table stays in use and its age grows"));
         }
     }
-    // The next poll follows at once where the minimal gap allows, else with the next tick.
+    // The next poll follows at once if the minimal gap allows, else with the next tick.
     lead(pool, state, now_ns)
 }
 
-/// The status of the answer that has come; absent: the call was reset.
+/// Returns the status of the answer that has come. `None`: the call was reset.
 fn answer_status() -> Result<Option<Vec<u8>>, HostError> {
     match host::header(Map::HttpCallResponseHeaders, ":status") {
-        // Such a call has no headers at all, and asking for one of them is then a bad argument.
+        // A call that was reset has no headers at all. Asking for one is then a bad argument.
         Err(error) if error.status == HostError::BAD_ARGUMENT => Ok(None),
         status => status,
     }
 }
 
-/// The workers' reports that the table of the answer has taken in, by number; empty: not known.
+/// Returns the workers' reports that the table of the answer has taken in: pairs of a worker and
+/// the number of its report. Empty: not known.
 fn included(state: &mut PoolState) -> Vec<(u64, u64)> {
     let header =
         host::header(Map::HttpCallResponseHeaders, REPORT_HEADER).unwrap_or_else(|error| {
-            // It costs a little exactness, never the table.
+            // Own work then counts less exactly, but the table is used all the same.
             state.metrics.count_error(error);
             None
         });
@@ -224,7 +228,7 @@ fn included(state: &mut PoolState) -> Vec<(u64, u64)> {
     merged.cloned().unwrap_or_default()
 }
 
-/// A table came: check it, use it, store it for the others.
+/// Handles a table that came: checks it, adopts it, stores it for the other workers.
 fn take_answer(
     pool: &Pool,
     state: &mut PoolState,
@@ -259,8 +263,9 @@ fn take_answer(
             pool.seen_stamp.set(Some(stamp));
             wakeup::others(pool, state);
         }
-        // While the lease moves two workers may ask at once, and both get the same table. Whoever gets nothing else rests as after a
-        // failure, so that an aggregator that sends it again and again is not asked without a pause.
+        // While the lease moves, two workers may ask at once and get the same table. A worker that
+        // gets no new table rests as after a failure. So an aggregator that sends the same table
+        // again and again is not asked without a pause.
         Err(refusal) if refusal.is_same() => {
             state.metrics.count(Counter::Syncs, "same_table");
         }

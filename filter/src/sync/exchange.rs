@@ -1,5 +1,6 @@
-//! The exchange with the other workers, through shared data. Runs on ticks and answers; on a request only when it brings so much prefill
-//! that the others should know at once, and then at most each 10 ms.
+//! The exchange with the other workers, through shared data. It runs on ticks and answers. On a
+//! request it runs only if the others should know of the request at once, and then at most once in
+//! 10 ms.
 
 use trimtab_loadtable::Table;
 
@@ -10,12 +11,14 @@ use crate::pool::{Pool, millis, table};
 use crate::sync::shared::{self, MAX_WORKERS, Stamp, StoredReport, StoredTable};
 use crate::sync::wakeup;
 
-/// A worker's report is written at least this often, and its number is in the list of workers.
+/// Longest time between two reports that a worker writes, and between two checks that it is in the
+/// list of workers.
 const HEARTBEAT_NS: u64 = 1_000_000_000;
-/// Least time between two reports of a worker that the holder of the lease is woken for.
+/// Least time between two wake-ups of the holder of the lease by a worker.
 const LARGE_GAP_NS: u64 = 10_000_000;
-/// A request was placed that brings much prefill. The report is written and the leader told at once, or, soon after the last time, with
-/// the next one or on the tick.
+/// Something urgent happened: a large placement, or something newly held. Writes the report and
+/// wakes the holder of the lease at once. Soon after the last time this waits for the next urgent
+/// event or the tick.
 pub(crate) fn on_large(pool: &Pool, state: &mut PoolState) {
     let now_ns = pool.recent_ns();
     let reporter = &mut state.reporter;
@@ -31,7 +34,7 @@ pub(crate) fn on_large(pool: &Pool, state: &mut PoolState) {
     }
 }
 
-/// Takes the table that another worker has stored, if it is another one than ours.
+/// Adopts the table that another worker has stored, if it is a different one.
 pub(crate) fn take_shared_table(pool: &Pool, state: &mut PoolState) -> Result<(), HostError> {
     let Some(stamp) =
         host::shared(&pool.keys.stamp)?.and_then(|shared| Stamp::decode(&shared.value))
@@ -53,7 +56,8 @@ pub(crate) fn take_shared_table(pool: &Pool, state: &mut PoolState) -> Result<()
     if state.has_none_of(stamp.epoch) {
         learn_first(pool, state, stamp)?;
     }
-    // Checked again although its writer has checked it: it may have been another version of this filter.
+    // Checked again although its writer has checked it: the writer may have been another version of
+    // this filter.
     match table::accept(stored.bytes, &pool.name, have) {
         Ok(table) => state.adopt(
             table,
@@ -77,7 +81,8 @@ fn learn_first(pool: &Pool, state: &mut PoolState, stamp: Stamp) -> Result<(), H
     Ok(())
 }
 
-/// Writes this worker's report if there is something new, and now and then as a sign of life.
+/// Writes this worker's report if something has changed, or if [`HEARTBEAT_NS`] is over, as a sign
+/// of life.
 pub(crate) fn write_if_changed(
     pool: &Pool,
     state: &mut PoolState,
@@ -95,7 +100,7 @@ pub(crate) fn write_if_changed(
     Ok(())
 }
 
-/// Writes this worker's report where the leader finds it.
+/// Writes this worker's report where the holder of the lease finds it.
 fn write_report(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), HostError> {
     let me = pool.worker_number;
     let mut taken = 0;
@@ -117,7 +122,7 @@ fn write_report(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), H
     Ok(())
 }
 
-/// Sees to it that the leader knows this worker.
+/// Makes sure that this worker is in the list of workers, where the holder of the lease finds it.
 fn register(pool: &Pool) -> Result<(), HostError> {
     for _ in 0..8 {
         let stored = host::shared(&pool.keys.workers)?;

@@ -1,11 +1,11 @@
-//! The right to sync for the whole proxy, in shared data: the shell around [`lease`].
+//! The right to sync for the whole proxy, in shared data: the hostcalls around [`lease`].
 
 use crate::host::{self, HostError, Over};
 use crate::pool::Pool;
 use crate::sync::lease::{self, Step, When};
 use crate::sync::shared::Lease;
 
-/// Takes or keeps the right to sync. `false`: another worker has it.
+/// Takes or keeps the lease. Returns `false` if another worker has it.
 pub(crate) fn hold_lease(pool: &Pool, now_ns: u64, when: When) -> Result<bool, HostError> {
     let stored = host::shared(&pool.keys.lease)?;
     let current = stored
@@ -20,8 +20,9 @@ pub(crate) fn hold_lease(pool: &Pool, now_ns: u64, when: When) -> Result<bool, H
     host::set_shared(&pool.keys.lease, &write.encode(), over)
 }
 
-/// The lease with the number of the report that goes out now. `None`: another worker has taken it, and numbers its reports itself; of two
-/// with the same number one would count as a copy.
+/// Returns the lease with the sequence of the report that goes out now. Returns `None` if another
+/// worker has taken the lease. That worker numbers its reports itself. Of two reports with the same
+/// number one would count as a copy.
 pub(crate) fn next_report(pool: &Pool) -> Result<Option<Lease>, HostError> {
     let stored = host::shared(&pool.keys.lease)?;
     let current = stored

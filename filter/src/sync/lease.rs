@@ -1,18 +1,21 @@
 //! Which of a proxy's workers syncs.
 //!
-//! Comes in: the lease as it stands, the time, who asks. Goes out: whether to hold, take or leave it. Never: a hostcall.
+//! Comes in: the lease as it stands, the time, who asks. Goes out: whether to hold, take or leave
+//! it. Never: a hostcall.
 //!
-//! First come, first served, until it expires. One exception: Envoy configures a plugin first in a canary VM that it drops at once,
-//! then in the main thread's VM, then in the workers'. The main thread never sees a request, which makes it the best place to sync.
-//! So while it is being configured a VM may claim a lease that one other VM has claimed the same way and not used yet: that
-//! one was the canary. Without this the sync would start on a random worker, a lease's length late.
+//! The first worker that asks gets the lease until it expires. There is one exception. Envoy
+//! configures a plugin first in a canary VM that it drops at once, then in the main thread's VM,
+//! then in the workers' VMs. The main thread never sees a request, so it is the best place to sync.
+//! While a VM is being configured, it may therefore claim a lease that one other VM has claimed the
+//! same way and not used yet: that other VM was the canary. Otherwise the sync would start on a
+//! random worker, and only after the canary's lease has expired.
 
 use crate::sync::shared::Lease;
 
 /// How long a lease holds, in milliseconds: several ticks, so that one slow tick does not lose it.
 pub(crate) const LEASE_MS: u64 = 2_000;
 const LEASE_NS: u64 = LEASE_MS * 1_000_000;
-/// Claims at configure time: the canary's and the main thread's.
+/// The most claims at configure time: the canary's and the main thread's.
 const CONFIGURE_CLAIMS: u64 = 2;
 
 /// What to do about the lease.
@@ -26,23 +29,28 @@ pub(crate) enum Step {
     Write(Lease),
 }
 
-/// When the question is asked.
+/// When a worker asks for the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     /// While the VM is being configured.
     Configure,
-    /// Later.
+    /// At any later time.
     Tick,
 }
 
-/// Whether the lease holds.
+/// Whether the lease holds at this time.
 pub(crate) fn is_current(lease: &Lease, now_ns: u64) -> bool {
-    // A time beyond what anybody may have written: the clock has stepped back.
+    // No worker writes a later expiry. If there is one, the clock has stepped back.
     let latest_ns = now_ns.saturating_add(LEASE_NS);
     lease.expires_ns > now_ns && lease.expires_ns <= latest_ns
 }
 
-/// `me`: this worker's number. `current`: the lease as it stands. `fresh_proxy`: a number for this proxy if it has none yet.
+/// Decides what this worker does about the lease.
+///
+/// - `current`: the lease as it stands; absent: there is none.
+/// - `me`: this worker's number.
+/// - `when`: whether this VM is being configured.
+/// - `fresh_proxy`: a number for this proxy, if it has none yet.
 pub(crate) fn step(
     current: Option<Lease>,
     me: u64,

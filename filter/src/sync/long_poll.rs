@@ -1,19 +1,22 @@
 //! The long poll to the aggregator, as a state machine.
 //!
-//! Comes in: time, tokens of call-outs, how they ended. Goes out: whether to call now. Never: more than one call under way, a
-//! hostcall, a call loop faster than one in [`MIN_GAP_MS`] whatever the aggregator answers.
+//! Comes in: time, tokens of call-outs, how they ended. Goes out: whether to call now. Never: more
+//! than one call under way, a hostcall, or on average more than one call in [`MIN_GAP_MS`],
+//! whatever the aggregator answers.
 
 use trimtab_pick::{Millis, Rng};
 
 /// Least time between two calls on average, in milliseconds.
 const MIN_GAP_MS: u64 = 10;
-/// How much sooner than that calls may come for a moment, in milliseconds: answers of an aggregator that keeps to the gap jitter on their
-/// way, and one that came early would cost the next table the time to the next tick.
+/// How far calls may be ahead of that average for a moment, in milliseconds. Answers of an
+/// aggregator that keeps to the gap jitter on their way. Without slack, an early answer would delay
+/// the next call until the next tick.
 const SLACK_MS: u64 = 4 * MIN_GAP_MS;
-/// Wait after the first failure and its limit, in milliseconds. Doubles per failure; the actual wait is between half and all of it.
+/// Wait after the first failure, and its limit, in milliseconds. It doubles with each failure; the
+/// actual wait is drawn between half and all of it.
 const BACKOFF_MS: u64 = 200;
 const MAX_BACKOFF_MS: u64 = 5_000;
-/// What a call may take beyond the time that the aggregator may hold it, in milliseconds.
+/// Time that a call may take beyond the time for which the aggregator may hold it, in milliseconds.
 const GRACE_MS: u32 = 2_000;
 
 /// How a call ended.
@@ -21,14 +24,14 @@ const GRACE_MS: u32 = 2_000;
 pub(crate) enum Answer {
     /// `200`: a table.
     Table,
-    /// `204`: no news within the wait.
+    /// `204`: no newer table within the wait.
     NoNews,
-    /// Anything else; the label of the counter.
+    /// Anything else, with the label of the counter.
     Failed(&'static str),
 }
 
 impl Answer {
-    /// From the answer's `:status`; the proxy answers 503 and 504 itself when it gets none.
+    /// Reads the answer's `:status`. The proxy itself answers 503 or 504 if it gets no answer.
     pub(crate) fn of(status: Option<&[u8]>) -> Self {
         match status {
             Some(b"200") => Self::Table,
@@ -49,12 +52,12 @@ enum State {
     Waiting { token: u32 },
 }
 
-/// One proxy's conversation with the aggregator.
+/// One proxy's polls to the aggregator.
 #[derive(Debug)]
 pub(crate) struct Sync {
     state: State,
     called_at: Millis,
-    /// When the next call were due if all kept to the gap.
+    /// The earliest time for the next call, if every call kept to the gap.
     earliest: Millis,
     failures: u32,
 }
@@ -69,12 +72,12 @@ impl Sync {
         }
     }
 
-    /// Timeout of a call whose answer may be held for `wait_ms`.
+    /// Returns the timeout of a call whose answer may be held for `wait_ms`.
     pub(crate) fn timeout_ms(wait_ms: u32) -> u32 {
         wait_ms.saturating_add(GRACE_MS)
     }
 
-    /// Whether to call now. A call that the proxy never ended is given up: [`Due::Lost`].
+    /// Whether to call now. A call whose end the proxy never reported is given up: [`Due::Lost`].
     pub(crate) fn is_due(&mut self, now: Millis, wait_ms: u32, rng: &mut Rng) -> Due {
         if let State::Waiting { .. } = self.state {
             let given_up_after_ms = u64::from(Self::timeout_ms(wait_ms)) + u64::from(GRACE_MS);
@@ -99,12 +102,12 @@ impl Sync {
         self.earliest = Millis(earliest.0.saturating_add(MIN_GAP_MS));
     }
 
-    /// A call ended. `false`: it is not the one under way, and is to be ignored.
+    /// Whether a call that ended is the one under way. If not, it is to be ignored.
     pub(crate) fn is_mine(&self, token: u32) -> bool {
         self.state == State::Waiting { token }
     }
 
-    /// The call brought an answer; the next may follow at once.
+    /// The call brought an answer. The next may follow at once.
     pub(crate) fn on_answered(&mut self) {
         self.failures = 0;
         self.state = State::Idle {
@@ -123,12 +126,12 @@ impl Sync {
     }
 }
 
-/// Whether a call is to be made.
+/// Whether to make a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Now,
     No,
-    /// The proxy never told how the last call ended.
+    /// The proxy never reported how the last call ended.
     Lost,
 }
 

@@ -1,4 +1,4 @@
-//! The reports of all workers in one: what the holder of the lease sends.
+//! Merges the reports of all workers into one, which the holder of the lease sends.
 
 use trimtab_loadtable::Report;
 
@@ -11,28 +11,29 @@ use crate::report::tally;
 use crate::sync::shared::{self, Lease, MAX_WORKERS, StoredReport};
 use crate::sync::unheard::Call;
 
-/// A worker that has not written for so long is gone.
+/// A worker that has not written a report for so long is gone.
 const WORKER_EXPIRES_NS: u64 = 10_000_000_000;
 
 /// A worker's newest report.
 #[derive(Debug)]
 struct Written {
     worker: u64,
-    /// Number of its lists.
+    /// Number of the report's lists.
     lists: u64,
     memory_bytes: u64,
     report: Report,
 }
 
 impl Written {
-    /// What was seen was taken before.
+    /// Drops what was seen, because it was taken before.
     fn forget_seen(&mut self) {
         let rows = &mut self.report.endpoints;
         rows.iter_mut().for_each(|row| row.seen.clear());
     }
 }
 
-/// The proxy's report under the sequence of `lease`, for `call`. Remembers which reports of the workers it was made of.
+/// Returns the proxy's report under the sequence of `lease`, for `call`. Remembers which reports of
+/// the workers it merges.
 pub(crate) fn merged_report(
     pool: &Pool,
     state: &mut PoolState,
@@ -78,7 +79,7 @@ pub(crate) fn merged_report(
     })
 }
 
-/// The newest report of each live worker. Workers that are gone are forgotten.
+/// Returns the newest report of each live worker. Forgets workers that are gone.
 fn live_reports(pool: &Pool, now_ns: u64) -> Result<Vec<Written>, HostError> {
     let stored = host::shared(&pool.keys.workers)?;
     let known = stored
@@ -109,7 +110,7 @@ fn live_reports(pool: &Pool, now_ns: u64) -> Result<Vec<Written>, HostError> {
     }
     if live.len() < known.len() {
         let workers: Vec<u64> = live.iter().map(|own| own.worker).collect();
-        // Lost to a worker that registers at this moment, this is done again with the next call.
+        // If a worker that registers at this moment wins, the next call does this again.
         host::set_shared(
             &pool.keys.workers,
             &shared::encode_workers(&workers),
@@ -119,9 +120,12 @@ fn live_reports(pool: &Pool, now_ns: u64) -> Result<Vec<Written>, HostError> {
     Ok(live)
 }
 
-/// The lists of all workers that were not taken before, together; what was seen stays in the rows of their reports. They count as taken from
-/// now on, whether or not the aggregator hears of them: said twice they would count twice, and what is lost is a part of a statistic. What
-/// endpoints keep is none ([`Unheard`](crate::sync::unheard::Unheard)).
+/// Merges the lists that were not taken before. What was seen stays in the rows of the workers'
+/// reports.
+///
+/// The lists are marked as taken before the call, so a failed call loses them on purpose: a
+/// duplicate would count twice, a lost sample only thins a statistic. What endpoints keep is no
+/// statistic; see [`Unheard`](crate::sync::unheard::Unheard).
 fn take_lists(pool: &Pool, written: &mut [Written]) -> Result<Lists<String>, HostError> {
     let mut lists = Lists::default();
     let stored = host::shared(&pool.keys.taken)?;
@@ -133,7 +137,8 @@ fn take_lists(pool: &Pool, written: &mut [Written]) -> Result<Lists<String>, Hos
     for own in written.iter_mut() {
         let last = before.iter().find(|(worker, _)| *worker == own.worker);
         let last = last.map_or(0, |(_, number)| *number);
-        // Another worker, which had the lease until now, may have taken newer ones than those that were read here.
+        // Another worker had the lease until now. It may have taken newer lists than were read
+        // here.
         numbers.push((own.worker, own.lists.max(last)));
         if own.lists > last {
             lists.add(&own.report);
@@ -146,7 +151,7 @@ fn take_lists(pool: &Pool, written: &mut [Written]) -> Result<Lists<String>, Hos
     }
     let over = Over::Read(stored.map(|stored| stored.cas));
     let taken = host::set_shared(&pool.keys.taken, &shared::encode_pairs(&numbers), over)?;
-    // Another worker, whose lease has just run out, took them.
+    // Otherwise another worker, whose lease has just run out, took them.
     Ok(match taken {
         true => lists,
         false => {

@@ -1,22 +1,34 @@
 //! Reports that do not wait for the next poll, as a state machine.
 //!
-//! Comes in: that there is something to report, time, tokens of call-outs, how they ended. Goes out: whether to call now. Never: more than one call
-//! under way, or one sooner than [`GAP_MS`] after the one before; what comes in between goes out with the next.
+//! Comes in: that there is something to report, time, tokens of call-outs, how they ended. Goes
+//! out: whether to call now. Never: more than one call under way, or a call sooner than [`GAP_MS`]
+//! after the last. What comes in between goes out with the next call.
 
 use trimtab_pick::Millis;
 
-/// Least time between two calls, in milliseconds. A call and the table that follows take the proxy half a millisecond of CPU, so one that has
-/// news all the time spends a fortieth of a core on them. Simulated with two deciders, p99 TTFT to the oracle's with 10, 20 and 50 ms: 1.12, 1.14
-/// and 1.18 where nothing is shared, 1.02 each with long prompts among short ones; with a hundred deciders no difference.
+/// Least time between two calls, in milliseconds.
+///
+/// A call and the table that follows take the proxy half a millisecond of CPU. A proxy that always
+/// has something urgent spends a fortieth of a core on them.
+///
+/// Simulated p99 TTFT over the oracle's, with two pickers:
+///
+/// | work | 10 ms | 20 ms | 50 ms |
+/// |---|---|---|---|
+/// | nothing is shared | 1.12 | 1.14 | 1.18 |
+/// | long prompts among short ones | 1.02 | 1.02 | 1.02 |
+///
+/// With a hundred pickers there is no difference.
 pub(crate) const GAP_MS: u64 = 20;
-/// Rest after a call that failed, in milliseconds. The poll says the same within its wait.
+/// Rest after a call that failed, in milliseconds. The poll carries the same report within that
+/// time.
 const PAUSE_MS: u64 = 1_000;
-/// What a call may take, in milliseconds.
+/// Time that a call may take, in milliseconds.
 pub(crate) const TIMEOUT_MS: u32 = 2_000;
-/// A call of which the proxy has not said how it ended is given up after this, in milliseconds.
+/// A call whose end the proxy has not reported is given up after this time, in milliseconds.
 const LOST_MS: u64 = 2 * TIMEOUT_MS as u64;
 
-/// The calls of the holder of the lease that bring a report and wait for no table.
+/// The calls of the holder of the lease that carry a report and ask for no table.
 #[derive(Debug, Default)]
 pub(crate) struct ReportCall {
     wanted: bool,
@@ -26,12 +38,12 @@ pub(crate) struct ReportCall {
 }
 
 impl ReportCall {
-    /// Some worker has placed a large prompt.
+    /// Some worker has something urgent to report.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
     }
 
-    /// A report went out another way, or another worker has the lease.
+    /// A report went out with a poll, or another worker has the lease.
     pub(crate) fn forget(&mut self) {
         self.wanted = false;
     }
@@ -44,7 +56,7 @@ impl ReportCall {
             }
             self.under_way = None;
         }
-        // A rest that is longer than any: the clock has stepped back.
+        // A rest longer than any possible one: the clock has stepped back.
         self.wanted && (now >= self.rests_until || self.rests_until.since(now) > PAUSE_MS)
     }
 
@@ -56,7 +68,7 @@ impl ReportCall {
         self.rests_until = Millis(now.0.saturating_add(GAP_MS));
     }
 
-    /// Whether the call that ended is the one under way. It is not any longer.
+    /// Whether the call that ended is the one under way. If so, none is under way any more.
     pub(crate) fn is_over(&mut self, token: u32) -> bool {
         let mine = self.under_way == Some(token);
         if mine {
@@ -65,7 +77,7 @@ impl ReportCall {
         mine
     }
 
-    /// The call failed, or could not be made: nobody heard the report.
+    /// The call failed, or could not be made: the aggregator did not get the report.
     pub(crate) fn on_failed(&mut self, now: Millis) {
         self.wanted = true;
         self.rests_until = Millis(now.0.saturating_add(PAUSE_MS));

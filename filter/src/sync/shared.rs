@@ -1,35 +1,38 @@
 //! What the workers of one proxy share: keys of shared data and the bytes behind them.
 //!
-//! Shared data belongs to the proxy's `vm_id`, which other plugins may share, so every key begins with `trimtab/`. A value that does
-//! not have the expected form reads as absent: another version of this filter may have written it during an update.
+//! Shared data belongs to the proxy's `vm_id`. Other plugins may have the same one, so every key
+//! begins with `trimtab/`. A value that does not have the expected form reads as absent: another
+//! version of this filter may have written it during an update.
 
-/// Names of the values of one pool.
+/// The keys of one pool.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     /// Who syncs: [`Lease`].
     pub(crate) lease: String,
-    /// [`Stamp`] of the table; small, read on every tick.
+    /// [`Stamp`] of the table; small, because each tick reads it.
     pub(crate) stamp: String,
     /// The table: [`StoredTable`].
     pub(crate) table: String,
-    /// Per worker the number of its lists that the holder of the lease took last.
+    /// For each worker, the number of its lists that the holder of the lease took last.
     pub(crate) taken: String,
     /// Numbers of all workers.
     pub(crate) workers: String,
-    /// The bytes of the first table of its aggregator, which says what endpoints are known to keep.
+    /// The bytes of the first table of the aggregator. Later tables do not repeat what it says
+    /// about what endpoints keep.
     pub(crate) first: String,
-    /// The probe that a worker has taken last: [`Probed`].
+    /// The probe that a worker took last: [`Probed`].
     pub(crate) probed: String,
-    /// How many workers there have been.
+    /// Number of workers that there have been.
     pub(crate) count: String,
     kept: String,
     report: String,
     wake: String,
 }
 
-/// Most workers of one proxy. Envoy has one per core.
+/// The most workers of one proxy. Envoy has one per core.
 pub(crate) const MAX_WORKERS: usize = 512;
-/// Places for what servers keep; a newer name takes an older one's. Bounds the memory: some 100 bytes each.
+/// Places for what servers keep. A newer name replaces an older one in its place. Bounds the
+/// memory: some 100 bytes for each.
 const KEPT: u64 = 4_096;
 
 impl Keys {
@@ -45,23 +48,23 @@ impl Keys {
             probed: key("probed"),
             count: key("count"),
             kept: key("kept/"),
-            // The second form: with the memory.
+            // The `2` stands for the second form of the value, which has the VM's memory.
             report: key("report2/"),
             wake: key("wake/"),
         }
     }
 
-    /// A worker's report: [`StoredReport`].
+    /// Key of a worker's report: [`StoredReport`].
     pub(crate) fn report(&self, worker: u64) -> String {
         format!("{}{worker:016x}", self.report)
     }
 
-    /// Where something is kept of whose name these are the bits: [`Kept`].
+    /// Key of the place of a name with these bits: [`Kept`].
     pub(crate) fn kept(&self, name: u64) -> String {
         format!("{}{:03x}", self.kept, name % KEPT)
     }
 
-    /// The queue by which the worker of that count is woken.
+    /// Name of the queue that wakes the worker of that count.
     pub(crate) fn wake(&self, count: u32) -> String {
         format!("{}{count}", self.wake)
     }
@@ -84,13 +87,13 @@ fn numbers<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
 pub(crate) struct Lease {
     /// The worker that holds it.
     pub(crate) holder: u64,
-    /// Until when, on the host's clock.
+    /// When the lease expires, on the host's clock.
     pub(crate) expires_ns: u64,
     /// The proxy's number in reports, drawn once.
     pub(crate) proxy: u64,
     /// Sequence of the last report sent.
     pub(crate) sequence: u64,
-    /// How often it has been claimed before its first use; see [`crate::sync::lease`].
+    /// How often the lease has been claimed before its first use; see [`crate::sync::lease`].
     pub(crate) claims: u64,
 }
 
@@ -120,9 +123,9 @@ impl Lease {
 /// Something that a server keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kept<'a> {
-    /// Bits of its name's digest.
+    /// Bits of the name's digest.
     pub(crate) name: u64,
-    /// The server's, as in tables.
+    /// The server's address, as in tables.
     pub(crate) address: &'a str,
 }
 
@@ -143,7 +146,7 @@ impl<'a> Kept<'a> {
 /// A probe that a worker has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Probed {
-    /// Of the table that asked for it.
+    /// Epoch of the table that asked for the probe.
     pub(crate) epoch: u64,
     pub(crate) number: u64,
 }
@@ -158,7 +161,7 @@ impl Probed {
         Some(Self { epoch, number })
     }
 
-    /// Whether it was asked for after `last`, or by another aggregator.
+    /// Whether this probe was asked for after `last`, or by another aggregator.
     pub(crate) fn is_after(self, last: Self) -> bool {
         self.epoch != last.epoch || self.number > last.number
     }
@@ -169,7 +172,7 @@ impl Probed {
 pub(crate) struct Stamp {
     pub(crate) epoch: u64,
     pub(crate) sequence: u64,
-    /// When it arrived, on the host's clock.
+    /// When the table arrived, on the host's clock.
     pub(crate) arrived_ns: u64,
 }
 
@@ -188,7 +191,8 @@ impl Stamp {
     }
 }
 
-/// A table as it is stored: when it arrived, which reports of the workers it has taken in, and its bytes.
+/// A table as it is stored: when it arrived, which reports of the workers it has taken in, and its
+/// bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoredTable<'a> {
     pub(crate) arrived_ns: u64,
@@ -219,7 +223,7 @@ impl<'a> StoredTable<'a> {
         })
     }
 
-    /// The newest report of this worker that the table has taken in; absent: not known.
+    /// Returns the newest report of this worker that the table has taken in. `None`: not known.
     pub(crate) fn report_of(&self, worker: u64) -> Option<u64> {
         let (pairs, _) = self.included.as_chunks::<2>();
         pairs
@@ -229,7 +233,8 @@ impl<'a> StoredTable<'a> {
     }
 }
 
-/// A worker's report as it is stored: when it was written, the number of its lists, the memory of its VM, and the report's bytes.
+/// A worker's report as it is stored: when it was written, the number of its lists, the memory of
+/// its VM, and the report's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoredReport<'a> {
     pub(crate) at_ns: u64,
@@ -258,13 +263,13 @@ impl<'a> StoredReport<'a> {
     }
 }
 
-/// Numbers by worker.
+/// Writes pairs of numbers, by worker.
 pub(crate) fn encode_pairs(pairs: &[(u64, u64)]) -> Vec<u8> {
     let each = |(a, b): &(u64, u64)| words([*a, *b]);
     pairs.iter().flat_map(each).collect()
 }
 
-/// Takes [`encode_pairs`] apart.
+/// Reads what [`encode_pairs`] has written.
 pub(crate) fn decode_pairs(bytes: &[u8]) -> Vec<(u64, u64)> {
     let (words, _) = bytes.as_chunks::<8>();
     let (pairs, _) = words.as_chunks::<2>();
@@ -274,7 +279,7 @@ pub(crate) fn decode_pairs(bytes: &[u8]) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// How many workers there have been.
+/// Reads the number of workers that there have been.
 pub(crate) fn decode_count(bytes: &[u8]) -> Option<u64> {
     numbers(bytes).map(|[count]| count)
 }
@@ -283,7 +288,7 @@ pub(crate) fn encode_count(count: u64) -> Vec<u8> {
     words([count])
 }
 
-/// The numbers of workers.
+/// Reads the numbers of workers.
 pub(crate) fn decode_workers(bytes: &[u8]) -> Vec<u64> {
     let (chunks, _) = bytes.as_chunks::<8>();
     chunks.iter().copied().map(u64::from_le_bytes).collect()
@@ -356,7 +361,7 @@ mod tests {
         assert_eq!(Lease::decode(b""), None);
         assert_eq!(Stamp::decode(&lease), None);
         assert_eq!(StoredReport::decode(b"longer than one"), None);
-        // A table of an earlier version of this filter, which begins with its arrival alone.
+        // A table of another version of this filter, which begins with its arrival alone.
         let earlier = [&words([5])[..], b"\x08\x01\x12\x04chat and so on"].concat();
         assert_eq!(StoredTable::decode(&earlier), None);
         assert_eq!(StoredTable::decode(&words([5, u64::MAX])), None);

@@ -1,23 +1,24 @@
-//! What endpoints keep, until the aggregator has answered the call that said so.
+//! What endpoints keep, until the aggregator has answered the call that reported it.
 //!
-//! This proxy alone knows it, so the next call repeats what a failed one said. A copy does no harm here. The other lists of a report are
-//! parts of statistics: there a loss is better than a copy, and nothing is repeated.
+//! Only this proxy knows it, so the next call repeats what a failed one reported. A copy does no
+//! harm here. The other lists of a report are parts of statistics: there a loss is better than a
+//! copy, and nothing is repeated.
 
 use std::collections::BTreeMap;
 
 use trimtab_loadtable::limits;
 
-/// The calls that carry reports. There is at most one of each under way.
+/// The calls that carry reports. At most one of each kind is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     /// The long poll.
     Sync,
-    /// A report that does not wait for an answer.
+    /// A report that asks for no table.
     Report,
 }
 
 impl Call {
-    /// The last part of its path.
+    /// The last part of the call's path.
     pub(crate) fn route(self) -> &'static str {
         match self {
             Self::Sync => "sync",
@@ -26,7 +27,8 @@ impl Call {
     }
 }
 
-/// Keys and addresses of endpoints that calls have carried without an answer so far. Bounded by what reports may have.
+/// Keys and addresses of endpoints that calls have carried without an answer so far. Bounded by
+/// what a report may have.
 #[derive(Debug, Default)]
 pub(crate) struct Unheard {
     by_sync: Vec<(u64, String)>,
@@ -42,7 +44,7 @@ impl Unheard {
         }
     }
 
-    /// A call begins that says `held`. Adds what failed before, as far as there is room.
+    /// A call begins that reports `held`. Adds what failed before, as far as there is room.
     pub(crate) fn say(&mut self, call: Call, held: &mut BTreeMap<u64, String>) {
         self.failed(call);
         while let Some((key, address)) = self.lost.pop() {
@@ -59,7 +61,7 @@ impl Unheard {
         self.said(call).clear();
     }
 
-    /// The call failed, or nobody said how it ended.
+    /// The call failed, or its end was never reported.
     pub(crate) fn failed(&mut self, call: Call) {
         let said = std::mem::take(self.said(call));
         self.lost.extend(said);
@@ -88,7 +90,7 @@ mod tests {
         unheard.heard(Call::Sync);
         unheard.failed(Call::Report);
         assert_eq!(said(&mut unheard, Call::Sync, [3]), [2, 3]);
-        // Nobody said how it ended.
+        // The end of the last call was never reported.
         assert_eq!(said(&mut unheard, Call::Sync, [4]), [2, 3, 4]);
         unheard.heard(Call::Sync);
         assert!(said(&mut unheard, Call::Sync, []).is_empty());

@@ -1,12 +1,18 @@
-//! A worker's number, and the queue by which it is woken: when there is a new table, or when it leads and a report is urgent.
+//! A worker's number, and the queue that wakes the worker: when there is a new table, or when it
+//! holds the lease and a report is urgent.
 //!
-//! The number tells the workers of a proxy apart, so it has to be unique: it is counted in shared data. (It was drawn from time and names
-//! before; two VMs configured at the same instant got the same one, and one's report took the place of the other's.) In its lower half
-//! stands the worker's queue, so that whoever knows the worker can wake it.
+//! The number tells the workers of a proxy apart, so it has to be unique: it is counted in shared
+//! data. Its lower half is the worker's queue, so other workers can wake the worker by its number
+//! alone. Rejected: drawing the number from time and names. Two VMs configured at the same instant
+//! got the same one, and one's report replaced the other's.
 //!
-//! The queues are bounded although a proxy's are not: a message is one byte, one per table, and only for workers that gave a sign of life
-//! within 10 s; or one per 10 ms and worker with something urgent, and only for a leader whose lease has not run out. What a canary registers is never
-//! read; nobody wakes it after that time.
+//! The proxy does not bound its queues, so the filter does:
+//!
+//! - A new table is one byte for each worker that gave a sign of life within 10 s.
+//! - An urgent report is one byte, at most one in 10 ms from each worker, and only for a holder
+//!   whose lease has not expired.
+//!
+//! Nobody reads the queue of a canary, but nobody wakes a canary after those times either.
 
 use crate::host::{self, HostError, Over};
 use crate::pool::Pool;
@@ -14,14 +20,17 @@ use crate::pool::state::PoolState;
 use crate::sync::lease;
 use crate::sync::shared::{self, Keys, Lease};
 
-/// Tries to count; each one that fails has let another worker count, and a proxy has at most hundreds.
+/// Attempts to count. Each failed one means that another worker has counted, and a proxy has at
+/// most hundreds.
 const TRIES: usize = 1_000;
-/// There is a new table.
+/// Message: there is a new table.
 const TABLE: &[u8] = b"t";
-/// Some worker has written a report that should not wait.
+/// Message: some worker has written an urgent report.
 pub(crate) const URGENT: &[u8] = b"n";
 
-/// A number that no other worker of this proxy has. `chance`: instead of the count when others were always faster to count.
+/// Returns a number that no other worker of this proxy has.
+///
+/// - `chance`: used instead of the count if other workers always counted first.
 pub(crate) fn number(keys: &Keys, chance: u64) -> Result<u64, HostError> {
     let Some(count) = count(keys)? else {
         return Ok(number_by_chance(chance));
@@ -31,8 +40,13 @@ pub(crate) fn number(keys: &Keys, chance: u64) -> Result<u64, HostError> {
     Ok(compose(u64::from(count) << 32, queue))
 }
 
-/// A queue that belongs to no worker of a pool but to a VM with the role pick; absent: others were always faster to count, or the proxy
-/// gives none. `chance`: tells its name apart from those of an earlier run of the count.
+/// Returns a queue that belongs to a VM with the role pick instead of a worker of a pool. `None`:
+/// others always counted first.
+///
+/// - `chance`: distinguishes the queue's name from those of an earlier run of the count.
+///
+/// # Errors
+/// The proxy gives no queue, or a hostcall on shared data failed.
 pub(crate) fn own_queue(chance: u64) -> Result<Option<u32>, HostError> {
     // No pool has that name.
     let keys = Keys::new("pick!");
@@ -42,12 +56,12 @@ pub(crate) fn own_queue(chance: u64) -> Result<Option<u32>, HostError> {
     host::register_queue(&format!("{}/{chance:016x}", keys.wake(count))).map(Some)
 }
 
-/// A number for a proxy whose shared data does not work. It has no queue.
+/// Returns a number for a worker whose proxy's shared data does not work. It has no queue.
 pub(crate) fn number_by_chance(chance: u64) -> u64 {
     compose(chance, None)
 }
 
-/// Counts this worker. `None`: others were always faster.
+/// Counts this worker. Returns `None` if others always counted first.
 fn count(keys: &Keys) -> Result<Option<u32>, HostError> {
     for _ in 0..TRIES {
         let stored = host::shared(&keys.count)?;
@@ -67,13 +81,15 @@ fn compose(upper: u64, queue: Option<u32>) -> u64 {
     upper & !u64::from(u32::MAX) | u64::from(queue.unwrap_or(0))
 }
 
-/// The queue of the worker of that number; absent: it has none. Envoy counts them from 1.
+/// Returns the queue of the worker with that number. `None`: it has none. Envoy's queues begin with
+/// number 1, so 0 stands for none.
 pub(crate) fn queue_of(number: u64) -> Option<u32> {
     let lower = number & u64::from(u32::MAX);
     u32::try_from(lower).ok().filter(|queue| *queue != 0)
 }
 
-/// There is a new table: wakes the other workers. One that cannot be woken sees it on its next tick.
+/// Wakes the other workers, because there is a new table. A worker that cannot be woken sees the
+/// table on its next tick.
 pub(crate) fn others(pool: &Pool, state: &mut PoolState) {
     let awake = std::mem::take(&mut state.awake);
     for number in awake.iter().filter(|number| **number != pool.worker_number) {
@@ -87,8 +103,9 @@ pub(crate) fn others(pool: &Pool, state: &mut PoolState) {
     state.awake = awake;
 }
 
-/// This worker has written a report that should not wait: wakes the holder of the lease, which may be this worker itself. (That one
-/// could do without its queue, but a call-out that is made while a request is being placed belongs to that request, and ends with it.)
+/// Wakes the holder of the lease, because this worker has written an urgent report. If the holder
+/// is this worker itself, it is woken by its queue all the same: a call-out made while a request is
+/// being placed would belong to that request, and end with it.
 pub(crate) fn leader(pool: &Pool, now_ns: u64) -> Result<(), HostError> {
     let stored = host::shared(&pool.keys.lease)?;
     let lease = stored.and_then(|stored| Lease::decode(&stored.value));

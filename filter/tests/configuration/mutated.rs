@@ -1,11 +1,11 @@
-//! A configuration with every setting, and what bytes make of it.
+//! A configuration with every setting, and changes to it by random bytes.
 
 use serde_json::{Value, json};
 
-/// Most values; changes can double it.
+/// The most values before a change; one change can double them.
 const MOST: usize = 10_000;
 
-/// One that is taken.
+/// Returns a valid configuration.
 pub(crate) fn good() -> Value {
     json!({
         "role": "tap",
@@ -34,7 +34,7 @@ pub(crate) fn good() -> Value {
     })
 }
 
-/// The good one, changed as the bytes say: each change takes three.
+/// Returns the valid configuration with changes. Three bytes make one change.
 pub(crate) fn value(bytes: &[u8]) -> Value {
     let mut value = good();
     for change in bytes.chunks_exact(3) {
@@ -46,7 +46,7 @@ pub(crate) fn value(bytes: &[u8]) -> Value {
     value
 }
 
-/// Changes the `place`-th value in it, counted round and round.
+/// Changes the value number `place` in document order. Counting starts again at the end.
 fn mutate(value: &mut Value, place: usize, what: u8, how: u8) {
     let count = count(value);
     if let Some(value) = find(value, &mut (place % count)) {

@@ -15,7 +15,7 @@ fn value(destination: &str, hosts: &str) -> String {
     parsed(destination).unwrap().value(hosts).into_owned()
 }
 
-/// The naive reading of base64, for texts.
+/// Decodes base64 in a simple way, for texts.
 fn decode(text: &str) -> String {
     let digit = |byte: u8| match byte {
         b'A'..=b'Z' => u32::from(byte - b'A'),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Of a POST with a JSON body to that path.
+/// The head of a POST with a JSON body to that path.
 pub(in crate::facts) fn head(path: &str) -> Head {
     read(&[(":path", path)], false)
 }
@@ -106,14 +106,15 @@ fn what_a_server_keeps_is_asked_of_it_by_whatever_method() {
         (file.plan, file.makes, file.is_prompt),
         (Plan::PlaceNow, true, false)
     );
-    // No model answers, but what is counted may go on from a response.
+    // No model answers here, but the counted request may go on from a response.
     let counted = plan("POST", "/v1/responses/input_tokens");
     assert_eq!(
         (counted.plan, counted.route.goes_on, counted.is_prompt),
         (Plan::Read, true, false)
     );
     assert_eq!(plan("CONNECT", "/v1/files/file-1").plan, Plan::Pass);
-    // A part of the path that only looks like a name costs a prompt nothing.
+    // A part of the path that only looks like a name does not make a prompt a request about a kept
+    // thing.
     let prompt = plan("POST", "/containers/gpu-1/v1/chat/completions");
     assert_eq!((prompt.held, prompt.is_prompt), (None, true));
 }
@@ -211,7 +212,7 @@ fn the_session_header_goes_before_the_cookie() {
     assert_eq!(session(&[header, cookie]).as_deref(), Some("a"));
     assert_eq!(session(&[cookie, header]).as_deref(), Some("a"));
     assert_eq!(session(&[cookie]).as_deref(), Some("b"));
-    // HTTP/2 clients may send each cookie in a header of its own.
+    // HTTP/2 clients may send each cookie in its own header.
     assert_eq!(
         session(&[("cookie", "x=1"), cookie, ("cookie", "sid=c")]).as_deref(),
         Some("b")

@@ -1,4 +1,4 @@
-//! Strings of a document: their text in passing, escapes resolved.
+//! Strings of a document: passes on their text with escapes resolved.
 
 use super::{Malformed, Place, Sink, State, Tokenizer};
 
@@ -6,11 +6,11 @@ use super::{Malformed, Place, Sink, State, Tokenizer};
 const GATHERED_BYTES: usize = 256;
 /// A backslash, `u` and four hexadecimal digits.
 const UNICODE_BYTES: u64 = 6;
-/// Stretches up to this length are not searched but walked through.
+/// Stretches of text up to this length are not searched but read byte by byte.
 const SHORT_BYTES: usize = 24;
 
 impl Tokenizer {
-    /// The part of a string up to its next quote or backslash. Gives what is left of `chunk`.
+    /// Takes the part of a string up to its next quote or backslash. Returns the rest of `chunk`.
     pub(super) fn text<'c>(&mut self, chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
         let end = memchr::memchr2(b'"', b'\\', chunk).unwrap_or(chunk.len());
         if end < SHORT_BYTES && chunk.get(end) == Some(&b'\\') && self.high.is_none() {
@@ -42,8 +42,9 @@ impl Tokenizer {
         rest
     }
 
-    /// Short stretches with simple escapes between them, as one part: code has an escape every ten bytes, and each part costs the sink
-    /// more than a few bytes do. Gives what is left of `chunk`.
+    /// Takes short stretches with simple escapes between them, as one part. Code has an escape
+    /// every ten bytes, and each part costs the sink more than a few bytes do. Returns the rest of
+    /// `chunk`.
     fn gather<'c>(&mut self, chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
         let mut gathered = [0; GATHERED_BYTES];
         let (mut rest, mut len, mut since_escape) = (chunk, 0, 0);
@@ -132,7 +133,7 @@ impl Tokenizer {
     }
 }
 
-/// The character that a backslash and `byte` stand for; `u` aside.
+/// Returns the character that a backslash and `byte` stand for, except for `u`.
 fn unescaped(byte: u8) -> Option<u8> {
     Some(match byte {
         b'"' | b'\\' | b'/' => byte,

@@ -4,7 +4,8 @@ use super::{Data, Kind, Part, Reader, TOOL_DEPTH};
 use crate::facts::media::Counted;
 
 impl Reader {
-    /// An object or a list has begun, which may be such a thing.
+    /// Handles the beginning of an object or a list. It may hold a medium, a label, or what a tool
+    /// gets.
     pub(super) fn open_aside(&mut self, is_object: bool) {
         let aside = match self.part {
             Part::Media | Part::File => Some(Part::Media),
@@ -19,7 +20,7 @@ impl Reader {
         }
     }
 
-    /// An object or a list has ended, `depth` being that of the one around.
+    /// Handles the end of an object or a list. `depth` is that of the one around.
     pub(super) fn close_aside(&mut self) {
         if self.aside.1 == 0 {
             self.kind = None;
@@ -30,14 +31,14 @@ impl Reader {
         self.counted = self.counted.filter(|counted| self.depth >= counted.depth);
     }
 
-    /// What the string being read is.
+    /// Returns what the string being read is.
     pub(super) fn value_part(&self) -> Part {
         let is_listed = self.aside_is_list && self.aside == (Part::Media, self.depth);
         match (self.part, self.aside.0) {
             (_, Part::Plain) => Part::Text,
             (Part::Label, _) | (_, Part::Label) => Part::Label,
             (Part::Media | Part::File, _) | (Part::Data, Part::Media) => Part::Media,
-            // Without an object around (MCP): a type before it has said what it is.
+            // Without an object around (MCP): a type before it has named the kind.
             (Part::Data, _) if self.aside.1 == 0 && self.kind.is_some() => Part::Media,
             _ if is_listed => Part::Media,
             _ => Part::Text,
@@ -64,18 +65,20 @@ impl Reader {
         });
     }
 
-    /// A type or a media type within a part of a message is complete. It may stand behind what it is about.
+    /// Handles a complete type or media type within a part of a message. It may stand after the
+    /// data that it describes.
     pub(super) fn on_label(&mut self) {
         let word = self.word.get().unwrap_or_default();
         let in_aside = self.aside == (Part::Media, self.depth);
         if in_aside && word == b"text" {
-            // A document in plain text (Messages API) comes in the same object as an image does.
+            // A document in plain text (Messages API) comes in the same kind of object as an image.
             self.aside.0 = Part::Text;
             if let Some(counted) = self.counted.take() {
                 self.prompt.recount(counted, None);
             }
         } else if !in_aside || word.contains(&b'/') {
-            // In such an object the type says where it comes from, which may be a `file` for an image.
+            // Within a medium's object the type says where the data comes from. That may be a
+            // `file` for an image.
             let named = Kind::named(word);
             self.kind = named.or(self.kind);
             if let Some((counted, kind)) = self.counted.as_mut().zip(named) {

@@ -4,8 +4,9 @@ use super::{Field, Part, Reader};
 use crate::facts::hash::{Digest, Hasher, Purpose};
 
 impl Reader {
-    /// Digest of the conversation, and whether it is that of a name: of one that a server keeps, else of its beginning, else of the client's
-    /// name for it.
+    /// Returns the digest of the conversation, and whether it is the digest of a name. The first
+    /// that there is counts: the name of a conversation that a server keeps, the conversation's
+    /// beginning, the client's name for it.
     pub(in crate::facts) fn conversation(&self) -> Option<(Digest, bool)> {
         let kept = self.kept.map(|digest| (digest, true));
         let begun = self.prompt.conversation().map(|digest| (digest, false));
@@ -13,7 +14,7 @@ impl Reader {
         kept.or(begun).or(named)
     }
 
-    /// Digest of the name of what a server keeps and the request goes on from.
+    /// Returns the digest of the name of what a server keeps and the request goes on from.
     pub(in crate::facts) fn held(&self) -> Option<Digest> {
         self.held.map(|(_, digest)| digest)
     }
@@ -23,18 +24,19 @@ impl Reader {
         self.part == Part::File && self.field == Field::Turns && self.aside.0 != Part::Plain
     }
 
-    /// Part of a salt or a name.
+    /// Digests a part of a salt or a name.
     pub(super) fn digest(&mut self, purpose: Purpose, part: &[u8]) {
         let new = || Box::new(Hasher::new(purpose));
         self.digesting.get_or_insert_with(new).write(part);
     }
 
-    /// What was read of it; absent: nothing.
+    /// Returns the digest of the salt or name that was read. `None`: nothing was read.
     pub(super) fn digested(&mut self) -> Option<Digest> {
         self.digesting.take().map(|hash| hash.digest())
     }
 
-    /// What was read is such a name; the lowest rank wins, and of two with the same the last.
+    /// What was read is the name of something that a server keeps. The lowest rank wins; of two
+    /// with the same rank the last.
     pub(super) fn holds(&mut self, rank: u8) -> Option<Digest> {
         let digest = self.digested()?;
         if self.held.is_none_or(|(other, _)| rank <= other) {

@@ -4,7 +4,7 @@ use super::Reader;
 use crate::facts::keys::Field;
 
 impl Reader {
-    /// A number or a word of a field that is one, at the top level or among the options.
+    /// Handles a number or a word of a setting, at the top level or among the options.
     pub(super) fn setting(&mut self, field: Field, literal: &[u8]) {
         match field {
             Field::Stream => self.stream = flag(literal),
@@ -17,7 +17,7 @@ impl Reader {
         }
     }
 
-    /// Of two bounds the lower holds.
+    /// Of two limits the lower one counts.
     pub(super) fn bound_output(&mut self, tokens: u32) {
         let known = self.max_output_tokens.unwrap_or(u32::MAX);
         self.max_output_tokens = Some(known.min(tokens));

@@ -1,4 +1,4 @@
-//! How many tokens a prompt counts, whatever form it has.
+//! How many tokens a prompt counts, whatever its form.
 
 use super::{head, read};
 

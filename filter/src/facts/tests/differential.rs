@@ -1,5 +1,6 @@
-//! The reader of the stream against a plain one that has the whole document, over bodies of the shapes that clients send: alike on all of
-//! them, and never more than there can be where a body is cut.
+//! Compares the reader of the stream with a plain one that has the whole document, over bodies of
+//! the shapes that clients send. The two agree on all of them. Where a body is cut, the reader
+//! never counts more than there can be.
 
 mod corpus;
 mod plain;
@@ -13,10 +14,11 @@ use corpus::Sample;
 const CAP_BYTES: usize = 16 * 1024;
 /// Random cuts of each body.
 const CUTS: usize = 12;
-/// What a medium counts that nothing has named yet, and that turns out to be less: three files that are something else.
+/// The most tokens by which unnamed media count too high: three files that turn out to be something
+/// else.
 const UNNAMED: u64 = 15_000;
 
-/// The facts of the first `seen` bytes, if no more may be read.
+/// Returns the facts of the first `seen` bytes, if no more may be read.
 fn cut(sample: &Sample, seen: usize, length: Length) -> BodyFacts {
     let head = head(sample.path);
     let mut body = Body::new(head.route.shape);
@@ -89,7 +91,7 @@ fn no_cut_tells_more_than_there_can_be() {
             let known = cut(sample, seen, Length::Whole(length));
             let unread = length - seen as u64;
             let tokens = known.prompt_tokens.unwrap_or(0);
-            // A token id takes three bytes and more here.
+            // A token id takes at least three bytes here.
             let room = most + UNNAMED * u64::from(sample.names_late) + unread.div_ceil(3);
             assert!(tokens <= room, "{what}: {tokens} of {room}");
             if let Some(rest) = least.rest {
@@ -99,7 +101,7 @@ fn no_cut_tells_more_than_there_can_be() {
                     "{what}"
                 );
             }
-            // Else all of the prompt was seen.
+            // Otherwise all of the prompt was seen.
             let may_be_more = known.at_least || least.rest.is_some();
             assert!(may_be_more || tokens == most, "{what}");
             assert!(least.history_tokens <= all.history_tokens, "{what}");
@@ -129,9 +131,9 @@ fn where_the_cut_is_in_text_the_count_is_that_of_the_whole() {
             }
             let tokens = facts.prompt_tokens.unwrap();
             compared += usize::from(seen > 1_000);
-            // Keys, marks and escapes of what is unread count as text.
+            // Keys, marks and escapes of the unread part count as text.
             let unread = (sample.json.len() - seen) as u64;
-            // As large a share of what is unread counts as escapes as of what was read.
+            // The unread part is taken to have the same share of escapes as the read part.
             assert!(
                 tokens + 1 + most / 200 >= most,
                 "{}: {tokens} of {most} at {seen}",

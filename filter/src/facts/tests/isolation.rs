@@ -1,4 +1,5 @@
-//! What is not the prompt's text and decides all the same: salts, and names of what servers keep.
+//! What is not text of the prompt but matters for the decision: salts, and names of what servers
+//! keep.
 
 use super::super::head::tests::head;
 use super::super::{Body, BodyFacts, Digest, Length, Purpose};

@@ -1,4 +1,4 @@
-//! Bodies that servers take and that are no plain JSON in UTF-8.
+//! Bodies that servers accept although they are not plain JSON in UTF-8.
 
 use super::{head, read, words};
 use crate::facts::{BodyFacts, Ending};
@@ -86,7 +86,7 @@ fn words_and_depths_beyond_json_are_walked_over() {
     assert!((1_000..1_300).contains(&tokens), "{tokens}");
 }
 
-/// With the rest of a document behind it that is no JSON.
+/// Parts of a document that are not JSON. The test appends more of the document.
 const ODD: [&str; 9] = [
     "'single': 'quotes'}",
     "/* a comment */ \"a\": 1}",
@@ -129,7 +129,7 @@ fn nothing_behind_an_odd_place_is_believed() {
         assert_eq!((found.stream, found.model), (Some(true), None), "{odd}");
         assert_eq!(found.prompt_tokens, None, "{odd}");
     }
-    // Within the messages the complete ones are known, and the rest is prompt as if it had not been read.
+    // The complete messages are known. The rest counts as prompt, as if it had not been read.
     let body = r#"{"messages":[{"role":"user","content":"hi there"},{'role':'assistant','content':'hello hello hello'}]}"#;
     let found = facts(body.as_bytes(), 9);
     let plain = r#"{"messages":[{"role":"user","content":"hi there"}]}"#;

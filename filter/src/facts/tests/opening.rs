@@ -5,7 +5,7 @@ use crate::facts::{BodyFacts, Ending};
 
 const CAP_BYTES: usize = 16 * 1024;
 
-/// As most clients write it, the role first.
+/// A message as most clients write it, the role first.
 fn message(role: &str, content: &str) -> String {
     format!(r#"{{"role":"{role}","content":{content}}}"#)
 }
@@ -88,7 +88,7 @@ fn what_many_conversations_may_begin_with_names_none() {
     ] {
         assert_eq!(facts(&messages, &[999]).opening, None);
     }
-    // Not as much as may be read was read: another turn may come as far as that or further.
+    // Less was read than may be read. Another turn may be read up to there or further.
     let body = format!(r#"{{"messages":[{}]}}"#, message("user", &long));
     let mut slow = crate::facts::Body::new(head("/").route.shape);
     slow.feed(&body.as_bytes()[..9_000]);

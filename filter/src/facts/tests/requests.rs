@@ -1,7 +1,12 @@
-//! Requests as real clients write them, from their public documentation, with the facts that a reader would note down.
+//! Requests as real clients write them, by their public documentation, with the facts that a human
+//! reader would note.
 //!
-//! Key orders are those that were captured: openai-python 1 and 2 write `messages` first, openai-python 3 and openai-node `model, stream,
-//! messages`, anthropic-python `max_tokens, messages, model, system`, its Node SDK `model, max_tokens, messages, system`.
+//! The orders of keys were captured from real clients:
+//!
+//! - openai-python 1 and 2: `messages` first;
+//! - openai-python 3 and openai-node: `model, stream, messages`;
+//! - anthropic-python: `max_tokens, messages, model, system`; its Node SDK:
+//!   `model, max_tokens, messages, system`.
 
 mod anthropic;
 mod openai;
@@ -14,7 +19,7 @@ use serde_json::Value;
 use super::{head, read};
 use crate::facts::{BodyFacts, Ending};
 
-/// One request and what is expected of it.
+/// One request, and what is expected of it.
 pub(super) struct Case {
     name: &'static str,
     path: &'static str,
@@ -22,14 +27,15 @@ pub(super) struct Case {
     model: Option<&'static str>,
     stream: Option<bool>,
     max_output_tokens: Option<u32>,
-    /// The text that the model reads, system prompt and tools aside, in the order of the document.
+    /// The text that the model reads, except for system prompt and tools, in the order of the
+    /// document.
     says: &'static [&'static str],
-    /// How many of `says` end with the assistant's last answer.
+    /// How many of `says` stand up to the end of the assistant's last answer.
     history: usize,
     system: &'static str,
-    /// Bytes of the tools, at least and at most.
+    /// The least and the most bytes of the tools.
     tools: (usize, usize),
-    /// Token ids, and what images and other media count.
+    /// Tokens of token ids, images and other media.
     tokens: usize,
     conversation: bool,
 }
@@ -96,7 +102,7 @@ impl Case {
     }
 }
 
-/// All of them.
+/// All cases.
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {
     [
         openai::CASES,
@@ -108,7 +114,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
     .flatten()
 }
 
-/// All strings of a document.
+/// Collects all strings of a document.
 fn collect<'d>(value: &'d Value, texts: &mut Vec<&'d str>) {
     match value {
         Value::String(text) => texts.push(text),
@@ -122,7 +128,7 @@ fn collect<'d>(value: &'d Value, texts: &mut Vec<&'d str>) {
 fn real_requests_tell_what_they_say() {
     assert!(all().count() >= 20);
     for case in all() {
-        // They are JSON, and what is listed stands in them.
+        // Each body is JSON, and holds the listed texts.
         let document: Value = serde_json::from_str(case.body).expect(case.name);
         let mut texts = Vec::new();
         collect(&document, &mut texts);

@@ -3,7 +3,7 @@
 use super::{head, read, words};
 use crate::facts::{Body, Ending};
 
-/// Where the reading of `json` ends when it comes byte by byte, and how.
+/// Returns where the reading of `json` ends if it comes byte by byte, and how.
 fn end_of(json: &str) -> (usize, Option<Ending>) {
     let mut body = Body::new(head("/v1/chat/completions").route.shape);
     for (at, byte) in json.bytes().enumerate() {
@@ -27,7 +27,7 @@ fn it_ends_with_the_document_and_not_with_the_stream() {
 
 #[test]
 fn it_ends_where_the_document_turns_out_to_be_none() {
-    // One byte may be the first half of a wide character.
+    // A single byte may be the first half of a wide character.
     assert_eq!(end_of("[1]"), (2, Some(Ending::NotJson)));
     assert_eq!(end_of("{\"a\":}"), (6, Some(Ending::Broken)));
     assert_eq!(end_of("{\"a\""), (4, None));

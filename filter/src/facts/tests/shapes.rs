@@ -106,7 +106,8 @@ fn an_image_counts_as_an_image_and_not_as_its_base64_text() {
             "{found} for {}",
             part["type"]
         );
-        // Cut in the middle of the data: what was begun is one, and what is behind it is not guessed from the data's length.
+        // Cut in the middle of the data: a medium that was begun counts as one. What follows it is
+        // not guessed from the data's length.
         let cut = facts_in_pieces(body.to_string().as_bytes(), 16_384, 16_384);
         let found = cut.prompt_tokens.unwrap();
         assert!((tokens..tokens + 30).contains(&found), "{found}");
@@ -154,7 +155,7 @@ fn the_first_blocks_of_a_text_that_nothing_marks_are_told_apart() {
         blocks(format!("{text} and one"), 16_384),
         "however it is cut"
     );
-    // 512, 768, 1,024, 1,536 and 2,048 tokens of 4 bytes are there.
+    // The blocks that end at 512, 768, 1,024, 1,536 and 2,048 tokens of 4 bytes are there.
     assert_eq!(
         one.map(|block| block > 0),
         [true, true, true, true, true, false, false]
@@ -167,7 +168,7 @@ fn the_first_blocks_of_a_text_that_nothing_marks_are_told_apart() {
     assert_eq!(alike, 3, "the first 1,024 tokens");
     let long = blocks(words(4, 40_000), 16_384);
     assert!(long.iter().all(|block| *block > 0));
-    // A system prompt stands for itself, and may still end with something of its own.
+    // A system prompt stands for itself, even if its end is different for each user.
     let own = |name: &str| {
         facts(&chat(&format!("{text}{name}"), &["a"]))
             .beginning
@@ -251,7 +252,8 @@ fn the_order_of_keys_makes_no_difference() {
 
 #[test]
 fn fields_behind_the_messages_do_not_change_the_conversation() {
-    // anthropic-python writes the system prompt last: once the conversation is long it lies out of sight.
+    // anthropic-python writes the system prompt last. Once the conversation is long, it is out of
+    // sight.
     let body = |turns: usize| {
         let messages: Vec<Value> = (0..turns)
             .map(|i| json!({"role": if i % 2 == 0 { "user" } else { "assistant" }, "content": words(i, 3_000)}))
@@ -321,7 +323,7 @@ fn whether_the_answer_is_streamed_is_the_word_at_the_top_level_and_nothing_else(
     ] {
         assert_eq!(of(other), None, "{other}");
     }
-    // Behind what was seen.
+    // The field stands after the part that was read.
     let json = br#"{"prompt":"p","stream":true}"#;
     assert_eq!(facts_in_pieces(json, json.len() - 6, 5).stream, None);
 }

@@ -1,4 +1,4 @@
-//! What the tokenizer says of a document, however it is cut, is what serde_json says of it.
+//! The tokenizer reads every document as serde_json does, however it is cut.
 
 use proptest::prelude::*;
 use serde_json::{Number, Value};
@@ -25,7 +25,8 @@ fn value() -> impl Strategy<Value = Value> {
     prop::collection::vec(nested, 0..4).prop_map(Value::Array)
 }
 
-/// Everything beyond ASCII as `\u` and four digits, pairs of surrogates included, and slashes as `\/`, as some encoders write.
+/// Writes every character beyond ASCII as `\u` and four digits, pairs of surrogates included, and
+/// slashes as `\/`, as some encoders do.
 fn escaped(json: &str) -> String {
     let mut out = String::new();
     for c in json.chars() {
@@ -41,7 +42,7 @@ fn escaped(json: &str) -> String {
     out
 }
 
-/// Counts calls; takes anything.
+/// A sink that accepts anything and keeps nothing.
 struct Ignore;
 
 impl Sink for Ignore {
@@ -66,7 +67,7 @@ proptest! {
         if escapes {
             json = escaped(&json);
         }
-        // Not `value`: floats and doubled keys are what the text says.
+        // Not `value`: the expected floats and doubled keys are those of the text.
         let expected: Value = serde_json::from_str(&json).unwrap();
         let found = document(json.as_bytes(), &sizes).unwrap();
         prop_assert!(agrees(&found, &expected), "{found} for {json}");
@@ -104,7 +105,7 @@ proptest! {
         }
         let found = document(&json, &sizes);
         if let Ok(expected) = serde_json::from_slice::<Value>(&json) {
-            // A scalar at the top has no end that could be seen.
+            // The end of a scalar at the top level cannot be seen.
             if expected.is_array() || expected.is_object() {
                 prop_assert!(found.as_ref().is_some_and(|found| agrees(found, &expected)), "{found:?}");
             }
@@ -127,7 +128,7 @@ proptest! {
 #[test]
 fn documented_differences_are_these() {
     for (json, ours) in [
-        // Numbers and words are not looked into.
+        // Numbers and words are not checked.
         (
             "[01, nul, -, 1.e]",
             serde_json::json!([null, null, null, null]),

@@ -1,4 +1,5 @@
-//! Prompts as long as real ones: the first requests of public traces (Azure LLM inference 2023, CC-BY 4.0; Mooncake), in tokens.
+//! Prompts as long as real ones: the first requests of public traces (Azure LLM inference 2023,
+//! CC-BY 4.0; Mooncake), in tokens.
 
 use serde_json::json;
 
@@ -11,7 +12,7 @@ const AZURE_CONVERSATION: [usize; 16] = [
 const AZURE_CODE: [usize; 16] = [
     4_808, 3_180, 110, 7_433, 34, 374, 6_985, 34, 1_145, 201, 137, 7_427, 1_555, 3_893, 1_827, 394,
 ];
-/// Every 25th.
+/// Every 25th request.
 const MOONCAKE_CONVERSATION: [usize; 16] = [
     6_758, 45_922, 38_383, 36_422, 2_885, 1_895, 9_421, 7_446, 1_577, 22_075, 1_035, 7_736, 4_743,
     10_602, 10_048, 20_422,

@@ -1,4 +1,5 @@
-//! What is behind the part that was read is prompt where it begins in its text, and else nothing is made up.
+//! The unread part of a body is prompt if it begins within the prompt's text. Otherwise nothing is
+//! made up.
 
 use serde_json::json;
 
@@ -7,7 +8,7 @@ use crate::facts::{Body, BodyFacts, Ending, Length};
 
 const CAP_BYTES: usize = 16 * 1024;
 
-/// The facts at the cap.
+/// Returns the facts at the cap.
 fn at_cap(json: &str, length: Length) -> BodyFacts {
     let mut body = Body::new(head("/v1/chat/completions").route.shape);
     body.feed(&json.as_bytes()[..CAP_BYTES]);
@@ -41,7 +42,7 @@ fn without_a_length_a_long_prompt_is_at_least_what_was_read_and_what_passes_late
         rest.prompt_tokens(u64::MAX),
         least + (u64::MAX - 16_384) / 4
     );
-    // More had come than may be read.
+    // More bytes had come than may be read.
     let burst = at_cap(&body, Length::AtLeast(65_536));
     assert!((16_370..16_390).contains(&burst.prompt_tokens.unwrap()));
 }
@@ -62,7 +63,7 @@ fn a_blob_in_a_field_that_is_no_prompt_is_none() {
         ),
         (format!(r#""prompt":{{"id":"{blob}"}},"input":"q""#), None),
         (format!(r#""model":["{blob}"],"input":"q""#), None),
-        // What stands before it is known.
+        // What stands before the blob is known.
         (format!(r#""messages":{question},"blob":"{blob}""#), Some(0)),
         (format!(r#""prompt":"four","blob":"{blob}""#), Some(1)),
     ] {
@@ -177,7 +178,7 @@ fn media_count_by_kind_wherever_the_cut_falls_and_in_every_order_of_keys() {
             &body[..120]
         );
     }
-    // Told at the end to be another kind, or no medium at all.
+    // The end shows that it is of another kind, or no medium at all.
     for (part, tokens) in [
         (
             format!(
@@ -247,7 +248,7 @@ fn of_two_fields_with_one_key_the_last_counts() {
     assert_eq!(both.prompt_tokens, Some(1));
     assert_eq!(of(r#"{"stream":true,"stream":"no"}"#).stream, None);
     assert_eq!(of(r#"{"model":"m","model":{}}"#).model, None);
-    // Fields of several names add up.
+    // Fields of different names add up.
     assert_eq!(
         of(r#"{"query":"four","documents":["four","four"]}"#).prompt_tokens,
         Some(3)

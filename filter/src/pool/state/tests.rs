@@ -87,7 +87,7 @@ fn an_adapter_has_a_cache_of_its_own_and_a_base_model_is_the_same_also_where_its
  {
     let (_, state) = with_table(&["10.0.0.1:80"]);
     let loaded = state.loaded().unwrap();
-    // As clients write it: the model behind the messages.
+    // As clients write it: the model after the messages.
     let asked = |model: &str, turns: usize| {
         let system = "You are a helper. ".repeat(200);
         let answer = "as I said ".repeat(1_000 * turns);
@@ -159,7 +159,7 @@ fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
         .unwrap();
     assert_eq!((on(&state, &first), on(&state, other)), ((0, 1), (1, 0)));
     state.on_first_byte(NOW, &mut sent);
-    // A table without either of them comes while the request is under way.
+    // A table without either of the two endpoints comes while the request is under way.
     state.adopt(table(1, 2, &["10.0.0.9:80"]), NOW, None);
     assert_eq!(on(&state, other), (1, 0));
     state.on_done(NOW, sent, false);

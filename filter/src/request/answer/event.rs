@@ -14,7 +14,7 @@ pub(super) const SIGNS_OF_LIFE: [&[u8]; 6] = [
     b"null",
 ];
 
-/// One event. What is no object or list is content: text as it is, or `[DONE]`.
+/// One event. Anything but an object or a list is content: plain text, or `[DONE]`.
 #[derive(Debug)]
 pub(super) struct Event {
     json: Tokenizer,
@@ -33,7 +33,7 @@ impl Default for Event {
 }
 
 impl Event {
-    /// Takes the next piece of its text. Absent: no content so far.
+    /// Takes the next piece of the event's text. Returns `None` while there is no content.
     pub(super) fn feed(&mut self, mut piece: &[u8]) -> Option<Begun> {
         if !self.is_json {
             let is_first = self.fields.name.get() == Some(b"");
@@ -50,7 +50,8 @@ impl Event {
         self.fields.found.or(broken)
     }
 
-    /// Takes a piece of what is no JSON: content, unless it only keeps the connection open.
+    /// Takes a piece of an event that is not JSON. It is content, unless it only keeps the
+    /// connection open.
     fn plain(&mut self, piece: &[u8]) -> Option<Begun> {
         self.fields.name.push(piece);
         let text = self.fields.name.get();
@@ -63,7 +64,8 @@ impl Event {
         (!is_sign).then_some(Begun::Content)
     }
 
-    /// Takes the next piece of a text in which such events follow each other, each from a line of its own.
+    /// Takes the next piece of a text that holds one event after another. Each event begins on a
+    /// new line.
     pub(super) fn feed_lines(&mut self, piece: &[u8]) -> Option<Begun> {
         piece
             .split_inclusive(|byte| *byte == b'\n')
@@ -76,7 +78,7 @@ impl Event {
             })
     }
 
-    /// Another event begins.
+    /// Begins another event.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -85,23 +87,23 @@ impl Event {
 /// What the value of a field means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Class {
-    /// Nothing by itself; what is in it may.
+    /// The value means nothing by itself. Values inside it may.
     #[default]
     Other,
     /// A text that is not empty is content.
     Text,
-    /// So is an object, whatever is in it.
+    /// A text that is not empty is content. So is an object, whatever is in it.
     Whole,
     /// Numbers are content: tokens.
     Numbers,
-    /// A text that is not empty or an object is an error.
+    /// A text that is not empty, or an object, is an error.
     Error,
-    /// Nothing in it is content: it repeats the request, or says what is known of it.
+    /// Nothing in the value is content: it repeats the request, or says what is known about it.
     Repeated,
 }
 
 impl Class {
-    /// The names of each.
+    /// The field names of each class.
     const NAMES: [Names<Self>; 5] = [
         (
             &[
@@ -162,21 +164,22 @@ impl Class {
         ),
     ];
 
-    /// By names of OpenAI's APIs, Anthropic's, Gemini's and Cohere's, and of vLLM, SGLang, TGI, Triton, llama.cpp, Ollama and LMDeploy.
+    /// The class of a field name. The names are those of the APIs of OpenAI, Anthropic, Gemini and
+    /// Cohere, and of vLLM, SGLang, TGI, Triton, llama.cpp, Ollama and LMDeploy.
     fn of(name: &[u8]) -> Self {
         meaning(&Self::NAMES, name).unwrap_or(Self::Other)
     }
 }
 
-/// Looks through the fields of a document for content.
+/// Looks for content in the fields of a document.
 #[derive(Debug)]
 struct Fields {
     /// The name that is being read.
     name: Word,
-    /// Of the value at hand; in a list of each of them.
+    /// Class of the value at hand; in a list, of each value in it.
     class: Class,
     depth: u32,
-    /// How deep in what is only repeated; 0: not.
+    /// Depth of the container whose content is only repeated; 0: in none.
     repeated: u32,
     found: Option<Begun>,
 }

@@ -1,18 +1,19 @@
-//! Server-sent events: lines, each a field with its value or a comment; a blank one ends an event.
+//! Server-sent events: each line is a field with its value, or a comment. A blank line ends an
+//! event.
 
 use super::Begun;
 use super::event::{Event, SIGNS_OF_LIFE};
 use crate::facts::Word;
 
-/// Names of the fields that there are.
+/// The names of the known fields.
 const FIELDS: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
 
-/// What stands in a line.
+/// What a line holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Data,
     Event,
-    /// A comment, or a field of which nothing is read.
+    /// A comment, or a field whose value is not read.
     Other,
 }
 
@@ -34,9 +35,9 @@ pub(super) struct Lines {
     word: Word,
     /// A first line has shown that these are events.
     is_sure: bool,
-    /// The byte before ended a line, and may be half of its end.
+    /// The last byte was a carriage return. A line feed that follows belongs to the same line end.
     after_cr: bool,
-    /// The data of this event is nothing.
+    /// The event's data means nothing: the event only keeps the connection open.
     is_sign_of_life: bool,
     data: Event,
 }
@@ -60,7 +61,7 @@ impl Lines {
         self.is_sure
     }
 
-    /// Takes the next piece. Absent: no content so far.
+    /// Takes the next piece. Returns `None` while there is no content.
     pub(super) fn feed(&mut self, mut piece: &[u8]) -> Option<Begun> {
         while let Some((&byte, rest)) = piece.split_first() {
             let is_second_half = std::mem::take(&mut self.after_cr) && byte == b'\n';
@@ -96,7 +97,7 @@ impl Lines {
         None
     }
 
-    /// Takes a byte of a field's name. `false`: these are no events.
+    /// Takes a byte of a field's name. Returns `false` if these are not events.
     fn name(&mut self, byte: u8) -> bool {
         if byte == b':' {
             let field = match self.word.get() {

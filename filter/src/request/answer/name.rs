@@ -1,12 +1,13 @@
-//! The name of what a server keeps from now on: `id` of the answer, or of the `response` in the first event that has one.
+//! The name of what a server keeps from now on: `id` of the answer, or of the `response` in the
+//! first event that has one.
 
 use crate::facts::json::{Container, Place, Sink, Tokenizer};
 use crate::facts::{Digest, Hasher, Purpose, Word};
 
-/// A name stands among the first fields; so much is looked at.
+/// Bytes of an answer that are looked at. A name stands among the first fields.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// An answer whose name has not come.
+/// An answer whose name has not come yet.
 #[derive(Debug)]
 pub(crate) struct Naming {
     tokenizer: Tokenizer,
@@ -17,12 +18,12 @@ pub(crate) struct Naming {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// The beginning of a line.
+    /// At the beginning of a line.
     Line,
     /// Within a line, before a document.
     Before,
     Document,
-    /// In the rest of a line in which nothing is looked for.
+    /// In the rest of a line that is not read.
     Aside,
 }
 
@@ -30,19 +31,19 @@ enum At {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     Name(Digest),
-    /// There is none.
+    /// The answer has no name.
     Nothing,
 }
 
 #[derive(Debug, Default)]
 struct Reader {
     depth: u32,
-    /// The object around, if it is at depth 2, is the response.
+    /// The object at depth 2, if there is one, is the value of `response`.
     in_response: bool,
-    /// The value that comes is a name.
+    /// The next value is a name.
     is_name: bool,
     word: Word,
-    /// The name as far as it has come, of any length.
+    /// Digest of the name so far. The name may have any length.
     digesting: Option<Hasher>,
     name: Option<Digest>,
 }
@@ -57,7 +58,7 @@ impl Naming {
         }
     }
 
-    /// Takes the next piece; absent: the name may still come.
+    /// Takes the next piece. Returns `None` while the name may still come.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> Option<Found> {
         self.seen_bytes = self.seen_bytes.saturating_add(piece.len());
         for line in piece.split_inclusive(|byte| *byte == b'\n') {
@@ -69,8 +70,8 @@ impl Naming {
         (self.seen_bytes > MAX_BYTES).then_some(Found::Nothing)
     }
 
-    /// Takes a line, or a part of one. A document may be cut into lines; of events each has one of its own, and what is no document (comments,
-    /// names of events) ends with its line.
+    /// Takes a line, or a part of one. A document may span several lines. Each event has its own
+    /// line. Anything that is not a document (comments, names of events) ends with its line.
     fn line(&mut self, line: &[u8]) {
         let mut rest = line;
         if self.at == At::Line {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Begun, MAX_BYTES, Waiting};
 
-/// In which of the pieces it begins, and how.
+/// The index of the piece in which the content or error begins, and which of the two.
 fn begins(pieces: &[&[u8]], streams: bool) -> Option<(usize, Begun)> {
     let mut waiting = Waiting::new(streams);
     let each = pieces.iter().enumerate();
@@ -12,7 +12,8 @@ fn begins(pieces: &[&[u8]], streams: bool) -> Option<(usize, Begun)> {
         .find_map(|(place, piece)| Some((place, waiting.feed(piece)?)))
 }
 
-/// Asserts that an answer begins with the byte behind `|`, however it is cut, and not before. Numbers and escapes show when they end.
+/// Asserts that an answer begins with the byte after `|`, however it is cut, and not before.
+/// Numbers and escapes count once they end.
 #[track_caller]
 fn begins_at_the_mark(answer: &str, streams: bool, how: Begun) {
     let at = answer.find('|').expect("a mark");
@@ -42,15 +43,15 @@ fn begins_at_the_mark(answer: &str, streams: bool, how: Begun) {
 }
 
 const CONTENT: [&str; 26] = [
-    // OpenAI, vLLM, SGLang: a chunk with the role alone, then text, reasoning, or a tool's call.
+    // OpenAI, vLLM, SGLang: a chunk with the role alone, then text, reasoning, or a tool call.
     "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"|Hi\"},\"finish_reason\":null}]}\n\ndata: [DONE]\n\n",
     ": OPENROUTER PROCESSING\n\n: keep-alive\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":\"|Let\"}}]}\n\n",
     "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[]}}]}\r\n\r\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[|{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"look\",\"arguments\":\"\"}}]}}]}\r\n\r\n",
-    // Azure: what the filter says of the prompt. llama.cpp: how far prefill is.
+    // Azure: what the content filter says about the prompt. llama.cpp: the progress of prefill.
     "data: {\"choices\":[],\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":[{\"prompt_index\":0,\"content_filter_results\":{\"hate\":{\"filtered\":false,\"severity\":\"safe\"}}}]}\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"|stop\"}]}\n\n",
     "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}],\"prompt_progress\":{\"total\":4000,\"cache\":0,\"processed\":2048,\"time_ms\":900}}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"|a\"}}]}\n\n",
     "data: {\"choices\":[{\"index\":0,\"text\":\"\",\"token_ids\":null,\"prompt_token_ids\":[1,2]}]}\n\ndata: {\"choices\":[{\"index\":0,\"text\":\"\",\"token_ids\":[12|]}]}\n\n",
-    // The end of a stream in which there was nothing.
+    // The end of a stream without content.
     "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\ndata: [|DONE]\n\n",
     // Anthropic.
     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"model\":\"m\",\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"|Hello\"}}\n\n",
@@ -59,7 +60,7 @@ const CONTENT: [&str; 26] = [
     // The Responses API; vLLM writes `type` last.
     "event: response.created\ndata: {\"response\":{\"id\":\"resp_1\",\"created_at\":1,\"instructions\":[{\"role\":\"developer\",\"content\":[{\"type\":\"input_text\",\"text\":\"Be brief\"}]}],\"metadata\":{\"text\":\"x\"},\"error\":null,\"object\":\"response\",\"output\":[],\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"content\":\"x\"}],\"text\":{\"format\":{\"type\":\"json_schema\",\"content\":\"x\"},\"verbosity\":\"low\"},\"reasoning\":{\"effort\":\"high\",\"summary\":null},\"status\":\"in_progress\",\"usage\":null},\"sequence_number\":0,\"type\":\"response.created\"}\n\nevent: response.in_progress\ndata: {\"type\":\"response.in_progress\",\"response\":{\"instructions\":\"Be brief\"}}\n\nevent: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"id\":\"msg_1\",\"type\":\"message\",\"status\":\"in_progress\",\"content\":[],\"role\":\"assistant\"}}\n\nevent: response.content_part.added\ndata: {\"type\":\"response.content_part.added\",\"part\":{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"\"}}\n\nevent: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"item_id\":\"msg_1\",\"delta\":\"|Hi\",\"obfuscation\":\"x\"}\n\n",
     "event: response.output_item.added\ndata: {\"item\":{\"type\":\"function_call\",\"name\":\"look\",\"call_id\":\"c\",\"arguments\":\"\"}}\n\ndata: {\"type\":\"keepalive\",\"sequence_number\":3}\n\nevent: response.function_call_arguments.delta\ndata: {\"delta\":\"|{\"}\n\n",
-    // TGI writes no space; Triton; SGLang's and llama.cpp's own.
+    // TGI writes no space; Triton; the own forms of SGLang and llama.cpp.
     "data:{\"index\":1,\"token\":{\"id\":5,\"text\":\"|a\",\"logprob\":-0.1,\"special\":false},\"generated_text\":null}\n\n",
     "data: {\"model_name\":\"m\",\"model_version\":\"1\",\"text_output\":\"|a\"}\n\n",
     "data: {\"text\":\"|a\",\"meta_info\":{\"finish_reason\":null}}\n\n",
@@ -67,14 +68,17 @@ const CONTENT: [&str; 26] = [
     // Cohere, Gemini.
     "event: message-start\ndata: {\"type\":\"message-start\",\"id\":\"1\",\"delta\":{\"message\":{\"role\":\"assistant\",\"content\":[],\"tool_plan\":\"\",\"tool_calls\":[],\"citations\":[]}}}\n\ndata: {\"type\":\"content-start\",\"index\":0,\"delta\":{\"message\":{\"content\":{\"type\":\"text\",\"text\":\"\"}}}}\n\ndata: {\"type\":\"content-delta\",\"delta\":{\"message\":{\"content\":{\"text\":\"|a\"}}}}\n\n",
     "data: {\"response\":{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"|a\"}],\"role\":\"model\"}}]}}\n\n",
-    // Lines of every kind: a mark, retry and id, events of several lines, only carriage returns, a list of texts, unknown fields.
+    // Lines of every kind: a byte order mark, retry and id, events of several lines, only carriage
+    // returns, a list of texts, unknown fields.
     "\u{feff}retry: 100\nid: 7\nxyz: 1\ndata\n\ndata: {\"choices\":[{\"delta\":\ndata: {\"content\":\ndata:\"|a\"}}]}\n\n",
     ":\r\revent: progress\rdata: {\"position\":3,\"message\":\"queued\"}\r\rdata: {\"content\":[\"\",\"|a\"]}\r\r",
     "event: heartbeat\r\ndata: alive\r\n\r\nevent: x\r\ndata: |alive\r\n\r\n",
-    // What only keeps the connection open, in words of its own; a gateway's queue, and the request once more.
+    // What only keeps the connection open, in various words; a gateway's queue; the request
+    // repeated.
     "data: ping\n\ndata: NULL\n\nevent: Keep_Alive\ndata: {\"text\":\"x\"}\n\ndata: keep-alive\n\ndata: keep|ing on\n\n",
     "data: {\"queue\":{\"position\":3,\"text\":\"waiting\"}}\n\ndata: {\"request\":{\"messages\":[{\"content\":\"x\"}]}}\n\ndata: {\"text\":\"|a\"}\n\n",
-    // An escape is text too; names are written with escapes as well; a value that looks like a name is none.
+    // An escape is text too. Names may also contain escapes. A value that looks like a name is not
+    // a name.
     "data: {\"a\":\"content\",\"conten\\u0074\":\"\\u004|8\"}\n\n",
     "data: {\"model\":\"text\",\"x\":[\"content\",\"y\"],\"delta\":\"\",\"text\":\"| \"}\n\n",
     "data: {\"a\":1|]\n\n",
@@ -130,7 +134,7 @@ fn an_error_in_place_of_content_is_no_content() {
 
 #[test]
 fn what_never_ends_is_waited_for_up_to_a_bound() {
-    // What begins, and what then comes again and again.
+    // What begins, and what then repeats.
     let endless: [(&[u8], &[u8]); 5] = [
         (b"", b": comment\n\n"),
         (b"", b"data: {}\n\n"),
@@ -234,7 +238,7 @@ fn only_a_line_shows_that_an_answer_is_a_stream_of_events() {
     ] {
         assert!(has_events(answer.as_bytes()), "{answer}");
     }
-    // As transcriptions come.
+    // Transcriptions.
     for answer in [
         "data",
         "reading aloud: a",

@@ -1,4 +1,4 @@
-//! What the rest of a request's body tells when the request is on its way.
+//! What the rest of a request's body shows while the request is already on its way.
 
 use super::InFlight;
 use crate::request::answer::Waiting;
@@ -12,7 +12,7 @@ impl InFlight {
         }
     }
 
-    /// The request's body has come to its end, and its prompt to so many tokens.
+    /// The request's body has ended, and its prompt has `tokens` tokens.
     pub(crate) fn on_prompt(&mut self, tokens: u32) {
         let Some(more) = self.booking.grow(tokens) else {
             return;
@@ -28,7 +28,7 @@ impl InFlight {
         self.predicted_ms = self.predicted_ms.and_then(|_| sent.predicted_ms());
     }
 
-    /// The answer is streamed, as the end of the request's body says.
+    /// The end of the request's body says that the answer is streamed.
     pub(crate) fn on_streamed(&mut self) {
         self.streams = true;
         self.waiting.iter_mut().for_each(Waiting::expect_stream);

@@ -1,4 +1,5 @@
-//! Bodies in the shapes of the APIs, with texts of several sizes, keys in several orders, written in two ways.
+//! Bodies in the shapes of the APIs: texts of several sizes, keys in several orders, with and
+//! without spaces.
 
 mod openai;
 mod others;
@@ -22,15 +23,15 @@ pub(super) struct Sample {
     pub(super) name: String,
     pub(super) path: &'static str,
     pub(super) json: String,
-    /// It has nothing but text.
+    /// The body has nothing but text.
     pub(super) is_text: bool,
-    /// What a medium is may stand behind it.
+    /// The fields that name a medium's kind may stand after it.
     pub(super) names_late: bool,
 }
 
 type Shape = (&'static str, &'static str, fn(usize) -> Node);
 
-/// Bytes of the long text in each.
+/// Bytes of the long text in each body.
 const SIZES: [usize; 4] = [40, 1_500, 9_000, 40_000];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +103,7 @@ fn text(text: &str) -> Node {
     Node::Text(text.into())
 }
 
-/// Lines of words with what JSON has to escape.
+/// Lines of words with characters that JSON has to escape.
 fn long(seed: usize, bytes: usize) -> Node {
     let text = words(seed, bytes)
         .replace("w7 ", "\"é\"\n")

@@ -1,4 +1,5 @@
-//! What a body says, read from the whole document by the APIs' documentation: no state, no streaming, nothing shared with the reader.
+//! What a body says, read from the whole document by the APIs' documentation: no state, no
+//! streaming, nothing shared with the reader.
 
 use serde_json::{Map, Value};
 
@@ -30,7 +31,7 @@ pub(super) struct Plain {
     system: u64,
     tools: u64,
     turns: Size,
-    /// Of the messages alone, which other fields may stand before.
+    /// History of the messages alone; other fields may stand before them.
     history: Option<Size>,
     others: Size,
 }
@@ -40,7 +41,8 @@ impl Plain {
         self.turns.tokens + (self.turns.bytes + self.system + self.tools) / 4
     }
 
-    /// From the messages alone up to all other fields with them: how much of these counts depends on where they stand.
+    /// Returns the possible history: from the messages alone up to the messages with all other
+    /// fields. How much counts depends on the order of the fields.
     pub(super) fn history_tokens(&self) -> std::ops::RangeInclusive<u64> {
         let Some(history) = self.history else {
             return 0..=0;
@@ -52,7 +54,8 @@ impl Plain {
         tokens(history)..=tokens(most)
     }
 
-    /// Of system prompt and tools, if they are long enough to be the beginning by themselves and stand before enough text.
+    /// Returns the tokens of system prompt and tools, if these are long enough to be the beginning
+    /// by themselves and enough text follows.
     pub(super) fn marked_tokens(&self) -> Option<u64> {
         let marked = self.system + self.tools;
         let text = self.turns.bytes + self.system + 4 * (self.turns.tokens % SOUND);
@@ -170,7 +173,7 @@ fn flat<'v>(value: &'v Value, into: &mut Vec<&'v Value>) {
     }
 }
 
-/// Texts, token ids, and parts of messages. `is_literal`: all that stands there is text.
+/// Counts texts, token ids, and parts of messages. `is_literal`: everything there is text.
 fn content(value: &Value, is_literal: bool) -> Size {
     let mut size = Size::default();
     match value {
@@ -179,7 +182,7 @@ fn content(value: &Value, is_literal: bool) -> Size {
         Value::Array(values) => {
             for value in values {
                 size += match value {
-                    // Numbers in objects are none of the prompt.
+                    // Numbers in objects do not belong to the prompt.
                     Value::Number(_) if is_literal => Size::default(),
                     value => content(value, is_literal),
                 };
@@ -199,7 +202,7 @@ fn content(value: &Value, is_literal: bool) -> Size {
     size
 }
 
-/// One field of a message or of a part of one. `kind`: what the part says that it is.
+/// Counts one field of a message or of a part of one. `kind`: what the part says about its kind.
 fn field(key: &str, value: &Value, kind: Option<u64>) -> Size {
     let medium = |tokens| Size { bytes: 0, tokens };
     match (key, value) {
@@ -251,7 +254,8 @@ fn kind_of(word: &str) -> Option<u64> {
     }
 }
 
-/// Bytes of tools: keys and values with one mark for each, and one for each object and list. The field itself has one too.
+/// Returns the bytes of tools: keys and values with one mark for each, and one for each object and
+/// list. The field itself has one too.
 fn described(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64 + 1,

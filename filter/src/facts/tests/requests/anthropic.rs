@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
         model: Some("claude-opus-4-1"),
         stream: Some(true),
         max_output_tokens: Some(32_000),
-        // Two blocks: see `says` for the second.
+        // Two blocks; `says` has the second.
         system: "You are an agent for coding. ",
         says: &["List the files.", "And count them.", "Follow the rules."],
         tools: (100, 190),

@@ -1,4 +1,4 @@
-//! What vLLM, SGLang, TGI, Triton and KServe take beyond the public APIs.
+//! What vLLM, SGLang, TGI, Triton and KServe accept beyond the public APIs.
 
 use super::Case;
 

@@ -1,4 +1,4 @@
-//! Shapes of the APIs of OpenAI, which vLLM and others have too.
+//! Shapes of the APIs of OpenAI, which vLLM and others also offer.
 
 use super::*;
 
