@@ -1,4 +1,4 @@
-//! What a step costs, in real time, at a load that a simulator would put on it.
+//! Measures what a step costs in real time, at the load that a simulator puts on it.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +10,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use trimtab_engine::{BLOCK_TOKENS, Engine, Event, Profile, Request};
 
-/// Keeps `running` sequences of 1,000 + 200 tokens going, a third of each prompt shared by ten families.
+/// Keeps `running` sequences of 1,000 + 200 tokens going. Ten families of prompts share 320 tokens
+/// each.
 struct Fleet {
     engine: Engine,
     events: Vec<Event>,
@@ -85,7 +86,8 @@ fn steps(criterion: &mut Criterion) {
         group.bench_function(format!("{running}_sequences"), |bencher| {
             bencher.iter(|| black_box(fleet.step()))
         });
-        // Ten families of 20 shared blocks: whoever is not the first of a family finds 320 of 1,000 tokens.
+        // Ten families share 20 blocks each. All but the first request of a family find 320 of
+        // 1,000 tokens.
         let counters = fleet.engine.counters();
         let hit_ratio = counters.prefix_hit_tokens as f64 / counters.prefix_query_tokens as f64;
         assert!((0.25..=0.32).contains(&hit_ratio), "{hit_ratio}");

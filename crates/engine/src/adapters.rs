@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-/// The adapters resident, least recently used evicted first. An adapter that a running sequence uses is never evicted.
+/// The adapters that are resident. The least recently used one is evicted first. An adapter that a
+/// running sequence uses is never evicted.
 #[derive(Debug)]
 pub(crate) struct AdapterSlots {
     limit: usize,
@@ -13,13 +14,13 @@ pub(crate) struct AdapterSlots {
 #[derive(Debug)]
 struct Slot {
     adapter: u32,
-    /// Sequences of the batch that use it.
+    /// Sequences in the batch that use the adapter.
     users: u32,
-    /// When the last user came or left.
+    /// The tick at which a user last came or left.
     used_at: u64,
 }
 
-/// What taking an adapter costs.
+/// Whether taking an adapter loads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
     Resident,
@@ -35,12 +36,12 @@ impl AdapterSlots {
         }
     }
 
-    /// Whether `adapter` is in a slot.
+    /// Returns whether `adapter` is in a slot.
     pub(crate) fn holds(&self, adapter: u32) -> bool {
         self.slots.iter().any(|slot| slot.adapter == adapter)
     }
 
-    /// Whether `take` would succeed.
+    /// Returns whether `take` would succeed.
     pub(crate) fn can_take(&self, adapter: u32) -> bool {
         self.slots.len() < self.limit
             || self
@@ -49,7 +50,8 @@ impl AdapterSlots {
                 .any(|s| s.adapter == adapter || s.users == 0)
     }
 
-    /// Adds a user of `adapter`, loading it when it is absent. `None` when every slot is in use by another adapter.
+    /// Adds a user of `adapter`, and loads the adapter if it is not resident. Returns `None` when
+    /// all slots are used by other adapters.
     pub(crate) fn take(&mut self, adapter: u32) -> Option<Taken> {
         self.tick += 1;
         let tick = self.tick;
@@ -75,7 +77,7 @@ impl AdapterSlots {
         Some(Taken::Loaded)
     }
 
-    /// Removes a user.
+    /// Removes one user of `adapter`.
     pub(crate) fn release(&mut self, adapter: u32) {
         self.tick += 1;
         if let Some(slot) = self.slots.iter_mut().find(|s| s.adapter == adapter) {
@@ -84,12 +86,12 @@ impl AdapterSlots {
         }
     }
 
-    /// Frees the slot of an adapter that nobody uses, so that its next use loads it again.
+    /// Frees the slot of `adapter` if no sequence uses it. The next use then loads it again.
     pub(crate) fn evict(&mut self, adapter: u32) {
         self.slots.retain(|s| s.adapter != adapter || s.users > 0);
     }
 
-    /// The adapters that running sequences use.
+    /// Returns the adapters that running sequences use.
     pub(crate) fn in_use(&self) -> impl Iterator<Item = u32> {
         self.slots.iter().filter(|s| s.users > 0).map(|s| s.adapter)
     }

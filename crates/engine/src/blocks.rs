@@ -1,4 +1,4 @@
-//! KV-cache blocks: who holds them, which content they keep, which goes first.
+//! The blocks of the KV cache: their holders, their content, and the order of eviction.
 
 use alloc::vec::Vec;
 use core::hash::{BuildHasherDefault, Hasher};
@@ -9,19 +9,25 @@ pub(crate) type BlockId = u32;
 
 const NONE: BlockId = BlockId::MAX;
 
-/// A fixed number of blocks, each in one of three states: *held* by one or more sequences, *evictable* (nobody holds it, its content
-/// is still in the cache) or *blank*. Blank blocks are handed out first, then the evictable one that was released longest ago.
+/// A fixed number of blocks. Each block is in one of three states:
 ///
-/// vLLM keeps blank and evictable blocks in one queue, so that it may drop content while blank blocks are left; telling them apart
-/// makes the cache exactly an LRU of the memory that nobody holds, which a test can compare with a plain list.
+/// - *held* by one or more sequences
+/// - *evictable*: without a holder, its content is still in the cache
+/// - *blank*: without a holder and without content
 ///
-/// Memory is taken as blocks are first used: five hundred idle engines cost nothing.
+/// Blank blocks are handed out first, then the evictable block that was released longest ago.
+///
+/// vLLM keeps blank and evictable blocks in one queue, so it may drop content while blank blocks
+/// are left. Keeping them apart makes the cache exactly an LRU of the memory without a holder. A
+/// test can compare that with a plain list.
+///
+/// Memory is allocated when a block is first used, so hundreds of idle engines cost nothing.
 #[derive(Debug)]
 pub(crate) struct BlockPool {
     capacity: u32,
     blocks: Vec<Block>,
     blank: Vec<BlockId>,
-    /// Ends of the list of evictable blocks: `oldest` goes first.
+    /// The ends of the list of evictable blocks. `oldest` is evicted first.
     oldest: BlockId,
     newest: BlockId,
     evictable: u32,
@@ -32,7 +38,7 @@ pub(crate) struct BlockPool {
 #[derive(Debug)]
 struct Block {
     holders: u32,
-    /// What the block is cached as; `None` when its content cannot be shared.
+    /// The hash under which the block is cached. `None` when its content cannot be shared.
     hash: Option<u64>,
     older: BlockId,
     newer: BlockId,
@@ -52,7 +58,7 @@ impl BlockPool {
         }
     }
 
-    /// Blocks that can be had now, evictable ones included.
+    /// Returns the number of blocks that can be allocated, including evictable ones.
     pub(crate) fn free(&self) -> u32 {
         self.capacity - self.blocks.len() as u32 + self.blank.len() as u32 + self.evictable
     }
@@ -65,12 +71,13 @@ impl BlockPool {
         self.cached.len() as u32
     }
 
-    /// Grows whenever a block may have become free.
+    /// Returns a count that grows whenever a block may have become free.
     pub(crate) fn releases(&self) -> u64 {
         self.releases
     }
 
-    /// How many leading entries of `chain` are cached, and how many of those blocks nobody holds.
+    /// Returns how many leading entries of `chain` are cached, and how many of those blocks have no
+    /// holder.
     pub(crate) fn lookup(&self, chain: &[u64]) -> (u32, u32) {
         let mut unheld = 0;
         let mut hits = 0;
@@ -88,7 +95,7 @@ impl BlockPool {
         (hits, unheld)
     }
 
-    /// Adds a holder to the block cached as `hash`.
+    /// Adds a holder to the block cached as `hash`. Returns `None` if there is no such block.
     pub(crate) fn share(&mut self, hash: u64) -> Option<BlockId> {
         let id = *self.cached.get(&hash)?;
         let block = self.blocks.get_mut(id as usize)?;
@@ -99,7 +106,7 @@ impl BlockPool {
         Some(id)
     }
 
-    /// A block with no content and one holder. `None` when nothing is free.
+    /// Returns a block without content and with one holder. Returns `None` when no block is free.
     pub(crate) fn allocate(&mut self) -> Option<BlockId> {
         if let Some(id) = self.blank.pop() {
             self.blocks.get_mut(id as usize)?.holders = 1;
@@ -124,8 +131,9 @@ impl BlockPool {
         Some(id)
     }
 
-    /// Makes the content of a held block shareable as `hash`. When another block already is cached so, that one stays and this one
-    /// remains private, to be blank once it is released.
+    /// Lets others share the content of a held block as `hash`. If another block is already cached
+    /// under that hash, that block stays in the cache. This block then stays private, and is blank
+    /// once it is released.
     pub(crate) fn publish(&mut self, id: BlockId, hash: u64) {
         if let hashbrown::hash_map::Entry::Vacant(entry) = self.cached.entry(hash)
             && let Some(block) = self.blocks.get_mut(id as usize)
@@ -136,7 +144,7 @@ impl BlockPool {
         }
     }
 
-    /// Removes a holder.
+    /// Removes one holder.
     pub(crate) fn release(&mut self, id: BlockId) {
         self.releases += 1;
         let Some(block) = self.blocks.get_mut(id as usize) else {
@@ -185,7 +193,8 @@ impl BlockPool {
     }
 }
 
-/// Keys are hashes already, well mixed by whoever made them: hashing them again would only cost time.
+/// A hasher that passes the key through. Keys are already well-mixed hashes, so hashing again would
+/// only cost time.
 #[derive(Debug, Default)]
 struct Premixed(u64);
 

@@ -1,4 +1,4 @@
-//! The state machine: requests in, steps, events out.
+//! The state machine: takes requests, runs steps, reports events.
 
 mod batch;
 mod schedule;
@@ -16,30 +16,31 @@ use crate::{BLOCK_TOKENS, Profile, ProfileError};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-/// One server. See the crate's documentation for the model and an example.
+/// One model server. The crate's documentation has the model and an example.
 #[derive(Debug)]
 pub struct Engine {
     profile: Profile,
     pool: BlockPool,
     slots: Slots,
     by_id: BTreeMap<u64, SlotId>,
-    /// The batch, oldest admission first.
+    /// The batch, by admission, oldest first.
     running: Vec<SlotId>,
     waiting: VecDeque<SlotId>,
     adapters: AdapterSlots,
     deferred: u32,
-    /// Between `begin_step` and `finish_step`.
+    /// Whether a step is open: `begin_step` was called, `finish_step` was not.
     open: bool,
-    /// The request that did not fit, and the pool's release count when it was tried: until that moves, it does not fit.
+    /// The request that did not fit, and the pool's release count at that attempt. While the count
+    /// stays the same, the request still does not fit.
     blocked: Option<(u64, u64)>,
     counters: Counters,
 }
 
 impl Engine {
-    /// An empty server.
+    /// Creates an engine without requests.
     ///
     /// # Errors
-    /// When a field of the profile is out of range.
+    /// Returns an error when a field of the profile is out of range.
     pub fn new(profile: Profile) -> Result<Self, ProfileError> {
         profile.check()?;
         Ok(Self {
@@ -57,10 +58,11 @@ impl Engine {
         })
     }
 
-    /// Puts a request at the end of the queue. The next `begin_step` is the first that may run it.
+    /// Puts a request at the end of the queue. It can run from the next `begin_step` on.
     ///
     /// # Errors
-    /// When the request is malformed or could never run; the engine is unchanged.
+    /// Returns an error when the request is malformed or could never run. The engine then stays
+    /// unchanged.
     pub fn submit(&mut self, request: Request) -> Result<(), SubmitError> {
         if request.prompt_tokens == 0 || request.output_tokens == 0 {
             return Err(SubmitError::Empty);
@@ -86,8 +88,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends a request early and frees what it holds; no further event names it. A sequence that the step under way computes leaves at
-    /// the end of that step, because the accelerator is working on its blocks. Returns whether the request was there.
+    /// Ends a request early and frees what it holds. No later event names it. If the current step
+    /// computes it, it leaves at the end of that step, because the accelerator still works on its
+    /// blocks. Returns whether there was a request to cancel.
     pub fn cancel(&mut self, id: u64) -> bool {
         let Some(&slot) = self.by_id.get(&id) else {
             return false;
@@ -113,8 +116,8 @@ impl Engine {
         true
     }
 
-    /// Plans the next step and appends its admissions and preemptions to `events`. `None` when there is nothing to do, or when the
-    /// last step has not been finished.
+    /// Plans the next step. Appends its admissions and preemptions to `events`. Returns `None` when
+    /// there is nothing to do, or when the last step is not finished.
     pub fn begin_step(&mut self, events: &mut Vec<Event>) -> Option<StepPlan> {
         if self.open {
             return None;
@@ -124,7 +127,7 @@ impl Engine {
             ..Batch::default()
         };
         let preempted = self.schedule_running(&mut batch, events);
-        // As in vLLM, a step that ran out of memory admits nobody.
+        // As in vLLM, a step that preempted a sequence admits no request.
         if !preempted || self.running.is_empty() {
             self.admit(&mut batch, events);
         }
@@ -138,7 +141,8 @@ impl Engine {
         Some(plan)
     }
 
-    /// Ends the step and appends the tokens it wrote to `events`. Does nothing when no step is open.
+    /// Ends the step. Appends the tokens that it wrote to `events`. Does nothing when no step is
+    /// open.
     pub fn finish_step(&mut self, events: &mut Vec<Event>) {
         if !core::mem::take(&mut self.open) {
             return;
@@ -149,7 +153,7 @@ impl Engine {
         self.running = running;
     }
 
-    /// Moves one sequence past the step. Returns whether it stays in the batch.
+    /// Moves one sequence past the step. Returns whether the sequence stays in the batch.
     fn advance(&mut self, slot: SlotId, events: &mut Vec<Event>) -> bool {
         let Some(sequence) = self.slots.get_mut(slot) else {
             return false;
@@ -178,7 +182,8 @@ impl Engine {
         stays
     }
 
-    /// Releases the blocks, last one first, so that the end of a prefix is evicted before its beginning.
+    /// Releases a sequence's adapter and blocks. The last block goes first, so that the end of a
+    /// prefix is evicted before its beginning.
     fn give_back(&mut self, slot: SlotId) {
         let Some(sequence) = self.slots.get_mut(slot) else {
             return;
@@ -197,19 +202,19 @@ impl Engine {
         }
     }
 
-    /// Whether no request is waiting or running.
+    /// Returns whether no request is waiting or running.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    /// The profile this engine was made with.
+    /// Returns the profile of this engine.
     #[must_use]
     pub fn profile(&self) -> &Profile {
         &self.profile
     }
 
-    /// The state now.
+    /// Returns the state at this moment.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         Gauges {
@@ -222,45 +227,49 @@ impl Engine {
         }
     }
 
-    /// Totals since the engine was made.
+    /// Returns the totals since the engine was made.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Tokens of a prompt with this chain whose KV is cached now: what an admission in this moment would find, but for the
-    /// last token, which is always computed. Cost: O(cached blocks).
+    /// Returns how many tokens of a prompt with this chain are cached at this moment. An admission
+    /// would find the same, except for the last token, which is always computed. Cost: O(cached
+    /// blocks).
     #[must_use]
     pub fn cached_tokens(&self, chain: &[u64]) -> u32 {
         self.pool.lookup(chain).0 * BLOCK_TOKENS
     }
 
-    /// Tokens that running requests have still to prefill, those of the step under way included. Cost: O(running).
+    /// Returns the tokens that running requests still have to prefill, including those of the
+    /// current step. Cost: O(running).
     #[must_use]
     pub fn prefill_left(&self) -> u64 {
         let left = |slot: &SlotId| self.slots.get(*slot).map_or(0, Sequence::prefill_left);
         self.running.iter().map(left).sum()
     }
 
-    /// Adapters that running requests use, in slot order, each once.
+    /// Returns the adapters that running requests use, in slot order, each once.
     pub fn running_adapters(&self) -> impl Iterator<Item = u32> {
         self.adapters.in_use()
     }
 
-    /// Adapters of waiting requests, in queue order, repeated as they come. Cost: O(waiting).
+    /// Returns the adapters of waiting requests, in queue order, with repetitions. Cost:
+    /// O(waiting).
     pub fn waiting_adapters(&self) -> impl Iterator<Item = u32> {
         self.waiting
             .iter()
             .filter_map(|slot| self.slots.get(*slot)?.request.adapter)
     }
 
-    /// Whether using the adapter now would load nothing.
+    /// Returns whether the adapter is in a slot, so that a use would not load it.
     #[must_use]
     pub fn holds_adapter(&self, adapter: u32) -> bool {
         self.adapters.holds(adapter)
     }
 
-    /// Drops an adapter that no running request uses from its slot, so that its next use loads it again.
+    /// Removes an adapter from its slot if no running request uses it. The next use then loads it
+    /// again.
     pub fn evict_adapter(&mut self, adapter: u32) {
         self.adapters.evict(adapter);
     }

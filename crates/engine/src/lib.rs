@@ -1,15 +1,25 @@
-//! A pure, step-driven model of a continuous-batching LLM server.
+//! A model of an LLM server with continuous batching. The caller (the driver) advances it step by
+//! step.
 //!
-//! **Comes in:** requests (token counts and the hashes of their blocks) and the moments at which the driver says that a step begins
-//! and ends. **Goes out:** how long each step takes, and which request was admitted, got a token, was preempted or finished.
-//! **Never:** a clock, I/O, entropy, a thread, a panic. Two engines that are given the same calls answer the same.
+//! - **Comes in:** requests (token counts and hashes of their blocks), and the moments at which the
+//!   driver begins and ends a step.
+//! - **Goes out:** how long each step takes, and which requests were admitted, got a token, were
+//!   preempted or finished.
+//! - **Never:** a clock, I/O, entropy, a thread, a panic. Two engines that get the same calls
+//!   answer the same.
 //!
-//! The model is that of vLLM's V1 scheduler: one forward pass ("step") at a time, chunked prefill under a token budget, first come
-//! first served, KV memory in blocks of [`BLOCK_TOKENS`] tokens, an LRU prefix cache with reference counts, preemption of the
-//! youngest by recompute, LoRA slots. Where the model is simpler than the original, the item concerned says so.
+//! The model follows vLLM's V1 scheduler:
 //!
-//! The driver owns time. The same engine runs on the wall clock (sleep `duration_s`, then finish) and in virtual time (schedule an
-//! event `duration_s` later):
+//! - One forward pass ("step") at a time, with chunked prefill under a token budget.
+//! - First come, first served.
+//! - KV memory in blocks of [`BLOCK_TOKENS`] tokens. An LRU prefix cache with reference counts.
+//! - When memory runs out, the youngest sequence is preempted and recomputed later.
+//! - LoRA slots.
+//!
+//! Where the model is simpler than vLLM, the item says so.
+//!
+//! The driver owns time. The same engine runs on the wall clock (sleep for `duration_s`, then
+//! finish the step) and in virtual time (schedule an event `duration_s` later):
 //!
 //! ```
 //! use trimtab_engine::{Engine, Event, Profile, Request};
@@ -27,8 +37,9 @@
 //! ```
 //!
 //! # Cost
-//! A step costs O(running sequences + newly admitted blocks). It never walks the cache or the queue: a head of the queue that does
-//! not fit is looked at again only after memory was given back.
+//! A step costs O(running sequences + blocks of newly admitted requests). It looks at no more than
+//! 256 requests of the queue, and never walks the cache. A request that does not fit is tried again
+//! only after memory was given back.
 
 #![no_std]
 
@@ -49,5 +60,5 @@ pub use profile::{Profile, ProfileError};
 pub use request::{Event, Request, SubmitError};
 pub use stats::{Counters, Gauges};
 
-/// Tokens in one KV-cache block. vLLM's default for CUDA.
+/// Tokens in one block of the KV cache. The same as vLLM's default for CUDA.
 pub const BLOCK_TOKENS: u32 = 16;

@@ -1,48 +1,57 @@
-//! How fast a machine is and how much it holds: the coefficients of the step-time model.
+//! The coefficients of the step-time model: how fast a server is and how much it holds.
 
 use crate::BLOCK_TOKENS;
 
 /// The coefficients of one model on one accelerator.
 ///
-/// A step that prefills chunks of `n` tokens beginning at position `p` and decodes `d` sequences with `c` tokens of context takes
+/// A step prefills chunks of `n` tokens that begin at position `p`. It decodes `d` sequences with
+/// `c` tokens of context in all. Its duration in seconds is
 ///
 /// ```text
-/// ( base + prefill * sum(n * (1 + (p + n/2) / attention_half)) + decode * d + context * c + adapter_load * loads ) / speed
+/// ( base
+///   + prefill * sum(n * (1 + (p + n/2) / attention_half))
+///   + decode * d
+///   + context * c
+///   + adapter_load * loads ) / speed
 /// ```
 ///
-/// seconds. The form is linear because measured engines are: a fit of 21 published vLLM 0.11 runs of Llama-3-8B on an H100
-/// (kubernetes-sigs/inference-perf, demos/kubecon-na-2025) has a largest error of 7 % with fewer terms than these.
+/// The form is linear because measured engines are. A fit of 21 published vLLM 0.11 runs of
+/// Llama-3-8B on an H100 (kubernetes-sigs/inference-perf, demos/kubecon-na-2025) has a largest
+/// error of 7 %, with fewer terms than these.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// Short name, lower case, such as `h100`.
+    /// Short name in lower case, for example `h100`.
     pub name: &'static str,
-    /// Time of a step that does nothing but read the weights, in seconds. More than 0.
+    /// Time of a step that only reads the weights, in seconds. More than 0.
     pub step_base_s: f64,
-    /// Compute per prefilled token at position 0, in seconds. More than 0.
+    /// Compute time per prefilled token at position 0, in seconds. More than 0.
     pub prefill_s_per_token: f64,
-    /// Compute per decoding sequence, in seconds. Not negative.
+    /// Compute time per decoding sequence, in seconds. Not negative.
     pub decode_s_per_sequence: f64,
-    /// Reading one token of a decoding sequence's KV cache, in seconds. Not negative.
+    /// Time to read one token of a decoding sequence's KV cache, in seconds. Not negative.
     pub context_s_per_token: f64,
-    /// Position at which attention doubles the cost of a prefilled token. More than 0.
+    /// Position at which attention doubles the cost of a prefilled token. At least 1.
     pub attention_half_tokens: f64,
     /// KV-cache blocks of [`BLOCK_TOKENS`] tokens. At least 1.
     pub kv_blocks: u32,
-    /// Most sequences in one batch (vLLM `max_num_seqs`). At least 1.
+    /// Maximum number of sequences in one batch (vLLM `max_num_seqs`). At least 1.
     pub max_num_seqs: u32,
-    /// Most tokens computed in one step (vLLM `max_num_batched_tokens`). At least `max_num_seqs`.
+    /// Maximum number of tokens computed in one step (vLLM `max_num_batched_tokens`). At least
+    /// `max_num_seqs`.
     pub max_batched_tokens: u32,
-    /// Share of the KV blocks that an admission leaves free, 0 to 0.5, so that running sequences can grow.
+    /// Share of the KV blocks that an admission leaves free, 0 to 0.5. Running sequences grow into
+    /// them.
     pub watermark_ratio: f64,
-    /// LoRA adapters that one batch can hold (vLLM `max_loras`). 0 means that requests with an adapter are refused.
+    /// LoRA adapters that one batch can hold (vLLM `max_loras`). With 0, requests with an adapter
+    /// are refused.
     pub adapter_slots: u32,
-    /// Time for which loading one adapter holds up the step, in seconds. Not negative.
+    /// Time by which loading one adapter lengthens the step, in seconds. Not negative.
     pub adapter_load_s: f64,
-    /// All times are divided by this. 1 is the machine as described, 0.4 a machine 2.5 times slower.
+    /// Divisor of all times. 1 is the described machine, 0.4 a machine 2.5 times slower.
     pub speed: f64,
 }
 
-/// What is measured or derived per accelerator; the rest of a [`Profile`] is the same for all.
+/// The values that differ between accelerators. The rest of a [`Profile`] is the same for all.
 struct Accelerator {
     name: &'static str,
     base_ms: f64,
@@ -53,13 +62,18 @@ struct Accelerator {
 
 /// Llama-3-8B in bf16 on one accelerator.
 ///
-/// * `base_ms`: a100 and l4 are the simulator's figures for vLLM with its scheduling overhead; h100 lies between the fit of
-///   published runs (6.9) and BLIS (5.8); l40s, h200 and b200 are AIConfigurator's time per token at batch 1 (vLLM 0.24 data).
-/// * `token_us`: of prefill and of decode alike, (TTFT of 1,024 tokens at batch 1 - base) / 1,024 from the same tables.
-/// * `context_ns`: 131,072 bytes of KV per token (8 KV heads x 128 x 2 x 2 bytes x 32 layers) over the memory bandwidth.
-/// * `kv_tokens`: 0.9 x memory less 16 GB of weights and the activations, over those bytes; a100 and h100 rounded to vLLM's own.
+/// * `base_ms`: a100 and l4 are the simulator's figures for vLLM with its scheduling overhead. h100
+///   lies between the fit of published runs (6.9) and BLIS (5.8). l40s, h200 and b200 are
+///   AIConfigurator's time per token at batch 1 (vLLM 0.24 data).
+/// * `token_us`: the same for prefill and decode: (TTFT of 1,024 tokens at batch 1 - base) / 1,024,
+///   from the same tables.
+/// * `context_ns`: 131,072 bytes of KV per token (8 KV heads x 128 x 2 x 2 bytes x 32 layers)
+///   divided by the memory bandwidth.
+/// * `kv_tokens`: (0.9 x memory - 16 GB of weights - activations) / 131,072 bytes. a100 and h100
+///   are rounded to vLLM's own figures.
 ///
-/// MI300X and TPUs are absent: no open measurement of this model on them was found, and a guess would pass for a fact.
+/// MI300X and TPUs are absent. No open measurement of this model on them was found, and a guess
+/// would look like a fact.
 const ACCELERATORS: [Accelerator; 6] = [
     Accelerator {
         name: "l4",
@@ -106,7 +120,8 @@ const ACCELERATORS: [Accelerator; 6] = [
 ];
 
 impl Profile {
-    /// The profile of this name, or `None`. [`Profile::names`] lists them. Case is ignored.
+    /// Returns the profile with this name, or `None`. [`Profile::names`] lists them. Case is
+    /// ignored.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         ACCELERATORS
@@ -115,7 +130,7 @@ impl Profile {
             .map(Self::of)
     }
 
-    /// The names that [`Profile::named`] knows, slowest first.
+    /// Returns the names that [`Profile::named`] knows, slowest first.
     pub fn names() -> impl Iterator<Item = &'static str> {
         ACCELERATORS.iter().map(|a| a.name)
     }
@@ -138,20 +153,22 @@ impl Profile {
         }
     }
 
-    /// Blocks that an admission leaves free.
+    /// Returns the number of blocks that an admission leaves free.
     pub(crate) fn watermark_blocks(&self) -> u32 {
         // `check` bounds the ratio, so the product fits.
         (f64::from(self.kv_blocks) * self.watermark_ratio) as u32
     }
 
-    /// Tokens of KV cache in all.
+    /// Returns the size of the KV cache in tokens.
     #[must_use]
     pub fn kv_tokens(&self) -> u64 {
         u64::from(self.kv_blocks) * u64::from(BLOCK_TOKENS)
     }
 
+    /// Checks that each field is in the range that its documentation gives.
+    ///
     /// # Errors
-    /// The first field that is outside the range its documentation gives.
+    /// Returns the first field that is out of range.
     pub fn check(&self) -> Result<(), ProfileError> {
         let positive = f64::MIN_POSITIVE..=1e6;
         let zero_up = 0.0..=1e6;
@@ -193,7 +210,7 @@ impl Profile {
             ("adapter_load_s", self.adapter_load_s, &zero_up),
             ("speed", self.speed, &(1e-6..=1e6)),
         ];
-        // `contains` is false for NaN, so a NaN is refused too.
+        // `contains` is false for NaN, so NaN is an error too.
         match ranges
             .into_iter()
             .find(|(_, value, range)| !range.contains(value))
@@ -209,13 +226,13 @@ impl Profile {
     }
 }
 
-/// A field of a [`Profile`] that is out of range.
+/// A [`Profile`] field that is out of range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("profile field `{field}` is {value}; use a number from {least} to {most}")]
 pub struct ProfileError {
-    /// Name of the field.
+    /// The field's name.
     pub field: &'static str,
-    /// What it holds.
+    /// The field's value.
     pub value: f64,
     /// Smallest value allowed.
     pub least: f64,

@@ -1,4 +1,4 @@
-//! The sequences that have not ended, in slots that are used again.
+//! The sequences that have not ended. Each has a slot, and free slots are used again.
 
 use crate::BLOCK_TOKENS;
 use crate::blocks::BlockId;
@@ -8,25 +8,25 @@ use alloc::vec::Vec;
 /// Index of a sequence's slot.
 pub(crate) type SlotId = u32;
 
-/// One request on its way.
+/// A request that has not ended, and its progress.
 #[derive(Debug)]
 pub(crate) struct Sequence {
     pub(crate) request: Request,
-    /// Its part of the KV cache, in order. Empty while it waits.
+    /// Its blocks of the KV cache, in order. Empty while the sequence waits.
     pub(crate) blocks: Vec<BlockId>,
-    /// Tokens whose KV is computed.
+    /// Tokens whose KV is already computed.
     pub(crate) computed: u32,
-    /// Tokens that the step under way computes.
+    /// Tokens that the current step computes.
     pub(crate) scheduled: u32,
-    /// Tokens written.
+    /// Tokens of the answer written so far.
     pub(crate) produced: u32,
-    /// Blocks offered to the prefix cache.
+    /// Number of blocks, from the first one, that were offered to the prefix cache.
     pub(crate) published: u32,
-    /// Requests that were admitted before it although they came later.
+    /// Requests that came later and were admitted earlier.
     pub(crate) overtaken: u32,
-    /// Was admitted at least once.
+    /// Whether the sequence was admitted at least once.
     pub(crate) queried: bool,
-    /// To be removed at the end of the step under way.
+    /// Whether the end of the current step removes the sequence.
     pub(crate) cancelled: bool,
 }
 
@@ -45,17 +45,19 @@ impl Sequence {
         }
     }
 
-    /// Tokens known: the prompt and what was written so far.
+    /// Returns the known tokens: the prompt and the answer so far.
     pub(crate) fn tokens(&self) -> u32 {
         self.request.prompt_tokens + self.produced
     }
 
-    /// Tokens known whose KV is not computed. 1 for a sequence that decodes, never 0 for one that runs.
+    /// Returns the known tokens whose KV is not computed. 1 for a sequence that decodes. At least 1
+    /// for each sequence in the batch.
     pub(crate) fn remaining(&self) -> u32 {
         self.tokens() - self.computed
     }
 
-    /// The part of `remaining` that is prefill: all of it before the first token, and after a preemption.
+    /// Returns the part of `remaining` that is prefill. That is all of it before the first token,
+    /// and all of it after a preemption.
     pub(crate) fn prefill_left(&self) -> u64 {
         match self.remaining() {
             1 if self.produced > 0 => 0,
@@ -63,13 +65,13 @@ impl Sequence {
         }
     }
 
-    /// Blocks that `tokens` tokens need.
+    /// Returns the number of blocks that `tokens` tokens need.
     pub(crate) fn blocks_for(tokens: u32) -> u32 {
         tokens.div_ceil(BLOCK_TOKENS)
     }
 
-    /// The part of the chain that an admission may look up. The last known token is always computed, since a step must have
-    /// something to compute in order to write the next one.
+    /// Returns the part of the chain that an admission may look up in the cache. The last known
+    /// token is never looked up: a step must compute at least one token to write the next one.
     pub(crate) fn lookup_chain(&self) -> &[u64] {
         let most = (self.tokens().saturating_sub(1) / BLOCK_TOKENS) as usize;
         self.request
@@ -79,7 +81,7 @@ impl Sequence {
     }
 }
 
-/// Slots of sequences.
+/// The slots of all sequences.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     slots: Vec<Option<Sequence>>,

@@ -1,19 +1,20 @@
-//! What a metrics page would show.
+//! The numbers that a metrics page would show.
 
-/// The state after the last step.
+/// An engine's state at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Gauges {
-    /// Requests waiting, deferred ones included.
+    /// Requests in the queue, including the deferred ones.
     pub waiting: u32,
-    /// Of those, the ones seen waiting for a free adapter slot and not for memory or a place in the batch.
+    /// Requests among `waiting` that wait for a free adapter slot, as the last admission found
+    /// them. They do not wait for memory or for a place in the batch.
     pub waiting_deferred: u32,
     /// Requests in the batch.
     pub running: u32,
-    /// Blocks held by running requests. Cached blocks that nobody holds count as free, as in vLLM.
+    /// Blocks held by running requests. Cached blocks without a holder count as free, as in vLLM.
     pub kv_blocks_used: u32,
-    /// Blocks whose content could be shared, held or not.
+    /// Blocks in the prefix cache, with or without a holder.
     pub kv_blocks_cached: u32,
-    /// `kv_blocks_used` over all blocks, 0 to 1.
+    /// `kv_blocks_used` divided by all blocks, 0 to 1.
     pub kv_used_ratio: f64,
 }
 
@@ -24,17 +25,17 @@ pub struct Counters {
     pub steps: u64,
     /// Sum of the durations of all steps begun, in seconds.
     pub busy_s: f64,
-    /// Prompt tokens of requests that got their first token, cached ones included.
+    /// Prompt tokens of requests that got their first token, including cached tokens.
     pub prompt_tokens: u64,
-    /// Tokens written.
+    /// Tokens of answers written.
     pub generation_tokens: u64,
-    /// Tokens computed in prefill, recomputation after preemption included.
+    /// Tokens computed in prefill, including recomputation after a preemption.
     pub computed_prefill_tokens: u64,
-    /// Prompt tokens looked up in the prefix cache, once per request.
+    /// Prompt tokens looked up in the prefix cache. Each request counts once.
     pub prefix_query_tokens: u64,
-    /// Of those, the ones found.
+    /// Tokens found in the prefix cache by those lookups.
     pub prefix_hit_tokens: u64,
-    /// Preemptions.
+    /// Preemptions. A request can be preempted more than once.
     pub preemptions: u64,
     /// Requests that got all their tokens.
     pub finished: u64,

@@ -1,4 +1,4 @@
-//! Durations and metrics that can be worked out on paper.
+//! Durations and metrics that can be computed by hand.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -14,7 +14,7 @@ fn request(id: u64, prompt_tokens: u32, output_tokens: u32) -> Request {
     }
 }
 
-/// Block hashes of a prompt that belongs to `family`: equal families share every block.
+/// Block hashes of a prompt of `family`. Prompts of one family share all blocks.
 fn chain(family: u64, blocks: u64) -> Vec<u64> {
     (0..blocks)
         .map(|b| (family << 32 | (b + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15))
@@ -25,7 +25,7 @@ fn h100() -> Profile {
     Profile::named("h100").unwrap()
 }
 
-/// Steps until idle, at most `limit` times.
+/// Runs steps until the engine is idle. Panics after `limit` steps.
 fn run(engine: &mut Engine, limit: usize) -> (Vec<StepPlan>, Vec<Event>) {
     let (mut plans, mut events) = (vec![], vec![]);
     while let Some(plan) = engine.begin_step(&mut events) {
@@ -70,7 +70,7 @@ fn a_prompt_longer_than_the_budget_is_prefilled_in_chunks_beside_the_decoders() 
             plan.prefill_tokens
         })
         .collect();
-    // The decoder takes one token of the budget first.
+    // The decoding sequence takes one token of the budget first.
     assert_eq!(chunks, [2_047, 2_047, 906]);
     assert_eq!(
         events.last(),
@@ -129,7 +129,8 @@ fn a_prompt_seen_before_costs_only_its_last_block() {
 #[test]
 fn the_answer_is_cached_for_the_next_turn_except_its_last_token() {
     let mut engine = Engine::new(h100()).unwrap();
-    // 32 prompt tokens and 33 answered: the KV of the 65th token is never computed, so four blocks are full.
+    // 32 prompt tokens and 33 of the answer. The KV of the 65th token is never computed, so four
+    // blocks are full.
     engine
         .submit(Request {
             chain: chain(3, 5),
@@ -194,7 +195,8 @@ fn a_request_whose_adapter_has_no_slot_is_passed_over_but_not_for_ever() {
     engine.submit(with(0, 1)).unwrap();
     engine.submit(with(1, 2)).unwrap();
     let (mut next, mut events) = (2, vec![]);
-    // A stream of requests for the resident adapter, one per step, would keep it in use for ever.
+    // Each step gets a request for the resident adapter. Without a limit these would keep it in
+    // use.
     let served = (0..200).find(|_| {
         engine.submit(with(next, 1)).unwrap();
         next += 1;
@@ -216,7 +218,7 @@ fn a_request_whose_adapter_has_no_slot_is_passed_over_but_not_for_ever() {
 
 #[test]
 fn the_youngest_is_preempted_when_memory_runs_out_and_still_finishes() {
-    // Eight blocks: two requests of 3 blocks each are admitted and need 5 each in the end.
+    // Eight blocks. Two requests of 3 blocks each are admitted, and each needs 5 in the end.
     let profile = Profile {
         kv_blocks: 8,
         watermark_ratio: 0.0,

@@ -1,4 +1,4 @@
-//! What holds for every sequence of calls.
+//! Properties that hold for every sequence of calls.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -49,7 +49,7 @@ fn chain(family: u64, tokens: u32) -> Vec<u64> {
         .collect()
 }
 
-/// An engine beside a record of what it was asked and what it said.
+/// An engine, with a record of the calls to it and of its answers.
 struct World {
     engine: Engine,
     profile: Profile,
@@ -136,7 +136,7 @@ impl World {
             }
         }
         self.open = plan.is_some();
-        // Work is never left lying: whoever is idle has nothing to do.
+        // The engine is idle only if there is no work.
         prop_assert_eq!(plan.is_none(), self.engine.is_idle());
         if let Some(plan) = plan {
             self.computed += u64::from(plan.prefill_tokens);
@@ -204,7 +204,8 @@ proptest! {
         for act in &acts {
             world.act(act)?;
         }
-        // Drain. No preemption cycle may last: the oldest always moves, so this bound is generous.
+        // Run until idle. No cycle of preemptions may last, because the oldest sequence always
+        // advances. So this bound is generous.
         let bound = 200 + 60 * world.live.len();
         for _ in 0..bound {
             world.act(&Act::Begin)?;

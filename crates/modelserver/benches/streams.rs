@@ -1,7 +1,9 @@
-//! CPU of the server per streamed chunk: twelve servers, as in the demo, each with thirty streams.
+//! Measures the server's CPU time per streamed chunk: twelve servers, as in the demo, each with
+//! thirty streams.
 //!
-//! Servers run on threads of their own, whose CPU time the kernel counts; the clients, on other threads, only read and count. Prints
-//! one line. On a busy machine wall time means little and CPU time per chunk keeps its meaning. Linux only (`/proc`).
+//! Servers run on threads of their own, and the kernel counts the CPU time of these. The clients,
+//! on other threads, only read and count. Prints one line. On a busy machine CPU time per chunk
+//! stays meaningful, but wall time does not. Linux only (`/proc`).
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +23,8 @@ const STREAMS: usize = 30;
 const TOKENS: usize = 400;
 
 fn main() {
-    // `cargo test` runs benches once with `--test`: shorter, and still checked.
+    // `cargo test` runs benches once with `--test`. The run is then shorter, but the results are
+    // still checked.
     let tokens = if std::env::args().any(|arg| arg == "--test") {
         20
     } else {
@@ -65,7 +68,7 @@ fn main() {
     );
 }
 
-/// Reads one streamed answer and returns its chunks.
+/// Reads one streamed answer and returns the number of its chunks.
 fn stream(address: SocketAddr, place: usize, tokens: usize) -> usize {
     let body = format!(
         r#"{{"prompt":"stream {place}","max_tokens":{tokens},"ignore_eos":true,"stream":true}}"#
@@ -82,7 +85,7 @@ fn stream(address: SocketAddr, place: usize, tokens: usize) -> usize {
     answer.matches("data: {").count()
 }
 
-/// CPU time of the servers' threads so far.
+/// Returns the CPU time of the servers' threads so far.
 fn server_cpu() -> Duration {
     let tasks = fs::read_dir("/proc/self/task").expect("this benchmark needs Linux");
     let nanos = tasks.flatten().filter_map(|task| {

@@ -3,8 +3,8 @@
 use crate::spec::{ADAPTER_LIMIT, NAME_LIMIT_BYTES};
 use std::collections::BTreeMap;
 
-/// Names and the numbers that the engine knows them by. A number is never used again: an adapter that is loaded anew has other
-/// weights and must not share the cache of the old one.
+/// The adapters' names and the numbers that the engine knows them by. A number is never used again.
+/// An adapter that is loaded again may have other weights, so it must not share the old cache.
 #[derive(Debug, Default)]
 pub(crate) struct Adapters {
     by_name: BTreeMap<String, Adapter>,
@@ -75,7 +75,8 @@ impl Adapters {
             .map(|(name, adapter)| (name.as_str(), adapter))
     }
 
-    /// Names of the adapters with these numbers, each once, sorted and joined by commas, as a label of vLLM's.
+    /// Returns the names of the adapters with these numbers, each once, sorted and joined by
+    /// commas, as in vLLM's label.
     pub(crate) fn joined(&self, ids: impl Iterator<Item = u32>) -> String {
         let mut wanted: Vec<u32> = ids.collect();
         wanted.sort_unstable();

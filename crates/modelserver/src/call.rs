@@ -1,13 +1,14 @@
-//! The meeting point of the driver, which makes tokens, and the response, which sends them.
+//! The progress of a request, shared by the driver, which makes tokens, and the response, which
+//! sends them.
 
 use futures_util::task::AtomicWaker;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Context;
 
-/// The progress of one HTTP request, which may have several sequences (`n`, several prompts).
+/// The progress of one HTTP request. It may have several sequences (`n`, several prompts).
 ///
-/// Counts instead of a queue of tokens: what the tokens are is known beforehand, so a slow reader costs no memory and gets all that
-/// it missed in one piece.
+/// Holds counts and no queue of tokens, because the tokens are known beforehand. So a slow reader
+/// costs no memory, and gets all tokens that it missed in one piece.
 #[derive(Debug)]
 pub(crate) struct Call {
     waker: AtomicWaker,
@@ -30,29 +31,30 @@ impl Call {
         }
     }
 
-    /// Driver: sequence `part` was admitted for the first time.
+    /// Called by the driver: sequence `part` was admitted for the first time.
     pub(crate) fn on_admitted(&self, part: usize, cached_tokens: u32) {
         if let Some(part) = self.parts.get(part) {
             part.cached_tokens.store(cached_tokens, Ordering::Relaxed);
         }
     }
 
-    /// Driver: sequence `part` has now written `produced` tokens.
+    /// Called by the driver: sequence `part` has written `produced` tokens in all.
     pub(crate) fn on_token(&self, part: usize, produced: u32) {
         if let Some(part) = self.parts.get(part) {
-            // Releases `cached_tokens` along with it.
+            // `Release` also publishes `cached_tokens`.
             part.produced.store(produced, Ordering::Release);
         }
         self.waker.wake();
     }
 
-    /// Driver: no more tokens will come although some are missing.
+    /// Called by the driver: no more tokens will come, although some are missing.
     pub(crate) fn on_failed(&self) {
         self.failed.store(true, Ordering::Release);
         self.waker.wake();
     }
 
-    /// Response: asks to be woken at the next change. Look at the state *after* this.
+    /// Called by the response: asks to be woken at the next change. The caller must read the state
+    /// *after* this call.
     pub(crate) fn register(&self, context: &Context<'_>) {
         self.waker.register(context.waker());
     }
@@ -63,7 +65,7 @@ impl Call {
             .map_or(0, |part| part.produced.load(Ordering::Acquire))
     }
 
-    /// Meaningful once `produced` is more than 0.
+    /// Returns the cached tokens of a sequence. Only valid once `produced` is more than 0.
     pub(crate) fn cached_tokens(&self, part: usize) -> u32 {
         self.parts
             .get(part)

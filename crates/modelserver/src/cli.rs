@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use trimtab_engine::Profile;
 
-/// Run model servers without models: they answer like vLLM on the given hardware, at its pace, with words instead of sense.
+/// Run model servers without models: they answer like vLLM on the given hardware, at its pace, with
+/// words instead of sense.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Number of equal servers, named server-0, server-1 and so on. 1 unless --server is given
@@ -22,7 +23,8 @@ pub struct Args {
     /// KV cache of each server in blocks of 16 tokens, instead of the hardware's
     #[arg(long, value_name = "BLOCKS")]
     pub kv_blocks: Option<u32>,
-    /// One more server, in place of or beside the equal ones. What it does not say is taken from the other options
+    /// One more server, in place of or beside the equal ones. What it does not say is taken from
+    /// the other options
     #[arg(
         long = "server",
         value_name = "name=..,profile=..,speed=..,kv-blocks=..,port=.."
@@ -51,10 +53,10 @@ pub struct Args {
     pub full_page: bool,
 }
 
-/// The value of one `--server`.
+/// The value of one `--server` option.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServerArg {
-    /// Default: `server-` and its place.
+    /// Default: `server-` and its position.
     pub name: Option<String>,
     /// Default: `--profile`.
     pub profile: Option<Profile>,
@@ -62,7 +64,7 @@ pub struct ServerArg {
     pub speed: Option<f64>,
     /// Default: `--kv-blocks`.
     pub kv_blocks: Option<u32>,
-    /// Default: a free one.
+    /// Default: a free port.
     pub port: Option<u16>,
 }
 
@@ -121,7 +123,7 @@ fn parse_address(text: &str) -> Result<IpAddr, String> {
 }
 
 impl Args {
-    /// The servers that the options describe: the equal ones first.
+    /// Returns the servers that the options describe, the equal ones first.
     #[must_use]
     pub fn specs(&self) -> Vec<Spec> {
         let equal = self
@@ -167,20 +169,20 @@ impl Args {
 /// Why the servers did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// There is none to start.
+    /// The options name no server.
     #[error("there is no server to run; --servers 1 or more, or --server")]
     None,
-    /// There are not so many ports.
+    /// The equal servers would need ports beyond 65535.
     #[error(
         "{servers} servers from port {port} on need ports beyond 65535; choose a lower --port, or 0 for free ones"
     )]
     Ports {
-        /// How many equal servers.
+        /// Number of equal servers.
         servers: u16,
-        /// The first one's port.
+        /// Port of the first server.
         port: u16,
     },
-    /// One did not start; the others were stopped.
+    /// One server did not start. The others were stopped.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The process cannot listen for signals.
@@ -188,11 +190,13 @@ pub enum RunError {
     Signal(#[source] std::io::Error),
 }
 
-/// Starts the servers, prints a line for each (`name=.. address=.. profile=.. speed=.. kv_blocks=..`) and runs until SIGINT or
-/// SIGTERM. Streams under way are finished; a second signal ends them.
+/// Starts the servers, prints a line for each
+/// (`name=.. address=.. profile=.. speed=.. kv_blocks=..`) and runs until SIGINT or SIGTERM. The
+/// current streams are then finished. A second signal ends them.
 ///
 /// # Errors
-/// When a server does not start or signals cannot be had.
+/// Returns an error when the options are invalid, a server does not start, or the process cannot
+/// listen for signals.
 pub async fn run(args: Args) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::Signal)?;
     let mut servers = Vec::new();
@@ -208,7 +212,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     for spec in specs {
         let profile = spec.effective_profile();
         let server = Server::start(spec).await?;
-        // Whoever closed our standard output does not want the line.
+        // A failed write is ignored: the reader of standard output went away.
         let _ = writeln!(
             std::io::stdout(),
             "name={} address={} profile={} speed={} kv_blocks={}",

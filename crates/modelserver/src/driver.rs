@@ -1,4 +1,4 @@
-//! The engine on the wall clock: one task per server.
+//! Drives the engine on the wall clock, with one task per server.
 
 use crate::adapters::Adapters;
 use crate::call::Call;
@@ -10,39 +10,40 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use trimtab_engine::{Engine, Event, Request};
 
-/// How far steps may lag behind their deadlines, because this machine was busy, before the lag is forgotten. Below it the engine
-/// catches up, so that the timer's granularity does not slow the server down; above it a burst of late steps would look like a
-/// server faster than it is.
+/// How late steps may be, because this machine was busy. Up to this the engine catches up, so that
+/// the timer's granularity does not slow the server down. A larger lag is dropped: the burst of
+/// late steps would look like a faster server.
 const LAG_LIMIT: Duration = Duration::from_millis(100);
 
-/// What handlers ask of the driver.
+/// A command from a handler to the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// All sequences of one HTTP request.
     Submit(Vec<Submission>),
-    /// The client went away. Unknown ids are ignored: the sequence may have ended meanwhile.
+    /// The client went away. Unknown ids are ignored, because a sequence may have ended in the
+    /// meantime.
     Cancel(std::ops::Range<u64>),
-    /// The adapter was unloaded.
+    /// The adapter was unloaded. Its slot is freed if no sequence uses it.
     EvictAdapter(u32),
 }
 
-/// One sequence.
+/// One sequence for the engine.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) request: Request,
     pub(crate) call: Arc<Call>,
-    /// Which part of the call it is.
+    /// Position of the sequence in the call.
     pub(crate) part: usize,
     pub(crate) arrived: Instant,
-    /// Most tokens that the client allowed.
+    /// Most tokens that the client allows.
     pub(crate) max_tokens: u32,
     /// The request's `n`.
     pub(crate) n: u32,
-    /// How it will end.
+    /// The reason for which the sequence will end.
     pub(crate) finish: Finish,
 }
 
-/// A sequence under way.
+/// A sequence that has not ended.
 #[derive(Debug)]
 struct Live {
     submission: Submission,
@@ -53,7 +54,7 @@ struct Live {
     last_token: Instant,
 }
 
-/// Drives one engine until every sender of commands is gone.
+/// Drives one engine until all senders of commands are dropped.
 #[derive(Debug)]
 pub(crate) struct Driver {
     engine: Engine,
@@ -62,7 +63,7 @@ pub(crate) struct Driver {
     events: Vec<Event>,
     observed: Arc<Mutex<Observed>>,
     adapters: Arc<RwLock<Adapters>>,
-    /// The sets of adapters last written down: running, waiting.
+    /// The adapters last recorded: running, waiting.
     lora_seen: (Vec<u32>, Vec<u32>),
 }
 
@@ -147,7 +148,8 @@ impl Driver {
             ..submission.request.clone()
         };
         if let Err(error) = self.engine.submit(request) {
-            // The handler checked all that can be wrong with a request, so this is a defect; the client must still be answered.
+            // The handler checked everything that can be wrong with a request, so this is a defect.
+            // The client still needs an answer.
             tracing::error!(%error, id, "the engine refused a request that the API accepted");
             submission.call.on_failed();
             return;
@@ -163,7 +165,8 @@ impl Driver {
         self.live.insert(id, live);
     }
 
-    /// Notes who was admitted. Gauges stay as they were: vLLM sets them at the end of a step.
+    /// Records which sequences were admitted. Gauges stay as they were: vLLM sets them at the end
+    /// of a step.
     fn on_begun(&mut self, now: Instant) {
         for event in &self.events {
             if let Event::Admitted { id, cached_tokens } = *event
@@ -213,7 +216,8 @@ impl Driver {
         );
     }
 
-    /// An idle engine has no step that would set the gauges after a cancellation.
+    /// Updates the metrics of an idle engine. Without a step nothing else would set the gauges
+    /// after a cancellation.
     fn publish_idle(&mut self) {
         let mut observed = observed(&self.observed);
         observed.gauges = self.engine.gauges();
@@ -283,7 +287,8 @@ impl Live {
     }
 }
 
-/// Writes down the adapters in use when they changed. Sets are compared by number; names are looked up only then.
+/// Records the adapters in use when they changed. Sets are compared by number. Names are looked up
+/// only after a change.
 fn note_adapters(
     engine: &Engine,
     adapters: &RwLock<Adapters>,

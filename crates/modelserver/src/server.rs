@@ -1,4 +1,4 @@
-//! One listening server: accepts connections, serves them, ends them gently or at once.
+//! One listening server: accepts connections, serves them, and ends them gently or at once.
 
 use crate::adapters::Adapters;
 use crate::api::{self, Shared};
@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use trimtab_engine::{Engine, ProfileError};
 
-/// A client that opens a connection and sends no request is let go after this.
+/// Time after which a connection is closed if its client has sent no request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pause after a failed accept, which means that file descriptors ran out.
+/// Pause after a failed accept. The usual cause is that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A running model server. Dropping it is the same as [`Server::abort`].
@@ -31,7 +31,7 @@ pub struct Server {
     driver: Task,
 }
 
-/// What to do about an address that cannot be listened on.
+/// Returns what to do if the server cannot listen on an address.
 fn bind_fix(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::AddrNotAvailable => "choose an address of this machine",
@@ -43,7 +43,7 @@ fn bind_fix(error: &std::io::Error) -> &'static str {
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The spec makes no sense; nothing was started.
+    /// The spec is invalid. Nothing was started.
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// The engine refused the profile.
@@ -51,10 +51,10 @@ pub enum StartError {
     Profile {
         /// The server's name.
         name: String,
-        /// What is wrong.
+        /// The field that is out of range.
         source: ProfileError,
     },
-    /// The address could not be listened on.
+    /// The server cannot listen on the address.
     #[error(
         "model server {name:?} cannot listen on {address}; {}",
         bind_fix(source)
@@ -62,14 +62,14 @@ pub enum StartError {
     Bind {
         /// The server's name.
         name: String,
-        /// What was asked for.
+        /// The address in the spec.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// A task that ends with its handle.
+/// A task that is aborted when this handle is dropped.
 #[derive(Debug)]
 struct Task(JoinHandle<()>);
 
@@ -80,10 +80,10 @@ impl Drop for Task {
 }
 
 impl Server {
-    /// Starts a server; when this returns, it accepts connections.
+    /// Starts a server. It accepts connections when this returns.
     ///
     /// # Errors
-    /// When the spec makes no sense or its address is taken.
+    /// Returns an error when the spec is invalid, or the server cannot listen on its address.
     pub async fn start(spec: Spec) -> Result<Self, StartError> {
         spec.check()?;
         let name = spec.name.clone();
@@ -103,7 +103,7 @@ impl Server {
 
         let mut adapters = Adapters::default();
         for adapter in &spec.adapters {
-            // A name twice in the list is one adapter.
+            // A name that is in the list twice is one adapter.
             let _ = adapters.load(adapter, &format!("/adapters/{adapter}"));
         }
         let adapters = Arc::new(RwLock::new(adapters));
@@ -121,20 +121,20 @@ impl Server {
         })
     }
 
-    /// The name from the spec.
+    /// Returns the name from the spec.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it listens, with the port it got.
+    /// Returns the address and port on which the server listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops accepting, finishes the streams under way, closes idle connections. Takes as long as the longest answer; drop the
-    /// future to stop waiting, which ends the rest at once.
+    /// Stops accepting, finishes the current streams and closes idle connections. Takes as long as
+    /// the longest answer. To stop waiting, drop the future. This ends all streams at once.
     pub async fn shutdown(self) {
         let Self {
             stop,
@@ -142,7 +142,7 @@ impl Server {
             driver,
             ..
         } = self;
-        // The receiver is gone only if the task is, and then there is nothing to stop.
+        // The receiver is dropped only with its task. Then there is nothing to stop.
         let _ = stop.send(());
         let _ = (&mut accept.0).await;
         drop(driver);
@@ -161,7 +161,7 @@ impl Server {
 
 async fn serve(listener: TcpListener, router: axum::Router, mut stop: oneshot::Receiver<()>) {
     let graceful = GracefulShutdown::new();
-    // Connections end with this set, so aborting this task ends them all.
+    // This set ends its connections when it is dropped, so aborting this task ends them all.
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -188,7 +188,7 @@ type Connection =
     hyper::server::conn::http1::Connection<TokioIo<TcpStream>, TowerToHyperService<axum::Router>>;
 
 fn connection(stream: TcpStream, router: &axum::Router) -> Connection {
-    // Tokens are small writes that someone waits for.
+    // Tokens are small writes that a client waits for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }

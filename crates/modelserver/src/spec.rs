@@ -1,54 +1,60 @@
-//! What one model server is.
+//! The description of one model server.
 
 use std::net::{IpAddr, Ipv4Addr};
 use trimtab_engine::Profile;
 
-/// Longest name of a server, a model or an adapter, in bytes. They appear in every response and in labels.
+/// Longest name of a server, a model or an adapter, in bytes. Names appear in every response and in
+/// labels.
 pub(crate) const NAME_LIMIT_BYTES: usize = 256;
 /// Most adapters that one server knows.
 pub(crate) const ADAPTER_LIMIT: usize = 1_024;
 
-/// One model server. Every field may be changed after [`Spec::new`]; [`Spec::check`] says whether the whole makes sense.
+/// One model server. Every field may be changed after [`Spec::new`]. [`Spec::check`] finds what is
+/// invalid.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// For people and logs; clients do not see it.
+    /// Name for people and logs. Clients do not see it.
     pub name: String,
-    /// What clients put in `model` (vLLM `--served-model-name`).
+    /// Model name that clients ask for (vLLM `--served-model-name`).
     pub model: String,
-    /// LoRA adapters known at the start. More can be loaded over HTTP unless the profile has no slots.
+    /// LoRA adapters known at the start. More can be loaded over HTTP, unless the profile has no
+    /// slots.
     pub adapters: Vec<String>,
     /// The hardware.
     pub profile: Profile,
-    /// Multiplies the profile's speed: 0.4 is 2.5 times slower. More than 0.
+    /// Factor of the profile's speed. 0.4 is 2.5 times slower. More than 0.
     pub speed: f64,
-    /// Overrides the profile's KV cache, in blocks of 16 tokens.
+    /// KV cache in blocks of 16 tokens. `None` keeps the profile's.
     pub kv_blocks: Option<u32>,
-    /// Longest prompt and answer together, in tokens; the KV cache may lower it (see [`Spec::context_tokens`]).
+    /// Most tokens of prompt and answer together. A small KV cache may lower this (see
+    /// [`Spec::context_tokens`]).
     pub max_model_len: u32,
-    /// Where to listen.
+    /// Address to listen on.
     pub address: IpAddr,
-    /// Port; 0 takes a free one.
+    /// Port to listen on. 0 takes a free one.
     pub port: u16,
     /// How `/metrics` behaves.
     pub metrics: MetricsPage,
-    /// Largest request body, in bytes. Larger ones get 413.
+    /// Largest request body in bytes. Larger bodies get a 413.
     pub max_body_bytes: usize,
-    /// Most sequences waiting and running. Further requests get 503: memory is bounded, as a real server's is not.
+    /// Most sequences waiting and running. Further requests get a 503. A real server has no such
+    /// limit; this one bounds its memory.
     pub max_sequences: usize,
 }
 
 /// How `/metrics` behaves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MetricsPage {
-    /// As with `--api-server-count` above 1: `name[]` gives 200 and an empty page; no `_created` samples.
+    /// Behave as with `--api-server-count` above 1: `name[]` gives 200 and an empty page, and there
+    /// are no `_created` samples.
     pub multi_process: bool,
-    /// Also what a Python process adds to the engine's families: `_created` samples, `python_*`, `process_*`, `http_*`. A page of
-    /// about 50 KB.
+    /// Also show what a Python process adds to the engine's families: `_created` samples,
+    /// `python_*`, `process_*`, `http_*`. The page then has about 50 KB.
     pub full: bool,
 }
 
 impl Spec {
-    /// A server on a free port of 127.0.0.1 with the profile's own speed and memory.
+    /// Describes a server on a free port of 127.0.0.1 with the profile's own speed and memory.
     #[must_use]
     pub fn new(name: impl Into<String>, profile: Profile) -> Self {
         Self {
@@ -67,7 +73,7 @@ impl Spec {
         }
     }
 
-    /// The profile with the overrides applied.
+    /// Returns the profile with the spec's overrides.
     #[must_use]
     pub fn effective_profile(&self) -> Profile {
         let mut profile = self.profile.clone();
@@ -76,16 +82,19 @@ impl Spec {
         profile
     }
 
-    /// Longest prompt and answer together that the server takes, in tokens: `max_model_len`, or the KV cache when that is smaller.
-    /// (vLLM refuses to start in that case; here a small cache is a way to make an uneven fleet.)
+    /// Returns the most tokens of prompt and answer together: `max_model_len`, or the KV cache if
+    /// it is smaller. vLLM refuses to start with such a small cache. Here it is a way to make an
+    /// uneven fleet.
     #[must_use]
     pub fn context_tokens(&self) -> u32 {
         let kv_tokens = self.effective_profile().kv_tokens();
         u32::try_from(kv_tokens).map_or(self.max_model_len, |kv| kv.min(self.max_model_len))
     }
 
+    /// Checks all fields.
+    ///
     /// # Errors
-    /// Every field that does not make sense, not only the first.
+    /// Returns every problem, not only the first.
     pub fn check(&self) -> Result<(), SpecError> {
         let mut problems = Vec::new();
         let mut require = |holds: bool, problem: String| {
@@ -142,12 +151,12 @@ impl Spec {
     }
 }
 
-/// What is wrong with a [`Spec`].
+/// The problems of a [`Spec`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("model server {name:?}: {}", problems.join("; "))]
 pub struct SpecError {
     /// The server's name.
     pub name: String,
-    /// One sentence each: field, value, what would be right.
+    /// One sentence per problem: the field, its value and what is allowed.
     pub problems: Vec<String>,
 }

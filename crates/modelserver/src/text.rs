@@ -1,13 +1,14 @@
-//! Tokens, the hashes of their blocks, and words to answer with.
+//! Tokens, the hashes of their blocks, and the words of answers.
 
 use trimtab_engine::BLOCK_TOKENS;
 
 /// Longest word that is a single token, in bytes.
 const WORD_BYTES: usize = 8;
-/// Size of the tokens of a longer word, in bytes. About what byte-pair encodings make of English.
+/// Bytes per token of a longer word. About what byte-pair encodings make of English.
 const PIECE_BYTES: usize = 4;
 
-/// Counts the tokens of a prompt as it is rendered and hashes each full block with everything before it.
+/// Counts the tokens of a prompt while it is rendered. Hashes each full block together with
+/// everything before it.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
     key: u64,
@@ -17,8 +18,11 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// `key` is secret and the same for one server's life: whoever does not know it cannot choose block hashes, and so cannot crowd
-    /// the cache's table. `domain` keeps the prefixes of different adapters apart.
+    /// Makes an empty prompt.
+    ///
+    /// - `key`: a secret of this server. A client that does not know it cannot choose block hashes,
+    ///   and so cannot make hashes collide in the cache's table.
+    /// - `domain`: keeps the prefixes of different adapters apart.
     pub(crate) fn new(key: u64, domain: u64) -> Self {
         Self {
             key,
@@ -39,7 +43,7 @@ impl Tokens {
         }
     }
 
-    /// Adds one token of the chat template, such as the beginning of a role's message.
+    /// Adds one token of the chat template, for example the beginning of a role's message.
     pub(crate) fn push_marker(&mut self, marker: &str) {
         let state = marker
             .as_bytes()
@@ -48,7 +52,7 @@ impl Tokens {
         self.push_hash(state);
     }
 
-    /// Adds one token given by number.
+    /// Adds one token given by its number.
     pub(crate) fn push_id(&mut self, id: u32) {
         self.push_hash(mix(u64::from(id) | 1 << 40));
     }
@@ -65,23 +69,23 @@ impl Tokens {
         }
     }
 
-    /// Tokens so far.
+    /// Returns the number of tokens so far.
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
-    /// A number that depends on all tokens so far and on nothing else.
+    /// Returns a number that depends only on the tokens so far and on the domain.
     pub(crate) fn fingerprint(&self) -> u64 {
         mix(self.state)
     }
 
-    /// The hashes of the full blocks.
+    /// Returns the hashes of the full blocks.
     pub(crate) fn into_chain(self) -> Vec<u64> {
         self.chain
     }
 }
 
-/// At most eight bytes and their number in one word.
+/// Packs up to eight bytes and their number into one word.
 fn packed(bytes: &[u8]) -> u64 {
     let word = bytes
         .iter()
@@ -89,7 +93,7 @@ fn packed(bytes: &[u8]) -> u64 {
     mix(word ^ (bytes.len() as u64) << 60)
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit.
+/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014). Every input bit affects every output bit.
 pub(crate) fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -97,24 +101,26 @@ pub(crate) fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// The answer to a request: a sequence of words given by a seed. Nothing is stored; word `i` can be had at any time.
+/// The answer to a request: a sequence of words from a seed. Nothing is stored. Word `i` can be
+/// computed at any time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answer {
     pub(crate) seed: u64,
 }
 
 impl Answer {
-    /// Word `index`: lower-case ASCII of at most eight letters, one token, safe in JSON as it is.
+    /// Returns word `index`: at most eight lower-case ASCII letters. It is one token and needs no
+    /// escape in JSON.
     pub(crate) fn word(self, index: u32) -> &'static str {
         let place = mix(self.seed.wrapping_add(u64::from(index))) % WORDS.len() as u64;
         WORDS.get(place as usize).copied().unwrap_or("and")
     }
 
-    /// Length at which the model would stop by itself, in tokens: log-normal with median 160 and sigma 0.9, like published chat
-    /// traces. At least 1.
+    /// Returns the length in tokens at which the model would stop by itself. Log-normal with median
+    /// 160 and sigma 0.9, as in published chat traces. At least 1.
     pub(crate) fn natural_length(self) -> u32 {
         let bits = mix(self.seed ^ 0x6c65_6e67_7468);
-        // Four uniform numbers summed are near enough to normal; their variance is 4/12.
+        // The sum of four uniform numbers is nearly normal, with variance 4/12.
         let sum: f64 = (0..4)
             .map(|i| f64::from((bits >> (16 * i)) as u16) / 65_536.0)
             .sum();
@@ -122,7 +128,7 @@ impl Answer {
         (160.0 * (0.9 * normal).exp()).max(1.0) as u32
     }
 
-    /// The first `length` words as text.
+    /// Returns the first `length` words as text.
     pub(crate) fn text(self, length: u32, leading_space: bool) -> String {
         let mut text = String::with_capacity(length as usize * 6);
         for index in 0..length {
@@ -190,7 +196,7 @@ mod tests {
         lengths.sort_unstable();
         let at = |share: f64| f64::from(lengths[(share * 20_000.0) as usize]);
         assert!((at(0.5) / 160.0 - 1.0).abs() < 0.05, "median {}", at(0.5));
-        // One sigma up is the quantile 0.841.
+        // The quantile 0.841 is one sigma above the median.
         assert!(
             (at(0.841) / (160.0 * 0.9f64.exp()) - 1.0).abs() < 0.08,
             "p84 {}",

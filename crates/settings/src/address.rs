@@ -1,12 +1,12 @@
-//! `ip:port`, and what to write where something else stands.
+//! Reads `ip:port`. If the text is something else, says what to write.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Why a text is no address and what to write instead.
+/// Why a text is no address, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoAddress {
-    /// Why it can not be used.
+    /// Why it cannot be used.
     pub reason: &'static str,
     /// What to write instead.
     pub fix: String,
@@ -20,13 +20,13 @@ impl fmt::Display for NoAddress {
 
 impl std::error::Error for NoAddress {}
 
-/// Stands for the port that is missing.
+/// The port in examples, where the text has none.
 const PORT: u16 = 8000;
 
 /// Reads `ip:port`, IPv6 in brackets.
 ///
 /// # Errors
-/// What was written instead: a URL, a name, an address without port or brackets.
+/// Says what the text is instead: a URL, a name, an address without port or brackets, and so on.
 pub fn address(text: &str) -> Result<SocketAddr, NoAddress> {
     text.parse().map_err(|_| explain(text))
 }
@@ -88,7 +88,7 @@ fn example(port: u16) -> String {
     format!("write ip:port, as in 10.0.0.1:{port}")
 }
 
-/// An address without a port: of IPv4, or of IPv6 in brackets.
+/// Reads an address without a port: IPv4, or IPv6 in brackets.
 fn ip(text: &str) -> Option<IpAddr> {
     let bracketed = text
         .strip_prefix('[')
@@ -99,7 +99,9 @@ fn ip(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// `2001:db8::1:8000` is an address by itself; where a port belongs its last group is meant to be one, if it looks like one.
+/// Guesses the address and port of an IPv6 text without brackets. `2001:db8::1:8000` is a whole
+/// address by itself. But where a port belongs, its last group is taken as the port, if it looks
+/// like one.
 fn unbracketed(text: &str) -> SocketAddr {
     let whole: Option<Ipv6Addr> = text.parse().ok();
     let split = text.rsplit_once(':').and_then(|(host, port)| {

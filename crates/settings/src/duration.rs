@@ -1,8 +1,9 @@
-//! `250ms`, `10s`, `2m`, `1h`: a whole number and a unit.
+//! Reads `250ms`, `10s`, `2m`, `1h`: a whole number and a unit.
 
 use std::time::Duration;
 
-/// Whole numbers only: `0.2s` is better written `200ms`, and nothing is lost to rounding.
+/// Reads a duration. Only whole numbers are allowed: `0.2s` is better written as `200ms`, and
+/// nothing is rounded.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;

@@ -1,4 +1,4 @@
-//! One field on its way from JSON to a typed value.
+//! One field, on its way from JSON to a typed value.
 
 use crate::address::address;
 use crate::problem::{Problem, Problems};
@@ -9,17 +9,18 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What stands at a field.
+/// What the document has at a field.
 enum Found<T> {
     Missing,
-    /// Missing because its object is, which is a problem already.
+    /// Missing because its object is missing, which is already a problem.
     Quiet,
     Value(T),
     Wrong(String),
 }
 
-/// A field that was asked for; say what is allowed, then end with [`required`](Field::required),
-/// [`default`](Field::default) or [`optional`](Field::optional), which record the problem if there is one.
+/// A field that a reader asked for. Add what is allowed, then end with
+/// [`required`](Field::required), [`default`](Field::default) or [`optional`](Field::optional).
+/// These record the problem if there is one.
 #[must_use = "end with required(), default() or optional(): only they record problems"]
 pub struct Field<T> {
     found: Found<T>,
@@ -66,7 +67,8 @@ impl<T> Field<T> {
         }
     }
 
-    /// `value`: why not, when something of another type than `expected` stands there.
+    /// Makes a field with a value. `value` is an error if the document has another type than
+    /// `expected`.
     pub(crate) fn read(
         value: Result<T, String>,
         path: String,
@@ -85,18 +87,18 @@ impl<T> Field<T> {
         }
     }
 
-    /// What to write there, for whoever left it out or got it wrong.
+    /// Sets what a user should write, for a field that is missing or wrong.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
     }
 
-    /// Refuses a value; `check` says why.
+    /// Refuses a value if `check` returns an error, which is the reason.
     pub fn check<E: Display>(self, check: impl FnOnce(&T) -> Result<(), E>) -> Self {
         self.map(|value| check(&value).map(|()| value))
     }
 
-    /// Converts the value; an error is a problem of this field.
+    /// Converts the value. An error of `convert` is a problem of this field.
     pub fn map<U, E: Display>(self, convert: impl FnOnce(T) -> Result<U, E>) -> Field<U> {
         let found = match self.found {
             Found::Value(value) => match convert(value) {
@@ -125,7 +127,8 @@ impl<T> Field<T> {
         }
     }
 
-    /// The value, or `None` when the field is missing (or has a problem, which is recorded).
+    /// Returns the value. Returns `None` if the field is missing, or has a problem, which is
+    /// recorded.
     #[must_use]
     pub fn optional(self) -> Option<T> {
         match self.found {
@@ -144,19 +147,21 @@ impl<T> Field<T> {
         }
     }
 
-    /// The value, or `default` when the field is missing (or has a problem, which is recorded).
+    /// Returns the value. Returns `default` if the field is missing, or has a problem, which is
+    /// recorded.
     #[must_use]
     pub fn default(self, default: T) -> T {
         self.optional().unwrap_or(default)
     }
 
-    /// As [`required`](Field::required) for types without a [`Default`]: `placeholder` stands in until `finish` refuses.
+    /// Does the same as [`required`](Field::required) for types without a [`Default`]. After a
+    /// problem it returns `placeholder`, and `finish` then returns an error.
     #[must_use]
     pub fn required_or(self, placeholder: T) -> T {
         self.require().optional().unwrap_or(placeholder)
     }
 
-    /// The value; a missing field is a problem.
+    /// Returns the value. A missing field is a problem.
     #[must_use]
     pub fn required(self) -> T
     where
@@ -194,13 +199,13 @@ impl<T: PartialOrd + Debug> Field<T> {
 }
 
 impl Field<String> {
-    /// Does not repeat the value in a problem.
+    /// Keeps the value out of problems.
     pub fn secret(mut self) -> Self {
         self.echo = None;
         self
     }
 
-    /// `ip:port`, IPv6 in brackets; any port. Replaces the hint.
+    /// Reads `ip:port`, IPv6 in brackets, with any port. Replaces the hint.
     pub fn address(mut self) -> Field<SocketAddr> {
         let refused = match &self.found {
             Found::Value(text) => address(text).err(),
@@ -217,7 +222,7 @@ impl Field<String> {
             .map(|text| address(&text).map_err(|refused| refused.reason))
     }
 
-    /// Refuses the empty string and more than `max_bytes`.
+    /// Refuses the empty string, and one of more than `max_bytes`.
     pub fn max_bytes(self, max_bytes: usize) -> Self {
         self.map(|text| match text.len() {
             0 => Err("is empty".to_owned()),
@@ -226,7 +231,7 @@ impl Field<String> {
         })
     }
 
-    /// Refuses anything but one of the names and gives the value beside the name.
+    /// Refuses all texts but the given names. Returns the value that belongs to the name.
     pub fn one_of<U: Copy>(self, names: &[(&str, U)]) -> Field<U> {
         let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
         self.map(|text| {
@@ -248,7 +253,7 @@ impl Field<String> {
 }
 
 impl Field<Duration> {
-    /// Whole milliseconds.
+    /// Converts to whole milliseconds.
     pub fn as_ms(self) -> Field<u64> {
         self.map(|value| u64::try_from(value.as_millis()))
     }

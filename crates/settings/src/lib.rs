@@ -1,11 +1,14 @@
-//! Typed settings out of a JSON value, with every problem reported at once.
+//! Reads typed settings from a JSON value, and reports all problems at once.
 //!
-//! Comes in: a [`serde_json::Value`] that a person wrote. Goes out: typed fields, and, from [`Settings::finish`], either the
-//! finished value or *all* [`Problems`]: unknown fields (with the nearest known name), wrong types, values out of range,
-//! missing fields. Never: I/O, a panic, an echo of more than a few dozen characters of what came in.
+//! - **Comes in:** a [`serde_json::Value`] that a person wrote.
+//! - **Goes out:** typed fields. Then [`Settings::finish`] returns either the finished value or
+//!   *all* [`Problems`]: unknown fields (with the nearest known name), wrong types, values out of
+//!   range, missing fields.
+//! - **Never:** I/O, a panic, an echo of more than a few dozen characters of the input.
 //!
-//! A reader asks for fields one by one. A field with a problem yields a placeholder so that reading goes on; `finish` is the
-//! only way out and hands nothing back when there was a problem, so that a placeholder can not be used by mistake.
+//! A reader asks for fields one by one. A field with a problem yields a placeholder, so that
+//! reading goes on. `finish` is the only way to get the result. After a problem it returns no
+//! value, so a placeholder cannot be used by mistake.
 //!
 //! ```
 //! use trimtab_settings::Settings;
@@ -25,7 +28,8 @@
 //! assert_eq!(problems.len(), 3); // `pool` is missing, `wait_ms` out of range, `pol` unknown
 //! ```
 //!
-//! Serde's `deny_unknown_fields` was the alternative: it stops at the first problem and names neither path nor fix.
+//! Rejected: Serde's `deny_unknown_fields`. It stops at the first problem, and names neither path
+//! nor fix.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::indexing_slicing)]
 

@@ -1,9 +1,10 @@
-//! "Did you mean": the known name that is nearest to an unknown one.
+//! "Did you mean": finds the known name that is nearest to an unknown one.
 
-/// Longer names get no suggestion; it bounds the work on hostile input.
+/// Longer names get no suggestion. This bounds the work on hostile input.
 const MAX_LEN: usize = 64;
 
-/// The nearest of `known` within two edits or a third of the name's length, never all of it; the first on a tie.
+/// Returns the nearest of `known`, or the first one on a tie. At most two edits or a third of the
+/// name's length are allowed, whichever is more, but fewer than the whole length.
 pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     if name.len() > MAX_LEN {
         return None;
@@ -19,7 +20,8 @@ pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein distance, one row at a time. Case and `-` against `_` cost nothing: they are the commonest slips.
+/// Returns the Levenshtein distance, computed row by row. Case and `-` instead of `_` count as
+/// equal, because these are the most common mistakes.
 fn edits(a: &str, b: &str) -> usize {
     let fold = |c: char| {
         if c == '-' {

@@ -1,21 +1,21 @@
-//! What is wrong with the settings, in words for the person who wrote them.
+//! The problems of settings, in words for the person who wrote them.
 
 use serde_json::Value;
 use std::fmt;
 
-/// Problems kept; more are only counted.
+/// Problems that are kept. Further ones are only counted.
 const MAX_PROBLEMS: usize = 64;
-/// Characters of a value or a name that are echoed.
+/// Characters of a value or a name that a problem repeats.
 const MAX_ECHO_CHARS: usize = 48;
 
 /// One thing to correct.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, as in `pools[0].scrape.interval`; empty for the document itself.
+    /// The place, as in `pools[0].scrape.interval`. Empty for the document itself.
     pub path: String,
-    /// What was found there, shortened; absent when nothing was.
+    /// The value there, shortened. `None` if there was none.
     pub value: Option<String>,
-    /// Why it can not be used.
+    /// Why it cannot be used.
     pub reason: String,
     /// What to write instead.
     pub fix: String,
@@ -40,7 +40,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Every problem of one document, in the order of reading. Never empty when returned as an error.
+/// All problems of one document, in the order of reading. Never empty when returned as an error.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Problems {
     kept: Vec<Problem>,
@@ -48,7 +48,8 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// One problem found outside of [`crate::Settings`], for instance text that is not JSON at all.
+    /// Makes a single problem that was found outside of [`crate::Settings`], for example text that
+    /// is not JSON.
     pub fn one(path: impl Into<String>, reason: impl Into<String>, fix: impl Into<String>) -> Self {
         let problem = Problem {
             path: path.into(),
@@ -62,19 +63,19 @@ impl Problems {
         }
     }
 
-    /// Number of problems, including those beyond the 64 that are kept.
+    /// Returns the number of problems, including those beyond the 64 that are kept.
     #[must_use]
     pub fn len(&self) -> usize {
         self.kept.len().saturating_add(self.dropped)
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no problems.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// The first 64 problems, in the order of reading.
+    /// Returns the first 64 problems, in the order of reading.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.kept.iter()
     }
@@ -105,7 +106,8 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// A value as it is echoed: scalars themselves, containers by kind and size, so that nothing large or deep is walked.
+/// Returns a value as problems show it. A scalar is shown itself, a container only by kind and
+/// size. So nothing large or deep is walked.
 pub(crate) fn echo(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
@@ -118,8 +120,8 @@ pub(crate) fn echo(value: &Value) -> String {
     }
 }
 
-/// At most [`MAX_ECHO_CHARS`] characters, control characters escaped. Echoes go into logs, so what stands before an `@`, as names and passwords
-/// do in URLs, is left out.
+/// Returns at most [`MAX_ECHO_CHARS`] characters, with control characters escaped. Problems go into
+/// logs, so `***` replaces everything before an `@`. In URLs that may be a name and a password.
 pub(crate) fn shorten(text: &str) -> String {
     let at = text.bytes().rposition(|byte| byte == b'@');
     let (mut short, text) = match at.and_then(|at| text.get(at..)) {

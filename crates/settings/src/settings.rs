@@ -1,4 +1,4 @@
-//! An object of the document and the fields asked of it.
+//! An object of the document, and the fields that a reader asked for.
 
 use crate::duration;
 use crate::field::Field;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// Elements of a list that are read; a longer list is a problem.
+/// Most elements of a list. A longer list is a problem.
 const MAX_LIST: usize = 65_536;
 
 const TEXT: &str = "a text";
@@ -19,9 +19,9 @@ const OBJECTS: &str = "a list of objects";
 
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
-/// One object of the document: hands out typed fields and remembers which were asked for.
+/// One object of the document. Returns typed fields, and remembers which were asked for.
 ///
-/// Clones and children share one list of problems. Cost of a field: one look-up.
+/// Clones and children share one list of problems. Reading a field costs one look-up.
 #[derive(Debug, Clone)]
 pub struct Settings<'v> {
     node: Rc<Node<'v>>,
@@ -31,7 +31,8 @@ pub struct Settings<'v> {
 #[derive(Debug)]
 struct Node<'v> {
     path: String,
-    /// Absent: stands in for an object whose own absence or type is already a problem; its fields raise no further ones.
+    /// `None` for the placeholder of an object that is missing or of the wrong type. That is
+    /// already a problem, so its fields raise no further ones.
     fields: Option<&'v Map<String, Value>>,
     asked: RefCell<Vec<&'static str>>,
 }
@@ -43,7 +44,8 @@ struct Document<'v> {
 }
 
 impl<'v> Settings<'v> {
-    /// Reads `value`, which has to be an object (a null counts as an empty one, as an empty YAML file gives).
+    /// Reads `value`, which must be an object. Null counts as an empty object, because an empty
+    /// YAML file gives null.
     #[must_use]
     pub fn new(value: &'v Value) -> Self {
         let document = Rc::new(Document::default());
@@ -80,28 +82,29 @@ impl<'v> Settings<'v> {
         Self { node, document }
     }
 
-    /// Where this object stands, as in `pools[0].scrape`; empty for the document itself.
+    /// Returns the place of this object, as in `pools[0].scrape`. Empty for the document itself.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.node.path
     }
 
-    /// A text.
+    /// Reads a text.
     pub fn string(&self, name: &'static str) -> Field<String> {
         self.field(name, TEXT, |value| value.as_str().map(str::to_owned))
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub fn bool(&self, name: &'static str) -> Field<bool> {
         self.field(name, "true or false", Value::as_bool)
     }
 
-    /// A whole number, 0 or more.
+    /// Reads a whole number, 0 or more.
     pub fn u64(&self, name: &'static str) -> Field<u64> {
         self.field(name, "a whole number, 0 or more", Value::as_u64)
     }
 
-    /// A whole number that counts things in memory. One that this machine can not count reads as the largest, for a range to refuse.
+    /// Reads a whole number that counts things in memory. A number that is too large for this
+    /// machine reads as the largest one, so that a range can refuse it.
     pub fn usize(&self, name: &'static str) -> Field<usize> {
         self.field(name, "a whole number, 0 or more", |value| {
             let number = value.as_u64()?;
@@ -109,19 +112,19 @@ impl<'v> Settings<'v> {
         })
     }
 
-    /// A finite number.
+    /// Reads a finite number.
     pub fn f64(&self, name: &'static str) -> Field<f64> {
         self.field(name, "a number", |value| {
             value.as_f64().filter(|number| number.is_finite())
         })
     }
 
-    /// A span of time: `250ms`, `10s`, `2m`, `1h`.
+    /// Reads a span of time: `250ms`, `10s`, `2m`, `1h`.
     pub fn duration(&self, name: &'static str) -> Field<Duration> {
         self.field(name, TIME, |value| value.as_str().and_then(duration::parse))
     }
 
-    /// A list of texts.
+    /// Reads a list of texts.
     pub fn strings(&self, name: &'static str) -> Field<Vec<String>> {
         self.field(name, "a list of texts", |value| {
             let items = value.as_array().filter(|items| items.len() <= MAX_LIST)?;
@@ -132,7 +135,8 @@ impl<'v> Settings<'v> {
         })
     }
 
-    /// An object that may be left out as a whole; see [`Settings::section`] for one whose fields all have defaults.
+    /// Reads an object that may be left out as a whole. [`Settings::section`] is for one whose
+    /// fields all have defaults.
     pub fn object(&self, name: &'static str) -> Field<Self> {
         let path = self.child_path(name);
         self.field(name, "an object", |value| {
@@ -142,7 +146,7 @@ impl<'v> Settings<'v> {
         })
     }
 
-    /// An object that reads as empty when it is left out.
+    /// Reads an object. If it is left out, it reads as an empty one.
     #[must_use]
     pub fn section(&self, name: &'static str) -> Self {
         let left_out = self
@@ -157,14 +161,15 @@ impl<'v> Settings<'v> {
         self.object(name).default(stand_in)
     }
 
-    /// An object that has to be there. When it is not, that is the one problem: its fields are not called missing as well.
+    /// Reads an object that must be there. If it is missing, this is the only problem: its fields
+    /// are not reported as missing.
     #[must_use]
     pub fn required_section(&self, name: &'static str, hint: &str) -> Self {
         let stand_in = Self::node(Rc::clone(&self.document), self.child_path(name), None);
         self.object(name).hint(hint).required_or(stand_in)
     }
 
-    /// A list of objects.
+    /// Reads a list of objects.
     pub fn objects(&self, name: &'static str) -> Field<Vec<Self>> {
         let path = self.child_path(name);
         self.field(name, OBJECTS, |value| {
@@ -181,12 +186,12 @@ impl<'v> Settings<'v> {
         })
     }
 
-    /// Whatever stands there, for a reader of its own.
+    /// Reads any value, for a reader of its own.
     pub fn value(&self, name: &'static str) -> Field<&'v Value> {
         self.field(name, "a value", Some)
     }
 
-    /// A problem that concerns several fields or the object as a whole.
+    /// Records a problem of several fields, or of the object as a whole.
     pub fn problem(&self, reason: impl Into<String>, fix: impl Into<String>) {
         let problem = Problem {
             path: self.node.path.clone(),
@@ -197,10 +202,11 @@ impl<'v> Settings<'v> {
         self.document.problems.borrow_mut().push(problem);
     }
 
-    /// Adds the unknown fields of every object that was read, and hands `read` out if there was no problem at all.
+    /// Adds the unknown fields of every object that was read. Returns `read` if there was no
+    /// problem at all.
     ///
     /// # Errors
-    /// All problems, in the order of reading, unknown fields last.
+    /// Returns all problems, in the order of reading. Unknown fields come last.
     pub fn finish<T>(self, read: T) -> Result<T, Problems> {
         for node in self.document.nodes.borrow().iter() {
             node.report_unknown(&mut self.document.problems.borrow_mut());
@@ -247,7 +253,7 @@ impl<'v> Settings<'v> {
     }
 }
 
-/// What was likely meant, after "is not ...".
+/// Returns what the user likely meant, as text to follow "is not ...".
 fn slip(value: &Value, expected: &str) -> String {
     match value {
         Value::Number(_) | Value::Bool(_) if expected == TEXT => {
@@ -266,7 +272,7 @@ fn slip(value: &Value, expected: &str) -> String {
     }
 }
 
-/// Whether a text is a number, true or false.
+/// Returns whether a text is a number, true or false.
 fn is_bare(text: &str) -> bool {
     let digits = !text.is_empty()
         && text
@@ -279,7 +285,7 @@ impl Node<'_> {
     fn report_unknown(&self, problems: &mut Problems) {
         let asked = self.asked.borrow();
         if asked.is_empty() {
-            // Not read at all, because of a problem of the list it stands in.
+            // The object was not read at all, because its list had a problem.
             return;
         }
         for (name, value) in self.fields.into_iter().flatten() {

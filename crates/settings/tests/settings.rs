@@ -1,4 +1,5 @@
-//! A reader of settings gets typed values or every problem, each with path, value, reason and fix.
+//! Tests that a reader of settings gets typed values, or every problem with path, value, reason and
+//! fix.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The aggregator's side: what it knows, the newest table, who waits for the next.
+//! The aggregator's side: its pool, the newest table, and the polls that wait for the next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::proxy::{Arrived, Letter};
 use crate::server::{Life, Server};
 use crate::{PLACEMENT_KEY, POOL, Scenario};
 
-/// As the aggregator's default; scrapes that come seldom have three tries.
+/// The aggregator's default. The time is longer where three scrapes take longer.
 const SUSPECT_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -20,15 +20,16 @@ pub(crate) struct Aggregator {
     pool: Pool,
     pace: Pace,
     pub(crate) newest: Option<Arc<Table>>,
-    /// Its list of conversations that went elsewhere.
+    /// The newest table's list of moved conversations.
     moved: Arc<[(u64, EndpointId)]>,
     /// Proxies whose polls wait for a newer table.
     pub(crate) waiting: Vec<usize>,
-    /// Per proxy, its sends that are in what the pool knows; absent: it has not reported.
+    /// Per proxy, its sends that the pool knows. `None`: the proxy has not reported.
     heard: Vec<Option<Sends>>,
-    /// The same, of the newest table.
+    /// The same as `heard`, at the time of the newest table.
     included: Vec<Option<Sends>>,
-    /// The only publication that counts; one that was brought forward leaves its older plan behind.
+    /// Number and time of the next publication. The event of any other number is ignored: a report
+    /// has brought that publication forward.
     pub(crate) planned: (u64, Nanos),
     reporters: usize,
     pub(crate) tables: u64,
@@ -64,7 +65,7 @@ impl Aggregator {
         }
     }
 
-    /// The list of endpoints as discovery gives it.
+    /// Gives the list of endpoints to the pool, as discovery does.
     pub(crate) fn list(&mut self, now: Nanos, servers: &[Server]) {
         let listed = servers.iter().filter(|server| server.life != Life::Gone);
         let spec = |server: &Server| EndpointSpec {
@@ -85,7 +86,8 @@ impl Aggregator {
         self.pool.on_scrape_failed(duration(now), address, missed);
     }
 
-    /// Takes in what a proxy says. Gives the time of a table that this brings forward.
+    /// Takes in a proxy's report. Returns the time of the next table if the report brings it
+    /// forward.
     pub(crate) fn on_letter(&mut self, now: Nanos, proxy: usize, letter: &Letter) -> Option<Nanos> {
         if let Some(heard) = self.heard.get_mut(proxy) {
             *heard = Some(letter.sends);
@@ -100,7 +102,7 @@ impl Aggregator {
         (due < self.planned.1).then_some(due)
     }
 
-    /// The newest table as it will be with the proxy `at` that time.
+    /// Returns the newest table for a proxy. `at` is the time of its arrival there.
     pub(crate) fn answer(&self, proxy: usize, at: Nanos) -> Option<Arrived> {
         Some(Arrived {
             table: Arc::clone(self.newest.as_ref()?),
@@ -110,8 +112,9 @@ impl Aggregator {
         })
     }
 
-    /// Makes the next table, from its bytes as a proxy reads them; keeps it back when there is nothing to tell. Gives the time of the one
-    /// after, and the proxies to which it goes.
+    /// Makes the next table, and decodes it from its bytes as a proxy does. Keeps the table back
+    /// when it tells too little. Returns the time of the next table, and the proxies that get this
+    /// one.
     pub(crate) fn publish(&mut self, now: Nanos) -> (Nanos, Vec<usize>) {
         let table = self.pool.table(duration(now));
         let keeps_back = |last: &Arc<Table>| self.pace.keeps_back(duration(now), last, &table);
@@ -124,7 +127,7 @@ impl Aggregator {
         self.table_bytes += bytes.len() as u64;
         self.pace
             .on_published(duration(now), bytes.len(), self.reporters);
-        // A table that does not decode would be refused by every proxy; they keep the last one.
+        // Every proxy would refuse a table that does not decode, and keep the last one.
         if let Ok(table) = Table::decode(&bytes) {
             self.moved = moved(&table);
             self.newest = Some(Arc::new(table));
@@ -135,7 +138,8 @@ impl Aggregator {
     }
 }
 
-/// The conversations of a table's list and the identities of the endpoints where they went.
+/// Returns the moved conversations of a table, with the identities of the endpoints where they
+/// went.
 fn moved(table: &Table) -> Arc<[(u64, EndpointId)]> {
     let id = |moved: &Moved| {
         let row = table.endpoints.get(usize::from(moved.endpoint))?;

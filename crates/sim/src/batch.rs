@@ -1,27 +1,29 @@
-//! The runs of a scenario, in the order of its results.
+//! Lists the runs of a scenario, in the order of its results.
 
 use crate::{Rule, Scenario, capacity};
 
-/// One run that is to be made.
+/// One run to make.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Job {
     /// The rule that chooses.
     pub rule: Rule,
-    /// Offered share of capacity.
+    /// Offered load, as a share of capacity.
     pub load: f64,
-    /// Seed of workload and decisions.
+    /// Seed of the workload and of the decisions.
     pub seed: u64,
-    /// Requests that it will have, warm-up included: how long it takes, relative to others.
+    /// Expected requests, including the warm-up. Shows how long the run takes, relative to others.
     pub requests: f64,
 }
 
-/// Makes it short: the first two seeds, and a third of the measured time. To see whether it works, not how well.
+/// Shortens a scenario: the first two seeds, and a third of the measured time. Shows whether the
+/// scenario works, not how well.
 pub fn shorten(scenario: &mut Scenario) {
     scenario.seeds.truncate(2);
     scenario.measured_s /= 3.0;
 }
 
-/// Every run of the scenario: by load, then by rule, then by seed, each in the order of the scenario.
+/// Returns every run of the scenario: by load, then by rule, then by seed, each in the order of the
+/// scenario.
 #[must_use]
 pub fn jobs(scenario: &Scenario) -> Vec<Job> {
     let per_load =

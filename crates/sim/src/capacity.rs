@@ -1,4 +1,5 @@
-//! How many requests per second endpoints can take, in closed form, and what a load is in sessions per second.
+//! Computes how many requests per second endpoints can serve, and how many sessions per second a
+//! load is.
 
 use trimtab_engine::Profile;
 use trimtab_workload::trace::Replay;
@@ -6,25 +7,32 @@ use trimtab_workload::{Demand, Dist, Workload};
 
 use crate::{Scenario, Source};
 
-/// Share of the KV cache that live requests can fill before preemptions eat what they gain.
+/// Share of the KV cache that live requests can fill. With more, preemptions cost what the memory
+/// gains.
 const USABLE_KV: f64 = 0.9;
 /// Sessions drawn to measure the mean work of a request.
 const WEIGHED_SESSIONS: usize = 1_500;
-/// Sessions drawn to count requests alone, which is cheap; the mean of ten turns is then within 1 %.
+/// Sessions drawn to count requests alone, which is cheap. With this many, a mean of ten turns is
+/// within 1 %.
 const COUNTED_SESSIONS: usize = 10_000;
-/// Seed of those sessions: always the same, so that equal loads are equal rates whatever the seed of the run.
+/// Seed of those sessions. It is constant, so that equal loads are equal rates for every seed of a
+/// run.
 const SEED: u64 = 0;
 
-/// Requests of mean `demand` per second that an endpoint of this profile sustains with at most `tpot_s` seconds per output
-/// token; 0 when there is no demand.
+/// Returns the requests per second that an endpoint of this profile sustains.
 ///
-/// A request costs `work` seconds of engine time beside the base of the steps that it shares with others. At `r` requests
-/// per second a step takes `T = base / (1 - r * work)`, and two things bound `r`:
-/// * steps no longer than the TPOT target: `r <= (1 - base / target) / work`;
-/// * live requests within the KV cache: each holds `prompt + answer` tokens for `answer` steps, so
-///   `r * (prompt + answer) * answer * T <= usable` gives `r <= 1 / (work + (prompt + answer) * answer * base / usable)`.
+/// - `demand`: the mean work of a request. Without work the result is 0.
+/// - `tpot_s`: most seconds per output token.
 ///
-/// Uncached tokens are those of an ideal prefix cache, so no balancer quite reaches it.
+/// A request costs `work` seconds of engine time, in addition to its part of the steps' base time.
+/// At `r` requests per second a step takes `T = base / (1 - r * work)`. Two conditions limit `r`:
+///
+/// - Steps are no longer than the TPOT target: `r <= (1 - base / target) / work`.
+/// - Live requests fit into the KV cache. Each holds `prompt + answer` tokens for `answer` steps,
+///   so `r * (prompt + answer) * answer * T <= usable` gives
+///   `r <= 1 / (work + (prompt + answer) * answer * base / usable)`.
+///
+/// Uncached tokens are those of an ideal prefix cache, so no balancer quite reaches this rate.
 #[must_use]
 pub fn requests_per_s(profile: &Profile, demand: &Demand, tpot_s: f64) -> f64 {
     let base_s = profile.step_base_s / profile.speed;
@@ -44,10 +52,11 @@ pub fn requests_per_s(profile: &Profile, demand: &Demand, tpot_s: f64) -> f64 {
     compute.min(1.0 / (work_s + held * base_s / usable))
 }
 
-/// Requests per second that the fleet at the start of the run is said to serve: what load 1 is.
+/// Returns the requests per second that the fleet at the start of a run can serve. This is load 1.
 ///
-/// [`crate::Traffic::capacity_per_endpoint`] times the sum of the endpoints' speeds; without it, the sum of
-/// [`requests_per_s`] over the endpoints. 0 when the workload is not valid or asks for nothing.
+/// The value is [`crate::Traffic::capacity_per_endpoint`] times the sum of the endpoints' speeds.
+/// Without that setting, it is the sum of [`requests_per_s`] over the endpoints. 0 when the
+/// workload is invalid or has no work.
 #[must_use]
 pub fn fleet_requests_per_s(scenario: &Scenario) -> f64 {
     let groups = || {
@@ -74,8 +83,8 @@ pub fn fleet_requests_per_s(scenario: &Scenario) -> f64 {
     }
 }
 
-/// Sessions that start per second at `load`, a share of [`fleet_requests_per_s`]. A row of a trace is a session of one
-/// request. 0 when the workload is not valid.
+/// Returns the sessions that start per second at `load`, a share of [`fleet_requests_per_s`]. A row
+/// of a trace is a session of one request. 0 when the workload is invalid.
 #[must_use]
 pub fn sessions_per_s(scenario: &Scenario, load: f64) -> f64 {
     let requests = load * fleet_requests_per_s(scenario);
@@ -85,7 +94,8 @@ pub fn sessions_per_s(scenario: &Scenario, load: f64) -> f64 {
     }
 }
 
-/// Mean requests of a session; sessions that fill their context window end early, so it is counted and not computed.
+/// Returns the mean requests of a session. They are counted and not computed, because a session
+/// ends early when it fills its context window.
 fn requests_per_session(workload: &Workload) -> f64 {
     let single = |turns: Dist| matches!(turns, Dist::Constant(count) if count <= 1.0);
     if workload
@@ -102,7 +112,7 @@ fn requests_per_session(workload: &Workload) -> f64 {
     requests as f64 / COUNTED_SESSIONS as f64
 }
 
-/// Mean work of a request, with the first half of the drawn sessions in an ideal cache.
+/// Returns the mean work of a request. The first half of the drawn sessions fills an ideal cache.
 fn demand(source: &Source) -> Demand {
     match source {
         Source::Drawn(workload) => workload
@@ -116,7 +126,7 @@ fn demand(source: &Source) -> Demand {
             };
             let half = (trace.rows.len() / 2).min(WEIGHED_SESSIONS);
             if half == 0 {
-                // A single row: twice, so that there is something to measure.
+                // A trace of a single row is read twice, so that there is something to measure.
                 let sessions = || trace.sessions(SEED, replay);
                 return Demand::measure(sessions().chain(sessions()), 1);
             }

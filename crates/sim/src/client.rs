@@ -1,22 +1,23 @@
-//! What a filter would know of a request.
+//! Makes a request of a turn, with what a filter would know.
 
 use trimtab_loadtable::Table;
 use trimtab_pick::{Adapter, BLOCK_TOKENS, Conversation, Prefix, Request};
 use trimtab_workload::{Rng, Role, Turn};
 
-/// Shared beginnings shorter than this are not worth a placement; as in the filter.
+/// Shared beginnings shorter than this get no key, as in the filter.
 const MIN_PREFIX_TOKENS: u32 = 256;
-/// Different kinds of keys from the same numbers.
+/// Constants that make different kinds of keys from the same numbers.
 const CONVERSATION: u64 = 0x636f_6e76;
 const PREFIX: u64 = 0x7072_6566;
 const ADAPTER: u64 = 0x6164_6170;
 
-/// The name of an adapter.
+/// Returns the name of an adapter.
 pub(crate) fn adapter_name(index: u32) -> String {
     format!("adapter-{index:05}")
 }
 
-/// What the filter makes of a turn that is one text, as completion APIs send it: sizes, and digests of its beginning.
+/// Returns what the filter knows of a turn that is one text, as completion APIs send it: sizes, and
+/// digests of its beginning.
 pub(crate) fn unmarked(turn: &Turn, session: u64, stretch: f64, table: Option<&Table>) -> Request {
     Request {
         prefix: head(turn),
@@ -25,7 +26,7 @@ pub(crate) fn unmarked(turn: &Turn, session: u64, stretch: f64, table: Option<&T
     }
 }
 
-/// What the filter makes of a turn whose system prompt ends with something of its own.
+/// Returns what the filter knows of a turn whose system prompt ends with tokens of its own.
 pub(crate) fn own_ending(
     turn: &Turn,
     session: u64,
@@ -46,10 +47,10 @@ pub(crate) fn own_ending(
     }
 }
 
-/// What the filter makes of a turn: keys, sizes, the adapter as far as the newest table knows it. `stretch`: the factor by
-/// which it misjudges lengths.
+/// Returns what the filter knows of a turn: keys, sizes, and the adapter if the newest table knows
+/// it. `stretch` is the factor by which the filter misjudges lengths.
 pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Table>) -> Request {
-    // `as` saturates, and neither factor is negative.
+    // `as` saturates. Neither factor is negative.
     let judged = |tokens: u32| (f64::from(tokens) * stretch) as u32;
     let parts = &turn.prompt.parts;
     let system: u32 = parts
@@ -89,7 +90,7 @@ pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Ta
     }
 }
 
-/// Digests of the beginning of a turn's text; absent: it is too short.
+/// Returns digests of the beginning of a turn's text. Returns `None` if the text is too short.
 fn head(turn: &Turn) -> Option<Prefix> {
     let beginning = |tokens: u32| {
         let mut left = tokens;
@@ -104,7 +105,7 @@ fn head(turn: &Turn) -> Option<Prefix> {
         }
         None
     };
-    // A digest of 0 means none.
+    // 0 stands for no digest, so a digest is never 0.
     let block = |tokens| beginning(tokens).map_or(0, |digest| digest as u32 | 1);
     beginning(MIN_PREFIX_TOKENS).map(|key| Prefix {
         key,

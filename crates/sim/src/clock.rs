@@ -1,4 +1,4 @@
-//! Virtual time and what is due.
+//! Virtual time, and the events that are due.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -6,30 +6,30 @@ use std::time::Duration;
 
 use trimtab_pick::Millis;
 
-/// Nanoseconds since the start of the run. Whole numbers, so that runs are the same on every machine.
+/// Nanoseconds since the start of the run. Whole numbers give the same run on every machine.
 pub(crate) type Nanos = u64;
 
-/// The same moment on a decider's clock.
+/// Converts a moment to a picker's clock.
 pub(crate) fn millis(at: Nanos) -> Millis {
     Millis(at / 1_000_000)
 }
 
-/// The same moment on the aggregator's clock.
+/// Converts a moment to the aggregator's clock.
 pub(crate) fn duration(at: Nanos) -> Duration {
     Duration::from_nanos(at)
 }
 
-/// Seconds as a span of virtual time; not a number and below zero become 0.
+/// Converts seconds to a span of virtual time. NaN and negative values become 0.
 pub(crate) fn nanos(seconds: f64) -> Nanos {
     (seconds * 1e9) as Nanos
 }
 
-/// A span of virtual time in seconds.
+/// Converts a span of virtual time to seconds.
 pub(crate) fn seconds(span: Nanos) -> f64 {
     span as f64 / 1e9
 }
 
-/// What is due, by time; what is due at the same time, in the order in which it was planned.
+/// The planned events by time. Events of the same time keep the order in which they were planned.
 #[derive(Debug)]
 pub(crate) struct Agenda<E> {
     heap: BinaryHeap<Reverse<Due<E>>>,
@@ -55,12 +55,12 @@ impl<E> Default for Agenda<E> {
 }
 
 impl<E> Agenda<E> {
-    /// The time of the event that was taken last.
+    /// Returns the time of the event that was taken last.
     pub(crate) fn now(&self) -> Nanos {
         self.now
     }
 
-    /// Plans an event; one in the past is due at once.
+    /// Plans an event. An event in the past is due at once.
     pub(crate) fn plan(&mut self, at: Nanos, event: E) {
         self.planned += 1;
         self.heap.push(Reverse(Due {
@@ -70,7 +70,7 @@ impl<E> Agenda<E> {
         }));
     }
 
-    /// Takes the next event, and moves the time to it.
+    /// Takes the next event and advances the time to it. Returns `None` when no event is left.
     pub(crate) fn next(&mut self) -> Option<E> {
         let Reverse(due) = self.heap.pop()?;
         self.now = due.at;

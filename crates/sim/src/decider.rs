@@ -1,4 +1,4 @@
-//! A picker of any rule.
+//! One trait for the pickers of all rules.
 
 use std::fmt::Debug;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
-//! Why a scenario cannot be run.
+//! The errors of running a scenario.
 
-/// A scenario that no run can be made of. One that was parsed from a file is not among them.
+/// Why a scenario cannot be run. A scenario that was parsed from a file never gives this error.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Invalid {
     /// An endpoint's profile is out of range.
@@ -9,12 +9,12 @@ pub enum Invalid {
     /// The workload is out of range.
     #[error("workload: {0}")]
     Workload(#[from] trimtab_workload::Invalid),
-    /// The offered load comes to no requests at all.
+    /// The offered load amounts to no requests at all.
     #[error(
         "load: {load} of the fleet's capacity is no traffic; give a larger load or an endpoint"
     )]
     Idle {
-        /// Share of capacity.
+        /// The load, as a share of capacity.
         load: f64,
     },
 }

@@ -1,11 +1,14 @@
-//! Fleet, workload and seed become latencies, in virtual time.
+//! Simulates a fleet under a workload in virtual time, and gives the latencies.
 //!
-//! Comes in: a [`Scenario`], a [`Rule`], a load and a seed. Goes out: a [`Run`], the same to the bit whenever and wherever
-//! it is computed. Never: a wall clock, entropy, I/O (a trace is handed in).
+//! - **Comes in:** a [`Scenario`], a [`Rule`], a load and a seed.
+//! - **Goes out:** a [`Run`]. It is the same to the bit whenever and wherever it is computed.
+//! - **Never:** a wall clock, entropy, I/O. The caller gives a trace as a value.
 //!
-//! Decision, estimate and format are the code that ships: rows come from [`trimtab_estimate::Pool`], tables travel as the bytes of
-//! [`trimtab_loadtable`], and proxies decide by [`trimtab_pick::Picker`]. Servers are [`trimtab_engine::Engine`]s. Modelled are a proxy's
-//! report (`proxy`) and the aggregator's loop (`aggregator`). Leases and the merging of workers' reports are left out.
+//! Decision, estimate and format are the code that ships: rows come from
+//! [`trimtab_estimate::Pool`], tables travel as the bytes of [`trimtab_loadtable`], and proxies
+//! decide by [`trimtab_pick::Picker`]. Servers are [`trimtab_engine::Engine`]s. Two parts are
+//! modelled: a proxy's report (`proxy`) and the aggregator's loop (`aggregator`). Leases and the
+//! merging of workers' reports are left out.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -41,5 +44,5 @@ pub use world::run;
 
 /// The name of the only pool.
 const POOL: &str = "sim";
-/// The pool's secret; nobody aims at a simulated endpoint.
+/// The pool's placement key. It need not be secret here: nobody aims at a simulated endpoint.
 const PLACEMENT_KEY: [u8; 16] = *b"trimtab simulate";

@@ -1,20 +1,20 @@
-//! What is counted while a run goes on.
+//! Counts requests while a run goes on.
 
 use crate::outcome::{Prediction, TrafficCounts};
 use crate::{Rule, Run, Scenario, Slo, percentile};
 
-/// One request that ended, with all tokens or without.
+/// One request that ended, with or without all tokens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
-    /// Absent: never came.
+    /// `None`: no first token came.
     pub(crate) ttft_s: Option<f64>,
-    /// Absent: one token or none.
+    /// `None`: at most one token came.
     pub(crate) tpot_s: Option<f64>,
-    /// Absent: ended without all tokens.
+    /// `None`: the request ended without all tokens.
     pub(crate) e2e_s: Option<f64>,
-    /// What the decision thought the time to the first token would be; absent: its rule predicts nothing.
+    /// The time to first token that the decision predicted. `None`: its rule predicts nothing.
     pub(crate) predicted_s: Option<f64>,
-    /// What the SLO allows.
+    /// The time to first token that the SLO allows.
     pub(crate) allowed_s: f64,
 }
 
@@ -30,9 +30,9 @@ pub(crate) struct Measure {
     pub(crate) prompt_tokens: u64,
     pub(crate) cached_tokens: u64,
     pub(crate) ages: (f64, u64),
-    /// Requests of the whole run.
+    /// Requests of the whole run, not only of the measured time.
     pub(crate) after_drain: u64,
-    /// By how many seconds predictions were wrong, and by what share of what was seen.
+    /// Absolute errors of predictions: in seconds, and as a share of what was seen.
     missed_s: Vec<f32>,
     missed_share: Vec<f32>,
 }
@@ -62,7 +62,7 @@ impl Measure {
         }
     }
 
-    /// The outcome. Requests that have not ended failed.
+    /// Returns the result. Requests that have not ended count as failed.
     pub(crate) fn finish(
         mut self,
         scenario: &Scenario,

@@ -1,20 +1,22 @@
-//! The bound: one decider that sees everything as it is now.
+//! The bound of comparisons: one picker that sees the true state of all servers.
 
 use trimtab_engine::{BLOCK_TOKENS, Profile};
 
 use crate::server::{Life, Server};
 
-/// How the oracle weighs. It is greedy, so no weight is best everywhere: a run is made with each, and the best counts.
+/// The oracle's weights. The oracle is greedy, so no weights are best everywhere. A run is made
+/// with each set, and the best run counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Weights {
-    /// Seconds per second of this request's own uncached prefill.
+    /// Seconds of cost per second of this request's own uncached prefill.
     pub(crate) miss_price: f64,
-    /// Share of the time that one more running sequence costs the others.
+    /// Weight of the time that one more running sequence costs the others.
     pub(crate) decode: f64,
 }
 
 impl Weights {
-    /// Time to first token alone; with the running sequences; with what a miss costs the others too.
+    /// In order: the time to first token alone; also the running sequences; also what a miss costs
+    /// the others.
     pub(crate) const ALL: [Self; 3] = [
         Self {
             miss_price: 1.0,
@@ -31,13 +33,14 @@ impl Weights {
     ];
 }
 
-/// Mean tokens of an answer that the oracle reckons with, and of the context that one is made in.
+/// Mean tokens of an answer, and mean tokens of context, as the oracle assumes them.
 const OUTPUT_TOKENS: f64 = 200.0;
 const CONTEXT_TOKENS: f64 = 500.0;
-/// As in the shipped cost: share of an answer's decode time that counts.
+/// Share of an answer's decode time that counts. The same as in the rule that ships.
 const DECODE_WEIGHT: f64 = 0.4;
 
-/// The endpoint where a prompt of `tokens` tokens with this chain would be cheapest. `adapter`: the one it needs.
+/// Returns the endpoint where a prompt of `tokens` tokens with this chain is cheapest. `adapter` is
+/// the adapter that it needs.
 pub(crate) fn choose(
     servers: &[Server],
     tokens: u32,
@@ -78,25 +81,25 @@ fn cost_s(server: &Server, tokens: u32, chain: &[u64], weights: Weights) -> f64 
         / server.speed()
 }
 
-/// Seconds until running requests have given back the KV blocks that the request and the queue before it lack, at speed 1. What is
-/// running will have grown by half of an answer each.
+/// Returns seconds, at speed 1, until running requests have given back the KV blocks that the
+/// request and the queue before it lack. Each running request is assumed to grow by half an answer.
 fn blocks_s(server: &Server, uncached: f64, step_s: f64) -> f64 {
     let gauges = server.engine.gauges();
     let held = f64::from(gauges.kv_blocks_used) * f64::from(BLOCK_TOKENS);
     let grown = f64::from(gauges.running) * OUTPUT_TOKENS / 2.0;
     let wanted = server.queued_tokens as f64 + uncached;
     let lacking = held + grown + wanted - server.engine.profile().kv_tokens() as f64;
-    // All that is held is given back in the time of an answer.
+    // All held blocks are given back in the time of one answer.
     lacking.max(0.0) / held.max(1.0) * OUTPUT_TOKENS * step_s
 }
 
-/// Prompt tokens that the endpoint would have to prefill.
+/// Returns the prompt tokens that the endpoint would have to prefill.
 pub(crate) fn uncached(server: &Server, tokens: u32, chain: &[u64]) -> u32 {
     let cached = server.engine.cached_tokens(chain);
     tokens.saturating_sub(cached).max(1)
 }
 
-/// Seconds from submission to the first token of a prompt on an idle endpoint with nothing cached.
+/// Returns the seconds to the first token of a prompt on an idle endpoint with nothing cached.
 pub(crate) fn idle_ttft_s(profile: &Profile, tokens: u32) -> f64 {
     let steps = f64::from(tokens.div_ceil(profile.max_batched_tokens));
     let tokens = f64::from(tokens);

@@ -1,54 +1,63 @@
-//! What a run gave.
+//! The results of a run.
 
 use crate::Rule;
 
-/// One run: one scenario, rule, load and seed.
+/// The result of one run: one scenario, rule, load and seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// Name of the scenario.
     pub scenario: String,
     /// The rule that chose.
     pub rule: Rule,
-    /// Seed of workload and decisions.
+    /// Seed of the workload and of the decisions.
     pub seed: u64,
-    /// Deciders.
+    /// Number of deciders.
     pub deciders: u32,
-    /// Offered share of capacity.
+    /// Offered load, as a share of capacity.
     pub load: f64,
     /// Requests that arrived in the measured time.
     pub requests: u64,
-    /// Of those, ended without all tokens: endpoint killed, or not done when the run was cut.
+    /// Requests among `requests` that ended without all tokens: their endpoint was killed, or they
+    /// had not ended when the run stopped.
     pub failed: u64,
-    /// Seconds to the first token, ascending; requests without one count as infinite and stand at the end.
+    /// Seconds to the first token, ascending. A request without a first token counts as infinite,
+    /// at the end.
     pub ttft_s: Vec<f32>,
-    /// Seconds per output token after the first, of requests with more than one, ascending.
+    /// Seconds per output token after the first, ascending. Only of requests with more than one
+    /// token.
     pub tpot_s: Vec<f32>,
-    /// Seconds to the last token, ascending; requests that ended without all tokens count as infinite and stand at the end.
+    /// Seconds to the last token, ascending. A request that ended without all tokens counts as
+    /// infinite, at the end.
     pub e2e_s: Vec<f32>,
     /// Share of measured requests within the SLO, 0 to 1.
     pub slo_share: f64,
-    /// Share of prompt tokens that were found in a cache, 0 to 1.
+    /// Share of prompt tokens found in a cache, 0 to 1.
     pub hit_ratio: f64,
-    /// Requests each endpoint got.
+    /// Number of requests that each endpoint got.
     pub per_endpoint: Vec<u64>,
-    /// Requests of the whole run that went to an endpoint which the table that decided says is draining.
+    /// Requests of the whole run that went to an endpoint that is draining by the table that
+    /// decided.
     pub after_drain: u64,
-    /// How wrong the rule's predictions were.
+    /// Errors of the rule's predictions.
     pub prediction: Prediction,
-    /// Tables that left the aggregator, their mean size in bytes, and the reports that reached it, per second of the run.
+    /// What passed between aggregator and proxies.
     pub traffic: TrafficCounts,
 }
 
-/// By how much the time to the first token was another than the decision's: predicted wait + the uncached prompt at the prefill speed of the
-/// endpoint's row + one empty step, against what the proxy saw. Over measured requests that got a first token where the decision
-/// sent them. Absent: the rule predicts nothing.
+/// How far predictions of the time to first token were off.
+///
+/// The prediction is the predicted wait, plus the uncached prompt at the prefill speed of the
+/// endpoint's row, plus one empty step. It is compared with what the proxy saw. Only measured
+/// requests count that got a first token at the endpoint of the decision. A field is `None` where
+/// the rule predicts nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Prediction {
-    /// Median of the differences in seconds, whatever their sign.
+    /// Median of the absolute differences in seconds.
     pub missed_p50_s: Option<f64>,
-    /// Nine of ten are at or below.
+    /// 90th percentile of the absolute differences in seconds.
     pub missed_p90_s: Option<f64>,
-    /// Median of the differences over what was seen; 1: as large as that.
+    /// Median of the absolute differences divided by the seen time. 1 means as large as the seen
+    /// time.
     pub missed_share_p50: Option<f64>,
 }
 
@@ -57,15 +66,16 @@ pub struct Prediction {
 pub struct TrafficCounts {
     /// Tables published per second.
     pub tables_per_s: f64,
-    /// Bytes of a table, mean.
+    /// Mean bytes of a table.
     pub table_bytes: f64,
-    /// Reports taken in per second.
+    /// Reports that the aggregator received per second.
     pub reports_per_s: f64,
-    /// Age in seconds of the table that decisions were made with, mean.
+    /// Mean age in seconds of the tables that decisions used.
     pub table_age_s: f64,
 }
 
-/// The value below which `share` (0 to 1) of `sorted` lie, by nearest rank; absent of nothing.
+/// Returns the value below which `share` (0 to 1) of `sorted` lie, by nearest rank. Returns `None`
+/// for an empty slice.
 #[must_use]
 pub fn percentile(sorted: &[f32], share: f64) -> Option<f64> {
     let rank = (share.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;

@@ -1,7 +1,8 @@
-//! A scenario file: TOML in, a [`Scenario`] and its expected bands out, or every problem at once.
+//! Reads a scenario file: TOML becomes a [`Scenario`] and its expected bands, or a list of all
+//! problems.
 //!
-//! Nothing is read from a disk here: the text is handed in, and a trace that the file names is asked for by its name.
-//! Everything in a file is bounded, so that none makes a run that does not fit a machine.
+//! This module reads no disk. The caller gives the text, and a function that returns the trace with
+//! a given name. All values in a file have limits, so that no run is too large for a machine.
 
 mod churn;
 mod expected;
@@ -21,7 +22,7 @@ pub const MOST_TEXT_BYTES: usize = 256 * 1024;
 const MOST_REQUESTS: f64 = 1e7;
 /// Most runs of one scenario.
 const MOST_RUNS: usize = 10_000;
-/// The rules of a file that names none; the columns of the project's own comparison.
+/// The rules of a file that names none: the columns of the project's own comparison.
 const USUAL_RULES: [Rule; 6] = [
     Rule::Oracle,
     Rule::RoundRobin,
@@ -31,21 +32,21 @@ const USUAL_RULES: [Rule; 6] = [
     Rule::Trimtab,
 ];
 
-/// Gives the bytes of the trace that a file names, or says why it cannot.
+/// Returns the bytes of the trace that a file names, or says why it cannot.
 pub type TraceReader<'r> = &'r mut dyn FnMut(&str) -> Result<Vec<u8>, String>;
 
-/// A scenario file that was read and is not checked yet.
+/// A scenario file that was read but not checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     value: Value,
 }
 
-/// What a scenario file says.
+/// The content of a scenario file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// What is simulated.
+    /// The simulation.
     pub scenario: Scenario,
-    /// What its results should be like; empty when the file does not say.
+    /// The expected results. Empty if the file has none.
     pub expected: Vec<Band>,
 }
 
@@ -53,7 +54,7 @@ impl Draft {
     /// Reads TOML.
     ///
     /// # Errors
-    /// Where the text is no TOML; more than [`MOST_TEXT_BYTES`] bytes.
+    /// Returns an error if the text is not TOML, or has more than [`MOST_TEXT_BYTES`] bytes.
     pub fn parse(text: &str) -> Result<Self, Problems> {
         if text.len() > MOST_TEXT_BYTES {
             let reason = format!("has {} bytes", text.len());
@@ -66,11 +67,14 @@ impl Draft {
         })
     }
 
-    /// Overrides the key at `path`, keys joined by dots (`tables.scrape_s`, `fleet.0.count`), with a TOML value; a bare
-    /// word counts as a text. Objects on the way that are not there are made.
+    /// Sets one key to another value. Objects that are missing on the path are created.
+    ///
+    /// - `path`: keys joined by dots, for example `tables.scrape_s` or `fleet.0.count`.
+    /// - `value`: a TOML value. A bare word counts as a text.
     ///
     /// # Errors
-    /// `path` leads through something that is no object or list; the value is no TOML.
+    /// Returns an error if `path` leads through a value that is no object or list, or `value` is
+    /// not TOML.
     pub fn set(&mut self, path: &str, value: &str) -> Result<(), Problems> {
         let bad = |reason: String, fix: &str| Problems::one(path, reason, fix);
         let word = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
@@ -104,10 +108,10 @@ impl Draft {
         Ok(())
     }
 
-    /// Checks everything and makes it a scenario. `trace` is asked at most once.
+    /// Checks everything and makes a scenario. Calls `trace` at most once.
     ///
     /// # Errors
-    /// Every problem, each with field, value and fix.
+    /// Returns all problems, each with field, value and fix.
     pub fn check(&self, trace: TraceReader<'_>) -> Result<Document, Problems> {
         let s = Settings::new(&self.value);
         let mut scenario = scenario(&s, trace);
@@ -132,7 +136,7 @@ fn scenario(s: &Settings<'_>, trace: TraceReader<'_>) -> Scenario {
         })
         .required();
     let (traffic, conversations) = traffic::read(s, trace);
-    // Conversations take a while to be under way, and caches to fill.
+    // Conversations, and the caches that they fill, take a while to reach a steady state.
     let warm_up_s = if conversations { 70.0 } else { 25.0 };
     Scenario {
         name,
@@ -224,7 +228,8 @@ fn slo(s: &Settings<'_>) -> Slo {
     }
 }
 
-/// Settles the capacity, which is costly to compute, and refuses what is too much for a machine.
+/// Stores the capacity, which is costly to compute. Records a problem if a run is too large for a
+/// machine.
 fn limits(s: &Settings<'_>, scenario: &mut Scenario) {
     let fleet_per_s = capacity::fleet_requests_per_s(scenario);
     let speeds: f64 = scenario
@@ -274,8 +279,8 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problems {
     )
 }
 
-/// A TOML value in the form that settings are read from. A date or a number that is none becomes a text, which no number
-/// is read from.
+/// Converts a TOML value to the form that settings are read from. A date and a number that JSON
+/// cannot hold become text, so that reading them as a number fails.
 fn json(value: toml::Value) -> Value {
     match value {
         toml::Value::String(text) => Value::String(text),

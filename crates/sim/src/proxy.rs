@@ -1,4 +1,4 @@
-//! One decider: a picker, what it reports, and its side of the sync.
+//! One proxy: its picker, its reports, and its side of the sync.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -19,30 +19,30 @@ use crate::decider::Decider;
 use crate::watch::Watch;
 use crate::{PLACEMENT_KEY, POOL};
 
-/// A table that came and was not indexed yet.
+/// A table that arrived and is not indexed yet.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) table: Arc<Table>,
-    /// The table's list of conversations, with the identities of the endpoints.
+    /// The table's moved conversations, with the identities of the endpoints.
     pub(crate) moved: Arc<[(u64, EndpointId)]>,
     pub(crate) at: Nanos,
     pub(crate) reported: Option<Sends>,
 }
 
-/// A report on its way.
+/// A report on its way, and the sends that it covers.
 #[derive(Debug, Clone)]
 pub(crate) struct Letter {
-    /// Absent: nothing changed since the last one.
+    /// `None`: nothing changed since the last report.
     pub(crate) report: Option<Report>,
     pub(crate) sends: Sends,
 }
 
-/// What a decider says.
+/// A picker's answer.
 #[derive(Debug, Default)]
 pub(crate) struct Chosen {
-    /// Best first; empty: no opinion.
+    /// Best first. Empty means that the picker has no opinion.
     pub(crate) endpoints: Vec<EndpointId>,
-    /// Predicted seconds until the prefill starts at the first of them.
+    /// Predicted seconds until the prefill starts at the first endpoint.
     pub(crate) wait_s: Option<f64>,
     /// The request as it was decided on.
     pub(crate) booking: Booking,
@@ -56,12 +56,12 @@ pub(crate) struct Proxy {
     rng: Rng,
     table: Option<Arc<Table>>,
     inbox: Option<Arrived>,
-    /// When the table that decisions are made with came.
+    /// When the table in use arrived.
     adopted_at: Nanos,
-    /// Per endpoint of the fleet, in its order.
+    /// One line per endpoint, in the order of the fleet.
     tally: Vec<EndpointReport>,
     sequence: u64,
-    /// The last probe that it has sent.
+    /// Number of the last probe that the proxy sent.
     probed: u64,
     decided: u64,
     /// Requests per shared beginning since the last report.
@@ -75,7 +75,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// `blocks`: where the decider finds the blocks of the prompt, if it reads prompts.
+    /// Makes a proxy. `blocks` is where the decider finds the blocks of a prompt. `None` if it
+    /// reads no prompts.
     pub(crate) fn new(
         number: u64,
         (decider, blocks): (Box<dyn Decider>, Option<PromptBlocks>),
@@ -111,7 +112,7 @@ impl Proxy {
         self.inbox = Some(arrived);
     }
 
-    /// The newest table that came.
+    /// Returns the version of the newest table that arrived.
     pub(crate) fn version(&self) -> Option<Version> {
         let newest = self.inbox.as_ref().map(|arrived| &arrived.table);
         newest.or(self.table.as_ref()).map(|table| table.version)
@@ -121,8 +122,8 @@ impl Proxy {
         self.table.as_deref()
     }
 
-    /// Indexes the newest table. Done before a decision and not on arrival: the outcome is the same, and most tables of most
-    /// deciders are never asked.
+    /// Indexes the newest table. This happens before a decision and not on arrival. The result is
+    /// the same, and most tables are replaced before a decision needs them.
     pub(crate) fn catch_up(&mut self) {
         let Some(arrived) = self.inbox.take() else {
             return;
@@ -134,7 +135,8 @@ impl Proxy {
         self.table = Some(arrived.table);
     }
 
-    /// Lets the next request try out what the table asks this proxy for, once.
+    /// Lets the next request try out the endpoint that the table asks this proxy to probe. Each
+    /// probe is sent once.
     fn probe(&mut self) {
         let Some(table) = &self.table else { return };
         let own = |probe: &&Probe| probe.proxy == self.number && probe.number > self.probed;
@@ -148,22 +150,24 @@ impl Proxy {
         }
     }
 
-    /// Seconds since the table in use came; absent: none came.
+    /// Returns the seconds since the table in use arrived. Returns `None` without a table.
     pub(crate) fn table_age_s(&self, now: Nanos) -> Option<f64> {
         self.table.as_ref()?;
         Some((now - self.adopted_at) as f64 / 1e9)
     }
 
-    /// The prompt of the request that is chosen for next, as the chain of its [`BLOCK_TOKENS`]-token blocks.
+    /// Gives the picker the prompt of the next request, as the chain of its blocks of
+    /// [`BLOCK_TOKENS`] tokens.
     pub(crate) fn read(&self, chain: &[u64]) {
         if let Some(blocks) = &self.blocks {
             let each = (blocks.block_tokens() / BLOCK_TOKENS).max(1) as usize;
-            // The hash of a block covers all before it, so that the last one of each larger block is that block's.
+            // A block's hash covers everything before it. So the last hash in a larger block
+            // identifies the larger block.
             blocks.set(chain.iter().skip(each - 1).step_by(each).copied());
         }
     }
 
-    /// The endpoints for `request`.
+    /// Chooses the endpoints for `request`.
     pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Chosen {
         self.probe();
         self.decided += 1;
@@ -188,15 +192,16 @@ impl Proxy {
         }
     }
 
-    /// Seconds from the sending of a request until its prefill is over, but for the steps in which that happens: the predicted wait and
-    /// what the endpoint's row says of the uncached prompt. Absent: nothing was predicted, or the row does not say.
+    /// Returns the predicted seconds from sending a request until its prefill is over, without the
+    /// base time of steps: the predicted wait plus the uncached prompt at the prefill speed of the
+    /// endpoint's row. Returns `None` if nothing was predicted, or the row has no speed.
     pub(crate) fn predicted_ttft_s(&self, wait_s: Option<f64>, ticket: &Ticket) -> Option<f64> {
         let tokens_per_s = f64::from(self.row(ticket.endpoint())?.prefill_tokens_per_s?);
         let prefill_s = ticket.uncached_tokens() as f64 / tokens_per_s;
         Some(wait_s? + prefill_s).filter(|ttft_s| ttft_s.is_finite())
     }
 
-    /// Whether the table in use says that the endpoint is to get nothing new.
+    /// Returns whether the endpoint is draining by the table in use.
     pub(crate) fn knows_draining(&self, endpoint: EndpointId) -> bool {
         let row = self.row(endpoint);
         row.is_some_and(|row| row.state == State::Draining)
@@ -209,12 +214,12 @@ impl Proxy {
             .get(snapshot.index_of(endpoint)? as usize)
     }
 
-    /// One of `count`, for when there is no opinion.
+    /// Draws one of `count` endpoints, for when the picker has no opinion.
     pub(crate) fn any_of(&mut self, count: usize) -> usize {
         (self.rng.unit() * count as f64) as usize
     }
 
-    /// The request goes to the endpoint `id`, which is the `at`-th of the fleet.
+    /// Books a request that goes to the endpoint `id`, number `at` in the fleet.
     pub(crate) fn on_sent(
         &mut self,
         now: Nanos,
@@ -266,7 +271,7 @@ impl Proxy {
         });
     }
 
-    /// Changes what is said of the `at`-th endpoint.
+    /// Changes the report's line of endpoint number `at`.
     fn tell(&mut self, at: usize, change: impl FnOnce(&mut EndpointReport)) {
         if self.tally.len() <= at {
             self.tally.resize_with(at + 1, EndpointReport::default);
@@ -277,7 +282,7 @@ impl Proxy {
         self.changed = true;
     }
 
-    /// What goes to the aggregator now.
+    /// Returns what the proxy sends to the aggregator at this moment.
     pub(crate) fn letter(&mut self) -> Letter {
         let changed = std::mem::take(&mut self.changed);
         Letter {
@@ -327,7 +332,8 @@ impl Proxy {
         all.into_iter().filter_map(moved).collect()
     }
 
-    /// When news of a large placement go out: at once, or `gap` after the news before. Absent: news are planned already.
+    /// Returns when to send a report of a large placement: at once, or `gap` after the last such
+    /// report. Returns `None` if one is planned already.
     pub(crate) fn plan_news(&mut self, now: Nanos, gap: Nanos) -> Option<Nanos> {
         if self.news_planned {
             return None;
@@ -336,14 +342,14 @@ impl Proxy {
         Some(self.news_at.map_or(now, |at| now.max(at + gap)))
     }
 
-    /// The news.
+    /// Returns the planned report of a large placement.
     pub(crate) fn news(&mut self, now: Nanos) -> Letter {
         self.news_planned = false;
         self.news_at = Some(now);
         self.letter()
     }
 
-    /// A report that was lost has to be said again.
+    /// Marks the report as changed after one was lost, so that the next one repeats its totals.
     pub(crate) fn on_lost(&mut self) {
         self.changed = true;
     }

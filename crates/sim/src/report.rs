@@ -1,4 +1,4 @@
-//! What runs come to: the figures of each, their means over seeds, and these as tables, CSV and JSON.
+//! Reports: the figures of each run, their means over seeds, and both as tables, CSV and JSON.
 
 mod expect;
 mod files;
@@ -10,17 +10,18 @@ pub use table::table;
 
 use crate::{Prediction, Rule, Run, TrafficCounts, percentile};
 
-/// Points that are kept of a distribution; with this many the 99th percentile is exact.
+/// Number of points that are kept of a distribution. With this many the 99th percentile is exact.
 const CURVE_POINTS: usize = 2_000;
 
-/// Percentiles of one distribution in seconds; infinite: so many never got there; absent: there was nothing.
+/// Percentiles of one distribution in seconds. Infinite means that too many requests never got
+/// there. `None` means that the distribution is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Percentiles {
-    /// Half are at or below.
+    /// Half of the values are at or below this.
     pub p50: Option<f64>,
-    /// Nine of ten are at or below.
+    /// 90 % of the values are at or below this.
     pub p90: Option<f64>,
-    /// All but one of a hundred are at or below.
+    /// 99 % of the values are at or below this.
     pub p99: Option<f64>,
 }
 
@@ -41,15 +42,15 @@ pub struct Digest {
     pub scenario: String,
     /// The rule that chose.
     pub rule: Rule,
-    /// Offered share of capacity.
+    /// Offered load, as a share of capacity.
     pub load: f64,
-    /// Seed of workload and decisions.
+    /// Seed of the workload and of the decisions.
     pub seed: u64,
-    /// Deciders.
+    /// Number of deciders.
     pub deciders: u32,
     /// Requests that arrived in the measured time.
     pub requests: u64,
-    /// Of those, ended without all tokens.
+    /// Requests among `requests` that ended without all tokens.
     pub failed: u64,
     /// Time to first token.
     pub ttft_s: Percentiles,
@@ -57,26 +58,28 @@ pub struct Digest {
     pub tpot_s: Percentiles,
     /// Time to the last token.
     pub e2e_s: Percentiles,
-    /// Its mean; infinite: some request never ended; absent: there was none.
+    /// Mean time to the last token. Infinite if some request never ended, `None` if there was no
+    /// request.
     pub e2e_mean_s: Option<f64>,
     /// Share of requests within the SLO, 0 to 1.
     pub slo_share: f64,
     /// Share of prompt tokens found in a cache, 0 to 1.
     pub hit_ratio: f64,
-    /// Requests of the endpoint with the most, over the mean; 1: all alike. 0 without requests.
+    /// Requests of the busiest endpoint divided by the mean. 1 means that all got the same. 0
+    /// without requests.
     pub busiest_ratio: f64,
     /// See [`Run::after_drain`].
     pub after_drain: u64,
-    /// How wrong the rule's predictions were.
+    /// Errors of the rule's predictions.
     pub prediction: Prediction,
     /// What passed between aggregator and proxies.
     pub traffic: TrafficCounts,
-    /// Time to first token at equally spaced shares, ascending, at most 2,000 points; for a picture.
+    /// Time to first token at equally spaced shares, ascending. At most 2,000 points, for a plot.
     pub ttft_curve_s: Vec<f32>,
 }
 
 impl Digest {
-    /// The figures of `run`.
+    /// Computes the figures of `run`.
     #[must_use]
     pub fn of(run: &Run) -> Self {
         Self {
@@ -134,14 +137,14 @@ fn thinned(sorted: &[f32]) -> Vec<f32> {
 /// Mean and standard deviation over seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// Infinite when one of the values is.
+    /// Infinite if a value is infinite.
     pub mean: f64,
-    /// Of the values themselves (n - 1); 0 of a single one, NaN when one is infinite.
+    /// Standard deviation of the values (n - 1). 0 for a single value, NaN if a value is infinite.
     pub sd: f64,
 }
 
 impl Spread {
-    /// Of nothing: absent.
+    /// Computes both of `values`. Returns `None` if there are none.
     #[must_use]
     pub fn of(values: impl Iterator<Item = f64> + Clone) -> Option<Self> {
         let count = values.clone().count() as f64;
@@ -160,7 +163,7 @@ impl Spread {
 pub struct Summary {
     /// The rule that chose.
     pub rule: Rule,
-    /// Offered share of capacity.
+    /// Offered load, as a share of capacity.
     pub load: f64,
     /// Time to first token: p50, p90, p99 in seconds.
     pub ttft_s: [Option<Spread>; 3],
@@ -168,7 +171,8 @@ pub struct Summary {
     pub tpot_s: [Option<Spread>; 2],
     /// Time to the last token: mean and p99 in seconds.
     pub e2e_s: [Option<Spread>; 2],
-    /// Mean p99 of the time to first token over that of the oracle at this load; absent without one or the other.
+    /// Mean p99 of the time to first token divided by that of the oracle at this load. `None` if
+    /// one of them is missing.
     pub p99_ratio: Option<f64>,
     /// Share of requests within the SLO.
     pub slo_share: Option<Spread>,
@@ -178,17 +182,18 @@ pub struct Summary {
     pub busiest_ratio: Option<Spread>,
     /// See [`Run::after_drain`].
     pub after_drain: Option<Spread>,
-    /// By how many seconds predictions were wrong: p50 and p90; absent: the rule predicts nothing.
+    /// Absolute errors of predictions in seconds: p50 and p90. `None`: the rule predicts nothing.
     pub missed_s: [Option<Spread>; 2],
     /// See [`Prediction::missed_share_p50`].
     pub missed_share: Option<Spread>,
     /// Tables published per second.
     pub tables_per_s: Option<Spread>,
-    /// Mean age in seconds of the table that decisions were made with.
+    /// Mean age in seconds of the tables that decisions used.
     pub table_age_s: Option<Spread>,
 }
 
-/// Means over seeds, one per load and rule, in the order of `digests`, which are of one scenario.
+/// Computes means over seeds, one summary per load and rule, in the order of `digests`. All must be
+/// of one scenario.
 #[must_use]
 pub fn summaries(digests: &[Digest]) -> Vec<Summary> {
     let mut cells: Vec<(f64, Rule)> = Vec::new();

@@ -1,33 +1,35 @@
-//! The rules that can be compared.
+//! The rules that a simulation can compare.
 
-/// A rule of choice, by name.
+/// A rule of choice. Every rule but the central ones decides in each proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// Central, of zero age, with the true backlog and the true cache contents: the bound. Greedy, so not a proven optimum.
+    /// Central, without delay, with the true backlog and the true cache contents. The bound of
+    /// comparisons. The oracle is greedy, so it is not a proven optimum.
     Oracle,
-    /// The rule that ships, in each proxy.
+    /// The rule that ships.
     Trimtab,
-    /// Its simple version, in each proxy.
+    /// The simple rule `P0`.
     P0,
-    /// One after the other, in each proxy.
+    /// One endpoint after the other.
     RoundRobin,
-    /// Independent of everything, in each proxy.
+    /// A random endpoint.
     Random,
-    /// The less busy of two by own requests in flight, in each proxy: Envoy's LEAST_REQUEST.
+    /// The less busy of two endpoints, by own requests in flight. This is Envoy's LEAST_REQUEST.
     LeastRequest,
-    /// The shortest predicted wait of two random rows, in each proxy.
+    /// The shorter predicted wait of two random rows.
     PowerOfTwo,
-    /// The reference endpoint picker's scorers in one central picker, metrics every 50 ms, hashes of the prompts' own blocks
-    /// ([`crate::Central`]).
+    /// The scorers of the reference endpoint picker, in one central picker. It gets metrics every
+    /// 50 ms, and hashes the blocks of each prompt ([`crate::Central`]).
     EppCentral,
-    /// The same, which also counts what it has sent since its metrics: an idealisation, stronger than the default.
+    /// The same as `EppCentral`, and also counts what it has sent since its last metrics. This is
+    /// an idealisation, stronger than the default.
     EppCentralInFlight,
-    /// The reference endpoint picker's scorers on the table, in each proxy.
+    /// The scorers of the reference endpoint picker, applied to the table in each proxy.
     EppEach,
 }
 
 impl Rule {
-    /// Every rule.
+    /// All rules.
     pub const ALL: [Self; 10] = [
         Self::Oracle,
         Self::Trimtab,
@@ -41,7 +43,7 @@ impl Rule {
         Self::EppEach,
     ];
 
-    /// The name in scenarios and reports, lower case with underscores.
+    /// Returns the name in scenarios and reports, in lower case with underscores.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +60,7 @@ impl Rule {
         }
     }
 
-    /// The rule of this name.
+    /// Returns the rule with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rule| rule.as_str() == name)

@@ -1,4 +1,4 @@
-//! From the name of a rule to the deciders that follow it.
+//! Makes the deciders that follow a rule.
 
 use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, PromptBlocks, Random, RoundRobin};
 use trimtab_pick::{Config, Picker};
@@ -6,7 +6,8 @@ use trimtab_pick::{Config, Picker};
 use crate::decider::Decider;
 use crate::{Rule, Scenario};
 
-/// The scenario as the rule sees it: a central picker is one decider with metrics of its own, every 50 ms and at hand at once.
+/// Returns the scenario as the rule needs it. A central rule has a single decider with metrics
+/// every 50 ms, which reach it without delay.
 pub(crate) fn setting(scenario: &Scenario, rule: Rule) -> Scenario {
     let mut scenario = scenario.clone();
     if matches!(rule, Rule::EppCentral | Rule::EppCentralInFlight) {
@@ -20,21 +21,21 @@ pub(crate) fn setting(scenario: &Scenario, rule: Rule) -> Scenario {
     scenario
 }
 
-/// What the central picker is told of each prompt beside the request, which holds no more than a filter can know; absent: the rule
-/// goes by the request alone.
+/// Returns what a central picker reads of each prompt in addition to the request. A request holds
+/// only what a filter can know. Returns `None` for a rule that uses the request alone.
 pub(crate) fn blocks(scenario: &Scenario, rule: Rule) -> Option<PromptBlocks> {
     let is_central = matches!(rule, Rule::EppCentral | Rule::EppCentralInFlight);
     is_central.then(|| PromptBlocks::new(scenario.central.block_tokens))
 }
 
-/// A decider that follows the rule. `blocks`: as [`blocks`] gives them.
+/// Makes a decider that follows the rule. `blocks` is the result of [`blocks`].
 pub(crate) fn decider(rule: Rule, blocks: Option<PromptBlocks>) -> Box<dyn Decider> {
     let epp = |count_in_flight| match blocks {
         Some(blocks) => Epp::with_blocks(count_in_flight, blocks),
         None => Epp::new(count_in_flight),
     };
     match rule {
-        // The oracle decides by itself; its proxies are never asked.
+        // The oracle decides by itself and never asks its proxies.
         Rule::Oracle | Rule::Trimtab => Box::new(Picker::new(Config::default())),
         Rule::P0 => Box::new(Picker::with_policy(P0::new(Config::default()))),
         Rule::RoundRobin => Box::new(Picker::with_policy(RoundRobin::default())),

@@ -1,4 +1,4 @@
-//! What is simulated, as plain data.
+//! The description of a simulation, as plain data.
 
 use std::sync::Arc;
 
@@ -8,65 +8,66 @@ use trimtab_workload::trace::Trace;
 
 use crate::Rule;
 
-/// One scenario: everything but the seed, the load and the rule of choice fixes a run.
+/// One scenario. Together with a seed, a load and a rule it determines a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
-    /// Short name, in reports.
+    /// Short name for reports.
     pub name: String,
-    /// Endpoints at the start; at least one.
+    /// Endpoints at the start, at least one.
     pub fleet: Vec<Group>,
-    /// Endpoints that come and go later, in the order of time.
+    /// Endpoints that come and go later, in order of time.
     pub churn: Vec<Churn>,
-    /// Who decides.
+    /// The pickers.
     pub deciders: Deciders,
-    /// How tables are made and travel.
+    /// How tables are made and how they travel.
     pub tables: Tables,
-    /// What proxies say to the aggregator, and how it travels.
+    /// What proxies report to the aggregator, and how reports travel.
     pub reports: Reports,
     /// How the central picker reads prompts.
     pub central: Central,
-    /// What is asked.
+    /// The requests.
     pub traffic: Traffic,
-    /// What the deciders and the aggregator have wrong.
+    /// What the deciders and the aggregator estimate wrongly.
     pub errors: Errors,
     /// When a request counts as well served.
     pub slo: Slo,
-    /// Seconds before requests count.
+    /// Seconds at the start in which requests do not count.
     pub warm_up_s: f64,
-    /// Seconds in which arriving requests count.
+    /// Seconds after the warm-up in which arriving requests count.
     pub measured_s: f64,
-    /// Seconds after that in which what was sent may end; what has not by then failed.
+    /// Seconds after the measured time in which requests may end. What has not ended by then
+    /// failed.
     pub grace_s: f64,
-    /// Offered load, as shares of capacity; one run each.
+    /// Offered loads, as shares of capacity. Each gives one run.
     pub loads: Vec<f64>,
-    /// One run each.
+    /// Seeds. Each gives one run.
     pub seeds: Vec<u64>,
-    /// Rules to compare. [`Rule::Oracle`] is always among them.
+    /// Rules to compare. [`Rule::Oracle`] is always one of them.
     pub rules: Vec<Rule>,
 }
 
-/// Equal endpoints.
+/// A number of equal endpoints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
-    /// Hardware class as discovery would name it.
+    /// Hardware class, as discovery would name it.
     pub class: String,
-    /// How many.
+    /// Number of endpoints.
     pub count: u32,
-    /// What they are; [`Profile::speed`] counts.
+    /// Model and accelerator of each. [`Profile::speed`] counts.
     pub profile: Profile,
-    /// What their metrics pages say.
+    /// Content of their metrics pages.
     pub page: Page,
 }
 
-/// What a metrics page says.
+/// The content of a metrics page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Page {
-    /// All that vLLM's says, from the start.
+    /// All series of vLLM's page, from the start.
     #[default]
     Whole,
-    /// The same, from the first request on. Before that it has no samples.
+    /// The same as `Whole`, but without samples before the first request.
     FromFirstRequest,
-    /// Nothing that the aggregator can read: it is missing, or of an unknown engine.
+    /// Nothing that the aggregator can read: no page, or one of an unknown engine.
     Unreadable,
 }
 
@@ -84,49 +85,56 @@ pub struct Churn {
 pub enum Change {
     /// New endpoints with empty caches.
     Add(Group),
-    /// The newest endpoints of a class get no new requests, finish what they have, and are gone.
+    /// The newest endpoints of a class get no new requests, and finish those that they have. They
+    /// stay listed, as draining.
     Drain {
         /// The class.
         class: String,
         /// How many.
         count: u32,
     },
-    /// The newest endpoints of a class stop without finishing; their requests fail, and the table notices by failed scrapes.
+    /// The newest endpoints of a class stop without finishing. Their requests fail. The aggregator
+    /// notices by failed scrapes.
     Kill {
         /// The class.
         class: String,
         /// How many.
         count: u32,
     },
-    /// The newest endpoints of a class stop in the middle of what they do. They take requests and answer none; what they have stays open.
+    /// The newest endpoints of a class stop in the middle of their work. They accept requests and
+    /// answer none. Requests that they have stay open.
     Hang {
         /// The class.
         class: String,
         /// How many.
         count: u32,
-        /// Whether the metrics page does not answer either; else it says what it said when the endpoint began to hang.
+        /// Whether the metrics page hangs too. Otherwise it stays as it was when the endpoint began
+        /// to hang.
         page_hangs: bool,
     },
-    /// The newest endpoints of a class that were killed or hang come back, with empty caches and counters at zero. What hung there fails.
+    /// The newest endpoints of a class that were killed or hang come back, with empty caches and
+    /// counters at zero. Requests that hung there fail.
     Recover {
         /// The class.
         class: String,
         /// How many.
         count: u32,
     },
-    /// The newest endpoints of a class that serve become slower or faster, steps that have begun apart. Nobody tells.
+    /// The newest serving endpoints of a class become slower or faster. A step that has begun keeps
+    /// its duration. Nobody announces the change.
     Slow {
         /// The class.
         class: String,
         /// How many.
         count: u32,
-        /// Their speed is multiplied by it, above 0: 0.33 is a card that is throttled to a third.
+        /// Factor of their speed, above 0. 0.33 is a card that is throttled to a third.
         factor: f64,
     },
 }
 
 impl Change {
-    /// The class that it is about; absent: it brings its own.
+    /// Returns the class that the change is about. Returns `None` for `Add`, whose group has its
+    /// own.
     #[must_use]
     pub fn class(&self) -> Option<&str> {
         match self {
@@ -140,32 +148,35 @@ impl Change {
     }
 }
 
-/// Who decides.
+/// The pickers of the proxies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deciders {
     /// Independent proxies, at least 1.
     pub count: u32,
-    /// Exponent of their sizes: decider `i` gets a share proportional to `1 / (i + 1)^zipf`; 0: all alike.
+    /// Exponent of their sizes: decider `i` gets a share proportional to `1 / (i + 1)^zipf`. With 0
+    /// all shares are equal.
     pub zipf: f64,
     /// Whether all turns of a session go to one decider.
     pub sticky: bool,
-    /// Whether requests mark what they share: roles, system prompt, history. Else a prompt is one text to the deciders, of whose beginning they
-    /// know digests, and no request continues another.
+    /// Whether requests mark what they share: roles, system prompt, history. Otherwise a prompt is
+    /// one text. Pickers then know digests of its beginning, and no request continues another.
     pub marked: bool,
-    /// Whether each marked system prompt ends with something of its own: all of it is shared but a few tokens.
+    /// Whether each marked system prompt ends with a few tokens of its own. All other tokens are
+    /// shared.
     pub own_endings: bool,
 }
 
-/// How the central pickers ([`Rule::EppCentral`], [`Rule::EppCentralInFlight`]) read prompts: the text itself, whatever marks it.
+/// How the central pickers ([`Rule::EppCentral`], [`Rule::EppCentralInFlight`]) read prompts. They
+/// read the text itself, marked or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Central {
-    /// Tokens of a block, 16 to 64 and a multiple of 16. It looks at 256 blocks of a prompt.
+    /// Tokens of a block: 16 to 64, a multiple of 16. The picker looks at 256 blocks of a prompt.
     pub block_tokens: u32,
 }
 
 impl Default for Central {
-    /// The largest: of the 16 tokens of the Gateway API Inference Extension's endpoint picker 256 blocks end after 4,096, where an agent's
-    /// context has only begun.
+    /// Returns the largest blocks. With the 16 tokens of the Gateway API Inference Extension's
+    /// endpoint picker, 256 blocks end after 4,096 tokens, where an agent's context has only begun.
     fn default() -> Self {
         Self { block_tokens: 64 }
     }
@@ -174,75 +185,79 @@ impl Default for Central {
 /// How tables are made and travel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tables {
-    /// Seconds between two scrapes of one endpoint; endpoints are scraped at different moments.
+    /// Seconds between two scrapes of one endpoint. Endpoints are scraped at different moments.
     pub scrape_s: f64,
-    /// Seconds between two tables without urgent news.
+    /// Seconds between two tables if no report is urgent.
     pub publish_s: f64,
-    /// Seconds from the aggregator to a decider, at least.
+    /// Least seconds from the aggregator to a decider.
     pub delay_s: f64,
-    /// Each decider's own constant delay beyond that is drawn up to this.
+    /// Each decider adds a constant delay of its own, drawn from 0 to this many seconds.
     pub delay_spread_s: f64,
-    /// Share of tables that never reach a decider, each drawn by itself, 0 to 1.
+    /// Share of tables that never reach a decider, 0 to 1. Drawn for each table and decider.
     pub loss: f64,
-    /// No table leaves the aggregator any more from this time on; absent: never stops.
+    /// Time in seconds from which on no table leaves the aggregator. `None` means that tables never
+    /// stop.
     pub stops_at_s: Option<f64>,
 }
 
-/// What proxies say to the aggregator.
+/// What proxies report to the aggregator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reports {
-    /// Whether they report at all.
+    /// Whether proxies report at all.
     pub enabled: bool,
-    /// Seconds from a decider to the aggregator.
+    /// Seconds from a proxy to the aggregator.
     pub delay_s: f64,
     /// Share of reports that never arrive, 0 to 1.
     pub loss: f64,
-    /// Least seconds between two reports of one decider that it sends at once because of a large placement; absent: it
-    /// sends none, only those with each poll.
+    /// Least seconds between two reports that a proxy sends at once because of a large placement.
+    /// `None` means that it only reports with each poll.
     pub news_gap_s: Option<f64>,
 }
 
-/// What is asked.
+/// The requests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Traffic {
     /// Where requests come from.
     pub source: Source,
-    /// Requests per second that an endpoint of speed 1 can serve: load 1. Absent: computed from the means of the work and
-    /// the profiles.
+    /// Requests per second that an endpoint of speed 1 can serve, which is load 1. `None`: computed
+    /// from the means of the work and the profiles.
     pub capacity_per_endpoint: Option<f64>,
 }
 
-/// Where requests come from.
+/// The source of requests.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// A family of `trimtab_workload::FAMILIES` and how it arrives; the rate follows from the load.
+    /// A family of `trimtab_workload::FAMILIES` and its arrivals. The load decides the rate.
     Drawn(trimtab_workload::Workload),
-    /// A recording; its times are stretched to the load, so that a run is over when it is. Longer prompts and answers are cut to the limits.
+    /// A recording. Its times are stretched to the load, and the run ends with the recording.
+    /// Longer prompts and answers are cut to the limits.
     Trace(Arc<Trace>, Limits),
 }
 
-/// What the deciders and the aggregator have wrong. All zero: nothing.
+/// Errors of what the deciders and the aggregator know. All zero means no errors.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Errors {
     /// Standard deviation of the logarithm of the prompt length that a decider estimates.
     pub prompt_sigma: f64,
-    /// Each endpoint's true speed differs from its class by a factor drawn in 1 +- this.
+    /// Each endpoint's true speed is that of its class times a factor, drawn from 1 - this to 1 +
+    /// this.
     pub speed: f64,
 }
 
 /// When a request counts as well served.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slo {
-    /// Seconds to the first token that are always allowed.
+    /// Seconds to the first token that every request is allowed.
     pub ttft_s: f64,
-    /// Times the prompt's own prefill time on an idle endpoint of the fastest class, which are allowed on top.
+    /// Multiple of the prompt's own prefill time that is allowed on top. The time is that of an
+    /// idle endpoint of the fastest class.
     pub prefill_factor: f64,
-    /// Seconds per output token after the first.
+    /// Allowed seconds per output token after the first.
     pub tpot_s: f64,
 }
 
 impl Default for Slo {
-    /// That of the study (docs/algorithm.md#constants).
+    /// Returns the SLO of the study (docs/algorithm.md#constants).
     fn default() -> Self {
         Self {
             ttft_s: 0.5,

@@ -1,4 +1,4 @@
-//! One endpoint: an engine, and what its metrics page would say.
+//! One endpoint: its engine, and the content of its metrics page.
 
 use trimtab_engine::{Engine, Event, Profile, ProfileError, StepPlan};
 use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
@@ -7,30 +7,30 @@ use trimtab_pick::EndpointId;
 
 use crate::{PLACEMENT_KEY, Page};
 
-/// Whether an endpoint is there.
+/// The state of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
     Serving,
-    /// Listed as draining.
+    /// Listed as draining. Still works.
     Draining,
-    /// Takes requests and answers none; listed as before.
+    /// Accepts requests and answers none. Listed as before.
     Hung {
-        /// Answers no scrape either.
+        /// Whether scrapes get no answer either.
         page_hangs: bool,
     },
-    /// Killed: connections to it fail, and it answers no scrape.
+    /// Killed. Connections to it fail, and scrapes get no answer.
     Dead,
-    /// No longer listed.
+    /// Not listed and not scraped. No change of a fleet leads to this state.
     Gone,
 }
 
 impl Life {
-    /// Whether connections to it succeed.
+    /// Returns whether connections succeed.
     pub(crate) fn listens(self) -> bool {
         matches!(self, Self::Serving | Self::Draining | Self::Hung { .. })
     }
 
-    /// Whether it works on what it has.
+    /// Returns whether the endpoint works on its requests.
     pub(crate) fn works(self) -> bool {
         matches!(self, Self::Serving | Self::Draining)
     }
@@ -44,17 +44,18 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) life: Life,
     pub(crate) page: Page,
-    /// A step is under way.
+    /// Whether a step is under way.
     pub(crate) stepping: bool,
-    /// How often it was started: the end of a step that an earlier start began means nothing.
+    /// How often it was started again. Ends of steps that began before a restart are ignored.
     pub(crate) starts: u32,
-    /// Its true speed is that of its profile times this.
+    /// Factor of its profile's speed.
     pub(crate) pace: f64,
-    /// What its page says although it hangs.
+    /// What its page says while it hangs.
     frozen: Option<Box<Sample>>,
-    /// Requests sent to it.
+    /// Requests sent to it so far.
     pub(crate) got: u64,
-    /// Uncached prompt tokens of requests that are queued, as known when they were sent: for the oracle.
+    /// Uncached prompt tokens of queued requests, as computed when they were sent. Only the oracle
+    /// uses this.
     pub(crate) queued_tokens: u64,
     /// Cached prompt tokens of the requests that got their first token.
     cached_tokens: u64,
@@ -64,10 +65,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The `index`-th endpoint of the run.
+    /// Makes the endpoint number `index` of the run.
     pub(crate) fn new(index: u32, class: &str, profile: Profile) -> Result<Self, ProfileError> {
         let (a, b, c) = (index / 10_000, index / 100 % 100, index % 100);
-        // Three digits each, so that addresses sort as their endpoints do.
+        // Each part has three digits, so that addresses sort in the order of the endpoints.
         let address = format!("10.{}.{}.{}:8000", 100 + a, 100 + b, 100 + c);
         Ok(Self {
             id: endpoint_id(&PLACEMENT_KEY, &address),
@@ -89,13 +90,14 @@ impl Server {
         })
     }
 
-    /// Stops in the middle of what it does. `adapters`: as for [`sample`](Self::sample).
+    /// Stops in the middle of the work. `adapters`: as for [`sample`](Self::sample).
     pub(crate) fn hang(&mut self, page_hangs: bool, adapters: bool) {
         self.frozen = Some(Box::new(self.sample(adapters)));
         self.life = Life::Hung { page_hangs };
     }
 
-    /// Starts anew, with nothing of what it had. Its requests are to be ended before.
+    /// Starts again, without requests and with an empty cache. The caller must end its requests
+    /// before.
     pub(crate) fn restart(&mut self) -> Result<(), ProfileError> {
         let fresh = Engine::new(self.engine.profile().clone())?;
         self.engine = fresh;
@@ -108,7 +110,7 @@ impl Server {
         Ok(())
     }
 
-    /// Whether its page, if it answers, has samples.
+    /// Returns whether its page, if it answers, has samples.
     pub(crate) fn has_samples(&self) -> bool {
         match self.page {
             Page::Whole => true,
@@ -117,12 +119,12 @@ impl Server {
         }
     }
 
-    /// How fast it is now, 1: as its profile describes.
+    /// Returns its true speed: the profile's speed times `pace`.
     pub(crate) fn speed(&self) -> f64 {
         self.engine.profile().speed * self.pace
     }
 
-    /// Begins a step when there is something to do and none is under way.
+    /// Begins a step if there is work and no step is under way.
     pub(crate) fn begin_step(&mut self, events: &mut Vec<Event>) -> Option<StepPlan> {
         if self.stepping || !self.life.works() {
             return None;
@@ -137,7 +139,8 @@ impl Server {
         Some(plan)
     }
 
-    /// `cached_tokens`: of the request's prompt, as its admission found.
+    /// Counts a first token. `cached_tokens` is the part of the prompt that the admission found in
+    /// the cache.
     pub(crate) fn on_first_token(&mut self, ttft_s: f64, cached_tokens: u32) {
         self.cached_tokens += u64::from(cached_tokens);
         add(&mut self.ttft_s, ttft_s);
@@ -147,7 +150,8 @@ impl Server {
         add(&mut self.itl_s, gap_s);
     }
 
-    /// What a scrape would find, as vLLM says it: queue tokens are not among it.
+    /// Returns what a scrape would find. As on vLLM's page, queued tokens are missing. `adapters`
+    /// says whether the page has adapters.
     pub(crate) fn sample(&self, adapters: bool) -> Sample {
         if let Some(frozen) = &self.frozen {
             return Sample::clone(frozen);

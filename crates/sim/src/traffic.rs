@@ -5,7 +5,7 @@ use trimtab_workload::trace::Replay;
 
 use crate::{Invalid, Scenario, Source, Traffic, capacity};
 
-/// Sessions in the order of their start, at the scenario's load.
+/// Returns the sessions in order of their start, at the scenario's load.
 pub(crate) fn sessions(
     scenario: &Scenario,
     load: f64,
@@ -32,7 +32,7 @@ pub(crate) fn sessions(
     }
 }
 
-/// Whether any request names an adapter.
+/// Returns whether any request names an adapter.
 pub(crate) fn has_adapters(traffic: &Traffic) -> bool {
     match &traffic.source {
         Source::Drawn(workload) => workload

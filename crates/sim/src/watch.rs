@@ -1,10 +1,12 @@
-//! Which answers a proxy asks about, as the filter does (`filter/src/pool/outcome_sampling.rs`): what it does not ask about tells it nothing of the endpoint.
+//! Decides for which answers a proxy records the outcome, as the filter does
+//! (`filter/src/pool/outcome_sampling.rs`). From other answers the proxy learns nothing about the
+//! endpoint.
 
 use crate::clock::{Nanos, nanos};
 
-/// One answer of so many is asked about while all is well.
+/// While all goes well, one answer in this many is sampled.
 const SAMPLE: u32 = 8;
-/// How long all answers are asked about after one that went wrong.
+/// Seconds after a failure in which all answers are sampled.
 const DOUBT_S: f64 = 10.0;
 
 #[derive(Debug, Default)]
@@ -14,18 +16,18 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// A request failed, or went elsewhere than it was sent.
+    /// Records that a request failed, or went elsewhere than it was sent.
     pub(crate) fn on_wrong(&mut self, now: Nanos) {
         self.wrong_at = Some(now);
     }
 
-    /// Whether every answer is asked about now.
+    /// Returns whether every answer is sampled at this time.
     pub(crate) fn doubts(&self, now: Nanos) -> bool {
         let wrong_at = self.wrong_at;
         wrong_at.is_some_and(|at| now.saturating_sub(at) < nanos(DOUBT_S))
     }
 
-    /// Whether to ask about the answer that begins now. The first one is asked about.
+    /// Returns whether to sample the answer that begins. The first one is sampled.
     pub(crate) fn samples(&mut self, now: Nanos) -> bool {
         let sampled = self.answers.is_multiple_of(SAMPLE);
         self.answers = self.answers.wrapping_add(1);

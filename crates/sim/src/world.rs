@@ -1,4 +1,4 @@
-//! One run: the loop over what is due.
+//! One run: the loop over the events that are due.
 
 mod connect;
 mod fleet;
@@ -21,36 +21,37 @@ use crate::proxy::{Arrived, Letter, Proxy};
 use crate::server::Server;
 use crate::{Invalid, Rule, Run, Scenario, percentile, rules, traffic};
 
-/// Something that is due. Numbers are positions in the lists of the [`World`].
+/// An event that is due. Numbers are positions in the lists of the [`World`].
 #[derive(Debug)]
 enum Event {
     /// The next session starts.
     Session,
     /// A session's next turn is sent.
     Turn(usize),
-    /// A step ends that this start of the endpoint began.
+    /// A step of an endpoint ends. The second number is the endpoint's `starts` when the step
+    /// began.
     StepEnds(usize, u32),
     /// An endpoint is scraped.
     Scrape(usize),
-    /// What a scrape found arrives.
+    /// The sample of a scrape arrives at the aggregator.
     Scraped(usize, Box<Sample>),
-    /// A table is due; only the plan of the newest number counts.
+    /// A table is due. Only the plan with the newest number counts.
     Publish(u64),
-    /// A decider polls.
+    /// A proxy polls.
     Poll(usize),
     /// A poll arrives at the aggregator.
     PollArrives(usize, Letter),
-    /// Its answer arrives, with a table unless that was lost.
+    /// The answer to a poll arrives, with a table unless the table was lost.
     Answer(usize, Option<Arrived>),
-    /// A decider sends news without waiting for its next poll.
+    /// A proxy sends a report without waiting for its next poll.
     News(usize),
-    /// News arrive.
+    /// A report that was sent without a poll arrives at the aggregator.
     NewsArrive(usize, Letter),
     /// The fleet changes.
     Churn(usize),
 }
 
-/// A session that has begun.
+/// A session that has started.
 #[derive(Debug)]
 struct Live {
     session: Session,
@@ -58,29 +59,30 @@ struct Live {
     proxy: usize,
 }
 
-/// A request under way.
+/// A request that has not ended.
 #[derive(Debug)]
 struct Job {
     live: usize,
     proxy: usize,
     server: usize,
-    /// Where the proxy has it in its books: elsewhere while it has not noticed a retry.
+    /// The endpoint in the proxy's books. Another than `server` while the proxy has not noticed a
+    /// retry.
     booked: usize,
     ticket: Option<Ticket>,
-    /// The proxy has asked what became of it.
+    /// Whether the proxy has asked for the outcome.
     asked: bool,
-    /// The request, while the books have it elsewhere than it is.
+    /// The booking of the request, while `booked` and `server` differ.
     astray: Option<Box<Booking>>,
-    /// Seconds to the first token as the decision had it; absent: the rule predicts nothing.
+    /// Seconds to the first token as the decision predicted. `None`: the rule predicts nothing.
     predicted_s: Option<f64>,
     sent_at: Nanos,
     first_at: Option<Nanos>,
     last_at: Nanos,
     prompt_tokens: u32,
     output_tokens: u32,
-    /// Uncached tokens as known when it was sent, until it is admitted.
+    /// Uncached tokens as computed when the request was sent. 0 once it is admitted.
     queued_tokens: u32,
-    /// Found when it was admitted.
+    /// Tokens found in the cache when it was admitted.
     cached_tokens: u32,
     admitted: bool,
     measured: bool,
@@ -103,7 +105,7 @@ struct World<'a> {
     /// Measured requests that have not ended.
     open: u64,
     arrivals_over: bool,
-    /// Which proxy, how long prompts seem, what is lost.
+    /// Draws the proxy of a request, the error of a prompt's length, and losses.
     rng: Rng,
     /// Upper ends of the proxies' shares of the requests.
     shares: Vec<f64>,
@@ -112,10 +114,11 @@ struct World<'a> {
     measured: (Nanos, Nanos),
 }
 
-/// Simulates one run.
+/// Simulates one run. With the oracle, makes one run per set of weights and returns the best.
 ///
 /// # Errors
-/// The workload or an engine profile is out of range. A scenario that was parsed is in range.
+/// Returns an error when the workload or an engine profile is out of range, or the load is no
+/// traffic. A scenario that was parsed is in range.
 pub fn run(scenario: &Scenario, rule: Rule, load: f64, seed: u64) -> Result<Run, Invalid> {
     if rule != Rule::Oracle {
         let setting = rules::setting(scenario, rule);
@@ -225,7 +228,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// True with this chance.
+    /// Draws `true` with the chance `share`.
     fn chance(&mut self, share: f64) -> bool {
         share > 0.0 && self.rng.unit() <= share
     }

@@ -1,10 +1,11 @@
-//! Endpoints that fail in the middle of a run, and what reaches them.
+//! Endpoints that fail during a run, and the requests that reach them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use trimtab_sim::parse::Draft;
 use trimtab_sim::{Rule, Run, percentile, run};
 
-/// Four servers, 40 requests per second, 20 s measured after 5; and what happens to them.
+/// Simulates four servers with 40 requests per second, 20 s measured after 5 s, and the given
+/// changes.
 fn simulated(rule: Rule, changes: &str) -> Run {
     let text = format!(
         "name = 'test'\nwarm_up_s = 5\nmeasured_s = 20\ngrace_s = 30\n\
@@ -26,7 +27,7 @@ fn a_request_whose_connection_fails_goes_to_the_next_choice() {
     let kill = change(10, "kill", "");
     for rule in [Rule::Trimtab, Rule::RoundRobin, Rule::EppCentralInFlight] {
         let run = simulated(rule, &kill);
-        // What the endpoint held when it was killed, at most: 10 per second, some 5 s each.
+        // At most what the endpoint held when it was killed: 10 requests per second, some 5 s each.
         assert!(
             (10..90).contains(&run.failed),
             "{}: {}",
@@ -43,7 +44,7 @@ fn what_hangs_keeps_its_requests_and_is_left_alone_sooner_when_its_page_hangs_to
     let run = |more: &str| simulated(Rule::Trimtab, &change(10, "hang", more));
     let (page_hangs, frozen) = (run("page_hangs = true\n"), run(""));
     for run in [&page_hangs, &frozen] {
-        // Nobody ends them; they are told as failed when the run is cut.
+        // Nothing ends these requests. They count as failed when the run is cut.
         assert!(run.failed > 10, "{}", run.failed);
     }
     assert!(page_hangs.failed < 150, "{}", page_hangs.failed);
@@ -79,7 +80,7 @@ fn a_throttled_endpoint_takes_longer_and_gets_less() {
     let throttled = simulated(Rule::RoundRobin, &slow);
     let p99 = |run: &Run| percentile(&run.tpot_s, 0.99).unwrap();
     assert!(p99(&throttled) > 2.0 * p99(&quiet));
-    // And back again.
+    // The speed is restored.
     let restored = simulated(
         Rule::RoundRobin,
         &format!("{slow}{}", change(1, "slow", "factor = 3.3333333\n")),
@@ -117,7 +118,7 @@ fn who_joins_with_a_page_that_says_nothing_gets_its_share_soon() {
             "[[churn]]\nat_s = 10\nchange = 'add'\nprofile = 'a100'\nclass = 'a100'\ncount = 1\npage = '{page}'\n"
         );
         let shares = simulated(Rule::Trimtab, &joins).per_endpoint;
-        // Of 40 per second for 15 s, a fifth.
+        // A fifth of 40 requests per second for 15 s.
         let (joined, fair) = (shares[4], 120);
         assert!(
             joined > fair * 2 / 3 && joined < fair * 3 / 2,

@@ -1,4 +1,4 @@
-//! Runs against closed forms, and what must hold of any run.
+//! Compares runs with closed forms, and checks what must hold of any run.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use trimtab_engine::Profile;
@@ -17,7 +17,8 @@ fn group(count: u32) -> Group {
     }
 }
 
-/// Chat on `count` endpoints, at a rate of `capacity_per_endpoint` requests per second each at load 1.
+/// Makes a scenario of `count` endpoints. At load 1 each serves `capacity_per_endpoint` requests
+/// per second.
 fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
     let component = Component {
         name: "test".into(),
@@ -91,7 +92,7 @@ fn an_idle_endpoint_answers_after_the_steps_that_the_prompt_needs() {
         output_tokens: Dist::Constant(11.0),
         ..Shape::default()
     };
-    // One request in 20 s, so that none meets another.
+    // One request in 20 s, so that requests do not overlap.
     let mut scenario = scenario(1, 0.05, shape);
     (scenario.warm_up_s, scenario.measured_s) = (0.0, 400.0);
     let run = simulated(&scenario, Rule::RoundRobin);
@@ -132,7 +133,7 @@ fn every_request_ends_once_under_every_rule() {
         assert_eq!(run.ttft_s.len() as u64, run.requests, "{}", rule.as_str());
         assert!(run.ttft_s.is_sorted() && run.tpot_s.is_sorted());
         assert_eq!(run.failed, 0, "{}", rule.as_str());
-        // 40 per second for 20 s; five standard deviations are 141.
+        // 40 requests per second for 20 s. Five standard deviations are 141.
         assert!((659..941).contains(&run.requests), "{}", run.requests);
     }
 }
@@ -173,7 +174,7 @@ fn a_killed_endpoint_fails_what_it_has_and_is_soon_left_alone() {
     }];
     let run = simulated(&scenario, Rule::Trimtab);
     let quiet = simulated(&chat(4), Rule::Trimtab);
-    // What it held (some 50 requests), and what was sent until three scrapes had failed.
+    // What the endpoint held (some 50 requests), and what was sent until three scrapes had failed.
     assert!((10..200).contains(&run.failed), "{}", run.failed);
     let (dead, before) = (run.per_endpoint[3], quiet.per_endpoint[3]);
     assert!(dead < before * 6 / 10, "{dead} of {before}");

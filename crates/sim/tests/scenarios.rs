@@ -1,6 +1,8 @@
-//! Every scenario of benches/scenarios in short: trimtab against the oracle, held against the file's bands.
+//! Runs every scenario of benches/scenarios in short, and compares trimtab and the oracle with the
+//! file's bands.
 //!
-//! Minutes without optimisation, which is why a plain `cargo test` leaves it out; `cargo xtask test` has it as its tier `sim`,
+//! This takes minutes without optimisation, so a plain `cargo test` leaves it out.
+//! `cargo xtask test` runs it as its tier `sim`.
 //! `cargo test --release -p trimtab-sim --test scenarios` runs it alone.
 #![allow(
     clippy::unwrap_used,
@@ -15,14 +17,14 @@ use trimtab_sim::parse::{Document, Draft};
 use trimtab_sim::report::{Digest, Verdict, table, verdicts};
 use trimtab_sim::{Rule, batch};
 
-/// Two seeds of 20 s hold few slow requests: bands are this much wider.
+/// Widens the bands by this much, because two seeds of 20 s hold few slow requests.
 const SLACK: f64 = 0.6;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../benches/scenarios")
 }
 
-/// Runs a scenario and fails with everything that it came to when a band is missed, or there is none.
+/// Runs a scenario. Fails with all findings if a band is missed or there is none.
 fn hold(name: &str) {
     let text = std::fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
     let draft = Draft::parse(&text).unwrap();
@@ -106,7 +108,7 @@ scenarios! {
     two_three "two-three",
 }
 
-/// Names of the scenarios of a folder.
+/// Returns the names of the scenarios in a folder.
 fn names(folder: &Path) -> BTreeSet<String> {
     std::fs::read_dir(folder)
         .unwrap()
@@ -116,13 +118,13 @@ fn names(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Those without bands are measured and held to nothing; they are read all the same.
+/// Scenarios without bands are only measured. They must be readable too.
 #[test]
 fn every_scenario_can_be_read_and_none_with_bands_is_left_out() {
     let is_banded = |name: &String| {
         let text = std::fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
         let mut draft = Draft::parse(&text).unwrap();
-        // Weighing the work of a mix takes a while.
+        // The capacity is set, because measuring the work of a mix takes a while.
         draft.set("workload.capacity_per_endpoint", "1").unwrap();
         let read = draft.check(&mut |name| Err(format!("{name} is a trace; such go to traces")));
         let document = read.unwrap_or_else(|problems| panic!("{name}:\n{problems}"));
@@ -134,7 +136,7 @@ fn every_scenario_can_be_read_and_none_with_bands_is_left_out() {
     assert_eq!(found, named);
 }
 
-/// The traces are not part of the repository, so a few rows stand in for them.
+/// The traces are not part of the repository. A few rows replace them.
 #[test]
 fn scenarios_of_traces_can_be_read() {
     let folder = folder().join("traces");

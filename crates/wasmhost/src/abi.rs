@@ -1,35 +1,36 @@
-//! The numbers of the proxy-wasm ABI 0.2.1 that cross the boundary between guest and host.
+//! The numbers of the proxy-wasm ABI 0.2.1 that guest and host exchange.
 
-/// A status that a hostcall answers with. The guest sees the number.
+/// The status of a hostcall. The guest sees the number.
 ///
-/// Kept open (a number with names for the known ones) and not an enum: a test answers hostcalls with statuses
-/// that no host is known to send, and the filter has to live with those too.
+/// This is a number with names for the known values, and not an enum. Tests also answer hostcalls
+/// with statuses that no host is known to send, and the filter must survive those.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Status(pub u32);
 
 impl Status {
-    /// The call did what it was asked to.
+    /// The call succeeded.
     pub const OK: Self = Self(0);
-    /// No such header, key, queue, metric or function.
+    /// There is no such header, key, queue, metric or function.
     pub const NOT_FOUND: Self = Self(1);
-    /// An argument is out of range, or the map is not available in this phase, or the cluster is unknown.
+    /// An argument is out of range, the map is not available in this phase, or the cluster is
+    /// unknown.
     pub const BAD_ARGUMENT: Self = Self(2);
     /// A value could not be serialised.
     pub const SERIALIZATION_FAILURE: Self = Self(3);
     /// A value could not be parsed.
     pub const PARSE_FAILURE: Self = Self(4);
-    /// A pointer or a length lies outside of the guest's memory.
+    /// A pointer or a length is outside of the guest's memory.
     pub const INVALID_MEMORY_ACCESS: Self = Self(6);
-    /// The queue holds nothing.
+    /// The queue is empty.
     pub const EMPTY: Self = Self(7);
-    /// Somebody else wrote the key since the guest read it.
+    /// The key was written after the guest read it.
     pub const CAS_MISMATCH: Self = Self(8);
-    /// The host could not do it, and it is not the guest's fault.
+    /// The host could not do it, and the guest is not at fault.
     pub const INTERNAL_FAILURE: Self = Self(10);
     /// This host does not have the call.
     pub const UNIMPLEMENTED: Self = Self(12);
 
-    /// The ABI's name of the status; `unknown` for a number that it does not list.
+    /// Returns the ABI's name of the status, or `unknown` for a number that the ABI does not list.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.0 {
@@ -57,16 +58,17 @@ impl std::fmt::Debug for Status {
     }
 }
 
-/// What a stream callback tells the proxy to do next.
+/// What a stream callback asks the proxy to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Go on with the next filter.
     Continue,
-    /// Headers: stop (what else stops depends on the plugin's options). Body: hold this and what came before.
+    /// Headers: stop. The plugin's options decide what else stops. Body: hold this part and all
+    /// earlier ones.
     Pause,
 }
 
-/// A stream's direction, as `proxy_continue_stream` names it.
+/// A stream's direction, as in `proxy_continue_stream`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Client to upstream.
@@ -75,7 +77,7 @@ pub enum Direction {
     Response,
 }
 
-/// Levels of `proxy_log`, least to most severe.
+/// Levels of `proxy_log`, from least to most severe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     /// 0
@@ -108,7 +110,7 @@ impl TryFrom<u32> for LogLevel {
     }
 }
 
-/// Which header map a call is about.
+/// The header map that a call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MapType {
     /// 0
@@ -144,14 +146,15 @@ impl TryFrom<u32> for MapType {
     }
 }
 
-/// Which buffer a call is about.
+/// The buffer that a call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BufferType {
     /// 0
     RequestBody,
     /// 1
     ResponseBody,
-    /// 2, 3, 5 and 8: of connections, gRPC call-outs and foreign calls, which this host does not have.
+    /// 2, 3, 5 and 8: buffers of connections, gRPC call-outs and foreign calls, which this host
+    /// does not have.
     Other,
     /// 4
     CallBody,
@@ -177,7 +180,7 @@ impl TryFrom<u32> for BufferType {
     }
 }
 
-/// Kinds of metrics.
+/// The kinds of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MetricType {
     /// 0: only grows.
@@ -201,5 +204,5 @@ impl TryFrom<u32> for MetricType {
     }
 }
 
-/// Number of the root context.
+/// The number of the root context.
 pub(crate) const ROOT: u32 = 1;

@@ -1,4 +1,4 @@
-//! Driving one exchange in a few words.
+//! Drives one exchange with few lines of code.
 
 use crate::abi::{Action, Direction};
 use crate::headers::HeaderMap;
@@ -6,7 +6,8 @@ use crate::stream::{Effect, Part};
 use crate::vm::Vm;
 
 impl Vm {
-    /// A `POST /v1/completions` to be filled in; nothing reaches the guest before the first body chunk or the end.
+    /// Starts a `POST /v1/completions`. The guest gets nothing before the first body chunk or the
+    /// end.
     pub fn request(&mut self) -> RequestBuilder<'_> {
         let headers = [
             (":method", "POST"),
@@ -25,7 +26,7 @@ impl Vm {
     }
 }
 
-/// A request in the making.
+/// A request that is being built.
 #[derive(Debug)]
 pub struct RequestBuilder<'vm> {
     vm: &'vm mut Vm,
@@ -42,7 +43,7 @@ impl RequestBuilder<'_> {
         self
     }
 
-    /// Adds a header beside those of the same name.
+    /// Adds a header and keeps existing ones of the same name.
     #[must_use]
     pub fn another_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.add(name, value);
@@ -56,14 +57,14 @@ impl RequestBuilder<'_> {
         self
     }
 
-    /// Sets a property of the stream, such as `upstream.address`.
+    /// Sets a property of the stream, for example `upstream.address`.
     #[must_use]
     pub fn attribute(self, path: &str, value: impl AsRef<[u8]>) -> Self {
         self.vm.set_attribute(self.exchange.stream, path, value);
         self
     }
 
-    /// Headers (if still to be sent), then one chunk that is not the last.
+    /// Sends the headers if they were not sent, then a chunk that is not the last.
     #[must_use]
     pub fn body_chunk(mut self, chunk: impl AsRef<[u8]>) -> Self {
         self.send_headers(false);
@@ -71,7 +72,7 @@ impl RequestBuilder<'_> {
         self
     }
 
-    /// Headers (if still to be sent), then the last chunk.
+    /// Sends the headers if they were not sent, then the last chunk.
     #[must_use]
     pub fn body(mut self, chunk: impl AsRef<[u8]>) -> Exchange {
         self.send_headers(false);
@@ -79,7 +80,7 @@ impl RequestBuilder<'_> {
         self.exchange
     }
 
-    /// Ends the request: with the headers when there was no body, otherwise with an empty last chunk.
+    /// Ends the request: with the headers if there was no body, otherwise with an empty last chunk.
     #[must_use]
     pub fn end(mut self) -> Exchange {
         if self.sent {
@@ -90,7 +91,7 @@ impl RequestBuilder<'_> {
         self.exchange
     }
 
-    /// Sends what there is and leaves the request open.
+    /// Sends the headers if they were not sent, and leaves the request open.
     #[must_use]
     pub fn leave_open(mut self) -> Exchange {
         self.send_headers(false);
@@ -108,26 +109,26 @@ impl RequestBuilder<'_> {
     }
 }
 
-/// A stream seen from outside: what was let through so far.
+/// A stream seen from outside: what the filter has let through so far.
 #[derive(Debug, Default)]
 pub struct Exchange {
-    /// The stream's number (the guest's context id).
+    /// The stream's number, which is the guest's context id.
     pub stream: u32,
-    /// What each callback returned, in order.
+    /// The results of the callbacks, in order.
     pub actions: Vec<Action>,
-    /// Request headers as they went upstream; `None`: still held back.
+    /// Request headers as they went upstream. `None` while they are held back.
     pub request_headers: Option<HeaderMap>,
     /// Request body that went upstream.
     pub request_body: Vec<u8>,
-    /// The whole request went upstream.
+    /// Whether the whole request went upstream.
     pub request_ended: bool,
     /// Response headers as they went to the client.
     pub response_headers: Option<HeaderMap>,
     /// Response body that went to the client.
     pub response_body: Vec<u8>,
-    /// The proxy or the filter answered by itself.
+    /// Whether the proxy or the filter answered by itself.
     pub local_reply: bool,
-    /// The stream was cut.
+    /// Whether the stream was cut.
     pub reset: bool,
 }
 
@@ -139,13 +140,13 @@ impl Exchange {
         }
     }
 
-    /// A request header as it went upstream, as text.
+    /// Returns a request header as it went upstream, as text.
     #[must_use]
     pub fn upstream_header(&self, name: &str) -> Option<&str> {
         self.request_headers.as_ref()?.text(name)
     }
 
-    /// More of the request body.
+    /// Sends more of the request body.
     pub fn body(&mut self, vm: &mut Vm, chunk: impl AsRef<[u8]>, end: bool) {
         let action = vm.body(
             self.stream,
@@ -156,14 +157,14 @@ impl Exchange {
         self.acted(vm, action);
     }
 
-    /// The upstream's headers, with a body to follow.
+    /// Sends the upstream's headers. A body must follow.
     pub fn response(&mut self, vm: &mut Vm, status: u16) {
         let headers: HeaderMap = [(":status", status.to_string())].into_iter().collect();
         let action = vm.headers(self.stream, Direction::Response, headers, false);
         self.acted(vm, action);
     }
 
-    /// More of the response body.
+    /// Sends more of the response body.
     pub fn response_chunk(&mut self, vm: &mut Vm, chunk: impl AsRef<[u8]>, end: bool) {
         let action = vm.body(
             self.stream,
@@ -174,13 +175,13 @@ impl Exchange {
         self.acted(vm, action);
     }
 
-    /// The proxy answers by itself.
+    /// Lets the proxy answer by itself.
     pub fn local_reply(&mut self, vm: &mut Vm, status: u32) {
         vm.local_reply(self.stream, status, HeaderMap::new(), b"local".to_vec());
         self.collect(vm);
     }
 
-    /// A whole answer in two chunks, then the end of the stream.
+    /// Sends a whole answer in two chunks and ends the stream.
     pub fn finish(mut self, vm: &mut Vm) -> Self {
         self.response(vm, 200);
         self.response_chunk(vm, b"first", false);
@@ -188,14 +189,14 @@ impl Exchange {
         self.close(vm)
     }
 
-    /// The stream ends: log, done, delete.
+    /// Ends the stream: log, done, delete.
     pub fn close(mut self, vm: &mut Vm) -> Self {
         vm.close(self.stream);
         self.collect(vm);
         self
     }
 
-    /// Takes in what has left the filter since.
+    /// Collects what has left the filter since the last call.
     pub fn collect(&mut self, vm: &mut Vm) {
         for effect in vm.take_effects_of(self.stream) {
             match effect {

@@ -1,8 +1,8 @@
-//! What can go wrong before and while a VM runs.
+//! The errors of loading and running a VM.
 
 use std::path::PathBuf;
 
-/// Why a filter cannot be loaded, or stopped.
+/// Why a filter cannot be loaded, or why it stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
@@ -11,25 +11,26 @@ pub enum HostError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be read.
         source: std::io::Error,
     },
-    /// Not a valid wasm module.
+    /// The bytes are no valid wasm module.
     #[error("filter does not compile: {0}")]
     Compile(String),
-    /// A module, but not a proxy-wasm filter.
+    /// The module is no proxy-wasm filter.
     #[error("filter is no proxy-wasm 0.2.x module: {0}")]
     Abi(&'static str),
-    /// It imports what this host does not have.
+    /// The filter imports a function that this host does not have.
     #[error("filter cannot be linked: {0}")]
     Link(String),
-    /// It trapped (panicked, ran out of memory or fuel). The VM is of no further use.
+    /// The filter trapped: it panicked, or ran out of memory or fuel. The VM cannot be used any
+    /// more.
     #[error("filter trapped: {0}")]
     Trap(String),
-    /// It refused its configuration; its log says why.
+    /// The filter refused its configuration. Holds its log, which says why.
     #[error("filter refused its configuration:\n{0}")]
     Refused(String),
-    /// It never asked for a table; its log.
+    /// The filter never asked for a table. Holds its log.
     #[error("filter asked for no table within two minutes of virtual time; its log:\n{0}")]
     Silent(String),
 }

@@ -1,12 +1,13 @@
 //! Header maps as a proxy keeps them, and their serialised form.
 
-/// Headers in the order they came; names in lower case, values any bytes, a name may repeat.
+/// Headers in the order in which they came. Names are in lower case and may repeat. Values are any
+/// bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HeaderMap {
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// A serialised map that does not say what it holds.
+/// Why bytes are no serialised map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "serialised header map is cut short, or a name or value does not end in NUL where its length says"
@@ -14,13 +15,13 @@ pub struct HeaderMap {
 pub struct MalformedPairs;
 
 impl HeaderMap {
-    /// An empty map.
+    /// Makes an empty map.
     #[must_use]
     pub const fn new() -> Self {
         Self { pairs: Vec::new() }
     }
 
-    /// The first value under `name`.
+    /// Returns the first value under `name`.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.pairs
@@ -29,14 +30,14 @@ impl HeaderMap {
             .map(|(_, value)| value.as_slice())
     }
 
-    /// The first value under `name` as text; `None` also when it is not UTF-8.
+    /// Returns the first value under `name` as text. Returns `None` also if it is not UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name.as_bytes())
             .and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// Adds one more value under `name`.
+    /// Adds a value under `name` and keeps existing ones.
     pub fn add(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.pairs
             .push((name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec()));
@@ -48,7 +49,7 @@ impl HeaderMap {
         self.add(name, value);
     }
 
-    /// Removes every value under `name`; says how many there were.
+    /// Removes every value under `name`. Returns how many there were.
     pub fn remove(&mut self, name: impl AsRef<[u8]>) -> usize {
         let before = self.pairs.len();
         self.pairs
@@ -56,27 +57,32 @@ impl HeaderMap {
         before - self.pairs.len()
     }
 
-    /// Name and value, in order.
+    /// Returns names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.pairs
             .iter()
             .map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
-    /// Number of pairs.
+    /// Returns the number of pairs.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there are no pairs.
+    /// Returns whether there are no pairs.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// The ABI's form: count, then the lengths of every name and value (u32, little endian), then each name and
-    /// value followed by one NUL byte. NUL bytes *inside* a value are kept: lengths decide, not the NULs.
+    /// Returns the ABI's form:
+    ///
+    /// 1. the number of pairs
+    /// 2. the lengths of every name and value (u32, little endian)
+    /// 3. each name and each value, followed by one NUL byte
+    ///
+    /// NUL bytes *inside* a value are kept, because the lengths decide.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let payload: usize = self
@@ -100,10 +106,11 @@ impl HeaderMap {
         bytes
     }
 
-    /// Reads the ABI's form. No bytes at all is the empty map.
+    /// Reads the ABI's form. No bytes at all give the empty map.
     ///
     /// # Errors
-    /// When the bytes end early or a NUL is not where the lengths put it. Nothing is allocated beyond the input.
+    /// Returns an error if the bytes end early, or a NUL is not where the lengths put it. Allocates
+    /// nothing for lengths beyond the input.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedPairs> {
         if bytes.is_empty() {
             return Ok(Self::new());

@@ -1,4 +1,4 @@
-//! The host's side of one VM: everything that hostcalls read and write.
+//! The host's side of one VM: all that hostcalls read and write.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::shared::{Shared, VmNumber};
 use crate::stream::{LocalReply, Stream};
 use crate::world::{CallAnswer, World};
 
-/// Something that a hostcall asks for and that happens only after the callback has returned, as in Envoy.
+/// A request of a hostcall that is carried out only after the callback has returned, as in Envoy.
 #[derive(Debug)]
 pub(crate) enum Deferred {
     Continue(u32, Direction),
@@ -17,7 +17,7 @@ pub(crate) enum Deferred {
     Close(u32),
 }
 
-/// What a wasmtime store carries.
+/// The data of a wasmtime store.
 pub(crate) struct Host {
     pub(crate) world: Box<dyn World>,
     pub(crate) shared: Shared,
@@ -28,24 +28,25 @@ pub(crate) struct Host {
 
     pub(crate) vm_configuration: Vec<u8>,
     pub(crate) plugin_configuration: Vec<u8>,
-    /// 0: no ticks.
+    /// Milliseconds between ticks. 0: no ticks.
     pub(crate) tick_period_ms: u32,
 
     /// The context whose callback runs.
     pub(crate) current: u32,
-    /// What `proxy_set_effective_context` put in its place until the callback ends.
+    /// The context set by `proxy_set_effective_context`. Replaces `current` until the callback
+    /// ends.
     pub(crate) effective: Option<u32>,
     pub(crate) streams: BTreeMap<u32, Stream>,
 
-    /// Context of each call-out that has no answer yet.
+    /// The context of each call-out without an answer, by token.
     pub(crate) calls: BTreeMap<u32, u32>,
     pub(crate) last_token: u32,
-    /// The answer that `proxy_on_http_call_response` is told of now.
+    /// The answer that the current `proxy_on_http_call_response` is about.
     pub(crate) answer: Option<CallAnswer>,
     /// Status code and message of the last call-out, for `proxy_get_status`.
     pub(crate) call_status: (u32, Vec<u8>),
 
-    /// The root context said "not yet" to `proxy_on_done`.
+    /// Whether the root context answered "not yet" to `proxy_on_done`.
     pub(crate) done_pending: bool,
     pub(crate) deferred: Vec<Deferred>,
 }
@@ -62,12 +63,12 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
-    /// The context that a hostcall is about.
+    /// Returns the context that a hostcall is about.
     pub(crate) fn context(&self) -> u32 {
         self.effective.unwrap_or(self.current)
     }
 
-    /// The stream that a hostcall is about; `None` in a root context.
+    /// Returns the stream that a hostcall is about, or `None` in a root context.
     pub(crate) fn stream(&self) -> Option<&Stream> {
         self.streams.get(&self.context())
     }
@@ -77,7 +78,7 @@ impl Host {
             .get_mut(&self.effective.unwrap_or(self.current))
     }
 
-    /// `Ok` for the root context and for every stream that is open.
+    /// Returns `Ok` for the root context and for every open stream.
     pub(crate) fn known(&self, context: u32) -> Result<(), Status> {
         if context == crate::abi::ROOT || self.streams.contains_key(&context) {
             Ok(())

@@ -1,7 +1,7 @@
 //! The functions that a guest imports, one group per file.
 //!
-//! Each file has the registration (pointers in, pointers out) and, as methods of [`Host`], what the call means; the
-//! methods need no guest and are tested without one.
+//! Each file has the registration (pointers in, pointers out). The methods of [`Host`] in it do the
+//! work, and need no guest.
 
 mod buffers;
 mod calls;
@@ -18,7 +18,7 @@ use wasmtime::{Caller, Linker};
 use crate::abi::Status;
 use crate::host::Host;
 
-/// Most bytes that one argument of a hostcall may have.
+/// Most bytes of one argument of a hostcall.
 const MAX_ARGUMENT_BYTES: usize = 64 << 20;
 
 /// Names of all calls.
@@ -77,11 +77,11 @@ pub(crate) fn register(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     streams::register(linker)
 }
 
-/// How a hostcall ends when it does not end well.
+/// Why a hostcall fails.
 enum Stop {
     /// The guest gets this status.
     Status(Status),
-    /// The guest's allocator trapped: the whole callback ends.
+    /// The guest's allocator trapped. This ends the whole callback.
     Trap(wasmtime::Error),
 }
 
@@ -97,7 +97,7 @@ struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
-    /// Runs one hostcall: asks the world first, tells it afterwards.
+    /// Runs one hostcall. Calls `intercept` of the world before it and `answered` after it.
     fn enter(
         mut caller: Caller<'a, Host>,
         name: &'static str,
@@ -123,7 +123,7 @@ impl<'a> Guest<'a> {
         self.caller.data_mut()
     }
 
-    /// Copies an argument out of the guest's memory.
+    /// Copies an argument from the guest's memory.
     fn read(&self, pointer: u32, len: u32) -> Result<Vec<u8>, Stop> {
         let memory = self.caller.data().memory.ok_or(Status::INTERNAL_FAILURE)?;
         let (start, len) = (address(pointer)?, address(len)?);
@@ -154,8 +154,8 @@ impl<'a> Guest<'a> {
         self.write(pointer, &number.to_le_bytes())
     }
 
-    /// Hands `bytes` over in memory that the guest's own allocator gave; where and how long goes to the two
-    /// pointers. Nothing at all is the null pointer and length 0.
+    /// Passes `bytes` to the guest, in memory from the guest's own allocator. Writes their address
+    /// and length to the two pointers. No bytes at all give the null pointer and length 0.
     fn give(&mut self, pointer: u32, length: u32, bytes: &[u8]) -> Result<(), Stop> {
         let size = u32::try_from(bytes.len()).map_err(|_| Status::INTERNAL_FAILURE)?;
         let place = if size == 0 { 0 } else { self.allocate(size)? };

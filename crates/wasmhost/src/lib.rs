@@ -1,8 +1,10 @@
 //! A proxy-wasm host (ABI 0.2.1) on wasmtime, for tests and for `trimtab proxy`.
 //!
-//! Comes in: a compiled filter and what happens to a proxy (requests, ticks, answers of call-outs). Goes out: the
-//! filter's callbacks are run, its hostcalls answered as Envoy answers them, and what the filter lets through comes
-//! back as [`Effect`]s. Never: a decision of its own, a panic, a call into a VM that has trapped.
+//! - **Comes in:** a compiled filter, and what happens to a proxy: requests, ticks, answers of
+//!   call-outs.
+//! - **Goes out:** the host runs the filter's callbacks, answers its hostcalls as Envoy does, and
+//!   returns what the filter lets through as [`Effect`]s.
+//! - **Never:** a decision of its own, a panic, a call into a VM that has trapped.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Compiling a filter once, for all VMs.
+//! Compiles a filter once for all VMs.
 
 use std::path::Path;
 
@@ -6,18 +6,19 @@ use wasmtime::{Config, Engine, ExportType, OptLevel};
 
 use crate::error::HostError;
 
-/// Bounds for every VM of a module.
+/// Limits for every VM of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes of linear memory; growing beyond fails in the guest.
+    /// Most bytes of linear memory. Growing beyond this fails in the guest.
     pub memory_bytes: usize,
-    /// Most wasm instructions (roughly) in one callback; beyond, the callback traps. `None`: no bound, and code that
-    /// is a tenth to a third faster, because nothing has to be counted.
+    /// Most wasm instructions (roughly) in one callback. A callback that needs more traps. `None`
+    /// sets no limit: then nothing is counted, and the code is a tenth to a third faster.
     pub fuel_per_callback: Option<u64>,
 }
 
 impl Default for Limits {
-    /// 128 MiB and 2,000 million instructions: far above what a filter may need, low enough to end a runaway one.
+    /// Returns 128 MiB and 2,000 million instructions. This is far more than a filter may need, and
+    /// low enough to stop an endless loop.
     fn default() -> Self {
         Self {
             memory_bytes: 128 << 20,
@@ -26,7 +27,7 @@ impl Default for Limits {
     }
 }
 
-/// A compiled filter. Cheap to clone; VMs on any thread can be made from it.
+/// A compiled filter. A clone is cheap, and VMs on any thread can be made from it.
 #[derive(Debug, Clone)]
 pub struct Module {
     pub(crate) module: wasmtime::Module,
@@ -37,7 +38,8 @@ impl Module {
     /// Compiles `wasm` (binary form).
     ///
     /// # Errors
-    /// [`HostError::Compile`] when it is not a valid module, [`HostError::Abi`] when it is no proxy-wasm 0.2.x one.
+    /// Returns [`HostError::Compile`] if it is no valid module, and [`HostError::Abi`] if it is no
+    /// proxy-wasm 0.2.x module.
     pub fn from_bytes(wasm: &[u8], limits: Limits) -> Result<Self, HostError> {
         let mut config = Config::new();
         config.cranelift_opt_level(OptLevel::Speed);
@@ -56,7 +58,7 @@ impl Module {
     /// Compiles the file at `path`.
     ///
     /// # Errors
-    /// [`HostError::Read`] when it cannot be read; otherwise as [`Self::from_bytes`].
+    /// Returns [`HostError::Read`] if the file cannot be read. Otherwise as [`Self::from_bytes`].
     pub fn from_file(path: impl AsRef<Path>, limits: Limits) -> Result<Self, HostError> {
         let path = path.as_ref();
         let wasm = std::fs::read(path).map_err(|source| HostError::Read {
@@ -66,7 +68,7 @@ impl Module {
         Self::from_bytes(&wasm, limits)
     }
 
-    /// Names of what the guest exports.
+    /// Returns the names of the guest's exports.
     pub fn exports(&self) -> impl Iterator<Item = &str> {
         self.module
             .exports()

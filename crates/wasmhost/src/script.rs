@@ -1,5 +1,5 @@
-//! The world of a test: a clock that moves when it is told to, clusters by name, and hostcalls that answer what the
-//! test wants.
+//! The world of a test: a clock that the test moves, clusters by name, and hostcalls with the
+//! answers that the test wants.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,12 +10,12 @@ use crate::abi::{LogLevel, Status};
 use crate::hostcalls::NAMES;
 use crate::world::{HttpCall, World};
 
-/// Most log lines and most recorded calls that are kept; older ones stay, later ones are only counted.
+/// Most log lines and most recorded hostcalls that are kept. Later ones are dropped.
 const MAX_KEPT: usize = 100_000;
-/// Where the clock starts: 2026-01-01, so that a filter that takes 0 for "not set" is not helped.
+/// The clock's start: 2026-01-01. With 0, a filter that takes 0 for "not set" would pass its tests.
 const START_NS: u64 = 1_767_225_600_000_000_000;
 
-/// A handle; clones are the same script. One VM has one script; see [`Self::sibling`] for several.
+/// A handle. Clones are the same script. Each VM has its own script, see [`Self::sibling`].
 #[derive(Debug, Clone)]
 pub struct Script {
     clock: Rc<Cell<u64>>,
@@ -29,21 +29,21 @@ struct State {
     calls: Vec<HttpCall>,
     logs: Vec<(LogLevel, String)>,
     every: BTreeMap<String, Status>,
-    /// Call name ("" = any call), how many of them to let pass, the status.
+    /// Name of the hostcall (empty = any), the number of calls to let pass, and the status.
     nth: Vec<(String, usize, Status)>,
     record: bool,
     recorded: Vec<Recorded>,
     counts: BTreeMap<&'static str, usize>,
 }
 
-/// One hostcall and how it was answered.
+/// One hostcall and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// Name of the import.
     pub call: &'static str,
-    /// The context that it was about.
+    /// The context that the call was about.
     pub context: u32,
-    /// What the guest got.
+    /// The status that the guest got.
     pub status: Status,
 }
 
@@ -54,7 +54,7 @@ impl Default for Script {
 }
 
 impl Script {
-    /// No clusters, no faults, nothing recorded.
+    /// Makes a script without clusters and faults, which records nothing.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Script {
         }
     }
 
-    /// Another VM's script on the same clock.
+    /// Makes a script for another VM on the same clock.
     #[must_use]
     pub fn sibling(&self) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Script {
         }
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.clock.set(self.clock.get().saturating_add(by));
@@ -84,17 +84,17 @@ impl Script {
         self.clock.set(self.clock.get().saturating_sub(by));
     }
 
-    /// Makes a cluster known; call-outs to others answer `BadArgument`.
+    /// Adds a cluster. Call-outs to unknown clusters answer `BadArgument`.
     pub fn add_cluster(&self, name: &str) {
         self.state.borrow_mut().clusters.insert(name.to_owned());
     }
 
-    /// Takes a cluster away.
+    /// Removes a cluster.
     pub fn remove_cluster(&self, name: &str) {
         self.state.borrow_mut().clusters.remove(name);
     }
 
-    /// Sets a property that is the same for all streams; path parts are separated by dots here.
+    /// Sets a property that is the same for all streams. Dots separate the parts of `path` here.
     pub fn set_property(&self, path: &str, value: impl AsRef<[u8]>) {
         let path = path.replace('.', "\0").into_bytes();
         self.state
@@ -103,10 +103,10 @@ impl Script {
             .insert(path, value.as_ref().to_vec());
     }
 
-    /// From now on every `call` answers `status` and does nothing.
+    /// From this moment every `call` answers `status` and does nothing.
     ///
     /// # Panics
-    /// There is no such hostcall: a test of a fault that cannot happen would prove nothing.
+    /// If there is no such hostcall. A test of an impossible fault would prove nothing.
     #[track_caller]
     pub fn every(&self, call: &str, status: Status) {
         exists(call);
@@ -116,10 +116,10 @@ impl Script {
             .insert(call.to_owned(), status);
     }
 
-    /// The `n`-th `call` from now (1 = the next) answers `status` and does nothing.
+    /// The `n`-th `call` from this moment (1 = the next) answers `status` and does nothing.
     ///
     /// # Panics
-    /// There is no such hostcall.
+    /// If there is no such hostcall.
     #[track_caller]
     pub fn nth(&self, call: &str, n: usize, status: Status) {
         exists(call);
@@ -133,31 +133,31 @@ impl Script {
             .push((call.to_owned(), n.saturating_sub(1), status));
     }
 
-    /// The `n`-th hostcall from now, whatever it is, answers `status` and does nothing.
+    /// The `n`-th hostcall of any name from this moment answers `status` and does nothing.
     pub fn nth_of_any(&self, n: usize, status: Status) {
         self.push_nth("", n, status);
     }
 
-    /// Takes back all of [`Self::every`], [`Self::nth`] and [`Self::nth_of_any`].
+    /// Removes all faults of [`Self::every`], [`Self::nth`] and [`Self::nth_of_any`].
     pub fn clear_faults(&self) {
         let mut state = self.state.borrow_mut();
         state.every.clear();
         state.nth.clear();
     }
 
-    /// Call-outs since this was last asked.
+    /// Returns the call-outs since the last call of this method.
     #[must_use]
     pub fn take_calls(&self) -> Vec<HttpCall> {
         std::mem::take(&mut self.state.borrow_mut().calls)
     }
 
-    /// The guest's log.
+    /// Returns the guest's log.
     #[must_use]
     pub fn logs(&self) -> Vec<(LogLevel, String)> {
         self.state.borrow().logs.clone()
     }
 
-    /// Lines of the guest's log at `level` or above, joined.
+    /// Returns the lines of the guest's log at `level` or above, joined.
     #[must_use]
     pub fn log_text(&self, level: LogLevel) -> String {
         let state = self.state.borrow();
@@ -169,14 +169,14 @@ impl Script {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Starts recording hostcalls anew.
+    /// Starts recording hostcalls. Drops earlier records.
     pub fn record(&self) {
         let mut state = self.state.borrow_mut();
         state.record = true;
         state.recorded.clear();
     }
 
-    /// Stops recording; what was recorded since [`Self::record`].
+    /// Stops recording. Returns what was recorded since [`Self::record`].
     #[must_use]
     pub fn take_recorded(&self) -> Vec<Recorded> {
         let mut state = self.state.borrow_mut();
@@ -184,10 +184,10 @@ impl Script {
         std::mem::take(&mut state.recorded)
     }
 
-    /// How often `call` was made, since the start.
+    /// Returns how often `call` was made since the start.
     ///
     /// # Panics
-    /// There is no such hostcall.
+    /// If there is no such hostcall.
     #[must_use]
     #[track_caller]
     pub fn count(&self, call: &str) -> usize {
@@ -195,7 +195,7 @@ impl Script {
         self.state.borrow().counts.get(call).copied().unwrap_or(0)
     }
 
-    /// How many hostcalls were made, since the start.
+    /// Returns how many hostcalls were made since the start.
     #[must_use]
     pub fn count_all(&self) -> usize {
         self.state.borrow().counts.values().sum()

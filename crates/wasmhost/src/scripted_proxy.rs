@@ -1,4 +1,4 @@
-//! A whole proxy of a test: canary, main thread and workers over one [`Shared`], on one clock.
+//! A whole proxy for tests: canary, main thread and workers over one [`Shared`], on one clock.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::world::{CallAnswer, HttpCall};
 
 /// The cluster that every script knows from the start.
 const AGGREGATOR: &str = "trimtab_aggregator";
-/// How long [`ready_filter`] lets the proxy run before it gives up, in virtual time.
+/// How long [`ScriptedProxy::deliver`] waits for a filter to ask for a table, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A VM with its script.
@@ -23,24 +23,25 @@ pub struct Worker {
     pub script: Script,
 }
 
-/// VMs as Envoy makes them: the canary is configured and dropped, then the main thread's VM is configured (it gets
-/// ticks and call-outs, never a request), then one for each worker.
+/// VMs as Envoy makes them. The canary is configured and dropped. Then the main thread's VM is
+/// configured, which gets ticks and call-outs but no requests. Then one VM for each worker follows.
 #[derive(Debug)]
 pub struct ScriptedProxy {
-    /// What the VMs share.
+    /// The state that the VMs share.
     pub shared: Shared,
-    /// The main thread's.
+    /// The main thread's VM.
     pub main: Worker,
-    /// The workers', at least one.
+    /// The workers' VMs, at least one.
     pub workers: Vec<Worker>,
 }
 
 impl ScriptedProxy {
-    /// Starts with that plugin configuration. Each script knows the cluster `trimtab_aggregator`.
+    /// Starts a proxy with this plugin configuration. Each script knows the cluster
+    /// `trimtab_aggregator`.
     ///
     /// # Errors
-    /// When the module cannot be linked, a VM traps, or the guest refuses the configuration: then the error holds
-    /// the guest's log.
+    /// Returns an error if the module cannot be linked, a VM traps, or the guest refuses the
+    /// configuration. A refusal holds the guest's log.
     pub fn start(
         module: &Module,
         config: &str,
@@ -57,7 +58,8 @@ impl ScriptedProxy {
         )
     }
 
-    /// Another plugin in the same proxy: VMs of its own that share data, queues and clock with this one's.
+    /// Starts another plugin in the same proxy. It has VMs of its own, and shares data, queues and
+    /// clock with this one.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -80,8 +82,8 @@ impl ScriptedProxy {
         options: Options,
     ) -> Result<Self, HostError> {
         let make = || -> Result<Worker, HostError> {
-            // Each VM is made a little later than the one before, as in a real proxy: a filter may tell itself
-            // from the others by the time at which it was configured.
+            // Each VM is made a little later than the previous one, as in a real proxy. A filter
+            // may use the time of its configuration to tell itself from the others.
             clock.advance(Duration::from_micros(1_100));
             let script = clock.sibling();
             script.add_cluster(AGGREGATOR);
@@ -105,18 +107,18 @@ impl ScriptedProxy {
         })
     }
 
-    /// The first worker's VM.
+    /// Returns the first worker's VM.
     ///
     /// # Panics
-    /// When the test has emptied [`Self::workers`].
+    /// If the test has emptied [`Self::workers`].
     pub fn vm(&mut self) -> &mut Vm {
         &mut self.worker(0).vm
     }
 
-    /// One of the workers.
+    /// Returns one of the workers.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If there is no worker with this index.
     #[expect(
         clippy::expect_used,
         reason = "a test's own mistake, to be told at once"
@@ -127,12 +129,13 @@ impl ScriptedProxy {
             .expect("the proxy has that many workers")
     }
 
-    /// Main thread first, then the workers.
+    /// Returns all VMs: the main thread's first, then the workers'.
     pub fn all(&mut self) -> impl Iterator<Item = &mut Worker> {
         std::iter::once(&mut self.main).chain(&mut self.workers)
     }
 
-    /// Lets time pass: every VM ticks at its period, and hears of its queues.
+    /// Lets time pass. Every VM ticks at the shortest period of all, and gets the callbacks of its
+    /// queues.
     pub fn run_for(&mut self, span: Duration) {
         let mut left = span;
         while !left.is_zero() {
@@ -148,7 +151,7 @@ impl ScriptedProxy {
         }
     }
 
-    /// Shortest tick period of all VMs; a second when none ticks.
+    /// Returns the shortest tick period of all VMs, or a second if none ticks.
     fn step(&mut self) -> Duration {
         self.all()
             .filter_map(|worker| worker.vm.tick_period())
@@ -156,7 +159,8 @@ impl ScriptedProxy {
             .unwrap_or(Duration::from_secs(1))
     }
 
-    /// Call-outs since this was last asked: which VM (0 = main thread, 1.. = workers) and what.
+    /// Returns the call-outs since the last call of this method, each with its VM (0 = main thread,
+    /// 1.. = workers).
     pub fn take_calls(&mut self) -> Vec<(usize, HttpCall)> {
         let calls = self
             .all()
@@ -167,15 +171,17 @@ impl ScriptedProxy {
         all.collect()
     }
 
-    /// Answers a call-out of VM `number`; `None`: it fails. `false`: it is not open.
+    /// Answers a call-out of VM `number`. `None` lets the call-out fail. Returns `false` if it is
+    /// not open.
     pub fn answer(&mut self, number: usize, token: u32, answer: Option<CallAnswer>) -> bool {
         self.all()
             .nth(number)
             .is_some_and(|worker| worker.vm.answer_call(token, answer))
     }
 
-    /// Runs until some VM asks for a table (a path that ends in `/sync`) and answers its call with `table`; then lets the others take it up.
-    /// `false`: nobody called within two minutes of virtual time.
+    /// Runs until some VM asks for a table (a path that ends in `/sync`), answers with `table`, and
+    /// lets the other VMs adopt it. Returns `false` if no VM asks within two minutes of virtual
+    /// time.
     pub fn deliver(&mut self, table: &[u8]) -> bool {
         let mut waited = Duration::ZERO;
         while waited < PATIENCE {
@@ -197,7 +203,7 @@ impl ScriptedProxy {
         false
     }
 
-    /// What each failed VM failed of; empty while all run.
+    /// Returns the failure of each failed VM. Empty while all run.
     pub fn failures(&mut self) -> Vec<String> {
         self.all()
             .filter_map(|worker| worker.vm.failure().map(ToOwned::to_owned))
@@ -205,10 +211,11 @@ impl ScriptedProxy {
     }
 }
 
-/// A proxy with one worker that has been configured and has taken up `table`: what most tests begin with.
+/// Makes a proxy with one worker that is configured and has adopted `table`. Most tests begin with
+/// this.
 ///
 /// # Errors
-/// As [`ScriptedProxy::start`]; and [`HostError::Silent`] when the filter never asked for a table.
+/// As [`ScriptedProxy::start`], or [`HostError::Silent`] if the filter never asks for a table.
 pub fn ready_filter(
     module: &Module,
     config: &str,

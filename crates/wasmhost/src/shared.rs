@@ -1,7 +1,8 @@
-//! What the VMs of one proxy share: key-value data, queues, metrics.
+//! The state that all VMs of one proxy share: key-value data, queues, metrics.
 //!
-//! One [`Shared`] is one Envoy process with one `vm_id`; every [`Vm`](crate::Vm) made from a clone of it is one
-//! of that process's workers. Everything is bounded: beyond a bound a call answers `InternalFailure`.
+//! One [`Shared`] stands for one Envoy process with one `vm_id`. Every [`Vm`](crate::Vm) made from
+//! a clone of it is a worker of that process. Everything is bounded: beyond a limit a call answers
+//! `InternalFailure`.
 
 mod data;
 mod metrics;
@@ -15,12 +16,12 @@ use data::Data;
 use metrics::Metrics;
 use queues::Queues;
 
-/// Most bytes of keys, values and queued messages together.
+/// Most bytes of all keys and values, and most bytes of all queued messages.
 pub(crate) const MAX_BYTES: usize = 256 << 20;
 /// Most keys, most queues, most messages in one queue, most metrics.
 pub(crate) const MAX_ITEMS: usize = 100_000;
 
-/// A handle; clones are the same object.
+/// A handle. Clones share the same state.
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
     inner: Arc<Inner>,
@@ -33,18 +34,18 @@ struct Inner {
     metrics: Mutex<Metrics>,
 }
 
-/// A VM among those that share; queues remember who registered them.
+/// Identifies a VM. Queues remember the VM that registered them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct VmNumber(pub(crate) u32);
 
 impl Shared {
-    /// An empty object, as at the start of the proxy.
+    /// Makes an empty state, as at the start of the proxy.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The value under `key`, with the number that a compare-and-swap needs.
+    /// Returns the value under `key`, with the number for a compare-and-swap.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
         self.data()
@@ -52,31 +53,32 @@ impl Shared {
             .map(|(value, cas)| (value.to_vec(), cas))
     }
 
-    /// Writes `value` under `key` whatever is there; what a test uses to play another worker.
+    /// Writes `value` under `key` in any case. Tests use this to play another worker.
     pub fn set(&self, key: &[u8], value: &[u8]) {
-        // Without a compare-and-swap number a write fails only at the bounds, which no test comes near.
+        // Without a compare-and-swap number a write only fails at the limits, which no test
+        // reaches.
         let _ = self.data().set(key, value, 0);
     }
 
-    /// Every key, sorted.
+    /// Returns all keys, sorted.
     #[must_use]
     pub fn keys(&self) -> Vec<Vec<u8>> {
         self.data().keys()
     }
 
-    /// Messages that lie in queues.
+    /// Returns the number of messages in all queues.
     #[must_use]
     pub fn queued_messages(&self) -> usize {
         self.queues().messages()
     }
 
-    /// The metric of that name.
+    /// Returns the metric of this name.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<Metric> {
         self.metrics().by_name(name)
     }
 
-    /// All metrics, sorted by name.
+    /// Returns all metrics, sorted by name.
     #[must_use]
     pub fn all_metrics(&self) -> Vec<Metric> {
         self.metrics().all()
@@ -95,7 +97,8 @@ impl Shared {
     }
 }
 
-/// A thread that panicked while it held the lock left a whole value behind: no method here panics half way.
+/// Locks a mutex. A poisoned one is still valid, because no method here panics half way through a
+/// change.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,60 +1,63 @@
-//! One HTTP exchange as Envoy's filter manager holds it for one Wasm filter.
+//! One HTTP exchange, as Envoy's filter manager holds it for one Wasm filter.
 //!
-//! A [`Half`] is one direction. It decides what the guest can see (which map, which bytes of the body), what is held
-//! back, and what is passed on; it knows nothing of the guest. The rules are Envoy's:
+//! A [`Half`] is one direction. It decides what the guest can see (which map, which bytes of the
+//! body), what is held back, and what is passed on. It does not call the guest. The rules are
+//! Envoy's:
 //!
-//! - After `Continue` from the headers callback the header map is gone for the filter.
-//! - `Pause` from the headers callback stops everything, the body callback included, unless the plugin has
-//!   `allow_on_headers_stop_iteration`; then the body goes on to the filter and headers follow with the first body
-//!   callback that continues.
-//! - While the body is held by 1, a body callback sees all of it; otherwise, also when it is held by 2, only the chunk that came.
-//! - A body held by 1 beyond the buffer limit is a 413; a body held by 2, or held back by stopped headers, is not (the client is made
-//!   to wait).
+//! - After `Continue` from the headers callback the filter cannot see the header map any more.
+//! - `Pause` from the headers callback stops everything, including the body callback. With
+//!   `allow_on_headers_stop_iteration` the filter still gets the body, and the headers follow with
+//!   the first body callback that continues.
+//! - While a body callback's answer 1 holds the body, the next one sees all of it. Otherwise, also
+//!   after answer 2, it sees only the new chunk.
+//! - A body that is held by 1 beyond the buffer limit is answered with 413, or 500 in a response. A
+//!   body that is held by 2, or by stopped headers, is not. There the client has to wait.
 
 use std::collections::BTreeMap;
 
 use crate::abi::Direction;
 use crate::headers::HeaderMap;
 
-/// Something that leaves the filter.
+/// What the filter lets out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Part of a message goes on in its direction.
     Forward(Direction, Part),
-    /// The proxy answers by itself; the request goes no further and the answer follows as `Forward(Response, ..)`.
+    /// The proxy answers by itself. The request goes no further. The answer follows as
+    /// `Forward(Response, ..)`.
     LocalReply,
     /// The stream is cut.
     Reset,
 }
 
-/// Part of a message. `end`: nothing follows.
+/// Part of a message. The flag says whether it is the last part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// Headers.
     Headers(HeaderMap, bool),
     /// Bytes of the body.
     Body(Vec<u8>, bool),
-    /// Trailers; always the end.
+    /// Trailers. They are always the last part.
     Trailers(HeaderMap),
 }
 
-/// What a callback's result means for the half.
+/// What a callback's result means for its half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Continue,
-    /// Headers: stop headers only.
+    /// Headers: stop only the headers.
     StopHeaders,
     /// Headers: stop everything.
     StopAll,
-    /// Body: keep it, 413 beyond the limit.
+    /// Body: keep it, and refuse it beyond the limit.
     HoldBody,
-    /// Body: keep it, make the sender wait beyond the limit.
+    /// Body: keep it, and make the sender wait beyond the limit.
     HoldBodyAndWait,
-    /// Body: throw this chunk away.
+    /// Body: drop this chunk.
     DropBody,
 }
 
-/// What is held back.
+/// What a half holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Hold {
     #[default]
@@ -62,11 +65,11 @@ enum Hold {
     Headers,
     All,
     Body,
-    /// The body, but without showing again what is held.
+    /// The body. Callbacks do not see the held part again.
     BodyUnseen,
 }
 
-/// Which body bytes a buffer call sees.
+/// The body bytes that a buffer call sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum View {
     #[default]
@@ -75,7 +78,7 @@ enum View {
     Held,
 }
 
-/// With what the sender ended the message.
+/// The part with which the sender ended the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum End {
     #[default]
@@ -92,7 +95,7 @@ pub(crate) struct Half {
     pub(crate) trailers: HeaderMap,
     pub(crate) headers_visible: bool,
     pub(crate) trailers_visible: bool,
-    /// The headers callback has run (or was passed over).
+    /// Whether the headers callback has run or was skipped.
     pub(crate) begun: bool,
     end: End,
     forwarded: bool,
@@ -103,7 +106,7 @@ pub(crate) struct Half {
 }
 
 impl Half {
-    /// Before the headers callback.
+    /// Prepares the headers callback.
     pub(crate) fn headers(&mut self, headers: HeaderMap, end: bool) {
         self.headers = headers;
         self.begun = true;
@@ -113,7 +116,7 @@ impl Half {
         }
     }
 
-    /// After the headers callback.
+    /// Applies the result of the headers callback.
     pub(crate) fn after_headers(&mut self, verdict: Verdict, out: &mut Vec<Part>) {
         match verdict {
             Verdict::Continue => {
@@ -125,7 +128,8 @@ impl Half {
         }
     }
 
-    /// Before a body callback; the size that the callback is told, or `None` when there is to be no callback.
+    /// Prepares a body callback. Returns the size for the callback, or `None` if there is no
+    /// callback.
     pub(crate) fn body(&mut self, chunk: Vec<u8>, end: bool) -> Option<usize> {
         if end {
             self.end = End::Body;
@@ -147,12 +151,12 @@ impl Half {
         self.visible_body().map(<[u8]>::len)
     }
 
-    /// Whether no more is held for the filter to see again than `limit` allows.
+    /// Returns whether `limit` allows the body that is held for the filter to see again.
     pub(crate) fn is_within(&self, limit: usize) -> bool {
         self.hold != Hold::Body || self.held.len() <= limit
     }
 
-    /// After a body callback.
+    /// Applies the result of a body callback.
     pub(crate) fn after_body(&mut self, verdict: Verdict, out: &mut Vec<Part>) {
         let chunk = std::mem::take(&mut self.chunk);
         match verdict {
@@ -182,7 +186,7 @@ impl Half {
         }
     }
 
-    /// Before a trailers callback; `false` when there is to be no callback.
+    /// Prepares a trailers callback. Returns `false` if there is no callback.
     pub(crate) fn trailers(&mut self, trailers: HeaderMap) -> bool {
         self.trailers = trailers;
         self.end = End::Trailers;
@@ -190,15 +194,16 @@ impl Half {
         self.trailers_visible
     }
 
-    /// After a trailers callback.
+    /// Applies the result of a trailers callback.
     pub(crate) fn after_trailers(&mut self, verdict: Verdict, out: &mut Vec<Part>) {
         if verdict == Verdict::Continue {
             self.resume(out);
         }
     }
 
-    /// `proxy_continue_stream`: what was held goes on, except when everything had been stopped: then only the
-    /// headers do, and what [`Self::take_stopped`] returns has to go through its callbacks first.
+    /// Resumes the half (`proxy_continue_stream`) and lets out what was held. If everything had
+    /// been stopped, only the headers go out. The caller must then send what [`Self::take_stopped`]
+    /// returns through its callbacks.
     pub(crate) fn resume(&mut self, out: &mut Vec<Part>) {
         let all = std::mem::take(&mut self.hold) == Hold::All;
         self.hide();
@@ -211,7 +216,8 @@ impl Half {
         }
     }
 
-    /// What arrived while everything was stopped: body with its end mark, and trailers.
+    /// Returns what arrived while everything was stopped: the body with its end mark, and the
+    /// trailers.
     pub(crate) fn take_stopped(&mut self) -> (Option<(Vec<u8>, bool)>, Option<HeaderMap>) {
         let body = std::mem::take(&mut self.held);
         let end = self.end == End::Body;
@@ -219,19 +225,19 @@ impl Half {
         ((end || !body.is_empty()).then_some((body, end)), trailers)
     }
 
-    /// Whether the headers callback stopped everything, and nothing has resumed it.
+    /// Returns whether the headers callback stopped everything, and nothing has resumed it.
     pub(crate) fn stopped(&self) -> bool {
         self.hold == Hold::All
     }
 
-    /// `proxy_continue_stream` takes the maps and the body from the filter's sight.
+    /// Hides the maps and the body from the filter, as `proxy_continue_stream` does.
     pub(crate) fn hide(&mut self) {
         self.headers_visible = false;
         self.trailers_visible = false;
         self.view = View::Nothing;
     }
 
-    /// Forgets what is held; a local reply took its place.
+    /// Drops what is held, because a local reply replaces it.
     pub(crate) fn discard(&mut self) {
         self.hide();
         self.hold = Hold::Nothing;
@@ -241,7 +247,7 @@ impl Half {
         self.forwarded = true;
     }
 
-    /// Body bytes as a buffer call sees them; `None` outside of the body's phase.
+    /// Returns the body bytes that a buffer call sees, or `None` outside of the body's phase.
     pub(crate) fn visible_body(&self) -> Option<&[u8]> {
         match self.view {
             View::Nothing => None,
@@ -250,7 +256,7 @@ impl Half {
         }
     }
 
-    /// The same, to be changed.
+    /// Returns the same bytes, to be changed.
     pub(crate) fn visible_body_mut(&mut self) -> Option<&mut Vec<u8>> {
         match self.view {
             View::Nothing => None,
@@ -259,12 +265,12 @@ impl Half {
         }
     }
 
-    /// Whether headers have gone on.
+    /// Returns whether the headers have gone on.
     pub(crate) const fn forwarded(&self) -> bool {
         self.forwarded
     }
 
-    /// Whether the sender has ended the message.
+    /// Returns whether the sender has ended the message.
     pub(crate) fn ended(&self) -> bool {
         self.end != End::NotYet
     }
@@ -290,7 +296,7 @@ impl Half {
     }
 }
 
-/// A response that the guest makes by itself.
+/// A response that the guest or the proxy makes by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LocalReply {
     pub(crate) status: u32,
@@ -299,7 +305,7 @@ pub(crate) struct LocalReply {
 }
 
 impl LocalReply {
-    /// A status and nothing else.
+    /// Makes a reply with only a status.
     pub(crate) const fn bare(status: u32) -> Self {
         Self {
             status,
@@ -309,18 +315,18 @@ impl LocalReply {
     }
 }
 
-/// Both directions and what belongs to the whole exchange.
+/// Both directions, and the state of the whole exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) request: Half,
     pub(crate) response: Half,
-    /// Set by the proxy (`upstream.address` ...), path parts separated by NUL.
+    /// Set by the proxy (`upstream.address` and so on). NUL separates the parts of a path.
     pub(crate) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Set by the guest.
     pub(crate) state: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The guest knows the context.
+    /// Whether the guest knows the context.
     pub(crate) created: bool,
-    /// `proxy_on_log` is running: finished maps can be read again.
+    /// Whether `proxy_on_log` is running. It may read finished maps again.
     pub(crate) logging: bool,
     pub(crate) replied: bool,
 }

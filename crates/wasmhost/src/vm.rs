@@ -22,20 +22,23 @@ use crate::world::{CallAnswer, World};
 use callbacks::Callbacks;
 pub use strays::Stray;
 
-/// Numbers for VMs, unique in this process, so that queues of one [`Shared`] find their owner.
+/// The next VM's number. Numbers are unique in this process, so that queues of one [`Shared`] find
+/// their owner.
 static NEXT_VM: AtomicU32 = AtomicU32::new(1);
 
 /// What the proxy, not the filter, decides about streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Envoy's `allow_on_headers_stop_iteration`: `Pause` at headers lets the body come to the filter.
+    /// Envoy's `allow_on_headers_stop_iteration`: after `Pause` at headers the filter still gets
+    /// the body.
     pub allow_on_headers_stop_iteration: bool,
-    /// Most bytes of one body that the filter may hold before the proxy answers 413.
+    /// Most bytes of one body that the filter may hold. Beyond this the proxy answers 413, or 500
+    /// in a response.
     pub buffer_limit_bytes: usize,
 }
 
 impl Default for Options {
-    /// The option on, and the 32 KiB that gateways have.
+    /// Returns the option on, and the 32 KiB that gateways have.
     fn default() -> Self {
         Self {
             allow_on_headers_stop_iteration: true,
@@ -46,8 +49,9 @@ impl Default for Options {
 
 /// A running filter. Lives on one thread.
 ///
-/// A trap makes the VM *failed*: it is never entered again. As with Envoy's `FAIL_OPEN` the stream whose callback trapped is answered with
-/// 503, or cut where its answer has begun, and every later stream callback answers `Continue`. The owner sees it by [`Self::failure`] and
+/// After a trap the VM has *failed*: the guest is never entered again. As with Envoy's `FAIL_OPEN`,
+/// the stream whose callback trapped is answered with 503, or cut if its answer has begun. Every
+/// later stream callback answers `Continue`. The owner sees the failure by [`Self::failure`] and
 /// makes a new VM.
 #[derive(Debug)]
 pub struct Vm {
@@ -60,10 +64,11 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Links and initialises the guest; nothing is configured yet.
+    /// Links and initialises the guest, without configuring it.
     ///
     /// # Errors
-    /// [`HostError::Link`] when it imports what this host does not have, [`HostError::Trap`] when its initialiser traps.
+    /// Returns [`HostError::Link`] if the guest imports what this host does not have, and
+    /// [`HostError::Trap`] if its initialiser traps.
     pub fn new(
         module: &Module,
         shared: &Shared,
@@ -121,10 +126,11 @@ impl Vm {
             .map_or(Ok(vm), |failure| Err(HostError::Trap(failure)))
     }
 
-    /// Creates the root context, starts the VM and configures the plugin. `false`: the guest refused.
+    /// Creates the root context, starts the VM and configures the plugin. Returns `false` if the
+    /// guest refuses.
     ///
     /// # Errors
-    /// [`HostError::Trap`] when one of the callbacks traps.
+    /// Returns [`HostError::Trap`] if one of the callbacks traps.
     pub fn configure(&mut self, plugin_configuration: &[u8]) -> Result<bool, HostError> {
         self.store.data_mut().plugin_configuration = plugin_configuration.to_vec();
         let size = u32::try_from(plugin_configuration.len()).unwrap_or(u32::MAX);
@@ -146,7 +152,7 @@ impl Vm {
         }
     }
 
-    /// How often [`Self::tick`] is due; `None`: the guest wants no ticks.
+    /// Returns how often [`Self::tick`] is due. Returns `None` if the guest wants no ticks.
     #[must_use]
     pub fn tick_period(&self) -> Option<Duration> {
         let period_ms = self.store.data().tick_period_ms;
@@ -159,7 +165,8 @@ impl Vm {
         self.settle();
     }
 
-    /// Runs `proxy_on_queue_ready` for each message that this VM has not been told of; says how often.
+    /// Runs `proxy_on_queue_ready` for each new message in this VM's queues. Returns the number of
+    /// calls.
     pub fn deliver_queues(&mut self) -> usize {
         let mut told = 0;
         let vm = self.store.data().vm;
@@ -170,7 +177,8 @@ impl Vm {
         told
     }
 
-    /// Runs `proxy_on_queue_ready` for a queue that may not be this VM's, or hold nothing. The guest must live with it.
+    /// Runs `proxy_on_queue_ready` for any queue, also for an empty one or one of another VM. The
+    /// guest must survive that.
     pub fn queue_ready(&mut self, queue: u32) {
         self.tell_queue(ROOT, queue);
     }
@@ -184,8 +192,9 @@ impl Vm {
         self.settle();
     }
 
-    /// Tells the guest how the call-out `token` ended; `None`: reset or timed out. A token that is not open (answered
-    /// before, or its stream is gone) is `false` and the guest is not bothered.
+    /// Delivers the answer of the call-out `token` to the guest. `None` means reset or timed out.
+    /// Returns `false`, without entering the guest, if the token is not open: it was answered
+    /// before, or its stream is gone.
     pub fn answer_call(&mut self, token: u32, answer: Option<CallAnswer>) -> bool {
         let Some(context) = self.store.data_mut().calls.remove(&token) else {
             return false;
@@ -194,8 +203,8 @@ impl Vm {
         true
     }
 
-    /// As [`Self::answer_call`] but with a token that the guest may never have seen; Envoy has sent such. The guest
-    /// must live with it.
+    /// Does the same as [`Self::answer_call`] for any token, also for one that the guest has never
+    /// seen. Envoy has sent such tokens. The guest must survive that.
     pub fn answer_unknown_call(&mut self, token: u32, answer: Option<CallAnswer>) {
         self.store.data_mut().calls.remove(&token);
         self.call_response(ROOT, token, answer);
@@ -227,7 +236,8 @@ impl Vm {
         self.settle();
     }
 
-    /// Ends the plugin as a proxy that shuts down in peace does: done and delete of the root context.
+    /// Ends the plugin as an orderly shutdown of the proxy does: done, log and delete of the root
+    /// context.
     pub fn shutdown(&mut self) {
         let done = self.enter(ROOT, |callbacks| callbacks.done.clone(), ROOT);
         self.store.data_mut().done_pending = done == Some(0);
@@ -236,13 +246,13 @@ impl Vm {
         self.settle();
     }
 
-    /// Why the VM is of no further use; `None` while it runs.
+    /// Returns why the VM has failed, or `None` while it runs.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// Size of the guest's memory now; it never shrinks.
+    /// Returns the size of the guest's memory. It never shrinks.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.store
@@ -251,18 +261,18 @@ impl Vm {
             .map_or(0, |memory| memory.data_size(&self.store))
     }
 
-    /// Call-outs that have no answer yet, oldest first.
+    /// Returns the call-outs without an answer, oldest first.
     #[must_use]
     pub fn open_calls(&self) -> Vec<u32> {
         self.store.data().calls.keys().copied().collect()
     }
 
-    /// What has left the filter since the last time this was asked, in order, with the stream's number.
+    /// Returns what has left the filter since the last call, in order, with the streams' numbers.
     pub fn take_effects(&mut self) -> Vec<(u32, Effect)> {
         self.effects.drain(..).collect()
     }
 
-    /// As [`Self::take_effects`] for one stream; what belongs to others stays.
+    /// Does the same as [`Self::take_effects`] for one stream. Effects of other streams stay.
     pub fn take_effects_of(&mut self, stream: u32) -> Vec<Effect> {
         let (own, others) = self
             .effects
@@ -273,7 +283,8 @@ impl Vm {
         own.into_iter().map(|(_, effect)| effect).collect()
     }
 
-    /// Calls into the guest; `None` when it does not export the callback, or has failed.
+    /// Calls into the guest. Returns `None` if the guest does not export the callback, or the VM
+    /// has failed, before or in this call.
     fn enter<P: WasmParams, R: WasmResults>(
         &mut self,
         context: u32,
@@ -301,7 +312,8 @@ impl Vm {
     }
 }
 
-/// Apart from the loop over it so that the lock is not held while the guest runs.
+/// Returns the next queue that has a new message. This is a function of its own, so that the lock
+/// is not held while the guest runs.
 fn next_ready(store: &Store<Host>, vm: VmNumber) -> Option<(u32, u32)> {
     store.data().shared.queues().next_ready(vm)
 }

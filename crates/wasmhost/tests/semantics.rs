@@ -1,4 +1,5 @@
-//! The host against small guests written in WAT: each does one thing, so that what Envoy would do is plain to see.
+//! Tests the host with small guests in WAT. Each guest does one thing, so Envoy's behaviour is easy
+//! to see.
 
 mod guest;
 
@@ -92,7 +93,7 @@ fn a_resumed_stream_gets_its_held_body_as_one_chunk() {
 
 #[test]
 fn while_the_body_is_held_a_callback_sees_all_of_it_and_afterwards_only_the_chunk() {
-    // Pauses below 10 bytes; logs one line for each byte it is told of.
+    // Pauses below 10 bytes. Logs one line for each byte of the callback's size.
     let guest = Guest::new()
         .on_request_body("(call $log_size (local.get 1)) (i32.lt_u (local.get 1) (i32.const 10))");
     let (mut vm, script) = vm(&guest, STOP_HEADERS);
@@ -133,7 +134,7 @@ fn a_body_held_beyond_the_limit_is_answered_413_through_the_filter() {
 
 #[test]
 fn a_held_body_that_grows_beyond_the_limit_is_answered_413_before_the_filter_sees_it() {
-    // Would continue with the second piece.
+    // The guest would continue with the second piece.
     let guest = Guest::new().on_request_body("(i32.lt_u (local.get 1) (i32.const 10))");
     let (mut vm, _) = vm(&guest, STOP_HEADERS);
     let mut exchange = vm.request().body_chunk("1").leave_open();
@@ -143,7 +144,7 @@ fn a_held_body_that_grows_beyond_the_limit_is_answered_413_before_the_filter_see
 
 #[test]
 fn a_body_held_by_2_may_grow_beyond_the_limit_and_each_callback_sees_its_own_piece() {
-    // Holds pieces of less than 10 bytes; logs one line for each byte it is told of.
+    // Holds pieces of less than 10 bytes. Logs one line for each byte of the callback's size.
     let guest = Guest::new().on_request_body(
         "(call $log_size (local.get 1)) (i32.mul (i32.const 2) (i32.lt_u (local.get 1) (i32.const 10)))",
     );

@@ -1,10 +1,10 @@
-//! When sessions start.
+//! The times at which sessions start.
 
 use serde::Deserialize;
 
 use crate::Rng;
 
-/// An arrival process of sessions (not of requests: a session of five turns is one arrival).
+/// An arrival process of sessions, not of requests. A session of five turns is one arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Arrivals {
@@ -13,9 +13,10 @@ pub enum Arrivals {
         /// Sessions per second.
         sessions_per_s: f64,
     },
-    /// Poisson whose rate alternates between busy and quiet periods of exponential length.
+    /// A Poisson process whose rate alternates between busy and quiet periods of exponential
+    /// length.
     Bursts {
-        /// Mean sessions per second over busy and quiet periods together.
+        /// Mean sessions per second, over busy and quiet periods together.
         sessions_per_s: f64,
         /// Rate of a busy period relative to that of a quiet one, at least 1.
         busy_ratio: f64,
@@ -27,7 +28,7 @@ pub enum Arrivals {
 }
 
 impl Arrivals {
-    /// Mean sessions per second.
+    /// Returns the mean sessions per second.
     #[must_use]
     pub fn sessions_per_s(&self) -> f64 {
         match *self {
@@ -37,7 +38,7 @@ impl Arrivals {
         }
     }
 
-    /// The same process at another mean rate.
+    /// Returns the same process with another mean rate.
     #[must_use]
     pub fn at_rate(self, sessions_per_s: f64) -> Self {
         match self {
@@ -56,7 +57,7 @@ impl Arrivals {
         }
     }
 
-    /// Everything that is wrong, each with the name of its field.
+    /// Returns all problems, each with the name of its field.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut fields = vec![("sessions_per_s", self.sessions_per_s(), 1e-6, 1e6)];
         if let Self::Bursts {
@@ -105,7 +106,7 @@ impl Clock {
             busy_s, quiet_s, ..
         } = arrivals
         {
-            // Starts in either kind of period with the long-run chance of finding it.
+            // The process starts in a busy period with the long-run share of busy time.
             clock.busy = rng.unit() * (busy_s + quiet_s) <= busy_s;
             clock.rng = rng;
             clock.start_period(busy_s, quiet_s);
@@ -113,7 +114,7 @@ impl Clock {
         clock
     }
 
-    /// Time of the next arrival in seconds, never earlier than the one before.
+    /// Returns the time of the next arrival in seconds. The times never decrease.
     pub(crate) fn next_s(&mut self) -> f64 {
         loop {
             let at_s = self.now_s + self.rng.exponential() / self.rate();
@@ -128,7 +129,8 @@ impl Clock {
                 self.now_s = at_s;
                 return at_s;
             }
-            // The exponential has no memory: drawing anew from the border on is the same process.
+            // The exponential distribution has no memory. So a new draw from the border on gives
+            // the same process.
             self.now_s = self.period_ends_s;
             self.busy = !self.busy;
             self.start_period(busy_s, quiet_s);
@@ -165,7 +167,7 @@ mod tests {
         (0..n).map(|_| clock.next_s()).collect()
     }
 
-    /// Variance over mean of the counts in windows of one second; 1 for Poisson.
+    /// Returns variance over mean of the counts in windows of one second. 1 for a Poisson process.
     fn dispersion(times: &[f64]) -> f64 {
         let seconds = times.last().unwrap().floor() as usize;
         let mut counts = vec![0.0; seconds + 1];

@@ -1,13 +1,15 @@
-//! Prompts as the chained block hashes of a prefix cache.
+//! Computes the chained block hashes of a prompt, as a prefix cache uses them.
 
 use crate::Turn;
 use crate::rng::mix;
 
-/// Appends one hash per *full* block of `block_tokens` tokens of the turn's prompt to `out`, which is cleared first.
+/// Clears `out`, and appends one hash per *full* block of `block_tokens` tokens of the turn's
+/// prompt.
 ///
-/// As in vLLM, a block's hash covers everything before it and the adapter, so equal hashes mean equal prefixes. The hash
-/// is over structure (which stretch of which segment), not over text: O(parts + blocks), and no tokens are made.
-/// `block_tokens` of 0 gives no blocks.
+/// As in vLLM, a block's hash covers the adapter and everything before the block. So equal hashes
+/// mean equal prefixes. The hash is computed from the structure (which stretch of which segment),
+/// not from text. It takes O(parts + blocks) and makes no tokens. If `block_tokens` is 0, `out`
+/// stays empty.
 pub fn block_hashes(turn: &Turn, block_tokens: u32, out: &mut Vec<u64>) {
     out.clear();
     if block_tokens == 0 {
@@ -59,7 +61,8 @@ mod tests {
         }
     }
 
-    /// The obvious way: the text, cut into blocks; the longest common prefix in whole blocks.
+    /// Counts the blocks in common the simple way: by the longest common prefix of the text, in
+    /// whole blocks.
     fn common_blocks_of_text(a: &Turn, b: &Turn, block: usize) -> usize {
         let words = |turn: &Turn| {
             let mut text = String::new();

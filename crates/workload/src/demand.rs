@@ -1,11 +1,11 @@
-//! What a stream asks of servers, measured by drawing from it.
+//! Measures what a stream asks of servers, by drawing from it.
 
 use std::collections::HashSet;
 
 use crate::{Session, block_hashes};
 
-/// Mean work of a workload's requests. The *cached* part is that of one endless prefix cache which has seen an equal
-/// number of sessions before: a bound that no fleet reaches.
+/// Mean work of a workload's requests. The *cached* part is what one endless prefix cache would
+/// find, after an equal number of earlier sessions. No real fleet finds more.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Demand {
     /// Requests measured.
@@ -14,20 +14,21 @@ pub struct Demand {
     pub requests_per_session: f64,
     /// Prompt tokens per request.
     pub prompt_tokens: f64,
-    /// Prompt tokens per request that an ideal prefix cache does not hold.
+    /// Prompt tokens per request that the ideal prefix cache does not hold.
     pub uncached_tokens: f64,
     /// Answer tokens per request.
     pub output_tokens: f64,
-    /// Mean over all answer tokens of the context they are made in: what each decode step reads.
+    /// Tokens of context that a decode step reads: the mean over all answer tokens.
     pub context_tokens: f64,
 }
 
-/// Tokens per block of the ideal cache, as in vLLM.
+/// Tokens per block of the ideal cache. The same as vLLM's default.
 const BLOCK_TOKENS: u32 = 16;
 
 impl Demand {
-    /// Draws `2 * sessions` from the stream, fills the ideal cache with the first half and measures the second.
-    /// Fewer when the stream ends; all zero when it is empty.
+    /// Draws `2 * sessions` sessions from the stream, or fewer if the stream ends. The first
+    /// `sessions` only fill the ideal cache, the rest are measured. All fields are zero if nothing
+    /// is measured.
     pub fn measure(stream: impl Iterator<Item = Session>, sessions: usize) -> Self {
         let mut cache = HashSet::new();
         let mut hashes = Vec::new();

@@ -4,14 +4,20 @@ use serde::Deserialize;
 
 use crate::Rng;
 
-/// A distribution of a non-negative quantity; its unit is in the name of the field that holds it.
+/// A distribution of values that are not negative. The field that holds it has the unit in its
+/// name.
 ///
-/// In a scenario file: `{ constant = 400 }`, `{ uniform = { min = 1000, max = 6000 } }`,
-/// `{ lognormal = { median = 130, sigma = 1.1, max = 8000 } }`, `{ exponential = { mean = 5 } }`, `{ geometric = { mean = 5.5 } }`.
+/// In a scenario file:
+///
+/// - `{ constant = 400 }`
+/// - `{ uniform = { min = 1000, max = 6000 } }`
+/// - `{ lognormal = { median = 130, sigma = 1.1, max = 8000 } }`
+/// - `{ exponential = { mean = 5 } }`
+/// - `{ geometric = { mean = 5.5 } }`
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Dist {
-    /// Always this.
+    /// Always this value.
     Constant(f64),
     /// Uniform in `min..=max`.
     Uniform {
@@ -20,13 +26,13 @@ pub enum Dist {
         /// Largest value.
         max: f64,
     },
-    /// `median * exp(sigma * normal)`, cut off at `max`.
+    /// `median * exp(sigma * normal)`, at most `max`.
     LogNormal {
-        /// Half of the values are below.
+        /// Half of the values are below this.
         median: f64,
         /// Standard deviation of the logarithm.
         sigma: f64,
-        /// Larger draws become this.
+        /// Larger draws become this value.
         max: f64,
     },
     /// Exponential.
@@ -34,18 +40,18 @@ pub enum Dist {
         /// Mean.
         mean: f64,
     },
-    /// 1, 2, 3 ... with a constant chance to stop after each.
+    /// 1, 2, 3 and so on, with a constant chance to stop after each.
     Geometric {
         /// Mean, at least 1.
         mean: f64,
     },
 }
 
-/// Nothing that a workload describes is longer than this: tokens of a prompt, turns, seconds.
+/// The largest value of any distribution: tokens of a prompt, turns, seconds.
 const LARGEST: f64 = 10_000_000.0;
 
 impl Dist {
-    /// One draw.
+    /// Draws one value.
     pub fn draw(&self, rng: &mut Rng) -> f64 {
         let value = match *self {
             Self::Constant(value) => value,
@@ -54,7 +60,8 @@ impl Dist {
                 (median * libm::exp(sigma * rng.normal())).min(max)
             }
             Self::Exponential { mean } => mean * rng.exponential(),
-            // The inverse of the cumulative distribution; a mean of 1 is a chance of 1 to stop at once.
+            // The inverse of the cumulative distribution. With a mean of 1 the chance to stop at
+            // once is 1.
             Self::Geometric { mean } if mean > 1.0 => {
                 1.0 + libm::floor(-rng.exponential() / libm::log(1.0 - 1.0 / mean))
             }
@@ -63,13 +70,13 @@ impl Dist {
         value.clamp(0.0, LARGEST)
     }
 
-    /// One draw as a whole number of at least one: tokens, turns.
+    /// Draws a whole number of at least 1, for tokens and turns.
     pub(crate) fn draw_count(&self, rng: &mut Rng) -> u32 {
-        // In range: `draw` clamps to 10 million.
+        // The value fits, because `draw` limits it to 10 million.
         libm::round(self.draw(rng)).max(1.0) as u32
     }
 
-    /// What is wrong with the parameters, if anything: each must be finite, not negative and at most ten million.
+    /// Returns the first problem of the parameters. Each must be a number from 0 to ten million.
     pub(crate) fn problem(&self) -> Option<String> {
         let (numbers, order) = match *self {
             Self::Constant(value) => (vec![("constant", value)], None),

@@ -1,15 +1,20 @@
-//! Seeded request streams: who asks what, and when.
+//! Request streams from a seed: which sessions start when, and what each asks.
 //!
-//! Comes in: a [`Workload`] (a mix of [`Shape`]s with an arrival process) or a [`trace`], and a seed. Goes out: an endless
-//! iterator of [`Session`]s with start times; a session is itself an iterator of [`Turn`]s. Never: I/O, a clock, entropy.
+//! - **Comes in:** a [`Workload`] (a mix of [`Shape`]s with an arrival process) or a [`trace`], and
+//!   a seed.
+//! - **Goes out:** an iterator of [`Session`]s with start times. A workload's never ends. A session
+//!   is itself an iterator of [`Turn`]s.
+//! - **Never:** I/O, a clock, entropy.
 //!
-//! Sessions arrive *open loop*: they start when the stream says, however slow the servers are. Within a session the loop
-//! is *closed*: turn `n + 1` may be sent [`Turn::think_s`] after turn `n` ended, and only the driver knows when that was.
-//! Every session draws from a generator of its own, so what it asks does not depend on the driver's speed: three lanes
-//! that run the same stream see the same sessions, turn by turn.
+//! Sessions arrive *open loop*: they start at the stream's times, however slow the servers are.
+//! Within a session the loop is *closed*: turn `n + 1` may be sent [`Turn::think_s`] after turn `n`
+//! ended. Only the driver knows when that was. Each session has a generator of its own, so its
+//! content does not depend on the driver's speed. Three lanes that run the same stream see the same
+//! sessions, turn by turn.
 //!
-//! Prompts are *structured*: lists of [`Segment`]s, each an identity and a number of tokens. The same structure becomes
-//! [`block_hashes`] for a simulated engine and words for a real HTTP body ([`Segment::write_words`]).
+//! Prompts are *structured*: lists of [`Segment`]s, each with an identity and a number of tokens.
+//! The same structure becomes [`block_hashes`] for a simulated engine, and words for a real HTTP
+//! body ([`Segment::write_words`]).
 //!
 //! ```
 //! use trimtab_workload::{Arrivals, Workload};

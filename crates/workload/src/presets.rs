@@ -1,9 +1,10 @@
-//! Families of traffic by name, with the parameters of the study (docs/algorithm.md#constants).
+//! Families of traffic by name. Their parameters are those of the study
+//! (docs/algorithm.md#constants).
 
 use crate::stream::{Component, Workload};
 use crate::{Adapters, Arrivals, Dist, Limits, Role, Shape, SystemPrompts};
 
-/// The names that [`Workload::preset`] knows, with what they are.
+/// The names that [`Workload::preset`] knows, each with a description.
 pub const FAMILIES: &[(&str, &str)] = &[
     ("chat", "short prompts, one request each"),
     ("rag", "prompts of about 2,500 tokens that share nothing"),
@@ -29,7 +30,7 @@ pub const FAMILIES: &[(&str, &str)] = &[
 ];
 
 impl Workload {
-    /// The family `name` (see [`FAMILIES`]); `None` when there is no such family.
+    /// Returns the family `name` of [`FAMILIES`], or `None` if there is no such family.
     #[must_use]
     pub fn preset(name: &str, arrivals: Arrivals) -> Option<Self> {
         let one = |shape: Shape| {

@@ -1,10 +1,11 @@
-//! What a request says, as structure.
+//! The structure of a prompt.
 
 use serde::Deserialize;
 
 use crate::rng::mix;
 
-/// Bytes of one token in text: three letters and a space. The usual estimate of four bytes per token is then exact.
+/// Bytes of one token as text: three letters and a space. So the usual estimate of four bytes per
+/// token is exact.
 pub const WORD_BYTES: usize = 4;
 
 /// Who speaks in a chat.
@@ -22,7 +23,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The name in OpenAI's API.
+    /// Returns the name in OpenAI's API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,18 +35,19 @@ impl Role {
     }
 }
 
-/// A run of tokens with an identity: equal identities are equal text, and a shorter one is the beginning of a longer one.
+/// A run of tokens with an identity. Equal identities mean equal text, and a shorter segment is the
+/// beginning of a longer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Segment {
     /// Identity of the text.
     pub id: u64,
-    /// Its length.
+    /// Length of the text.
     pub tokens: u32,
 }
 
 impl Segment {
-    /// Appends the segment's text: `tokens` words of three lower-case letters, each followed by a space.
-    /// Letters need no escape in JSON, and one word is one token to the model server.
+    /// Appends the segment's text: `tokens` words of three lower-case letters, each with a space
+    /// after it. The letters need no escape in JSON. The model server counts one word as one token.
     pub fn write_words(&self, out: &mut String) {
         out.reserve(self.tokens as usize * WORD_BYTES);
         let letter = |n: u64| char::from(b'a' + (n % 26) as u8);
@@ -56,24 +58,24 @@ impl Segment {
     }
 }
 
-/// A segment and who speaks it. Adjacent parts of one role are one message.
+/// A segment and its speaker. Adjacent parts with the same role are one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Part {
-    /// Who speaks.
+    /// The speaker.
     pub role: Role,
-    /// What is said.
+    /// The text.
     pub segment: Segment,
 }
 
 /// A whole prompt: everything the model reads before it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prompt {
-    /// In order; never empty in a [`crate::Turn`].
+    /// The parts in order. Never empty in a [`crate::Turn`].
     pub parts: Vec<Part>,
 }
 
 impl Prompt {
-    /// Tokens of all parts.
+    /// Returns the tokens of all parts.
     #[must_use]
     pub fn tokens(&self) -> u32 {
         self.parts
@@ -81,7 +83,7 @@ impl Prompt {
             .fold(0, |sum, part| part.segment.tokens.saturating_add(sum))
     }
 
-    /// The messages of a chat request: runs of parts of one role.
+    /// Returns the messages of a chat request. A message is a run of parts with the same role.
     pub fn messages(&self) -> impl Iterator<Item = &[Part]> {
         self.parts.chunk_by(|a, b| a.role == b.role)
     }

@@ -1,11 +1,12 @@
-//! The generator behind every random draw of a workload.
+//! The generator of all random draws of a workload.
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 ///
-/// Written here and not taken from `rand`: that crate does not promise the same values from its distributions over
-/// releases, and a seed that is printed beside a measurement must mean the same workload years later. SplitMix64 is
-/// seven lines, passes BigCrush, and splits: [`Rng::derive`] gives each session a stream of its own.
-/// Logarithms come from `libm`, because those of the platform differ in the last bit between machines.
+/// A printed seed must mean the same workload years later. `rand` does not promise the same values
+/// from its distributions in all releases, so this generator is written here. SplitMix64 is seven
+/// lines long, passes BigCrush, and can be split: [`Rng::derive`] gives each session a stream of
+/// its own. Logarithms come from `libm`, because those of the platform differ in the last bit
+/// between machines.
 #[derive(Debug, Clone)]
 pub struct Rng {
     state: u64,
@@ -13,7 +14,8 @@ pub struct Rng {
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A well-mixed function of two numbers; the identity of everything that is derived from a seed.
+/// Returns a well-mixed function of two numbers. It gives an identity to everything that is derived
+/// from a seed.
 #[must_use]
 pub(crate) fn mix(a: u64, b: u64) -> u64 {
     let mut z = a.wrapping_mul(GAMMA) ^ b.wrapping_add(GAMMA);
@@ -23,19 +25,20 @@ pub(crate) fn mix(a: u64, b: u64) -> u64 {
 }
 
 impl Rng {
-    /// A generator that yields the same sequence for the same seed.
+    /// Returns a generator. The same seed yields the same sequence.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// An independent generator for the item `label` (an index, a kind) of whatever `seed` names.
+    /// Returns an independent generator for an item. `seed` names the whole, `label` the item in it
+    /// (an index, a kind).
     #[must_use]
     pub fn derive(seed: u64, label: u64) -> Self {
         Self::new(mix(seed, label))
     }
 
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GAMMA);
         let mut z = self.state;
@@ -44,31 +47,34 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Uniform in `(0, 1]`: never zero, so its logarithm is finite.
+    /// Draws from the uniform distribution over `(0, 1]`. The value is never zero, so its logarithm
+    /// is finite.
     pub fn unit(&mut self) -> f64 {
         ((self.next_u64() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Exponential with mean 1.
+    /// Draws from the exponential distribution with mean 1.
     pub fn exponential(&mut self) -> f64 {
         -libm::log(self.unit())
     }
 
-    /// Standard normal (Box and Muller; one of the pair is thrown away, which keeps the generator free of state).
+    /// Draws from the standard normal distribution by Box and Muller. The second value of each pair
+    /// is dropped, so the generator needs no more state.
     pub fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(2.0 * self.exponential());
         radius * libm::cos(core::f64::consts::TAU * self.unit())
     }
 }
 
-/// Zipf over `0..n`: item `i` has weight `1 / (i + 1)^exponent`. Drawn by binary search in the cumulative weights.
+/// Zipf's distribution over `0..n`: item `i` has weight `1 / (i + 1)^exponent`. A draw is a binary
+/// search in the cumulative weights.
 #[derive(Debug, Clone)]
 pub(crate) struct Zipf {
     cumulative: Vec<f64>,
 }
 
 impl Zipf {
-    /// `n` items, at least one; exponent 0 is uniform.
+    /// Makes a distribution of `n` items, or of one if `n` is 0. Exponent 0 is uniform.
     pub(crate) fn new(n: u32, exponent: f64) -> Self {
         let mut sum = 0.0;
         let cumulative = (1..=n.max(1)).map(|rank| {

@@ -1,4 +1,4 @@
-//! One conversation, agent run or single request.
+//! A session: one conversation, agent run or single request.
 
 use std::sync::Arc;
 
@@ -10,28 +10,29 @@ use crate::{Part, Prompt, Rng, Role, Segment};
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
-    /// Seconds to wait after the previous turn *ended* before this one is sent; 0 on the first turn, which is due at
-    /// [`Session::start_s`].
+    /// Seconds from the *end* of the previous turn until this one is sent. 0 on the first turn,
+    /// which is due at [`Session::start_s`].
     pub think_s: f64,
-    /// Everything the model reads: a later turn repeats all that was said before.
+    /// Everything that the model reads. A later turn repeats all earlier inputs and answers.
     pub prompt: Prompt,
-    /// What the model will say: its length is what the request asks for; its identity is what the next turn repeats.
-    /// A driver with a real server puts the text that server gave in its place.
+    /// The answer of the model. The request asks for its length, and the next turn repeats its
+    /// identity. With a real server, the driver repeats the text of that server instead.
     pub answer: Segment,
-    /// Which adapter the request asks for; absent: the base model.
+    /// The adapter that the request asks for. `None` means the base model.
     pub adapter: Option<u32>,
 }
 
-/// What a prompt may hold at most, for the sake of the servers' context windows.
+/// The limits of a prompt. Servers' context windows need them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most tokens of prompt and answer together, at least 2. A first input that is longer is shortened; a session whose
-    /// next turn would pass it ends early, as a chat that has filled its context window does.
+    /// Most tokens of prompt and answer together, at least 2. A longer first turn is shortened. A
+    /// session ends early if its next turn would exceed the limit, as a chat does whose context
+    /// window is full.
     pub context_tokens: u32,
 }
 
 impl Default for Limits {
-    /// The context window of the servers that the presets were made for.
+    /// Returns the context window of the servers that the presets were made for.
     fn default() -> Self {
         Self {
             context_tokens: 32_000,
@@ -39,7 +40,8 @@ impl Default for Limits {
     }
 }
 
-/// A session: an iterator of its turns, each a function of the seed and the session's index alone.
+/// A session: an iterator of its turns. They depend only on the seed, the session's index and its
+/// kind.
 #[derive(Debug, Clone)]
 pub struct Session {
     index: u64,
@@ -52,7 +54,7 @@ pub struct Session {
 enum Script {
     /// Draws turn by turn.
     Drawn(Box<Drawn>),
-    /// One request out of a trace.
+    /// One request from a trace.
     Single(Option<Turn>),
 }
 
@@ -61,7 +63,7 @@ struct Drawn {
     shape: Arc<Shape>,
     limits: Limits,
     rng: Rng,
-    /// Identities of this session's own segments are derived from it.
+    /// The identities of the session's own segments are derived from this.
     seed: u64,
     turns_left: u32,
     segments: u64,
@@ -70,18 +72,19 @@ struct Drawn {
     first: bool,
 }
 
-/// A session of more turns than this is a mistake in the parameters.
+/// The most turns of a session. More would be a mistake in the parameters.
 const MOST_TURNS: u32 = 1_000;
 
 impl Session {
-    /// The session `index` of the stream `seed`, of the given kind.
+    /// Makes the session `index` of the stream `seed`, of the given kind.
     pub(crate) fn drawn(index: u64, start_s: f64, seed: u64, kind: &Kind, limits: Limits) -> Self {
         let own_seed = mix(seed, index);
         let mut rng = Rng::derive(own_seed, 1);
         let mut said = Prompt::default();
         if let Some((system, popularity)) = kind.shape.system.as_ref().zip(kind.groups.as_ref()) {
             let group = mix(kind.seed, u64::from(popularity.draw(&mut rng)));
-            // The length belongs to the group: it comes from the group's own generator.
+            // The group's own generator draws the length, so all sessions of the group have the
+            // same.
             let tokens = system
                 .tokens
                 .draw_count(&mut Rng::derive(group, 2))
@@ -121,7 +124,7 @@ impl Session {
         }
     }
 
-    /// A session of one request, as traces have them.
+    /// Makes a session of one request, for traces.
     pub(crate) fn single(index: u64, start_s: f64, family: Arc<str>, turn: Turn) -> Self {
         Self {
             index,
@@ -131,19 +134,19 @@ impl Session {
         }
     }
 
-    /// Position in the stream, from 0; also the conversation's identity.
+    /// Returns the position in the stream, from 0. It also identifies the conversation.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
     }
 
-    /// When the first turn is due, in seconds after the stream's start.
+    /// Returns when the first turn is due, in seconds after the stream's start.
     #[must_use]
     pub fn start_s(&self) -> f64 {
         self.start_s
     }
 
-    /// Name of the mix component (or the trace format) it comes from.
+    /// Returns the name of the mix component or of the trace format that the session comes from.
     #[must_use]
     pub fn family(&self) -> &Arc<str> {
         &self.family

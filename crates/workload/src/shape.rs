@@ -4,17 +4,17 @@ use serde::Deserialize;
 
 use crate::{Dist, Role};
 
-/// What sessions of one kind look like. A chat with one request is a session of one turn.
+/// The sessions of one kind of traffic. A chat with a single request is a session of one turn.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shape {
-    /// Instructions that sessions share; absent: none.
+    /// Instructions that sessions share. `None` means no instructions.
     pub system: Option<SystemPrompts>,
     /// Tokens of the first input.
     pub first_input_tokens: Dist,
     /// Tokens of each later input.
     pub later_input_tokens: Dist,
-    /// Who speaks the later inputs: `user` in a conversation, `tool` with an agent.
+    /// The speaker of later inputs: `user` in a conversation, `tool` with an agent.
     pub later_role: Role,
     /// Tokens of each answer.
     pub output_tokens: Dist,
@@ -22,19 +22,20 @@ pub struct Shape {
     pub turns: Dist,
     /// Seconds between the end of an answer and the next request.
     pub think_s: Dist,
-    /// Adapters that sessions ask for; absent: the base model.
+    /// Adapters that sessions ask for. `None` means the base model.
     pub adapters: Option<Adapters>,
 }
 
-/// Groups of sessions that begin with the same text. Group `i` is chosen with weight `1 / (i + 1)^zipf`.
+/// Groups of sessions that begin with the same text. Group `i` is chosen with weight
+/// `1 / (i + 1)^zipf`.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SystemPrompts {
-    /// How many different ones, at least 1.
+    /// Number of groups, at least 1.
     pub groups: u32,
-    /// Exponent of the popularity; 0: all alike.
+    /// Exponent of the popularity. 0 makes all groups equally popular.
     pub zipf: f64,
-    /// Length, drawn once per group.
+    /// Length of the text, drawn once per group.
     pub tokens: Dist,
 }
 
@@ -42,19 +43,19 @@ pub struct SystemPrompts {
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adapters {
-    /// How many, at least 1.
+    /// Number of adapters, at least 1.
     pub count: u32,
-    /// Exponent of the popularity; 0: all alike.
+    /// Exponent of the popularity. 0 makes all adapters equally popular.
     pub zipf: f64,
-    /// Share of the sessions that ask for one, 0 to 1.
+    /// Share of the sessions that ask for an adapter, 0 to 1.
     pub share: f64,
 }
 
-/// More groups or adapters than this are a mistake, and their tables would be large.
+/// Largest number of groups or adapters. More would be a mistake, and would need large tables.
 const MOST_CHOICES: u32 = 1_000_000;
 
 impl Default for Shape {
-    /// Chat of one request each: prompt median 130, answer median 160.
+    /// Returns chats of one request each. The median prompt has 130 tokens, the median answer 160.
     fn default() -> Self {
         Self {
             system: None,
@@ -82,7 +83,7 @@ impl Default for Shape {
 }
 
 impl Shape {
-    /// Everything that is wrong, each with the name of its field.
+    /// Returns all problems, each with the name of its field.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut dist = |name: &str, dist: &Dist| {

@@ -14,9 +14,9 @@ use crate::{Arrivals, Limits, Rng, Session, Shape};
 pub struct Workload {
     /// When sessions start.
     pub arrivals: Arrivals,
-    /// Kinds of sessions; at least one.
+    /// Kinds of sessions, at least one.
     pub mix: Vec<Component>,
-    /// What prompts may hold at most.
+    /// The limits of prompts.
     pub limits: Limits,
 }
 
@@ -24,19 +24,20 @@ pub struct Workload {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Component {
-    /// Name in reports; components with different names share no text.
+    /// Name in reports. Components with different names share no text.
     pub name: String,
-    /// Weight among the *sessions* that start, above 0; a session of many turns makes many requests.
+    /// Weight among the *sessions* that start, above 0. A session of many turns makes many
+    /// requests.
     pub weight: f64,
-    /// What they look like.
+    /// The sessions of this kind.
     #[serde(default)]
     pub shape: Shape,
 }
 
-/// Everything that is wrong with a workload.
+/// All problems of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid {
-    /// One line per problem: the field, its value, what to write instead.
+    /// One line per problem: the field, its value, and what to write instead.
     pub problems: Vec<String>,
 }
 
@@ -51,12 +52,12 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// A component, ready to draw from.
+/// A component from which sessions can be drawn.
 #[derive(Debug, Clone)]
 pub(crate) struct Kind {
     pub(crate) family: Arc<str>,
     pub(crate) shape: Arc<Shape>,
-    /// Identities of the component's shared texts are derived from it.
+    /// The identities of the component's shared texts are derived from this.
     pub(crate) seed: u64,
     pub(crate) groups: Option<Zipf>,
     pub(crate) adapters: Option<Zipf>,
@@ -74,7 +75,10 @@ pub struct Stream {
 }
 
 impl Workload {
-    /// The workload's sessions for one seed. Errors: every invalid parameter at once.
+    /// Returns the workload's sessions for one seed.
+    ///
+    /// # Errors
+    /// Returns all invalid parameters at once.
     pub fn stream(&self, seed: u64) -> Result<Stream, Invalid> {
         let problems = self.problems();
         if !problems.is_empty() {

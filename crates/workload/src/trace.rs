@@ -1,8 +1,12 @@
-//! Recorded traffic: arrival times and lengths out of a file's bytes.
+//! Recorded traffic: reads arrival times and lengths from a file's bytes.
 //!
-//! Two published forms are read: Mooncake's JSON lines (`{"timestamp": ms, "input_length", "output_length", "hash_ids"}`,
-//! one hash per 512-token block, equal hashes are equal text) and Azure's CSV (`TIMESTAMP,ContextTokens,GeneratedTokens`).
-//! Neither holds text. Every line is checked; the first bad one is an error that names line, field, value and fix.
+//! Two published formats are read. Neither holds text.
+//!
+//! - Mooncake's JSON lines: `{"timestamp": ms, "input_length", "output_length", "hash_ids"}`, with
+//!   one hash per block of 512 tokens. Equal hashes mean equal text.
+//! - Azure's CSV: `TIMESTAMP,ContextTokens,GeneratedTokens`.
+//!
+//! Every line is checked. The first bad line is an error that names line, field, value and fix.
 
 mod azure;
 mod mooncake;
@@ -14,7 +18,7 @@ use crate::{Limits, Part, Prompt, Role, Segment, Session, Turn};
 
 /// Most rows of one trace.
 pub const MOST_ROWS: usize = 1_000_000;
-/// Longest line in bytes: a Mooncake row of a million prompt tokens has about 16 KB.
+/// Longest line in bytes. A Mooncake row of a million prompt tokens has about 16 KB.
 pub const LONGEST_LINE_BYTES: usize = 256 * 1024;
 /// Most prompt or answer tokens of one row.
 pub const MOST_TOKENS: u32 = 10_000_000;
@@ -22,14 +26,14 @@ pub const MOST_TOKENS: u32 = 10_000_000;
 /// A recorded request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Seconds after the first row; never less than in the row before.
+    /// Seconds after the first row. Never less than in the row before.
     pub at_s: f64,
     /// Prompt tokens, at least 1.
     pub prompt_tokens: u32,
     /// Answer tokens, at least 1.
     pub output_tokens: u32,
-    /// Identities of the prompt's blocks of [`Trace::block_tokens`] tokens, the last one perhaps partial; empty: the
-    /// trace does not say, and the prompt shares nothing.
+    /// Identities of the prompt's blocks of [`Trace::block_tokens`] tokens. The last block may be
+    /// partial. Empty means that the trace does not identify blocks, and the prompt shares nothing.
     pub blocks: Vec<u64>,
 }
 
@@ -40,7 +44,7 @@ pub struct Trace {
     pub format: &'static str,
     /// Tokens per entry of [`Row::blocks`].
     pub block_tokens: u32,
-    /// At least one, in order of time.
+    /// The requests, at least one, in order of time.
     pub rows: Vec<Row>,
 }
 
@@ -48,24 +52,24 @@ pub struct Trace {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("trace line {line}: {field}: {value:?} {reason}; {fix}")]
 pub struct TraceError {
-    /// From 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// Column or key.
+    /// Name of the column or key.
     pub field: &'static str,
-    /// What stands there, shortened.
+    /// The value in the file, shortened.
     pub value: String,
-    /// What is wrong with it.
+    /// What is wrong with the value.
     pub reason: &'static str,
-    /// What to do.
+    /// What to write instead.
     pub fix: &'static str,
 }
 
 /// How a trace is replayed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Replay {
-    /// Times are multiplied by this: below 1 is faster. Positive and finite.
+    /// Factor for times. Below 1 is faster. Positive and finite.
     pub time_scale: f64,
-    /// Longer prompts and answers are shortened to it.
+    /// Longer prompts and answers are shortened to these limits.
     pub limits: Limits,
 }
 
@@ -89,8 +93,11 @@ impl TraceError {
 }
 
 impl Trace {
-    /// Reads a trace; the first line tells the form. The caller bounds the size of `bytes`: rows take at most about four
-    /// times of it. Errors: [`TraceError`] for the first line that is not as documented.
+    /// Reads a trace. The first line decides the format. The caller must bound the size of `bytes`:
+    /// the rows take at most about four times as much memory.
+    ///
+    /// # Errors
+    /// Returns a [`TraceError`] for the first line that is malformed.
     pub fn parse(bytes: &[u8]) -> Result<Self, TraceError> {
         let first = bytes
             .split(|b| *b == b'\n')
@@ -132,13 +139,14 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Seconds from the first to the last row.
+    /// Returns the seconds from the first to the last row.
     #[must_use]
     pub fn span_s(&self) -> f64 {
         self.rows.last().map_or(0.0, |row| row.at_s)
     }
 
-    /// One session per row, in order of time. The seed only makes the identities of text that the trace does not identify.
+    /// Returns one session per row, in order of time. The seed only gives identities to text that
+    /// the trace does not identify.
     pub fn sessions(&self, seed: u64, replay: Replay) -> impl Iterator<Item = Session> + '_ {
         let family: Arc<str> = self.format.into();
         self.rows.iter().zip(0_u64..).map(move |(row, index)| {
@@ -181,7 +189,7 @@ impl Trace {
     }
 }
 
-/// Applies `row` to every line after `skip`; empty lines are passed over.
+/// Applies `row` to every line after `skip` lines. Empty lines are ignored.
 fn read(
     bytes: &[u8],
     skip: usize,
@@ -223,7 +231,7 @@ fn read(
     Ok(rows)
 }
 
-/// A token count in range; 0 becomes 1, because a request without prompt or answer cannot be sent.
+/// Checks a token count. 0 becomes 1, because a request without prompt or answer cannot be sent.
 fn tokens(line: usize, field: &'static str, value: u64) -> Result<u32, TraceError> {
     match u32::try_from(value) {
         Ok(count) if count <= MOST_TOKENS => Ok(count.max(1)),

@@ -1,15 +1,15 @@
-//! The pool against a plain list.
+//! Compares the pool with a plain list.
 
 use super::*;
 use alloc::vec;
 use proptest::prelude::*;
 
-/// An LRU cache as one would write it on a blackboard: a list of (hash, holders), least recently released first.
+/// A simple LRU cache: lists of blocks, least recently released first.
 struct Oracle {
     capacity: usize,
-    /// Held blocks: their hash if they have one, and the holders.
+    /// Blocks with a holder: the hash if the block has one, and the number of holders.
     held: Vec<(BlockId, Option<u64>, u32)>,
-    /// Cached, held by nobody, oldest release first.
+    /// Cached blocks without a holder, oldest release first.
     idle: Vec<(BlockId, u64)>,
 }
 

@@ -1,28 +1,28 @@
-//! The step being put together, and what it costs.
+//! Collects the work of the next step and computes its duration.
 
 use crate::Profile;
 
-/// What a step does and how long it takes.
+/// What a step computes and how long it takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepPlan {
     /// Time from begin to finish, in seconds. More than 0.
     pub duration_s: f64,
     /// Tokens prefilled.
     pub prefill_tokens: u32,
-    /// Sequences that decode one token each.
+    /// Sequences that decode. Each gets one token.
     pub decode_sequences: u32,
-    /// Tokens of context of the decoding sequences.
+    /// Context tokens of the decoding sequences, added up.
     pub context_tokens: u64,
-    /// Adapters loaded before the step could run.
+    /// Adapters that are loaded before the step runs.
     pub adapter_loads: u32,
 }
 
-/// The step being put together.
+/// The work collected so far for the next step.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) budget_tokens: u32,
     pub(super) prefill_tokens: u32,
-    /// Prefilled tokens, each weighted with the cost of its position.
+    /// Prefilled tokens, each weighted by the cost of its position.
     pub(super) weighted_prefill: f64,
     pub(super) decode_sequences: u32,
     pub(super) context_tokens: u64,

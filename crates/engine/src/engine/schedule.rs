@@ -1,4 +1,4 @@
-//! Which sequences the next step computes.
+//! Decides which sequences the next step computes.
 
 use super::{Batch, Engine};
 use crate::BLOCK_TOKENS;
@@ -7,11 +7,13 @@ use crate::request::Event;
 use crate::sequence::{Sequence, SlotId};
 use alloc::vec::Vec;
 
-/// How far into the queue a step looks for requests whose adapter is at hand. Bounds the work of a step.
+/// How many requests of the queue a step looks at to find some that can run. Bounds the work of a
+/// step.
 const SCAN_LIMIT: usize = 256;
 
 impl Engine {
-    /// Gives each running sequence its share of the step, oldest first. Returns whether one was preempted.
+    /// Gives each running sequence its share of the step, oldest first. Returns whether a sequence
+    /// was preempted.
     pub(super) fn schedule_running(&mut self, batch: &mut Batch, events: &mut Vec<Event>) -> bool {
         let mut preempted = false;
         let mut place = 0;
@@ -34,8 +36,8 @@ impl Engine {
         preempted
     }
 
-    /// Takes the youngest out of the batch. Its cached blocks stay in the cache until someone needs them, so that recomputing it
-    /// may cost less than its length.
+    /// Takes the youngest sequence out of the batch. Its cached blocks stay in the cache until
+    /// another sequence needs the memory. So recomputing may cost less than the whole length.
     fn preempt_youngest(&mut self, events: &mut Vec<Event>) {
         let Some(slot) = self.running.pop() else {
             return;
@@ -52,8 +54,11 @@ impl Engine {
         self.counters.preemptions += 1;
     }
 
-    /// Admits from the queue, first come first served. A request whose adapter finds no slot is passed over, as in vLLM; but it is
-    /// overtaken no more than `max_num_seqs` times, or a few popular adapters could keep it waiting for ever.
+    /// Admits requests from the queue, first come, first served.
+    ///
+    /// Skips a request whose adapter has no free slot, as vLLM does. But at most `max_num_seqs`
+    /// later requests may overtake it. Otherwise a few popular adapters could keep it waiting
+    /// without end.
     pub(super) fn admit(&mut self, batch: &mut Batch, events: &mut Vec<Event>) {
         self.deferred = 0;
         let mut place = 0;
@@ -86,8 +91,9 @@ impl Engine {
         }
     }
 
-    /// Admits one request if *all* its known tokens fit. vLLM asks for the first chunk's blocks only; taking the whole prompt's
-    /// keeps long prompts from preempting one another half way.
+    /// Admits one request if *all* its known tokens fit. Returns whether it was admitted. vLLM only
+    /// needs blocks for the first chunk. Taking blocks for the whole prompt keeps long prompts from
+    /// preempting each other half way.
     fn try_admit(&mut self, slot: SlotId, batch: &mut Batch, events: &mut Vec<Event>) -> bool {
         let Some(sequence) = self.slots.get_mut(slot) else {
             return false;
@@ -139,8 +145,8 @@ impl Engine {
         true
     }
 
-    /// Adds `chunk` tokens of a sequence to the step. The blocks that these tokens fill can be shared from now on: whoever is
-    /// admitted next runs in this step or after it, when they are computed.
+    /// Adds `chunk` tokens of a sequence to the step. The blocks that these tokens fill can be
+    /// shared at once, because a request admitted after this runs in this step or a later one.
     fn schedule(&mut self, slot: SlotId, chunk: u32, batch: &mut Batch) {
         let Some(sequence) = self.slots.get_mut(slot) else {
             return;

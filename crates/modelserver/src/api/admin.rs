@@ -1,4 +1,4 @@
-//! Everything beside generation: models, adapters, health, metrics.
+//! The routes other than generation: models, adapters, health, metrics.
 
 use super::Shared;
 use super::error::ApiError;
@@ -106,7 +106,7 @@ pub(super) async fn unload_adapter(
             format!("The lora adapter '{name}' cannot be found."),
         )
     };
-    // The driver is gone only when the server is.
+    // The driver ends only with the server.
     let _ = shared
         .commands
         .send(Command::EvictAdapter(id.ok_or_else(missing)?));

@@ -1,4 +1,4 @@
-//! The request bodies, as far as this server reads them. Unknown fields are read over, as in vLLM.
+//! The fields of request bodies that this server reads. Unknown fields are ignored, as in vLLM.
 
 use super::error::ApiError;
 use axum::body::Bytes;
@@ -8,12 +8,12 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Body {
-    /// Absent means the base model.
+    /// `None` means the base model.
     pub(super) model: Option<String>,
     pub(super) prompt: Option<Prompt>,
     pub(super) messages: Option<Vec<Message>>,
     pub(super) max_tokens: Option<u32>,
-    /// Wins over `max_tokens`.
+    /// Has precedence over `max_tokens`.
     pub(super) max_completion_tokens: Option<u32>,
     pub(super) min_tokens: Option<u32>,
     pub(super) ignore_eos: bool,
@@ -53,7 +53,7 @@ pub(super) enum Content {
     Parts(Vec<Part>),
 }
 
-/// A part of a message. Only text is taken: the model served here has no eyes.
+/// A part of a message. Only text is accepted.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Part {
     #[serde(rename = "type")]

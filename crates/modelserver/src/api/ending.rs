@@ -1,10 +1,10 @@
-//! How a job ended, in the words of the API.
+//! The end of a job in the terms of the API.
 
 use super::prepare::Job;
 use crate::metrics::Finish;
 use serde_json::{Value, json};
 
-/// The `usage` object of a job that is done.
+/// Returns the `usage` object of a job that is done.
 pub(super) fn usage(job: &Job) -> Value {
     let (prompt, completion) = (job.prompt_tokens, job.completion_tokens());
     json!({
@@ -13,7 +13,7 @@ pub(super) fn usage(job: &Job) -> Value {
     })
 }
 
-/// The API's word for how an answer ended.
+/// Returns the API's word for the end of an answer.
 pub(super) fn finish_reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop => "stop",

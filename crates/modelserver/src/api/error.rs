@@ -11,7 +11,7 @@ pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) kind: &'static str,
     pub(crate) message: String,
-    /// The field at fault.
+    /// The field at fault, if there is one.
     pub(crate) param: Option<&'static str>,
 }
 

@@ -45,7 +45,7 @@ async fn generate(shared: Arc<Shared>, kind: Kind, bytes: Bytes) -> Result<Respo
     Ok(Json(whole(&job)).into_response())
 }
 
-/// An answer whose body is server-sent events.
+/// Returns an answer whose body is server-sent events.
 pub(super) fn event_stream<S>(events: S) -> Response
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -56,13 +56,13 @@ where
     response
 }
 
-/// Waits for the last token.
+/// Waits for the last token of all choices.
 pub(super) async fn complete(job: &Job) -> Result<(), ApiError> {
     let mut ended = 0;
     poll_fn(|context| {
         job.call.register(context);
         let ends = |part: usize, choice: &Choice| job.call.produced(part) >= choice.output_tokens;
-        // Parts end in any order; look only at those from the first that had not ended.
+        // Parts end in any order. Only look at those from the first that has not ended.
         while job
             .choices
             .get(ended)

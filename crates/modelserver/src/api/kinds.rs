@@ -1,9 +1,9 @@
-//! Which API was asked, and what one answer is.
+//! The kind of API that was asked, and one answer.
 
 use crate::metrics::Finish;
 use crate::text::Answer;
 
-/// Which of the endpoints was asked.
+/// The API that was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Completion,
@@ -12,7 +12,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// How the ids of its answers begin.
+    /// Returns the beginning of the ids of its answers.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::Completion => "cmpl-",

@@ -1,4 +1,4 @@
-//! How long an answer may be, and how long it will be.
+//! Limits of an answer's length, and the length that it will have.
 
 use super::body::Body;
 use super::error::ApiError;
@@ -6,10 +6,10 @@ use super::kinds::{Choice, Kind};
 use crate::metrics::Finish;
 use crate::text::Answer;
 
-/// What `/v1/completions` writes when the client does not say, as OpenAI and vLLM do.
+/// Most tokens of `/v1/completions` when the client gives no limit, as with OpenAI and vLLM.
 const COMPLETION_MAX_TOKENS: u32 = 16;
 
-/// How long an answer may and must be.
+/// The limits of an answer's length.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) max_tokens: u32,

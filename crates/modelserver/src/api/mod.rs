@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 
-/// What all handlers of one server share.
+/// The state that all handlers of one server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     spec: Spec,
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     page: Config,
     started_unix_s: u64,
     started: Instant,
-    /// Secret of the block hashes and of the ids of answers.
+    /// Secret key of the block hashes and of the ids of answers.
     key: u64,
     next_id: AtomicU64,
     /// Sequences that have not ended.
@@ -78,7 +78,7 @@ impl Shared {
     }
 }
 
-/// All routes of a server.
+/// Returns all routes of a server.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/completions", post(generate::completions))
@@ -104,13 +104,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .fallback(error::unknown_route)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(from_fn_with_state(shared.clone(), receive::whole_body))
-        // It is ours.
+        // `receive` has a limit of its own.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(shared.clone(), count))
         .with_state(shared)
 }
 
-/// Counts requests for the `http_*` families, when the page shows them.
+/// Counts requests for the `http_*` families, if the page shows them.
 async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if !shared.spec.metrics.full {
         return next.run(request).await;

@@ -1,4 +1,4 @@
-//! From a request's body to the sequences it asks for.
+//! Turns a request's body into the sequences that it asks for.
 
 use super::Shared;
 use super::body::Body;
@@ -18,15 +18,15 @@ use trimtab_engine::Request;
 /// Most sequences of one request: prompts times `n`.
 const SEQUENCE_LIMIT: usize = 128;
 
-/// A request that the driver works on. Dropping it before its end cancels it there.
+/// A request that the driver works on. Dropping it before its end cancels its sequences.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) kind: Kind,
     pub(super) call: Arc<Call>,
     pub(super) choices: Vec<Choice>,
-    /// Tokens of all prompts, each counted once whatever `n` is.
+    /// Tokens of all prompts. Each prompt counts once for any `n`.
     pub(super) prompt_tokens: u64,
-    /// Name that the client used.
+    /// The model name that the client used.
     pub(super) model: String,
     pub(super) id: String,
     pub(super) created_unix_s: u64,
@@ -44,14 +44,14 @@ impl Drop for Job {
             .zip(&self.choices)
             .all(|(part, c)| self.call.produced(part) >= c.output_tokens);
         if !complete {
-            // The driver is gone only when the server is.
+            // The driver ends only with the server.
             let _ = self.shared.commands.send(Command::Cancel(self.ids.clone()));
         }
     }
 }
 
 impl Job {
-    /// Checks the request, plans its answers and hands them to the driver.
+    /// Checks the request, plans its answers and sends them to the driver.
     pub(super) fn start(shared: Arc<Shared>, kind: Kind, body: Body) -> Result<Self, ApiError> {
         let arrived = Instant::now();
         let adapter = adapter_of(&shared, body.model.as_deref())?;
@@ -120,14 +120,14 @@ impl Job {
         Ok(job)
     }
 
-    /// Tokens found in the prefix cache, over all prompts. Meaningful at the end.
+    /// Returns the tokens found in the prefix cache, over all sequences. Only valid at the end.
     pub(super) fn cached_tokens(&self) -> u64 {
         (0..self.choices.len())
             .map(|part| u64::from(self.call.cached_tokens(part)))
             .sum()
     }
 
-    /// Tokens of all answers.
+    /// Returns the tokens of all answers.
     pub(super) fn completion_tokens(&self) -> u64 {
         self.choices
             .iter()
@@ -136,7 +136,7 @@ impl Job {
     }
 }
 
-/// Counts `count` sequences in, unless there are too many.
+/// Reserves `count` sequences. Returns an error if there would be too many.
 fn reserve(shared: &Shared, count: usize) -> Result<(), ApiError> {
     let most = shared.spec.max_sequences;
     let add = |held: usize| held.checked_add(count).filter(|total| *total <= most);
@@ -166,7 +166,8 @@ fn adapter_of(shared: &Shared, model: Option<&str>) -> Result<Option<u32>, ApiEr
     }
 }
 
-/// The chain covers the answer too, so that the next turn of a conversation finds what was generated.
+/// Makes the engine's request. The chain also covers the answer, so that the next turn of a
+/// conversation finds it in the cache.
 fn request(id: u64, mut tokens: Tokens, choice: Choice, adapter: Option<u32>) -> Request {
     let prompt_tokens = tokens.count();
     for index in 0..choice.output_tokens {

@@ -1,4 +1,4 @@
-//! Request bodies, read to their end before anything answers.
+//! Reads request bodies to their end before any handler answers.
 
 use super::Shared;
 use super::error::ApiError;
@@ -10,13 +10,14 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use std::sync::Arc;
 
-/// Of a body that is too large, so many times `max_body_bytes` are read and dropped before the answer.
+/// Multiple of `max_body_bytes`. Of a body that is too large, this much is read and dropped before
+/// the answer.
 const DROPPED_BODIES: usize = 4;
 
-/// Hands a request on with its whole body, whatever route it is for.
+/// Reads the whole body of a request, on every route, and then passes the request on.
 ///
-/// A server that answers while the client still sends closes the connection under it. A proxy then reports the broken connection
-/// (503 `UC` in Envoy's log) instead of the answer.
+/// A server that answers while the client still sends would close the connection. A proxy then
+/// reports the broken connection (503 `UC` in Envoy's log) instead of the answer.
 pub(super) async fn whole_body(
     State(shared): State<Arc<Shared>>,
     request: Request,

@@ -1,4 +1,4 @@
-//! From prompts and messages to tokens.
+//! Turns prompts and messages into tokens.
 
 use super::body::{Body, Content, Message, Prompt};
 use super::error::ApiError;
@@ -58,7 +58,8 @@ pub(super) fn render(
     Ok(prompts)
 }
 
-/// The chat template: per message a marker with the role, the words, an end marker; then the marker of the assistant's turn.
+/// Renders messages by the chat template. Each message is a marker with the role, the words, and an
+/// end marker. The marker of the assistant's turn comes last.
 fn chat(mut tokens: Tokens, messages: &[Message]) -> Result<Tokens, ApiError> {
     for message in messages {
         tokens.push_marker(&message.role);

@@ -1,4 +1,4 @@
-//! Server-sent events: one per token, all that came since the last write in one piece.
+//! Server-sent events: one per token. Each write has all events since the last write.
 
 use super::ending::{finish_reason, usage};
 use super::kinds::{Choice, Kind};
@@ -12,14 +12,14 @@ use std::task::{Context, Poll};
 
 /// The body of a streaming answer.
 ///
-/// A chunk is its constant parts and a word, copied into a buffer: building a JSON tree per token would cost more than all else that
-/// the server does.
+/// A chunk is a few constant parts and a word, copied into a buffer. A JSON tree per token would
+/// cost more than everything else that the server does.
 #[derive(Debug)]
 pub(super) struct Events {
     job: Job,
-    /// Tokens of each choice that were written.
+    /// Tokens of each choice that were already written.
     sent: Vec<u32>,
-    /// `data: {"id": ... "choices":[{"index":`
+    /// The constant beginning of each event: `data: {"id": ... "choices":[`
     head: Bytes,
     buffer: BytesMut,
     ended: bool,
@@ -35,7 +35,8 @@ impl Events {
         } else {
             "text_completion"
         };
-        // The id is made of safe characters; the model's name is the client's and goes through the JSON writer.
+        // The id needs no escape. The model's name comes from the client, so the JSON writer must
+        // escape it.
         let head = format!(
             r#"data: {{"id":"{}","object":"{object}","created":{},"model":{},"choices":["#,
             job.id,
@@ -51,7 +52,8 @@ impl Events {
         }
     }
 
-    /// Appends what choice `part` wrote since. Returns whether that choice is complete.
+    /// Appends what choice `part` wrote since the last call. Returns whether the choice is
+    /// complete.
     fn append(&mut self, part: usize) -> bool {
         let (Some(&choice), Some(sent)) = (self.job.choices.get(part), self.sent.get_mut(part))
         else {
@@ -120,7 +122,7 @@ impl Events {
 }
 
 fn put_number(buffer: &mut BytesMut, number: usize) {
-    // Nearly always a single choice: spare the formatting machinery.
+    // There is nearly always a single choice, so this avoids the formatting machinery.
     match u8::try_from(number) {
         Ok(digit @ 0..=9) => buffer.put_u8(b'0' + digit),
         _ => buffer.put_slice(number.to_string().as_bytes()),
@@ -145,7 +147,8 @@ impl Stream for Events {
         } else if this.buffer.is_empty() {
             if this.job.call.has_failed() {
                 this.ended = true;
-                // Ends the connection without the last chunk, so that the client cannot take the answer for complete.
+                // Ends the connection without the last chunk, so that the client cannot take the
+                // answer for complete.
                 return Poll::Ready(Some(Err(io::Error::other("the engine stopped"))));
             }
             return Poll::Pending;

@@ -24,7 +24,7 @@ fn shared() -> (Arc<Shared>, mpsc::UnboundedReceiver<Command>) {
     )
 }
 
-/// Any JSON, a few levels deep.
+/// Generates any JSON, a few levels deep.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -108,7 +108,7 @@ proptest! {
                         prop_assert!(matches!(commands.try_recv(), Ok(Command::Cancel(_))));
                     }
                 }
-                // Whatever happened, its place is free again.
+                // Its place is free again in every case.
                 prop_assert_eq!(shared.sequences.load(std::sync::atomic::Ordering::Relaxed), 0);
             }
         }
@@ -142,7 +142,7 @@ fn the_base_model_and_an_adapter_share_no_block() {
         let body = json!({"model": model, "prompt": "w ".repeat(64), "max_tokens": 16, "ignore_eos": true});
         let _job = start(&shared, Kind::Completion, body.to_string().into_bytes()).unwrap();
         loop {
-            // The job before this one was dropped and so cancelled.
+            // The previous job was dropped, and so it was cancelled.
             match commands.try_recv() {
                 Ok(Command::Submit(mut submissions)) => break submissions.remove(0).request.chain,
                 Ok(Command::Cancel(_)) => {}

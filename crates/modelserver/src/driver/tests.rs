@@ -1,4 +1,4 @@
-//! Pace, in tokio's paused time: durations are exact to the timer's millisecond.
+//! Pace, in tokio's paused time. Durations are exact to the timer's millisecond.
 
 use super::*;
 use trimtab_engine::Profile;
@@ -51,7 +51,7 @@ impl Rig {
     }
 }
 
-/// Time until `call` has `tokens`.
+/// Returns the seconds until `call` has `tokens`.
 async fn until(call: &Call, tokens: u32) -> f64 {
     let begun = Instant::now();
     std::future::poll_fn(|context| {
@@ -72,7 +72,7 @@ async fn a_long_answer_takes_the_sum_of_its_steps_and_not_a_timer_tick_more() {
     let call = rig.submit(1, 512, 1_000);
     let took_s = until(&call, 1_000).await;
     let busy_s = rig.counters().busy_s;
-    // A thousand sleeps of 6.6 ms, each rounded up to a millisecond, would add 0.4 s.
+    // A thousand sleeps of 6.6 ms would add 0.4 s if each were rounded up to a millisecond.
     assert!(
         (took_s - busy_s).abs() < 0.002,
         "took {took_s}, steps sum to {busy_s}"

@@ -4,16 +4,18 @@ use super::histogram::Histogram;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// A page being written. With a filter, only samples of those names are kept, and a family without samples vanishes.
+/// A page that is being written. With a filter, it keeps only samples with those names. A family
+/// without samples is left out.
 #[derive(Debug)]
 pub(super) struct Exposition<'a> {
     out: String,
     filter: Option<&'a BTreeSet<String>>,
-    /// When the samples began, as the value of `_created`; `None` leaves those samples out.
+    /// Time when the samples began, the value of `_created`. `None` leaves those samples out.
     created_unix_s: Option<f64>,
 }
 
-/// The parts of a label list that come before and after the bucket's `le`, each with its comma, since Python sorts labels by name.
+/// The parts of a label list before and after the bucket's `le`, each with its comma. Python sorts
+/// labels by name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Labels<'a> {
     pub(super) before_le: &'a str,
@@ -58,7 +60,7 @@ impl<'a> Exposition<'a> {
         self.out.push('\n');
     }
 
-    /// A gauge with one sample per entry of `samples`: (labels, value).
+    /// Writes a gauge with one sample per entry of `samples`: (labels, value).
     pub(super) fn gauge<L: AsRef<str>>(&mut self, name: &str, help: &str, samples: &[(L, f64)]) {
         if self.wants(name) {
             self.head(name, help, "gauge");
@@ -68,7 +70,7 @@ impl<'a> Exposition<'a> {
         }
     }
 
-    /// A counter. `base` is the name without `_total`.
+    /// Writes a counter. `base` is the name without `_total`.
     pub(super) fn counter<L: AsRef<str>>(&mut self, base: &str, help: &str, samples: &[(L, f64)]) {
         let name = format!("{base}_total");
         if self.wants(&name) {
@@ -82,7 +84,7 @@ impl<'a> Exposition<'a> {
         }
     }
 
-    /// A histogram with one series.
+    /// Writes a histogram with one series.
     pub(super) fn histogram(
         &mut self,
         name: &str,
@@ -133,7 +135,7 @@ impl<'a> Exposition<'a> {
         }
     }
 
-    /// A summary without quantiles, which is all that the Python client has.
+    /// Writes a summary without quantiles. The Python client has no others.
     pub(super) fn summary(&mut self, name: &str, help: &str, samples: &[(String, f64, f64)]) {
         let [count_name, sum_name] = ["count", "sum"].map(|suffix| format!("{name}_{suffix}"));
         if self.wants(&count_name) || self.wants(&sum_name) {
@@ -165,8 +167,9 @@ impl<'a> Exposition<'a> {
     }
 }
 
-/// Writes a number as the Python client does: floats always, and from seven digits before the point on `1.234567e+06`, where the
-/// exponent of 10 and more gets a third digit (`e+010`), which naive parsers trip over.
+/// Writes a number as the Python client does. Every number is a float. From seven digits before the
+/// point on, the form is `1.234567e+06`. An exponent of 10 or more gets a third digit (`e+010`),
+/// which breaks naive parsers.
 fn push_value(out: &mut String, value: f64) {
     if value.is_infinite() {
         out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
@@ -189,7 +192,7 @@ fn push_value(out: &mut String, value: f64) {
     );
 }
 
-/// Escapes a label's value.
+/// Escapes the value of a label.
 pub(super) fn escape(value: &str) -> String {
     value
         .replace('\\', r"\\")

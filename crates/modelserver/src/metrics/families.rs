@@ -1,8 +1,9 @@
-//! The histogram families of vLLM's V1 engine: names, help and buckets as in `vllm/v1/metrics/loggers.py`.
+//! The histogram families of vLLM's V1 engine, with names, help and buckets as in
+//! `vllm/v1/metrics/loggers.py`.
 
 use std::borrow::Cow;
 
-/// Names a histogram; the value is its place in [`TIMINGS`].
+/// The name of a histogram. The value is its position in [`TIMINGS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timing {
     PromptTokens,
@@ -23,7 +24,7 @@ pub(crate) enum Timing {
 }
 
 pub(super) struct Family {
-    /// Only read by the test that keeps `Timing` and `TIMINGS` in step.
+    /// Only the test that compares `Timing` with `TIMINGS` reads this.
     #[cfg_attr(not(test), expect(dead_code, reason = "see the field's documentation"))]
     pub(super) timing: Timing,
     pub(super) name: &'static str,
@@ -33,7 +34,7 @@ pub(super) struct Family {
 
 pub(super) enum Buckets {
     Fixed(&'static [f64]),
-    /// 1, 2, 5, 10, 20, 50 ... up to the longest context.
+    /// 1, 2, 5, 10, 20, 50 and so on, up to the longest context.
     OneTwoFive,
 }
 
@@ -82,7 +83,7 @@ const fn family(
     }
 }
 
-/// In the order of vLLM's page.
+/// The families in the order of vLLM's page.
 pub(super) static TIMINGS: [Family; 15] = [
     family(
         Timing::PromptTokens,

@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-/// Counts per bucket, not cumulative; the page adds them up.
+/// Counts per bucket. They are not cumulative: the page adds them up.
 #[derive(Debug)]
 pub(super) struct Histogram {
     bounds: Cow<'static, [f64]>,
-    /// One more than `bounds`: the last is everything above.
+    /// One entry more than `bounds`. The last counts all values above the bounds.
     counts: Vec<u64>,
     sum: f64,
 }
 
 impl Histogram {
-    /// `bounds`: ascending upper bounds, without infinity.
+    /// Makes an empty histogram. `bounds` are ascending upper bounds, without infinity.
     pub(super) fn new(bounds: Cow<'static, [f64]>) -> Self {
         let counts = vec![0; bounds.len() + 1];
         Self {
@@ -30,7 +30,7 @@ impl Histogram {
         self.sum += value;
     }
 
-    /// `(upper bound, observations up to it)`, infinity last.
+    /// Returns `(upper bound, observations up to it)` for each bucket, infinity last.
     pub(super) fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         bounds.zip(&self.counts).scan(0, |total, (bound, count)| {

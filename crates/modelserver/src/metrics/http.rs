@@ -1,4 +1,5 @@
-//! What the HTTP layer saw: the families of `prometheus-fastapi-instrumentator`, which vLLM installs.
+//! The metrics of the HTTP layer: the families of `prometheus-fastapi-instrumentator`, which vLLM
+//! installs.
 
 use super::exposition::{Exposition, Labels, escape};
 use super::histogram::Histogram;
@@ -36,13 +37,14 @@ struct Route {
 /// One answered request.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
-    /// The route's pattern, `none` for an unknown path.
+    /// The route's pattern. `none` for an unknown path.
     pub(crate) route: &'a str,
     pub(crate) method: &'static str,
     pub(crate) status: u16,
-    /// Until the response's head.
+    /// Seconds until the response's head.
     pub(crate) duration_s: f64,
-    /// `Content-Length` of each side; 0 when there is none, as in the original.
+    /// `Content-Length` of the request and of the response. 0 when there is none, as in the
+    /// original.
     pub(crate) request_bytes: f64,
     pub(crate) response_bytes: f64,
 }

@@ -1,6 +1,7 @@
-//! What the server observes about itself, and the page that says so.
+//! The server's own metrics, and the page that shows them.
 //!
-//! The driver owns the observations and writes them once per step under one lock; a scrape renders under the same lock.
+//! The driver writes the observations once per step under one lock. A scrape renders the page under
+//! the same lock.
 
 mod exposition;
 mod families;
@@ -18,7 +19,7 @@ use histogram::Histogram;
 use std::collections::VecDeque;
 use trimtab_engine::{Counters, Gauges};
 
-/// Distinct (running, waiting) pairs of adapters that the page remembers. vLLM forgets none.
+/// Distinct (running, waiting) pairs of adapters that the page remembers. vLLM keeps all of them.
 const LORA_HISTORY: usize = 64;
 
 /// Why a request ended, in the order of vLLM's `FinishReason`.
@@ -29,10 +30,10 @@ pub(crate) enum Finish {
     Abort,
 }
 
-/// Labels of `finished_reason`; vLLM makes all of them at the start.
+/// Values of the label `finished_reason`. vLLM creates all of them at the start.
 pub(crate) const FINISH_REASONS: [&str; 5] = ["stop", "length", "abort", "error", "repetition"];
 
-/// Everything that `/metrics` shows of the engine.
+/// All that `/metrics` shows of the engine.
 #[derive(Debug)]
 pub(crate) struct Observed {
     pub(crate) gauges: Gauges,
@@ -76,7 +77,8 @@ impl Observed {
         }
     }
 
-    /// Notes the adapters in use now. A pair seen before gets the new time, as setting a labelled gauge does.
+    /// Records the adapters in use. A pair seen before gets the new time, as when a labelled gauge
+    /// is set.
     pub(crate) fn on_adapters(&mut self, running: String, waiting: String, at_unix_s: f64) {
         self.lora
             .retain(|state| state.running != running || state.waiting != waiting);

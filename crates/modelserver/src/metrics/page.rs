@@ -1,4 +1,4 @@
-//! The page: vLLM V1's families in their order.
+//! Renders the metrics page: vLLM V1's families in their order.
 
 use super::exposition::{Exposition, Labels, escape};
 use super::families::TIMINGS;
@@ -7,7 +7,7 @@ use crate::spec::Spec;
 use std::collections::BTreeSet;
 use trimtab_engine::BLOCK_TOKENS;
 
-/// What the page needs to know of the server, worked out once.
+/// The server's properties that the page needs, computed once.
 #[derive(Debug)]
 pub(crate) struct Config {
     /// `model_name="..."`, escaped.
@@ -15,7 +15,7 @@ pub(crate) struct Config {
     full: bool,
     multi_process: bool,
     cache_config: String,
-    /// LoRA slots; `None` leaves the family out, as vLLM does without `--enable-lora`.
+    /// Number of LoRA slots. `None` leaves the family out, as vLLM does without `--enable-lora`.
     max_lora: Option<u32>,
     started_unix_s: f64,
 }
@@ -42,22 +42,24 @@ impl Config {
         }
     }
 
-    /// The labels of a series with others between `engine` and `model_name`, and after them.
+    /// Returns the labels of a series. `before` stands between `engine` and `model_name`, and
+    /// `after` follows them.
     fn labels(&self, before: &str, after: &str) -> String {
         format!("engine=\"0\",{before}{}{after}", self.model)
     }
 }
 
-/// Which part of the page is asked for.
+/// The part of the page that a scrape asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Scrape<'a> {
-    /// `/metrics`, whatever the query.
+    /// `/metrics` with any query.
     Whole,
     /// `/metrics/` with these sample names.
     Named(&'a BTreeSet<String>),
 }
 
-/// Renders the page. A multi-process server has no names to select from and answers a selection with nothing.
+/// Renders the page. A multi-process server cannot select by name, so it answers a selection with
+/// an empty page.
 pub(crate) fn render(
     config: &Config,
     observed: &Observed,
@@ -167,7 +169,7 @@ fn counters(page: &mut Exposition<'_>, config: &Config, observed: &Observed) {
         "Prefix cache hits, in terms of number of cached tokens.",
         counters.prefix_hit_tokens,
     );
-    // Registered by vLLM with or without a connector or images; this server has neither.
+    // vLLM registers these without a connector or images too. This server has neither.
     counter(
         "vllm:external_prefix_cache_queries",
         "External prefix cache queries from KV connector cross-instance cache sharing, in terms of number of queried tokens.",
@@ -198,7 +200,8 @@ fn counters(page: &mut Exposition<'_>, config: &Config, observed: &Observed) {
         "Number of prefill tokens processed.",
         counters.prompt_tokens,
     );
-    // Counted at admission, the whole at the first token: keep the difference from going below nothing in between.
+    // Hits count at admission, and the whole prompt at the first token. Between the two the
+    // difference could be negative.
     let computed = counters
         .prompt_tokens
         .saturating_sub(counters.prefix_hit_tokens);

@@ -1,9 +1,10 @@
-//! What a Python process reports about itself.
+//! The metrics of a Python process.
 
 use super::exposition::Exposition;
 
-/// `python_*`: there is no Python here, so nothing was ever collected. `process_*`: this process, from `/proc`; on systems without it
-/// the families are absent, as with the Python client.
+/// Writes `python_*` and `process_*`. There is no Python here, so the values of `python_*` are 0.
+/// `process_*` describes this process, from `/proc`. Systems without `/proc` have no such families,
+/// as with the Python client.
 pub(super) fn render(page: &mut Exposition<'_>, started_unix_s: f64) {
     let generations =
         ["0", "1", "2"].map(|generation| (format!("generation=\"{generation}\""), 0.0));
@@ -62,7 +63,7 @@ pub(super) fn render(page: &mut Exposition<'_>, started_unix_s: f64) {
     }
 }
 
-/// Virtual and resident size.
+/// Returns the virtual and the resident size.
 fn memory_bytes() -> Option<(f64, f64)> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let field = |name: &str| -> Option<f64> {
@@ -73,10 +74,10 @@ fn memory_bytes() -> Option<(f64, f64)> {
 }
 
 fn cpu_s() -> Option<f64> {
-    // `schedstat` counts nanoseconds of the main thread only; `stat` counts ticks of all threads. The tick is 100 Hz on every
-    // Linux that matters, and asking for it would need libc.
+    // `schedstat` counts nanoseconds of the main thread only. `stat` counts ticks of all threads.
+    // The tick is 100 Hz on every Linux that matters, and asking for it would need libc.
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the name in parentheses and may hold blanks.
+    // The second field is the name in parentheses. It may contain blanks.
     let mut fields = stat
         .get(stat.rfind(')')? + 1..)?
         .split_whitespace()

@@ -1,4 +1,4 @@
-//! What is answered, and when.
+//! The content of answers, and their times.
 
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ async fn the_same_request_gets_the_same_answer_streamed_or_whole() {
     let (usage, last) = (&events[events.len() - 1], &events[events.len() - 2]);
     assert_eq!(last["choices"][0]["finish_reason"], "length");
     assert_eq!(usage["choices"], json!([]));
-    // Role, three short words, end, and the role of the answer.
+    // The role, three short words, the end, and the role of the answer.
     assert_eq!(usage["usage"]["prompt_tokens"], 6);
     assert_eq!(usage["usage"]["completion_tokens"], 40);
     assert_eq!(usage["usage"]["total_tokens"], 46);
@@ -83,7 +83,8 @@ async fn the_next_turn_finds_prompt_and_answer_in_the_cache() {
     messages.push(first["choices"][0]["message"].clone());
     messages.push(json!({"role": "user", "content": "and then what happened after that"}));
     let (_, second) = rig.post("/v1/chat/completions", ask(&messages)).await;
-    // 103 prompt tokens and 60 answered; the KV of the last one was never computed: 162 / 16 = 10 blocks.
+    // 103 prompt tokens and 60 of the answer. The KV of the last one was never computed: 162 / 16 =
+    // 10 blocks.
     assert_eq!(
         second["usage"]["prompt_tokens_details"]["cached_tokens"],
         160

@@ -1,4 +1,4 @@
-//! Clients that go away, and servers that do.
+//! Clients that go away, and servers that stop.
 
 use http_body_util::{BodyExt, Full};
 use hyper::Request;

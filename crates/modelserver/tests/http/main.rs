@@ -1,4 +1,4 @@
-//! A real server over real sockets, asked with a bare HTTP client.
+//! A real server over real sockets, and a bare HTTP client.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What is refused, and how that is said.
+//! Requests that the server refuses, and its messages.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ async fn what_is_wrong_with_a_request_is_said_in_openais_shape() {
     )
     .await;
     assert_eq!(status, 400);
-    // Nothing of all that is left behind.
+    // None of the refused requests has left anything behind.
     let (status, _) = rig
         .post(
             "/v1/completions",
@@ -153,7 +153,8 @@ async fn a_port_in_use_and_a_senseless_spec_are_refused_with_the_reason() {
     }
 }
 
-/// Whoever answers earlier closes the connection under a client that still sends, and a proxy tells of a broken connection instead.
+/// A server that answers earlier closes the connection while the client still sends. A proxy then
+/// reports a broken connection instead of the answer.
 #[tokio::test]
 async fn nothing_is_answered_before_the_whole_request_is_there() {
     let spec = Spec {

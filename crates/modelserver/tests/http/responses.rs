@@ -1,4 +1,4 @@
-//! `/v1/responses`: answers that are remembered.
+//! `/v1/responses`: answers that the server remembers.
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -12,7 +12,8 @@ fn message(role: &str, text: &str) -> Value {
     json!({"role": role, "content": text})
 }
 
-/// The data of every event; asserts that each names its type and that the numbers have no hole.
+/// Returns the data of every event. Asserts that each event names its type, and that no sequence
+/// number is missing.
 fn events(text: &str) -> Vec<Value> {
     let read = |(number, event): (usize, &str)| {
         let (kind, data) = event.split_once('\n').unwrap();
@@ -104,14 +105,14 @@ async fn the_next_turn_names_the_one_before() {
         (status, &second["previous_response_id"]),
         (200, &first["id"])
     );
-    // As in a chat that sends it all again.
+    // The same as in a chat that sends all turns again.
     assert_eq!(
         second["usage"]["input_tokens_details"]["cached_tokens"],
         160
     );
     assert_eq!(second["usage"]["input_tokens"], 103 + 60 + 1 + 2 + 6 + 1);
 
-    // Another server does not know it.
+    // Another server does not know the response.
     let other = Rig::start(spec()).await;
     let (status, error) = other.post(PATH, ask(json!("x"), Some(&first["id"]))).await;
     assert_eq!(

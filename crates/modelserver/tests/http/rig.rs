@@ -1,4 +1,4 @@
-//! One server and a client of it.
+//! One server and a client for it.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -15,7 +15,7 @@ pub(crate) struct Rig {
 }
 
 pub(crate) fn spec() -> Spec {
-    // Ten times an H100, so that tests are quick: 0.65 ms a step.
+    // Ten times as fast as an H100, so that tests are quick: 0.65 ms per step.
     Spec {
         speed: 10.0,
         model: "m".to_owned(),
@@ -47,7 +47,7 @@ impl Rig {
         read(self.send(path, body.to_string()).await).await
     }
 
-    /// A request without a body.
+    /// Sends a request without a body.
     pub(crate) async fn ask(&self, method: &str, path: &str) -> (u16, Value) {
         let request = Request::builder().method(method).uri(self.uri(path));
         let request = request.body(Full::default()).unwrap();
@@ -73,7 +73,7 @@ impl Rig {
         .unwrap()
     }
 
-    /// Value of the sample that starts with `series`.
+    /// Returns the value of the sample that starts with `series`.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let page = self.text("/metrics").await;
         let line = page.lines().find(|line| line.starts_with(series));
@@ -103,7 +103,7 @@ pub(crate) async fn read(response: Response<Incoming>) -> (u16, Value) {
     )
 }
 
-/// The JSON of every event; asserts that the stream is well formed and ends with `[DONE]`.
+/// Returns the JSON of every event. Asserts that the stream is well formed and ends with `[DONE]`.
 pub(crate) fn events(text: &str) -> Vec<Value> {
     let events: Vec<&str> = text
         .split_terminator("\n\n")

@@ -61,7 +61,7 @@ fn a_given_capacity_counts_per_unit_of_speed() {
         fleet = [{ class = 'x', count = 3 }, { class = 'y', count = 5, speed = 0.4 }]";
     let fleet = scenario(mixed);
     assert!((fleet_requests_per_s(&fleet) - 50.0).abs() < 1e-9);
-    // One request per session: sessions are requests.
+    // With one request per session the two rates are equal.
     assert!((sessions_per_s(&fleet, 0.8) - 40.0).abs() < 1e-9);
 }
 
@@ -70,10 +70,10 @@ fn a_conversation_spreads_its_requests_over_fewer_sessions() {
     let multi = scenario("name = 'a'\nworkload = { family = 'multi', capacity_per_endpoint = 14 }");
     let requests = fleet_requests_per_s(&multi);
     assert!((requests - 14.0 * 32.0).abs() < 1e-9);
-    // A geometric number of turns of mean 5.5, some of which the context window cuts short.
+    // The number of turns is geometric with mean 5.5. The context window cuts some sessions short.
     let per_session = requests / sessions_per_s(&multi, 1.0);
     assert!((5.2..5.7).contains(&per_session), "{per_session}");
-    // Against the stream itself, from another seed.
+    // Compare with the stream itself, from another seed.
     let workload = Workload::preset(
         "multi",
         Arrivals::Poisson {
@@ -102,7 +102,7 @@ fn a_capacity_that_is_not_given_is_that_of_the_profiles() {
     let each = ["a100", "h100"]
         .map(|name| requests_per_s(&Profile::named(name).unwrap(), &demand, TPOT_S));
     let expected = 2.0 * each[0] + each[1];
-    // As the file's reader has settled it, and as it is computed where nobody has.
+    // First as the parser stored it, then as it is computed without a stored value.
     assert!((fleet_requests_per_s(&fleet) / expected - 1.0).abs() < 1e-9);
     fleet.traffic.capacity_per_endpoint = None;
     assert!((fleet_requests_per_s(&fleet) / expected - 1.0).abs() < 1e-9);

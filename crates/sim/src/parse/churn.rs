@@ -5,7 +5,7 @@ use trimtab_settings::Settings;
 use super::fleet::{MOST_ENTRIES, count, group};
 use crate::{Change, Churn};
 
-/// The changes, in the order of time.
+/// Reads the changes, and sorts them by time.
 pub(super) fn changes(s: &Settings<'_>) -> Vec<Churn> {
     let entries = s
         .objects("churn")
@@ -30,7 +30,7 @@ enum Kind {
     Slow,
 }
 
-/// `None`: a problem, which is recorded.
+/// Reads one change. Returns `None` after a problem, which is recorded.
 fn one(s: &Settings<'_>) -> Option<Churn> {
     let at_s = s
         .f64("at_s")

@@ -5,7 +5,7 @@ use trimtab_settings::Settings;
 use crate::Rule;
 use crate::report::Band;
 
-/// The bands of the file, in the order of [`Rule::ALL`].
+/// Reads the bands, in the order of [`Rule::ALL`].
 pub(super) fn bands(s: &Settings<'_>) -> Vec<Band> {
     let s = s.section("expected");
     Rule::ALL

@@ -5,18 +5,19 @@ use trimtab_settings::Settings;
 
 use crate::{Change, Group, Page, Scenario, Source};
 
-/// Most endpoints, those of later included; a table holds as many.
+/// Most endpoints, including those added later. A table holds as many.
 const MOST_ENDPOINTS: u64 = 10_000;
-/// Most endpoints times deciders: each decider has rows and books of its own.
+/// Most endpoints times deciders. Each decider has rows and books of its own.
 const MOST_ROWS: u64 = 10_000_000;
-/// Most tokens of KV cache of the fleet: a simulated block takes about 80 bytes once it is used.
+/// Most tokens of the fleet's KV cache. A simulated block takes about 80 bytes once it is used.
 const MOST_KV_TOKENS: u64 = 2_500_000_000;
 /// Most groups, and most changes.
 pub(super) const MOST_ENTRIES: usize = 1_000;
-/// Accelerator of a group that names none, and endpoints of a file without a fleet.
+/// The accelerator of a group that names none, and the number of endpoints of a file without a
+/// fleet.
 const USUAL: (&str, u32) = ("a100", 32);
 
-/// The fleet at the start.
+/// Reads the fleet at the start.
 pub(super) fn groups(s: &Settings<'_>) -> Vec<Group> {
     let entries = s
         .objects("fleet")
@@ -47,7 +48,7 @@ pub(super) fn count(s: &Settings<'_>) -> u32 {
         .required_or(1) as u32
 }
 
-/// `None`: a problem, which is recorded.
+/// Reads one group. Returns `None` after a problem, which is recorded.
 pub(super) fn group(s: &Settings<'_>) -> Option<Group> {
     let names: Vec<&str> = Profile::names().collect();
     let named = s
@@ -86,7 +87,7 @@ pub(super) fn group(s: &Settings<'_>) -> Option<Group> {
     })
 }
 
-/// Fields of the profile that the group has otherwise.
+/// Replaces the fields of the profile that the group sets.
 fn overrides(s: &Settings<'_>, profile: &mut Profile) {
     let float = |name, least, most, field: &mut f64| {
         *field = s.f64(name).range(least..=most).default(*field);
@@ -120,7 +121,7 @@ fn overrides(s: &Settings<'_>, profile: &mut Profile) {
     float("watermark_ratio", 0.0, 0.5, &mut profile.watermark_ratio);
     float("adapter_load_s", 0.0, 60.0, &mut profile.adapter_load_s);
     let whole = |name, least: u64, most: u64, field: &mut u32| {
-        // In range of the field: `most` is.
+        // `most` fits the field.
         *field = s.u64(name).range(least..=most).default(u64::from(*field)) as u32;
     };
     whole("max_num_seqs", 1, 4_096, &mut profile.max_num_seqs);
@@ -137,7 +138,7 @@ fn overrides(s: &Settings<'_>, profile: &mut Profile) {
     }
 }
 
-/// Holds fleet, changes and workload against each other and against what a machine can do.
+/// Checks fleet, changes and workload together, and against the limits of a machine.
 pub(super) fn fits(s: &Settings<'_>, scenario: &Scenario) {
     let added = scenario
         .churn
@@ -174,7 +175,7 @@ fn machine_holds(s: &Settings<'_>, groups: &[&Group], deciders: u32) {
     }
 }
 
-/// Changes concern classes that there are.
+/// Checks that every change names a class of the fleet.
 fn classes_exist(s: &Settings<'_>, scenario: &Scenario, groups: &[&Group]) {
     for churn in &scenario.churn {
         if let Some(class) = churn.change.class()
@@ -191,7 +192,7 @@ fn classes_exist(s: &Settings<'_>, scenario: &Scenario, groups: &[&Group]) {
     }
 }
 
-/// Every endpoint can take every request.
+/// Checks that every endpoint can take every request.
 fn requests_fit(s: &Settings<'_>, source: &Source, groups: &[&Group]) {
     let (context, adapters) = match source {
         Source::Trace(_, limits) => (limits.context_tokens, false),
@@ -205,7 +206,7 @@ fn requests_fit(s: &Settings<'_>, source: &Source, groups: &[&Group]) {
     };
     for group in groups {
         let (class, profile) = (&group.class, &group.profile);
-        // What an admission leaves free is not for a prompt.
+        // A prompt cannot use the blocks that an admission leaves free.
         let usable = profile.kv_tokens() as f64 * (1.0 - profile.watermark_ratio);
         if usable < f64::from(context) {
             let reason = format!(

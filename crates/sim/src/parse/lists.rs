@@ -1,4 +1,4 @@
-//! Loads, seeds and rules: what one scenario is run over.
+//! Reads loads, seeds and rules: each combination is one run.
 
 use serde_json::Value;
 use trimtab_settings::Settings;
@@ -8,7 +8,7 @@ use crate::Rule;
 /// Most entries of a list.
 const MOST: usize = 1_000;
 
-/// One number or a list of them; shares of capacity.
+/// Reads one share of capacity or a list of shares.
 pub(super) fn loads(s: &Settings<'_>) -> Vec<f64> {
     s.value("loads")
         .hint("write a share of capacity such as 0.85, or a list: [0.5, 0.7, 0.9]")
@@ -27,7 +27,7 @@ pub(super) fn loads(s: &Settings<'_>) -> Vec<f64> {
         .default(vec![0.85])
 }
 
-/// A count `n`, which is `1..=n`, or a list.
+/// Reads a count `n`, which means `1..=n`, or a list.
 pub(super) fn seeds(s: &Settings<'_>) -> Vec<u64> {
     s.value("seeds")
         .hint("write how many, such as 5, or a list: [1, 2, 7]")
@@ -44,7 +44,8 @@ pub(super) fn seeds(s: &Settings<'_>) -> Vec<u64> {
         .default((1..=5).collect())
 }
 
-/// Names; the oracle is always among them, first. Whoever is named twice runs once.
+/// Reads names of rules. The oracle is always included, as the first. A rule that is named twice
+/// runs once.
 pub(super) fn rules(s: &Settings<'_>, usual: &[Rule]) -> Vec<Rule> {
     let names = || Rule::ALL.map(Rule::as_str).join(", ");
     let mut rules = s
@@ -69,7 +70,7 @@ pub(super) fn rules(s: &Settings<'_>, usual: &[Rule]) -> Vec<Rule> {
     rules
 }
 
-/// A list that is neither empty nor long, and holds nothing twice.
+/// Reads a list that is neither empty nor too long, and has no repeated entries.
 fn distinct<T: PartialEq>(
     items: &[Value],
     read: impl Fn(&Value) -> Result<T, String>,

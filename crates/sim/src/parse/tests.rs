@@ -10,7 +10,7 @@ fn check(text: &str) -> Result<Document, Problems> {
     Draft::parse(text)?.check(&mut |_| Err("no trace here".to_owned()))
 }
 
-/// The problems of `text`, one line each.
+/// Returns the problems of `text`, one per line.
 fn problems(text: &str) -> String {
     check(text).map(drop).unwrap_err().to_string()
 }
@@ -40,7 +40,7 @@ fn a_name_and_a_family_are_the_setting_of_the_study() {
     );
     assert_eq!(scenario.rules, USUAL_RULES);
     assert!(scenario.reports.enabled && scenario.reports.news_gap_s == Some(0.02));
-    // Conversations take longer to be under way.
+    // Conversations need a longer warm-up.
     let multi =
         check("name = 'a'\n[workload]\nfamily = 'multi'\ncapacity_per_endpoint = 14\n").unwrap();
     assert_eq!(multi.scenario.warm_up_s, 70.0);
@@ -49,7 +49,7 @@ fn a_name_and_a_family_are_the_setting_of_the_study() {
 #[test]
 fn every_family_makes_a_scenario() {
     for (family, _) in trimtab_workload::FAMILIES {
-        // Given, because weighing conversations takes a while.
+        // The file sets the capacity, because measuring conversations takes a while.
         let text =
             format!("name = 'a'\n[workload]\nfamily = '{family}'\ncapacity_per_endpoint = 7\n");
         let scenario = check(&text).unwrap().scenario;
@@ -251,7 +251,7 @@ fn what_is_too_much_for_a_machine_is_refused() {
     assert!(told.contains("12000 runs"), "{told}");
     let long = "#".repeat(MOST_TEXT_BYTES + 1);
     assert!(Draft::parse(&long).is_err());
-    // Deep nesting ends in an error, not in the stack.
+    // Deep nesting must give an error, not overflow the stack.
     let deep = format!("a = {}", "[".repeat(100_000));
     assert!(Draft::parse(&deep).is_err());
 }

@@ -13,12 +13,13 @@ use crate::{Source, Traffic};
 
 /// Most components of a mix.
 const MOST_COMPONENTS: usize = 32;
-/// Most system prompts or adapters of one component: their popularity is a table.
+/// Most system prompts or adapters of one component. Their popularity is kept as a table of this
+/// size.
 const MOST_CHOICES: u32 = 100_000;
-/// Until the load says how many.
+/// The rate until the load determines it.
 const ANY_RATE: f64 = 1.0;
 
-/// What is asked, and whether it is conversations, which need longer to be under way.
+/// Reads the traffic. Also returns whether it has conversations, which need a longer warm-up.
 pub(super) fn read(s: &Settings<'_>, trace: TraceReader<'_>) -> (Traffic, bool) {
     let s = s.required_section("workload", "write [workload] with a family or a trace");
     let capacity_per_endpoint = s
@@ -45,7 +46,7 @@ pub(super) fn read(s: &Settings<'_>, trace: TraceReader<'_>) -> (Traffic, bool) 
     (traffic, conversations)
 }
 
-/// A recording. One without rows stands in for one that has a problem, which is recorded.
+/// Reads a recording. After a problem, which is recorded, the result is a trace without rows.
 fn recorded(s: &Settings<'_>, reader: TraceReader<'_>) -> Source {
     let trace = s
         .string("trace")
@@ -53,7 +54,7 @@ fn recorded(s: &Settings<'_>, reader: TraceReader<'_>) -> Source {
         .max_bytes(4_096)
         .map(|file| {
             let trace = Trace::parse(&reader(&file)?).map_err(|error| error.to_string())?;
-            // Otherwise there is no rate that could be stretched.
+            // Without a span of time there is no rate that could be stretched.
             (trace.span_s() > 0.0)
                 .then_some(trace)
                 .ok_or_else(|| "has all its requests at the same time".to_owned())
@@ -66,7 +67,8 @@ fn recorded(s: &Settings<'_>, reader: TraceReader<'_>) -> Source {
     Source::Trace(Arc::new(trace), limits(s))
 }
 
-/// A family or a mix, with what the file has otherwise. The family `chat` stands in for one that has a problem.
+/// Reads a family or a mix, with the file's overrides. After a problem, the result has the family
+/// `chat`.
 fn drawn(s: &Settings<'_>) -> Source {
     let arrivals = bursts(s).unwrap_or(Arrivals::Poisson {
         sessions_per_s: ANY_RATE,
@@ -95,7 +97,7 @@ fn limits(s: &Settings<'_>) -> Limits {
     let usual = u64::from(Limits::default().context_tokens);
     let context_tokens = s.u64("context_tokens").range(64..=1_000_000);
     Limits {
-        // In range of the field.
+        // The range fits the field.
         context_tokens: context_tokens.default(usual) as u32,
     }
 }
@@ -142,7 +144,7 @@ fn mix(s: &Settings<'_>) -> Vec<Component> {
     given.required_or(vec![chat()])
 }
 
-/// Parameters that every component has otherwise than its family; absent: as there.
+/// Parameters that replace those of the family in every component. `None` keeps the family's own.
 struct Overrides {
     first_input_tokens: Option<Dist>,
     later_input_tokens: Option<Dist>,
@@ -214,7 +216,7 @@ fn bursts(s: &Settings<'_>) -> Option<Arrivals> {
     })
 }
 
-/// Records what is wrong with a workload.
+/// Records the problems of a workload. Returns whether there are none.
 fn valid(s: &Settings<'_>, workload: &Workload) -> bool {
     let mut valid = true;
     let mut wrong = |reason: String, fix: &str| {

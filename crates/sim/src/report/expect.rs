@@ -1,44 +1,46 @@
-//! Bands that results are held against.
+//! Bands: what results are expected to be.
 
 use std::fmt;
 
 use super::{Digest, Summary, summaries};
 use crate::Rule;
 
-/// What the results of a rule should be like, at every load of the scenario, in the mean over seeds. Absent: not asked.
+/// The expected results of a rule, at every load of the scenario, in the mean over seeds. A limit
+/// that is `None` is not checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Band {
     /// The rule.
     pub rule: Rule,
-    /// Most that p99 of the time to first token may be, over that of the oracle.
+    /// Largest p99 of the time to first token, divided by that of the oracle.
     pub p99_ratio_max: Option<f64>,
-    /// Most that it may be in seconds.
+    /// Largest p99 of the time to first token in seconds.
     pub p99_max_s: Option<f64>,
     /// Least share of requests in SLO, 0 to 1.
     pub slo_share_min: Option<f64>,
     /// Least share of prompt tokens found in a cache, 0 to 1.
     pub hit_ratio_min: Option<f64>,
-    /// Most requests of a run that may go to an endpoint which their decider's table has as draining; slack does not widen it.
+    /// Most requests of a run that may go to an endpoint which is draining by the table that
+    /// decided. Slack does not widen this limit.
     pub after_drain_max: Option<f64>,
 }
 
-/// How a band came out.
+/// The result of one comparison with a band.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should be.
+    /// The result is within the band.
     Held,
-    /// Not as it should be.
+    /// The result is outside the band.
     Missed,
-    /// The rule is not among the results.
+    /// There are no results of the rule, or the band has no limit.
     NotRun,
 }
 
 /// One line of the comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// How it came out.
+    /// Whether the band held.
     pub verdict: Verdict,
-    /// For people: rule, load, figure, what it is and should be.
+    /// Text for people: rule, load, figure, the result and its limit.
     pub text: String,
 }
 
@@ -53,10 +55,11 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Holds the results of one scenario against its bands, a line for each figure of each band at each load.
+/// Compares the results of one scenario with its bands. Returns one finding for each limit of each
+/// band at each load.
 ///
-/// `slack` widens them for short runs: 0.5 lets a maximum be half as much again, and of the share that a minimum leaves to
-/// miss, half as much again.
+/// `slack` widens the bands for short runs. With 0.5 a maximum grows by half. A minimum is a share,
+/// and what it leaves to 1 grows by half.
 #[must_use]
 pub fn verdicts(bands: &[Band], digests: &[Digest], slack: f64) -> Vec<Finding> {
     let summaries = summaries(digests);
@@ -84,7 +87,7 @@ fn hold(band: &Band, cell: &Summary, slack: f64, findings: &mut Vec<Finding>) {
             text: format!("{place}: {text}"),
         });
     };
-    // A figure that is absent or not a number fails every comparison, as it should.
+    // An absent figure is NaN here, and NaN fails every comparison. That is intended.
     let [_, _, p99] = cell.ttft_s;
     let seconds = p99.map_or(f64::NAN, |p99| p99.mean);
     if let Some(most) = band.p99_ratio_max {

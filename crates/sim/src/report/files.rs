@@ -1,4 +1,4 @@
-//! Results for other programs: one row, or one object, per run.
+//! Results for other programs: one row or one object per run.
 
 use std::fmt::Write as _;
 
@@ -9,12 +9,12 @@ use crate::Prediction;
 
 const COLUMNS: &str = "scenario,policy,load,seed,deciders,requests,failed,ttft_p50_s,ttft_p90_s,ttft_p99_s,tpot_p50_s,tpot_p90_s,tpot_p99_s,e2e_mean_s,e2e_p99_s,slo_share,hit_ratio,busiest_ratio,tables_per_s,table_bytes,reports_per_s,table_age_s,after_drain,missed_p50_s,missed_p90_s,missed_share_p50\n";
 
-/// A header line and one row per run. What is absent is empty, what never came is `inf`.
+/// Returns a header line and one row per run. An absent value is empty, an infinite one is `inf`.
 #[must_use]
 pub fn csv(digests: &[Digest]) -> String {
     let mut out = COLUMNS.to_owned();
     for run in digests {
-        // Names hold no comma: the reader of scenarios sees to it. Writing to a String cannot fail.
+        // Names hold no comma, as the parser of scenarios ensures. Writing to a String cannot fail.
         let _ = write!(
             out,
             "{},{},{},{},{},{},{}",
@@ -69,7 +69,7 @@ pub fn csv(digests: &[Digest]) -> String {
     out
 }
 
-/// `{"runs": [..]}`, one object per line. What is absent or never came is null.
+/// Returns `{"runs": [..]}`, one object per line. Absent and infinite values are null.
 #[must_use]
 pub fn json(digests: &[Digest]) -> String {
     let runs: Vec<String> = digests.iter().map(|run| one(run).to_string()).collect();
@@ -109,7 +109,7 @@ fn one(run: &Digest) -> Value {
     })
 }
 
-/// To the microsecond, so that a float of single precision does not show its tail.
+/// Rounds to six decimals. Otherwise an `f32` would show meaningless digits.
 fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }

@@ -1,4 +1,4 @@
-//! Results for people.
+//! Results as a table for people.
 
 use std::fmt::Write as _;
 
@@ -26,9 +26,16 @@ const TITLES: [&str; COLUMNS] = [
     "age s",
 ];
 
-/// The results of one scenario, a block per load and a row per rule: means over seeds, and the standard deviation where
-/// there is more than one. `E2E` is the mean time to the last token, `busiest` the most loaded endpoint's requests over
-/// the mean, `off` by how much the time to the first token was another than predicted (and the median of that over what it was), `age` that of the table decisions were made with; `never`: some seed had so many requests without a first token.
+/// Returns the results of one scenario: a block per load, a row per rule. Cells are means over
+/// seeds, with the standard deviation where it is not 0.
+///
+/// - `x oracle`: p99 of the time to first token divided by the oracle's.
+/// - `E2E`: mean time to the last token.
+/// - `busiest`: requests of the busiest endpoint divided by the mean.
+/// - `off`: absolute error of the predicted time to first token, in seconds and as a share of the
+///   seen time.
+/// - `age`: mean age of the tables that decisions used.
+/// - `never`: in some seed too many requests never got so far.
 #[must_use]
 pub fn table(digests: &[Digest]) -> String {
     let mut out = String::new();
@@ -99,7 +106,7 @@ fn row(cell: &Summary) -> [String; COLUMNS] {
     ]
 }
 
-/// Mean and deviation, scaled, to three digits.
+/// Formats mean and deviation, scaled, with about three digits.
 fn shown(value: Option<Spread>, scale: f64) -> String {
     let Some(Spread { mean, sd }) = value else {
         return dash();
@@ -121,7 +128,7 @@ fn shown(value: Option<Spread>, scale: f64) -> String {
     }
 }
 
-/// A share as percent.
+/// Formats a share as percent.
 fn share(value: Option<Spread>) -> String {
     value.map_or_else(dash, |Spread { mean, sd }| {
         let (mean, sd) = (mean * 100.0, sd * 100.0);
@@ -137,7 +144,7 @@ fn dash() -> String {
     "-".to_owned()
 }
 
-/// Columns as wide as they need to be, the first to the left, figures to the right.
+/// Writes aligned columns, the first to the left and the others to the right.
 fn write_rows(out: &mut String, rows: &[[String; COLUMNS]]) {
     let titles = TITLES.map(str::to_owned);
     let all = || std::iter::once(&titles).chain(rows);

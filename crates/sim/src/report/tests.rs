@@ -1,6 +1,6 @@
 use super::*;
 
-/// A run whose times to first token are 0.01, 0.02 .. `slowest_s`.
+/// Returns a run whose times to first token are 0.01, 0.02 and so on up to `slowest_s`.
 fn run(rule: Rule, load: f64, seed: u64, slowest_s: f64) -> Run {
     let count = (slowest_s * 100.0).round() as u32;
     Run {
@@ -30,7 +30,7 @@ fn digests(runs: &[Run]) -> Vec<Digest> {
     runs.iter().map(Digest::of).collect()
 }
 
-/// Two seeds of two rules: p99 0.99 and 1.98 of the oracle, 1.98 and 3.96 of the other.
+/// Returns two seeds of two rules. The oracle's p99 is 0.99 and 1.98, the other's 1.98 and 3.96.
 fn four() -> Vec<Digest> {
     digests(&[
         run(Rule::Oracle, 0.8, 1, 1.0),
@@ -51,7 +51,7 @@ fn means_deviations_and_ratios_are_those_of_the_textbook() {
     assert_eq!(rules, [Rule::Oracle, Rule::P0]);
     let p99 = cells[1].ttft_s[2].unwrap();
     assert!(near(p99.mean, 2.97), "{p99:?}");
-    // Two values that differ by 1.98: deviation 1.98 / sqrt(2).
+    // Two values that differ by 1.98 have the deviation 1.98 / sqrt(2).
     assert!(near(p99.sd, 1.98 / 2_f64.sqrt()), "{p99:?}");
     assert!(near(cells[1].p99_ratio.unwrap(), 2.0));
     assert!(near(cells[0].p99_ratio.unwrap(), 1.0));
@@ -178,7 +178,7 @@ fn bands_are_held_missed_or_not_run() {
             .collect::<Vec<_>>()
     };
     assert_eq!(told(0.0), [Verdict::Missed, Verdict::Held, Verdict::NotRun]);
-    // 1.9 x 1.1 is above 2.
+    // 1.9 x 1.1 is more than 2.
     assert_eq!(told(0.1), [Verdict::Held, Verdict::Held, Verdict::NotRun]);
     let shown = verdicts(&[band(Rule::P0)], &four(), 0.0)[0].to_string();
     assert_eq!(

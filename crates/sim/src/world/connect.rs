@@ -1,7 +1,8 @@
-//! From a decision to the endpoint that takes the request, as `deploy/envoy` goes about it: where a connection fails the next of the
-//! decision's endpoints is tried, three in all, and the filter may notice that only later.
+//! Finds the endpoint that takes a request, as `deploy/envoy` does. Where a connection fails, the
+//! next endpoint of the decision is tried, three in all. The filter may notice a retry only later.
 //!
-//! Left out: Envoy's own pauses between tries (12 ms on average before the first) and its outlier detection.
+//! Left out: Envoy's own pauses between tries (12 ms on average before the first) and its outlier
+//! detection.
 
 use trimtab_engine::BLOCK_TOKENS;
 use trimtab_pick::{Booking, Outcome, Ticket};
@@ -15,10 +16,10 @@ use crate::oracle::{self, Weights};
 use crate::proxy::{Chosen, Proxy};
 use crate::server::{Life, Server};
 
-/// Endpoints that are tried for one request: `num_retries` is 2.
+/// Number of endpoints that are tried for one request: `num_retries` is 2.
 const MOST_TRIES: usize = 3;
 
-/// A request that found its endpoint.
+/// A request that has an endpoint.
 #[derive(Debug)]
 pub(super) struct Placed {
     pub(super) server: usize,
@@ -30,7 +31,8 @@ pub(super) struct Placed {
 }
 
 impl World<'_> {
-    /// Where the oracle sends it, whom nobody keeps books for. Absent: nobody serves.
+    /// Places a request by the oracle, which needs no books. Returns `None` when no endpoint
+    /// serves.
     pub(super) fn foresee(&self, turn: &Turn, chain: &[u64], weights: Weights) -> Option<Placed> {
         let tokens = turn.prompt.tokens();
         let server = oracle::choose(&self.servers, tokens, chain, turn.adapter, weights)?;
@@ -44,7 +46,8 @@ impl World<'_> {
         })
     }
 
-    /// Where the proxy's decision and its tries bring it. Absent: none of those that were tried can be reached.
+    /// Places a request by the proxy's decision and its tries. Returns `None` when no tried
+    /// endpoint can be reached.
     pub(super) fn place(
         &mut self,
         turn: &Turn,
@@ -68,7 +71,7 @@ impl World<'_> {
         };
         let request = view(turn, session, stretch, decider.table());
         let blocks = (turn.prompt.tokens() / BLOCK_TOKENS) as usize;
-        // The rest is of the answer.
+        // The rest of the chain belongs to the answer.
         decider.read(chain.get(..blocks).unwrap_or(chain));
         let chosen = decider.choose(now, &request);
         self.connect(proxy, &chosen)
@@ -82,7 +85,7 @@ impl World<'_> {
         let last = self.tried_last(proxy, chosen, first);
         let reached = self.listens(last);
         let decider = self.proxies.get_mut(proxy)?;
-        // Whoever fails is asked about in any case.
+        // The proxy always asks for the outcome of a failed request.
         let asked = decider.watch.samples(now) || !reached;
         let mut booked = first;
         if asked && last != first {
@@ -110,7 +113,8 @@ impl World<'_> {
         })
     }
 
-    /// The endpoint that was tried last: one that listens, if any of the three does.
+    /// Returns the endpoint that was tried last. That is one that listens, if any tried endpoint
+    /// does.
     fn tried_last(&mut self, proxy: usize, chosen: &Chosen, first: usize) -> usize {
         let (mut last, mut tries) = (first, 1);
         while !self.listens(last) && tries < MOST_TRIES {
@@ -120,8 +124,9 @@ impl World<'_> {
         last
     }
 
-    /// The `nth` endpoint that is tried. Without an opinion the proxy balances by itself; which way does not matter in the moments
-    /// before the first table.
+    /// Returns the endpoint of try number `nth`, from 0. Without an opinion the proxy draws any
+    /// endpoint. How it balances then does not matter, because this only happens before the first
+    /// table.
     fn nth(&mut self, proxy: usize, chosen: &Chosen, nth: usize) -> Option<usize> {
         match chosen.endpoints.is_empty() {
             true => Some(self.proxies.get_mut(proxy)?.any_of(self.servers.len())),
@@ -134,7 +139,8 @@ impl World<'_> {
         server.is_some_and(|server| server.life.listens())
     }
 
-    /// The proxy sends the request to the endpoint; large placements are news. Absent: there is no such proxy or endpoint.
+    /// Books the request at the endpoint. A large placement plans a report. Returns `None` if there
+    /// is no such proxy or endpoint.
     fn book(&mut self, server: usize, proxy: usize, booking: &Booking) -> Option<Ticket> {
         let now = self.agenda.now();
         let decider = self.proxies.get_mut(proxy)?;
@@ -150,7 +156,8 @@ impl World<'_> {
         Some(ticket)
     }
 
-    /// The proxy notices that a retry brought the request elsewhere. Why it was passed over it cannot know.
+    /// Moves the books to the endpoint that a retry reached. The proxy cannot know why the first
+    /// endpoint failed, and counts a server error.
     fn move_books(
         &mut self,
         now: Nanos,
@@ -167,7 +174,8 @@ impl World<'_> {
         Some(decider.on_sent(now, (to_server.id, to), &to_server.address, booking))
     }
 
-    /// While a proxy doubts it asks about answers under way too, and so finds those that a retry brought elsewhere.
+    /// Moves the books of a request that a retry took elsewhere. A proxy only notices while it
+    /// doubts, because it then also asks for the outcome of requests under way.
     pub(super) fn notice(&mut self, job: &mut Job) {
         let now = self.agenda.now();
         let proxy = self.proxies.get(job.proxy);
@@ -187,7 +195,7 @@ impl World<'_> {
         }
     }
 
-    /// What the end of a request tells its proxy about the endpoint.
+    /// Gives the proxy the outcome of a request that ended.
     pub(super) fn tell(&mut self, job: &mut Job, end: End) {
         let now = self.agenda.now();
         self.notice(job);
@@ -200,7 +208,7 @@ impl World<'_> {
                 proxy.watch.on_wrong(now);
                 Outcome::Reset
             }
-            // An error of the client's is as good as an answer.
+            // The endpoint answered, so it works. This also holds for an error about the request.
             End::Complete | End::Refused => Outcome::Ok,
         };
         job.asked |= proxy.watch.doubts(now);
@@ -210,7 +218,8 @@ impl World<'_> {
     }
 }
 
-/// What the decision thought the time to the first token would be: wait, prefill and one empty step of the endpoint.
+/// Returns the time to first token that the decision predicted: wait, prefill and one empty step of
+/// the endpoint.
 fn predicted_s(decider: &Proxy, to: &Server, wait_s: Option<f64>, ticket: &Ticket) -> Option<f64> {
     let step_s = to.engine.profile().step_base_s / to.speed();
     Some(decider.predicted_ttft_s(wait_s, ticket)? + step_s)

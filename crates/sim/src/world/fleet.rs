@@ -1,4 +1,4 @@
-//! Endpoints that come and go.
+//! Endpoints that come, go and fail.
 
 use super::World;
 use super::jobs::End;
@@ -6,7 +6,7 @@ use crate::server::{Life, Server};
 use crate::{Change, Group, Invalid};
 
 impl World<'_> {
-    /// Adds endpoints. Those of a run with speed errors differ from what their class says.
+    /// Adds endpoints. With speed errors, their true speeds differ from that of their class.
     pub(super) fn add(&mut self, group: &Group) -> Result<(), Invalid> {
         for _ in 0..group.count {
             let mut profile = group.profile.clone();
@@ -31,7 +31,7 @@ impl World<'_> {
         match &churn.change {
             Change::Add(group) => {
                 let first = self.servers.len();
-                // The profile was checked with the scenario.
+                // The profile was checked together with the scenario.
                 if self.add(group).is_ok() && self.oracle.is_none() {
                     (first..self.servers.len()).for_each(|server| self.plan_scrapes(server));
                 }
@@ -64,7 +64,8 @@ impl World<'_> {
         self.aggregator.list(self.agenda.now(), &self.servers);
     }
 
-    /// `change` gets each endpoint, and whether the traffic has adapters.
+    /// Changes the newest endpoints of a class. `change` gets each of them, and whether the traffic
+    /// has adapters.
     fn each_newest(&mut self, class: &str, count: u32, change: impl Fn(&mut Server, bool)) {
         let adapters = self.adapters;
         for server in self.newest(class, count) {
@@ -79,7 +80,7 @@ impl World<'_> {
         for server in self.newest_that(class, count, is_down) {
             self.break_all(server);
             if let Some(server) = self.servers.get_mut(server) {
-                // Its profile was good when it was added.
+                // Its profile was valid when it was added.
                 let _started = server.restart();
             }
         }
@@ -105,7 +106,7 @@ impl World<'_> {
             .collect()
     }
 
-    /// Connections to the endpoint are closed.
+    /// Ends all requests of the endpoint, because its connections are closed.
     fn break_all(&mut self, server: usize) {
         let here = |(_, job): &(usize, &Option<super::Job>)| {
             job.as_ref().is_some_and(|job| job.server == server)

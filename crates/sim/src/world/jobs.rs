@@ -1,4 +1,4 @@
-//! Requests on endpoints: from submission to the last token.
+//! Requests on endpoints, from submission to the last token.
 
 use trimtab_engine::{Event as EngineEvent, Request as EngineRequest};
 use trimtab_workload::Turn;
@@ -11,11 +11,11 @@ use crate::oracle;
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// With all of its tokens.
+    /// With all its tokens.
     Complete,
-    /// With an error of its own making.
+    /// With an error about the request itself.
     Refused,
-    /// The connection was closed in the middle.
+    /// The connection was closed before the last token.
     Broken,
 }
 
@@ -36,7 +36,7 @@ impl World<'_> {
         };
         to.got += 1;
         if to.engine.submit(request).is_err() {
-            // Too long for the endpoint: it answers with an error.
+            // The request is too long for the endpoint, which answers with an error.
             self.jobs.push(Some(job));
             self.end(id, End::Refused);
             return;
@@ -135,7 +135,7 @@ impl World<'_> {
         }
     }
 
-    /// A request ended.
+    /// Ends a request: closes the books, counts it, and plans the session's next turn.
     pub(super) fn end(&mut self, id: u64, end: End) {
         let Some(mut job) = self.jobs.get_mut(id as usize).and_then(Option::take) else {
             return;
@@ -180,7 +180,7 @@ impl World<'_> {
         self.advance(live);
     }
 
-    /// The prompt's own prefill time on the fastest class of the fleet.
+    /// Returns the prompt's own prefill time on the fastest class of the fleet.
     fn idle_ttft_s(&self, tokens: u32) -> f64 {
         let groups = self.scenario.fleet.iter();
         groups

@@ -7,7 +7,7 @@ use super::{Event, Job, Live, World};
 use crate::Deciders;
 use crate::clock::nanos;
 
-/// Upper ends of the deciders' shares of the requests.
+/// Returns the upper ends of the deciders' shares of the requests.
 pub(super) fn shares(deciders: &Deciders) -> Vec<f64> {
     let mut sum = 0.0;
     let ends = (1..=deciders.count).map(|rank| {
@@ -17,7 +17,7 @@ pub(super) fn shares(deciders: &Deciders) -> Vec<f64> {
     ends.collect()
 }
 
-/// The blocks of prompt and answer: a later turn finds both.
+/// Returns the blocks of prompt and answer, because a later turn can find both in the cache.
 fn chain(turn: &Turn) -> Vec<u64> {
     let mut whole = turn.clone();
     whole.prompt.parts.push(Part {
@@ -61,7 +61,7 @@ impl World<'_> {
         index.min(self.shares.len().saturating_sub(1))
     }
 
-    /// Plans the session's next turn, or ends it.
+    /// Plans the session's next turn, or ends the session.
     pub(super) fn advance(&mut self, live: usize) {
         let Some(slot) = self.lives.get_mut(live) else {
             return;

@@ -1,4 +1,4 @@
-//! Scrapes, tables and reports on their ways.
+//! Scrapes, tables and reports, and their ways between aggregator and proxies.
 
 use trimtab_estimate::{Missed, Sample};
 use trimtab_workload::Rng;
@@ -11,10 +11,10 @@ use crate::{Rule, Scenario, rules};
 
 /// Seconds that a scrape takes.
 const SCRAPE_S: f64 = 0.003;
-/// Least seconds between two polls of one decider.
+/// Least seconds between two polls of one proxy.
 const POLL_GAP_S: f64 = 0.01;
 
-/// All deciders, each with its own delay.
+/// Makes all proxies, each with its own delay.
 pub(super) fn proxies(scenario: &Scenario, rule: Rule, seed: u64, rng: &mut Rng) -> Vec<Proxy> {
     let tables = &scenario.tables;
     let proxy = |number: u32| {
@@ -40,7 +40,8 @@ impl World<'_> {
         }
     }
 
-    /// Endpoints are scraped at different moments, the first time soon.
+    /// Plans an endpoint's first scrape at a random moment within one interval. So endpoints are
+    /// scraped at different moments.
     pub(super) fn plan_scrapes(&mut self, server: usize) {
         let at = self.agenda.now() + nanos(self.rng.unit() * self.scenario.tables.scrape_s);
         self.agenda.plan(at, Event::Scrape(server));

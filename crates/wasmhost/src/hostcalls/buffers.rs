@@ -1,4 +1,4 @@
-//! Bodies and configurations.
+//! Hostcalls for bodies and configurations.
 
 use wasmtime::{Caller, Linker};
 
@@ -20,7 +20,7 @@ pub(super) fn register(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
                 let (start, max) = (super::address(start)?, super::address(max)?);
                 let from = bytes.get(start..).unwrap_or_default();
                 let part = from.get(..max).unwrap_or(from).to_vec();
-                // Nothing to hand over: the call succeeds and leaves the out-pointers as they are.
+                // Without bytes the call succeeds and leaves the out-pointers unchanged.
                 if part.is_empty() {
                     Ok(())
                 } else {
@@ -71,7 +71,7 @@ impl Host {
         }
     }
 
-    /// Puts `data` in the place of the `size` bytes from `start`; beyond the end it is appended.
+    /// Replaces the `size` bytes from `start` by `data`. A `start` beyond the end appends.
     fn set_buffer(
         &mut self,
         buffer: BufferType,

@@ -1,4 +1,4 @@
-//! Call-outs over HTTP. Call-outs over gRPC are refused as if their cluster did not exist.
+//! Hostcalls for call-outs over HTTP. Call-outs over gRPC fail as if their cluster did not exist.
 
 use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
@@ -57,8 +57,8 @@ pub(super) fn register(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     register_grpc(linker)
 }
 
-/// gRPC call-outs by name, with what each takes (all of them numbers) and how it ends. The results are those of a cluster that does not
-/// exist, and of a call that was never made.
+/// Registers the gRPC call-outs: name, number of arguments (all numbers), and result. The results
+/// are those of a cluster that does not exist, and of a call that was never made.
 fn register_grpc(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     for (name, arguments, status) in [
         ("proxy_grpc_call", 12, Status::BAD_ARGUMENT),
@@ -88,7 +88,8 @@ fn pairs(bytes: &[u8]) -> Result<HeaderMap, Status> {
 }
 
 impl Host {
-    /// Envoy looks for the cluster first, then for the three headers that every request has.
+    /// Sends a call-out. Envoy checks the cluster first, and then the three headers that every
+    /// request needs. This host checks the headers first.
     fn http_call(&mut self, mut call: HttpCall) -> Result<u32, Status> {
         let complete = [":method", ":path", ":authority"]
             .iter()

@@ -1,4 +1,4 @@
-//! Clock, log, ticks, contexts.
+//! Hostcalls for clock, log, ticks and contexts.
 
 use wasmtime::{Caller, Linker};
 

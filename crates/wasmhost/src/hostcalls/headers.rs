@@ -1,4 +1,4 @@
-//! Header maps.
+//! Hostcalls for header maps.
 
 use wasmtime::{Caller, Linker};
 
@@ -38,7 +38,7 @@ fn register_reads(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         |caller: Caller<'_, Host>, map: u32, out: u32, out_len: u32| {
             Guest::enter(caller, PAIRS, |guest| {
                 let pairs = guest.host().map(MapType::try_from(map)?)?;
-                // An empty map is no bytes at all, not a count of 0.
+                // An empty map is no bytes at all, and not a count of 0.
                 let bytes = if pairs.is_empty() {
                     Vec::new()
                 } else {
@@ -126,9 +126,11 @@ fn register_writes(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 impl Host {
-    /// The map as the guest may read it now.
+    /// Returns the map if the guest may read it.
     ///
-    /// A map that is not there in this phase answers `BadArgument`; while the stream is logged, `NotFound`.
+    /// # Errors
+    /// Returns `BadArgument` for a map that is not available in this phase, or `NotFound` while the
+    /// stream is logged.
     pub(super) fn map(&self, map: MapType) -> Result<&HeaderMap, Status> {
         let logging = self.stream().is_some_and(|stream| stream.logging);
         let absent = if logging {
@@ -168,7 +170,8 @@ impl Host {
         }
     }
 
-    /// The map as the guest may change it now. Answers of call-outs are read-only, and so is everything in the log phase.
+    /// Returns the map if the guest may change it. Answers of call-outs are read-only. In the log
+    /// phase everything is.
     pub(super) fn map_mut(&mut self, map: MapType) -> Result<&mut HeaderMap, Status> {
         let stream = self
             .stream_mut()

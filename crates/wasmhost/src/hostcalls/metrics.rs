@@ -1,4 +1,4 @@
-//! Metrics.
+//! Hostcalls for metrics.
 
 use wasmtime::{Caller, Linker};
 

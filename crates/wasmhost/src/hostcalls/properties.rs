@@ -1,4 +1,4 @@
-//! Properties of streams, and functions outside of the ABI.
+//! Hostcalls for properties of streams, and for functions outside of the ABI.
 
 use wasmtime::{Caller, Linker};
 
@@ -63,7 +63,8 @@ pub(super) fn register(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 impl Host {
-    /// The proxy's own attributes come first: a guest cannot overwrite `upstream.address` for another filter.
+    /// Returns a property. The proxy's own attributes come first, so a guest cannot overwrite
+    /// `upstream.address` for another filter.
     fn property(&mut self, path: &[u8]) -> Result<Vec<u8>, Status> {
         let of_stream = self.stream().and_then(|stream| {
             stream

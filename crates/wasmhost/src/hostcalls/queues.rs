@@ -1,4 +1,5 @@
-//! Queues of all VMs. There is one `vm_id`, so the one that a guest names when it resolves a queue does not matter.
+//! Hostcalls for the queues of all VMs. There is one `vm_id`, so a guest's `vm_id` for a queue does
+//! not matter.
 
 use wasmtime::{Caller, Linker};
 

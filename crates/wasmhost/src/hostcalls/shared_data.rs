@@ -1,4 +1,4 @@
-//! Key-value data of all VMs.
+//! Hostcalls for the key-value data of all VMs.
 
 use wasmtime::{Caller, Linker};
 

@@ -1,4 +1,5 @@
-//! Resuming, answering and cutting streams. All of it happens after the callback has returned.
+//! Hostcalls that resume, answer and cut streams. All of them take effect after the callback has
+//! returned.
 
 use wasmtime::{Caller, Linker};
 
@@ -59,8 +60,8 @@ fn direction(stream: u32) -> Result<Direction, Status> {
 }
 
 impl Host {
-    /// From here on the guest no longer sees the maps and the body of that direction. In a root context the call
-    /// succeeds and does nothing (as in Envoy, whose callbacks pointer is null there).
+    /// Resumes a direction. The guest does not see its maps and body any more. In a root context
+    /// the call succeeds and does nothing, as in Envoy, whose callbacks pointer is null there.
     fn continue_stream(&mut self, stream: u32) -> Result<(), Status> {
         let direction = direction(stream)?;
         let context = self.context();
@@ -80,7 +81,7 @@ impl Host {
         Ok(())
     }
 
-    /// One local reply for a stream, and none after the response has begun.
+    /// Makes a local reply. A stream can have one, and none after the response has begun.
     fn local_reply(&mut self, reply: LocalReply) -> Result<(), Status> {
         if !(200..600).contains(&reply.status) {
             return Err(Status::BAD_ARGUMENT);

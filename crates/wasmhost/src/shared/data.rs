@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{MAX_BYTES, MAX_ITEMS};
 use crate::abi::Status;
 
-/// Keys and values with the number of each value's last write.
+/// Keys, and values with the number of each value's last write.
 #[derive(Debug, Default)]
 pub(crate) struct Data {
     entries: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
@@ -20,7 +20,8 @@ impl Data {
             .map(|(value, cas)| (value.as_slice(), *cas))
     }
 
-    /// `cas` 0 writes in any case. As in Envoy a key that does not exist takes a write with any number.
+    /// Writes a value. `cas` 0 writes in any case. As in Envoy, a key that does not exist accepts
+    /// any number.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
         let old = self.entries.get(key);
         if old.is_some_and(|(_, current)| cas != 0 && cas != *current) {
@@ -34,7 +35,7 @@ impl Data {
             return Err(Status::INTERNAL_FAILURE);
         }
         self.bytes = bytes;
-        // 0 means "no number" to callers, so the count steps over it.
+        // The count skips 0, which means "no number" to callers.
         self.writes = self.writes.checked_add(1).unwrap_or(1);
         self.entries
             .insert(key.to_vec(), (value.to_vec(), self.writes));

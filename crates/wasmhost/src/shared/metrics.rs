@@ -9,24 +9,24 @@ const MAX_NAME_BYTES: usize = 4096;
 /// One metric, summed over all VMs that share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metric {
-    /// As the guest defined it.
+    /// The name that the guest defined.
     pub name: String,
     /// Counter, gauge or histogram.
     pub kind: MetricType,
-    /// Counter or gauge: its value. Histogram: sum of what was recorded.
+    /// Counter or gauge: its value. Histogram: the sum of the recorded values.
     pub value: u64,
-    /// Histogram: how often something was recorded. Otherwise 0.
+    /// Histogram: the number of recorded values. Otherwise 0.
     pub recorded: u64,
 }
 
-/// Metrics; the guest's number of a metric is its place in this list, plus 1.
+/// All metrics. The guest's number of a metric is its position in this list plus 1.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     list: Vec<Metric>,
 }
 
 impl Metrics {
-    /// The same name and kind give the same metric, whichever VM asks.
+    /// Defines a metric. The same name and kind give the same metric to every VM.
     pub(crate) fn define(&mut self, kind: MetricType, name: &[u8]) -> Result<u32, Status> {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(Status::BAD_ARGUMENT);
@@ -51,7 +51,7 @@ impl Metrics {
         u32::try_from(place + 1).map_err(|_| Status::INTERNAL_FAILURE)
     }
 
-    /// Adds to a counter (only a positive amount) or a gauge. A histogram cannot be incremented.
+    /// Adds to a counter (only a positive amount) or to a gauge. A histogram cannot be incremented.
     pub(crate) fn increment(&mut self, id: u32, by: i64) -> Result<(), Status> {
         let metric = self.get_mut(id)?;
         metric.value = match (metric.kind, u64::try_from(by)) {

@@ -1,4 +1,4 @@
-//! Shared queues: any VM enqueues, the VM that registered the queue is told and dequeues.
+//! Shared queues. Any VM enqueues. The VM that registered the queue gets a callback and dequeues.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,11 +10,11 @@ struct Queue {
     name: Vec<u8>,
     owner: (VmNumber, u32),
     messages: VecDeque<Vec<u8>>,
-    /// Messages that the owner has not been told of.
+    /// Messages for which the owner had no callback yet.
     untold: usize,
 }
 
-/// Queues by the number that the guest knows them by, counted from 1.
+/// Queues by the guest's number for them, from 1.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     queues: BTreeMap<u32, Queue>,
@@ -22,7 +22,8 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Registering a name again hands the queue to the new owner and keeps its number and messages (as Envoy does).
+    /// Registers a queue. If the name exists, the queue gets the new owner and keeps its number and
+    /// messages, as in Envoy.
     pub(crate) fn register(&mut self, name: &[u8], owner: (VmNumber, u32)) -> Result<u32, Status> {
         if let Some((id, queue)) = self.queues.iter_mut().find(|(_, queue)| queue.name == name) {
             queue.owner = owner;
@@ -65,12 +66,13 @@ impl Queues {
         Ok(message)
     }
 
-    /// Messages of all queues.
+    /// Returns the number of messages in all queues.
     pub(crate) fn messages(&self) -> usize {
         self.queues.values().map(|queue| queue.messages.len()).sum()
     }
 
-    /// The next `(root context, queue)` that `vm` has to be told of; once for each message.
+    /// Returns the next `(root context, queue)` for which `vm` needs a callback. Each message
+    /// counts once.
     pub(crate) fn next_ready(&mut self, vm: VmNumber) -> Option<(u32, u32)> {
         let mut own = self
             .queues

@@ -1,4 +1,5 @@
-//! What the guest exports. A callback that is not exported is not called, and counts as `Continue`.
+//! The guest's exported callbacks. A callback that is not exported is not called, and counts as
+//! `Continue`.
 
 use wasmtime::{Instance, Store, TypedFunc, WasmParams, WasmResults};
 
@@ -9,9 +10,9 @@ type Headers = TypedFunc<(u32, u32, u32), u32>;
 type Trailers = TypedFunc<(u32, u32), u32>;
 type CallResponse = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 
-/// The exported functions, typed.
+/// The exported functions with their types.
 pub(super) struct Callbacks {
-    /// Given to every callback anew.
+    /// Fuel for each callback.
     pub(super) fuel: Option<u64>,
     pub(super) initialize: Option<TypedFunc<(), ()>>,
     pub(super) malloc: Option<TypedFunc<u32, u32>>,
@@ -41,8 +42,10 @@ impl std::fmt::Debug for Callbacks {
 }
 
 impl Callbacks {
+    /// Finds the callbacks that the guest exports.
+    ///
     /// # Errors
-    /// [`HostError::Link`] when a callback of the ABI is exported with another signature.
+    /// Returns [`HostError::Link`] if a callback of the ABI is exported with another signature.
     pub(super) fn new(
         instance: &Instance,
         store: &mut Store<Host>,

@@ -1,16 +1,16 @@
-//! Callbacks that a proxy has no reason for: about contexts that do not exist, in an order that no exchange has. The guest must live
-//! with them.
+//! Callbacks that a real proxy would not make: for contexts that do not exist, or in an impossible
+//! order. The guest must survive them.
 
 use super::{ROOT, Vm};
 
-/// A callback by itself. What it answers is thrown away.
+/// A callback by itself. Its answer is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stray {
-    /// `proxy_on_context_create`; its first number is the parent.
+    /// `proxy_on_context_create`. The first number is the parent.
     ContextCreate,
-    /// `proxy_on_configure` with a size that may be wrong.
+    /// `proxy_on_configure`, with a size that may be wrong.
     Configure,
-    /// `proxy_on_tick` of any context.
+    /// `proxy_on_tick`, for any context.
     Tick,
     /// `proxy_on_queue_ready`.
     QueueReady,
@@ -37,7 +37,7 @@ pub enum Stray {
 }
 
 impl Stray {
-    /// Every one.
+    /// All callbacks.
     pub const ALL: [Self; 14] = [
         Self::ContextCreate,
         Self::Configure,
@@ -60,7 +60,8 @@ impl Vm {
     /// Number of the root context, for [`Self::stray`].
     pub const ROOT: u32 = ROOT;
 
-    /// Runs one callback for `context`, whatever that is, with these numbers where the callback has some.
+    /// Runs one callback for any `context`. `first` and `second` are its other numbers, if it has
+    /// any.
     pub fn stray(&mut self, callback: Stray, context: u32, first: u32, second: u32) {
         let three = (context, first, second);
         let two = (context, first);
@@ -92,7 +93,7 @@ impl Vm {
         callback: impl FnOnce(&super::Callbacks) -> Option<wasmtime::TypedFunc<P, R>>,
         arguments: P,
     ) {
-        // A trap is seen by `failure`.
+        // A trap shows in `failure`.
         let _answer = self.enter(context, callback, arguments);
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP streams through the guest: callbacks, what they hold back and what goes on.
+//! HTTP streams through the guest: their callbacks, what these hold back, and what goes on.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::headers::HeaderMap;
 use crate::host::Deferred;
 use crate::stream::{Effect, Half, LocalReply, Part, Stream, Verdict};
 
-/// How a callback of a stream went.
+/// The result of a stream's callback.
 enum Called<R> {
-    /// It is not exported, or the VM has failed before.
+    /// The callback is not exported, or the VM had failed before.
     No,
     Returned(R),
-    /// The VM failed in it. The stream's end is on its way.
+    /// The VM failed in the callback. The end of the stream is planned.
     Trapped,
 }
 
-/// What Envoy answers a request with at which the VM traps.
+/// The status that Envoy answers a request with if the VM traps on it.
 const TRAPPED: u32 = 503;
 
 impl Vm {
-    /// A new stream's number. The guest learns of it with its headers.
+    /// Opens a stream and returns its number. The guest learns of the stream with its headers.
     pub fn open(&mut self) -> u32 {
         let number = self.next_context;
         self.next_context = self.next_context.checked_add(1).unwrap_or(super::ROOT + 1);
@@ -35,14 +35,14 @@ impl Vm {
         number
     }
 
-    /// Streams that are open.
+    /// Returns the number of open streams.
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.store.data().streams.len()
     }
 
-    /// Sets what `proxy_get_property` answers for this stream; `path` parts are separated by dots here
-    /// (`upstream.address`).
+    /// Sets a property that `proxy_get_property` returns for this stream. Dots separate the parts
+    /// of `path` here (`upstream.address`).
     pub fn set_attribute(&mut self, stream: u32, path: &str, value: impl AsRef<[u8]>) {
         if let Some(stream) = self.store.data_mut().streams.get_mut(&stream) {
             stream.attributes.insert(
@@ -52,7 +52,8 @@ impl Vm {
         }
     }
 
-    /// The stream's filter state: what the guest has set with `proxy_set_property`, by path. In a chain all filters share it.
+    /// Returns the stream's filter state: what the guest has set with `proxy_set_property`, by
+    /// path. All filters of a chain share it.
     #[must_use]
     pub fn filter_state(&self, stream: u32) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let stream = self.store.data().streams.get(&stream);
@@ -68,7 +69,8 @@ impl Vm {
         }
     }
 
-    /// Headers arrive. Does nothing for a stream that is closed or had its headers (the same holds for body and trailers).
+    /// Delivers headers. Does nothing if the stream is closed or already has headers. Body and
+    /// trailers do nothing for a closed stream, before its headers, and after its end.
     pub fn headers(
         &mut self,
         stream: u32,
@@ -104,7 +106,8 @@ impl Vm {
         action(verdict)
     }
 
-    /// Part of a body arrives. `Pause` also while the headers are stopped, when there is no callback.
+    /// Delivers part of a body. Returns `Pause` also if everything is stopped and there is no
+    /// callback.
     pub fn body(&mut self, stream: u32, direction: Direction, chunk: Vec<u8>, end: bool) -> Action {
         let limit = self.options.buffer_limit_bytes;
         let (len, within) = match self.half(stream, direction) {
@@ -122,7 +125,7 @@ impl Vm {
         action
     }
 
-    /// Trailers arrive: the end of the message.
+    /// Delivers trailers, which end the message.
     pub fn trailers(&mut self, stream: u32, direction: Direction, trailers: HeaderMap) -> Action {
         let count = size(trailers.len());
         let callback = match self.half(stream, direction) {
@@ -138,7 +141,8 @@ impl Vm {
         action
     }
 
-    /// The proxy answers by itself (no upstream, timeout ...): the response goes through the filter as any other.
+    /// Answers as the proxy does by itself (no upstream, timeout and so on). The response goes
+    /// through the filter like any other.
     pub fn local_reply(&mut self, stream: u32, status: u32, headers: HeaderMap, body: Vec<u8>) {
         self.reply(
             stream,
@@ -151,8 +155,8 @@ impl Vm {
         self.settle();
     }
 
-    /// The stream ends, in whatever way: access log, done, delete, in this order. A stream that never came to its
-    /// headers is made known to the guest first, as Envoy does for requests that it refuses itself.
+    /// Ends the stream for any reason: log, done and delete, in this order. A stream that had no
+    /// headers is first made known to the guest, as Envoy does for requests that it refuses itself.
     pub fn close(&mut self, stream: u32) {
         self.create(stream);
         if let Some(own) = self.store.data_mut().streams.get_mut(&stream) {
@@ -167,7 +171,7 @@ impl Vm {
         self.close_without_log(stream);
     }
 
-    /// The stream ends and nobody logs it.
+    /// Ends the stream without `proxy_on_log`.
     pub fn close_without_log(&mut self, stream: u32) {
         if self
             .store
@@ -181,13 +185,13 @@ impl Vm {
         }
         let host = self.store.data_mut();
         host.streams.remove(&stream);
-        // A stream's call-outs end with it and are never answered.
+        // A stream's call-outs end with it, and never get an answer.
         host.calls.retain(|_, context| *context != stream);
         self.settle();
     }
 
-    /// Lets everything go on that is held back; for the streams of a VM that has failed, which would otherwise wait for
-    /// a word of the guest that never comes.
+    /// Lets out everything that is held back. This is for the streams of a failed VM, whose guest
+    /// cannot resume them.
     pub fn release_all(&mut self) {
         let streams: Vec<u32> = self.store.data().streams.keys().copied().collect();
         for stream in streams {
@@ -249,7 +253,7 @@ impl Vm {
         action(verdict)
     }
 
-    /// The filter holds more than it may.
+    /// Answers a body that is held beyond the limit: 413 for a request, 500 for a response.
     fn refuse_body(&mut self, stream: u32, direction: Direction) -> Action {
         let is_request = direction == Direction::Request;
         let status = if is_request { 413 } else { 500 };
@@ -277,7 +281,8 @@ impl Vm {
         action(verdict)
     }
 
-    /// Enters the guest for a stream; where that traps, the stream's end follows when the callback's result has been applied.
+    /// Enters the guest for a stream. If that traps, the stream's end follows after the callback's
+    /// result has been applied.
     fn call<P: WasmParams, R: WasmResults>(
         &mut self,
         stream: u32,
@@ -316,7 +321,8 @@ impl Vm {
         );
     }
 
-    /// Does what hostcalls asked for, until nothing is left: resuming can enter the guest again.
+    /// Carries out what hostcalls asked for, until nothing is left. Resuming a stream can enter the
+    /// guest again.
     pub(super) fn settle(&mut self) {
         loop {
             let deferred = std::mem::take(&mut self.store.data_mut().deferred);

@@ -1,4 +1,4 @@
-//! Guests in WAT, put together from callbacks.
+//! Guests in WAT, assembled from callbacks.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -19,7 +19,7 @@ const IMPORTS: &str = r#"
 (import "env" "proxy_http_call" (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
 "#;
 
-/// Memory: 0 "x", 1 "v", 2 "c", 1024.. serialised call headers, 8.. out-pointers, 4096.. heap.
+/// Memory: 0 "x", 1 "v", 2 "c", 8.. out-pointers, 1024.. serialised call headers, 4096.. heap.
 const BODY: &str = r#"
 (memory (export "memory") 4)
 (data (i32.const 0) "xvc")
@@ -47,7 +47,7 @@ const BODY: &str = r#"
   (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 20))))
 "#;
 
-/// A guest in the making. A callback that is not given is not exported.
+/// A guest that is being built. A callback that is not given is not exported.
 #[derive(Debug, Default)]
 pub(crate) struct Guest {
     imports: String,
@@ -116,7 +116,7 @@ impl Guest {
     }
 }
 
-/// The guest in a VM with a script, configured.
+/// Returns a configured VM with this guest, and its script.
 pub(crate) fn vm(guest: &Guest, options: Options) -> (Vm, Script) {
     let module = Module::from_bytes(&guest.wasm(), Limits::default()).expect("valid module");
     let script = Script::new();

@@ -111,8 +111,9 @@ fn measured_demand_matches_the_closed_form() {
         ),
         (600, 3.0, 80.0)
     );
-    // Prompts of 1760, 1920 and 2080 tokens; of a warm cache, the question, then input and previous answer are new:
-    // this cache learns only from prompts.
+    // Prompts have 1,760, 1,920 and 2,080 tokens. With a warm cache the question is new in the
+    // first one. In later ones the input and the previous answer are new, because this cache only
+    // learns from prompts.
     assert_eq!(demand.prompt_tokens, 1_920.0);
     assert_eq!(demand.uncached_tokens, 160.0);
     assert_eq!(demand.context_tokens, 1_960.0);

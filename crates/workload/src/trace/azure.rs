@@ -1,10 +1,10 @@
-//! Azure LLM inference traces (2023, and 2024 with a UTC offset behind the time).
+//! Azure LLM inference traces: 2023, and 2024 with a UTC offset after the time.
 
 use super::{Row, TraceError, tokens};
 
 pub(super) const HEADER: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
 
-/// One line, e.g. `2023-11-16 18:17:03.9799600,4808,10`.
+/// Reads one line, for example `2023-11-16 18:17:03.9799600,4808,10`.
 pub(super) fn row(line: usize, text: &str) -> Result<Row, TraceError> {
     let mut columns = text.split(',');
     let (Some(time), Some(context), Some(generated), None) = (
@@ -51,8 +51,8 @@ pub(super) fn row(line: usize, text: &str) -> Result<Row, TraceError> {
     })
 }
 
-/// Seconds since 1970-01-01, as if the time were UTC; an offset at the end is the same on every line of these files and
-/// only differences are used, so it is not read.
+/// Returns seconds since 1970-01-01, as if the time were UTC. An offset at the end is ignored: it
+/// is the same on every line of these files, and only differences are used.
 fn seconds(time: &str) -> Option<f64> {
     let (date, clock) = time.trim().split_once([' ', 'T'])?;
     let clock = clock.split(['+', 'Z']).next()?;
@@ -72,7 +72,8 @@ fn seconds(time: &str) -> Option<f64> {
     Some(whole as f64 + seconds)
 }
 
-/// Days in the proleptic Gregorian calendar; the year begins in March, so the leap day is its last.
+/// Returns the days since 1970-01-01 in the proleptic Gregorian calendar. The year begins in March,
+/// so the leap day is its last day.
 fn days_since_1970(year: u32, month: u32, day: u32) -> Option<i64> {
     let (month, day) = (
         i64::from(month.checked_sub(1)?),

@@ -6,7 +6,8 @@ use super::{Row, TraceError, tokens};
 
 pub(super) const BLOCK_TOKENS: u32 = 512;
 
-/// Unknown keys are passed over: converters of other traces into this form add their own.
+/// One line of the file. Unknown keys are ignored, because converters of other traces add their
+/// own.
 #[derive(Deserialize)]
 struct Line {
     timestamp: f64,
@@ -16,13 +17,14 @@ struct Line {
     hash_ids: Vec<u64>,
 }
 
-/// One line, e.g. `{"timestamp": 0, "input_length": 600, "output_length": 50, "hash_ids": [0, 7]}`.
+/// Reads one line, for example
+/// `{"timestamp": 0, "input_length": 600, "output_length": 50, "hash_ids": [0, 7]}`.
 pub(super) fn row(line: usize, text: &str) -> Result<Row, TraceError> {
     let parsed: Line = serde_json::from_str(text).map_err(|_| {
         let fix = "write {\"timestamp\": ms, \"input_length\": n, \"output_length\": n, \"hash_ids\": [n, ...]}";
         TraceError::new(line, "line", text, "is not a Mooncake row", fix)
     })?;
-    // A year in milliseconds; also keeps differences exact.
+    // A year in milliseconds. The limit also keeps differences exact.
     if !(0.0..=3.2e10).contains(&parsed.timestamp) {
         let fix = "give milliseconds after the start of the trace";
         return Err(TraceError::new(

@@ -144,7 +144,8 @@ fn a_line_beyond_the_limit_is_refused_and_not_echoed_whole() {
     assert!(error.to_string().len() < 300);
 }
 
-/// Runs the published files when they lie beside the project; the rows above go through the same code without them.
+/// Reads the published files if they lie beside the project. The tests above run the same code
+/// without the files.
 #[test]
 fn published_traces_have_their_published_means() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/traces");

@@ -1,4 +1,4 @@
-//! A streamed response: OpenAI's typed events, each with its number.
+//! A streamed response: OpenAI's typed events, each with a sequence number.
 
 use super::Turn;
 use super::object::{self, Outcome};
@@ -11,15 +11,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// The body of a streamed response. Unlike a chat, it begins before prefill: that the response was created is an event.
+/// The body of a streamed response. Unlike a chat, it begins before prefill, because the creation
+/// of the response is an event.
 #[derive(Debug)]
 pub(super) struct Events {
     job: Job,
-    /// Absent: the last event was written.
+    /// `None` once the last event was written.
     turn: Option<Turn>,
-    /// Tokens that were written.
+    /// Tokens that were already written.
     sent: u32,
-    /// Number of the next event.
+    /// Sequence number of the next event.
     sequence: u64,
     buffer: BytesMut,
 }
@@ -45,11 +46,11 @@ impl Events {
         fields["type"] = kind.into();
         fields["sequence_number"] = self.sequence.into();
         self.sequence += 1;
-        // Writing to a buffer that grows can not fail.
+        // Writing to a growing buffer cannot fail.
         let _ = write!(self.buffer, "event: {kind}\ndata: {fields}\n\n");
     }
 
-    /// The answer's message begins.
+    /// Appends the events that begin the answer's message.
     fn begin(&mut self, turn: &Turn) {
         let item = turn.template.message("in_progress", &[]);
         self.event(
@@ -63,7 +64,7 @@ impl Events {
         );
     }
 
-    /// An event about the one part of the one message.
+    /// Appends an event about the one part of the one message.
     fn content(&mut self, turn: &Turn, kind: &str, mut fields: Value) {
         fields["item_id"] = turn.template.message_id().into();
         fields["output_index"] = 0.into();
@@ -71,12 +72,13 @@ impl Events {
         self.event(kind, fields);
     }
 
-    /// One token. It is written by hand, because a JSON tree per token would cost more than all else.
+    /// Appends one token. The text is assembled by hand, because a JSON tree per token would cost
+    /// more than everything else.
     fn word(&mut self, message_id: &str, word: &str, index: u32) {
         const KIND: &str = "response.output_text.delta";
         let (space, sequence) = (if index > 0 { " " } else { "" }, self.sequence);
         self.sequence += 1;
-        // Writing to a buffer that grows can not fail.
+        // Writing to a growing buffer cannot fail.
         let _ = write!(
             self.buffer,
             "event: {KIND}\ndata: {{\"type\":\"{KIND}\",\"sequence_number\":{sequence},\"item_id\":\"{message_id}\",\
@@ -102,7 +104,7 @@ impl Events {
         self.event(&format!("response.{status}"), json!({"response": response}));
     }
 
-    /// Appends what was written since. Returns whether that was all.
+    /// Appends what was written since the last call. Returns whether the answer is complete.
     fn append(&mut self, turn: &Turn) -> bool {
         let Some(&choice) = self.job.choices.first() else {
             return true;

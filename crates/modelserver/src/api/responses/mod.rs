@@ -1,4 +1,5 @@
-//! `/v1/responses`: answers that the server remembers, so that the next turn names the one before instead of sending it again.
+//! `/v1/responses`: answers that the server remembers. The next turn can name the previous one
+//! instead of sending it again.
 
 mod events;
 mod object;
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use store::{CancelError, Entry};
 
-/// Items of one page, when the client does not say.
+/// Items of one page when the client gives no limit.
 const PAGE_ITEMS: usize = 20;
 /// Most items of one page.
 const PAGE_LIMIT: usize = 100;
@@ -65,7 +66,7 @@ pub(super) async fn create(
     Ok(Json(turn.finish(&job)).into_response())
 }
 
-/// One request and what its answer will look like.
+/// One request, and the form of its answer.
 #[derive(Debug)]
 struct Turn {
     template: Template,
@@ -73,7 +74,7 @@ struct Turn {
 }
 
 impl Turn {
-    /// The whole answer of a job that is done; remembers it if the client wants that.
+    /// Returns the whole answer of a job that is done. Stores the answer if the client wants that.
     fn finish(self, job: &Job) -> Value {
         let response = self.template.value(Outcome::Done(job));
         if self.asked.store {
@@ -84,7 +85,7 @@ impl Turn {
     }
 }
 
-/// Goes on without the client, who asks for the answer later.
+/// Runs the job without the client, which asks for the answer later. Returns the queued response.
 fn start_in_background(job: Job, turn: Turn) -> Value {
     let queued = turn.template.value(Outcome::Open("queued"));
     let (shared, id) = (job.shared.clone(), job.id.clone());
@@ -99,7 +100,7 @@ fn start_in_background(job: Job, turn: Turn) -> Value {
         let response = template.value(outcome);
         store(&job.shared).finish(&job.id, &response, object::text(&job));
     });
-    // The task ends only after this, because it needs the store for that.
+    // The task can only end after this, because it needs the store, which is locked here.
     entry.task = Some(task.abort_handle());
     store_now.insert(id, entry);
     queued
@@ -138,7 +139,7 @@ pub(super) async fn cancel(
     })
 }
 
-/// A page of a response's input.
+/// The query for a page of a response's input.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Page {
@@ -192,7 +193,7 @@ fn previous_not_found(id: &str) -> ApiError {
     )
 }
 
-/// The fields have other names here than in a chat.
+/// Renames the fields of a chat in an error: they have other names here.
 fn in_terms_of_responses(error: ApiError) -> ApiError {
     let param = match error.param {
         Some("messages" | "prompt") => Some("input"),

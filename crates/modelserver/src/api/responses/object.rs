@@ -5,25 +5,25 @@ use crate::api::prepare::Job;
 use crate::metrics::Finish;
 use serde_json::{Value, json};
 
-/// What is the same in a response object from its beginning to its end.
+/// The parts of a response object that stay the same from its beginning to its end.
 #[derive(Debug)]
 pub(super) struct Template {
     base: Value,
     message_id: String,
 }
 
-/// How far a response has come.
+/// The progress of a response.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome<'a> {
-    /// Nothing of it is there: `queued` or `in_progress`.
+    /// No part of the answer is there. The text is the status: `queued` or `in_progress`.
     Open(&'static str),
     /// All tokens are there.
     Done(&'a Job),
-    /// The engine stopped before.
+    /// The engine stopped before the end.
     Failed,
 }
 
-/// The words of a job that is done.
+/// Returns the words of a job that is done.
 pub(super) fn text(job: &Job) -> String {
     let choice = job.choices.first();
     choice.map_or_else(String::new, |choice| {
@@ -31,7 +31,7 @@ pub(super) fn text(job: &Job) -> String {
     })
 }
 
-/// A part of a message's content.
+/// Returns one part of a message's content.
 pub(super) fn part(text: &str) -> Value {
     json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
 }
@@ -47,7 +47,7 @@ impl Template {
             "tool_choice": "auto", "tools": [], "top_p": 1.0, "truncation": "disabled", "usage": null, "user": null,
             "metadata": asked.metadata,
         });
-        // `resp_` becomes `msg_`: there is one message in each response.
+        // `resp_` becomes `msg_`, because each response has one message.
         let number = job.id.trim_start_matches("resp_");
         Self {
             base,
@@ -59,7 +59,7 @@ impl Template {
         &self.message_id
     }
 
-    /// The message that is the answer.
+    /// Returns the message with the answer.
     pub(super) fn message(&self, status: &str, content: &[Value]) -> Value {
         json!({"id": self.message_id, "type": "message", "status": status, "role": "assistant", "content": content})
     }
@@ -86,7 +86,7 @@ impl Template {
     }
 }
 
-/// `completed`, or `incomplete` where the length was the end.
+/// Returns `completed`, or `incomplete` if the answer reached its length limit.
 pub(super) fn status(job: &Job) -> &'static str {
     match job.choices.first().map(|choice| choice.finish) {
         Some(Finish::Length) => "incomplete",

@@ -1,4 +1,4 @@
-//! The request body of `/v1/responses`, as far as this server reads it.
+//! The fields of the body of `/v1/responses` that this server reads.
 
 use crate::api::body::{Body, Content, Message, Part};
 use crate::api::error::ApiError;
@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The body of a request. Unknown fields are read over, as in vLLM.
+/// The body of a request. Unknown fields are ignored, as in vLLM.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Request {
@@ -31,7 +31,7 @@ enum Input {
     Items(Vec<Value>),
 }
 
-/// An item of the input: a message, or what a tool was asked and said.
+/// An item of the input: a message, a call of a tool, or its output.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Item {
@@ -44,7 +44,7 @@ struct Item {
     output: Option<Content>,
 }
 
-/// What of a request goes into its answer, and is remembered with it.
+/// The parts of a request that its answer repeats, and that are remembered with it.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     pub(super) instructions: Option<String>,
@@ -53,9 +53,10 @@ pub(super) struct Asked {
     pub(super) metadata: Map<String, Value>,
     pub(super) store: bool,
     pub(super) background: bool,
-    /// The items of the input, without those of turns before.
+    /// The items of the input, without those of earlier turns.
     pub(super) items: Vec<Value>,
-    /// The whole conversation up to the answer, without instructions, which count for one turn.
+    /// The whole conversation up to the answer. Instructions are left out, because they hold for
+    /// one turn only.
     pub(super) history: Vec<Message>,
 }
 
@@ -87,7 +88,7 @@ impl Request {
         self.background.unwrap_or(false)
     }
 
-    /// As a chat that continues `history`.
+    /// Returns the request as a chat that continues `history`.
     pub(super) fn into_chat(self, mut history: Vec<Message>) -> Result<(Body, Asked), ApiError> {
         let items = match self.input {
             None => Vec::new(),
@@ -134,7 +135,8 @@ impl Request {
     }
 }
 
-/// The message that an item is for the chat template; absent: it is nothing that the model sees.
+/// Returns the message of an item for the chat template. Returns `None` if the model does not see
+/// the item.
 fn message(item: &Value) -> Result<Option<Message>, ApiError> {
     let bad = |message: String| ApiError::bad_request(Some("input"), message);
     if !item.is_object() {

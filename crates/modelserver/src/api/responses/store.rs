@@ -8,28 +8,28 @@ use tokio::task::AbortHandle;
 
 /// Most responses that are remembered.
 const ENTRY_LIMIT: usize = 4_096;
-/// Most bytes of text that they may have together.
+/// Most bytes of all remembered responses together.
 const BYTES_LIMIT: usize = 64 << 20;
-/// What an item or a message takes beside its text, in bytes.
+/// Bytes that an item or a message takes in addition to its text.
 const PIECE_BYTES: usize = 96;
 
-/// Responses by id. The oldest are forgotten when there are too many or they are too large together.
+/// Responses by id. The oldest are dropped when there are too many, or they take too much memory.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     by_id: HashMap<String, Entry>,
-    /// Ids, oldest first; some are gone.
+    /// The ids, oldest first.
     order: VecDeque<String>,
     bytes: usize,
 }
 
-/// One response. What is not needed to go on stays text, which takes less memory.
+/// One response. Parts that the next turn does not need stay JSON text, which takes less memory.
 #[derive(Debug)]
 pub(super) struct Entry {
     response: String,
     items: Vec<String>,
     history: Vec<Message>,
     background: bool,
-    /// What works on it; absent: it is done.
+    /// The task that works on the response. `None` once it is done.
     pub(super) task: Option<AbortHandle>,
     bytes: usize,
 }
@@ -38,12 +38,12 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CancelError {
     Unknown,
-    /// It never ran in the background.
+    /// The response did not run in the background.
     Synchronous,
 }
 
 impl Entry {
-    /// `answer`: what the assistant said; empty: not known yet.
+    /// Makes an entry. `answer` is the assistant's text. It is empty while it is not known.
     pub(super) fn new(response: &Value, asked: Asked, answer: String) -> Self {
         let id = response["id"].as_str().unwrap_or_default();
         let name = |(place, mut item): (usize, Value)| {
@@ -96,7 +96,7 @@ impl Store {
         self.forget();
     }
 
-    /// Forgets the oldest until the rest fits.
+    /// Drops the oldest entries until the rest fits.
     fn forget(&mut self) {
         while self.order.len() > ENTRY_LIMIT || self.bytes > BYTES_LIMIT {
             let Some(oldest) = self.order.pop_front() else {
@@ -117,13 +117,14 @@ impl Store {
         true
     }
 
-    /// Forgets one; its work ends. `false`: there is none of that id.
+    /// Drops one entry and ends its task. Returns `false` if there is no such entry.
     pub(super) fn remove(&mut self, id: &str) -> bool {
         self.order.retain(|other| other != id);
         self.drop_entry(id)
     }
 
-    /// The work on a response is done. It may have been forgotten or cancelled meanwhile.
+    /// Stores the result of a background task. Does nothing if the entry was dropped or cancelled
+    /// in the meantime.
     pub(super) fn finish(&mut self, id: &str, response: &Value, answer: String) {
         let Some(entry) = self.by_id.get_mut(id) else {
             return;
@@ -137,7 +138,8 @@ impl Store {
         self.forget();
     }
 
-    /// Ends the work on a response. One that is done stays as it is.
+    /// Ends the work on a response and returns the response. A response that is done stays as it
+    /// is.
     pub(super) fn cancel(&mut self, id: &str) -> Result<Value, CancelError> {
         let entry = self.by_id.get(id).ok_or(CancelError::Unknown)?;
         if !entry.background {
@@ -156,7 +158,7 @@ impl Store {
         self.by_id.get(id).and_then(Entry::value)
     }
 
-    /// The items of its input, in the order of the request.
+    /// Returns the items of the response's input, in the order of the request.
     pub(super) fn items(&self, id: &str) -> Option<Vec<Value>> {
         let items = self.by_id.get(id)?.items.iter();
         Some(
@@ -166,7 +168,7 @@ impl Store {
         )
     }
 
-    /// The conversation up to and with this response.
+    /// Returns the conversation up to and including this response.
     pub(super) fn history(&self, id: &str) -> Option<Vec<Message>> {
         self.by_id.get(id).map(|entry| entry.history.clone())
     }
