@@ -1,4 +1,5 @@
-//! Answers of any kind: how one is cut does not change where its content begins.
+//! Fuzzes answers of any kind. The way in which an answer is cut must not change where its content
+//! begins.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Bodies of any kind: the tokenizer agrees with serde_json on what that accepts, and how a body is cut changes nothing.
+//! Fuzzes bodies of any kind. The tokenizer must agree with serde_json on all that serde_json
+//! accepts. The way in which a body is cut must change nothing.
 
 #![no_main]
 

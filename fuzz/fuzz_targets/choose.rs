@@ -1,4 +1,5 @@
-//! Any pool, any requests, any order of events: well-formed decisions, and nothing left in flight.
+//! Fuzzes any pool, any requests and any order of events. Decisions must be well formed, and
+//! nothing may stay in flight.
 #![no_main]
 
 use std::rc::Rc;

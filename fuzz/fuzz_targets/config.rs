@@ -1,4 +1,5 @@
-//! A good plugin configuration changed in any way, and any text: read or refused.
+//! Fuzzes plugin configurations: a good one that is changed in any way, and any text. Each must be
+//! read or refused.
 #![no_main]
 
 #[path = "../../filter/tests/configuration/mutated.rs"]

@@ -1,4 +1,5 @@
-//! Any bytes: refused, or read as a report that can be written and read again.
+//! Fuzzes bytes as a report. They must be refused, or read as a report that can be written and read
+//! again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes: refused, or read as a table that can be written, read again and decided on.
+//! Fuzzes bytes as a table. They must be refused, or read as a table that can be written, read
+//! again and decided on.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

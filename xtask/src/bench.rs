@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmarks, with what they need at hand.
+//! `cargo xtask bench`: runs the benchmarks with what they need.
 
 mod clients;
 pub(crate) mod sim;
@@ -8,9 +8,12 @@ use anyhow::Result;
 
 use crate::{project, run, tools, wasm};
 
-/// Runs `cargo bench` over the workspace; `sim` as the first argument simulates the scenarios instead, `soak` runs the soak tests,
-/// `clients` drives two lanes with inference-perf. Filter, guest and Envoy
-/// are there for the ones that measure the real thing.
+/// Runs `cargo bench` over the workspace, with filter, guests and Envoy for the benchmarks that
+/// measure the real thing. The first argument may choose something else:
+///
+/// - `sim`: simulates the scenarios.
+/// - `soak`: runs the soak tests.
+/// - `clients`: drives two lanes with inference-perf.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     match args.split_first() {
         Some((first, rest)) if first == "sim" => return sim::bench(rest),

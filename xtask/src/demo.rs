@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: builds what the demo runs and hands over to it.
+//! `cargo xtask demo`: builds what the demo needs, and becomes the demo.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -8,13 +8,15 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::{project, run, tools, wasm};
 
-/// Builds filter and programs, obtains Envoy beside that, then becomes `trimtab demo`.
+/// Builds the filter and the programs, and obtains Envoy at the same time. Then becomes
+/// `trimtab demo`.
 pub(crate) fn demo(args: &[String]) -> Result<()> {
     let without_envoy = args
         .iter()
         .any(|arg| arg == "--no-envoy" || arg == "--help" || arg == "-h");
     let envoy = thread::scope(|scope| {
-        // The download needs the network and the build the cores: together they take as long as the longer one.
+        // The download needs the network and the build needs the cores. Together they take as long
+        // as the longer one.
         let envoy = scope.spawn(|| {
             if without_envoy {
                 Ok(None)
@@ -41,6 +43,6 @@ pub(crate) fn demo(args: &[String]) -> Result<()> {
     if let Some(commit) = run::commit() {
         command.env("TRIMTAB_COMMIT", commit);
     }
-    // exec and not spawn: Ctrl-C and the exit status then belong to the demo alone.
+    // exec instead of spawn, so that Ctrl-C and the exit status belong to the demo alone.
     Err(command.exec()).with_context(|| format!("cannot start `{}`", run::line(&command)))
 }

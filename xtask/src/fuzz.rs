@@ -1,7 +1,8 @@
-//! `cargo xtask fuzz`: libFuzzer over the targets of fuzz/, on the stable compiler.
+//! `cargo xtask fuzz`: runs libFuzzer on the targets of fuzz/, with the stable compiler.
 //!
-//! The compiler's own flags (those of cargo-fuzz) mark what was reached. Only the address sanitizer needs a nightly compiler; it would find little
-//! in crates that forbid unsafe code. What a target has found to reach new code stays in target/fuzz/corpus, and the next run begins there.
+//! The compiler's own flags (those of cargo-fuzz) instrument the coverage. Only the address
+//! sanitizer would need a nightly compiler. It would find little in crates that forbid unsafe code.
+//! Inputs that reach new code stay in target/fuzz/corpus, and the next run starts from them.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -13,15 +14,15 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{project, run, tools};
 
-/// What cargo-fuzz gives the compiler without a sanitizer.
+/// The compiler flags of cargo-fuzz without a sanitizer.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Ccodegen-units=1";
-/// Longest input.
+/// Longest input in bytes.
 const MAX_BYTES: &str = "16384";
-/// An input that takes longer is a find.
+/// Seconds for one input. An input that takes longer counts as a finding.
 const INPUT_LIMIT_S: &str = "10";
-/// Memory of a target.
+/// Memory limit of a target in MB.
 const MEMORY_MB: &str = "2048";
 
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     seconds: u64,
 }
 
-/// Runs them, and fails when one has found something.
+/// Runs the targets. Fails if one has found something.
 pub(crate) fn fuzz(args: &Args) -> Result<()> {
     let all = targets()?;
     if let Some(unknown) = args.targets.iter().find(|name| !all.contains(name)) {
@@ -51,7 +52,7 @@ pub(crate) fn fuzz(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Names of all targets, in order.
+/// Returns the names of all targets, in order.
 pub(crate) fn targets() -> Result<Vec<String>> {
     let dir = project::root().join("fuzz/fuzz_targets");
     let mut names = Vec::new();
@@ -68,7 +69,8 @@ pub(crate) fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the targets, runs each for so long, as many at once as there are processors, and names those that found something.
+/// Builds the targets and runs each for `seconds`, as many at once as there are processors. Returns
+/// the names of those that found something.
 pub(crate) fn run_all(targets: &[String], seconds: u64) -> Result<Vec<String>> {
     tools::cxx::obtain()?;
     let programs = run::step("fuzz", "build the targets", build)?;
@@ -98,7 +100,7 @@ pub(crate) fn run_all(targets: &[String], seconds: u64) -> Result<Vec<String>> {
     Ok(broken)
 }
 
-/// Builds all targets; the folder in which they are.
+/// Builds all targets. Returns their folder.
 fn build() -> Result<PathBuf> {
     let host = host()?;
     let dir = project::root().join("target/fuzz");
@@ -117,7 +119,8 @@ fn build() -> Result<PathBuf> {
     Ok(dir.join(host).join("release"))
 }
 
-/// With a target named, the flags stay away from build scripts and macros, which link without the fuzzer.
+/// Returns the compiler's own platform. If cargo gets it as a target, the flags do not reach build
+/// scripts and macros, which link without the fuzzer.
 fn host() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let about = run::output(Command::new(rustc).arg("-vV"))?;
@@ -125,7 +128,8 @@ fn host() -> Result<String> {
     Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
-/// Runs one target. What it says goes into a file; of it, a line about what it reached, or the end of what it said of a find.
+/// Runs one target, with its output in a file. Prints one line about what it reached, or the end of
+/// the output of a finding.
 fn run_one(name: &str, program: &Path, seconds: u64) -> Result<()> {
     let dir = project::root().join("target/fuzz");
     let (corpus, finds) = (dir.join("corpus").join(name), dir.join("finds").join(name));
@@ -174,7 +178,7 @@ fn run_one(name: &str, program: &Path, seconds: u64) -> Result<()> {
     Ok(())
 }
 
-/// How far a run came, from what libFuzzer says.
+/// Returns how far a run got, from libFuzzer's output.
 fn reached(said: &str) -> String {
     let last = said.lines().rev().find(|line| line.contains(" cov: "));
     let number = |key: &str| {

@@ -1,7 +1,10 @@
-//! Build doors of the workspace: what needs more than one cargo command stands here, in Rust, testable.
+//! `cargo xtask`: every task of the workspace that needs more than one cargo command, in Rust and
+//! with tests.
 //!
-//! Comes in: a command (`cargo xtask --help`). Goes out: built and checked artefacts, tools in the user's cache folder,
-//! one line per step that says what it did and how long it took. Never: a tool installed into the project, a skipped tier.
+//! - **Comes in:** a command (`cargo xtask --help`).
+//! - **Goes out:** built and checked artefacts, tools in the user's cache folder, and one line per
+//!   step with its result and duration.
+//! - **Never:** a tool that is installed into the project, a skipped tier.
 
 mod bench;
 mod demo;
@@ -28,29 +31,33 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build everything and run `trimtab demo` beside a real Envoy (arguments are passed on; try `-- --help`)
+    /// Build everything and run `trimtab demo` beside a real Envoy (arguments are passed on; try
+    /// `-- --help`)
     Demo {
         /// Arguments of `trimtab demo`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Every tier: lint, wasm, unit and property, wasm in Node, simulated scenarios, fuzzing, wasm host, real Envoy, clients
+    /// Every tier: lint, wasm, unit and property, wasm in Node, simulated scenarios, fuzzing, wasm
+    /// host, real Envoy, clients
     Test(test::Args),
     /// Build, prune and check the filter: target/trimtab/filter.wasm
     Wasm,
     /// Formatting, clippy, documentation, file sizes, licences
     Lint,
-    /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of benches/scenarios; `bench soak` is
-    /// the soak tests, 10 minutes each; `bench clients` compares two lanes under inference-perf (`-- clients --help`)
+    /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of
+    /// benches/scenarios; `bench soak` is the soak tests, 10 minutes each; `bench clients` compares
+    /// two lanes under inference-perf (`-- clients --help`)
     Bench {
-        /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`, or `soak`, `--for 10m`, and part of a test's name, or
-        /// `clients` and its own
+        /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`, or `soak`,
+        /// `--for 10m`, and part of a test's name, or `clients` and its own
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Fuzz what reads bytes from outside, and the decision: libFuzzer on the targets of fuzz/
     Fuzz(fuzz::Args),
-    /// Obtain tools that the other commands need, and list where they are; each command also obtains what it needs by itself
+    /// Obtain tools that the other commands need, and list where they are; each command also
+    /// obtains what it needs by itself
     Tools {
         /// Which; all of them when none is named
         #[arg(value_enum)]
@@ -62,7 +69,8 @@ fn main() -> ExitCode {
     match run(Args::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not by returning it from main: that adds a backtrace of this program, which tells nobody anything.
+            // The error is not returned from main, because that would print a backtrace of this
+            // program, which helps nobody.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

@@ -1,34 +1,37 @@
-//! Where things are: the project, its artefacts, the user's cache folder.
+//! The places of the project, its artefacts, and the user's cache folder.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// Root of the workspace: the parent of this package.
+/// Returns the root of the workspace, which is the parent of this package.
 pub(crate) fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }
 
-/// The filter as the proxies load it.
+/// Returns the path of the filter that proxies load.
 pub(crate) fn filter() -> PathBuf {
     root().join("target/trimtab/filter.wasm")
 }
 
-/// Target folder of checks and tests for wasm32. Apart from the native one, so that the two never wait for each other's lock.
+/// Returns the target folder of checks and tests for wasm32. It is apart from the native one, so
+/// that the two never wait for each other's lock.
 pub(crate) fn wasm_target_dir() -> PathBuf {
     root().join("target/wasm32")
 }
 
-/// Target folder of the filter's module, for nothing else: cargo names a `cdylib` without a hash, so that another build of
-/// the package in the same folder (another profile's crate types, a check by hand) would leave its module in this one's
-/// place, and cargo would call it fresh.
+/// Returns the target folder of the filter's module, which nothing else uses. Cargo names a
+/// `cdylib` without a hash. So any other build of the package in the same folder (with another
+/// profile's crate types, or by hand) would replace the module, and cargo would take that one for
+/// fresh.
 pub(crate) fn filter_target_dir() -> PathBuf {
     root().join("target/trimtab/build")
 }
 
-/// Folder of obtained tools, shared by all clones of one user: `$XDG_CACHE_HOME/trimtab/tools` or `~/.cache/trimtab/tools`.
+/// Returns the folder of obtained tools, which all clones of one user share:
+/// `$XDG_CACHE_HOME/trimtab/tools` or `~/.cache/trimtab/tools`.
 pub(crate) fn tools_dir() -> Result<PathBuf> {
     let cache = match env::var_os("XDG_CACHE_HOME").filter(|dir| Path::new(dir).is_absolute()) {
         Some(dir) => PathBuf::from(dir),
@@ -41,12 +44,12 @@ pub(crate) fn tools_dir() -> Result<PathBuf> {
     Ok(cache.join("trimtab/tools"))
 }
 
-/// Finds an executable by name on the PATH.
+/// Returns the first executable of this name on the PATH.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     all_on_path(name).into_iter().next()
 }
 
-/// Every executable of that name on the PATH, in its order.
+/// Returns every executable of this name on the PATH, in its order.
 pub(crate) fn all_on_path(name: &str) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -55,7 +58,7 @@ pub(crate) fn all_on_path(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The version that Cargo.lock holds of a package.
+/// Returns the version of a package in Cargo.lock.
 pub(crate) fn locked_version(package: &str) -> Result<String> {
     let path = root().join("Cargo.lock");
     let lock = std::fs::read_to_string(&path)

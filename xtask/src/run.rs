@@ -1,4 +1,4 @@
-//! Running programs, and telling the reader what runs.
+//! Runs programs, and tells the user what runs.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::project;
 
-/// Runs one step of a command: says what and why before, and how long it took after.
+/// Runs one step of a command. Prints what and why before it, and how long it took after it.
 pub(crate) fn step<T>(what: &str, why: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
     eprintln!("==> {what}: {why}");
     let start = Instant::now();
@@ -24,7 +24,8 @@ pub(crate) fn step<T>(what: &str, why: &str, body: impl FnOnce() -> Result<T>) -
     result
 }
 
-/// The cargo that runs this program, in the project's root, free of what the outer `cargo run` set for this package.
+/// Returns a command for the cargo that runs this program, in the project's root. Leaves out the
+/// variables that the outer `cargo run` set for this package.
 pub(crate) fn cargo(subcommand: &str) -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
@@ -33,7 +34,8 @@ pub(crate) fn cargo(subcommand: &str) -> Command {
     command
 }
 
-/// Removes the variables of the outer `cargo run`: they would be part of the inner build's fingerprint.
+/// Removes the variables of the outer `cargo run`, which would be part of the inner build's
+/// fingerprint.
 pub(crate) fn forget_outer_cargo(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
@@ -47,7 +49,8 @@ pub(crate) fn forget_outer_cargo(command: &mut Command) {
     }
 }
 
-/// Runs to the end, output to the terminal; an exit status other than 0 is an error that shows the command line.
+/// Runs a command to its end, with output to the terminal. An exit status other than 0 is an error
+/// that shows the command line.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -55,7 +58,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     check(command, status)
 }
 
-/// Runs to the end and returns its standard output; what it wrote to standard error is shown only when it fails.
+/// Runs a command to its end and returns its standard output. Prints the output only if the command
+/// fails.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -72,7 +76,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The commit that is checked out, short; absent outside of a clone.
+/// Returns the commit that is checked out, shortened. Returns `None` outside of a clone.
 pub(crate) fn commit() -> Option<String> {
     let mut git = Command::new("git");
     git.args(["rev-parse", "--short=12", "HEAD"])
@@ -80,7 +84,8 @@ pub(crate) fn commit() -> Option<String> {
     output(&mut git).ok().map(|commit| commit.trim().to_owned())
 }
 
-/// Runs with a bound on the time; `false`: failed, could not start, or was killed when the time was over.
+/// Runs a command for at most `limit`. Returns `false` if it failed, could not start, or was killed
+/// at the limit.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     let Ok(mut child) = command.stdin(Stdio::null()).spawn() else {
         return false;
@@ -91,7 +96,8 @@ pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
             Ok(Some(status)) => return status.success(),
             Ok(None) if start.elapsed() < limit => thread::sleep(Duration::from_millis(50)),
             _ => {
-                // Failing to kill means that it has ended in between; either way it is reaped here.
+                // If the kill fails, the program has ended in the meantime. In both cases it is
+                // reaped here.
                 let _ended = child.kill();
                 let _reaped = child.wait();
                 return false;
@@ -100,7 +106,7 @@ pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     }
 }
 
-/// `10m` or `90s`, in seconds.
+/// Reads `10m` or `90s` and returns seconds.
 pub(crate) fn seconds(text: &str) -> Result<u64> {
     let seconds = match text.split_at_checked(text.len().saturating_sub(1)) {
         Some((number, "s")) => number.parse().ok(),
@@ -110,8 +116,9 @@ pub(crate) fn seconds(text: &str) -> Result<u64> {
     seconds.with_context(|| format!("{text}: write 10m or 90s"))
 }
 
-/// Creates `dir` by filling a sibling folder first and renaming it, so that an interrupted installation leaves nothing
-/// that looks complete. Does nothing when `dir` exists. Two processes may do this at once: the first to finish wins.
+/// Creates `dir`: fills a sibling folder and renames it, so that an interrupted installation leaves
+/// nothing that looks complete. Does nothing if `dir` exists. Two processes may do this at once:
+/// the first to finish wins.
 pub(crate) fn install_dir(dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -126,12 +133,12 @@ pub(crate) fn install_dir(dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) ->
         renamed => renamed
             .with_context(|| format!("cannot move {} to {}", partial.display(), dir.display())),
     });
-    // Gone already when it was renamed; what is left of a failure is of no use to anyone.
+    // After a rename the folder is gone already. After a failure its content is of no use.
     let _removed = std::fs::remove_dir_all(partial);
     filled
 }
 
-/// A command as one would type it, for messages.
+/// Returns a command as a user would type it, for messages.
 pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words

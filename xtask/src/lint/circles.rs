@@ -1,7 +1,8 @@
-//! No circles between the files of a package: data flows one way, and a reader who follows it comes to an end.
+//! Checks that files of a package do not know each other in a circle. Data then flows one way, and
+//! a reader who follows it comes to an end.
 //!
-//! A file knows another if it names something of it by `crate::` or `super::`. A file and those below it are one story: what a child takes
-//! from its parent does not count. Nor do tests.
+//! A file knows another if it names an item of it by `crate::` or `super::`. A file and those below
+//! it count as one: what a child takes from its parent is no arrow. Tests do not count.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use syn::visit::{self, Visit};
 
 use crate::project;
 
-/// Where packages have their sources.
+/// The folders of sources.
 const ROOTS: [&str; 5] = ["src", "filter/src", "aggregator/src", "xtask/src", "crates"];
 
-/// Whom each module knows, by their paths: `sync::calls`.
+/// For each module the modules that it knows, by paths such as `sync::calls`.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
 pub(crate) fn check() -> Result<()> {
@@ -45,7 +46,7 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The sources below `dir`, by the paths of their modules.
+/// Reads the sources below `dir`, by the paths of their modules.
 fn read(root: &Path, dir: &Path, sources: &mut BTreeMap<String, String>) -> Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path: PathBuf = entry?.path();
@@ -64,7 +65,8 @@ fn read(root: &Path, dir: &Path, sources: &mut BTreeMap<String, String>) -> Resu
     Ok(())
 }
 
-/// `sync/calls.rs` is `sync::calls`; the root of the package has an empty path.
+/// Returns the path of a file's module: `sync/calls.rs` is `sync::calls`. The root of the package
+/// has an empty path.
 fn module(file: &Path) -> String {
     let path = file.with_extension("");
     let mut parts: Vec<String> = path
@@ -102,7 +104,7 @@ fn graph(sources: &BTreeMap<String, String>) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The module that an item of that path stands in.
+/// Returns the module that contains the item of this path.
 fn owner<'s>(path: &[String], sources: &'s BTreeMap<String, String>) -> Option<&'s str> {
     let prefixes = (0..=path.len())
         .rev()
@@ -181,11 +183,11 @@ impl<'ast> Visit<'ast> for Names {
         self.within.pop();
     }
 
-    /// `pub(in crate::..)` and `pub(super)` are no knowledge.
+    /// `pub(in crate::..)` and `pub(super)` do not count.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 }
 
-/// `#[cfg(test)]`, alone or among others.
+/// Returns whether there is a `#[cfg(test)]`, alone or with other conditions.
 fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let list = attribute.meta.require_list();
@@ -194,7 +196,8 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// A shortest circle through each module that is in one and in none told before.
+/// Returns circles: for each module that is in one, and in none found before, a shortest circle
+/// through it.
 fn circles_of(graph: &Graph) -> Vec<Vec<&str>> {
     let mut told = BTreeSet::new();
     let mut circles = Vec::new();

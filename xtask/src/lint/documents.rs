@@ -1,10 +1,11 @@
-//! What the documents name exists: tests, metrics, settings, files, types, sections.
+//! Checks that the names in the documents exist: tests, metrics, settings, files, types, sections.
 //!
-//! A name that is renamed in the code stays in the documents, and a proof that is none reads like one. So each code span that is
-//! spelt like a name is looked up, and each link, and each section that a comment in the code cites. Names of others' programs stand in
-//! [`foreign`] with a reason. The documents that are read first stay short.
+//! A rename in the code does not change the documents, and a proof that does not exist reads like
+//! one that does. So the lint looks up each code span that is spelt like a name, each link, and
+//! each section that a comment in the code cites. Names of other programs are in [`foreign`], each
+//! with a reason. The documents that are read first must also stay short.
 //!
-//! Left out is CHANGELOG.md: what it says of earlier versions has earlier names.
+//! CHANGELOG.md is left out, because it names things of earlier versions.
 
 mod foreign;
 mod markdown;
@@ -23,10 +24,10 @@ use crate::{project, run};
 use sections::Sections;
 use tree::Tree;
 
-/// Documents that speak of other versions.
+/// Documents about other versions.
 const OF_OTHER_VERSIONS: [&str; 1] = ["CHANGELOG.md"];
 
-/// Documents that are read first, and the most bytes that they may have.
+/// Documents that are read first, and the most bytes that each may have.
 const MOST_BYTES: [(&str, usize); 2] = [("ARCHITECTURE.md", 14 * 1024), ("README.md", 6 * 1024)];
 
 pub(crate) fn check() -> Result<()> {
@@ -69,7 +70,7 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// What one document says and the tree does not have, as `file:line: what`.
+/// Returns the names of one document that the tree does not have, as `file:line: what`.
 fn problems(tree: &Tree, sections: &Sections, file: &str, text: &str) -> Vec<String> {
     let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut found = Vec::new();
@@ -84,7 +85,7 @@ fn problems(tree: &Tree, sections: &Sections, file: &str, text: &str) -> Vec<Str
     found
 }
 
-/// Whether a document that is read first has grown too long.
+/// Returns a problem if a document that is read first is too long.
 fn too_long(file: &str, text: &str) -> Option<String> {
     let (_, most) = MOST_BYTES.iter().find(|(short, _)| *short == file)?;
     let bytes = text.len();
@@ -95,7 +96,7 @@ fn too_long(file: &str, text: &str) -> Option<String> {
     })
 }
 
-/// Foreign names that no document says any more.
+/// Returns foreign names that no document uses.
 fn unused(documents: &[(&str, String)]) -> Vec<String> {
     let said = |name: &str| documents.iter().any(|(_, text)| text.contains(name));
     let unused = foreign::NAMES.iter().filter(|(name, _)| !said(name));

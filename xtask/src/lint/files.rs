@@ -1,4 +1,4 @@
-//! Files stay readable in one sitting.
+//! Checks that files stay short enough to read at once.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::{project, run};
 /// Most lines of a Rust file, tests included.
 const LINES_MAX: usize = 400;
 
-/// Every Rust file that git knows or would take up.
+/// Checks every Rust file that git knows or would add.
 pub(crate) fn check() -> Result<()> {
     let list = [
         "ls-files",

@@ -1,7 +1,8 @@
-//! Licences and sources of everything in Cargo.lock, against `deny.toml`.
+//! Checks licences and sources of all packages in Cargo.lock against `deny.toml`.
 //!
-//! The file is cargo-deny's, and cargo-deny checks more of it (advisories, bans). Building that tool takes longer than all of
-//! our lints together, so the two questions that must hold at every commit are answered here.
+//! The file has the format of cargo-deny, which checks more of it (advisories, bans). Building that
+//! tool takes longer than all our lints together. So this lint answers the two questions that
+//! matter at every commit.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +30,7 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The list `allow = [...]` of the section `[licenses]`.
+/// Returns the list `allow = [...]` of the section `[licenses]`.
 fn allowed(deny: &str) -> Result<BTreeSet<String>> {
     let section = deny
         .split("\n[")
@@ -65,7 +66,8 @@ fn refused(package: &Value, allowed: &BTreeSet<String>) -> Option<String> {
     (!satisfied(licence, allowed)).then(|| format!("{name} has licence {licence}"))
 }
 
-/// Whether an SPDX expression can be met with allowed licences alone. `/` is the old spelling of OR; AND binds stronger.
+/// Returns whether allowed licences alone can satisfy an SPDX expression. `/` is the old spelling
+/// of OR. AND binds stronger.
 fn satisfied(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression
         .replace('/', " OR ")

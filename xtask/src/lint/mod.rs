@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: what a reviewer should not have to look for.
+//! `cargo xtask lint`: checks what a reviewer should not have to look for.
 
 mod architecture;
 mod circles;
@@ -13,7 +13,7 @@ use crate::{project, run};
 
 type Check = fn() -> Result<()>;
 
-/// Runs every check, also after one has failed: one run tells everything.
+/// Runs every check, also after one has failed, so that one run shows everything.
 pub(crate) fn lint() -> Result<()> {
     let checks: [(&str, &str, Check); 10] = [
         ("fmt", "formatting", fmt),
@@ -75,8 +75,8 @@ fn clippy() -> Result<()> {
     ]))
 }
 
-/// The file that calls the host exists only there. Debian's rustc comes without clippy; there the compiler's own warnings
-/// are what is left.
+/// Checks the filter for wasm32, because only there the file that calls the host is compiled.
+/// Debian's rustc comes without clippy, so there only the compiler's own warnings count.
 fn clippy_wasm() -> Result<()> {
     let (toolchain, dir) = (wasm_target::obtain()?, project::wasm_target_dir());
     let package = ["--quiet", "--package", "trimtab-filter", "--lib"];
@@ -96,8 +96,9 @@ fn clippy_wasm() -> Result<()> {
     }
 }
 
-/// Their workspace is their own, so nothing else looks at them. Only compiled, which needs neither a nightly compiler nor the fuzzer's own
-/// library, in C++: whatever path is named for that one, it is not built.
+/// Compiles the fuzz targets, which are a workspace of their own and are not part of any other
+/// check. `cargo check` needs neither a nightly compiler nor the fuzzer's own C++ library: with any
+/// path for the library, cargo does not build it.
 fn fuzz() -> Result<()> {
     let root = project::root();
     let mut command = run::cargo("check");

@@ -1,4 +1,5 @@
-//! Native test programs: built together, so that every dependency is built once with one set of features, then run one by one.
+//! Native test programs. They are built together, so that every dependency is built once with one
+//! set of features. Then they run one by one.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,17 +15,17 @@ use crate::run;
 /// One test program, as cargo built it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TestBinary {
-    /// Folder name of the package and name of the target, for people.
+    /// Folder of the package and name of the target, for people.
     name: String,
-    /// `test` for integration tests, `lib`, `bin` ... otherwise.
+    /// `test` for integration tests, otherwise `lib`, `bin` and so on.
     kind: String,
     target: String,
     path: PathBuf,
-    /// Folder of the package; tests run there, as under `cargo test`.
+    /// Folder of the package. Tests run there, as under `cargo test`.
     dir: PathBuf,
 }
 
-/// Builds all of them.
+/// Builds all test programs.
 pub(crate) fn build() -> Result<Vec<TestBinary>> {
     let mut command = run::cargo("test");
     command.args([
@@ -32,7 +33,7 @@ pub(crate) fn build() -> Result<Vec<TestBinary>> {
         "--no-run",
         "--message-format=json-render-diagnostics",
     ]);
-    // Diagnostics come on standard error, as they happen.
+    // Diagnostics go to standard error at once.
     let output = command
         .stderr(Stdio::inherit())
         .output()
@@ -50,7 +51,7 @@ pub(crate) fn build() -> Result<Vec<TestBinary>> {
     Ok(binaries)
 }
 
-/// Reads one of cargo's messages; `None`: not about a test program.
+/// Reads one of cargo's messages. Returns `None` if it is not about a test program.
 fn parse(line: &str) -> Option<TestBinary> {
     let message: Value = serde_json::from_str(line).ok()?;
     if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
@@ -71,7 +72,8 @@ fn parse(line: &str) -> Option<TestBinary> {
 }
 
 impl TestBinary {
-    /// Integration tests named after a tier belong to it, every other test program is a unit test: none is left out.
+    /// Returns the tier. An integration test that is named after a tier belongs to it. Every other
+    /// test program is a unit test, so none is left out.
     pub(crate) fn tier(&self) -> Tier {
         match (self.kind.as_str(), self.target.as_str()) {
             ("test", "host") => Tier::Host,
@@ -101,7 +103,7 @@ impl TestBinary {
     }
 }
 
-/// Examples in the documentation; rustdoc builds these itself.
+/// Runs the examples in the documentation. rustdoc builds these itself.
 pub(crate) fn documentation_tests() -> Result<Outcome> {
     println!("--- documentation");
     outcome::observe(

@@ -1,4 +1,4 @@
-//! Tier `fuzz`: every target for a minute.
+//! Tier `fuzz`: runs every target for a minute.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use crate::fuzz;
 
 const SECONDS: u64 = 60;
 
-/// Those whose name contains `filter`. A target counts as a test.
+/// Runs the targets whose name contains `filter`. Each target counts as a test.
 pub(super) fn targets(filter: Option<&str>) -> Result<Outcome> {
     let mut targets = fuzz::targets()?;
     targets.retain(|name| filter.is_none_or(|part| name.contains(part)));

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every tier, a table of what ran, and a failure when anything failed, was ignored or did not run.
+//! `cargo xtask test`: runs every tier and prints a table. Fails if anything failed, was ignored or
+//! did not run.
 
 mod binaries;
 mod fuzz;
@@ -20,7 +21,8 @@ use outcome::Outcome;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only these tiers, while working on one (the filter is built for all but lint, node and sim)
+    /// Run only these tiers, while working on one (the filter is built for all but lint, node and
+    /// sim)
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Tier>,
     /// Run only tests whose name contains this
@@ -31,7 +33,7 @@ pub(crate) struct Args {
     envoy_version: Option<String>,
 }
 
-/// From the cheapest to the dearest; tests/README.md says what is real in each.
+/// The tiers, from the cheapest to the most expensive. tests/README.md says what is real in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tier {
     /// Formatting, clippy, documentation, file sizes, licences
@@ -54,14 +56,14 @@ pub(crate) enum Tier {
     Kubernetes,
 }
 
-/// Native test programs and what they find in their environment.
+/// Native test programs, and their environment variables.
 #[derive(Default)]
 struct Prepared {
     binaries: Vec<TestBinary>,
     variables: Vec<(&'static str, OsString)>,
 }
 
-/// Runs the tiers. All of them run even when one fails, so that one run tells everything.
+/// Runs the tiers. All of them run even if one fails, so that one run shows everything.
 pub(crate) fn test(args: &Args) -> Result<()> {
     let start = Instant::now();
     let wanted = |tier: Tier| args.only.is_empty() || args.only.contains(&tier);
@@ -76,7 +78,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     .into_iter()
     .any(wanted);
     let prepared = thread::scope(|scope| {
-        // Downloads run beside the lints, which need no network.
+        // Downloads run at the same time as the lints, which need no network.
         let tools = native.then(|| {
             scope.spawn(|| obtain_tools(args.envoy_version.as_deref(), wanted(Tier::Kubernetes)))
         });
@@ -115,7 +117,8 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     table.verdict(args.filter.is_some())
 }
 
-/// The tools, as variables that say where they are. `kubernetes`: also those that take minutes to build and serve that tier alone.
+/// Obtains the tools. Returns variables with their places. `kubernetes`: also the tools that only
+/// this tier needs, and that take minutes to build.
 fn obtain_tools(
     envoy_version: Option<&str>,
     kubernetes: bool,
@@ -167,7 +170,7 @@ fn run_tier(tier: Tier, prepared: &Prepared, filter: Option<&str>) -> Result<Out
     Ok(total)
 }
 
-/// What ran, in order.
+/// The results of the tiers, in the order in which they ran.
 #[derive(Default)]
 struct Table {
     rows: Vec<(Tier, Result<Outcome>, Duration)>,
@@ -211,8 +214,8 @@ impl Table {
         println!("{:<37} {:>9.1}", "all", elapsed.as_secs_f64());
     }
 
-    /// An ignored test fails the run like a failed one: nothing is skipped silently. So does a tier without a test,
-    /// unless a name was asked for.
+    /// Returns an error if a test failed or was ignored, so that nothing is skipped silently. A
+    /// tier without tests is an error too, unless a test's name was asked for.
     fn verdict(&self, by_name: bool) -> Result<()> {
         let mut wrong = Vec::new();
         for (tier, result, _) in &self.rows {

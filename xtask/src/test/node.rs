@@ -1,4 +1,5 @@
-//! The pure crates as wasm32 in Node: what the filter computes in a proxy is what the native tests saw.
+//! Tier `node`: the pure crates as wasm32 in Node. Their code in a proxy then does what the native
+//! tests saw.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,7 +13,7 @@ use crate::{project, tools};
 /// Packages whose unit tests also run as wasm32.
 const PACKAGES: [&str; 3] = ["trimtab-pick", "trimtab-loadtable", "trimtab-estimate"];
 
-/// Runs them, one by one, so that a package whose wasm tests vanish is noticed.
+/// Runs the packages one by one, so that a package without wasm tests is noticed.
 pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {
     let (toolchain, dir) = (tools::wasm_target::obtain()?, project::wasm_target_dir());
     let runner = tools::bindgen::obtain()?;
@@ -21,7 +22,8 @@ pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {
     let mut total = Outcome::default();
     for package in PACKAGES {
         println!("--- {package} as wasm32");
-        // `--lib`: the other targets of these packages are native, and rustdoc may be of another version.
+        // `--lib`, because the other targets of these packages are native, and rustdoc may have
+        // another version.
         let mut command = toolchain.cargo("test", &dir);
         command
             .args(["--lib", "--package", package])
@@ -39,12 +41,13 @@ pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {
     Ok(total)
 }
 
-/// The PATH with this Node first, by a folder that has nothing else: the folder it lies in may hold another `rustc`.
+/// Returns the PATH with this Node first, in a folder that has nothing else. Node's own folder may
+/// hold another `rustc`.
 fn path_with(node: &Path) -> Result<OsString> {
     let folder = project::root().join("target/trimtab/node");
     std::fs::create_dir_all(&folder)?;
     let link = folder.join("node");
-    // Of an earlier run, perhaps to another Node.
+    // An earlier run may have left a link to another Node.
     let _absent = std::fs::remove_file(&link);
     std::os::unix::fs::symlink(node, &link)
         .with_context(|| format!("cannot create {}", link.display()))?;

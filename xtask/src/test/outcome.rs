@@ -1,4 +1,4 @@
-//! What a test program said about itself.
+//! Reads a test program's own report of its results.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -25,7 +25,8 @@ impl Outcome {
         self.broken.extend(other.broken);
     }
 
-    /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, the form of libtest and of wasm-bindgen-test.
+    /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, the form of libtest and of
+    /// wasm-bindgen-test.
     fn from_line(line: &str) -> Option<Self> {
         let (_, counts) = line
             .trim()
@@ -44,8 +45,8 @@ impl Outcome {
     }
 }
 
-/// Runs a test program, shows its lines as they come, and counts. A program that ends badly without a failed test of its
-/// own (killed, crashed, did not compile) counts as one failure.
+/// Runs a test program, shows its lines at once, and counts. A program that fails without a failed
+/// test of its own (killed, crashed, did not compile) counts as one failure.
 pub(crate) fn observe(name: &str, command: &mut Command) -> Result<Outcome> {
     let mut child = command
         .stdin(Stdio::null())

@@ -1,12 +1,12 @@
-//! Tier `sim`: every scenario of benches/scenarios in short, held against its bands.
+//! Tier `sim`: runs every scenario of benches/scenarios in short, and compares it with its bands.
 
 use anyhow::Result;
 
 use super::outcome::{self, Outcome};
 use crate::run;
 
-/// Builds the simulator alone, optimised: without that it takes many times as long, and the command line as a whole takes
-/// longer to build than this to run.
+/// Builds only the simulator, optimised. Without optimisation it takes many times as long. Building
+/// the whole command line takes longer than this tier takes to run.
 pub(super) fn scenarios(filter: Option<&str>) -> Result<Outcome> {
     let mut command = run::cargo("test");
     command.args([

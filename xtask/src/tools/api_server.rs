@@ -1,4 +1,5 @@
-//! A Kubernetes API server without a cluster: kube-apiserver built from the Go module proxy, etcd, and the definition of InferencePools.
+//! Obtains a Kubernetes API server without a cluster: kube-apiserver, built from the Go module
+//! proxy, etcd, and the definition of InferencePools.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +13,16 @@ const KUBERNETES: &str = "k8s.io/kubernetes";
 const INFERENCE: &str = "sigs.k8s.io/gateway-api-inference-extension";
 const INFERENCE_POOLS: &str = "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml";
 
-/// What the tests start and apply.
+/// The files that the tests start and apply.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiServer {
     pub(crate) server: PathBuf,
     pub(crate) etcd: PathBuf,
-    /// The definition of InferencePools, YAML.
+    /// The definition of InferencePools, as YAML.
     pub(crate) inference_pools: PathBuf,
 }
 
-/// All three, from the cache folder where they are there.
+/// Obtains all three. Uses what is already on this machine.
 pub(crate) fn obtain() -> Result<ApiServer> {
     Ok(ApiServer {
         etcd: etcd()?,
@@ -69,7 +70,7 @@ fn build(version: &str, into: &Path) -> Result<()> {
         parts.next().unwrap_or_default(),
         parts.next().unwrap_or_default(),
     );
-    // Without them clients cannot read the server's version.
+    // Without these flags clients cannot read the server's version.
     let set = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
     let flags = [
         "-s -w".to_owned(),
@@ -89,12 +90,13 @@ fn build(version: &str, into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A module that needs Kubernetes' own. That one replaces its parts by folders of its repository, which count for nobody but itself; they
-/// are published as modules of the same minor release.
+/// Returns a module that needs the module of Kubernetes. That one replaces its parts by folders of
+/// its repository. A replacement only counts in the main module, so this one takes the parts as
+/// published modules of the same minor release.
 fn go_mod(kubernetes: &str, version: &str) -> Result<String> {
     let parts = version.split_once('.').context("not a version")?.1;
     let lines = kubernetes.lines().map(str::trim);
-    // Go behaves as of the release that the main module names.
+    // Go behaves like the release that the main module names.
     let go = lines.clone().find(|line| line.starts_with("go "));
     let go = go.context("the module of Kubernetes names no release of Go")?;
     let replaced = lines.filter_map(|line| {
@@ -122,7 +124,7 @@ fn inference_pools(version: &str) -> Result<PathBuf> {
                 let source = download(INFERENCE, version)?;
                 let from = Path::new(field(&source, "Dir")?).join(INFERENCE_POOLS);
                 let to = partial.join("inferencepools.yaml");
-                // Files of modules are read-only, and a copy would be too.
+                // Files of modules are read-only, and a copy would be read-only too.
                 std::fs::write(to, std::fs::read(&from)?)?;
                 Ok(())
             })
@@ -131,7 +133,7 @@ fn inference_pools(version: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What `go` says of a module that is on this machine now.
+/// Downloads a module. Returns what `go` reports about it.
 fn download(module: &str, version: &str) -> Result<Value> {
     let mut go = go::command(&["mod", "download", "-json"])?;
     let text = run::output(go.arg(format!("{module}@v{version}")))?;

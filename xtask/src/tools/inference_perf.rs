@@ -1,4 +1,5 @@
-//! A Python with inference-perf, the load generator of `bench clients`: under target/, because nothing else needs it.
+//! Obtains a Python with inference-perf, the load generator of `bench clients`. It is under
+//! target/, because nothing else needs it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{project, run, versions};
 
-/// A cold start of an interpreter on a busy machine.
+/// Limit for a cold start of an interpreter on a busy machine.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
-/// Every package of the environment, with hashes; made as its head says.
+/// Every package of the environment, with hashes. The head of the file says how to make it.
 const REQUIREMENTS: &str = "benches/clients/requirements.txt";
 
-/// The interpreter of an environment with exactly the pinned packages; made anew when the pins change.
+/// Returns the interpreter of an environment with exactly the pinned packages. Makes a new
+/// environment when the pins change.
 pub(crate) fn obtain() -> Result<PathBuf> {
     let requirements = project::root().join(REQUIREMENTS);
     let pins = std::fs::read(&requirements)
@@ -47,7 +49,7 @@ fn fill(partial: &Path, base: &Path, requirements: &Path) -> Result<()> {
             base.display()
         )
     })?;
-    // Through `python -m pip`: scripts hold the folder's name before the move.
+    // `python -m pip` is needed, because scripts hold the folder's name from before the move.
     let mut pip = Command::new(partial.join("bin/python"));
     pip.args([
         "-m",
@@ -67,14 +69,15 @@ fn fill(partial: &Path, base: &Path, requirements: &Path) -> Result<()> {
     })
 }
 
-/// The first interpreter that is new enough and can make environments: `$PYTHON`, the PATH, pyenv, uv.
+/// Returns the first interpreter that is new enough and can make environments, from `$PYTHON`, the
+/// PATH, pyenv or uv.
 fn base() -> Result<PathBuf> {
     let (major, minor) = versions::INFERENCE_PERF_PYTHON;
     let mut tried = Vec::new();
     for candidate in candidates() {
         let check =
             format!("import sys, venv, ensurepip; sys.exit(sys.version_info < ({major}, {minor}))");
-        // pyenv's shims say much about versions that are not chosen.
+        // pyenv's shims print much about versions that are not chosen.
         let mut probe = Command::new(&candidate);
         probe.args(["-c", &check]).stderr(Stdio::null());
         if run::succeeds_within(&mut probe, PROBE_LIMIT) {
@@ -94,7 +97,7 @@ fn base() -> Result<PathBuf> {
     )
 }
 
-/// Where an interpreter may be, best first.
+/// Returns the interpreters that may exist, best first.
 fn candidates() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = env::var_os("PYTHON")
         .map(PathBuf::from)
@@ -111,7 +114,7 @@ fn candidates() -> Vec<PathBuf> {
     found
 }
 
-/// The interpreters in a folder of versions, by name.
+/// Returns the interpreters in a folder of versions, by name.
 fn installed(versions: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(versions).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries
@@ -122,7 +125,7 @@ fn installed(versions: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// FNV-1a: only to tell one list of pins from another.
+/// FNV-1a. It only distinguishes lists of pins.
 fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

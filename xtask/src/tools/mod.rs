@@ -1,4 +1,4 @@
-//! Tools from outside: found on this machine or fetched into the user's cache folder.
+//! Tools from outside: found on this machine, or fetched into the user's cache folder.
 
 pub(crate) mod api_server;
 pub(crate) mod bindgen;
@@ -15,7 +15,8 @@ use clap::ValueEnum as _;
 
 use crate::run;
 
-/// What the other commands need, in the order of what it costs to have: the last is built for minutes.
+/// The tools of the other commands, from the cheapest to the most expensive. The last two take
+/// minutes to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Tool {
     /// The Envoy that demo, tests and benchmarks run
@@ -34,7 +35,7 @@ pub(crate) enum Tool {
     Kubernetes,
 }
 
-/// Obtains these tools, or all when none is named, and prints where each is as soon as it is there.
+/// Obtains these tools, or all if none is named. Prints the place of each as soon as it is known.
 pub(crate) fn obtain(tools: &[Tool]) -> Result<()> {
     let all = Tool::value_variants();
     let wanted = |tool: &&Tool| tools.is_empty() || tools.contains(tool);
@@ -47,7 +48,7 @@ pub(crate) fn obtain(tools: &[Tool]) -> Result<()> {
 }
 
 impl Tool {
-    /// Name and place of what it brings.
+    /// Obtains the tool. Returns names and places.
     fn obtain(self) -> Result<Vec<(&'static str, String)>> {
         let envoy = |envoy: &envoy::Envoy| format!("{} ({})", envoy.path.display(), envoy.version);
         let at = |path: std::path::PathBuf| path.display().to_string();
@@ -76,7 +77,7 @@ impl Tool {
     }
 }
 
-/// Whether this process is root, where Debian packages may be installed.
+/// Returns whether this process is root. Only root may install Debian packages.
 fn is_root() -> bool {
     run::output(std::process::Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }

@@ -1,4 +1,4 @@
-//! Node, which runs the wasm32 unit tests.
+//! Obtains Node, which runs the wasm32 unit tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,8 @@ use anyhow::Result;
 use crate::tools::python;
 use crate::{project, run, versions};
 
-/// Node on the PATH when it is new enough, else the wheel's, in the cache folder.
+/// Returns Node from the PATH if it is new enough. Otherwise returns the wheel's, in the cache
+/// folder.
 pub(crate) fn obtain() -> Result<PathBuf> {
     for path in project::all_on_path("node")
         .into_iter()

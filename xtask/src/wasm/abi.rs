@@ -1,4 +1,4 @@
-//! `filter/abi.json`: what the module may ask of its host and what the host finds in it.
+//! `filter/abi.json`: the imports and exports of the module.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,17 +6,20 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// The committed list. Envoy calls every callback that a module exports, used or not (about 10 us per request for the
-/// response callbacks), and the SDK exports all of them; so the list says which ones stay.
+/// The committed list. The SDK exports all callbacks, and Envoy calls every one that a module
+/// exports, used or not (about 10 us per request for the response callbacks). So the list says
+/// which ones stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Abi {
-    /// Exports of the finished module, by their final names: exactly these, each of them there.
+    /// Exports of the finished module, by their final names. It has exactly these.
     pub(crate) exports: BTreeSet<String>,
-    /// Those that the role pick needs; the others cost each request for nothing there.
+    /// Exports that the role pick needs. Others would only cost time with each request there.
     pub(crate) pick_exports: BTreeSet<String>,
-    /// Exports that take another's name, which is dropped: `(from, to)`.
+    /// Exports that replace another one, as `(from, to)`. The export `to` is dropped, and `from`
+    /// gets its name.
     pub(crate) renames: Vec<(String, String)>,
-    /// Functions that the module may import, from whatever module the ABI version names them in (`env`, `wasi_...`).
+    /// Functions that the module may import, from any module that the ABI version names (`env`,
+    /// `wasi_...`).
     pub(crate) imports: BTreeSet<String>,
 }
 

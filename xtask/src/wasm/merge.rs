@@ -1,5 +1,6 @@
-//! Functions with the same code become one. The compiler leaves copies of generic code for types that look alike, which it may not merge by
-//! itself; nothing here compares pointers to functions.
+//! Merges functions with the same code. The compiler leaves copies of generic code for types with
+//! the same layout, and may not merge them by itself. Merging is safe here, because nothing
+//! compares pointers to functions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,8 @@ use walrus::ir::{VisitorMut, dfs_pre_order_mut};
 use walrus::{ConstExpr, ElementItems, FunctionId, Module, ModuleConfig};
 use wasmparser::{Parser, Payload, TypeRef};
 
-/// Merges until nothing goes: calls of functions that became one make their callers alike. What is exported stays.
+/// Merges until nothing more can be merged: merged functions can make their callers equal. Exports
+/// stay.
 pub(super) fn merge(mut bytes: Vec<u8>, names: bool) -> Result<Vec<u8>> {
     let mut before = usize::MAX;
     loop {
@@ -29,7 +31,7 @@ pub(super) fn merge(mut bytes: Vec<u8>, names: bool) -> Result<Vec<u8>> {
     }
 }
 
-/// Indices of functions that are copies, each with that of the one that is kept.
+/// Returns the index of each function that is a copy, with the index of the function that is kept.
 fn alike(bytes: &[u8]) -> Result<Vec<(u32, u32)>> {
     let (mut imported, mut types, mut bodies) = (0, Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(bytes) {
@@ -57,7 +59,7 @@ fn alike(bytes: &[u8]) -> Result<Vec<(u32, u32)>> {
     Ok(alike)
 }
 
-/// The module, and its functions by index.
+/// Returns the module, and its functions by index.
 fn parse(bytes: &[u8], names: bool) -> Result<(Module, Vec<FunctionId>)> {
     let found = Arc::new(Mutex::new(Vec::new()));
     let mut config = ModuleConfig::new();
@@ -97,7 +99,7 @@ impl VisitorMut for &Redirect {
     }
 }
 
-/// Everything that calls a copy or points to it. An export keeps its own function.
+/// Redirects all calls of copies and references to them. An export keeps its own function.
 fn redirect(module: &mut Module, to: &Redirect) {
     for (_, function) in module.funcs.iter_local_mut() {
         let start = function.entry_block();
@@ -122,7 +124,7 @@ mod tests {
     use super::*;
     use walrus::{FunctionBuilder, ValType};
 
-    /// Exports that call `values`, each by a function of its own.
+    /// Makes a module with one export per value. Each export calls functions of its own.
     fn sample(values: &[i32]) -> Vec<u8> {
         let mut module = Module::with_config(ModuleConfig::new());
         for value in values {
@@ -158,7 +160,8 @@ mod tests {
         let merged = merge(sample(&[7, 7, 8]), false).unwrap();
         let module = Module::from_buffer(&merged).unwrap();
         assert_eq!(module.exports.iter().count(), 3);
-        // Of 7: a value, its caller; the two that are exported stay, or are one. Of 8: three.
+        // The 7s share a value and its caller. Their two exports stay, or become one. The 8 has
+        // three functions.
         assert!(functions(&merged) <= 7, "{}", functions(&merged));
         assert_eq!(merge(merged.clone(), false).unwrap(), merged);
     }

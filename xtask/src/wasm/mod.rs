@@ -1,6 +1,10 @@
-//! `cargo xtask wasm`: target/trimtab/filter.wasm, optimised, pruned and checked against `filter/abi.json`; beside it
-//! `filter.names.wasm`, the same with the names of its functions, to find out where one trapped, and `pick.wasm`, the same with no more
-//! callbacks than the role pick needs.
+//! `cargo xtask wasm`: builds target/trimtab/filter.wasm, optimised, pruned and checked against
+//! `filter/abi.json`.
+//!
+//! Two more files lie in the same folder:
+//!
+//! - `filter.names.wasm`: the same with the names of its functions, to find the place of a trap.
+//! - `pick.wasm`: the same with only the callbacks that the role pick needs.
 
 mod abi;
 mod merge;
@@ -16,7 +20,7 @@ use crate::{project, run};
 use abi::Abi;
 use prune::Names;
 
-/// Largest module that is let through. Every proxy of a mesh fetches and compiles it.
+/// Largest module that is allowed. Every proxy of a mesh fetches and compiles it.
 const SIZE_MAX_BYTES: usize = 450 * 1024;
 
 /// Builds the module, always, so that nobody can test or ship a stale one. Returns its path.
@@ -27,7 +31,8 @@ pub(crate) fn build() -> Result<PathBuf> {
         "wasm",
         &format!("build the filter with {}", toolchain.describe()),
         || {
-            // `cargo rustc --crate-type`: the package is also an rlib for its native tests, which would stop link-time optimisation.
+            // `cargo rustc --crate-type` is needed, because the package is also an rlib for its
+            // native tests. An rlib would prevent link-time optimisation.
             let mut cargo = toolchain.cargo("rustc", &dir);
             run::run(cargo.args([
                 "--package",
@@ -78,30 +83,31 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(filter)
 }
 
-/// A module that a benchmark compares with or runs.
+/// A module that a benchmark runs or compares with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Guest {
     pub(crate) package: &'static str,
     pub(crate) example: &'static str,
 }
 
-/// Of benches/vm.rs.
+/// The guest of benches/vm.rs.
 pub(crate) const VM_GUEST: Guest = Guest {
     package: "trimtab-loadtable",
     example: "vm_guest",
 };
-/// Of benches/envoy_overhead.
+/// The guest of benches/envoy_overhead.
 pub(crate) const FLOOR: Guest = Guest {
     package: "trimtab-filter",
     example: "floor",
 };
-/// The other half of a pair, likewise.
+/// The other half of a pair, for benches/envoy_overhead.
 pub(crate) const FLOOR_PICK: Guest = Guest {
     package: "trimtab-filter",
     example: "floor_pick",
 };
 
-/// Builds a guest with the filter's profile, into a folder of its own for the same reason as there. Returns its path.
+/// Builds a guest with the filter's profile, in a folder of its own, as [`build`] does. Returns its
+/// path.
 pub(crate) fn build_guest(guest: Guest) -> Result<PathBuf> {
     let Guest { package, example } = guest;
     let toolchain = wasm_target::obtain()?;
@@ -116,7 +122,8 @@ pub(crate) fn build_guest(guest: Guest) -> Result<PathBuf> {
     Ok(target.join(format!("wasm/examples/{example}.wasm")))
 }
 
-/// Through a sibling and a rename: a proxy that loads the file meanwhile sees the old or the new module, never half of one.
+/// Writes a sibling file and renames it. A proxy that loads the file at this time sees the old or
+/// the new module, never a part of one.
 fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;

@@ -1,4 +1,5 @@
-//! The step after the linker: exports renamed and pruned, then everything that only they kept alive is collected, and what is alike merged.
+//! The step after the linker: renames and prunes exports, removes everything that only pruned
+//! exports used, and merges equal functions.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +9,16 @@ use walrus::{Module, ModuleConfig};
 use super::abi::Abi;
 use super::merge::merge;
 
-/// Whether functions keep their names, a tenth of the module, by which the proxy's log says where a trap was.
+/// Whether functions keep their names. Names are a tenth of the module. With them the proxy's log
+/// shows where a trap was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
     Kept,
     Dropped,
 }
 
-/// Rewrites a module to have exactly the exports of the list. Fails when one is missing, or an import is not on the list.
+/// Rewrites a module to have exactly the exports of the list. Fails if an export is missing, or an
+/// import is not on the list.
 pub(crate) fn prune(bytes: &[u8], abi: &Abi, names: Names) -> Result<Vec<u8>> {
     let mut config = ModuleConfig::new();
     config.generate_name_section(names == Names::Kept);
@@ -95,7 +98,8 @@ mod tests {
     use super::*;
     use walrus::{FunctionBuilder, ModuleConfig};
 
-    /// A module with one import, used only by the export `spare`, and functions `old` and `new` that return 1 and 2.
+    /// Makes a module with one import, which only the export `spare` uses, and functions `old` and
+    /// `new` that return 1 and 2.
     fn sample() -> Vec<u8> {
         let mut module = Module::with_config(ModuleConfig::new());
         let status = module.types.add(&[], &[walrus::ValType::I32]);
@@ -128,7 +132,7 @@ mod tests {
         }
     }
 
-    /// The constant that the exported function returns.
+    /// Returns the constant that the exported function returns.
     fn constant(bytes: &[u8], export: &str) -> i32 {
         let module = Module::from_buffer(bytes).unwrap();
         let function = module.exports.get_func(export).unwrap();

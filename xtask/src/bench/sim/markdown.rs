@@ -1,11 +1,11 @@
-//! The results of `trimtab sim --json` as a table for README.md.
+//! Formats the results of `trimtab sim --json` as a table for README.md.
 
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// Columns: the rule, and what it is called.
+/// Columns: the name of a rule, and its title.
 const COLUMNS: [(&str, &str); 6] = [
     ("oracle", "oracle"),
     ("round_robin", "round robin"),
@@ -15,7 +15,8 @@ const COLUMNS: [(&str, &str); 6] = [
     ("trimtab", "**trimtab**"),
 ];
 
-/// A row per scenario and load, a cell per rule: mean p99 of the time to first token in seconds, and mean share in SLO.
+/// Returns a table with a row per scenario and load, and a cell per rule. A cell has the mean p99
+/// of the time to first token in seconds, and the mean share in SLO.
 pub(super) fn comparison(json: &str) -> Result<String> {
     let value: Value = serde_json::from_str(json).context("the results are not JSON")?;
     let runs = value["runs"]
@@ -54,7 +55,8 @@ fn place(run: &Value) -> Option<(&str, f64)> {
     Some((run["scenario"].as_str()?, run["load"].as_f64()?))
 }
 
-/// A rule's runs at one load; `-` when it was not run, `never` when some run's p99 never came.
+/// Returns the cell of a rule's runs at one load. `-` if there are none, `never` if the p99 of a
+/// run is infinite.
 fn shown(runs: &[&Value]) -> String {
     let mean = |of: &dyn Fn(&Value) -> Option<f64>| {
         let values: Option<Vec<f64>> = runs.iter().map(|run| of(run)).collect();

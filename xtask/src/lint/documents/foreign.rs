@@ -1,6 +1,6 @@
-//! Names that the documents may say although the project does not have them.
+//! Names that documents may use although the project does not have them.
 
-/// Each with the reason why it is not found.
+/// The names, each with the reason why it is not found.
 pub(super) const NAMES: [(&str, &str); 9] = [
     ("no_std", "an attribute of Rust"),
     ("Accept", "a header of HTTP, spelt as in its standard"),

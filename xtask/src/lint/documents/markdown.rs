@@ -1,4 +1,5 @@
-//! What a document names: code spans and links, with their lines and, in tables, the heading of their column.
+//! Finds the code spans and links of a document, with their lines. In tables also the heading of
+//! their column.
 
 /// A code span or the target of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -7,9 +8,9 @@ pub(super) struct Span {
     pub(super) line: usize,
     pub(super) text: String,
     pub(super) kind: Kind,
-    /// Heading of the table's column, in lower case; empty outside of tables.
+    /// Heading of the table's column, in lower case. Empty outside of tables.
     pub(super) column: String,
-    /// What stands before it in the same cell or paragraph.
+    /// The text before the span in the same cell or paragraph.
     pub(super) before: String,
 }
 
@@ -19,7 +20,8 @@ pub(super) enum Kind {
     Link,
 }
 
-/// All spans of a document. Fenced blocks are left out: they show commands and pictures.
+/// Returns all spans of a document. Fenced blocks are left out, because they show commands and
+/// pictures.
 pub(super) fn spans(text: &str) -> Vec<Span> {
     let mut reader = Reader::default();
     let mut is_fenced = false;
@@ -41,14 +43,14 @@ pub(super) fn spans(text: &str) -> Vec<Span> {
 #[derive(Default)]
 struct Reader {
     spans: Vec<Span>,
-    /// Headings of the table's columns; empty outside of tables.
+    /// Headings of the table's columns. Empty outside of tables.
     columns: Vec<String>,
     paragraph: String,
     paragraph_line: usize,
 }
 
 impl Reader {
-    /// A line outside of tables. A code span may go on in the next one.
+    /// Reads a line outside of tables. A code span may continue on the next line.
     fn text(&mut self, line: &str, number: usize) {
         self.columns.clear();
         if line.trim().is_empty() {
@@ -109,7 +111,7 @@ impl Reader {
     }
 }
 
-/// The code span that `text` begins with, and the bytes that it takes.
+/// Returns the code span at the beginning of `text`, and its length in bytes.
 fn code(text: &str) -> Option<(&str, usize, Kind)> {
     let ticks = text.len() - text.trim_start_matches('`').len();
     let (fence, rest) = text.split_at_checked(ticks)?;
@@ -117,14 +119,14 @@ fn code(text: &str) -> Option<(&str, usize, Kind)> {
     Some((rest.get(..end)?.trim(), end + 2 * ticks, Kind::Code))
 }
 
-/// The target of the link whose text ends where `text` begins.
+/// Returns the target of a link. `text` begins where the text of the link ends.
 fn link(text: &str) -> Option<(&str, usize, Kind)> {
     let target = text.strip_prefix("](")?;
     let end = target.find(')')?;
     Some((target.get(..end)?, end + 3, Kind::Link))
 }
 
-/// Cells of a table's row. A bar within a code span separates nothing.
+/// Returns the cells of a table's row. A bar within a code span separates nothing.
 fn cells(line: &str) -> Vec<String> {
     let (mut cells, mut is_code) = (vec![String::new()], false);
     for char in line.trim().trim_matches('|').chars() {

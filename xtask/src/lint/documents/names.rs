@@ -1,4 +1,4 @@
-//! What a code span claims to exist, by how it is spelt and where it stands.
+//! Decides by spelling and place what a code span claims to exist, and looks it up.
 
 use super::foreign;
 use super::markdown::{Kind, Span};
@@ -11,7 +11,7 @@ use super::tree::{Tree, joined};
 
 /// Columns whose names are proofs: tests, or files of tests.
 const PROOF: [&str; 2] = ["proof", "held by"];
-/// Marks before the names in such a column, and where the tests then lie.
+/// Marks before the names in such a column, each with the folder of the tests.
 const TIERS: [(&str, &str); 4] = [
     ("e", "tests/envoy/"),
     ("h", "tests/host/"),
@@ -22,7 +22,8 @@ const TIERS: [(&str, &str); 4] = [
 const SETTING: [&str; 3] = ["setting", "settings", "field"];
 /// Programs whose first argument is a command.
 const PROGRAMS: [&str; 2] = ["cargo xtask ", "trimtab "];
-/// What is wrong with a span of a document that lies in `folder`. Each problem names the name, and the nearest that there is.
+/// Returns the problems of a span. `folder` is the folder of the document. Each problem has the
+/// name, and the nearest name that exists.
 pub(super) fn problems(tree: &Tree, folder: &str, span: &Span) -> Vec<String> {
     if span.kind == Kind::Link {
         return link(tree, folder, &span.text).into_iter().collect();
@@ -46,7 +47,8 @@ pub(super) fn problems(tree: &Tree, folder: &str, span: &Span) -> Vec<String> {
     wrong
 }
 
-/// What is wrong with a word of a span. `is_alone`: it is all of it; the words of a command may be anything.
+/// Returns the problem of one word of a span. `is_alone` says that the word is the whole span.
+/// Words of a command may be anything.
 fn token_problem(tree: &Tree, folder: &str, token: &str, is_alone: bool) -> Option<String> {
     let token = token.trim_matches(['"', '\'', ',', ';', ':', '(', ')']);
     if foreign::is_known(token) {
@@ -97,7 +99,7 @@ fn path(tree: &Tree, folder: &str, path: &str) -> Option<String> {
     known(tree.has_path(folder, path), "file", path, known_paths)
 }
 
-/// A test, or a file of tests, where the mark before it says that it lies.
+/// Looks up a test or a file of tests in the folder of the mark before it.
 fn proof(tree: &Tree, span: &Span) -> Option<String> {
     let name = span.text.as_str();
     let tier = tier(&span.before);
@@ -114,7 +116,7 @@ fn proof(tree: &Tree, span: &Span) -> Option<String> {
     } else {
         "test".to_owned()
     };
-    // A word alone may be a module or a lint of the tree; a sentence can only be a test.
+    // A single word may be a module or a lint of the tree. A sentence can only be a test.
     let is_sentence = name.matches('_').count() > 1;
     if tier.is_none() && !is_sentence && (tree.has_item(name) || is_file) {
         return None;
@@ -122,7 +124,7 @@ fn proof(tree: &Tree, span: &Span) -> Option<String> {
     known(false, &place, name, tree.tests(below))
 }
 
-/// Where the tests lie by the last mark of the clause.
+/// Returns the folder of the tests, by the first mark of the last clause.
 fn tier(before: &str) -> Option<&'static str> {
     let clause = before.rsplit(';').next().unwrap_or_default();
     let mut outside = clause.split('`').step_by(2);
@@ -172,7 +174,7 @@ fn word(tree: &Tree, name: &str, what: &str) -> Option<String> {
     known(tree.words.contains(name), what, name, all)
 }
 
-/// The problem, unless the name exists.
+/// Returns the problem, or `None` if the name exists.
 fn known<'c>(
     exists: bool,
     what: &str,
@@ -193,7 +195,8 @@ fn missing(what: &str, name: &str, meant: Option<&str>) -> String {
     format!("there is no {what} `{name}`: {fix}")
 }
 
-/// A command of ours that there is none of: `trimtab model-server` is the variant `ModelServer` of an enum.
+/// Looks up a command of this project: `trimtab model-server` is the variant `ModelServer` of an
+/// enum.
 fn command(tree: &Tree, text: &str) -> Option<String> {
     let after = PROGRAMS
         .iter()

@@ -1,6 +1,6 @@
-//! The name that was probably meant.
+//! Finds the name that was probably meant.
 
-/// The candidate that is most like `name`; absent when none is like it.
+/// Returns the candidate that is most similar to `name`. Returns `None` if none is similar.
 pub(super) fn nearest<'c>(
     name: &str,
     candidates: impl Iterator<Item = &'c str>,
@@ -10,7 +10,8 @@ pub(super) fn nearest<'c>(
     (best.0 > 0.3).then_some(best.1)
 }
 
-/// Between 0 and 1: the larger of how many words two names share and how few letters must change.
+/// Returns a similarity from 0 to 1: by shared words, or by how few letters must change, whichever
+/// is larger.
 fn likeness(a: &str, b: &str) -> f64 {
     shared_words(a, b).max(1.0 - 2.0 * letters_changed(a, b))
 }
@@ -30,7 +31,7 @@ fn shared_words(a: &str, b: &str) -> f64 {
     2.0 * shared.count() as f64 / all as f64
 }
 
-/// Edit distance as a part of the longer name.
+/// Returns the edit distance divided by the length of the longer name.
 fn letters_changed(a: &str, b: &str) -> f64 {
     let b_chars: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b_chars.len()).collect();

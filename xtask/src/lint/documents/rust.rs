@@ -1,23 +1,24 @@
-//! What one Rust file defines, read line by line: enough to look names up, and no parser to keep.
+//! Finds the definitions in a Rust file, line by line. This is enough to look names up, and needs
+//! no parser.
 
 use std::collections::BTreeSet;
 
-/// Names of one file.
+/// The names in one file.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Functions that a test runner calls.
     pub(super) tests: BTreeSet<String>,
     /// Types, functions, constants, modules, macros and variants of enums.
     pub(super) items: BTreeSet<String>,
-    /// Types that are defined or have methods here.
+    /// Types that are defined or have methods in this file.
     pub(super) homes: BTreeSet<String>,
-    /// What stands in string literals.
+    /// Contents of string literals.
     pub(super) literals: BTreeSet<String>,
     /// Every word outside of comments.
     pub(super) words: BTreeSet<String>,
 }
 
-/// Words before the name that they define.
+/// Keywords before a name that they define.
 const DEFINE: [&str; 11] = [
     "const",
     "enum",
@@ -32,13 +33,13 @@ const DEFINE: [&str; 11] = [
     "mut",
 ];
 
-/// Words before the type that a line is about.
+/// Keywords before the type that a line is about.
 const ABOUT: [&str; 5] = ["impl", "struct", "enum", "trait", "type"];
 
 /// Reads a file.
 pub(super) fn names(code: &str) -> Names {
     let mut names = Names::default();
-    // Braces and parentheses that are open in an enum.
+    // `in_enum` counts the open braces and parentheses within an enum.
     let (mut is_test, mut in_enum) = (false, None::<(i32, i32)>);
     for line in code.lines().map(without_comment) {
         let trimmed = line.trim_start();
@@ -86,7 +87,8 @@ pub(super) fn names(code: &str) -> Names {
     names
 }
 
-/// `#[test]`, `#[tokio::test(..)]`, and what makes a test of one target alone.
+/// Returns whether a line is `#[test]`, `#[tokio::test(..)]`, or an attribute that makes a test on
+/// one target only.
 fn is_test_attribute(line: &str) -> bool {
     let Some(attribute) = line.strip_prefix("#[") else {
         return false;
@@ -95,7 +97,7 @@ fn is_test_attribute(line: &str) -> bool {
     attribute.starts_with("test]") || attribute.starts_with("tokio::test") || of_target
 }
 
-/// Without what follows `//`, unless that stands in a string, as in an address.
+/// Returns the line without a comment. `//` in a string begins no comment.
 fn without_comment(line: &str) -> &str {
     let mut from = 0;
     while let Some(found) = line.get(from..).and_then(|rest| rest.find("//")) {
@@ -108,26 +110,27 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// By how much a line opens more than it closes.
+/// Returns how many more brackets a line opens than it closes.
 fn change(line: &str, opening: char, closing: char) -> i32 {
     line.chars().fold(0, |depth, char| {
         depth + i32::from(char == opening) - i32::from(char == closing)
     })
 }
 
-/// Identifiers, numbers and keywords.
+/// Returns identifiers, numbers and keywords.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_')
         .filter(|word| !word.is_empty())
 }
 
-/// Names of headers that are nobody's standard.
+/// Returns names of headers that begin with `x-`.
 pub(super) fn headers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|char: char| !char.is_ascii_alphanumeric() && char != '-')
         .filter(|word| word.starts_with("x-"))
 }
 
-/// Contents of the string literals of one line. Escaped quotes end one and begin the next, which finds more than there is.
+/// Returns the contents of the string literals of one line. An escaped quote ends a literal and
+/// begins the next, which finds more literals than there are.
 fn literals(line: &str) -> impl Iterator<Item = &str> {
     line.split('"').skip(1).step_by(2)
 }

@@ -1,20 +1,20 @@
-//! Sections of documents that links and comments cite, as `docs/wire.md#sync`.
+//! The sections of documents that links and comments cite, as `docs/wire.md#sync`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::near::nearest;
 use super::tree::joined;
 
-/// Folder whose documents comments in the code cite.
+/// Folder of the documents that comments in the code cite.
 const CITED: &str = "docs/";
 const ENDING: &str = ".md";
 
-/// Anchors of the headings of all documents.
+/// The anchors of the headings of all documents.
 #[derive(Debug, Default)]
 pub(super) struct Sections(BTreeMap<String, BTreeSet<String>>);
 
 impl Sections {
-    /// Takes in a document.
+    /// Adds a document.
     pub(super) fn add(&mut self, file: &str, text: &str) {
         let (mut found, mut is_fenced) = (BTreeSet::new(), false);
         for line in text.lines() {
@@ -31,8 +31,8 @@ impl Sections {
         self.0.insert(file.to_owned(), found);
     }
 
-    /// What is wrong with the section that a link in `file` leads to; absent: nothing, or the document is none of ours, which is told
-    /// elsewhere.
+    /// Returns the problem of the section that a link in `file` leads to. Returns `None` if the
+    /// section exists, or if the document does not: another check reports a missing document.
     pub(super) fn link_problem(&self, file: &str, target: &str) -> Option<String> {
         let (path, anchor) = target.split_once('#')?;
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -42,7 +42,8 @@ impl Sections {
         }
     }
 
-    /// What comments of a file cite and the documents do not have, as `file:line: what`.
+    /// Returns the documents and sections that comments of a file cite and that do not exist, as
+    /// `file:line: what`.
     pub(super) fn citation_problems(&self, file: &str, text: &str) -> Vec<String> {
         let mut found = Vec::new();
         for (line, text) in (1..).zip(text.lines()) {
@@ -69,7 +70,7 @@ impl Sections {
     }
 }
 
-/// The anchor of a heading, as GitHub makes it.
+/// Returns the anchor of a heading, as GitHub makes it.
 fn anchor(title: &str) -> String {
     let kept = title
         .trim()
@@ -80,7 +81,8 @@ fn anchor(title: &str) -> String {
         .collect()
 }
 
-/// Documents that a line cites, with their sections. An address of another site that holds such a path is none.
+/// Returns the documents that a line cites, with their sections. A path within an address of
+/// another site does not count.
 fn citations(line: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let starts = line.match_indices(CITED).map(|(at, _)| at);
     let is_start = |at: &usize| {

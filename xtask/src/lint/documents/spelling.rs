@@ -1,8 +1,8 @@
-//! What a name looks like: metrics, paths, identifiers.
+//! Recognises names by their spelling: metrics, paths, identifiers.
 
 use super::rust::words;
 
-/// First folders of paths, and endings of files.
+/// The first folders of the project's paths. `ENDINGS` has the endings of its files.
 const FOLDERS: [&str; 11] = [
     ".ci",
     "aggregator",
@@ -20,12 +20,12 @@ const ENDINGS: [&str; 9] = [
     "json", "lua", "md", "prom", "proto", "rs", "svg", "toml", "yaml",
 ];
 
-/// Fields that a span names: itself, or the keys of its JSON.
+/// Returns the fields that a span names: the span itself, or the keys of its JSON.
 pub(super) fn fields(text: &str) -> impl Iterator<Item = &str> {
     keys(text).chain(is_snake(text).then_some(text))
 }
 
-/// Keys of JSON: what stands in quotes before a colon.
+/// Returns the keys of JSON: texts in quotes before a colon.
 pub(super) fn keys(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.split('"').skip(1).step_by(2);
     let after = text.split('"').skip(2).step_by(2);
@@ -35,7 +35,7 @@ pub(super) fn keys(text: &str) -> impl Iterator<Item = &str> {
     keys.map(|(key, _)| key)
 }
 
-/// The name of a metric without its tags, labels and what Envoy puts before it.
+/// Returns the name of a metric without its tags, its labels and Envoy's prefix.
 pub(super) fn metric_in(token: &str) -> Option<&str> {
     let token = token.strip_prefix("wasmcustom.").unwrap_or(token);
     let is_short = token.starts_with("..") && token.len() > 2 && !token.contains('/');
@@ -49,7 +49,7 @@ pub(super) fn metric_in(token: &str) -> Option<&str> {
     Some(&token[..tags.unwrap_or(token.len())])
 }
 
-/// `a{b,c}d` as `abd` and `acd`.
+/// Returns `a{b,c}d` as `abd` and `acd`.
 pub(super) fn braces(text: &str) -> impl Iterator<Item = String> {
     let parts = text.split_once('{').and_then(|(start, rest)| {
         let (list, end) = rest.split_once('}')?;
@@ -59,7 +59,8 @@ pub(super) fn braces(text: &str) -> impl Iterator<Item = String> {
     list.split(',').map(move |part| [start, part, end].concat())
 }
 
-/// A path of the project: no address, no placeholder, nothing that is built or lies outside.
+/// Returns whether a token is a path of the project. Addresses, placeholders and paths of built or
+/// outside files are not.
 pub(super) fn is_path(token: &str) -> bool {
     if token.starts_with(['/', '~', '$', '-', '<']) || token.contains([':', '*', '[', '=']) {
         return false;
@@ -90,7 +91,7 @@ pub(super) fn is_camel(token: &str) -> bool {
         && token.contains(|char: char| char.is_ascii_lowercase())
 }
 
-/// The last word of a text, which ends right before a span.
+/// Returns the last word of a text, if the text ends with it. The text ends right before a span.
 pub(super) fn last_word(before: &str) -> &str {
     let before = before.trim_end();
     words(before)

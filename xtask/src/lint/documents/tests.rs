@@ -1,4 +1,4 @@
-//! Samples that are as they should be, and samples that are not.
+//! Samples that are correct, and samples that are not.
 
 use super::*;
 
@@ -104,7 +104,7 @@ fn names_that_do_not_exist_are_told_with_the_line_and_what_was_meant() {
             3,
             "a_long_body_passes_whole",
         ),
-        // It is there, but no test, or a test of another tier.
+        // The name exists, but it is no test, or a test of another tier.
         (
             "| proof |\n|---|\n| h `helper_of_no_test_at_all` |",
             3,

@@ -1,4 +1,4 @@
-//! What the project has: files, and the names that its code defines and reads.
+//! The files of the project, and the names that its code defines and reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +7,9 @@ use super::rust::{self, Names};
 /// The project, read once.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    /// Every file that git knows or would take up, and the folders of these.
+    /// Every file that git knows or would add, and their folders.
     pub(super) paths: BTreeSet<String>,
-    /// Rust files.
+    /// Rust files, with their names.
     pub(super) rust: BTreeMap<String, Names>,
     /// Words of code and configuration, outside of comments in Rust.
     pub(super) words: BTreeSet<String>,
@@ -19,14 +19,15 @@ pub(super) struct Tree {
     pub(super) settings: BTreeSet<String>,
 }
 
-/// Files whose words are no proof: records of earlier code, and this lint's own samples.
+/// Files whose words prove nothing: records of earlier code, and this lint's own samples.
 const NO_PROOF: [&str; 3] = ["benches/record/", "xtask/src/lint/documents", "Cargo.lock"];
-/// Where metrics, marks and exports get their names, and a file there that has wrong ones to refuse.
+/// Folders in which metrics, marks and exports get their names. `SAMPLES` is a file there with
+/// wrong names for tests.
 const OWN: [&str; 2] = ["filter/src/", "src/"];
 const SAMPLES: &str = "filter/src/names.rs";
-/// Where the aggregator names its metrics, without their prefix.
+/// The path of the code that names the aggregator's metrics, and the prefix that they lack there.
 const AGGREGATOR: (&str, &str) = ("aggregator/src/metrics", "trimtab_aggregator_");
-/// Calls there whose first literal is a name.
+/// Calls in that code whose first literal is a name.
 const NAMING: [&str; 5] = [
     ".single(",
     ".labelled(",
@@ -36,7 +37,7 @@ const NAMING: [&str; 5] = [
 ];
 
 impl Tree {
-    /// Takes in a file. `text`: absent for what is no text.
+    /// Adds a file. `text` is `None` if the file is no text.
     pub(super) fn add(&mut self, path: &str, text: Option<&str>) {
         for (end, _) in path.match_indices('/') {
             self.paths.insert(path[..end].to_owned());
@@ -71,7 +72,7 @@ impl Tree {
         self.rust.insert(path.to_owned(), names);
     }
 
-    /// Whether a test of that name lies below the folder; `""`: anywhere.
+    /// Returns whether there is a test of this name below the folder. `""` means anywhere.
     pub(super) fn has_test(&self, folder: &str, name: &str) -> bool {
         self.below(folder).any(|file| file.tests.contains(name))
     }
@@ -80,13 +81,13 @@ impl Tree {
         self.below("").any(|file| file.items.contains(name))
     }
 
-    /// Names of all tests below a folder.
+    /// Returns the names of all tests below a folder.
     pub(super) fn tests(&self, folder: &str) -> impl Iterator<Item = &str> {
         self.below(folder)
             .flat_map(|file| file.tests.iter().map(String::as_str))
     }
 
-    /// Names of all items.
+    /// Returns the names of all items.
     pub(super) fn items(&self) -> impl Iterator<Item = &str> {
         self.below("")
             .flat_map(|file| file.items.iter().map(String::as_str))
@@ -99,7 +100,8 @@ impl Tree {
             .map(|(_, names)| names)
     }
 
-    /// Whether `owner`, a type or a module, has an item of that name, or, as a type, a field.
+    /// Returns whether `owner`, a type or a module, has an item of this name. A type may also have
+    /// a field of this name.
     pub(super) fn owns(&self, owner: &str, name: &str) -> bool {
         self.rust.iter().any(|(path, names)| {
             let is_item = names.items.contains(name);
@@ -108,8 +110,9 @@ impl Tree {
         })
     }
 
-    /// Whether there is a file or folder of that name, written from the root, from `folder`, or by its last parts alone; or a program
-    /// that writes it.
+    /// Returns whether there is a file or folder of this name: from the root, from `folder`, or by
+    /// its last parts alone. A string literal of this name is enough too, because a program may
+    /// write the file.
     pub(super) fn has_path(&self, folder: &str, path: &str) -> bool {
         let path = path.trim_end_matches('/');
         let tail = format!("/{path}");
@@ -120,12 +123,12 @@ impl Tree {
     }
 }
 
-/// Whether what a file says tells something about the code as it is.
+/// Returns whether the words of a file prove something about the code.
 pub(super) fn is_proof(path: &str) -> bool {
     !NO_PROOF.iter().any(|start| path.starts_with(start))
 }
 
-/// A path as a document in `folder` writes it, from the root.
+/// Returns a path from the root. A document in `folder` writes it as `path`.
 pub(super) fn joined(folder: &str, path: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
@@ -140,13 +143,13 @@ pub(super) fn joined(folder: &str, path: &str) -> String {
     parts.join("/")
 }
 
-/// Whether a file, or a folder that it lies in, is the module of that name.
+/// Returns whether a file, or one of its folders, is the module of this name.
 fn is_module(path: &str, name: &str) -> bool {
     let path = path.trim_end_matches(".rs");
     path.split('/').any(|part| part == name)
 }
 
-/// A lower-case name as fields have them.
+/// Returns whether a literal is a lower-case name, as fields have.
 fn is_name(literal: &str) -> bool {
     !literal.is_empty()
         && literal
@@ -154,7 +157,7 @@ fn is_name(literal: &str) -> bool {
             .all(|char| char.is_ascii_lowercase() || char == '_')
 }
 
-/// Names of the aggregator's metrics, with those that a histogram has.
+/// Returns the names of the aggregator's metrics, including those of a histogram's series.
 fn families(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for naming in NAMING {
