@@ -1,5 +1,7 @@
-//! How fast long prompts are read: natively, and by the real module in a VM (wasmtime, not V8), hostcalls and the decision included.
-//! `cargo xtask bench --bench body_facts`
+//! Measures how fast long prompts are read: natively, and by the real module in a VM (wasmtime, not
+//! V8). The time in the VM includes hostcalls and the decision.
+//!
+//! Run it with `cargo xtask bench --bench body_facts`.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -16,12 +18,12 @@ use trimtab_loadtable::{Class, Demand, Endpoint, Table, Version};
 use trimtab_wasmhost::{Limits, Module, Options, ScriptedProxy};
 
 const PATH: &str = "/v1/chat/completions";
-/// Below the largest `decide_after_bytes`, so that all of it is read.
+/// Smaller than the largest `decide_after_bytes`, so that the whole body is read.
 const BODY_BYTES: usize = 1_000_000;
-/// What a proxy hands over at once.
+/// Size of the pieces that a proxy passes on.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// Words, in lines of about 100 bytes when `lines`; a line's end is an escape in JSON.
+/// Returns words; with `lines`, in lines of about 100 bytes. In JSON a line's end is an escape.
 fn prose(bytes: usize, lines: bool) -> String {
     let words = ["trim", "tab", "on", "a", "rudder", "lets", "light", "hands"];
     let mut text = String::new();
@@ -40,7 +42,8 @@ fn prose(bytes: usize, lines: bool) -> String {
     text
 }
 
-/// This program's own text, over and over: 8 escapes in 100 bytes, no worse than what agents send.
+/// Returns this program's own text, repeated: 8 escapes in 100 bytes, no worse than what agents
+/// send.
 fn code(bytes: usize) -> String {
     include_str!("body_facts.rs")
         .replace("    ", "\t")
@@ -131,7 +134,7 @@ fn wasm(c: &mut Criterion) {
     let mut group = c.benchmark_group("body_facts/wasm");
     for (name, body) in bodies() {
         let options = Options {
-            // Of a listener that is known to allow it.
+            // As of a listener whose limit is known to allow it.
             buffer_limit_bytes: 2 << 20,
             ..Options::default()
         };

@@ -1,7 +1,7 @@
-//! What a decision, decoding and indexing cost in a VM (wasmtime, not V8), beside the same code natively.
+//! Measures what a decision, decoding and indexing cost in a VM (wasmtime, not V8), and natively.
 //!
-//! Times are the thread's CPU time, rounds take turns between the two, and medians are told, because on
-//! a shared machine figures drift. Run it with `cargo xtask bench --bench vm`.
+//! Times are the thread's CPU time. Rounds alternate between the two, and the results are medians,
+//! because figures drift on a shared machine. Run it with `cargo xtask bench --bench vm`.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -21,10 +21,11 @@ use work::Work;
 
 const SIZES: [u32; 3] = [100, 1_000, 5_000];
 const ROUNDS: usize = 40;
-/// Least CPU microseconds of one measurement.
+/// Least CPU time of one measurement, in microseconds.
 const SPAN_US: f64 = 4_000.0;
 
-/// What is measured: its name in the guest, the same natively, and the most microseconds that 1,000 endpoints may take in the VM.
+/// A measured step: its name in the guest, the same natively, and the most microseconds that it may
+/// take in the VM with 1,000 endpoints. Absent: no limit.
 type Step = (&'static str, fn(&mut Work, u32) -> u32, Option<f64>);
 const STEPS: [Step; 4] = [
     ("choose", Work::choose, Some(6.0)),
@@ -106,7 +107,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How often one measurement runs, so that it takes at least [`SPAN_US`].
+/// Returns how often one measurement repeats the step, so that it takes at least [`SPAN_US`].
 fn repeats(mut run: impl FnMut(u32) -> u32) -> u32 {
     let mut times = 1;
     while timed_us(times, &mut run) * f64::from(times) < SPAN_US {
@@ -115,14 +116,15 @@ fn repeats(mut run: impl FnMut(u32) -> u32) -> u32 {
     times
 }
 
-/// CPU microseconds of one of `times`.
+/// Returns the CPU microseconds of one run out of `times`.
 fn timed_us(times: u32, mut run: impl FnMut(u32) -> u32) -> f64 {
     let before = cpu_us();
     black_box(run(times));
     (cpu_us() - before) / f64::from(times)
 }
 
-/// CPU microseconds of this thread so far. From the clock and not from `/proc`, which is brought up to date at the scheduler's ticks.
+/// Returns the CPU microseconds of this thread so far. Rejected: `/proc`, which the scheduler
+/// updates only at its ticks.
 fn cpu_us() -> f64 {
     let spent = clock_gettime(ClockId::ThreadCPUTime);
     spent.tv_sec as f64 * 1e6 + spent.tv_nsec as f64 / 1e3

@@ -1,4 +1,4 @@
-//! What the command line and the tests share.
+//! The library of the `trimtab` program. The tests and benches of this package use it too.
 
 pub mod cli;
 pub mod clients;

@@ -1,7 +1,7 @@
-//! Pictures of results, as SVG.
+//! Draws results as SVG.
 //!
-//! Written by hand: a picture of some curves needs about a hundred lines of SVG, and plotting crates measure text with
-//! fonts that a bare machine does not have.
+//! The SVG is written by hand. A picture of some curves needs about a hundred lines of SVG.
+//! Rejected: plotting crates. They measure text with fonts that a bare machine does not have.
 
 mod cumulative;
 mod sweep;
@@ -12,10 +12,11 @@ pub(crate) use cumulative::{Curve, cumulative};
 pub(crate) use sweep::{Line, Point, sweep};
 
 const WIDTH: f64 = 1_120.0;
-/// Left and right border of what is plotted; the legend stands to the right of it.
+/// Left and right border of the plotted area. The legend is to the right of it.
 const LEFT: f64 = 72.0;
 const RIGHT: f64 = 760.0;
-/// Colours that also the colour-blind tell apart (Okabe and Ito, 2008, and three more), with a dash pattern each for print.
+/// Colours that colour-blind people can tell apart (Okabe and Ito, 2008, and three more). Each has
+/// its own dash pattern for print.
 const STYLES: [(&str, &str); 10] = [
     ("#0072B2", ""),
     ("#E69F00", "9 4"),
@@ -36,7 +37,7 @@ fn style(index: usize) -> (&'static str, &'static str) {
         .unwrap_or_default()
 }
 
-/// The beginning of a picture: its size, title and subtitle.
+/// Returns the beginning of a picture: size, title and subtitle.
 fn begin(height: f64, title: &str, subtitle: &str) -> String {
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="Helvetica, Arial, sans-serif" font-size="13" fill="#222">
@@ -49,7 +50,7 @@ fn begin(height: f64, title: &str, subtitle: &str) -> String {
     )
 }
 
-/// A row of the legend: the style, and two lines of text.
+/// Draws a row of the legend: the style, and two lines of text.
 fn legend(svg: &mut String, row: usize, index: usize, name: &str, figures: &str) {
     let (colour, dash) = style(index);
     let (x, y) = (RIGHT + 52.0, 100.0 + row as f64 * 42.0);
@@ -66,12 +67,12 @@ fn legend(svg: &mut String, row: usize, index: usize, name: &str, figures: &str)
     );
 }
 
-/// What a legend of so many rows takes of a picture's height.
+/// Returns the height that a legend of `rows` rows needs.
 fn legend_height(rows: usize) -> f64 {
     110.0 + rows as f64 * 42.0
 }
 
-/// A horizontal line across the plotted area, with its label to the left of it.
+/// Draws a horizontal line across the plotted area, with its label to the left.
 fn rule(svg: &mut String, y: f64, label: &str) {
     let _ = writeln!(
         svg,
@@ -81,7 +82,7 @@ fn rule(svg: &mut String, y: f64, label: &str) {
     );
 }
 
-/// A vertical line across an area from `top` to `bottom`, with its label below it.
+/// Draws a vertical line from `top` to `bottom`, with its label below.
 fn mark(svg: &mut String, x: f64, (top, bottom): (f64, f64), label: &str) {
     let _ = writeln!(
         svg,
@@ -90,7 +91,7 @@ fn mark(svg: &mut String, x: f64, (top, bottom): (f64, f64), label: &str) {
     );
 }
 
-/// The two axes of an area, and what they are called.
+/// Draws the two axes of an area with their names.
 fn axes(svg: &mut String, (top, bottom): (f64, f64), horizontal: &str, vertical: &str) {
     let _ = write!(
         svg,
@@ -104,7 +105,7 @@ fn axes(svg: &mut String, (top, bottom): (f64, f64), horizontal: &str, vertical:
     );
 }
 
-/// A logarithmic axis over whole tick marks of seconds.
+/// A logarithmic axis that begins and ends at tick marks, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct LogAxis {
     min_s: f64,
@@ -112,7 +113,7 @@ struct LogAxis {
 }
 
 impl LogAxis {
-    /// Covers every finite value, and at least a decade.
+    /// Returns an axis that covers every finite value, and at least one decade.
     fn around(values: impl Iterator<Item = f64>) -> Self {
         let finite = values.filter(|value| value.is_finite());
         let (min, max) = finite.fold((f64::INFINITY, 0.0_f64), |(min, max), value| {
@@ -130,7 +131,7 @@ impl LogAxis {
         }
     }
 
-    /// Where a value stands, 0 to 1.
+    /// Returns the position of a value on the axis, 0 to 1.
     fn share(&self, seconds: f64) -> f64 {
         let share = (seconds.max(self.min_s) / self.min_s).ln() / (self.max_s / self.min_s).ln();
         share.clamp(0.0, 1.0)
@@ -141,12 +142,12 @@ impl LogAxis {
     }
 }
 
-/// 1, 2, 5 per decade, in seconds.
+/// Returns all tick marks in seconds: 1, 2 and 5 in each decade.
 fn ticks() -> impl DoubleEndedIterator<Item = f64> {
     (-4..=5).flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)))
 }
 
-/// Seconds for people: `20 ms`, `1.5 s`.
+/// Formats a duration for people: `20 ms`, `1.5 s`, or `never` if it is infinite.
 pub(crate) fn duration(seconds: f64) -> String {
     if seconds.is_infinite() {
         return "never".to_owned();

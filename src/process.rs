@@ -1,8 +1,9 @@
-//! Starting real programs, for the demo and for the tests.
+//! Starts real programs for the demo and for the tests.
 //!
-//! Comes in: a command or an Envoy configuration. Goes out: a running program with its log and, for Envoy, its addresses and
-//! statistics. Never: a program left behind. Each ends when its value is dropped, and by the kernel's hand when this
-//! process dies without a chance to drop anything.
+//! [`Child`] takes a command and runs it with a log. [`Envoy`] takes a configuration and adds
+//! addresses and statistics. No program is left behind. Each one ends when its value is dropped. If
+//! this process dies without dropping anything, the kernel kills its children. That needs
+//! `setpriv`.
 
 pub mod child;
 pub mod envoy;

@@ -1,11 +1,13 @@
-//! `trimtab proxy`: a small HTTP/1.1 proxy that hosts the real filter, to try it on one machine without Envoy.
+//! `trimtab proxy` is a small HTTP/1.1 proxy that hosts the real filter, to try it on one machine
+//! without Envoy.
 //!
-//! Comes in: requests of clients. Goes out: the same requests to the hosts that the filter names, in its order. Never:
-//! a decision about a request that the filter has taken; production use (no TLS, no HTTP/2, no upgrades, no limits on
-//! clients). The filter runs in wasmtime and not in V8, so its *cost* here says nothing about Envoy.
+//! It sends each client's request to the hosts that the filter names, in the filter's order. It
+//! does not overrule a decision of the filter. It is not for production: it has no TLS, no HTTP/2,
+//! no upgrades and no limits on clients. The filter runs in wasmtime and not in V8, so its *cost*
+//! here says nothing about Envoy.
 //!
-//! Each worker is a thread with one VM (`worker`); requests are asynchronous tasks (`exchange`) that hand every part
-//! of a message to their worker and pass on what comes back.
+//! Each worker is a thread with one VM (`worker`). Requests are asynchronous tasks (`exchange`). A
+//! task hands every part of a message to its worker and passes on what comes back.
 
 mod access;
 mod args;
@@ -28,7 +30,8 @@ use anyhow::Context;
 /// Serves until Ctrl-C or SIGTERM, then finishes the requests under way.
 ///
 /// # Errors
-/// When the filter, its configuration or the listening address cannot be used; the message says which and why.
+/// The filter, its configuration or the listening address cannot be used. The message says which
+/// and why.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let proxy = Proxy::start(&args).await?;
     tracing::info!(

@@ -1,4 +1,4 @@
-//! Model servers that answer at once, so that what is measured is the proxy.
+//! Model servers that answer at once, so that the proxy dominates the measurement.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,12 +24,12 @@ vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"m\"} 0.1
 const COMPLETION: &str = r#"{"id":"c","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}],"usage":{"prompt_tokens":500,"completion_tokens":1,"total_tokens":501}}"#;
 /// One token of a streamed answer.
 pub(crate) const CHUNK: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"finish_reason\":null}]}\n\n";
-/// Time between two of them, so that each passes the proxy by itself.
+/// Time between two tokens, so that each passes the proxy separately.
 const PACE: Duration = Duration::from_millis(1);
-/// A request header with the number of chunks; absent: the answer comes whole.
+/// A request header with the number of chunks. If absent, the answer comes in one piece.
 pub(crate) const CHUNKS: &str = "x-chunks";
 
-/// Starts one on a free port.
+/// Starts a server on a free port.
 pub(crate) async fn start() -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -1,15 +1,16 @@
-//! CPU time of another process, from the scheduler's own accounting.
+//! Reads the CPU time of another process from the scheduler's accounting.
 
 use std::fs;
 use std::time::Duration;
 
-/// Time on a CPU of all threads of `pid` so far, user and system, in nanosecond resolution.
+/// Returns the CPU time of all threads of `pid` so far, user and system, in nanoseconds.
 ///
-/// `/proc/PID/stat` counts in ticks of 10 ms, too coarse for bursts of 1.5 s; `schedstat` counts nanoseconds per thread.
+/// Rejected: `/proc/PID/stat`. It counts in ticks of 10 ms, too coarse for bursts of 1.5 s.
+/// `schedstat` counts nanoseconds per thread.
 pub(crate) fn on_cpu(pid: u32) -> std::io::Result<Duration> {
     let mut total = Duration::ZERO;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may end between the listing and the reading.
+        // A thread may end between listing and reading.
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! The client: closed-loop bursts for CPU per request, single requests for latency.
+//! The client: closed-loop bursts for CPU per request, and single requests for latency.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ impl Connection {
         Ok(Self(sender))
     }
 
-    /// Sends one chat request and reads the whole answer; says how long that took.
+    /// Sends one chat request and reads the whole answer. Returns the time that this took.
     pub(crate) async fn send(&mut self, body: &Bytes) -> Result<Duration> {
         let request = post().body(Full::new(body.clone()))?;
         let start = Instant::now();
@@ -50,7 +50,7 @@ fn post() -> Builder {
         .header("content-type", "application/json")
 }
 
-/// Keeps `connections` busy for `length`; the number of requests answered.
+/// Keeps `connections` busy for `length`. Returns the number of answered requests.
 pub(crate) async fn burst(
     proxy: SocketAddr,
     body: &Bytes,
@@ -77,7 +77,8 @@ pub(crate) async fn burst(
     Ok(total)
 }
 
-/// Starts `requests` one after another, `gap` apart, each over a connection of its own and answered in `chunks`; returns when all have ended.
+/// Starts `requests` one after another, `gap` apart. Each has a connection of its own and is
+/// answered in `chunks` pieces. Returns when all have ended.
 pub(crate) async fn streams(
     proxy: SocketAddr,
     body: &Bytes,
@@ -107,7 +108,7 @@ pub(crate) async fn streams(
     Ok(())
 }
 
-/// A chat request of about `bytes` bytes: a system prompt and one user message.
+/// Returns a chat request of about `bytes` bytes: a system prompt and one user message.
 pub(crate) fn chat_body(bytes: usize) -> Bytes {
     let text: String = (0..)
         .flat_map(|n| format!("w{} ", n % 97).into_bytes())

@@ -1,8 +1,12 @@
-//! What the filter costs: CPU of Envoy per request and added latency, against the same Envoy without it.
+//! Measures what the filter costs: Envoy's CPU per request and added latency, compared with the
+//! same Envoy without it.
 //!
-//! All variants are up at once; bursts come in random order within a round; the figures are medians over rounds of the
-//! *paired* ratio or difference, because on a shared machine absolute values drift by a factor of ten within an hour.
-//! Run it with `cargo xtask bench --bench envoy_overhead`; arguments after `--`: rounds, body bytes; `stream`: streamed answers alone.
+//! All variants run at the same time. Within a round their bursts come in random order. The figures
+//! are medians over rounds of the *paired* ratio or difference. On a shared machine absolute values
+//! drift by a factor of ten within an hour.
+//!
+//! Run it with `cargo xtask bench --bench envoy_overhead`. Arguments after `--` are the rounds and
+//! body bytes, or `stream` for streamed answers alone.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -104,7 +108,8 @@ async fn aggregator(
     ))
 }
 
-/// A benchmark of a filter that has no table would be of something else.
+/// Waits until the filter has a table and decides. Without a table the benchmark would measure
+/// something else.
 async fn wait_until_it_decides(variant: &Variant, body: &Bytes) -> Result<()> {
     let start = Instant::now();
     loop {
@@ -126,7 +131,8 @@ async fn wait_until_it_decides(variant: &Variant, body: &Bytes) -> Result<()> {
     }
 }
 
-/// `burst` sends its load to an address and says how many requests that were.
+/// Runs and compares bursts. `burst` sends its load to an address and returns the number of
+/// requests.
 async fn bursts(
     variants: &mut [Variant],
     rounds: usize,
@@ -143,7 +149,7 @@ async fn bursts(
                 .await
                 .with_context(|| variant.name.clone())? as f64;
             let used = cpu::on_cpu(pid)? - before;
-            // The first round warms caches and connections up.
+            // The first round warms caches and connections.
             if round > 0 {
                 cpu_us[index].push(used.as_secs_f64() * 1e6 / requests);
                 per_s[index].push(requests / start.elapsed().as_secs_f64());
@@ -168,7 +174,8 @@ async fn bursts(
     Ok(())
 }
 
-/// One request at a time, variants in turn, with pauses: about 50 requests/s to each of three.
+/// Sends one request at a time, to the variants in turn and with pauses: about 50 requests/s to
+/// each of three.
 async fn latency(variants: &[Variant], body: &Bytes) -> Result<()> {
     let mut connections = Vec::new();
     for variant in variants {
@@ -198,7 +205,7 @@ async fn latency(variants: &[Variant], body: &Bytes) -> Result<()> {
     Ok(())
 }
 
-/// The variants in an order that changes from round to round and is the same in each run.
+/// Returns the variants in an order that changes from round to round and is the same in each run.
 fn order(count: usize, round: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     let mut state = (round as u64)

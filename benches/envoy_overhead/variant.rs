@@ -1,4 +1,4 @@
-//! The proxies that are compared: equal but for the filter.
+//! The compared proxies. They differ only in the filter.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,35 +11,37 @@ use trimtab::process::find_envoy;
 
 const DESTINATION: &str = "x-gateway-destination-endpoint";
 
-/// One proxy under test.
+/// One measured proxy.
 pub(crate) struct Variant {
     pub(crate) name: String,
     pub(crate) envoy: Envoy,
     pub(crate) address: SocketAddr,
-    /// Whether it has the filter, and so has to decide before it is measured.
+    /// Whether the proxy has the filter. The benchmark then waits until it decides.
     pub(crate) decides: bool,
 }
 
-/// What a proxy is to do.
+/// What a proxy does.
 pub(crate) enum Kind {
     /// Envoy's own least-request balancing.
     Plain,
-    /// Envoy following a destination that the route sets, without any filter: what the policy costs that Trimtab works through.
+    /// Envoy follows a destination that the route sets, without any filter. This is the cost of the
+    /// policy that Trimtab uses.
     Policy,
-    /// Trimtab in its single form, holding the headers until it has decided.
+    /// Trimtab in its single form. It holds the headers until it has decided.
     Single {
         /// Name for the printed rows.
         name: String,
         /// The module.
         filter: PathBuf,
     },
-    /// The least that a filter can do which holds the headers until it has seen the body: the proxy's own price of that.
+    /// A filter that does the least possible while it holds the headers until it has seen the body.
+    /// This is the proxy's own cost of holding.
     Floor(PathBuf),
-    /// Two plugins as tap and pick, each in VMs of its own.
+    /// Two plugins as tap and pick, each in its own VMs.
     Pair {
         /// Name for the printed rows.
         name: &'static str,
-        /// Whether they are Trimtab's, which have to decide before they are measured.
+        /// Whether they are Trimtab's. The benchmark then waits until they decide.
         decides: bool,
         /// The module of tap.
         tap: PathBuf,
@@ -49,8 +51,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Plain Envoy first, to compare with; then the filter of `cargo xtask wasm` in both forms, the floors that no filter can go
-    /// below, and other builds of the filter when `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
+    /// Returns all kinds. Plain Envoy is first, as the base of comparisons. Then come the filter of
+    /// `cargo xtask wasm` in both forms, and the floors that no filter can beat. Last come other
+    /// builds of the filter, if `TRIMTAB_OTHER_FILTERS` names some: `name=path,name=path`.
     pub(crate) fn all() -> Result<Vec<Self>> {
         let module = |variable: &str| -> Result<PathBuf> {
             let path = std::env::var_os(variable);
@@ -104,7 +107,8 @@ impl Kind {
     }
 }
 
-/// Starts an Envoy of one worker, so that two variants on two cores do not share a thread's fate.
+/// Starts an Envoy with one worker. Two variants on two cores then do not delay each other in one
+/// thread.
 pub(crate) async fn start(
     kind: &Kind,
     backends: &[SocketAddr],
@@ -173,7 +177,8 @@ fn bootstrap(kind: &Kind, backends: &[SocketAddr], aggregator: SocketAddr) -> Va
     })
 }
 
-/// One plugin. The two of a pair stand as Istio sets them up: without the option, and in VMs of their own.
+/// Returns one plugin. The two of a pair are configured as Istio does it: without the option, and
+/// in their own VMs.
 fn wasm(role: &str, filter: &Path) -> Value {
     let cluster = json!({"cluster": "trimtab_aggregator"});
     let settings = json!({"role": role, "pool": "bench", "aggregator": cluster}).to_string();

@@ -1,4 +1,4 @@
-//! `trimtab check`: every problem of configuration files, before they are applied.
+//! `trimtab check` finds every problem of configuration files before they are applied.
 
 mod destination;
 mod document;
@@ -12,16 +12,19 @@ use trimtab_aggregator::yaml::MAX_FILE_BYTES;
 
 use document::Finding;
 
-/// Objects in objects are followed this far; real configurations need about 25.
+/// Most levels of nested objects that are searched. Real configurations need about 25.
 const DEEPEST: usize = 100;
 
-/// Check configurations: the aggregator's with its endpoint files, the filter's, and Envoy or Istio YAML that holds the filter's.
+/// Check configurations of the aggregator and the filter, and Envoy or Istio YAML that holds the
+/// filter's.
 ///
-/// Prints every problem at once, each with its place, the value, the reason and the fix. What a file is, is told from
-/// what it holds: `pools` make it the aggregator's, `endpoints` its list of endpoints, `pool` and `aggregator` the filter's; in any other YAML the
-/// configurations of Wasm plugins are looked for and those of Trimtab checked; where it has clusters, also whether one of them is the
-/// aggregator's and whether something takes the destination from the header that the filter writes; and whether a route rewrites a path
-/// that the filter would have to know.
+/// Prints every problem at once, each with its place, the value, the reason and the fix. The keys
+/// of a file say what it is: `pools` make it an aggregator's configuration, `endpoints` an
+/// aggregator's list of endpoints, `pool` and `aggregator` a filter's configuration. Any other YAML
+/// is searched for Wasm plugins, and the configurations of Trimtab's are checked. If it has
+/// clusters, the aggregator's cluster must be among them, and something must read the destination
+/// from the filter's header. A route must not rewrite a path so that the filter misses completion
+/// requests.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -37,7 +40,7 @@ Examples:
 
 Exit status: 0 everything is fine; 1 there are problems, or a file holds nothing to check.";
 
-/// Checks every file, whatever the ones before it held.
+/// Checks every file, even after one with problems.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut fine = true;
     for file in &args.files {

@@ -1,4 +1,4 @@
-//! One GET of an aggregator's page.
+//! Sends one GET to an aggregator.
 
 use std::time::Duration;
 
@@ -9,12 +9,16 @@ use hyper::{Request, Uri, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-/// An aggregator answers at once or is in trouble.
+/// Timeout. A healthy aggregator answers at once.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Larger than any table.
+/// Largest body that is read; larger than any table.
 const BODY_MAX_BYTES: usize = 64 << 20;
 
-/// The body of `url` with this `Accept` header. Errors: no answer, another status than 200 (with what it said), too large.
+/// Returns the body of `url`, requested with this `Accept` header.
+///
+/// # Errors
+/// `url` is no URL or not `http://`, there is no answer within 10 s, the status is no success (the
+/// error then quotes the body), or the body is too large.
 pub(crate) async fn get(url: &str, accept: &str) -> Result<Bytes> {
     let uri: Uri = url.parse().with_context(|| format!("{url} is no URL"))?;
     ensure!(

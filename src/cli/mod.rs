@@ -1,4 +1,4 @@
-//! The command line: what the subcommands are called and which code each of them runs.
+//! The command line: names the subcommands and runs the code of each.
 
 mod check;
 mod fetch;
@@ -14,13 +14,13 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-/// Exit status of a command that ran and found something wrong (`check`, `sim --expect`) or failed.
+/// Exit status of a command that failed, or that found something wrong (`check`, `sim --expect`).
 const FAILED: u8 = 1;
 
 /// Inference-aware load balancing inside stock Envoy and Istio proxies.
 ///
-/// Model servers are scraped by an aggregator, which publishes a load table; a Wasm filter in each proxy reads it and names
-/// the server of each completion request.
+/// An aggregator scrapes model servers and publishes a load table. A Wasm filter in each proxy
+/// reads the table and names the server of each completion request.
 #[derive(Debug, Parser)]
 #[command(name = "trimtab", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
@@ -49,12 +49,12 @@ enum Command {
     Sim(Box<sim::Args>),
     Aggregator(trimtab_aggregator::cli::Args),
     ModelServer(trimtab_modelserver::cli::Args),
-    // Of `cargo xtask bench clients`, which prepares what it needs.
+    // For `cargo xtask bench clients`, which prepares what this command needs.
     #[command(hide = true)]
     BenchClients(crate::clients::Args),
 }
 
-/// Parses the process's arguments, runs, and reports a failure on standard error.
+/// Parses the process's arguments, runs the subcommand, and prints an error to standard error.
 #[must_use]
 pub fn main() -> ExitCode {
     run(std::env::args_os())
@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
 fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = Cli::parse_from(args);
     match &cli.command {
-        // These set up a log of their own.
+        // The aggregator sets up its own log.
         Command::Aggregator(_) => {}
         Command::Proxy(_) | Command::ModelServer(_) => start_log("info"),
         _ => start_log("warn"),
@@ -104,7 +104,7 @@ fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
 /// Logs to standard error, so that standard output holds results alone.
 fn start_log(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    // A log that is already there stays.
+    // An existing log stays in place.
     let _second = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

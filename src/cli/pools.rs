@@ -1,4 +1,4 @@
-//! What an aggregator says of its pools, `GET /v1/pools`.
+//! Reads an aggregator's list of pools, `GET /v1/pools`.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use trimtab_loadtable::json::PredictionsView;
 
 use super::fetch;
 
-/// What an aggregator's list says of a pool.
+/// One pool of an aggregator's list.
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) name: String,
     pub(super) predictions: Option<PredictionsView>,
-    /// By address, why the last scrape brought no page in time.
+    /// Why the last scrape brought no page in time, by address.
     pub(super) reasons: BTreeMap<String, String>,
 }
 
-/// The pools of the aggregator at `source`.
+/// Returns the pools of the aggregator at `source`.
 pub(super) async fn pools(source: &str) -> Result<Vec<Listed>> {
     let url = format!("{source}/v1/pools");
     let body = fetch::get(&url, "application/json").await?;
@@ -41,7 +41,7 @@ pub(super) async fn pools(source: &str) -> Result<Vec<Listed>> {
     Ok(pools.iter().filter_map(listed).collect())
 }
 
-/// The name of the aggregator's pool when it has one.
+/// Returns the name of the aggregator's pool; an error if it has none or several.
 pub(super) fn only_pool(source: &str, pools: &[Listed]) -> Result<String> {
     let names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
     match names.as_slice() {

@@ -1,7 +1,7 @@
-//! `trimtab sim`: scenarios in virtual time, rule against rule.
+//! `trimtab sim` compares rules on scenarios in virtual time.
 //!
-//! Comes in: scenario files. Goes out: tables, files, verdicts. The simulation is `trimtab-sim`, which knows neither files
-//! nor threads; both are here.
+//! It reads scenario files and writes tables, files and verdicts. `trimtab-sim` runs the
+//! simulation. That crate uses neither files nor threads; both are here.
 
 mod load;
 mod output;
@@ -22,12 +22,13 @@ use output::Output;
 use pool::{Simulate, Task};
 use progress::Progress;
 
-/// Simulate fleets in virtual time and compare rules of choice.
+/// Simulate fleets in virtual time and compare routing rules.
 ///
-/// A scenario file says what a fleet, its deciders and its traffic are like. Each rule is run at each load with each seed,
-/// on the same requests; the servers, the load table and the decisions are those of the shipped code. The oracle, which
-/// sees everything without delay, is always run beside the others. The same file gives the same figures, on any machine
-/// and with any number of threads.
+/// A scenario file describes a fleet, the proxies that decide, and the traffic. Each rule runs at
+/// each load with each seed, on the same requests. The servers, the load table and the decisions
+/// are those of the shipped code. The oracle, which sees everything without delay, always runs
+/// beside the other rules. The same file gives the same figures, on any machine and with any number
+/// of threads.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -43,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     loads: Vec<String>,
 
-    /// How many seeds (5: the seeds 1 to 5), or which (3,7), instead of the file's
+    /// Number of seeds (5: the seeds 1 to 5), or a list (3,7), instead of the file's
     #[arg(long, value_name = "N|A,B", value_delimiter = ',')]
     seeds: Vec<String>,
 
@@ -51,15 +52,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     deciders: Option<u32>,
 
-    /// Override any key of the file: --set tables.scrape_s=0.5 --set fleet.0.count=8. Can be repeated
+    /// Override any key of the file: --set tables.scrape_s=0.5 --set fleet.0.count=8. Can be
+    /// repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
-    /// Two seeds and a third of the measured time: to see whether it works, not how well
+    /// Two seeds and a third of the measured time, to see whether a scenario works
     #[arg(long)]
     quick: bool,
 
-    /// Runs at the same time; as many as there are cores by default
+    /// Number of runs at the same time; by default the number of cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     jobs: Option<u16>,
 
@@ -71,20 +73,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
-    /// Write pictures into this folder: the distribution of the time to first token at each load, and how results change
-    /// with the load when there is more than one
+    /// Write pictures into this folder: the distribution of the time to first token at each load,
+    /// and the results over the load if there is more than one
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
 
-    /// Hold the results against the files' `expected` bands; exit status 1 when one is missed
+    /// Compare the results with the files' `expected` bands; exit status 1 if one is missed
     #[arg(long)]
     expect: bool,
 
-    /// Widen the bands for short runs: 0.5 lets a ratio be half as much again
+    /// Widen the bands for short runs: 0.5 allows ratios that are half as much again
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, requires = "expect", value_parser = slack)]
     slack: f64,
 
-    /// Check the files and say what would be run, without running it
+    /// Check the files and print what would run, without running it
     #[arg(long)]
     check: bool,
 
@@ -132,7 +134,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     simulate(args, &loaded, &trimtab_sim::run)
 }
 
-/// Runs everything and prints each scenario as soon as it and those before it are done.
+/// Runs everything. Prints each scenario when it and those before it are complete.
 fn simulate(args: &Args, loaded: &[Loaded], run: &Simulate<'_>) -> Result<ExitCode> {
     let mut tasks = Vec::new();
     for (at, file) in loaded.iter().enumerate() {
@@ -172,7 +174,7 @@ fn simulate(args: &Args, loaded: &[Loaded], run: &Simulate<'_>) -> Result<ExitCo
     })
 }
 
-/// How the bands came out.
+/// Numbers of held and missed bands.
 #[derive(Debug, Default)]
 struct Tally {
     held: usize,
@@ -190,7 +192,8 @@ impl Tally {
             match finding.verdict {
                 Verdict::Held => self.held += 1,
                 Verdict::Missed => self.missed += 1,
-                // Left out by whoever chose the rules, or by the file, which is then wrong.
+                // The rule did not run. Either `--rules` left it out, or the file did. Only the
+                // second case is a miss, because then the file is wrong.
                 Verdict::NotRun => self.missed += usize::from(args.rules.is_empty()),
             }
             println!("{}: {finding}", file.document.scenario.name);
@@ -198,7 +201,7 @@ impl Tally {
     }
 }
 
-/// What would be run, on one line.
+/// Returns a line that says what would run.
 fn plan(file: &Loaded) -> String {
     let scenario = &file.document.scenario;
     let endpoints: u32 = scenario.fleet.iter().map(|group| group.count).sum();
@@ -215,7 +218,7 @@ fn plan(file: &Loaded) -> String {
     )
 }
 
-/// What a rule does, for the list.
+/// Returns a rule's description for the list.
 fn about(rule: Rule) -> &'static str {
     match rule {
         Rule::Oracle => "central, no delay, true backlog and caches: the bound",

@@ -1,4 +1,4 @@
-//! `trimtab table`: a load table for people.
+//! `trimtab table` prints a load table for people.
 
 mod doubts;
 mod read;
@@ -16,7 +16,7 @@ use read::Said;
 
 /// Show the load table of a running aggregator, or one stored in a file.
 ///
-/// Absent signals are shown as `-`, never as 0: the aggregator does not know them.
+/// Absent signals are shown as `-`, never as 0, because the aggregator does not know them.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     )]
     source: String,
 
-    /// Which pool; needed when the aggregator has more than one
+    /// Name of the pool; needed if the aggregator has more than one
     #[arg(long)]
     pool: Option<String>,
 
@@ -48,7 +48,7 @@ Examples:
   trimtab table http://10.0.0.5:9190 --json | jq '.endpoints[].wait_ms'
   curl -s http://10.0.0.5:9190/v1/pools/chat/table > now.pb && trimtab table now.pb";
 
-/// Time between two tables of `--watch`.
+/// Time between two tables with `--watch`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -65,7 +65,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 render(&table, &said)
             };
             let mut out = std::io::stdout().lock();
-            // On a terminal the next table replaces this one; a pipe gets them one after the other.
+            // On a terminal the next table replaces this one. A pipe gets all tables, one after the
+            // other.
             let clear = if args.watch && out.is_terminal() {
                 "\x1b[H\x1b[2J"
             } else {
@@ -108,7 +109,7 @@ const TITLES: [&str; 12] = [
     "age",
 ];
 
-/// The table as lines of text, columns as wide as they need to be.
+/// Formats the table as lines of text. Columns are as wide as their contents.
 fn render(table: &Table, said: &Said) -> String {
     let demand = &table.demand;
     let mut out = format!(
@@ -143,7 +144,7 @@ fn render(table: &Table, said: &Said) -> String {
     let widths: Vec<usize> = (0..TITLES.len()).map(width).collect();
     for row in &rows {
         let cells = row.iter().zip(&widths).enumerate();
-        // Names to the left, figures to the right.
+        // Names are aligned to the left, figures to the right.
         let cells = cells.map(|(at, (cell, &width))| {
             if at < 4 {
                 format!("{cell:<width$}")

@@ -7,23 +7,26 @@ use clap::Parser;
 
 use super::workload;
 
-/// Trimtab beside plain LEAST_REQUEST, judged by somebody else's load generator: unmodified inference-perf.
+/// Compare Trimtab with plain LEAST_REQUEST under an independent load generator: unmodified
+/// inference-perf.
 ///
-/// Each lane has a stock Envoy with the configuration of deploy/envoy (the other one without the filter) and a fleet of its
-/// own: three equal simulated model servers and one 2.5 times slower. The aggregator knows their addresses and nothing else. Every
-/// workload is sent to both lanes with the same seeds, in rounds; what inference-perf reports is compared round by round.
+/// Each lane has a stock Envoy with the configuration of deploy/envoy, one of them without the
+/// filter. Each lane also has a fleet of its own: three equal simulated model servers and one that
+/// is 2.5 times slower. The aggregator knows only their addresses. Every workload is sent to both
+/// lanes with the same seeds, in rounds. The reports of inference-perf are compared round by round.
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// How long each round sends; whole seconds, at least 5
+    /// How long each round sends, in whole seconds, at least 5
     #[arg(long = "for", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub measure: Duration,
 
-    /// How long to send before the first round: the same workload with another seed, in no figure of the table. 0 for none
+    /// How long to send before the first round: the same workload with another seed, not counted in
+    /// the table. 0 for none
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub warm_up: Duration,
 
-    /// Rounds of each workload, each with seeds of its own
+    /// Number of rounds of each workload, each with its own seeds
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
 
@@ -39,15 +42,16 @@ pub struct Args {
     #[arg(long, value_name = "REQUESTS", value_parser = rate)]
     pub rate: Option<f64>,
 
-    /// Decides prompts and lengths. Arrival times are inference-perf's own, which it draws without a seed
+    /// Seed of prompts and lengths. inference-perf draws the arrival times itself, without a seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
-    /// Drive one lane after the other instead of both at the same moment. Then a busy moment of the machine strikes one of them
+    /// Drive one lane after the other instead of both at the same time. A busy moment of the
+    /// machine then affects only one of them
     #[arg(long)]
     pub in_turn: bool,
 
-    /// Also write the results into benches/record/DATE, where others compare with them
+    /// Also write the results into benches/record/DATE, for later comparisons
     #[arg(long)]
     pub record: bool,
 
@@ -59,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "target/clients/last")]
     pub out: PathBuf,
 
-    /// A Python that has inference-perf; `cargo xtask bench clients` makes one
+    /// A Python with inference-perf; `cargo xtask bench clients` makes one
     #[arg(long, value_name = "FILE", env = "TRIMTAB_CLIENTS_PYTHON")]
     pub python: PathBuf,
 
@@ -87,7 +91,8 @@ Environment:
 The table, results.json, every report of inference-perf and every log stand in --out. Exit status 1 where something could not
 be run or a round has no report; failed requests are in the table and are not an error. Ctrl-C ends everything at once.";
 
-/// Whole seconds, as inference-perf wants them: `20`, `20s`, `1m`.
+/// Parses whole seconds, as inference-perf needs them: `20`, `20s`, `1m`. Accepts 0, and 5 to 3,600
+/// seconds.
 fn seconds(text: &str) -> Result<Duration, String> {
     let (number, scale) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
         (Some(number), _) => (number, 1),

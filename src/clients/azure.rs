@@ -1,10 +1,10 @@
-//! A small trace of our own making in the format of AzurePublicDataset's LLM traces.
+//! Makes a small trace in the format of AzurePublicDataset's LLM traces.
 
 use std::fmt::Write as _;
 
 use trimtab_workload::{Dist, Rng};
 
-/// Lengths as published conversations have them: many short, few long.
+/// Lengths like those of published conversations: many short, few long.
 const PROMPT: Dist = Dist::LogNormal {
     median: 1_000.0,
     sigma: 0.8,
@@ -15,13 +15,15 @@ const OUTPUT: Dist = Dist::LogNormal {
     sigma: 0.8,
     max: 300.0,
 };
-/// Means of the two, drawn and not computed because of the cut at the top.
+/// Means of the two distributions. They were drawn, not computed, because the lengths are cut at
+/// the top.
 pub(super) const MEAN_PROMPT: f64 = 1_340.0;
 pub(super) const MEAN_OUTPUT: f64 = 80.0;
-/// Shortest answer: of one token alone, inference-perf gives no time to first token.
+/// Shortest answer. With a single token inference-perf reports no time to first token.
 const LEAST: f64 = 2.0;
 
-/// That many requests at mean `rate` per second, with exponential gaps: `TIMESTAMP,ContextTokens,GeneratedTokens`.
+/// Returns `requests` rows with exponential gaps, at a mean `rate` per second:
+/// `TIMESTAMP,ContextTokens,GeneratedTokens`.
 pub(super) fn rows(requests: u64, rate: f64, seed: u64) -> String {
     let mut rng = Rng::derive(seed, 0x617a_7572);
     let mut out = "TIMESTAMP,ContextTokens,GeneratedTokens\n".to_owned();

@@ -1,4 +1,5 @@
-//! Configurations of one lane: the files of `deploy/envoy` with only addresses and paths replaced.
+//! Builds the configurations of one lane: the files of `deploy/envoy` with other addresses and
+//! paths.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,13 +14,14 @@ const AGGREGATOR: &str = include_str!("../../deploy/envoy/aggregator.yaml");
 
 /// Name of the listener in `deploy/envoy/envoy.yaml`.
 pub(super) const LISTENER: &str = "completions";
-/// Name of the cluster of model servers there.
+/// Name of the model servers' cluster in `deploy/envoy/envoy.yaml`.
 pub(super) const CLUSTER: &str = "model_servers";
 
-/// The deployed Envoy configuration with other ports and paths. Comes out: JSON, which is YAML too.
+/// Returns the deployed Envoy configuration with other ports and paths.
 ///
-/// The LEAST_REQUEST lane is the same file without the filter, and with what is the fallback of `override_host` as its only
-/// policy: every other setting (limits, retries, outlier detection, access log) is the same in both lanes.
+/// The LEAST_REQUEST lane uses the same file without the filter. Its only policy is the fallback of
+/// `override_host`. Every other setting (limits, retries, outlier detection, access log) is the
+/// same in both lanes.
 pub(super) fn envoy(
     policy: Policy,
     filter: &Path,
@@ -50,7 +52,7 @@ pub(super) fn envoy(
     Ok(config)
 }
 
-/// Takes the filter out and puts the fallback policy in the place of `override_host`.
+/// Removes the filter and replaces `override_host` by its fallback policy.
 fn without_trimtab(config: &mut Value) -> Result<()> {
     let filters = config
         .pointer_mut(
@@ -78,13 +80,13 @@ fn without_trimtab(config: &mut Value) -> Result<()> {
     Ok(())
 }
 
-/// The deployed aggregator configuration with another address and list of servers.
+/// Returns the deployed aggregator configuration with another address and list of servers.
 pub(super) fn aggregator(listen: SocketAddr, pool: &Path) -> Result<String> {
     let text = replaced(AGGREGATOR, "127.0.0.1:9190", &listen.to_string())?;
     replaced(&text, "/etc/trimtab/pool.yaml", &shown(pool)?)
 }
 
-/// The list that Envoy watches, in the form of `deploy/envoy/endpoints.yaml`.
+/// Returns the list that Envoy watches, in the form of `deploy/envoy/endpoints.yaml`.
 pub(super) fn endpoints(servers: &[SocketAddr]) -> Value {
     let socket = |server: &SocketAddr| {
         json!({"endpoint": {"address": {"socket_address":
@@ -98,7 +100,8 @@ pub(super) fn endpoints(servers: &[SocketAddr]) -> Value {
     }]})
 }
 
-/// The aggregator's list, in the form of `deploy/envoy/pool.yaml`: addresses and nothing else. Neither class nor speed.
+/// Returns the aggregator's list, in the form of `deploy/envoy/pool.yaml`. It has addresses, and
+/// neither class nor speed.
 pub(super) fn pool(servers: &[SocketAddr]) -> Value {
     let servers: Vec<Value> = servers
         .iter()
@@ -114,7 +117,8 @@ fn shown(path: &Path) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// Replaces a value that stands on one line outside of comments, as the heads of the files promise.
+/// Replaces a value that is on exactly one line outside of comments, as the heads of the files
+/// promise.
 fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
     let is_setting = |line: &str| !line.trim_start().starts_with('#') && line.contains(from);
     let count = text.lines().filter(|line| is_setting(line)).count();

@@ -1,9 +1,9 @@
-//! How much of a workload a round sends.
+//! Says how much of a workload a round sends.
 
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// How much a round sends.
+/// Rate, duration and seed of one round.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dose {
     pub(super) rate: f64,
@@ -12,13 +12,13 @@ pub(super) struct Dose {
 }
 
 impl Dose {
-    /// Requests, as inference-perf counts them.
+    /// Returns the number of requests, as inference-perf counts them.
     pub(super) fn requests(self) -> u64 {
         (self.rate * self.seconds as f64) as u64
     }
 }
 
-/// A trace as inference-perf names it.
+/// Returns a trace's entry in inference-perf's configuration.
 pub(super) fn trace(file: &Path) -> Value {
     json!({"file": file, "format": "AzurePublicDataset"})
 }

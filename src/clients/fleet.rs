@@ -1,22 +1,24 @@
-//! What each lane's servers are, and what they can do.
+//! Describes the servers of each lane and their capacity.
 
 use trimtab_modelserver::{Profile, Spec};
 use trimtab_sim::capacity;
 use trimtab_workload::Demand;
 
-/// Servers of a lane.
+/// Number of servers of a lane.
 pub(super) const SERVERS: usize = 4;
-/// The one that is 2.5 times slower, and is told to nobody.
+/// Name of the server that is 2.5 times slower. Nothing tells the aggregator or Envoy about its
+/// speed.
 pub(super) const SLOW: &str = "slow";
 const SLOW_SPEED: f64 = 0.4;
-/// KV blocks of each server: an A100 with 40 GB beside an 8B model in bf16 has some 136,000 tokens left.
+/// KV blocks of each server. An A100 with 40 GB has about 136,000 tokens left beside an 8B model in
+/// bf16.
 const KV_BLOCKS: u32 = 8_500;
-/// Name of the model that is asked for.
+/// Name of the requested model.
 pub(super) const MODEL: &str = "bench-8b";
-/// Time per output token that the fleet's capacity is defined by, as in the demo.
+/// Time per output token that defines the fleet's capacity, as in the demo.
 const TPOT_S: f64 = 0.075;
 
-/// Arguments of `trimtab model-server`.
+/// Returns the arguments of `trimtab model-server`.
 pub(super) fn arguments() -> Vec<String> {
     let fast = SERVERS - 1;
     format!(
@@ -27,9 +29,10 @@ pub(super) fn arguments() -> Vec<String> {
     .collect()
 }
 
-/// Requests of mean `demand` per second that the fleet can serve with an ideal prefix cache.
+/// Returns how many requests of mean `demand` the fleet can serve per second with an ideal prefix
+/// cache.
 pub(super) fn requests_per_s(demand: &Demand) -> f64 {
-    // The name is one of the engine's own; the fallback is never built.
+    // The engine knows this name, so the fallback is never used.
     let profile =
         Profile::named("a100").unwrap_or_else(|| unreachable!("the engine knows the a100"));
     let server = |speed| {
@@ -43,7 +46,8 @@ pub(super) fn requests_per_s(demand: &Demand) -> f64 {
     server(1.0) * (SERVERS - 1) as f64 + server(SLOW_SPEED)
 }
 
-/// Share of the fleet's speed that the slow server has: what a balancer that knows speeds gives it under full load.
+/// Returns the slow server's share of the fleet's speed. A balancer that knows speeds gives it this
+/// share under full load.
 pub(super) fn slow_share() -> f64 {
     SLOW_SPEED / (SLOW_SPEED + (SERVERS - 1) as f64)
 }

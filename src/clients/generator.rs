@@ -1,4 +1,4 @@
-//! Runs inference-perf, which is asked for nothing but its reports.
+//! Runs inference-perf. Only its reports are used.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,25 +11,27 @@ use crate::process::Child;
 const RUN: &str = include_str!("../../benches/clients/run.py");
 const TOKENIZER: &str = include_str!("../../benches/clients/tokenizer.py");
 
-/// Start, report and the answers that are under way when the sending is over. inference-perf itself gives up on a request after 120 s.
+/// Time for the start, the report, and the answers that are under way after the last request.
+/// inference-perf itself gives up on a request after 120 s.
 const BESIDE_THE_LOAD: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(100);
-/// Lines of its log in an error.
+/// Number of lines of its log in an error message.
 const LOG_LINES: usize = 25;
 
-/// An installed inference-perf, its glue and a tokenizer.
+/// An installed inference-perf, its scripts and a tokenizer.
 #[derive(Debug)]
 pub(super) struct Generator {
     python: PathBuf,
     run: PathBuf,
     /// Folder of a tokenizer that needs no network.
     pub(super) tokenizer: PathBuf,
-    /// `0.7.0`.
+    /// Version of inference-perf, for example `0.7.0`.
     pub(super) version: String,
 }
 
 impl Generator {
-    /// Asks `python` for its inference-perf and writes the glue into `dir`.
+    /// Asks `python` for the version of inference-perf, and writes the scripts and the tokenizer
+    /// into `dir`.
     pub(super) fn find(python: &Path, dir: &Path) -> Result<Self> {
         ensure!(
             python.is_file(),
@@ -58,13 +60,14 @@ impl Generator {
         })
     }
 
-    /// Runs it to its end with the configuration in `file`; its log stands beside it.
+    /// Runs inference-perf to its end with the configuration in `file`. Its log goes beside that
+    /// file.
     pub(super) async fn run(&self, file: &Path, sending: Duration) -> Result<()> {
         let log = file.with_extension("log");
         let mut command = Command::new(&self.python);
         command.arg(&self.run).arg("--config_file").arg(file);
         command.args(["--log-level", "WARNING"]);
-        // Nothing is to be looked up anywhere: the tokenizer is a folder.
+        // The tokenizer is a folder, so nothing needs the network.
         command
             .env("HF_HUB_OFFLINE", "1")
             .env("TRANSFORMERS_OFFLINE", "1");

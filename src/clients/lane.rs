@@ -1,4 +1,4 @@
-//! One lane: model servers, a stock Envoy, and for ours an aggregator.
+//! Starts one lane: model servers, a stock Envoy, and for Trimtab an aggregator.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -15,11 +15,11 @@ use super::policy::Policy;
 use crate::process::envoy::Options;
 use crate::process::{Child, Envoy};
 
-/// How long servers and tables may take to be there.
+/// Longest time until servers and tables are there.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Programs that every lane needs.
+/// Paths of the programs and the filter that lanes need.
 #[derive(Debug)]
 pub(super) struct Programs {
     pub(super) trimtab: PathBuf,
@@ -27,26 +27,28 @@ pub(super) struct Programs {
     pub(super) filter: PathBuf,
 }
 
-/// A running lane. Everything in it ends when it is dropped: first what sends to others.
+/// A running lane. Its parts end when it is dropped, senders before receivers.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) policy: Policy,
-    /// Where requests go.
+    /// Address for the lane's requests.
     pub(super) address: SocketAddr,
     envoy: Envoy,
     _aggregator: Option<Child>,
     _fleet: Child,
-    /// Names of the servers by their addresses.
+    /// Names of the servers by address.
     servers: BTreeMap<SocketAddr, String>,
 }
 
 impl Lane {
-    /// Starts everything in `dir`, which is made, and waits until requests can be sent and, in our lane, until there is a table.
+    /// Starts everything in `dir`, which is created. Waits until requests can be sent and, in
+    /// Trimtab's lane, until there is a table.
     pub(super) async fn start(policy: Policy, programs: &Programs, dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let (fleet, servers) = start_fleet(&programs.trimtab, dir).await?;
         let addresses: Vec<SocketAddr> = servers.keys().copied().collect();
-        // Another program could take the port before the aggregator does; then that one says so and nothing is measured.
+        // Another program could take the port before the aggregator does. Then the aggregator fails
+        // and nothing is measured.
         let listen = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .context("cannot find a free port")?;
@@ -81,7 +83,8 @@ impl Lane {
         Ok(lane)
     }
 
-    /// A filter without a table would leave everything to Envoy's fallback, and the lane would be the other one.
+    /// Waits until the filter has a table of all servers. A filter without a table would leave
+    /// every choice to Envoy's fallback, so both lanes would be the same.
     async fn wait_for_a_table(&self) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -102,7 +105,8 @@ impl Lane {
         }
     }
 
-    /// Requests that Envoy has sent to each server so far, by the server's name; retries are among them.
+    /// Returns how many requests Envoy has sent to each server so far, by the server's name,
+    /// including retries.
     pub(super) async fn sent(&self) -> Result<BTreeMap<String, u64>> {
         let page = self.envoy.page("/clusters?format=json").await?;
         let page: Value =
@@ -115,7 +119,7 @@ impl Lane {
         Ok(named.collect())
     }
 
-    /// Statistics of the filter: what decisions it made, and why.
+    /// Returns the numbers of the filter's decisions by reason.
     pub(super) async fn decisions(&self) -> Result<BTreeMap<String, u64>> {
         let stats = self.envoy.filter_metrics("trimtab_decisions_total").await?;
         let reason = |name: &str| Some(name.rsplit_once(".reason.")?.1.to_owned());
@@ -126,7 +130,7 @@ impl Lane {
     }
 }
 
-/// `rq_total` of every host of the model servers' cluster.
+/// Returns `rq_total` of every host of the model servers' cluster.
 fn requests_by_host(page: &Value) -> Result<BTreeMap<String, u64>> {
     let clusters = page["cluster_statuses"].as_array();
     let hosts = clusters
@@ -139,7 +143,7 @@ fn requests_by_host(page: &Value) -> Result<BTreeMap<String, u64>> {
         let socket = &host["address"]["socket_address"];
         let stats = host["stats"].as_array()?;
         let total = stats.iter().find(|stat| stat["name"] == "rq_total")?;
-        // Counters are strings in the JSON form of a 64-bit number, and left out at 0.
+        // The JSON form of a 64-bit counter is a string. It is absent at 0.
         let total = total["value"].as_str().unwrap_or("0").parse().ok()?;
         let address = format!("{}:{}", socket["address"].as_str()?, socket["port_value"]);
         Some((address, total))
@@ -147,7 +151,7 @@ fn requests_by_host(page: &Value) -> Result<BTreeMap<String, u64>> {
     Ok(hosts.iter().filter_map(count).collect())
 }
 
-/// The model servers in one process, and their names by the addresses that it prints.
+/// Starts the model servers in one process. Returns their names by the addresses that it prints.
 async fn start_fleet(trimtab: &Path, dir: &Path) -> Result<(Child, BTreeMap<SocketAddr, String>)> {
     let mut command = Command::new(trimtab);
     command.arg("model-server").args(fleet::arguments());
@@ -169,7 +173,7 @@ async fn start_fleet(trimtab: &Path, dir: &Path) -> Result<(Child, BTreeMap<Sock
     }
 }
 
-/// `name=slow address=127.0.0.1:1234 profile=..`
+/// Parses `name=slow address=127.0.0.1:1234 profile=..`.
 fn named_address(line: &str) -> Option<(SocketAddr, String)> {
     let mut words = line.split_whitespace();
     let name = words.next()?.strip_prefix("name=")?;

@@ -1,7 +1,8 @@
-//! `trimtab bench-clients`: two lanes under the field's own load generator.
+//! `trimtab bench-clients` runs two lanes under a public load generator, inference-perf.
 //!
-//! Comes in: arguments, a Python with inference-perf. Goes out: a table, `results.json`, every report. Never: a process left
-//! behind, a lane that is treated differently from the other, a figure of our own client.
+//! It takes arguments and a Python with inference-perf, and writes a table, `results.json` and
+//! every report. It leaves no process behind. It treats both lanes equally. Its times come from
+//! inference-perf, not from the project's own client.
 
 mod args;
 mod azure;
@@ -36,7 +37,8 @@ use workload::Workload;
 /// Runs the benchmark to its end, or until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// Something cannot be started (the message says what to do), a round has no report, or the run was interrupted.
+/// Something cannot be started (the message says what to do), a round has no report, or the run was
+/// interrupted.
 pub fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -44,7 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
         .context("cannot start threads")?;
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        // Whichever ends first, the other is dropped, and with it every process that it started.
+        // When one branch ends, the other is dropped with every process that it started.
         tokio::select! {
             result = measure(args) => result,
             _ = tokio::signal::ctrl_c() => bail!("interrupted; everything that the benchmark started has ended"),
@@ -82,7 +84,7 @@ async fn measure(args: &Args) -> Result<()> {
                 eprintln!("{}: {error:#}", workload.name);
             }
         }
-        // After each, so that a run that is cut short has something to show.
+        // Written after each workload, so that an interrupted run leaves results.
         table::write(&results, &out)?;
     }
     print!("\n{}", table::markdown(&results));
@@ -97,7 +99,7 @@ async fn measure(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Both lanes anew, a warm-up, the rounds.
+/// Starts both lanes afresh and runs the warm-up and the rounds.
 async fn one(bench: &Bench<'_>, programs: &Programs, workload: &Workload) -> Result<Measured> {
     let mut lanes = Vec::new();
     for policy in POLICIES {
@@ -108,7 +110,8 @@ async fn one(bench: &Bench<'_>, programs: &Programs, workload: &Workload) -> Res
     bench.rounds(workload, &lanes).await
 }
 
-/// The folder, without what an earlier run left in it. Only a folder that such a run made is emptied.
+/// Creates the folder, without the files of an earlier run. Empties only folders that an earlier
+/// run made.
 fn prepared(out: &Path) -> Result<PathBuf> {
     const MARK: &str = "trimtab-bench-clients";
     let out = std::path::absolute(out)

@@ -1,4 +1,4 @@
-//! What a round came to: inference-perf's report and what the lane itself counted.
+//! The result of a round: inference-perf's report, and counts of the lane itself.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,33 +17,35 @@ pub(super) struct Spread {
     pub(super) p99: f64,
 }
 
-/// One round in one lane.
+/// The result of one round in one lane.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Outcome {
-    /// Requests that inference-perf has a result of.
+    /// Requests for which inference-perf has a result.
     pub(super) requests: u64,
     pub(super) failures: u64,
     /// Failures by inference-perf's own label, such as `504 - Gateway Timeout`.
     pub(super) failed_because: BTreeMap<String, u64>,
-    /// Absent where answers were not streamed or nothing succeeded.
+    /// Absent if answers were not streamed, or if no request succeeded.
     pub(super) ttft_ms: Option<Spread>,
-    /// Absent where nothing succeeded.
+    /// Absent if no request succeeded.
     pub(super) e2e_ms: Option<Spread>,
-    /// How late the client itself sent. Above 10 ms at the median, inference-perf's documentation says, nothing is to be trusted.
+    /// How late the client sent. If the median is above 10 ms, inference-perf's documentation says
+    /// that no figure can be trusted.
     pub(super) late_ms: Option<Spread>,
-    /// Cached share of the prompt tokens, as the servers told the client.
+    /// Cached share of the prompt tokens, as servers reported it to the client.
     pub(super) cached_share: Option<f64>,
-    /// Requests that Envoy sent to each server in this round, retries among them.
+    /// Requests that Envoy sent to each server in this round, including retries.
     pub(super) sent: BTreeMap<String, u64>,
-    /// Decisions of the filter in this round by reason; empty in the other lane.
+    /// Decisions of the filter in this round, by reason; empty in the other lane.
     pub(super) decisions: BTreeMap<String, u64>,
 }
 
 impl Outcome {
-    /// Reads the report in `folder`. What the lane counted is added by the caller.
+    /// Reads the report in `folder`. The caller adds the counts of the lane.
     ///
     /// # Errors
-    /// There is no report, which is how inference-perf says that nothing could be run: its exit status is 0 then too.
+    /// There is no report. inference-perf leaves none when it could not run anything; its exit
+    /// status is 0 even then.
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let file = folder.join(REPORT);
         let text = std::fs::read_to_string(&file)
@@ -79,7 +81,8 @@ impl Outcome {
         })
     }
 
-    /// Share of what was sent that went to this server; absent when nothing was sent.
+    /// Returns the share of the sent requests that went to this server, and `None` if nothing was
+    /// sent.
     pub(super) fn share_of(&self, server: &str) -> Option<f64> {
         let all: u64 = self.sent.values().sum();
         let part = self.sent.get(server).copied().unwrap_or_default();
@@ -106,7 +109,7 @@ fn cached_share(tokens: &Value) -> Option<f64> {
     Some(sum("cached")? / total)
 }
 
-/// What was counted between two readings of counters.
+/// Returns by how much each counter grew between two readings.
 pub(super) fn since(
     before: &BTreeMap<String, u64>,
     after: BTreeMap<String, u64>,

@@ -1,6 +1,6 @@
-//! How lanes balance.
+//! The balancing policies of the lanes.
 
-/// How a lane balances.
+/// The balancing policy of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
     Trimtab,
@@ -11,7 +11,7 @@ pub(super) enum Policy {
 pub(super) const POLICIES: [Policy; 2] = [Policy::Trimtab, Policy::LeastRequest];
 
 impl Policy {
-    /// Name in tables, files and folders.
+    /// Returns the name in tables, files and folders.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Trimtab => "trimtab",

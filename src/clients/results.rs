@@ -1,4 +1,4 @@
-//! Everything that a run found, as files.
+//! The results of a run, as they are written to files.
 
 use serde::Serialize;
 
@@ -6,32 +6,33 @@ use super::Args;
 use super::fleet;
 use super::outcome::Outcome;
 
-/// A round in both lanes.
+/// One round in both lanes.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Pair {
     pub(super) trimtab: Outcome,
     pub(super) least_request: Outcome,
 }
 
-/// One workload.
+/// The results of one workload.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Measured {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) streaming: bool,
-    /// A turn waits in the client for the answer to the one before it, and inference-perf calls that late too.
+    /// Whether a turn waits in the client for the answer to the turn before. inference-perf counts
+    /// this wait as lateness too.
     pub(super) turns_wait: bool,
     /// Requests per second to each lane.
     pub(super) rate: f64,
     pub(super) seconds: u64,
-    /// As a fraction of what the fleet can do.
+    /// As a fraction of the fleet's capacity.
     pub(super) load: f64,
-    /// In no figure of the table.
+    /// Not counted in the table.
     pub(super) warm_up: Option<Pair>,
     pub(super) rounds: Vec<Pair>,
 }
 
-/// The whole run.
+/// The results of the whole run.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Results {
     pub(super) inference_perf: String,
@@ -39,7 +40,7 @@ pub(super) struct Results {
     pub(super) commit: Option<String>,
     pub(super) envoy: Option<String>,
     pub(super) cores: usize,
-    /// Whether both lanes were driven at the same moment.
+    /// Whether both lanes were driven at the same time.
     pub(super) together: bool,
     pub(super) seed: u64,
     /// Arguments of `trimtab model-server`, the same in each lane.
@@ -49,7 +50,7 @@ pub(super) struct Results {
 
 impl Results {
     pub(super) fn new(args: &Args, inference_perf: &str) -> Self {
-        // Set by `cargo xtask`, which knows them.
+        // `cargo xtask` sets these variables.
         let told = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         Self {
             inference_perf: inference_perf.to_owned(),

@@ -1,4 +1,4 @@
-//! Rounds: both lanes get the same requests, at the same time or one after the other.
+//! Runs rounds. Both lanes get the same requests, at the same time or one after the other.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use super::outcome::{Outcome, since};
 use super::results::{Measured, Pair};
 use super::workload::{Place, Workload};
 
-/// Seeds of rounds lie apart from each other and from those of other runs.
+/// Distance between the first seeds of two runs. The seeds of a run's rounds lie between them.
 const SEED_STEP: u64 = 1_000;
 
-/// What all rounds have in common.
+/// What all rounds share.
 #[derive(Debug)]
 pub(super) struct Bench<'a> {
     pub(super) args: &'a Args,
@@ -27,7 +27,7 @@ pub(super) struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// The warm-up and every round of one workload. `lanes` in the order of the table.
+    /// Runs the warm-up and every round of one workload. `lanes` are in the order of the table.
     pub(super) async fn rounds(&self, workload: &Workload, lanes: &[Lane]) -> Result<Measured> {
         let args = self.args;
         let first = args.seed.wrapping_mul(SEED_STEP);
@@ -43,7 +43,8 @@ impl Bench<'_> {
         let warm_up = match args.warm_up.as_secs() {
             0 => None,
             seconds => {
-                // At the rate of the rounds, whatever a shorter time would make of it.
+                // The warm-up uses the rate of the rounds. Its own, shorter time would give another
+                // rate.
                 let dose = Dose {
                     rate: full.rate,
                     seconds,
@@ -72,7 +73,7 @@ impl Bench<'_> {
         })
     }
 
-    /// One round in both lanes; in turn, which of them comes first alternates.
+    /// Runs one round in both lanes. With `in_turn` the lane that comes first alternates.
     async fn round(
         &self,
         workload: &Workload,
@@ -127,7 +128,7 @@ impl Bench<'_> {
             std::fs::write(&trace, rows)
                 .with_context(|| format!("cannot write {}", trace.display()))?;
         }
-        // JSON is YAML too, which inference-perf reads.
+        // inference-perf reads YAML, and JSON is YAML too.
         std::fs::write(&config, workload.config(dose, place).to_string())
             .with_context(|| format!("cannot write {}", config.display()))?;
         let (sent, decisions) = (lane.sent().await?, lane.decisions().await?);
@@ -142,7 +143,7 @@ impl Bench<'_> {
     }
 }
 
-/// A lane's round in a few words.
+/// Formats a lane's round in a few words.
 fn said(name: &str, outcome: &Outcome) -> String {
     let ms = |spread: Option<super::outcome::Spread>| {
         spread.map_or_else(|| "-".to_owned(), |s| format!("{:.0}/{:.0}", s.mean, s.p99))

@@ -1,4 +1,5 @@
-//! Lengths and what prompts share: what a request costs, and how inference-perf is told.
+//! Lengths of prompts and answers, and what prompts share. Computes a request's mean work, and
+//! configures inference-perf.
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ pub(super) struct Spread {
     std_dev: u32,
 }
 
-/// What the requests of a workload have in them. Lengths in tokens.
+/// The contents of a workload's requests. Lengths are in tokens.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     /// inference-perf's `shared_prefix`.
@@ -26,14 +27,16 @@ pub(super) enum Shape {
         system: u32,
         question: u32,
         output: u32,
-        /// Conversations per group: each request is the next turn of one. Absent: single requests.
+        /// Conversations per group: each request is the next turn of one. Absent for single
+        /// requests.
         conversations: Option<u32>,
-        /// Requests per second and seconds, where the load asked for has no say. There is then one prompt.
+        /// Requests per second, and seconds, independent of the requested load. There is then only
+        /// one prompt.
         fixed: Option<(f64, u64)>,
     },
     /// inference-perf's `random`.
     Random { input: Spread, output: Spread },
-    /// inference-perf's `trace_replay`, of rows from [`azure::rows`].
+    /// inference-perf's `trace_replay`, with rows from [`azure::rows`].
     Trace,
 }
 
@@ -54,8 +57,9 @@ impl Shape {
         conversations: Some(3),
         fixed: None,
     };
-    /// A fifth of what the fleet can do and half of what one server can: one that got all of them would be seen to be slower.
-    /// More would be the machine's limit and not the fleet's: each lane makes 6,000 tokens per second.
+    /// One body, at a fifth of the fleet's capacity and half of one server's. A server that got all
+    /// requests would be visibly slower. A higher load would reach the machine's limit before the
+    /// fleet's: each lane makes 6,000 tokens per second.
     pub(super) const SAME_BODY: Self = Self::Prefix {
         groups: 1,
         system: 20,
@@ -79,7 +83,7 @@ impl Shape {
         },
     };
 
-    /// Whether a request waits in the client until an earlier one is answered.
+    /// Whether a request waits in the client until an earlier one has its answer.
     pub(super) fn waits(&self) -> bool {
         matches!(
             self,
@@ -90,7 +94,7 @@ impl Shape {
         )
     }
 
-    /// Mean work of a request when there are `requests` of them and every cache is ideal.
+    /// Returns the mean work of a request among `requests` of them, with ideal caches.
     pub(super) fn demand(&self, requests: f64) -> Demand {
         let requests = requests.max(1.0);
         let (prompt, uncached, output) = match *self {
@@ -105,7 +109,8 @@ impl Shape {
                 let [groups, system, question, output] =
                     [groups, system, question, output].map(f64::from);
                 match conversations {
-                    // Each turn of a conversation brings system prompt and question again, behind all that was said before.
+                    // Each turn of a conversation adds the system prompt and a question after
+                    // everything said before.
                     Some(each) => {
                         let turns = (requests / (groups * f64::from(each))).max(1.0);
                         let added = system + question + output;
@@ -135,7 +140,7 @@ impl Shape {
         }
     }
 
-    /// The `data` of inference-perf's configuration.
+    /// Returns the `data` of inference-perf's configuration.
     pub(super) fn data(&self, dose: Dose, trace_file: &Path) -> Value {
         match *self {
             Self::Prefix {
@@ -146,7 +151,7 @@ impl Shape {
                 conversations,
                 fixed,
             } => {
-                // As many prompts as are sent, so that none comes twice.
+                // As many prompts as requests, so that no prompt comes twice.
                 let fresh = (dose.requests() as u32).div_ceil(groups).max(1);
                 let prompts = if fixed.is_some() {
                     1

@@ -1,4 +1,4 @@
-//! Results as a Markdown table.
+//! Formats results as a Markdown table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,10 +10,10 @@ use super::fleet;
 use super::outcome::{Outcome, Spread};
 use super::results::{Measured, Pair, Results};
 
-/// Median lateness of the client beyond which inference-perf's documentation trusts no figure.
+/// Median lateness of the client. Above it inference-perf's documentation trusts no figure.
 const LATE_MS: f64 = 10.0;
 
-/// Columns that are times: title, and what of an outcome.
+/// Columns of times: title, and the value of an outcome.
 const TIMES: [(&str, Pick); 5] = [
     ("TTFT mean", |o| Some(o.ttft_ms?.mean)),
     ("TTFT p50", |o| Some(o.ttft_ms?.p50)),
@@ -24,7 +24,7 @@ const TIMES: [(&str, Pick); 5] = [
 
 type Pick = fn(&Outcome) -> Option<f64>;
 
-/// A row per workload and lane, and one with what ours is to the other.
+/// Returns a table with a row per workload and lane, and a row with the ratio of the lanes.
 pub(super) fn markdown(results: &Results) -> String {
     let mut out = "Times in ms, medians over rounds. Ratio: median of the rounds' ratios, trimtab / LEAST_REQUEST; below 1 trimtab is better.\n\n\
         | workload | lane | requests | failed | TTFT mean | TTFT p50 | TTFT p99 | e2e mean | e2e p99 | to the slow server | to the busiest | cached | client late |\n\
@@ -99,7 +99,7 @@ fn lane(
     );
 }
 
-/// Each server's share of what was sent in all rounds; empty when nothing was.
+/// Returns each server's share of all sent requests over all rounds; empty if nothing was sent.
 fn shares(rounds: &[&Outcome]) -> BTreeMap<String, f64> {
     let mut sums = BTreeMap::new();
     for (server, count) in rounds.iter().flat_map(|o| &o.sent) {
@@ -127,7 +127,8 @@ fn ratios(out: &mut String, workload: &Measured) {
     out.push_str(" | | | |\n");
 }
 
-/// Median and p99 of the worst round; marked where the round is not to be trusted.
+/// Formats median and p99 of the round with the highest median. Marks a round that cannot be
+/// trusted.
 fn lateness(late: Spread) -> String {
     let mark = if late.p50 > LATE_MS { " (!)" } else { "" };
     format!("{:.0} / {:.0}{mark}", late.p50, late.p99)
@@ -141,7 +142,7 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
 }
 
-/// The middle value, or the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two middle values.
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -153,7 +154,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// `results.json` and `results.md` in `dir`.
+/// Writes `results.json` and `results.md` into `dir`.
 pub(super) fn write(results: &Results, dir: &Path) -> Result<()> {
     write_as(results, &dir.join("results.json"), &dir.join("results.md"))
 }

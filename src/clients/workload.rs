@@ -1,4 +1,4 @@
-//! What is sent: workloads in the words of inference-perf.
+//! Describes the workloads in the terms of inference-perf.
 
 use std::path::Path;
 
@@ -22,25 +22,25 @@ pub(super) const NAMES: [&str; 6] = [
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
     pub(super) name: &'static str,
-    /// For the reader.
+    /// Description for the reader.
     pub(super) about: &'static str,
-    /// Whether answers are streamed; else there is no time to first token.
+    /// Whether answers are streamed. Without streaming there is no time to first token.
     pub(super) streaming: bool,
     pub(super) shape: Shape,
 }
 
-/// Where a run finds and leaves its files, and where it sends to.
+/// Where a run reads and writes its files, and where it sends its requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) base_url: &'a str,
     pub(super) tokenizer: &'a Path,
     pub(super) reports: &'a Path,
-    /// The trace of this round, where the workload has one.
+    /// The trace of this round; used only if the workload has one.
     pub(super) trace: &'a Path,
 }
 
 impl Workload {
-    /// The workloads in the order of the table.
+    /// Returns the workloads in the order of the table.
     pub(super) fn all() -> Vec<Self> {
         let [shared, random, whole, turns, azure, same] = NAMES;
         let workload = |name, about, streaming, shape| Self {
@@ -84,7 +84,8 @@ impl Workload {
         ]
     }
 
-    /// What a round of `seconds` at `load` (or at `rate`) is.
+    /// Returns the dose of a round of `seconds` at `load`, or at `rate` if it is given. A workload
+    /// with a fixed dose ignores `load` and `seconds`.
     pub(super) fn dose(&self, load: f64, rate: Option<f64>, seconds: u64, seed: u64) -> Dose {
         if let (
             Shape::Prefix {
@@ -101,7 +102,7 @@ impl Workload {
             };
         }
         let rate = rate.unwrap_or_else(|| {
-            // What a request costs depends on how many there are: beginnings are new once.
+            // The mean cost of a request depends on their number: each beginning is new only once.
             let mut rate = 1.0;
             for _ in 0..30 {
                 let demand = self.shape.demand(rate * seconds as f64);
@@ -116,25 +117,26 @@ impl Workload {
         }
     }
 
-    /// Load that this dose is, as a fraction of what the fleet can do.
+    /// Returns the load of this dose, as a fraction of the fleet's capacity.
     pub(super) fn load_of(&self, dose: Dose) -> f64 {
         let capacity = fleet::requests_per_s(&self.shape.demand(dose.requests() as f64));
         dose.rate / capacity
     }
 
-    /// Rows of the round's trace; absent where it needs none.
+    /// Returns the rows of the round's trace, and `None` if the workload needs no trace.
     pub(super) fn trace(&self, dose: Dose) -> Option<String> {
         matches!(self.shape, Shape::Trace)
             .then(|| azure::rows(dose.requests(), dose.rate, dose.seed))
     }
 
-    /// The configuration of inference-perf for one round in one lane.
+    /// Returns the configuration of inference-perf for one round in one lane.
     pub(super) fn config(&self, dose: Dose, place: Place<'_>) -> Value {
         let mut load = json!({
             "type": "constant",
             "stages": [{"rate": dose.rate, "duration": dose.seconds}],
             "num_workers": 1,
-            // It bounds what waits for its moment and what is in flight together. A low bound would queue in the client.
+            // Bounds the requests that wait for their time or are in flight. A low bound would make
+            // requests queue in the client.
             "worker_max_concurrency": 2_000,
             "base_seed": dose.seed,
             "request_timeout": 120.0,

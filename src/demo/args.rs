@@ -5,24 +5,26 @@ use std::time::Duration;
 
 use clap::Parser;
 
-/// Three load balancers side by side on the same arrivals: Trimtab, LEAST_REQUEST, ROUND_ROBIN.
+/// Compare three load balancers on the same arrivals: Trimtab, LEAST_REQUEST, ROUND_ROBIN.
 ///
-/// Starts one real Envoy with three lanes. Each lane has its own, identical fleet of four simulated model servers (no GPU):
-/// two fast ones, one 2.5 times slower, one with a small KV cache. The same chats, agents, long prompts and adapter requests
-/// are sent to all lanes at the same moments, whether or not a lane keeps up. A live view shows what happens; at the end
-/// stands a table.
+/// Starts one real Envoy with three lanes. Each lane has its own, identical fleet of four simulated
+/// model servers (no GPU): two fast ones, one that is 2.5 times slower, one with a small KV cache.
+/// The same chats, agents, long prompts and adapter requests are sent to all lanes at the same
+/// times, even if a lane lags. A live view shows the progress; a table at the end shows the
+/// results.
 #[derive(Debug, Clone, Parser)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// How long to measure, after the warm-up; such as 30s, 90 or 2m
+    /// How long to measure after the warm-up, for example 30s, 90 or 2m
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub measure: Duration,
 
-    /// How long to send before measuring: caches fill, conversations get going. These requests are in no statistic
+    /// How long to send before measuring, so that caches fill and conversations begin. Requests of
+    /// the warm-up are in no statistic
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub warm_up: Duration,
 
-    /// Decides what is asked and when; the same seed sends the same requests
+    /// Seed of contents and arrival times; the same seed sends the same requests
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
@@ -30,17 +32,17 @@ pub struct Args {
     #[arg(long, value_name = "FRACTION", default_value_t = 0.8, value_parser = load)]
     pub load: f64,
 
-    /// Replay a trace instead: Mooncake JSON lines or Azure CSV. Its times are stretched to meet --load; prompts that no
-    /// server of the fleet could hold are shortened
+    /// Replay a trace instead: Mooncake JSON lines or Azure CSV. Its times are stretched to meet
+    /// --load. Prompts that do not fit into every server of the fleet are shortened
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
 
-    /// Write report.json and ttft.svg into this folder
+    /// Write report.json, ttft.svg and requests.csv into this folder
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
 
-    /// Run without Envoy: the trimtab lane goes through `trimtab proxy` (the same filter in a small proxy), the other
-    /// two are balanced by the load client itself with the same rules as Envoy's
+    /// Run without Envoy: the trimtab lane goes through `trimtab proxy` (the same filter in a small
+    /// proxy). The load client itself balances the other two lanes, with the same rules as Envoy's
     #[arg(long)]
     pub no_envoy: bool,
 
@@ -71,7 +73,7 @@ Environment:
 Statistics cover the requests that were due in the measured time, until their last token; requests of the
 warm-up are left out. Ctrl-C ends everything at once.";
 
-/// `30`, `30s`, `1.5m`, `500ms`: at least 100 ms, at most an hour.
+/// Parses `30`, `30s`, `1.5m` or `500ms`: at least 100 ms, at most an hour.
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text
         .find(|c: char| c.is_ascii_alphabetic())

@@ -1,4 +1,4 @@
-//! The trimtab lane's aggregator, in this process.
+//! Runs the trimtab lane's aggregator in this process.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use trimtab_aggregator::{App, Config};
 use super::envoy::POOL;
 use super::fleet::Target;
 
-/// A running aggregator. Ends when it is dropped.
+/// A running aggregator. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Control {
     address: SocketAddr,
@@ -30,7 +30,7 @@ impl Control {
         let (stop, stopped) = oneshot::channel();
         let address = app.address();
         let running = tokio::spawn(app.run(async {
-            // Stopped also when the sender is dropped.
+            // Dropping the sender stops the aggregator too.
             let _ = stopped.await;
         }));
         Ok(Self {
@@ -40,20 +40,22 @@ impl Control {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends it and waits until it has answered what waits.
+    /// Stops it and waits until it has answered the open requests.
     pub(crate) async fn stop(self) {
         let _already = self.stop.send(());
         let _ended = self.running.await;
     }
 }
 
-/// Everything but listener, endpoints and the speeds of classes that are no product's name has its default. An operator
-/// knows what hardware a class is; the aggregator knows products by name (`a100`) and would take any other for an A100.
+/// Returns the aggregator's configuration. It sets the listener, the endpoints, and the speeds of
+/// classes that are no product's name. All else has its default. An operator knows the hardware of
+/// a class. The aggregator knows only products by name (`a100`), and assumes an A100 for any other
+/// class.
 fn config(targets: &[Target]) -> String {
     let mut yaml =
         format!("listen: 127.0.0.1:0\npools:\n- name: {POOL}\n  discovery:\n    endpoints:\n");

@@ -1,7 +1,8 @@
-//! The configuration of the one Envoy with three lanes.
+//! Builds the configuration of the one Envoy with three lanes.
 //!
-//! The same shape as `deploy/envoy`, made here because the addresses are known only now: per lane a listener and a cluster
-//! over that lane's own servers; the trimtab lane alone has the filter and the `override_host` policy.
+//! It has the same shape as `deploy/envoy`. It is built here because the addresses are known only
+//! at run time. Each lane has a listener and a cluster of its own servers. Only the trimtab lane
+//! has the filter and the `override_host` policy.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,10 +14,10 @@ use crate::load::UPSTREAM_HEADER;
 /// Name of the pool that the aggregator publishes for the trimtab lane.
 pub(crate) const POOL: &str = "demo";
 const DESTINATION_HEADER: &str = "x-gateway-destination-endpoint";
-/// Name of the cluster that leads to the aggregator.
+/// Name of the cluster of the aggregator.
 pub(crate) const AGGREGATOR: &str = "trimtab_aggregator";
 
-/// How a lane balances.
+/// The balancing policy of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
     Trimtab,
@@ -24,7 +25,7 @@ pub(crate) enum Policy {
     RoundRobin,
 }
 
-/// The bootstrap configuration. Listeners have the names of their lanes and free ports.
+/// Returns the bootstrap configuration. Listeners have the names of their lanes and free ports.
 pub(crate) fn bootstrap(
     lanes: &[(&str, Policy, Vec<SocketAddr>)],
     aggregator: SocketAddr,
@@ -82,7 +83,8 @@ fn cluster(name: &str, policy: Policy, servers: &[SocketAddr]) -> Value {
             json!({"policies": [chosen]})
         }
     };
-    // A thousand requests wait at once when a lane cannot keep up; Envoy's default limit of 1,024 would refuse some.
+    // About a thousand requests wait if a lane cannot keep up. Envoy's default limit of 1,024 would
+    // refuse some.
     let limits = json!({"max_connections": 65_536, "max_pending_requests": 65_536, "max_requests": 65_536, "max_retries": 1_024});
     json!({
         "name": name,
@@ -107,7 +109,7 @@ fn listener(name: &str, policy: Policy, filter: &Path) -> Value {
         "match": {"prefix": "/"},
         "route": {
             "cluster": name,
-            // An answer takes as long as it takes; the client has a bound of its own.
+            // Without a timeout, because an answer may take long. The client has its own timeout.
             "timeout": "0s",
             "retry_policy": {
                 "retry_on": "connect-failure,refused-stream,reset-before-request",
@@ -163,7 +165,7 @@ fn wasm(filter: &Path) -> Value {
     })
 }
 
-/// The plugin's configuration: everything but the two required settings has its default.
+/// Returns the plugin's configuration. It sets only the two required settings.
 pub(crate) fn plugin() -> Value {
     json!({"pool": POOL, "aggregator": {"cluster": AGGREGATOR}})
 }

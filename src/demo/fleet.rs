@@ -1,4 +1,4 @@
-//! A lane's model servers, in this process.
+//! Runs a lane's model servers in this process.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use trimtab_modelserver::{Profile, Server, Spec};
 
 use super::scenario;
 
-/// What the live view asks a server for.
+/// Page with the gauges of a server that the live view shows.
 const GAUGES: &str = "/metrics/?name[]=vllm:num_requests_running&name[]=vllm:num_requests_waiting";
-/// A server that does not answer in time is shown as unknown.
+/// A server that does not answer within this time is shown as unknown.
 const ASK_LIMIT: Duration = Duration::from_millis(400);
-/// The selected page has well under a kilobyte per server.
+/// Largest page that is read. The selected page is well under a kilobyte per server.
 const PAGE_MAX_BYTES: usize = 64 * 1024;
 
-/// What the aggregator is told of a server.
+/// A server as the aggregator's configuration describes it.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// Hardware class.
     pub(crate) class: String,
-    /// What that hardware is.
+    /// Profile of that hardware.
     pub(crate) profile: Profile,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts one lane's servers on free ports.
+    /// Starts the servers of one lane on free ports.
     pub(crate) async fn start() -> Result<Self> {
         let mut servers = Vec::new();
         for spec in scenario::fleet() {
@@ -53,7 +53,7 @@ impl Fleet {
         })
     }
 
-    /// In the order of [`scenario::fleet`].
+    /// Returns the servers' addresses in the order of [`scenario::fleet`].
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.servers
             .iter()
@@ -61,8 +61,8 @@ impl Fleet {
             .collect()
     }
 
-    /// Each server as an operator would list it. The slow one is of another class, as another accelerator is; that the
-    /// cache of the last one is small, nobody tells.
+    /// Returns each server as an operator would list it. The slow one has another class, as another
+    /// accelerator would. Nothing says that the last one's cache is small.
     pub(crate) fn targets(&self) -> Vec<Target> {
         let target = |(address, spec): (SocketAddr, Spec)| {
             let class = if spec.speed < 1.0 {
@@ -83,7 +83,8 @@ impl Fleet {
             .collect()
     }
 
-    /// The name of the server at `address`; the address itself when it is none of them.
+    /// Returns the name of the server at `address`, and the address itself if it belongs to none of
+    /// them.
     pub(crate) fn name_of(&self, address: &str) -> String {
         let found = self
             .servers
@@ -92,7 +93,8 @@ impl Fleet {
         found.map_or_else(|| address.to_owned(), |(name, _)| name.clone())
     }
 
-    /// Running and waiting requests of each server, as its metrics page says.
+    /// Returns the numbers of running and waiting requests of each server, from its metrics page;
+    /// absent if it does not answer.
     pub(crate) async fn loads(&self) -> Vec<(String, Option<(u32, u32)>)> {
         let asked = self.servers.iter().map(|(name, server)| async move {
             let load = tokio::time::timeout(ASK_LIMIT, self.load(server.address()))
@@ -120,7 +122,7 @@ impl Fleet {
     }
 }
 
-/// The value of a gauge in a metrics page.
+/// Returns the value of a gauge in a metrics page.
 fn gauge(page: &str, name: &str) -> Option<u32> {
     let line = page.lines().find(|line| {
         line.strip_prefix(name)

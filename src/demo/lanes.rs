@@ -21,17 +21,18 @@ use crate::proxy;
 /// Policies in the order of [`LANES`].
 const POLICIES: [Policy; 3] = [Policy::Trimtab, Policy::LeastRequest, Policy::RoundRobin];
 
-/// How long a proxy may take to end.
+/// Longest time that a proxy may take to end.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Everything that runs. Fields end in their order when it is dropped: first what sends to others.
+/// Everything that runs. When it is dropped, its fields end in their order, senders before
+/// receivers.
 #[derive(Debug)]
 pub(crate) struct Setup {
     /// In the order of [`LANES`].
     pub(crate) lanes: Vec<Arc<Lane>>,
     /// Version of Envoy; absent without Envoy.
     pub(crate) envoy_version: Option<String>,
-    /// For the reader.
+    /// Description for the reader.
     pub(crate) description: String,
     proxy: Proxy,
     pub(crate) control: Control,
@@ -40,11 +41,11 @@ pub(crate) struct Setup {
     _files: TempDir,
 }
 
-/// What stands between client and servers.
+/// The proxy between client and servers.
 #[derive(Debug)]
 enum Proxy {
     Envoy(Envoy),
-    /// Of the trimtab lane alone.
+    /// For the trimtab lane alone.
     Wasmtime(proxy::Proxy),
 }
 
@@ -60,7 +61,8 @@ impl Setup {
         for _ in LANES {
             fleets.push(Fleet::start().await?);
         }
-        // Only the trimtab lane's servers are scraped: the others balance without it.
+        // Only the servers of the trimtab lane are scraped. The other lanes balance without
+        // metrics.
         let observed = fleets.first().map(Fleet::targets).unwrap_or_default();
         let control = Control::start(&observed).await?;
         let start = if args.no_envoy {
@@ -94,11 +96,12 @@ impl Setup {
         })
     }
 
-    /// Ends everything in order.
+    /// Ends proxy and aggregator in order.
     pub(crate) async fn stop(self) {
         match self.proxy {
             Proxy::Envoy(mut envoy) => {
-                // Waiting for a process blocks; a failure leaves it to the kernel, which ends it with us.
+                // Waiting for a process blocks. If it fails, the kernel ends the process together
+                // with this one.
                 let _ended =
                     tokio::task::spawn_blocking(move || envoy.child().terminate(GRACE)).await;
             }
@@ -110,7 +113,7 @@ impl Setup {
     }
 }
 
-/// A proxy that runs, and the ways through it.
+/// A running proxy and the routes through it.
 struct Started {
     proxy: Proxy,
     /// In the order of [`LANES`].
@@ -158,7 +161,7 @@ async fn start_wasmtime(
     dir: &Path,
 ) -> Result<Started> {
     let config = dir.join("plugin.json");
-    // This proxy does not say which server answered; the filter can.
+    // This proxy does not name the server that answered; the filter can.
     let mut plugin = envoy::plugin();
     plugin["explain_header"] = DECISION_HEADER.into();
     write(&config, &plugin)?;
@@ -199,7 +202,7 @@ fn write(file: &Path, json: &serde_json::Value) -> Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// `1.40.0` out of `.../1.40.0/Clean/RELEASE/BoringSSL`.
+/// Returns `1.40.0` from `.../1.40.0/Clean/RELEASE/BoringSSL`.
 fn version(server_info: &str) -> String {
     let info: serde_json::Value = serde_json::from_str(server_info).unwrap_or_default();
     let whole = info

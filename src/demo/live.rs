@@ -1,15 +1,15 @@
-//! The view while the demo runs: a table that redraws itself on a terminal, plain lines elsewhere.
+//! Shows the state of the demo while it runs: a redrawn table on a terminal, plain lines elsewhere.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
 use crate::plot::duration;
 
-/// One lane as it is now.
+/// The current state of one lane.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LaneView {
     pub(crate) name: String,
-    /// Over the newest seconds; absent: nothing was answered in them.
+    /// Median and p99 over the last seconds; absent if no first token came in them.
     pub(crate) ttft_p50_s: Option<f64>,
     pub(crate) ttft_p99_s: Option<f64>,
     pub(crate) in_flight: usize,
@@ -17,11 +17,11 @@ pub(crate) struct LaneView {
     pub(crate) errors: usize,
     /// Cached share of the prompt tokens answered so far.
     pub(crate) hit_ratio: f64,
-    /// Name, running and waiting requests of each server; absent: it did not answer.
+    /// Name, running and waiting requests of each server; absent if it did not answer.
     pub(crate) servers: Vec<(String, Option<(u32, u32)>)>,
 }
 
-/// Where the run is.
+/// The phase of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     WarmUp,
@@ -48,7 +48,8 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Redraws in place when standard output is a terminal and `plain` is not asked for.
+    /// Returns a screen that redraws in place if standard output is a terminal and `plain` is
+    /// false.
     pub(crate) fn new(plain: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self {
@@ -57,12 +58,13 @@ impl Screen {
         }
     }
 
-    /// Seconds between two views: a table may move, lines of a log should not flood it.
+    /// Returns the seconds between two views. A table may change often; lines in a log should be
+    /// few.
     pub(crate) fn interval_s(&self) -> f64 {
         if self.redraws { 0.5 } else { 2.0 }
     }
 
-    /// Shows a view. A standard output that is gone (a closed pipe) is no reason to stop measuring.
+    /// Shows a view. If standard output is gone (a closed pipe), the measurement goes on.
     pub(crate) fn show(&mut self, elapsed_s: f64, phase: Phase, lanes: &[LaneView]) {
         let text = if self.redraws {
             self.redrawn(&table(elapsed_s, phase, lanes))
@@ -74,7 +76,8 @@ impl Screen {
     }
 
     fn redrawn(&mut self, table: &str) -> String {
-        // Up over the last drawing, clear to the end; no wrapping while drawing, or the count of lines would be wrong.
+        // Moves the cursor up over the last table and clears to the end. Lines do not wrap
+        // meanwhile, or the count of lines would be wrong.
         let up = if self.drawn > 0 {
             format!("\x1b[{}A", self.drawn)
         } else {
@@ -102,7 +105,7 @@ fn servers(lane: &LaneView, separator: &str) -> String {
         .join(separator)
 }
 
-/// One line per view, for logs.
+/// Formats a view as one line, for logs.
 fn line(elapsed_s: f64, phase: Phase, lanes: &[LaneView]) -> String {
     let mut out = format!("{elapsed_s:5.1} s {}", phase.text());
     for lane in lanes {
@@ -124,7 +127,7 @@ fn line(elapsed_s: f64, phase: Phase, lanes: &[LaneView]) -> String {
     out
 }
 
-/// The table of a terminal.
+/// Formats a view as a table, for a terminal.
 fn table(elapsed_s: f64, phase: Phase, lanes: &[LaneView]) -> String {
     let mut out = format!(
         "\n  {elapsed_s:.1} s, {}; TTFT of the last 10 s; per server: requests running+waiting\n\n  {:<14} {:>9} {:>9} {:>9} {:>6} {:>6} {:>6}   servers\n",

@@ -1,7 +1,7 @@
-//! `trimtab demo`: three load balancers side by side on the same arrivals.
+//! `trimtab demo` runs three load balancers side by side on the same arrivals.
 //!
-//! Comes in: arguments. Goes out: a live view, a table, a report. Never: a process left behind, or a lane that is treated
-//! differently from the others: same servers, same requests at the same moments, same client.
+//! It takes arguments and shows a live view, a table and a report. It leaves no process behind. It
+//! treats all lanes equally: same servers, same requests at the same times, same client.
 
 mod args;
 mod control;
@@ -33,23 +33,24 @@ use report::{ClientFigures, Report, ServerLine};
 use stats::{LaneFigures, lateness_ms, percentile, sorted};
 use traffic::Traffic;
 
-/// How long to wait for the answers that are under way when the measured time is over. A lane that is overloaded has a
-/// long queue then; cutting it off sooner would hide its worst times.
+/// How long to wait for answers under way after the measured time. An overloaded lane then has a
+/// long queue. A shorter wait would hide its worst times.
 const DRAIN: Duration = Duration::from_secs(90);
-/// How long a lane that lags may go on sending what was scheduled in the measured time.
+/// How long a lane that lags may send what was scheduled in the measured time.
 const CATCH_UP_S: f64 = 10.0;
-/// Answers are scheduled as if they took this: what a server at the demo's load takes.
+/// Assumed duration of answers in the schedule, as at the demo's load.
 const PACE: Pace = Pace {
     ttft_s: 0.3,
     tpot_s: 0.03,
 };
-/// What the live view calls recent.
+/// Times to first token of this last period are in the live view.
 const RECENT: Duration = Duration::from_secs(10);
 
 /// Runs the demo to its end, or until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// Something cannot be started (the message says what to do), a report cannot be written, or the run was interrupted.
+/// Something cannot be started (the message says what to do), a report cannot be written, or the
+/// run was interrupted.
 pub fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -57,7 +58,7 @@ pub fn run(args: &Args) -> Result<()> {
         .context("cannot start threads")?;
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        // Whichever ends first, the other is dropped, and with it every server and process that it started.
+        // When one branch ends, the other is dropped with every server and process that it started.
         tokio::select! {
             result = measure(args) => result,
             _ = tokio::signal::ctrl_c() => bail!("interrupted; everything that the demo started has ended"),
@@ -99,7 +100,8 @@ async fn measure(args: &Args) -> Result<()> {
         model: scenario::MODEL.to_owned(),
         adapters: scenario::ADAPTERS.map(str::to_owned).to_vec(),
     };
-    // A task of its own: drawing a view must not hold up an arrival. Dropping the set ends it, and every request with it.
+    // Runs in a task of its own, so that drawing a view does not delay an arrival. Dropping the set
+    // ends the task and every request of it.
     let mut driving = JoinSet::new();
     let lanes = setup.lanes.clone();
     driving.spawn(async move { drive(sessions, &lanes, plan).await });
@@ -128,7 +130,7 @@ async fn measure(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Every request of every lane, warm-up included, for those who want to look closer.
+/// Returns every request of every lane as CSV, including the warm-up, for closer analysis.
 fn requests_csv(setup: &Setup) -> String {
     let mut out = "lane,session,turn,family,scheduled_s,sent_s,ttft_s,tpot_s,prompt_tokens,cached_tokens,output_tokens,endpoint,failure\n".to_owned();
     for (lane, fleet) in setup.lanes.iter().zip(&setup.fleets) {

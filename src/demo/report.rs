@@ -1,4 +1,4 @@
-//! What stays of a run: the table at its end, `report.json` and the picture.
+//! Builds the results of a run: the table at its end, `report.json` and the picture.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,15 +10,15 @@ use serde::Serialize;
 use super::stats::{LaneFigures, Percentiles, percentile};
 use crate::plot::{self, Curve, duration};
 
-/// `report.json`.
+/// The contents of `report.json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// By the name of the lane: `trimtab`, `least_request`, `round_robin`.
+    /// Figures by the name of the lane: `trimtab`, `least_request`, `round_robin`.
     pub(crate) lanes: BTreeMap<String, LaneFigures>,
     /// Version of Envoy; null without Envoy.
     pub(crate) envoy: Option<String>,
     pub(crate) seed: u64,
-    /// Of this program's source, when it is known.
+    /// Commit of this program's source; null if it is unknown.
     pub(crate) commit: Option<String>,
     pub(crate) load: Option<f64>,
     pub(crate) workload: String,
@@ -30,7 +30,7 @@ pub(crate) struct Report {
     pub(crate) client: ClientFigures,
 }
 
-/// One server of every lane.
+/// One of the servers that every lane has.
 #[derive(Debug, Serialize)]
 pub(crate) struct ServerLine {
     pub(crate) name: String,
@@ -39,19 +39,19 @@ pub(crate) struct ServerLine {
     pub(crate) kv_tokens: u64,
 }
 
-/// How well the load client itself kept up.
+/// Delays of the load client itself.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct ClientFigures {
     pub(crate) send_delay_ms_p50: f64,
     pub(crate) send_delay_ms_p99: f64,
 }
 
-/// What `slo_share` means.
+/// Definition of `slo_share`.
 pub(crate) const SLO: &str = "TTFT <= 0.5 s + 2 x own prefill time of the whole prompt on an idle fast server; TPOT <= 75 ms";
-/// Sending later than this in the median, the client distorts what it measures.
+/// Median delay above which the client distorts its own measurements.
 const LATE_MS: f64 = 10.0;
 
-/// The lanes in the order in which they are shown.
+/// The lanes in the order of the table.
 pub(crate) const LANES: [&str; 3] = ["trimtab", "least_request", "round_robin"];
 
 impl Report {
@@ -61,7 +61,7 @@ impl Report {
             .filter_map(|name| self.lanes.get(*name).map(|figures| (*name, figures)))
     }
 
-    /// The table for people.
+    /// Formats the table for people.
     pub(crate) fn table(&self) -> String {
         let mut out = format!(
             "\n{} s measured after {} s of warm-up, {:.1} requests/s per lane, seed {}\n\n",

@@ -1,4 +1,4 @@
-//! What the demo sends and to what it sends it.
+//! Defines the demo's traffic and its servers.
 
 use trimtab_modelserver::{Profile, Spec};
 use trimtab_sim::capacity;
@@ -9,16 +9,18 @@ use trimtab_workload::{
 
 use super::stats::SLO_TPOT_S;
 
-/// Names of the adapters, by the index that the workload uses.
+/// Names of the adapters, by their index in the workload.
 pub(crate) const ADAPTERS: [&str; 2] = ["support-de", "legal-en"];
-/// The base model's name.
+/// Name of the base model.
 pub(crate) const MODEL: &str = "demo-8b";
-/// Sessions drawn to measure the mean work of a request.
+/// Number of sessions that are drawn to measure the mean work of a request.
 const MEASURED_SESSIONS: usize = 1_500;
-/// Seed of those sessions: always the same, so that equal `--load` means equal rates whatever the seed of the run.
+/// Seed of those sessions. It is constant, so that equal `--load` gives equal rates for every seed
+/// of the run.
 const MEASURED_SEED: u64 = 0;
 
-/// One lane's fleet: uneven on purpose, because real ones are. Every lane has its own.
+/// Returns the fleet of one lane. Its servers are uneven on purpose, because real fleets are. Every
+/// lane has its own fleet.
 pub(crate) fn fleet() -> Vec<Spec> {
     let server = |name: &str, profile: &Profile| Spec {
         model: MODEL.to_owned(),
@@ -40,30 +42,33 @@ pub(crate) fn fleet() -> Vec<Spec> {
     ]
 }
 
-/// KV blocks (16 tokens each) of the server with the small cache: 32,000 tokens, as an L4 has beside an 8B model.
+/// KV blocks (16 tokens each) of the server with the small cache: 32,000 tokens, as an L4 has
+/// beside an 8B model.
 const SMALL_KV_BLOCKS: u32 = 2_000;
 
-/// The fast servers, against which a request's own prefill time is measured.
+/// Returns the profile of the fast servers. The SLO uses their prefill time.
 pub(crate) fn fast_profile() -> Profile {
-    // The name is one of the engine's own; the fallback is never built.
+    // The engine knows this name, so the fallback is never used.
     Profile::named("a100").unwrap_or_else(|| unreachable!("the engine knows the a100"))
 }
 
-/// The longest prompt plus answer that every server of the fleet can hold.
+/// Returns limits that fit every server of the fleet.
 pub(crate) fn limits() -> Limits {
     let context = fleet()
         .iter()
         .map(Spec::context_tokens)
         .min()
         .unwrap_or(16_000);
-    // Half of the smallest cache; and the chat template adds a few tokens that the workload does not count.
+    // Half of the smallest context. The rest also has room for the few tokens that the chat
+    // template adds and the workload does not count.
     Limits {
         context_tokens: context / 2,
     }
 }
 
-/// The mixed traffic of the demo: conversations and agents that share system prompts, single long prompts, adapters.
-/// Think times are shorter than in life, so that a run of half a minute has whole conversations in it.
+/// Returns the demo's mixed traffic: conversations and agents that share system prompts, single
+/// long prompts, adapters. Think times are shorter than in reality, so that a run of half a minute
+/// contains whole conversations.
 fn mix() -> Vec<Component> {
     let tokens = |median, sigma, max| Dist::LogNormal { median, sigma, max };
     let system = |groups, min, max| {
@@ -121,16 +126,17 @@ fn mix() -> Vec<Component> {
     ]
 }
 
-/// The demo's own traffic at `load`, a fraction of what the fleet can do.
+/// The demo's own traffic at a given load.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) workload: Workload,
     pub(crate) demand: Demand,
-    /// Requests per second that the fleet can serve within the TPOT target, by the closed form of [`capacity`].
+    /// Requests per second that the fleet can serve within the TPOT target, by the closed form of
+    /// [`capacity`].
     pub(crate) capacity_rps: f64,
 }
 
-/// Chooses the rate of sessions for `load`.
+/// Chooses the rate of sessions for `load`, a fraction of the fleet's capacity.
 pub(crate) fn plan(load: f64) -> anyhow::Result<Plan> {
     let mut workload = Workload {
         arrivals: Arrivals::Poisson {
@@ -150,7 +156,7 @@ pub(crate) fn plan(load: f64) -> anyhow::Result<Plan> {
     })
 }
 
-/// Requests of mean `demand` per second that the whole fleet can serve.
+/// Returns how many requests of mean `demand` the whole fleet can serve per second.
 pub(crate) fn fleet_capacity_rps(demand: &Demand) -> f64 {
     fleet()
         .iter()
@@ -158,11 +164,12 @@ pub(crate) fn fleet_capacity_rps(demand: &Demand) -> f64 {
         .sum()
 }
 
-/// The demand of a finite list of sessions: the first half fills the ideal cache, the second is measured.
+/// Measures the demand of a finite list of sessions. The first half fills the ideal cache; the
+/// second half is measured.
 pub(crate) fn demand_of(sessions: Vec<Session>) -> Demand {
     let half = (sessions.len() / 2).min(MEASURED_SESSIONS);
     if half == 0 {
-        // A single session: twice, so that there is something to measure.
+        // A single session is used twice, so that there is something to measure.
         return Demand::measure(sessions.iter().chain(&sessions).cloned(), 1);
     }
     Demand::measure(sessions.into_iter(), half)

@@ -1,4 +1,4 @@
-//! From records to the figures of a lane.
+//! Computes the figures of a lane from its records.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use trimtab_modelserver::Profile;
 
 use crate::load::Record;
 
-/// Time per output token that a request must keep to be in SLO.
+/// Longest time per output token of a request in SLO.
 pub(crate) const SLO_TPOT_S: f64 = 0.075;
-/// Time to first token that a request of no length must keep.
+/// Longest time to first token of a request in SLO with an empty prompt.
 const SLO_TTFT_BASE_S: f64 = 0.5;
-/// How often its own prefill time a request may wait on top of that.
+/// Added to that limit: this many times the request's own prefill time.
 const SLO_TTFT_FACTOR: f64 = 2.0;
 
-/// Percentiles of one distribution, in milliseconds; absent: nothing was measured.
+/// Percentiles of one distribution in milliseconds; absent if nothing was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Percentiles {
     pub(crate) p50: Option<f64>,
@@ -22,37 +22,39 @@ pub(crate) struct Percentiles {
     pub(crate) p99: Option<f64>,
 }
 
-/// One lane over the measured part of a run.
+/// The figures of one lane over the measured part of a run.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct LaneFigures {
-    /// Requests sent in the measured window, failed ones included.
+    /// Requests that were scheduled in the measured window and sent, including failed ones.
     pub(crate) requests: usize,
-    /// Of those, failed.
+    /// The failed ones among them.
     pub(crate) errors: usize,
-    /// Scheduled, but never sent: the lane was too far behind.
+    /// Requests that were scheduled and never sent, because the lane was too far behind.
     pub(crate) skipped: usize,
     pub(crate) errors_by_kind: BTreeMap<String, usize>,
     pub(crate) ttft_ms: Percentiles,
     pub(crate) tpot_ms: Percentiles,
-    /// Share of all requests that kept both targets; one that failed or was never sent keeps none.
+    /// Share of all requests that met both targets. Requests that failed or were never sent meet
+    /// none.
     pub(crate) slo_share: f64,
     /// Cached share of all prompt tokens.
     pub(crate) prefix_hit_ratio: f64,
-    /// Requests by the server that answered.
+    /// Number of requests by the server that answered.
     pub(crate) per_endpoint: BTreeMap<String, usize>,
-    /// Sorted; for the plot.
+    /// Times to first token, sorted, for the plot.
     #[serde(skip)]
     pub(crate) ttft_s: Vec<f64>,
 }
 
-/// The value at share `q` of a sorted list: the smallest that at least that share does not exceed (nearest rank).
+/// Returns the value at share `q` of a sorted list, by nearest rank: the smallest value for which
+/// at least this share of the values is not larger.
 pub(crate) fn percentile(sorted: &[f64], q: f64) -> Option<f64> {
     let rank = (q * sorted.len() as f64).ceil() as usize;
     let index = rank.clamp(1, sorted.len().max(1)) - 1;
     sorted.get(index).copied()
 }
 
-/// Sorted, without what is no number.
+/// Sorts the finite values and drops the others.
 pub(crate) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -70,7 +72,8 @@ impl Percentiles {
     }
 }
 
-/// Seconds in which an idle server of this profile prefills a prompt of which nothing is cached.
+/// Returns the seconds in which an idle server of this profile prefills a prompt without cached
+/// tokens.
 pub(crate) fn prefill_s(profile: &Profile, tokens: f64) -> f64 {
     let steps = (tokens / f64::from(profile.max_batched_tokens))
         .ceil()
@@ -79,8 +82,9 @@ pub(crate) fn prefill_s(profile: &Profile, tokens: f64) -> f64 {
     (steps * profile.step_base_s + tokens * profile.prefill_s_per_token * attention) / profile.speed
 }
 
-/// Whether a request kept its targets: TTFT <= 0.5 s + 2 x its own prefill time on a fast, empty server with nothing
-/// cached (the same for every lane, whatever its hit rate), and TPOT <= 75 ms.
+/// Returns whether a request met its targets: TTFT <= 0.5 s + 2 x its own prefill time, and TPOT <=
+/// 75 ms. The prefill time is that of a fast, empty server with nothing cached. It is the same in
+/// every lane, whatever the lane's hit rate.
 pub(crate) fn in_slo(record: &Record, fast: &Profile) -> bool {
     let limit_s =
         SLO_TTFT_BASE_S + SLO_TTFT_FACTOR * prefill_s(fast, f64::from(record.prompt_tokens));
@@ -89,15 +93,20 @@ pub(crate) fn in_slo(record: &Record, fast: &Profile) -> bool {
         && record.tpot_s.is_none_or(|tpot| tpot <= SLO_TPOT_S)
 }
 
-/// A share that is 0 when there is nothing to share.
+/// Divides; 0 if `whole` is not positive.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
 
 impl LaneFigures {
-    /// The figures of the requests *scheduled* in `window` (from, to; seconds after the start): the same in every lane. `name` turns a server's
-    /// address into the key of [`Self::per_endpoint`].
-    /// `skipped`: how many more were scheduled and never sent.
+    /// Computes the figures of the requests *scheduled* in a window, which are the same in every
+    /// lane.
+    ///
+    /// - `records`: all records of the lane.
+    /// - `skipped`: number of requests that were scheduled and never sent.
+    /// - `window`: begin and end in seconds after the start.
+    /// - `fast`: profile of a fast server, for the SLO.
+    /// - `name`: turns a server's address into the key of [`Self::per_endpoint`].
     pub(crate) fn of(
         records: &[Record],
         skipped: usize,
@@ -141,7 +150,8 @@ impl LaneFigures {
     }
 }
 
-/// Median and p99 of how late requests were sent, in milliseconds: the client's own fault, not the servers'.
+/// Returns median and p99 of how late requests were sent, in milliseconds. This delay is the
+/// client's, not the servers'.
 pub(crate) fn lateness_ms<'a>(records: impl Iterator<Item = &'a Record>) -> (f64, f64) {
     let late = sorted(records.map(|record| (record.sent_s - record.due_s).max(0.0) * 1e3));
     (

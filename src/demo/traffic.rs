@@ -1,4 +1,4 @@
-//! The sessions of a run: the demo's own mix or a trace.
+//! Builds the sessions of a run: from the demo's own mix or from a trace.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -12,13 +12,13 @@ use super::scenario;
 /// Largest trace file that is read.
 const TRACE_MAX_BYTES: u64 = 1 << 30;
 
-/// What is sent, and what it is called.
+/// The traffic of a run and its description.
 pub(crate) struct Traffic {
     pub(crate) sessions: Box<dyn Iterator<Item = Session> + Send>,
     pub(crate) requests_per_s: f64,
-    /// For the report.
+    /// Name for the report.
     pub(crate) name: String,
-    /// For the reader, before the run.
+    /// Description for the reader, printed before the run.
     pub(crate) description: String,
 }
 
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Traffic {
     }
 }
 
-/// The demo's own mix at `load`.
+/// Returns the demo's own mix at `load`.
 pub(crate) fn mixed(load: f64, seed: u64) -> Result<Traffic> {
     let plan = scenario::plan(load)?;
     let requests_per_s = load * plan.capacity_rps;
@@ -52,7 +52,7 @@ pub(crate) fn mixed(load: f64, seed: u64) -> Result<Traffic> {
     })
 }
 
-/// A trace, faster or slower than recorded so that it meets `load`.
+/// Returns a trace whose times are stretched or shortened so that it meets `load`.
 pub(crate) fn traced(file: &Path, load: f64, seed: u64) -> Result<Traffic> {
     let trace = read(file)?;
     let limits = scenario::limits();

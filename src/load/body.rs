@@ -1,4 +1,4 @@
-//! A turn as the JSON body of a chat completion.
+//! Writes a turn as the JSON body of a chat completion.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -6,24 +6,32 @@ use std::fmt::Write;
 use bytes::Bytes;
 use trimtab_workload::{Part, Role, Turn};
 
-/// Writes request bodies of one conversation, with what the server really answered in the place of the planned answers:
-/// only then does the next turn find the earlier one in the server's prefix cache.
+/// Writes the request bodies of one conversation. A later turn repeats the server's real answers in
+/// place of the planned ones. Only then can the server's prefix cache hold the earlier turns.
 #[derive(Debug, Default)]
 pub struct ChatBody {
-    /// By the identity of the planned answer; text as it stood between the quotes of the JSON it came in.
+    /// The server's answers by the id of the planned answer, as they stood between the quotes of
+    /// JSON.
     answers: HashMap<u64, String>,
 }
 
 impl ChatBody {
-    /// Remembers what the server said in the place of the segment `id`.
-    /// `escaped` is the inside of a JSON string, escapes and all, so that it can be sent back as it came.
+    /// Stores the server's answer in place of the planned segment `id`.
+    ///
+    /// - `id`: identity of the planned answer's segment.
+    /// - `escaped`: inside of a JSON string with its escapes, so that it can be sent back
+    ///   unchanged.
     pub fn on_answer(&mut self, id: u64, escaped: String) {
         self.answers.insert(id, escaped);
     }
 
-    /// The body of `turn`: streamed, with usage, with exactly the planned number of output tokens (`ignore_eos`).
-    /// An adapter is asked for by its name as `model`, as vLLM and SGLang have it. Names are written as they are: they
-    /// must not need an escape.
+    /// Returns the body of `turn`: streamed, with usage, and with exactly the planned number of
+    /// output tokens (`ignore_eos`). Names are written without escaping, so they must not need it.
+    ///
+    /// - `turn`: the turn.
+    /// - `model`: name of the base model.
+    /// - `adapters`: names by adapter index. A turn with an adapter names it as `model`, as vLLM
+    ///   and SGLang expect.
     #[must_use]
     pub fn write(&self, turn: &Turn, model: &str, adapters: &[String]) -> Bytes {
         let model = turn

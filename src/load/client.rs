@@ -1,4 +1,4 @@
-//! One request: send, and time what comes back.
+//! Sends one request and times its answer.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,47 +13,49 @@ use super::sse::{Event, SseReader, Usage};
 
 /// Path of every request.
 const PATH: &str = "/v1/chat/completions";
-/// Response header in which the proxies of the demo say which server answered.
+/// Response header in which the proxies of the demo name the server that answered.
 pub(crate) const UPSTREAM_HEADER: &str = "x-upstream";
-/// Response header in which the filter explains itself when it is asked to: `reason=...; endpoint=ip:port; ...`.
+/// Response header in which the filter explains its decision on request: `reason=...;
+/// endpoint=ip:port; ...`.
 pub(crate) const DECISION_HEADER: &str = "x-trimtab-decision";
-/// A request that takes longer counts as failed.
+/// Time after which a request counts as failed.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// What came back.
+/// The answer to one request.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// When the first body chunk with text arrived. Headers do not count: servers send them before prefill.
+    /// When the first body chunk with text arrived; absent if none did. Headers do not count,
+    /// because servers send them before prefill.
     pub first_at: Option<Instant>,
-    /// When the last one did.
+    /// When the last body chunk with text arrived.
     pub last_at: Option<Instant>,
-    /// Token counts; absent: the stream ended without them.
+    /// Token counts; absent if the stream ended without them.
     pub usage: Option<Usage>,
-    /// The text as it stood in JSON, escapes and all.
+    /// The text with its JSON escapes, as it arrived.
     pub escaped: String,
-    /// Which server answered, as the proxy says.
+    /// The server that answered, as the proxy or the filter names it.
     pub upstream: Option<String>,
-    /// Why the answer is not whole, if so.
+    /// Why the answer is incomplete; absent if it is complete.
     pub failure: Option<Failure>,
 }
 
 /// Ways in which a request fails.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Failure {
-    /// No connection, or it broke before the answer's headers.
+    /// The connection failed, or it broke before the answer's headers.
     Connect,
-    /// Another status than 200.
+    /// The server answered another status than 200.
     Status(u16),
     /// The stream broke, ended early or held an error.
     Stream,
-    /// No end within three minutes.
+    /// The answer did not end within three minutes.
     Timeout,
     /// The run ended before the answer did.
     Unfinished,
 }
 
 impl Failure {
-    /// A label for reports.
+    /// Returns a label for reports.
     #[must_use]
     pub fn label(&self) -> String {
         match self {
@@ -66,7 +68,8 @@ impl Failure {
     }
 }
 
-/// Keeps connections open between requests, as many as there are requests at a time.
+/// A client that keeps connections open between requests. It has as many connections as requests at
+/// the same time.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: legacy::Client<HttpConnector, Full<Bytes>>,
@@ -83,8 +86,12 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Sends `body` to `target` and reads the answer to its end. `on_first` is called at the first text.
-    /// Never fails: what went wrong stands in [`Answer::failure`].
+    /// Sends one request and reads the answer to its end. Never returns an error:
+    /// [`Answer::failure`] says what went wrong.
+    ///
+    /// - `target`: address of a proxy or a server.
+    /// - `body`: JSON body of the request.
+    /// - `on_first`: called once, at the first text.
     pub async fn send(
         &self,
         target: SocketAddr,
@@ -125,7 +132,7 @@ impl Client {
     }
 }
 
-/// The server that answered, in the words of the proxy or else of the filter.
+/// Returns the server that answered: as the proxy names it, else as the filter does.
 fn upstream(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let decided = || {

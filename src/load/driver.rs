@@ -11,42 +11,46 @@ use super::client::{Answer, Client, Failure};
 use super::record::{Progress, Record};
 use super::route::Route;
 
-/// One way to the model servers, measured on its own.
+/// One way to the model servers, measured separately from the others.
 #[derive(Debug)]
 pub struct Lane {
-    /// Its name in reports.
+    /// Name in reports.
     pub name: &'static str,
-    /// Where its requests go.
+    /// Where the lane's requests go.
     pub route: Route,
-    /// What became of them.
+    /// Results of the lane's requests.
     pub progress: Progress,
-    /// Its connections.
+    /// The lane's connections.
     pub client: Client,
 }
 
-/// What holds for all requests of a run.
+/// Settings for all requests of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Time zero of the sessions' start times.
     pub start: Instant,
-    /// Requests scheduled before this are sent, in seconds after the start; in a lane that lags perhaps later.
+    /// Seconds after the start. Only requests scheduled before are sent. A lane that lags may send
+    /// them later.
     pub stop_s: f64,
-    /// A lane that lags may send what was scheduled before the stop for so many seconds longer; what it has not sent
-    /// then is counted as skipped ([`Progress::skipped`]).
+    /// Seconds after the stop during which a lane that lags may still send what was scheduled
+    /// before. Requests left after that count as skipped ([`Progress::skipped`]).
     pub catch_up_s: f64,
-    /// How long to wait, after the stop, for answers under way.
+    /// How long to wait after the stop for answers under way.
     pub drain: Duration,
-    /// What an answer is assumed to take in the schedule of later turns.
+    /// Assumed duration of an answer, for the schedule of later turns.
     pub pace: Pace,
-    /// The base model's name.
+    /// Name of the base model.
     pub model: String,
     /// Names of the adapters, by index.
     pub adapters: Vec<String>,
 }
 
-/// The assumed duration of an answer. It makes the schedule of a session's later turns, so that every lane is asked the
-/// same at the same moments; a turn is later than its schedule only in a lane that has not answered the turn before.
-/// Without a schedule a slow lane would be asked less, and its load would be lighter for being slow.
+/// The assumed duration of an answer.
+///
+/// It sets the schedule of a session's later turns, so that every lane gets the same requests at
+/// the same times. A turn is sent later than scheduled only if the lane has not answered the turn
+/// before. Without a schedule a slow lane would get fewer requests, and its slowness would lighten
+/// its load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
     /// Seconds to the first token.
@@ -61,8 +65,14 @@ impl Pace {
     }
 }
 
-/// Sends `sessions` to every lane, each at its own time, and returns when all answers are in or the drain is over;
-/// what is unfinished then is recorded as [`Failure::Unfinished`]. Dropping the future ends every request.
+/// Sends `sessions` to every lane and returns when all answers are complete or the drain is over.
+///
+/// Requests that are unfinished then are recorded as [`Failure::Unfinished`]. Dropping the future
+/// ends every request.
+///
+/// - `sessions`: sessions in the order of their start times. Each is sent at its own time.
+/// - `lanes`: all of them get the same requests.
+/// - `plan`: settings of the run.
 pub async fn drive(sessions: impl Iterator<Item = Session>, lanes: &[Arc<Lane>], plan: Plan) {
     let plan = Arc::new(plan);
     let mut running = JoinSet::new();
@@ -135,7 +145,7 @@ async fn run_session(session: Session, lane: Arc<Lane>, plan: Arc<Plan>) {
     }
 }
 
-/// A request under way. Hands in its record exactly once, also when the task is ended in the middle.
+/// A request under way. It hands in its record exactly once, even if its task is aborted.
 struct Pending<'a> {
     lane: &'a Lane,
     record: Option<Record>,

@@ -1,7 +1,8 @@
 //! A load client for OpenAI-compatible chat completions.
 //!
-//! Comes in: sessions of a workload and the routes to send them by. Goes out: one [`Record`] per request. Never: a retry,
-//! or a request that waits for another session; what a server does not keep up with piles up where it would in production.
+//! It takes sessions of a workload and the routes to send them by, and returns one [`Record`] per
+//! request. It never retries. No request waits for another session. So requests pile up when a
+//! server is too slow, as they do in production.
 
 mod body;
 mod client;

@@ -1,4 +1,4 @@
-//! What is known of one request, and of all of them so far.
+//! The record of one request, and the progress of a whole lane.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,38 +8,39 @@ use std::time::Instant;
 
 use super::Failure;
 
-/// One request, over.
+/// A request that is over.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Session and turn within it, from 0.
+    /// Index of the session.
     pub session: u64,
-    /// Turn within the session, from 0.
+    /// Number of the turn within the session, from 0.
     pub turn: u32,
     /// Kind of session.
     pub family: Arc<str>,
-    /// When the schedule has it, in seconds after the start of the run; the same in every lane.
+    /// Scheduled time in seconds after the start of the run; the same in every lane.
     pub scheduled_s: f64,
-    /// When it could be sent: as scheduled, or when the lane had answered the turn before.
+    /// When the request could be sent, in seconds after the start: as scheduled, or after the
+    /// answer to the turn before.
     pub due_s: f64,
-    /// When it was.
+    /// When the request was sent, in seconds after the start.
     pub sent_s: f64,
-    /// Seconds from sending to the first text; absent: none came.
+    /// Seconds from sending to the first text; absent if none came.
     pub ttft_s: Option<f64>,
-    /// Seconds per output token after the first; absent: fewer than two tokens.
+    /// Seconds per output token after the first; absent with fewer than two tokens.
     pub tpot_s: Option<f64>,
-    /// Prompt tokens: what the server counted, else what was planned.
+    /// Prompt tokens as the server counted them, else as planned.
     pub prompt_tokens: u32,
-    /// Prompt tokens that the server's prefix cache held.
+    /// Prompt tokens that the server's prefix cache held; 0 if the server does not say.
     pub cached_tokens: u32,
-    /// Answer tokens.
+    /// Tokens of the answer.
     pub output_tokens: u32,
-    /// Who served it; absent: nobody says.
+    /// The endpoint that served the request; absent if it is unknown.
     pub endpoint: Option<String>,
-    /// Why it failed, if it did.
+    /// Why the request failed; absent if it did not.
     pub failure: Option<Failure>,
 }
 
-/// A lane's requests while the run goes on; shared between its senders and the live view.
+/// A lane's requests during the run. Its senders and the live view share it.
 #[derive(Debug, Default)]
 pub struct Progress {
     in_flight: AtomicUsize,
@@ -48,7 +49,7 @@ pub struct Progress {
     recent: Mutex<VecDeque<(Instant, f64)>>,
 }
 
-/// How many of the newest times to first token the live view looks at, at most.
+/// Most times to first token that are kept for the live view.
 const RECENT: usize = 2_000;
 
 impl Progress {
@@ -69,7 +70,7 @@ impl Progress {
         lock(&self.records).push(record);
     }
 
-    /// Requests sent and not over.
+    /// Returns the number of requests that were sent and are not over.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
@@ -79,13 +80,14 @@ impl Progress {
         self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests scheduled before the stop that the lane was too far behind to send.
+    /// Returns the number of requests that were scheduled before the stop and not sent, because the
+    /// lane was too far behind.
     #[must_use]
     pub fn skipped(&self) -> usize {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Times to first token since `since`, unsorted, in seconds.
+    /// Returns the times to first token that came since `since`, unsorted, in seconds.
     #[must_use]
     pub fn recent_ttft_s(&self, since: Instant) -> Vec<f64> {
         lock(&self.recent)
@@ -95,13 +97,14 @@ impl Progress {
             .collect()
     }
 
-    /// Looks at the records so far, in the order in which the requests ended.
+    /// Calls `look` with the records so far, in the order in which the requests ended.
     pub fn with_records<T>(&self, look: impl FnOnce(&[Record]) -> T) -> T {
         look(&lock(&self.records))
     }
 }
 
-/// No code that holds these locks can panic half-way through a change, so a poisoned lock is as good as another.
+/// Locks a mutex and ignores poison. No code that holds these locks can panic in the middle of a
+/// change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,5 @@
-//! Where a lane's requests go: to a proxy, or (without Envoy) to a server that a simple balancer here picks.
+//! Says where a lane's requests go: to a proxy, or without Envoy to a server that a simple balancer
+//! picks.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -7,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trimtab_workload::Rng;
 
-/// The way of one lane.
+/// The route of one lane.
 #[derive(Debug)]
 pub enum Route {
-    /// To a proxy, which balances.
+    /// To a proxy, which balances the load.
     Proxy(SocketAddr),
     /// Straight to a server.
     Direct(Balancer),
@@ -32,16 +33,17 @@ struct Server {
 #[derive(Debug)]
 enum Policy {
     RoundRobin(AtomicUsize),
-    /// Two random servers, the one with fewer requests in flight: Envoy's default for equal weights.
+    /// Picks the server with fewer requests in flight of two random ones. Envoy's default for equal
+    /// weights.
     LeastRequest(Mutex<Rng>),
 }
 
-/// One request's way; counts it until it is dropped.
+/// The destination of one request. It counts the request as in flight until it is dropped.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
-    /// Where to connect to.
+    /// Address to connect to.
     pub(super) address: SocketAddr,
-    /// The server, when it is known here.
+    /// The server; absent if a proxy chooses it.
     pub(super) server: Option<SocketAddr>,
     counted: Option<&'a AtomicUsize>,
 }
@@ -55,13 +57,13 @@ impl Drop for Target<'_> {
 }
 
 impl Balancer {
-    /// Each server in turn.
+    /// Returns a balancer that uses each server in turn.
     #[must_use]
     pub fn round_robin(servers: &[SocketAddr]) -> Self {
         Self::new(servers, Policy::RoundRobin(AtomicUsize::new(0)))
     }
 
-    /// The less loaded of two random servers.
+    /// Returns a balancer that uses the less loaded of two random servers.
     #[must_use]
     pub fn least_request(servers: &[SocketAddr], seed: u64) -> Self {
         Self::new(servers, Policy::LeastRequest(Mutex::new(Rng::new(seed))))
@@ -96,7 +98,7 @@ impl Balancer {
 }
 
 impl Route {
-    /// Where the next request goes; `None` when there is no server.
+    /// Returns the destination of the next request, and `None` if there is no server.
     pub(super) fn target(&self) -> Option<Target<'_>> {
         match self {
             Self::Proxy(address) => Some(Target {

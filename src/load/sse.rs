@@ -1,46 +1,47 @@
-//! Server-sent events of a streamed completion, scanned as bytes.
+//! Scans the server-sent events of a streamed completion as bytes.
 //!
-//! A demo reads thousands of events per second on the cores that also run the servers, so an event is not parsed as JSON
-//! unless it is the one that carries the usage: the content is found by its key. That is exact for compact JSON as
-//! vLLM, SGLang and OpenAI write it (no space after the colon); an event with a space is found by the slower way.
+//! A demo reads thousands of events per second on the cores that also run the servers. So the
+//! content is found by its key, and few events are parsed as JSON. The search is exact for compact
+//! JSON, without a space after the colon, as vLLM, SGLang and OpenAI write it. Events with such a
+//! space, and those without content, are parsed as JSON.
 
 use serde::Deserialize;
 
 /// Most bytes of an unfinished event that are kept.
 const LONGEST_EVENT_BYTES: usize = 1024 * 1024;
 
-/// What one event says.
+/// The content of one event.
 #[derive(Debug, PartialEq)]
 pub enum Event<'a> {
-    /// New text: the inside of the JSON string, escapes and all; never empty.
+    /// New text: the inside of the JSON string with its escapes; never empty.
     Content(&'a str),
-    /// The token counts, once, at the end.
+    /// The token counts. They come once, at the end.
     Usage(Usage),
-    /// `[DONE]`.
+    /// The event `[DONE]`.
     Done,
-    /// The server reports a failure within the stream, or what came is no event stream.
+    /// The server reports a failure within the stream, or the data is no event stream.
     Error(String),
 }
 
-/// Token counts as the server saw them.
+/// Token counts of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
     /// Tokens of the answer.
     pub completion_tokens: u32,
-    /// Prompt tokens that the prefix cache held; absent: the server does not say.
+    /// Prompt tokens that the prefix cache held; absent if the server does not say.
     pub cached_tokens: Option<u32>,
 }
 
-/// Cuts a body into events, whatever the borders of its chunks.
+/// Cuts a body into events, wherever the borders of its chunks are.
 #[derive(Debug, Default)]
 pub struct SseReader {
     partial: Vec<u8>,
 }
 
 impl SseReader {
-    /// Takes the next chunk and calls `on` for every event that is now complete.
+    /// Reads the next chunk and calls `on` for every complete event.
     pub fn feed(&mut self, mut chunk: &[u8], on: &mut impl FnMut(Event<'_>)) {
         while let Some(end) = chunk.iter().position(|b| *b == b'\n') {
             let (line, rest) = chunk.split_at(end);
@@ -79,13 +80,14 @@ fn read_line(line: &[u8], on: &mut impl FnMut(Event<'_>)) {
         if !content.is_empty() {
             on(Event::Content(content));
         }
-        // Usage comes in an event of its own unless `continuous_usage_stats` is asked for, which this client never does.
+        // Usage comes in an event of its own, because this client never asks for
+        // `continuous_usage_stats`.
         return;
     }
     read_json(text, on);
 }
 
-/// The inside of the JSON string that follows `key`.
+/// Returns the inside of the JSON string that follows `key`.
 fn string_after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let start = text.find(key)? + key.len();
     let inside = text.get(start..)?;

@@ -1,4 +1,4 @@
-//! The share of requests that had their first token by then.
+//! Draws the share of requests that had their first token by a given time.
 
 use std::fmt::Write as _;
 
@@ -8,23 +8,24 @@ use super::{
 
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 440.0;
-/// Points of a curve that are closer than this are drawn as one.
+/// Points of a curve that are closer together are drawn as one.
 const NEAR: f64 = 1.2;
 
 /// One curve.
 #[derive(Debug)]
 pub(crate) struct Curve<'a> {
     pub(crate) name: &'a str,
-    /// Colour and dashes, 0 to 9.
+    /// Index of colour and dash pattern, 0 to 9.
     pub(crate) style: usize,
-    /// In seconds, ascending; infinite ones at the end are requests that never had a first token.
+    /// In seconds, ascending. Infinite values at the end are requests that never had a first token.
     pub(crate) sorted_s: &'a [f64],
-    /// For the legend, and for the dot on the curve; absent: there are no values.
+    /// Median for the legend; absent if there are no values. `p99_s` also places the dot on the
+    /// curve.
     pub(crate) p50_s: Option<f64>,
     pub(crate) p99_s: Option<f64>,
 }
 
-/// The share of requests (y) whose time to first token was at most x (logarithmic).
+/// Draws the share of requests (y) whose time to first token was at most x (logarithmic).
 pub(crate) fn cumulative(title: &str, subtitle: &str, curves: &[Curve<'_>]) -> String {
     let ends = curves.iter().flat_map(|curve| {
         let last = curve.sorted_s.iter().rev().find(|value| value.is_finite());
@@ -58,7 +59,7 @@ fn draw_grid(svg: &mut String, axis: LogAxis) {
     for percent in [0_u8, 25, 50, 75, 90] {
         rule(svg, y(f64::from(percent) / 100.0), &format!("{percent}%"));
     }
-    // 99 is too near to 90 for a label on the same side.
+    // 99 % is too close to 90 % for a label on the same side.
     let at = y(0.99);
     rule(svg, at, "");
     // Writing to a String cannot fail.

@@ -1,4 +1,4 @@
-//! How results change with the load: share in SLO, and p99 of the time to first token.
+//! Draws results over the load: share in SLO, and p99 of the time to first token.
 
 use std::fmt::Write as _;
 
@@ -6,32 +6,33 @@ use super::{
     LEFT, LogAxis, RIGHT, axes, begin, duration, legend, legend_height, mark, rule, style,
 };
 
-/// Top and bottom of the two areas.
+/// Top and bottom of the two plotted areas.
 const SHARES: (f64, f64) = (84.0, 300.0);
 const TIMES: (f64, f64) = (372.0, 588.0);
 
-/// One rule over its loads, ascending.
+/// The results of one rule over its loads, ascending.
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
     pub(crate) name: &'a str,
-    /// Colour and dashes, 0 to 9.
+    /// Index of colour and dash pattern, 0 to 9.
     pub(crate) style: usize,
     pub(crate) points: Vec<Point>,
 }
 
-/// What a rule came to at one load.
+/// The results of a rule at one load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Point {
     pub(crate) load: f64,
-    /// 0 to 1.
+    /// Share of requests in SLO, 0 to 1.
     pub(crate) slo_share: f64,
-    /// Infinite: more than one in a hundred never had a first token; the line then leaves the picture at its top.
+    /// In seconds. Infinite if more than one request in a hundred never had a first token. The line
+    /// then ends at the top of the area.
     pub(crate) p99_s: f64,
 }
 
-/// Where loads and times stand.
+/// The axes of loads and of times.
 struct Axes {
-    /// Ascending.
+    /// All loads, ascending.
     loads: Vec<f64>,
     times: LogAxis,
 }
@@ -64,7 +65,8 @@ impl Axes {
     }
 }
 
-/// The share of requests in SLO and the p99 of their time to first token (logarithmic), against the load.
+/// Draws the share of requests in SLO and the p99 of their time to first token (logarithmic) over
+/// the load.
 pub(crate) fn sweep(title: &str, subtitle: &str, lines: &[Line<'_>]) -> String {
     let axes = Axes::around(lines);
     let height = legend_height(lines.len()).max(TIMES.1 + 70.0);
@@ -102,7 +104,7 @@ fn draw_grid(svg: &mut String, places: &Axes) {
         );
     }
     for area in [SHARES, TIMES] {
-        // A label needs room; what would touch the one before is left out.
+        // A label needs room. A label that would touch the one before is left out.
         let mut free = f64::NEG_INFINITY;
         for load in &places.loads {
             let at = places.x(*load);
@@ -171,13 +173,13 @@ mod tests {
             ],
         );
         assert_eq!(svg.matches("<circle").count(), 8);
-        // Half in SLO stands half way up, at the right end.
+        // A share of one half in SLO is half way up, at the right end.
         let middle = (SHARES.0 + SHARES.1) / 2.0;
         assert!(
             svg.contains(&format!("{:.1},{middle:.1}", RIGHT - 12.0)),
             "{svg}"
         );
-        // What never came stands at the top, not beyond.
+        // A time that never came is at the top, not beyond it.
         assert!(
             svg.contains(&format!("{:.1},{:.1}", RIGHT - 12.0, TIMES.0)),
             "{svg}"

@@ -1,4 +1,4 @@
-//! Any child process.
+//! Runs any program as a child process.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::spawner;
 
-/// How long a child may take to end after SIGTERM when its value is dropped, before SIGKILL.
+/// Time between SIGTERM and SIGKILL when a child's value is dropped.
 const DROP_GRACE: Duration = Duration::from_secs(3);
-/// How often a dying child is looked at.
+/// Interval at which a dying child is checked.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A running program whose output goes to a file. Ends when dropped, and when this process dies.
@@ -25,10 +25,12 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `command`; standard output and error go to the file `log`, which is created or emptied.
+    /// Starts `command`. Standard output and error go to the file `log`.
     ///
-    /// `name` is for messages. Program, arguments, environment and working folder are taken from `command`; its
-    /// standard streams are set here.
+    /// - `name`: name for messages.
+    /// - `command`: program, arguments, environment and working folder. Its standard streams are
+    ///   replaced.
+    /// - `log`: file that is created or emptied.
     ///
     /// # Errors
     /// The log cannot be written, or the program cannot be started.
@@ -52,25 +54,25 @@ impl Child {
         })
     }
 
-    /// Name for messages, as given.
+    /// Returns the name for messages, as given to [`Child::spawn`].
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Process id.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.inner.id()
     }
 
-    /// File with everything it has written.
+    /// Returns the path of the file with all output of the child.
     #[must_use]
     pub fn log_path(&self) -> &Path {
         &self.log
     }
 
-    /// The last lines of its log, at most `lines`; empty when there is none or it cannot be read.
+    /// Returns the last `lines` lines of the log; empty if the log is empty or cannot be read.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
@@ -81,17 +83,17 @@ impl Child {
             .join("\n")
     }
 
-    /// Its exit status when it has ended; `None` while it runs.
+    /// Returns the exit status of a child that has ended, and `None` while the child runs.
     ///
     /// # Errors
-    /// The operating system refuses to say.
+    /// The operating system does not report the status.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         self.inner
             .try_wait()
             .with_context(|| format!("{}: cannot ask whether it runs", self.name))
     }
 
-    /// Asks it to end (SIGTERM), waits for at most `grace`, then kills it. Blocks meanwhile.
+    /// Asks the child to end (SIGTERM), waits for at most `grace`, then kills it. Blocks meanwhile.
     ///
     /// # Errors
     /// The process cannot be waited for.
@@ -107,7 +109,7 @@ impl Child {
         self.kill()
     }
 
-    /// Kills it at once, as a crash would (SIGKILL), and waits until it is gone.
+    /// Kills the child at once (SIGKILL), as a crash would, and waits until it is gone.
     ///
     /// # Errors
     /// The process cannot be waited for.
@@ -118,13 +120,14 @@ impl Child {
             .with_context(|| format!("{}: cannot wait for its end", self.name))
     }
 
-    /// Only a process that was not waited for is signalled: until then its id belongs to nobody else.
+    /// Sends a signal to a child that has not been waited for yet. Until then no other process can
+    /// have its id.
     fn signal(&mut self, signal: Signal) {
         if let (Ok(None), Some(pid)) = (
             self.inner.try_wait(),
             i32::try_from(self.inner.id()).ok().and_then(Pid::from_raw),
         ) {
-            // It may end in between, which is what is wanted.
+            // The child may end before the signal. That is fine: ending is the goal.
             let _gone = kill_process(pid, signal);
         }
     }
@@ -132,7 +135,8 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // There is nobody to tell; the kernel kills it with this process at the latest.
+        // An error cannot be reported here. At the latest the kernel kills the child with this
+        // process.
         let _ended = self.terminate(DROP_GRACE);
     }
 }

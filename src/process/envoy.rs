@@ -1,4 +1,4 @@
-//! A real Envoy: found, started, asked.
+//! Finds and starts a real Envoy, and reads its admin interface.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,35 +14,36 @@ use trimtab_filter::names;
 use super::child::Child;
 use super::http;
 
-/// Lines of Envoy's log in an error.
+/// Number of lines of Envoy's log in an error message.
 const LOG_LINES: usize = 40;
-/// How often a starting Envoy is asked whether it is ready.
+/// Interval at which a starting Envoy is asked whether it is ready.
 const POLL: Duration = Duration::from_millis(20);
-/// Bound on one question to the admin interface.
+/// Timeout of one request to the admin interface.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 
-/// What Envoy puts before the names of the filter's metrics.
+/// Prefix that Envoy puts before the names of the filter's metrics.
 const FILTER_PREFIX: &str = "wasmcustom.";
 
 /// How to start Envoy.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The program; see [`find_envoy`].
+    /// Envoy's binary; see [`find_envoy`].
     pub binary: PathBuf,
-    /// Bootstrap configuration, YAML or JSON by its ending. Its admin interface may listen on port 0.
+    /// Bootstrap configuration. The file's extension says whether it is YAML or JSON. The admin
+    /// interface may listen on port 0.
     pub config: PathBuf,
-    /// Folder for the log and other files of this Envoy; must exist.
+    /// Folder for the log and other files of this Envoy. It must exist.
     pub dir: PathBuf,
-    /// Worker threads.
+    /// Number of worker threads.
     pub concurrency: u32,
-    /// `--log-level`.
+    /// Value of `--log-level`.
     pub log_level: String,
-    /// How long it may take until it is ready.
+    /// Longest time that Envoy may take to become ready.
     pub ready_within: Duration,
 }
 
 impl Options {
-    /// Two workers, log level `warning`, 30 s to become ready.
+    /// Returns options with two workers, log level `warning` and 30 s to become ready.
     #[must_use]
     pub fn new(binary: PathBuf, config: PathBuf, dir: PathBuf) -> Self {
         Self {
@@ -56,17 +57,18 @@ impl Options {
     }
 }
 
-/// A running Envoy. Ends when dropped.
+/// A running Envoy. It ends when dropped.
 #[derive(Debug)]
 pub struct Envoy {
     child: Child,
     admin: SocketAddr,
 }
 
-/// The Envoy to use: `$TRIMTAB_ENVOY` (set by `cargo xtask`), else `$ENVOY`, else `envoy` on the PATH.
+/// Returns the Envoy to use: `$TRIMTAB_ENVOY` (set by `cargo xtask`), else `$ENVOY`, else `envoy`
+/// on the PATH.
 ///
 /// # Errors
-/// There is none; the message says how to get one.
+/// No Envoy was found, or a variable does not name a file. The message says how to get one.
 pub fn find_envoy() -> Result<PathBuf> {
     for name in ["TRIMTAB_ENVOY", "ENVOY"] {
         if let Some(path) = env::var_os(name)
@@ -90,13 +92,14 @@ pub fn find_envoy() -> Result<PathBuf> {
 }
 
 impl Envoy {
-    /// Starts Envoy and waits until it says that it is ready: listeners up, clusters warm.
+    /// Starts Envoy and waits until `/ready` answers 200: listeners are up, clusters are warm.
     ///
     /// # Errors
-    /// It cannot be started, ends (a refused configuration), or is not ready in time. The message holds the end of its log.
+    /// Envoy cannot be started, ends (for example because it refuses the configuration), or is not
+    /// ready in time. The message holds the end of its log.
     pub async fn start(options: &Options) -> Result<Self> {
         let address_file = options.dir.join("admin-address");
-        // A file of an earlier start would be read as this one's answer.
+        // A file of an earlier start would be read as the address of this Envoy.
         let _absent = std::fs::remove_file(&address_file);
         let mut command = Command::new(&options.binary);
         command
@@ -110,7 +113,8 @@ impl Envoy {
             "--log-level",
             &options.log_level,
         ]);
-        // Without hot restart there is no shared memory segment that a killed Envoy would leave in /dev/shm, nor a base id to share.
+        // Without hot restart Envoy needs no base id. It also has no shared memory segment that a
+        // killed Envoy would leave in /dev/shm.
         command.arg("--disable-hot-restart");
         let mut child = Child::spawn("envoy", &command, &options.dir.join("envoy.log"))?;
         let start = Instant::now();
@@ -141,33 +145,33 @@ impl Envoy {
         }
     }
 
-    /// Address of the admin interface.
+    /// Returns the address of the admin interface.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
 
-    /// The process: its id, its log, ways to end it.
+    /// Returns the child process. It gives the process id, the log and ways to end Envoy.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// The end of Envoy's log, for messages.
+    /// Returns the last `lines` lines of Envoy's log.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
         self.child.log_tail(lines)
     }
 
-    /// Everything that Envoy has logged.
+    /// Returns the whole log of Envoy.
     #[must_use]
     pub fn log_text(&self) -> String {
         self.child.log_tail(usize::MAX)
     }
 
-    /// Body of an admin page, e.g. `/clusters?format=json`.
+    /// Returns the body of an admin page, for example of `/clusters?format=json`.
     ///
     /// # Errors
-    /// Envoy does not answer in time, or not with 200.
+    /// Envoy does not answer in time, or answers another status than 200.
     pub async fn page(&self, path: &str) -> Result<String> {
         let (status, body) = http::get(self.admin, path, ASK_LIMIT)
             .await
@@ -178,7 +182,8 @@ impl Envoy {
         Ok(body)
     }
 
-    /// Where a listener really listens; needed when its configured port is 0.
+    /// Returns the address on which a listener listens. It differs from the configuration if the
+    /// configured port is 0.
     ///
     /// # Errors
     /// There is no listener of that name, or the admin interface does not answer.
@@ -203,10 +208,10 @@ impl Envoy {
             .with_context(|| format!("listener {name:?} is not on an IPv4 address: {socket}"))
     }
 
-    /// One of Envoy's own counters or gauges by its whole name.
+    /// Returns one of Envoy's own counters or gauges, by its full name.
     ///
     /// # Errors
-    /// Envoy has none of that name, or the admin interface does not answer.
+    /// Envoy has no metric of that name, or the admin interface does not answer.
     pub async fn stat(&self, name: &str) -> Result<u64> {
         let found = self.stats(&format!("^{}$", exactly(name))).await?;
         found.get(name).copied().with_context(|| {
@@ -214,7 +219,9 @@ impl Envoy {
         })
     }
 
-    /// One of the filter's metrics by its whole name, `trimtab_decisions_total.pool.chat.reason.load`; 0 when it has counted nothing yet.
+    /// Returns one of the filter's metrics by its full name, for example
+    /// `trimtab_decisions_total.pool.chat.reason.load`. Returns 0 if the metric has not counted
+    /// anything yet.
     ///
     /// # Errors
     /// The filter cannot have a metric of that name, or the admin interface does not answer.
@@ -225,7 +232,8 @@ impl Envoy {
         Ok(found.get(&name).copied().unwrap_or(0))
     }
 
-    /// What the filter has counted under the name `trimtab_decisions_total`: whole names with their values.
+    /// Returns all counts of one of the filter's metrics, for example `trimtab_decisions_total`, by
+    /// their full names.
     ///
     /// # Errors
     /// The filter cannot have a metric of that name, or the admin interface does not answer.
@@ -240,14 +248,14 @@ impl Envoy {
         Ok(named.collect())
     }
 
-    /// Counters and gauges whose name matches the regular expression.
+    /// Returns the counters and gauges whose names match the regular expression `filter`.
     async fn stats(&self, filter: &str) -> Result<BTreeMap<String, u64>> {
         let path = format!("/stats?filter={}", http::escape(filter));
         Ok(parse_stats(&self.page(&path).await?))
     }
 }
 
-/// A regular expression for the name itself.
+/// Returns a regular expression that matches the name literally.
 fn exactly(name: &str) -> String {
     name.replace('.', "\\.")
 }
@@ -256,7 +264,8 @@ fn read_address(file: &Path) -> Option<SocketAddr> {
     std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// Lines `name: value`; histograms and text have other values and are passed over.
+/// Parses lines of the form `name: value`. Skips histograms and texts, whose values are not
+/// integers.
 fn parse_stats(text: &str) -> BTreeMap<String, u64> {
     text.lines()
         .filter_map(|line| line.rsplit_once(": "))

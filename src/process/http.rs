@@ -1,4 +1,4 @@
-//! One GET over a fresh connection, for admin pages.
+//! Sends one GET over a fresh connection, for admin pages.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,10 +12,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Largest answer that is read; Envoy's whole statistics page of a small configuration has about 100 KiB.
+/// Largest answer that is read. Envoy's whole statistics page takes about 100 KiB with a small
+/// configuration.
 const BODY_MAX_BYTES: usize = 16 << 20;
 
-/// Status and body of `http://address/path`.
+/// Returns status and body of `http://address/path`.
 pub(super) async fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String)> {
     tokio::time::timeout(limit, get_unbounded(address, path))
         .await
@@ -27,7 +28,7 @@ async fn get_unbounded(address: SocketAddr, path: &str) -> Result<(u16, String)>
         .await
         .with_context(|| format!("cannot connect to {address}"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends when `sender` is dropped; a failure of the connection shows as a failure of the request.
+    // The task ends when `sender` is dropped. If the connection fails, the request fails too.
     tokio::spawn(connection);
     let request = Request::get(path)
         .header("host", address.to_string())
@@ -43,7 +44,7 @@ async fn get_unbounded(address: SocketAddr, path: &str) -> Result<(u16, String)>
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// Escapes a value of a query.
+/// Escapes a value of a URL's query.
 pub(super) fn escape(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for byte in value.bytes() {

@@ -1,9 +1,11 @@
-//! The thread that starts children.
+//! Starts children on a thread that never ends.
 //!
-//! Linux can kill a child when its parent dies (`PR_SET_PDEATHSIG`), and means by parent the *thread* that started it: a
-//! child started on a runtime's worker or on a short-lived blocking thread would die with that thread. So one thread that
-//! never ends starts them all. The child must ask for the signal itself; util-linux's `setpriv` does that and then becomes
-//! the program. Doing it between fork and exec in here would need unsafe code.
+//! Linux can kill a child when its parent dies (`PR_SET_PDEATHSIG`). Linux takes the *thread* that
+//! started the child as the parent. A child started on a runtime's worker or on a short-lived
+//! blocking thread would die with that thread. So one thread that never ends starts all children.
+//!
+//! The child must ask for the signal itself. `setpriv` of util-linux does that and then becomes the
+//! program. Asking for it in this process, between fork and exec, would need unsafe code.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -15,7 +17,8 @@ use std::thread;
 
 type Job = (Command, Sender<io::Result<Child>>);
 
-/// Starts a command so that it does not outlive this process, with these as its standard output and error and nothing to read.
+/// Starts a command that does not outlive this process. Its standard input is empty; `stdout` and
+/// `stderr` are its outputs.
 pub(super) fn spawn(command: &Command, [stdout, stderr]: [Stdio; 2]) -> io::Result<Child> {
     static JOBS: OnceLock<Sender<Job>> = OnceLock::new();
     let gone = || io::Error::other("the thread that starts children has ended");
@@ -39,7 +42,7 @@ fn start_thread() -> io::Result<Sender<Job>> {
         .name("spawner".to_owned())
         .spawn(move || {
             while let Ok((mut command, reply)) = queue.recv() {
-                // The asker may have gone; its child then has no owner and is ended here.
+                // The requester may be gone. Its child then has no owner and is ended here.
                 if let Err(unheard) = reply.send(command.spawn())
                     && let Ok(mut child) = unheard.0
                 {
@@ -51,8 +54,10 @@ fn start_thread() -> io::Result<Sender<Job>> {
     Ok(jobs)
 }
 
-/// The same program behind `setpriv`, in a process group of its own: Ctrl-C in a terminal then reaches this process alone,
-/// which ends its children in order. Without `setpriv` it stays in our group, where the terminal's signals reach it.
+/// Returns the same command behind `setpriv`, in a process group of its own. Ctrl-C in a terminal
+/// then reaches this process alone, which ends its children in order. Without `setpriv` the command
+/// stays in this process group and gets the terminal's signals. The kernel then does not kill it
+/// with this process.
 fn tied_to_us(command: &Command) -> Command {
     let mut tied = match setpriv() {
         Some(setpriv) => {

@@ -1,9 +1,9 @@
-//! One line of log for each request.
+//! Writes one log line for each request.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// What is known of a request so far; logged when it is dropped, so that no way of ending misses the log.
+/// The facts of a request. Dropping them writes the log line, so every way of ending is logged.
 #[derive(Debug)]
 pub(super) struct Access {
     pub(super) started: Instant,
@@ -12,11 +12,11 @@ pub(super) struct Access {
     pub(super) status: Option<u16>,
     /// Hosts that the filter named, as it wrote them.
     pub(super) destination: Option<String>,
-    /// What the filter's explain header said.
+    /// Value of the filter's explain header.
     pub(super) decision: Option<String>,
     pub(super) upstream: Option<SocketAddr>,
     pub(super) attempts: u32,
-    /// The client got a whole answer.
+    /// Whether the client got the whole answer.
     pub(super) complete: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Command-line options.
+//! The options of `trimtab proxy`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,9 +10,10 @@ use hyper::Uri;
 
 /// Host the real filter in a small HTTP/1.1 proxy, to try it without Envoy (not for production)
 ///
-/// Every request goes through filter.wasm in wasmtime: the filter syncs its load table from the aggregator, reads the
-/// request, and names the hosts; the proxy sends it there, to the next one when a host refuses the connection. A
-/// request that the filter leaves alone goes to the endpoint with the fewest requests in flight.
+/// Every request goes through filter.wasm in wasmtime. The filter syncs its load table from the
+/// aggregator, reads the request, and names the hosts. The proxy sends the request to the first
+/// host, or to the next one if a host refuses the connection. A request for which the filter names
+/// no host goes to the endpoint with the fewest requests in flight.
 ///
 /// Example:
 ///
@@ -21,7 +22,7 @@ use hyper::Uri;
 #[derive(Debug, Clone, Parser)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Address to listen on; port 0 takes any free one
+    /// Address to listen on; with port 0 any free port
     #[arg(long, default_value = "127.0.0.1:8080", value_parser = trimtab_settings::address)]
     pub listen: SocketAddr,
     /// The filter, as built by `cargo xtask wasm`
@@ -37,17 +38,19 @@ pub struct Args {
     /// A cluster for the filter's call-outs, NAME=http://HOST:PORT; repeat for more
     #[arg(long = "cluster", value_name = "NAME=URL")]
     pub clusters: Vec<Cluster>,
-    /// Model servers, IP:PORT,IP:PORT: where requests go that the filter leaves alone. Other hosts that the filter names are skipped.
-    /// Without this option only the filter's hosts are used, and a request without one is answered 503
+    /// Model servers, IP:PORT,IP:PORT, for requests that the filter leaves alone. Other hosts that
+    /// the filter names are skipped. Without this option only the filter's hosts are used, and a
+    /// request without a host gets 503
     #[arg(long, value_delimiter = ',', value_parser = trimtab_settings::address)]
     pub endpoints: Vec<SocketAddr>,
-    /// Threads that each run one VM, as Envoy's --concurrency
+    /// Number of threads with one VM each, like Envoy's --concurrency
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
-    /// Most milliseconds to connect to a host before the next one is tried
+    /// Longest time to connect to a host, in milliseconds, before the next host is tried
     #[arg(long = "connect-timeout-ms", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub connect_timeout_ms: u64,
-    /// Most bytes of a body that the filter may hold before the answer is 413, as Envoy's per_connection_buffer_limit_bytes
+    /// Largest part of a body in bytes that the filter may hold; beyond it the answer is 413, like
+    /// Envoy's per_connection_buffer_limit_bytes
     #[arg(long, default_value = "32768", value_parser = buffer_limit)]
     pub buffer_limit_bytes: usize,
 }
@@ -62,19 +65,19 @@ fn buffer_limit(text: &str) -> Result<usize, &'static str> {
 }
 
 impl Args {
-    /// The connect timeout as a duration.
+    /// Returns the connect timeout as a duration.
     #[must_use]
     pub const fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
     }
 }
 
-/// A named upstream of call-outs.
+/// A named destination of call-outs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
-    /// As the filter's configuration names it.
+    /// Name, as in the filter's configuration.
     pub name: String,
-    /// `host:port`.
+    /// Address as `host:port`.
     pub authority: String,
 }
 

@@ -1,4 +1,4 @@
-//! The filter's call-outs.
+//! Sends the filter's call-outs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use trimtab_wasmhost::{CallAnswer, HeaderMap, HttpCall};
 use super::args::Cluster;
 use super::messages::{from_filter, to_filter};
 
-/// Most bytes of an answer; a larger one counts as a failure.
+/// Largest body of an answer. A call with a larger one fails.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// For calls that ask for no timeout.
+/// Timeout of calls that ask for none.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Sends call-outs over kept connections.
@@ -40,7 +40,7 @@ impl Callouts {
         self.clusters.get(cluster).cloned()
     }
 
-    /// The answer, or `None` with a line in the log.
+    /// Returns the answer. If the call fails, logs a line and returns `None`.
     pub(super) async fn send(&self, authority: &str, call: HttpCall) -> Option<CallAnswer> {
         let timeout_ms = call.timeout_ms;
         let timeout = match timeout_ms {

@@ -1,4 +1,4 @@
-//! One request, from the client through the filter to an upstream, and its answer back.
+//! Passes one request from the client through the filter to an upstream, and its answer back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,20 +26,20 @@ const HOP_BY_HOP: [&str; 7] = [
     "upgrade",
 ];
 
-/// What all requests share.
+/// The parts that all requests share.
 #[derive(Debug)]
 pub(super) struct Gateway {
     pub(super) workers: Vec<Mailbox>,
     pub(super) next: AtomicU64,
     pub(super) upstreams: Upstreams,
     pub(super) pool: Pool<Relay>,
-    /// Where the filter writes its hosts.
+    /// Header in which the filter writes its hosts.
     pub(super) destination_header: String,
-    /// Where it explains itself, if it does.
+    /// Header in which the filter explains its decisions; absent if it does not.
     pub(super) explain_header: Option<String>,
 }
 
-/// A request's place in its worker; dropping it ends the stream there, in whatever way the request went.
+/// A request's place in its worker. Dropping it ends the stream there, however the request ended.
 #[derive(Debug)]
 struct Session {
     key: Key,
@@ -54,7 +54,7 @@ impl Drop for Session {
     }
 }
 
-/// An answer of an upstream, with what has to live as long as its body.
+/// An answer of an upstream, with the values that must live as long as its body.
 struct Answer {
     response: Response<Incoming>,
     connection: Connection<Relay>,
@@ -109,7 +109,7 @@ impl Gateway {
     fn open(&self, request: Request<Incoming>) -> (Session, mpsc::Receiver<Part>, Pipe) {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         let turn = usize::try_from(key).unwrap_or(0) % self.workers.len().max(1);
-        // There is at least one worker; a proxy without one is not started.
+        // There is at least one worker, because `Proxy::start` makes one.
         let mailbox = self
             .workers
             .get(turn)
@@ -149,7 +149,7 @@ impl Gateway {
         )
     }
 
-    /// Waits for the filter to let the headers go, then tries hosts in order.
+    /// Waits until the filter releases the headers, then tries its hosts in order.
     async fn forward(
         &self,
         parts: &mut mpsc::Receiver<Part>,
@@ -186,7 +186,8 @@ impl Gateway {
         ))
     }
 
-    /// Sends on an open connection; when a kept one turns out to be closed, on a new one to the same host.
+    /// Sends a request on an open connection. If a kept connection turns out to be closed, sends it
+    /// on a new one to the same host.
     async fn send(
         &self,
         mut connection: Connection<Relay>,
@@ -260,7 +261,7 @@ impl Gateway {
             .await
     }
 
-    /// The answer as the filter lets it through. A task of its own feeds the body and ends the session.
+    /// Returns the answer as the filter passes it on. A task feeds the body and ends the session.
     async fn answer(
         &self,
         answers: Pipe,
@@ -293,7 +294,8 @@ impl Gateway {
             .as_deref()
             .and_then(|name| head.text(name))
             .map(ToOwned::to_owned);
-        // Whoever drops it logs it: the task at the end of the body, or this send when the task is gone.
+        // Dropping `access` logs it. The task drops it at the end of the body. If the task is gone,
+        // this send drops it.
         let _ = log.send(access);
         let mut response = Response::new(if end {
             Relay::empty()
@@ -306,7 +308,7 @@ impl Gateway {
     }
 }
 
-/// What feeds a response body.
+/// The source of a response body.
 struct Feed {
     pipe: Pipe,
     head: Option<HeaderMap>,
@@ -325,7 +327,7 @@ impl Feed {
     }
 }
 
-/// Waits until the filter or the proxy answers by itself; `false`: the request is cut.
+/// Waits until the filter or the proxy answers by itself. Returns `false` if the request is reset.
 async fn local_reply(answers: &mut Pipe) -> bool {
     loop {
         match answers.next().await {

@@ -1,7 +1,7 @@
-//! What passes between a request's task and the worker that runs its VM.
+//! The messages between a request's task and the worker that runs its VM.
 //!
-//! A task sends one [`Event`] at a time for each direction and waits for [`Out::Done`], so a worker's queue holds at most two
-//! parts for each open request.
+//! For each direction a task sends one [`Event`] with a part and waits for [`Out::Done`]. So a
+//! worker's queue holds at most two parts for each open request.
 
 use std::sync::mpsc::Sender;
 
@@ -11,32 +11,32 @@ use trimtab_wasmhost::{CallAnswer, Direction, HeaderMap, Part};
 /// Number of a request, unique in the proxy.
 pub(super) type Key = u64;
 
-/// To a worker.
+/// A message to a worker.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A request begins.
     Open { key: Key, outs: Outs },
-    /// Something that the filter may ask for as a property of the stream.
+    /// A property of the stream that the filter may read.
     Attribute {
         key: Key,
         path: &'static str,
         value: String,
     },
-    /// Part of a message for the filter.
+    /// A part of a message, for the filter.
     Part {
         key: Key,
         direction: Direction,
         part: Part,
     },
-    /// The proxy itself answers.
+    /// The proxy itself answers the request.
     LocalReply {
         key: Key,
         status: u16,
         body: Vec<u8>,
     },
-    /// The request is over, however it went.
+    /// The request is over, however it ended.
     Close { key: Key },
-    /// A call-out of VM `vm` has been answered; `None`: it failed.
+    /// A call-out of VM `vm` has ended. `answer` is `None` if it failed.
     CallDone {
         vm: u64,
         token: u32,
@@ -46,20 +46,20 @@ pub(super) enum Event {
     Stop,
 }
 
-/// From a worker to one direction of a request.
+/// A message from a worker to one direction of a request.
 #[derive(Debug)]
 pub(super) enum Out {
-    /// Goes on.
+    /// A part that goes on to the other side.
     Part(Part),
-    /// The filter or the proxy answers in the upstream's place.
+    /// The filter or the proxy answers instead of the upstream.
     LocalReply,
-    /// The request is cut.
+    /// The request is reset.
     Reset,
-    /// The part that was sent last has been dealt with.
+    /// The filter has handled the part that was sent last.
     Done,
 }
 
-/// Where a worker sends what comes out of a stream.
+/// The two channels on which a worker sends the output of a stream.
 #[derive(Debug)]
 pub(super) struct Outs {
     pub(super) request: UnboundedSender<Out>,
@@ -75,27 +75,28 @@ impl Outs {
     }
 }
 
-/// A worker as others see it.
+/// The sending end of a worker's queue.
 #[derive(Debug, Clone)]
 pub(super) struct Mailbox {
     pub(super) events: Sender<Event>,
 }
 
 impl Mailbox {
-    /// Nobody reads it: whoever waits for an answer sees its channel closed.
+    /// Returns a mailbox without a worker. A task that waits for an answer sees its channel closed.
     pub(super) fn nobody() -> Self {
         Self {
             events: std::sync::mpsc::channel().0,
         }
     }
 
-    /// A worker that is gone takes nothing; whoever waits for it sees its channel closed.
+    /// Sends an event. If the worker is gone, the event is dropped; a task that waits for an answer
+    /// sees its channel closed.
     pub(super) fn send(&self, event: Event) {
         let _ = self.events.send(event);
     }
 }
 
-/// A map of the HTTP library as the filter sees it.
+/// Converts the HTTP library's headers to the filter's map.
 pub(super) fn to_filter(headers: &hyper::HeaderMap) -> HeaderMap {
     headers
         .iter()
@@ -103,7 +104,8 @@ pub(super) fn to_filter(headers: &hyper::HeaderMap) -> HeaderMap {
         .collect()
 }
 
-/// The filter's map without the pseudo-headers, for the HTTP library; what that does not take as a header is left out.
+/// Converts the filter's map to the HTTP library's headers, without pseudo-headers. Drops names and
+/// values that the library refuses.
 pub(super) fn from_filter(map: &HeaderMap) -> hyper::HeaderMap {
     let mut headers = hyper::HeaderMap::new();
     for (name, value) in map.iter().filter(|(name, _)| !name.starts_with(b":")) {

@@ -1,24 +1,24 @@
-//! One direction of a request as its task sees it.
+//! One direction of a request, as its task uses it.
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use trimtab_wasmhost::{Direction, Part};
 
 use super::messages::{Event, Key, Mailbox, Out};
 
-/// What came out of the filter.
+/// Output of the filter.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Passed {
     /// A part to pass on.
     Part(Part),
-    /// The filter has dealt with the part that was sent last.
+    /// The filter has handled the part that was sent last.
     Done,
-    /// An answer of the filter or the proxy follows in the response's direction.
+    /// The filter or the proxy answers; the answer follows in the response's direction.
     LocalReply,
-    /// Cut the request.
+    /// The request must be reset.
     Reset,
 }
 
-/// Sends parts of a message to the filter and takes what it lets through.
+/// Sends parts of a message to the filter and receives its output.
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) key: Key,
@@ -28,7 +28,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// Sends a part. Call [`Self::next`] until [`Passed::Done`] before the next one.
+    /// Sends a part. Before the next one, call [`Self::next`] until it returns [`Passed::Done`].
     pub(super) fn send(&self, part: Part) {
         self.mailbox.send(Event::Part {
             key: self.key,
@@ -37,7 +37,8 @@ impl Pipe {
         });
     }
 
-    /// What comes next; a worker that is gone counts as a reset. May be dropped and called again.
+    /// Returns the next output. A worker that is gone counts as a reset. The future may be dropped
+    /// and the method called again.
     pub(super) async fn next(&mut self) -> Passed {
         match self.outs.recv().await {
             Some(Out::Part(part)) => Passed::Part(part),

@@ -1,7 +1,7 @@
-//! Kept connections to upstreams.
+//! Keeps connections to upstreams.
 //!
-//! hyper-util's pooled client is not used here: when it cannot connect, the request with its body is gone, and the next
-//! host could not be tried. This pool connects first and takes the request after.
+//! The pool connects first and takes the request afterwards. Rejected: hyper-util's pooled client.
+//! When it cannot connect, the request and its body are lost, and the next host cannot be tried.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Most idle connections kept to one host.
+/// Most idle connections that are kept to one host.
 const MAX_IDLE: usize = 64;
 
-/// Connections by host.
+/// Idle connections by host.
 #[derive(Debug)]
 pub(super) struct Pool<B> {
     idle: Arc<Mutex<BTreeMap<SocketAddr, Vec<SendRequest<B>>>>>,
@@ -33,7 +33,7 @@ impl<B> Clone for Pool<B> {
     }
 }
 
-/// An open connection that carries one request at a time.
+/// An open connection. It carries one request at a time.
 #[derive(Debug)]
 pub(super) struct Connection<B> {
     pool: Pool<B>,
@@ -45,7 +45,7 @@ pub(super) struct Connection<B> {
 /// A request that failed.
 #[derive(Debug)]
 pub(super) struct SendFailed<B> {
-    /// The request, when none of it was written: it may be tried again.
+    /// The request, if nothing of it was written. It may be tried again.
     pub(super) unsent: Option<Request<B>>,
     pub(super) error: hyper::Error,
 }
@@ -63,7 +63,7 @@ where
         }
     }
 
-    /// A kept connection to `address`, or a new one.
+    /// Returns a kept connection to `address`, or a new one.
     pub(super) async fn connect(&self, address: SocketAddr) -> anyhow::Result<Connection<B>> {
         while let Some(sender) = self.take(address) {
             if sender.is_ready() {
@@ -78,7 +78,7 @@ where
         self.connect_anew(address).await
     }
 
-    /// A new connection to `address`.
+    /// Returns a new connection to `address`.
     pub(super) async fn connect_anew(&self, address: SocketAddr) -> anyhow::Result<Connection<B>> {
         let stream =
             tokio::time::timeout(self.connect_timeout, TcpStream::connect(address)).await??;
@@ -118,12 +118,12 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Whether the connection was used before; the host may have closed it in the meantime.
+    /// Whether the connection was used before. The host may have closed it in the meantime.
     pub(super) const fn kept(&self) -> bool {
         self.kept
     }
 
-    /// Sends the request; gives the head of the answer, its body still to come.
+    /// Sends the request. Returns the head of the answer; its body is still to come.
     pub(super) async fn send(
         &mut self,
         request: Request<B>,
@@ -137,7 +137,8 @@ where
             })
     }
 
-    /// The answer has been read to its end: the connection may be kept as soon as it is ready.
+    /// Returns the connection to the pool as soon as it is ready. The caller has read the answer to
+    /// its end.
     pub(super) fn release(mut self) {
         tokio::spawn(async move {
             if self.sender.ready().await.is_ok() {

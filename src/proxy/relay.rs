@@ -1,4 +1,4 @@
-//! A message's body on its way from the filter to the other side, and the task that feeds it.
+//! Passes a message's body from the filter to the other side. A task ([`pump`]) feeds it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,17 +12,18 @@ use trimtab_wasmhost::{HeaderMap, Part};
 use super::messages::{from_filter, to_filter};
 use super::pipe::{Passed, Pipe};
 
-/// Parts between the filter and the other side, at most; a slow reader slows the writer.
+/// Most parts between the filter and the other side. With it a slow reader slows the writer.
 pub(super) const DEPTH: usize = 4;
 
 /// The body that the HTTP library sends.
 #[derive(Debug)]
 pub(super) struct Relay {
-    /// `None`: nothing (more) comes.
+    /// Source of the parts; `None` if nothing more comes.
     parts: Option<mpsc::Receiver<Part>>,
 }
 
-/// The sender went away in the middle: the connection is cut, so that the other side does not take it for the end.
+/// The sender went away in the middle of the body. The connection is then cut, so that the receiver
+/// does not take this for the end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut;
 
@@ -35,12 +36,12 @@ impl std::fmt::Display for Cut {
 impl std::error::Error for Cut {}
 
 impl Relay {
-    /// Body and trailers from `parts`; the last one says that it is.
+    /// Returns a body with trailers from `parts`. The last part is marked as such.
     pub(super) const fn new(parts: mpsc::Receiver<Part>) -> Self {
         Self { parts: Some(parts) }
     }
 
-    /// No body.
+    /// Returns an empty body.
     pub(super) const fn empty() -> Self {
         Self { parts: None }
     }
@@ -90,10 +91,15 @@ impl Body for Relay {
     }
 }
 
-/// Sends a message through the filter, part by part, and what the filter lets through to `to`.
+/// Sends a message through the filter, part by part, and sends the filter's output to `to`.
 ///
-/// `head` `None`: the message is made by the filter or the proxy and only has to be passed on.
-/// Gives whether it was passed on to its end.
+/// Returns whether the message was passed on to its end.
+///
+/// - `pipe`: the direction of the request.
+/// - `head`: headers of the message. `None` if the filter or the proxy makes the message, which
+///   then only has to be passed on.
+/// - `body`: the rest of the message; `None` if there is none.
+/// - `to`: receiver of the parts that the filter passes on.
 pub(super) async fn pump(
     pipe: &mut Pipe,
     head: Option<HeaderMap>,
@@ -137,7 +143,7 @@ const fn ends(part: &Part) -> bool {
     )
 }
 
-/// The body's next part; `None`: it broke off. Cancelling loses nothing.
+/// Returns the body's next part, and `None` if the body broke off. Cancelling loses nothing.
 async fn next_part(body: &mut Option<Incoming>) -> Option<Part> {
     let body = body.as_mut()?;
     match body.frame().await {

@@ -1,4 +1,4 @@
-//! Starting, accepting, stopping.
+//! Starts the proxy, accepts connections, stops.
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -34,11 +34,13 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Compiles the filter, starts the workers, listens. Must run inside a tokio runtime.
+    /// Compiles the filter, starts the workers and listens. Must run inside a tokio runtime.
     ///
     /// # Errors
-    /// When the filter cannot be read or is no filter; when its configuration has problems, or another destination than a list of hosts;
-    /// when the address is taken.
+    /// - The filter cannot be read or is no filter.
+    /// - Its configuration has problems, or its destination is something else than a list of hosts.
+    /// - A cluster is given twice.
+    /// - The address is taken.
     pub async fn start(args: &Args) -> anyhow::Result<Self> {
         let config = std::fs::read(&args.config).with_context(|| {
             format!(
@@ -96,19 +98,19 @@ impl Proxy {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the proxy listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The filter's metrics, sorted by name.
+    /// Returns the filter's metrics, sorted by name.
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         self.shared.all_metrics()
     }
 
-    /// Accepts nothing more, finishes what is under way, ends the VMs.
+    /// Stops accepting, finishes the requests under way, and ends the VMs.
     pub async fn shutdown(self) {
         let _ = self.stop.send(());
         let _ = self.accepting.await;
@@ -124,8 +126,8 @@ impl Proxy {
     }
 }
 
-/// One name for two clusters is a mistake. A cluster that the filter calls and that is not there may be one, so that is told: without
-/// it there is never a table.
+/// Refuses two clusters of one name. Warns if the cluster that the filter calls is not given:
+/// without it there is never a table.
 fn check_clusters(args: &Args, wanted: &str) -> anyhow::Result<()> {
     let names: Vec<&str> = args
         .clusters
@@ -145,7 +147,7 @@ fn check_clusters(args: &Args, wanted: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each VM is made on its own thread, where it stays.
+/// Starts the workers. Each VM is made on its own thread and stays there.
 async fn start_workers(
     plan: &Plan,
     count: usize,
@@ -180,7 +182,7 @@ async fn accept(listener: TcpListener, gateway: Arc<Gateway>, mut stopped: onesh
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of file descriptors, most likely: let some close.
+                    // Probably there are too many open files. After the pause some may be closed.
                     tracing::warn!("cannot accept: {error}");
                     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     continue;

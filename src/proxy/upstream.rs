@@ -1,21 +1,21 @@
-//! Which hosts a request is tried on, and how many requests each has.
+//! Says on which hosts a request is tried, and counts the requests of each host.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Most hosts that one request is tried on.
+/// Most hosts on which one request is tried.
 const MAX_ATTEMPTS: usize = 3;
 
-/// Endpoints with their requests in flight.
+/// The endpoints with their requests in flight.
 #[derive(Debug, Clone)]
 pub(super) struct Upstreams {
-    /// Empty: any host that the filter names.
+    /// The allowed hosts. If empty, any host that the filter names is allowed.
     endpoints: Arc<[SocketAddr]>,
     in_flight: Arc<Mutex<BTreeMap<SocketAddr, usize>>>,
 }
 
-/// Counts one request on an endpoint for as long as it lives.
+/// Counts one request on an endpoint until it is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight {
     upstreams: Upstreams,
@@ -30,8 +30,9 @@ impl Upstreams {
         }
     }
 
-    /// Hosts to try, in order: those of the filter's header, then the least loaded of the others. Hosts that are no
-    /// addresses or no endpoints of this proxy are skipped, as Envoy's override_host policy does.
+    /// Returns the hosts to try, in order: those of the filter's header, then the other endpoints,
+    /// least loaded first. As Envoy's override_host policy does, skips names that are no addresses,
+    /// and addresses that are no endpoints of this proxy.
     pub(super) fn candidates(&self, destination: Option<&str>) -> Vec<SocketAddr> {
         let named = destination.unwrap_or_default().split(',');
         let named = named.filter_map(|host| host.trim().parse::<SocketAddr>().ok());
@@ -55,7 +56,8 @@ impl Upstreams {
         }
     }
 
-    /// Endpoints by requests in flight, fewest first; among equals in the order of the command line.
+    /// Returns the endpoints by requests in flight, fewest first. Equal ones keep the order of the
+    /// command line.
     fn least_loaded(&self) -> Vec<SocketAddr> {
         let counts = self.counts();
         let mut endpoints = self.endpoints.to_vec();

@@ -1,4 +1,4 @@
-//! A worker: one thread, one VM at a time.
+//! A worker: one thread that runs one VM at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::callout::Callouts;
 use super::messages::{Event, Key, Mailbox, Out, Outs};
 use super::world::Live;
 
-/// A VM that traps is not made again sooner than this, so that a filter that always traps costs little.
+/// Shortest time between two new VMs. With it a filter that always traps costs little.
 const REBUILD_AFTER: Duration = Duration::from_secs(1);
-/// How long to sleep when the filter wants no ticks.
+/// Time to sleep if the filter wants no ticks.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What every VM of the proxy is made from.
+/// The inputs for every VM of the proxy.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) module: Module,
@@ -39,12 +39,12 @@ struct Running {
     keys: BTreeMap<u32, Key>,
 }
 
-/// The thread's state.
+/// The state of the thread.
 #[derive(Debug)]
 pub(super) struct Worker {
     plan: Plan,
     mailbox: Mailbox,
-    /// Takes new requests.
+    /// The VM for new requests.
     current: Running,
     /// VMs that have trapped and still have requests.
     retired: Vec<Running>,
@@ -56,7 +56,7 @@ impl Worker {
     /// Makes the first VM.
     ///
     /// # Errors
-    /// When the filter cannot be linked, traps, or refuses its configuration (its log says why).
+    /// The filter cannot be linked, traps, or refuses its configuration. The filter's log says why.
     pub(super) fn new(plan: Plan, mailbox: Mailbox) -> Result<Self, HostError> {
         let current = Running::new(&plan, &mailbox, 0)?;
         let now = Instant::now();
@@ -70,7 +70,7 @@ impl Worker {
         })
     }
 
-    /// Works until told to stop.
+    /// Handles events until a stop event, or until all senders are gone.
     pub(super) fn run(mut self, events: &Receiver<Event>) {
         loop {
             match events.recv_timeout(self.next_tick.saturating_duration_since(Instant::now())) {
@@ -113,7 +113,8 @@ impl Worker {
         }
     }
 
-    /// A VM that has trapped keeps its requests, which pass through it untouched; new ones get a new VM.
+    /// Replaces a VM that has trapped. The old VM keeps its requests, which pass through it
+    /// unchanged. New requests go to a new VM.
     fn replace_failed(&mut self) {
         self.retired.retain(|running| !running.requests.is_empty());
         let Some(failure) = self.current.vm.failure().map(ToOwned::to_owned) else {
@@ -197,7 +198,7 @@ impl Running {
         };
     }
 
-    /// What a trapped VM still holds goes on as it is.
+    /// Releases what a trapped VM still holds, unchanged.
     fn release(&mut self) {
         self.vm.release_all();
         self.flush();
@@ -216,7 +217,8 @@ impl Running {
         }
     }
 
-    /// A request that is gone does not hear it; its `Close` is under way.
+    /// Sends an output to a request. A request that is gone does not receive it; its `Close` is
+    /// under way.
     fn tell(&self, key: Key, direction: Direction, out: Out) {
         if let Some((_, outs)) = self.requests.get(&key) {
             let _ = outs.to(direction).send(out);

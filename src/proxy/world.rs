@@ -1,4 +1,5 @@
-//! The world of a live VM: the machine's clock, the program's log, the clusters of the command line.
+//! The world of a live VM: the machine's clock, the program's log, the clusters of the command
+//! line.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,10 +10,11 @@ use trimtab_wasmhost::{HttpCall, LogLevel, Status, World};
 use super::callout::Callouts;
 use super::messages::{Event, Mailbox};
 
-/// One VM's world.
+/// The world of one VM.
 #[derive(Debug)]
 pub(super) struct Live {
-    /// Which VM of its worker, so that answers for one that has trapped are not given to the next.
+    /// Number of the VM in its worker. With it, answers for a VM that has trapped do not reach the
+    /// next VM.
     pub(super) vm: u64,
     pub(super) mailbox: Mailbox,
     pub(super) callouts: Arc<Callouts>,

@@ -1,7 +1,7 @@
-//! Clients that others wrote, against the model server: the OpenAI Python SDK and `prometheus_client`.
+//! Tests the model server with public clients: the OpenAI Python SDK and `prometheus_client`.
 //!
-//! Each test starts a server in this process and runs one check of `checks.py` with the Python that `TRIMTAB_PYTHON` names;
-//! `cargo xtask test` provides it. Without it the tests fail: they cannot pass without having run.
+//! Each test starts a server in this process and runs one check of `checks.py`. It uses the Python
+//! of the variable `TRIMTAB_PYTHON`, which `cargo xtask test` sets. Without it the tests fail.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ fn spec() -> Spec {
     }
 }
 
-/// Runs one check against a server made from `spec`.
+/// Runs one check against a server with this specification.
 async fn check(spec: Spec, name: &str, more: &[PathBuf]) {
     let python = std::env::var_os("TRIMTAB_PYTHON")
         .expect("TRIMTAB_PYTHON is not set: run `cargo xtask test`");
@@ -37,7 +37,7 @@ async fn check(spec: Spec, name: &str, more: &[PathBuf]) {
         .arg(name)
         .arg(format!("http://{}", server.address()))
         .args(more)
-        // A proxy of the machine's must not stand between two ends on loopback.
+        // An HTTP proxy of the machine must not come between two ends on loopback.
         .env("NO_PROXY", "*")
         .env("PYTHONDONTWRITEBYTECODE", "1");
     let output = tokio::task::spawn_blocking(move || command.output())
@@ -103,7 +103,7 @@ async fn the_metrics_page_has_vllms_families_types_and_labels() {
         Path::new(FOLDER).join("vllm_families.txt"),
         Path::new(FOLDER).join("vllm_v1_excerpt.prom"),
     ];
-    // Captured pages lie beside the project where there are any; the excerpt exercises the same comparison everywhere.
+    // Captured pages may lie beside the project. The excerpt makes the same comparison everywhere.
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/fixtures/metrics");
     let captured = std::fs::read_dir(beside)
         .into_iter()

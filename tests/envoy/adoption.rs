@@ -1,4 +1,5 @@
-//! Step by step into a running proxy: routes that are left alone or only observed, several pools, what access logs say.
+//! Tests the adoption in a running proxy step by step: ignored or only observed routes, several
+//! pools, the contents of access logs.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::support::{Backend, RELEASES, Response, Stage, StageOptions, eventuall
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// A route of its own for paths with this prefix.
+/// Returns a separate route for paths with this prefix.
 fn route(prefix: &str, more: &Value) -> Value {
     let mut route = json!({
         "match": {"prefix": prefix},
@@ -33,7 +34,7 @@ async fn ask(stage: &Stage, path: &str, model: &str) -> Response {
         .ok()
 }
 
-/// The fields of the newest line of the access log for that path.
+/// Returns the fields of the newest line of the access log for that path.
 async fn logged(stage: &Stage, path: &str) -> Value {
     eventually("a line in the access log", async || {
         let log = stage.envoy.log_text();

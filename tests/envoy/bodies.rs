@@ -1,4 +1,4 @@
-//! Bodies of every kind pass whole, below a listener limit of 32 KiB.
+//! Tests that bodies of every kind pass completely with a listener limit of 32 KiB.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::support::{Backend, RELEASES, Release, Stage, StageOptions, eventually
 const CHAT: &str = "/v1/chat/completions";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// Sends a body, wants 200 and the very same bytes at the server that waits least.
+/// Sends a body. Expects 200, and exactly these bytes at the server with the shortest wait.
 async fn passes_whole(what: &str, headers: &[(&str, &str)], body: Vec<u8>) {
     let (a, b) = (Backend::start().await, Backend::start().await);
     let (stage, _aggregator) = Stage::with_waits(&[(&a, 0), (&b, 60_000)]).await;
@@ -50,7 +50,8 @@ async fn a_compressed_body_is_placed_by_load() {
     passes_whole("gzip", &[JSON, ("content-encoding", "gzip")], body).await;
 }
 
-/// On both sides of the decision point and of the listener's limit, up to the most that the route keeps for a retry.
+/// Sizes on both sides of the decision point and of the listener's limit, up to the most that the
+/// route keeps for a retry.
 const SIZES: [usize; 11] = [
     500,
     4_000,
@@ -65,7 +66,7 @@ const SIZES: [usize; 11] = [
     8 << 20,
 ];
 
-/// A chat completion request of that many bytes, no two stretches of which are equal.
+/// Returns a chat completion request of that many bytes. No two parts of it are equal.
 fn body_of(size: usize) -> Bytes {
     let (head, tail) = (
         r#"{"messages": [{"role": "user", "content": ""#,
@@ -84,8 +85,8 @@ fn body_of(size: usize) -> Bytes {
     text.into()
 }
 
-/// Sizes of the pieces in which a body comes: at once, in equal pieces, and a small one with a burst behind it, which a proxy that holds
-/// the small one gets in one go.
+/// Returns the sizes of the pieces in which a body comes: in one piece, in equal pieces, and in a
+/// small piece with a burst after it. A proxy that holds the small piece gets the burst at once.
 fn cuts(size: usize) -> Vec<Vec<usize>> {
     let mut cuts = vec![vec![size]];
     for piece in [1_000, 16_384, 65_536] {
@@ -102,8 +103,9 @@ fn cuts(size: usize) -> Vec<Vec<usize>> {
     cuts
 }
 
-/// Bodies of every size, cut in every way, with and without a length, over both versions of HTTP: each arrives at the one server byte for
-/// byte, with the length that it had or none, and is placed.
+/// Sends bodies of every size, cut in every way, with and without a length, over both versions of
+/// HTTP. Each must arrive at the server byte for byte, with its length if it had one, and must be
+/// placed.
 pub(crate) async fn every_body_passes(what: &str, stage: &Stage, server: &Backend) {
     for size in SIZES {
         let body = body_of(size);
@@ -193,7 +195,8 @@ async fn a_body_cut_within_a_character_and_an_escape_is_read_as_if_it_came_at_on
         Backend::start().await,
         Backend::start().await,
     );
-    // Equal loads: only the prompt's own place can bring the pieces and the whole to the same server.
+    // All loads are equal. So only the prompt's own place can bring both the pieces and the whole
+    // to the same server.
     let (stage, _aggregator) = Stage::with_waits(&[(&a, 0), (&b, 0), (&c, 0)]).await;
     let prompt = "Übergrößenträger 日本語 🚀 \"quoted\" \\ back ".repeat(60);
     let body = chat_body(&prompt);
@@ -249,7 +252,7 @@ async fn where_the_limit_is_below_what_the_filter_wants_to_read_requests_are_pla
     let server = Backend::start().await;
     let options = StageOptions {
         plugin: Some("\"decide_after_bytes\": 131072, \"decide_within\": \"500ms\"".to_owned()),
-        // In later releases the route's limit for retries is the one that counts.
+        // In later releases the route's limit for retries is the effective one.
         release: Some(Release::Oldest),
         ..StageOptions::default()
     };

@@ -1,4 +1,4 @@
-//! The deployed configuration is what it says.
+//! Tests that the deployed configuration does what it says.
 
 use crate::support::{
     Answer, Backend, ScriptedAggregator, Stage, StageOptions, chat, config, eventually, row,
@@ -11,7 +11,7 @@ async fn the_access_log_says_where_a_request_went_and_why() {
     let (stage, _aggregator) = Stage::with_waits(&[(&a, 0)]).await;
     chat(stage.address, "hello").await.unwrap().ok();
     let line = eventually("a line with a decision", async || {
-        // Envoy writes its access log in batches; asking for it flushes nothing, time does.
+        // Envoy writes its access log in batches. Only time flushes it.
         let log = stage.envoy.log_text();
         log.lines()
             .rfind(|line| line.contains("endpoint="))

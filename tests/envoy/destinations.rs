@@ -1,4 +1,5 @@
-//! Every way to name the destination, with the files of deploy/envoy/destinations, on the oldest and the newest Envoy.
+//! Tests every form of the destination, with the files of deploy/envoy/destinations, on the oldest
+//! and the newest Envoy.
 
 mod gone;
 mod pair;
@@ -18,7 +19,7 @@ use crate::support::{
     eventually, overlay, row, table,
 };
 
-/// More than any of three servers is left out of by chance.
+/// Number of requests in a run. With so many, none of three servers is left out by chance.
 const RUN: usize = 45;
 
 const FORMS: [(&str, Named); 4] = [
@@ -28,7 +29,7 @@ const FORMS: [(&str, Named); 4] = [
     ("original_dst", Named::OriginalDst),
 ];
 
-/// The header that a form reads, and how values look there.
+/// Returns the header that a form reads, and the form of its values.
 fn destination(form: Named) -> Destination {
     let header = match form {
         Named::OriginalDst => "x-envoy-original-dst-host",
@@ -52,7 +53,8 @@ struct Trial {
 }
 
 impl Trial {
-    /// Two ports of one address, as ranks of data-parallel servers have them, and an IPv6 address. No table yet.
+    /// Starts without a table. The servers are two ports of one address, as ranks of data-parallel
+    /// servers have them, and an IPv6 address.
     async fn start(
         release: Release,
         plugins: Form,
@@ -67,7 +69,7 @@ impl Trial {
         let aggregator = ScriptedAggregator::start(Answer::Status(503)).await;
         let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
         let options = StageOptions {
-            // What is asked for does not depend on how earlier requests went.
+            // A decision must not depend on the results of earlier requests.
             plugin: Some("\"table_max_age\": \"60s\", \"max_ejection\": \"0s\"".to_owned()),
             overlay: overlay(&servers),
             release: Some(release),
@@ -85,12 +87,13 @@ impl Trial {
         }
     }
 
-    /// Requests that have arrived at each server.
+    /// Returns the number of requests that arrived at each server.
     fn counts(&self) -> Vec<usize> {
         self.servers.iter().map(Backend::count).collect()
     }
 
-    /// A request that names the last server itself, in one spelling or another.
+    /// Sends a request that names the last server itself. The spelling of the header depends on
+    /// `n`.
     async fn forge(&self, n: usize) -> Response {
         let name = match n % 3 {
             0 => self.destination.header.clone(),
@@ -107,7 +110,7 @@ impl Trial {
         answer
     }
 
-    /// Without a table the cluster's policy decides, and not the client.
+    /// Checks that without a table the cluster's policy decides, and not the client.
     async fn balances(&self) {
         for n in 0..RUN {
             self.forge(n).await.ok();
@@ -120,9 +123,9 @@ impl Trial {
         );
     }
 
-    /// Publishes a table in which the servers wait as long as given.
+    /// Publishes a table with these waits of the servers.
     fn publish(&mut self, waits_ms: &[u32]) {
-        // A nudge counts up by one.
+        // A nudge adds one to the number, so published numbers are far apart.
         self.sequence += 1_000;
         let rows = self.servers.iter().zip(waits_ms);
         let rows = rows.map(|(server, wait_ms)| row(&server.name(), *wait_ms));
@@ -130,7 +133,8 @@ impl Trial {
         self.aggregator.publish(Answer::Table(table));
     }
 
-    /// With each server as the best one in turn, every request arrives at the server that the filter named.
+    /// Makes each server the best one in turn. Every request must arrive at the server that the
+    /// filter named.
     async fn lands_where_asked(&mut self) {
         for best in 0..self.servers.len() {
             let waits: Vec<_> = (0..self.servers.len())
@@ -153,7 +157,7 @@ impl Trial {
         }
     }
 
-    /// Sends one and returns where it was to go, which is where it arrived.
+    /// Sends a request, checks that it arrives at the chosen server, and returns that server.
     async fn lands(&self, n: usize) -> String {
         let before = self.counts();
         let response = self.forge(n).await.ok();
@@ -171,7 +175,7 @@ impl Trial {
         servers.find(|server| server.name() == name).unwrap()
     }
 
-    /// The proxy's own books of each server, when all that it placed is in them.
+    /// Returns the proxy's report of each server, once all placed requests are in it.
     async fn books(&self) -> Vec<EndpointReport> {
         let is_placed = |seen: &Seen| seen.headers.contains_key(&self.destination.header);
         let placed = self
@@ -189,7 +193,7 @@ impl Trial {
         .await
     }
 
-    /// All requests go to the first server, which then dies. Returns what ten more are answered with.
+    /// Lets all requests go to the first server, which then dies. Returns the answers to ten more.
     async fn first_dies(&mut self) -> Vec<Response> {
         self.publish(&[0, 600_000, 600_000]);
         eventually("all go to the first", async || {
@@ -200,7 +204,7 @@ impl Trial {
         })
         .await;
         drop(self.servers.remove(0));
-        // A worker that has not yet seen its connection close loses a request on it.
+        // A worker that has not seen its connection close yet loses a request on it.
         eventually("every connection is seen closed", async || {
             for _ in 0..RUN / 3 {
                 let answer = post_spelled(self.stage.address, &[], &ask_body("gone?")).await;
@@ -220,7 +224,7 @@ impl Trial {
         answers
     }
 
-    /// Nor does a client choose when the aggregator is gone.
+    /// Checks that a client does not choose either when the aggregator is gone.
     async fn aggregator_goes(mut self) {
         let waits: Vec<_> = (0..self.servers.len())
             .map(|index| 600_000 * index as u32)
@@ -233,7 +237,7 @@ impl Trial {
             self.stage.all_on(first, second).await.then_some(())
         })
         .await;
-        // Its port closes.
+        // The old aggregator is dropped here, so its port closes.
         self.aggregator = ScriptedAggregator::start(Answer::Status(503)).await;
         for n in 0..RUN / 3 {
             assert_eq!(self.lands(n).await, self.servers[0].name(), "{}", self.what);
@@ -248,7 +252,7 @@ fn title(name: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// No table, a table, a dead server: what every form has to come through.
+/// Runs what every form must survive: no table, a table, a dead server.
 async fn life(
     release: Release,
     form: Named,
@@ -259,7 +263,7 @@ async fn life(
     (trial, answers)
 }
 
-/// The part of it without a dead server.
+/// Runs the same without the dead server.
 async fn placed(
     release: Release,
     plugins: Form,
@@ -274,12 +278,12 @@ async fn placed(
     trial
 }
 
-/// A form as deployed.
+/// Runs [`life`] with a form as deployed.
 async fn deployed(name: &str, form: Named, release: Release) -> (Trial, Vec<Response>) {
     life(release, form, &|_| overlay::read(name)).await
 }
 
-/// Books of ten requests that were sent to a dead server and answered by others.
+/// Checks the report after ten requests that were sent to a dead server and answered by others.
 async fn moved_are_booked_where_they_went(trial: &Trial) {
     eventually("the moved ones are in the books", async || {
         let books = trial.books().await;
@@ -315,7 +319,7 @@ async fn override_host_sends_each_request_to_its_host_and_the_second_of_the_list
     }
 }
 
-/// The host that stood second in the list served each of the answers.
+/// Checks that the second host of the list served each of the answers.
 async fn second_served(trial: &Trial, answers: Vec<Response>) {
     let count = answers.len();
     answers.into_iter().for_each(|answer| drop(answer.ok()));

@@ -1,4 +1,4 @@
-//! Endpoints that come and go while Envoy runs.
+//! Tests endpoints that come and go while Envoy runs.
 
 use crate::support::{Answer, Backend, Stage, chat, eventually, row, table};
 
@@ -17,7 +17,7 @@ async fn an_endpoint_added_to_both_files_gets_requests_and_one_removed_gets_none
         (b.count() > before).then_some(())
     })
     .await;
-    // Removed in the other order: Envoy no longer has it while the table still praises it.
+    // Removed in the other order: Envoy loses the endpoint while the table still prefers it.
     stage.set_endpoints(&[a.address]);
     eventually("Envoy has one endpoint", async || {
         (stage

@@ -1,4 +1,5 @@
-//! Unusual ways through the proxy: none leaves a request in flight or costs an answer, in either form.
+//! Tests unusual ways through the proxy, in either form. None may leave a request in flight or lose
+//! an answer.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use crate::support::{Backend, ScriptedAggregator, Stage, StageOptions, eventuall
 const CHAT: &str = "/v1/chat/completions";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// Waits until the newest report has nothing in flight and says that `sent` requests were sent since `before`.
+/// Waits until the newest report has nothing in flight and counts `sent` requests more than
+/// `before`.
 async fn settled(aggregator: &ScriptedAggregator, before: u64, sent: u64) {
     eventually("nothing is in flight", async || {
         aggregator.nudge();
@@ -46,7 +48,7 @@ async fn stage(form: Form, routes: Value, a: &Backend) -> (Stage, ScriptedAggreg
         let report = aggregator.last_report()?;
         let open: u32 = report.endpoints.iter().map(|row| row.in_flight).sum();
         let sent = total(&aggregator);
-        // Every worker has said all there is when two readings are the same.
+        // Every worker has reported everything when two readings are equal.
         let same = std::mem::replace(&mut last, sent) == sent;
         (open == 0 && same && sent >= 24).then_some(sent)
     })
@@ -54,7 +56,8 @@ async fn stage(form: Form, routes: Value, a: &Backend) -> (Stage, ScriptedAggreg
     (stage, aggregator, before)
 }
 
-/// Sends `request` as it is and gives what comes back until the connection closes.
+/// Sends the parts of a request unchanged. Returns all bytes of the answer until the connection
+/// closes.
 async fn raw(to: std::net::SocketAddr, parts: &[&str]) -> String {
     let mut stream = TcpStream::connect(to).await.unwrap();
     for part in parts {

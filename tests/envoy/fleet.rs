@@ -1,4 +1,5 @@
-//! Nothing scripted: real aggregator, real model servers, and what happens when one of them dies under load.
+//! Tests a real aggregator and real model servers, without scripted parts. Also tests a server that
+//! dies under load.
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::support::{chat, eventually};
 async fn work_that_reaches_a_server_past_the_proxy_drives_requests_to_the_other_one() {
     let fleet = Fleet::start(&[0.1, 1.0]).await;
     let (busy, idle) = (fleet.servers[0].address, fleet.servers[1].address);
-    // A backlog of minutes, of which only the server's own metrics tell.
+    // A backlog of minutes. Only the server's own metrics show it.
     let mut backlog = tokio::task::JoinSet::new();
     for n in 0..40 {
         let prompt = format!("{n} words ").repeat(4_000);
@@ -26,7 +27,7 @@ async fn work_that_reaches_a_server_past_the_proxy_drives_requests_to_the_other_
                 questions
                     .spawn(async move { chat(address, &format!("question {n}")).await.map(drop) });
             }
-            // Who got them is what counts; an answer of the busy one would take minutes.
+            // Only the placement counts. An answer of the busy server would take minutes.
             let placed = async || {
                 let after = (fleet.sent_to(busy).await, fleet.sent_to(idle).await);
                 let (to_busy, to_idle) = (after.0 - before.0, after.1 - before.1);
@@ -51,7 +52,7 @@ async fn no_request_fails_when_the_aggregator_is_killed_and_started_again_under_
     load.more(50).await;
     let age = "trimtab_table_age_ms.pool.default";
     fleet.kill_aggregator();
-    // Until the table is too old to be believed (2 s), and some more.
+    // Waits until the table is too old to be used (2 s), and some more.
     eventually("the table grows old", async || {
         (fleet.stage.metric(age).await > 4_000).then_some(())
     })
@@ -88,7 +89,8 @@ async fn when_a_model_server_is_killed_under_load_only_requests_already_on_it_ma
         failures.len() <= 12,
         "each client had one request at most: {failures:#?}"
     );
-    // The table follows: the aggregator misses it, and what comes next goes elsewhere at the first try.
+    // The aggregator notices the missing server. The next table sends requests elsewhere at the
+    // first try.
     let dead = fleet.servers[0].address;
     eventually("nothing is tried on the dead one", async || {
         let before = fleet.sent_to(dead).await;

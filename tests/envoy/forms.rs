@@ -1,4 +1,5 @@
-//! The forms of the filter: one plugin, or two that need no option of the proxy; and what happens to requests when it is set up wrongly.
+//! Tests the forms of the filter: one plugin, or two that need no option of the proxy. Also tests
+//! what happens to requests with a wrong setup.
 
 use std::time::{Duration, Instant};
 
@@ -20,18 +21,23 @@ async fn faults(stage: &Stage) -> Vec<(String, u64)> {
     all.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
-/// Nothing was counted, also once the workers have handed over what they had.
+/// Fails the test if a fault was counted. Waits until the workers have published their counts.
 async fn no_faults(stage: &Stage, form: Form) {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(faults(stage).await, [], "{form:?}");
 }
 
-/// A stage on which requests may not be placed, so that it cannot wait for that.
+/// Returns a stage that may place no requests, so the function does not wait for placed ones.
 async fn wrong(form: Form, backends: &[&Backend]) -> (Stage, ScriptedAggregator) {
     wrong_with(form, json!({}), backends, backends).await
 }
 
-/// The same with other parts of the configuration. `listed`: what the table has; `backends`: what the cluster has.
+/// Does the same as [`wrong`], with other parts of the configuration.
+///
+/// - `form`: form of the filter.
+/// - `overlay`: the other parts.
+/// - `listed`: endpoints of the table.
+/// - `backends`: endpoints of the cluster.
 async fn wrong_with(
     form: Form,
     overlay: Value,
@@ -59,7 +65,7 @@ async fn wrong_with(
     (stage, aggregator)
 }
 
-/// The request was sent to that server and came there as it was.
+/// Checks that the filter chose that server, and that the request came there unchanged.
 fn arrived(response: &Response, server: &Backend, body: &str, form: Form) {
     let decision = response.header(DECISION);
     let length = body.len();
@@ -166,7 +172,7 @@ async fn a_missing_option_is_found_with_the_first_request_and_none_hangs() {
         .matches("set allow_on_headers_stop_iteration: true")
         .count();
     assert!((1..=2).contains(&said), "once per worker, not {said} times");
-    // The tests that expect no warning look at the log in the same way.
+    // Tests that expect no warning search the log in the same way.
     assert_eq!(severe(&log).len(), said, "{log}");
     let found = eventually("it is counted", async || faults(&stage).await.pop()).await;
     assert!(found.0.ends_with("reason.no_stop_iteration"), "{found:?}");
@@ -211,7 +217,8 @@ async fn a_destination_that_the_cluster_does_not_take_is_told() {
         Backend::start().await,
     ];
     let [a, b, c, d] = &servers;
-    // The policy is missing; and the cluster has other servers than the aggregator.
+    // In the first case the policy is missing. In the second the cluster has other servers than the
+    // aggregator.
     for (what, overlay, listed, backends) in [
         ("no policy", balances, vec![a, b, c, d], vec![a, b, c, d]),
         ("other endpoints", json!({}), vec![a, b], vec![c, d]),

@@ -1,11 +1,11 @@
-//! A server that fails is left alone after a few requests, and has its share again when it works.
+//! Tests that a failing server gets only a few requests, and gets its share again when it works.
 
 use std::time::{Duration, Instant};
 
 use crate::support::client::DECISION;
 use crate::support::{Backend, Stage, chat, client, eventually};
 
-/// Requests one after the other; how many were answered with 200.
+/// Sends requests one after the other. Returns how many were answered with 200.
 async fn ask(stage: &Stage, count: usize) -> usize {
     let mut good = 0;
     for n in 0..count {
@@ -15,10 +15,11 @@ async fn ask(stage: &Stage, count: usize) -> usize {
     good
 }
 
-/// Failures that a worker takes until it has made up its mind, on each of two workers.
+/// Most failures until a worker ejects the server, times two workers.
 const A_FEW: usize = 2 * 3;
 
-/// The server that waits least fails, and later works again. `kind`: what that is called.
+/// Makes the server with the shortest wait fail and later work again. `kind` is the name of the
+/// failure.
 async fn fails_and_recovers(fail: fn(&Backend), kind: &str) {
     let (a, b, c) = (
         Backend::start().await,
@@ -46,7 +47,7 @@ async fn fails_and_recovers(fail: fn(&Backend), kind: &str) {
     })
     .await;
     eventually("it has its share again", async || {
-        // Slow start is nearly over, on both workers.
+        // Slow start is nearly over on both workers.
         let before = a.count();
         ask(&stage, 24).await;
         (a.count() - before >= 18).then_some(())
@@ -73,7 +74,7 @@ async fn a_server_that_says_503_is_asked_a_few_times_although_retries_hide_it() 
     let before = a.count();
     assert_eq!(ask(&stage, 100).await, 100, "the other one answers");
     let tried = a.count() - before;
-    // Retries are noticed one time in eight until the first one is.
+    // A worker looks at one answer in eight for a retry, until it notices the first one.
     assert!((2..=A_FEW + 2 * 8).contains(&tried), "{tried} requests");
     let before = a.count();
     ask(&stage, 50).await;
@@ -127,7 +128,8 @@ async fn a_server_that_asks_for_two_seconds_gets_none_for_two_seconds_and_then_a
         .windows(2)
         .map(|pair| (pair[1] - pair[0]).as_millis())
         .collect();
-    // The first 429 may be seen too late to read how long it asks for: then it is a second. Times are exact to a tick.
+    // The first 429 may be seen too late to read its `Retry-After`. Then the pause is one second.
+    // Times are exact to a tick.
     assert!((850..2_600).contains(&gaps[0]), "{gaps:?}");
     assert!(gaps.len() >= 3, "{gaps:?}");
     assert!(

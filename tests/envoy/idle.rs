@@ -1,4 +1,4 @@
-//! Connections that nobody uses for a while, to servers that close them.
+//! Tests connections that were idle for a while, to servers that close them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Answer, ScriptedAggregator, Stage, StageOptions, chat, row, table};
 
-/// After how long uvicorn, under vLLM and SGLang, closes a connection that is idle.
+/// Idle time after which uvicorn, under vLLM and SGLang, closes a connection.
 const KEPT: Duration = Duration::from_secs(5);
 
-/// A server that has closed what was idle for so long, and whose word of it is still under way when the next request comes: to that it
-/// answers with a reset, as the kernel of one that has closed does. Where the network takes a few milliseconds that is one request in fifty.
+/// A server that has closed an idle connection, with the close still under way when the next
+/// request comes. It answers that request with a reset, as the kernel does for a closed connection.
+/// In a network with a delay of a few milliseconds this happens to one request in fifty.
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -48,7 +49,7 @@ impl Drop for Server {
     }
 }
 
-/// Answers each request of a connection, until one comes that is too late.
+/// Answers each request of a connection, until one comes too late.
 async fn serve(mut stream: TcpStream) {
     let mut idle_since = Instant::now();
     let mut request = Vec::new();
@@ -58,7 +59,7 @@ async fn serve(mut stream: TcpStream) {
             return;
         };
         if request.is_empty() && idle_since.elapsed() >= KEPT {
-            // Nothing is waited for: what is closed now is reset.
+            // With linger 0, dropping the stream resets the connection.
             stream.set_zero_linger().unwrap();
             return;
         }
@@ -77,7 +78,7 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Whether the request is there with as much body as it says.
+/// Whether the request is there with its whole body.
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request).to_ascii_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else {

@@ -1,4 +1,4 @@
-//! What is in flight is counted, through every way a request can end.
+//! Tests that the requests in flight are counted, whatever way a request ends.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use trimtab_loadtable::seen;
 
 use crate::support::{Backend, ScriptedAggregator, Stage, chat, eventually};
 
-/// In flight on a server by the newest report; absent: nothing is said of it.
+/// Returns the requests in flight on a server in the newest report; absent if the report has no row
+/// of it.
 fn reported(aggregator: &ScriptedAggregator, backend: &Backend) -> Option<u32> {
     let rows = aggregator.last_report()?.endpoints;
     let row = rows.iter().find(|row| row.address == backend.name())?;
@@ -121,7 +122,7 @@ async fn events_without_content_do_not_end_the_prefill() {
         (a.count() > before).then_some(())
     })
     .await;
-    // All but the token has come long ago.
+    // Everything but the token has come long ago.
     tokio::time::sleep(Duration::from_millis(700)).await;
     aggregator.nudge();
     tokio::time::sleep(Duration::from_millis(300)).await;

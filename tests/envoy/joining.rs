@@ -1,4 +1,5 @@
-//! Servers that join with a page that says nothing, or nothing true: they get requests all the same.
+//! Tests servers that join with a page without content, or with false content. They must get
+//! requests all the same.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use crate::support::fleet::Fleet;
 use crate::support::load::ask_for;
 use crate::support::server::Server;
 
-/// What its page says of a server that has answered so many requests.
+/// Returns the status and the page of a server that has answered this many requests.
 pub(crate) type Page = fn(u32) -> (StatusCode, String);
 
-/// As TGI's: no samples before the first request.
+/// Returns a page like TGI's: without samples before the first request.
 pub(crate) fn from_the_first_request(answered: u32) -> (StatusCode, String) {
     let page = match answered {
         0 => String::new(),
@@ -43,7 +44,7 @@ fn locked(_: u32) -> (StatusCode, String) {
     (StatusCode::UNAUTHORIZED, String::new())
 }
 
-/// As vLLM's after everybody has cancelled at once, until its next step.
+/// Returns a page like vLLM's after all clients have cancelled at once, before the next step.
 fn left_behind(answered: u32) -> (StatusCode, String) {
     let (running, waiting, used) = match answered {
         0 => (64, 300, 0.97),
@@ -59,7 +60,7 @@ fn left_behind(answered: u32) -> (StatusCode, String) {
     (StatusCode::OK, page)
 }
 
-/// A server with that page, whose answers have that status.
+/// Starts a server with that page. Its answers have that status.
 async fn server(page: Page, status: StatusCode) -> Server {
     let answered = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&answered);
@@ -91,7 +92,7 @@ async fn whatever_its_page_says_a_server_that_answers_gets_its_share() {
     for page in pages {
         joining.push(server(page, StatusCode::OK).await);
     }
-    // One after the other, as in a rollout: never the most of them.
+    // The servers join one after the other, as in a rollout. They are never the majority.
     for server in &joining {
         fleet.add_address(server.address);
         eventually("it gets requests", async || {
@@ -118,7 +119,7 @@ async fn whatever_its_page_says_a_server_that_answers_gets_its_share() {
         0
     );
     for (server, before) in joining.iter().zip(before) {
-        // A tenth of a hundred would be the same for all.
+        // Ten requests each would be an equal share of the hundred.
         let got = fleet.sent_to(server.address).await - before;
         assert!((3..=40).contains(&got), "{got} of 100");
     }
@@ -141,7 +142,7 @@ async fn a_server_that_only_fails_is_tried_out_and_no_request_comes_to_harm() {
         ask_for(fleet.stage.address, Duration::from_secs(10)).await,
         0
     );
-    // After 1, 2, 4 and 8 s.
+    // The probes come after 1, 2, 4 and 8 s.
     let tries = fleet.sent_to(broken.address).await;
     assert!((2..=5).contains(&tries), "{tries}");
     let row = fleet.row(broken.address).await;

@@ -1,4 +1,5 @@
-//! Responses that servers keep: whoever goes on from one, or asks for it, reaches the server that has it, by any proxy.
+//! Tests responses that servers keep. Whoever continues or reads one must reach its server, by any
+//! proxy.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,12 +13,13 @@ use crate::support::{Backend, Stage, client, eventually};
 
 const RESPONSES: &str = "/v1/responses";
 
-/// A new response, or one that goes on from another: its status, and its name.
+/// Creates a response: a new one, or one that continues `after`. Returns its status and its name.
 pub(crate) async fn create(proxy: SocketAddr, after: Option<&str>, stream: bool) -> (u16, String) {
     go_on(proxy, after, stream, "Tell me.").await
 }
 
-/// The same with another input, which stands before the name of what it goes on from.
+/// Does the same with another input. In the body the input comes before the name of the earlier
+/// response.
 async fn go_on(proxy: SocketAddr, after: Option<&str>, stream: bool, input: &str) -> (u16, String) {
     let body = json!({"model": "m", "input": input, "max_output_tokens": 4, "previous_response_id": after, "stream": stream});
     let answer = client::post(proxy, RESPONSES, &[], body.to_string())
@@ -52,7 +54,7 @@ async fn a_response_is_found_by_whoever_asks_for_it_also_by_another_and_by_a_new
         );
         names.push(name);
     }
-    // Word of it takes a report and a table.
+    // Proxies know the names after a report and a table.
     tokio::time::sleep(Duration::from_millis(500)).await;
     for (n, name) in names.iter().enumerate() {
         for proxy in proxies {
@@ -67,12 +69,12 @@ async fn a_response_is_found_by_whoever_asks_for_it_also_by_another_and_by_a_new
             assert_eq!(status, 200, "{n}: {next}");
         }
     }
-    // A proxy that starts later, and one that does after the aggregator was started again.
+    // One proxy starts later, another one after a restart of the aggregator.
     for restart in [false, true] {
         if restart {
             fleet.kill_aggregator();
             fleet.start_aggregator();
-            // Both proxies have called it again by then, and said what they know.
+            // By then both proxies have called the aggregator again and reported what they know.
             tokio::time::sleep(Duration::from_secs(8)).await;
         }
         let late = fleet.another_proxy(StageOptions::default()).await;
@@ -83,7 +85,7 @@ async fn a_response_is_found_by_whoever_asks_for_it_also_by_another_and_by_a_new
     }
     let (status, _) = ask(proxies[1], Method::DELETE, &names[0]).await;
     assert_eq!(status, 200);
-    // Nobody has what was never made: the server that is asked says so.
+    // No server has a response that was never made. The server that gets the request says so.
     let (status, _) = ask(proxies[0], Method::GET, "resp_of_nobody").await;
     assert_eq!(status, 404);
 }

@@ -1,4 +1,5 @@
-//! Servers whose page takes longer than the aggregator's timeout, 1 s: they get requests all the same.
+//! Tests servers whose page takes longer than the aggregator's timeout of 1 s. They must get
+//! requests all the same.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,9 +20,9 @@ use crate::support::server::Server;
 /// How a page comes.
 #[derive(Debug, Clone)]
 enum Page {
-    /// After so many milliseconds.
+    /// After this many milliseconds.
     After(Arc<AtomicU64>),
-    /// A comment now and then, without end.
+    /// Never completely: comments come now and then, without end.
     Endless,
 }
 
@@ -66,7 +67,7 @@ async fn server(page: Page) -> Server {
     Server::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), router).await
 }
 
-/// Requests that each gets of some hundred, none of which fails.
+/// Sends about a hundred requests, none of which may fail. Returns how many each server got.
 async fn shares(fleet: &Fleet, servers: &[Server]) -> Vec<u64> {
     let mut shares = Vec::new();
     for server in servers {

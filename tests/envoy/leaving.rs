@@ -1,4 +1,5 @@
-//! Servers that leave: one that drains is left by the conversations that live there, one that hangs or sleeps by everybody.
+//! Tests servers that leave. Conversations leave a draining server; all requests leave one that
+//! hangs or sleeps.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ impl Talks {
         Self { proxy, pasts }
     }
 
-    /// One more turn of each; where each went.
+    /// Sends one more turn of each conversation. Returns where each went.
     async fn turn(&mut self) -> Vec<String> {
         let mut endpoints = Vec::new();
         for past in &mut self.pasts {
@@ -71,7 +72,7 @@ async fn conversations_leave_a_server_that_drains_with_the_next_table_and_come_t
         (row["state"] == "draining").then_some(())
     })
     .await;
-    // Tables come several times a second, to both workers.
+    // Tables come to both workers several times a second.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = fleet.sent_to(leaving).await;
     let mut later = Vec::new();
@@ -87,7 +88,7 @@ async fn conversations_leave_a_server_that_drains_with_the_next_table_and_come_t
     assert!(stays >= 20, "they have a new home: {later:?}");
 }
 
-/// How long after the first sign a server that hangs may still get requests.
+/// Longest time during which a server that hangs may still get requests.
 const NOTICED: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +97,7 @@ async fn a_process_that_stands_still_is_left_within_three_seconds_and_used_again
     let (proxy, hung) = (fleet.stage.address, fleet.servers[0].address);
     assert_eq!(ask_for(proxy, Duration::from_secs(2)).await, 0);
     fleet.servers[0].stop();
-    // Requests that reach it in this time wait for it.
+    // Requests that reach the server in this time wait for it.
     let first = tokio::spawn(ask_for(proxy, NOTICED));
     tokio::time::sleep(NOTICED).await;
     let before = fleet.sent_to(hung).await;
@@ -116,7 +117,7 @@ async fn a_process_that_stands_still_is_left_within_three_seconds_and_used_again
     first.abort();
 }
 
-/// What vLLM's page says of an engine that has done nothing since it started.
+/// A page of vLLM whose engine has done nothing since it started.
 const STANDING_PAGE: &str = "# TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{model_name=\"m\"} 0
 # TYPE vllm:num_requests_waiting gauge
@@ -159,7 +160,7 @@ async fn an_engine_that_stands_still_behind_a_page_that_answers_is_left_within_t
     others.abort();
 }
 
-/// The lines that vLLM adds where it may be sent to sleep.
+/// Returns the lines that vLLM adds if it may be sent to sleep.
 fn sleep_state(sleeps: bool) -> String {
     let [awake, asleep] = [u8::from(!sleeps), u8::from(sleeps)];
     let state = |name, value| {

@@ -1,8 +1,9 @@
-//! The filter in a real Envoy, started with `deploy/envoy/envoy.yaml` itself.
+//! Tests the filter in a real Envoy, started with `deploy/envoy/envoy.yaml` itself.
 //!
-//! Real: Envoy, filter.wasm, the configuration, sockets. Scripted, where a test must decide what happens: the model servers
-//! (they hold or answer when told to) and the aggregator (it publishes what it is told to). `fleet` has nothing scripted.
-//! Needs what `cargo xtask test` provides; without it every test fails and says so. tests/README.md has the other tiers.
+//! Real are Envoy, filter.wasm, the configuration and sockets. Model servers and aggregator are
+//! scripted where a test must control them. Nothing is scripted in `fleet`. The tests need what
+//! `cargo xtask test` provides. Without it every test fails and says so. tests/README.md describes
+//! the other tiers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,8 +1,9 @@
-//! Odd clients and odd servers on the real programs: pages that say nothing or nothing true, answers of every form, bodies that are none,
-//! and an aggregator that is killed again and again.
+//! Tests odd clients and odd servers with the real programs: pages without or with false content,
+//! answers of every form, bodies that are no requests, and an aggregator that is killed again and
+//! again.
 //!
-//! 30 s here; `cargo xtask bench soak` is the same for as long as one likes. Each request must end with the status that its server gave,
-//! and every server that can be used must get requests.
+//! It takes 30 s here. `cargo xtask bench soak` runs the same for longer. Each request must end
+//! with the status that its server gave. Every usable server must get requests.
 
 mod answer;
 mod asked;
@@ -25,17 +26,18 @@ use crate::support::memory::Memory;
 use crate::support::{eventually, no_faults, severe};
 
 const CLIENTS: u64 = 8;
-/// Each question is a conversation of its own: a worker's memory of them, 96 KiB at first, may double.
+/// Each question is its own conversation. A worker's memory of conversations, 96 KiB at first, may
+/// double.
 const VM_PAGES: u64 = 8;
 
-/// What tells one body from others.
+/// Returns a text that differs between bodies.
 fn digest(body: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
     format!("{}:{:x}", body.len(), hasher.finish())
 }
 
-/// Two model servers and one odd server of each kind, in the lists of both.
+/// Starts two model servers and one odd server of each kind. All are in both lists.
 async fn fleet() -> (Fleet, Vec<OddServer>) {
     let mut fleet = Fleet::start(&[1.0, 1.0]).await;
     let mut servers = Vec::new();
@@ -51,12 +53,13 @@ async fn fleet() -> (Fleet, Vec<OddServer>) {
         (asleep && rows.len() == Page::ALL.len() + 2).then_some(())
     })
     .await;
-    // The proxy's workers have it on their next tick.
+    // The proxy's workers have the table on their next tick.
     tokio::time::sleep(Duration::from_secs(1)).await;
     (fleet, servers)
 }
 
-/// Lets time pass: the aggregator is killed at each tenth of it, and who sleeps is woken after six of them. How often it was killed.
+/// Lets the time of the test pass. Kills the aggregator at each tenth of it, and wakes sleeping
+/// servers after six tenths. Returns how often it killed the aggregator.
 async fn pass(fleet: &mut Fleet, servers: &[OddServer], memory: &mut Memory) -> u32 {
     let (start, span, mut tenths) = (Instant::now(), span(), 0);
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
@@ -77,8 +80,9 @@ async fn pass(fleet: &mut Fleet, servers: &[OddServer], memory: &mut Memory) -> 
     tenths
 }
 
-/// Every server that can be used got a tenth of an equal share or more, one that always says it is full a request at least, and one that
-/// sleeps none.
+/// Checks the shares of the servers. A usable server must get a tenth of an equal share or more. A
+/// server that always says that it is full must get at least one request. A sleeping one must get
+/// none.
 async fn all_got_some(fleet: &Fleet, servers: &[OddServer]) {
     let mut got = Vec::new();
     for server in &fleet.servers {
@@ -138,7 +142,7 @@ async fn nothing_fails_grows_or_stays_with_odd_clients_and_odd_servers() {
     no_faults(&fleet.stage).await;
     let log = fleet.stage.envoy.log_text();
     let unexpected = severe(&log).into_iter();
-    // What the restarts of the aggregator explain, and a path that nobody knows.
+    // Lines that the restarts of the aggregator explain, and one for an unknown path.
     let explained = [
         "sync failed",
         "a POST with JSON to /v1/unheard/of is left to",

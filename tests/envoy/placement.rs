@@ -1,4 +1,4 @@
-//! Placement follows the load that the table tells.
+//! Tests that placement follows the load in the table.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn requests_go_where_the_table_says_that_they_wait_least_and_follow_it_whe
 
     let turned = table(2, vec![row(&a.name(), 20_000), row(&b.name(), 0)]);
     aggregator.publish(Answer::Table(turned));
-    // Both workers take it up on their ticks.
+    // Both workers adopt the table on their ticks.
     eventually("requests follow the new table", async || {
         stage.prefers(&b, &a).await.then_some(())
     })
@@ -94,7 +94,7 @@ async fn equal_servers_share_the_work_of_concurrent_requests() {
     a.hold();
     b.hold();
     let address = stage.address;
-    // Long prompts without a common beginning: each is about a second of prefill on its server.
+    // Long prompts without a common beginning. Each is about a second of prefill on its server.
     let requests: Vec<_> = (0..20)
         .map(|n| {
             tokio::spawn(async move {
@@ -109,7 +109,8 @@ async fn equal_servers_share_the_work_of_concurrent_requests() {
         (a.open() + b.open() == 20).then_some(())
     })
     .await;
-    // Two workers that do not see each other's requests may each be off by a few; one server with all would show 20 : 0.
+    // Two workers that do not see each other's requests may each be wrong by a few. A single server
+    // with all requests would give 20 : 0.
     assert!(
         (5..=15).contains(&a.open()),
         "{} and {}",

@@ -1,4 +1,5 @@
-//! What is not a completion request passes untouched; what a client must not say is not heard.
+//! Tests that other requests than completions pass unchanged, and that headers which only the
+//! filter may set are removed.
 
 use hyper::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -35,7 +36,8 @@ async fn a_destination_that_a_client_sends_is_not_heard_in_any_spelling() {
         to_a > 2 * to_b,
         "by the table, not by the client: {to_a} and {to_b}"
     );
-    // Other paths are Envoy's to balance, and not the client's either: forty requests all on one of two never happen.
+    // Envoy balances other paths, and the client does not. Balanced requests never go to one of two
+    // servers forty times in a row.
     for _ in 0..40 {
         bare(
             stage.address,
@@ -93,7 +95,7 @@ async fn a_get_is_left_to_envoy_and_not_counted_as_a_decision() {
         seen.iter()
             .all(|seen| !seen.headers.contains_key(DESTINATION))
     );
-    // Ticks hand counters over; several have passed by now.
+    // Counters are published on ticks. Several have passed by then.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert_eq!(all().await, placed);
 }

@@ -1,4 +1,5 @@
-//! New settings of the plugin while requests flow: the listener comes from a file that Envoy watches.
+//! Tests new settings of the plugin while requests flow. The listener comes from a file that Envoy
+//! watches.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! What proxies see of answers is what clients see: times and errors in the metrics of a real aggregator.
+//! Tests that proxies measure what clients measure: times and errors of answers, in the metrics of
+//! a real aggregator.
 
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use crate::support::{client, eventually};
 /// One histogram of the aggregator.
 #[derive(Debug, PartialEq)]
 struct Histogram {
-    /// Upper bounds in seconds, with the observations up to each.
+    /// Upper bounds in seconds, with the number of observations up to each.
     buckets: Vec<(f64, u64)>,
     sum: f64,
     count: u64,
 }
 
-/// The value of a series, by its beginning.
+/// Returns the value of the series that begins with `begin`.
 fn series(page: &str, begin: &str) -> Option<f64> {
     let line = page.lines().find(|line| line.starts_with(begin))?;
     line.rsplit_once(' ')?.1.parse().ok()
@@ -42,7 +43,7 @@ impl Histogram {
         }
     }
 
-    /// What came since `before`.
+    /// Returns the observations since `before`.
     fn since(&self, before: &Self) -> Self {
         let buckets = self.buckets.iter().zip(&before.buckets);
         Self {
@@ -54,7 +55,7 @@ impl Histogram {
         }
     }
 
-    /// The bounds of the bucket in which the median is, in seconds.
+    /// Returns the bounds of the bucket with the median, in seconds.
     fn median(&self) -> (f64, f64) {
         let at = self
             .buckets
@@ -66,7 +67,8 @@ impl Histogram {
     }
 }
 
-/// Compares with what clients measured, who wait a little longer than the proxy: `slack` for the whole way to them and back.
+/// Compares with what clients measured. Clients wait a little longer than the proxy: up to `slack`
+/// seconds for the way there and back.
 fn agrees(histogram: &Histogram, mut clients: Vec<Duration>, slack: f64) {
     clients.sort();
     let count = clients.len();
@@ -85,7 +87,7 @@ fn agrees(histogram: &Histogram, mut clients: Vec<Duration>, slack: f64) {
         found >= mean - slack,
         "{found} s on average, and {mean} s for clients"
     );
-    // The middle one of an odd number.
+    // The middle value; the number of values is odd.
     let median = clients[count / 2].as_secs_f64();
     let (from, to) = histogram.median();
     assert!(
@@ -96,7 +98,7 @@ fn agrees(histogram: &Histogram, mut clients: Vec<Duration>, slack: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_aggregators_histograms_say_what_clients_measured_over_both_workers() {
-    // Slow enough that what a busy machine adds is little.
+    // The servers are so slow that delays of a busy machine hardly matter.
     let fleet = Fleet::start(&[0.4, 0.4]).await;
     let read = async || {
         (
@@ -122,7 +124,7 @@ async fn the_aggregators_histograms_say_what_clients_measured_over_both_workers(
     let times = clients.join_all().await;
     let after = eventually("all are told", async || {
         let after = read().await;
-        // The two are read one after the other, and a report may come in between.
+        // The two are read one after the other. A report may come in between.
         let all_told = after.0.count >= before.0.count + 15 && after.1.count >= before.1.count + 15;
         all_told.then_some(after)
     })
@@ -140,7 +142,8 @@ async fn errors_of_a_server_that_dies_under_load_are_counted_by_kind_and_endpoin
     let dead = fleet.servers[0].address;
     fleet.servers[0].child.kill().unwrap();
     load.more(50).await;
-    // What was on it broke off, and what came after was passed over to the other one, as long as that was tried.
+    // Requests in flight broke off. Later ones were moved to the other server, as long as the dead
+    // one was tried.
     let begin =
         format!("trimtab_aggregator_endpoint_errors_total{{pool=\"default\",endpoint=\"{dead}\",");
     let page = eventually("the dead one is named", async || {

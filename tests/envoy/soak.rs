@@ -1,7 +1,9 @@
-//! Hours in small: every kind of request, client and server at once, tables at 20 Hz, an aggregator that comes and goes.
+//! A soak test in small: every kind of request, client and server at the same time, tables at 20
+//! Hz, an aggregator that comes and goes.
 //!
-//! 30 s in each form here; `cargo xtask bench soak` is the same for as long as one likes. Fails when a request fails that was not asked to,
-//! when Envoy grows, when anything is left in flight, or when the log has a warning that nobody has given cause for.
+//! It takes 30 s in each form here. `cargo xtask bench soak` runs the same for longer. It fails if
+//! a request fails unexpectedly, if Envoy grows, if anything is left in flight, or if the log has
+//! an unexplained warning.
 
 pub(crate) mod client;
 mod server;
@@ -47,7 +49,7 @@ async fn soak(form: Form) {
     let to = stage.address;
     let clients = Clients::start(CLIENTS, move |number| client::one(to, number));
     let (start, mut memory, mut restarts) = (Instant::now(), Memory::default(), 0);
-    // Away for one second of each tenth of the time.
+    // The aggregator is away for the last second of each tenth of the time.
     let away = |at: Duration| {
         at.as_secs_f64() % (span.as_secs_f64() / 10.0) > span.as_secs_f64() / 10.0 - 1.0
     };
@@ -100,7 +102,7 @@ async fn soak(form: Form) {
     assert!(sent > 100, "only {sent} requests");
     memory.does_not_grow(2);
     no_faults(&stage).await;
-    // What the restarts of the aggregator do not explain.
+    // The restarts of the aggregator explain only these warnings.
     let log = stage.envoy.log_text();
     let (explained, unexpected): (Vec<_>, Vec<_>) = severe(&log)
         .into_iter()

@@ -1,4 +1,4 @@
-//! The workers of one proxy share one sync.
+//! Tests that the workers of one proxy share one sync.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ async fn four_workers_share_one_sync_and_report_as_one_proxy() {
     )
     .await;
     stage.placing().await;
-    // News over news for a while; a second leader would show as a second waiting sync or a second proxy.
+    // One new table after the other for a while. A second lease holder would show as a second
+    // waiting sync or a second proxy.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(3) {
         aggregator.nudge();
@@ -63,7 +64,7 @@ async fn a_long_prompt_is_reported_at_once_beside_the_poll_that_waits() {
             .then_some(())
     })
     .await;
-    // No table has come since, and no poll has ended: nothing but news can have said it.
+    // No table has come since, and no poll has ended. So only an urgent report can have brought it.
     let polled = aggregator.reports().len() - polls;
     assert!(polled <= 1, "{polled} polls");
     assert_eq!(aggregator.refused(), 0);
@@ -102,7 +103,7 @@ async fn a_new_table_reaches_a_waiting_proxy_at_once() {
         stage.prefers(&b, &a).await.then_some(())
     })
     .await;
-    // Far below the 10 s of the long poll, far above what a busy machine adds.
+    // Far below the 10 s of the long poll, and far above the delay of a busy machine.
     assert!(
         start.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -123,13 +124,14 @@ async fn a_new_table_is_in_use_by_all_workers_long_before_their_next_tick() {
     };
     let aggregator = ScriptedAggregator::start(Answer::Table(waits(1))).await;
     let options = StageOptions {
-        // As rare as ticks may be.
+        // The longest tick that is allowed.
         plugin: Some("\"tick\": \"1s\", \"table_max_age\": \"60s\"".to_owned()),
         ..StageOptions::default()
     };
     let stage = Stage::start(&[a.address, b.address], aggregator.address, options).await;
     stage.placing().await;
-    // Each worker's sign of life has to be with the leader, which looks for them when it calls.
+    // The lease holder must know that each worker lives. It looks for their signs of life when it
+    // polls.
     aggregator.publish(Answer::Table(waits(3)));
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let mut spans = Vec::new();
@@ -149,10 +151,11 @@ async fn a_new_table_is_in_use_by_all_workers_long_before_their_next_tick() {
         })
         .await;
         spans.push(start.elapsed().saturating_sub(asking));
-        // Not in step with the ticks.
+        // The pauses are not in step with the ticks.
         tokio::time::sleep(Duration::from_millis(130 * (sequence % 7) + 200)).await;
     }
     spans.sort();
-    // By ticks alone the later of two workers is this fast one time in eleven, and five of nine times in a thousand runs once.
+    // By ticks alone the later of two workers is this fast one time in eleven, and five of nine
+    // times only once in a thousand runs.
     assert!(spans[4] < Duration::from_millis(300), "{spans:?}");
 }

@@ -1,4 +1,4 @@
-//! Tables that are stale, broken or from the future.
+//! Tests tables that are stale, broken or from the future.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::support::{
     Answer, Backend, ScriptedAggregator, Stage, StageOptions, chat, eventually, row, table,
 };
 
-/// A stage with a table that sends everything to `a`, and whose aggregator then answers with `answer`.
+/// Returns a stage whose table sends everything to `a`. Its aggregator then answers with `answer`.
 async fn after(answer: Answer, a: &Backend, b: &Backend) -> (Stage, ScriptedAggregator) {
     let (stage, aggregator) = Stage::with_waits(&[(a, 0), (b, 60_000)]).await;
     aggregator.publish(answer);
@@ -51,7 +51,7 @@ async fn a_table_cut_in_the_middle_is_refused_and_the_last_table_stays() {
 async fn a_table_of_a_newer_format_is_refused_under_that_reason_and_the_last_table_stays() {
     let (a, b) = (Backend::start().await, Backend::start().await);
     let mut bytes = table(9, vec![row(&a.name(), 60_000), row(&b.name(), 0)]).encode();
-    // Field 1, the first in every table, a varint: the format.
+    // Field 1 is the first in every table. It is a varint and holds the format.
     assert_eq!(bytes[0], 0x08);
     bytes[1] = 0x7f;
     let (stage, _aggregator) = after(Answer::Bytes(bytes), &a, &b).await;
@@ -129,7 +129,8 @@ async fn when_the_table_grows_too_old_requests_are_placed_without_its_load_and_a
     };
     let stage = Stage::start(&[a.address, b.address], aggregator.address, options).await;
     stage.placing().await;
-    // No news for longer than the maximal age: what the table says about load is no longer believed.
+    // No new table for longer than the maximal age. The filter then ignores the loads in the old
+    // one.
     aggregator.publish(Answer::Status(503));
     tokio::time::sleep(Duration::from_millis(700)).await;
     for n in 0..40 {

@@ -1,4 +1,5 @@
-//! What requests see when the VM traps, which the filter never does: the configuration decides.
+//! Tests what happens to requests when the VM traps: Envoy's configuration decides that. The filter
+//! itself never traps.
 
 use std::io::Write as _;
 

@@ -1,4 +1,5 @@
-//! What one proxy does is known to the other within a moment. Nothing scripted: two Envoys, aggregator, model servers.
+//! Tests that one proxy soon knows what another one does. Nothing is scripted: two Envoys,
+//! aggregator, model servers.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,13 +8,14 @@ use crate::support::client::{DECISION, ask};
 use crate::support::fleet::Fleet;
 use crate::support::{Stage, StageOptions, chat, eventually, post};
 
-/// The server that a proxy's decision named, by the header that explains it.
+/// Returns the server in the header that explains a decision.
 fn named(decision: &str) -> String {
     let (_, rest) = decision.split_once("endpoint=").unwrap();
     rest.split(';').next().unwrap().to_owned()
 }
 
-/// Where each of a run of short questions went. They have nothing in common that ties them to a server.
+/// Sends a run of short questions and returns where each went. They share nothing that ties them to
+/// a server.
 async fn run(stage: &Stage) -> Vec<String> {
     let mut servers = Vec::new();
     for n in 0..12 {
@@ -26,7 +28,7 @@ async fn run(stage: &Stage) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_prompt_sent_through_one_proxy_is_in_the_table_of_the_other_within_a_moment() {
-    // No poll ends before there is a table, and no table comes before its time but with news.
+    // No poll ends without a table. No table comes before its time unless a report is urgent.
     let pool = "  publish_interval: 10s\n  suspect_after: 600s\n  scrape: {interval: 3s, idle_interval: 3s}\n";
     let proxy = || StageOptions {
         plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
@@ -38,7 +40,8 @@ async fn a_long_prompt_sent_through_one_proxy_is_in_the_table_of_the_other_withi
         let name = "trimtab_syncs_total.pool.default.answer.table";
         other.metric(name).await
     };
-    // A table has just come, so that the next one without news, and with it the next poll, is ten seconds away.
+    // A table has just come. Without an urgent report the next one, and with it the next poll, is
+    // ten seconds away.
     let sequence = async || fleet.table().await["sequence"].as_u64();
     let last = sequence().await;
     eventually("a table comes", async || {
@@ -48,7 +51,7 @@ async fn a_long_prompt_sent_through_one_proxy_is_in_the_table_of_the_other_withi
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = tables().await;
 
-    // Seconds of work, which the table tells of until the next one is made.
+    // Seconds of work. The table shows it until the next table is made.
     let (address, prompt) = (fleet.stage.address, "a long story ".repeat(10_000));
     let started = Instant::now();
     let request = tokio::spawn(async move { chat(address, &prompt).await.map(drop) });
@@ -79,7 +82,7 @@ async fn a_long_prompt_sent_through_one_proxy_is_in_the_table_of_the_other_withi
     request.abort();
 }
 
-/// A turn of a conversation with a past; where it went and why.
+/// Sends a turn of a conversation with a past. Returns where it went and why.
 async fn turn(stage: &Stage) -> (String, String) {
     let past = "as I said before ".repeat(80);
     let messages = serde_json::json!([
@@ -101,7 +104,7 @@ async fn a_conversation_that_one_proxy_had_to_send_elsewhere_is_found_there_by_t
     let (home, why) = turn(&fleet.stage).await;
     assert_eq!(turn(&other).await.0, home, "both look at one place: {why}");
 
-    // Work of which only the server itself tells.
+    // Work that only the server itself knows about.
     let busy: SocketAddr = home.parse().unwrap();
     let mut backlog = tokio::task::JoinSet::new();
     for n in 0..300 {
@@ -120,7 +123,8 @@ async fn a_conversation_that_one_proxy_had_to_send_elsewhere_is_found_there_by_t
         (wait_ms().await < Some(50)).then_some(())
     })
     .await;
-    // Its place is as good as ever; that the other one knows better it has from the table.
+    // The key's place is as good as before. Only from the table can the other proxy know that the
+    // conversation moved.
     eventually("the other proxy has heard of it", async || {
         let (found, why) = turn(&other).await;
         (found == elsewhere && why.contains("reason=conversation")).then_some(())

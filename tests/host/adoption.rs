@@ -1,4 +1,4 @@
-//! Several pools in one plugin, step-by-step adoption, and what people are told of a decision.
+//! Tests several pools in one plugin, step-by-step adoption, and explanations of decisions.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::support::{
     ready_with, reported, table, table_with,
 };
 
-/// The explain header of an answered request.
+/// Returns the explain header of an answered request.
 fn explanation(exchange: &Exchange) -> String {
     let headers = exchange.response_headers.as_ref().expect("answered");
     headers.text(EXPLAIN).unwrap_or_default().to_owned()
 }
 
-/// A request that is answered by `upstream`.
+/// Sends a request that `upstream` answers.
 fn answered(proxy: &mut ScriptedProxy, headers: &[(&str, &str)], upstream: &str) -> Exchange {
     let mut request = proxy.vm().request().attribute("upstream.address", upstream);
     for (name, value) in headers {
@@ -26,7 +26,7 @@ fn answered(proxy: &mut ScriptedProxy, headers: &[(&str, &str)], upstream: &str)
     exchange.finish(proxy.vm())
 }
 
-/// Answers the poll of each pool with its own table, until all have asked.
+/// Answers the poll of each pool with its own table, until all pools have polled.
 fn deliver_each(proxy: &mut ScriptedProxy, tables: &[Table]) {
     let mut left: Vec<&Table> = tables.iter().collect();
     for _ in 0..100 {
@@ -49,7 +49,7 @@ fn deliver_each(proxy: &mut ScriptedProxy, tables: &[Table]) {
 const TWO_POOLS: &str = r#"{"aggregator": {"cluster": "trimtab_aggregator"}, "explain_header": "x-trimtab-decision", "seed": 7, "per_route": true,
     "pools": [{"pool": "code", "models": ["coder*"]}, {"pool": "chat", "authorities": ["chat.example"]}]}"#;
 
-/// Two pools, whose endpoints are 10.1.0.x and 10.0.0.x.
+/// Returns a proxy with two pools. Their endpoints are 10.1.0.x and 10.0.0.x.
 fn two_pools(config: &str) -> ScriptedProxy {
     let mut proxy = ScriptedProxy::start(module(), config, 2, Options::default()).expect("starts");
     let mut code = table_with(1, &[0, 0]);
@@ -76,7 +76,7 @@ fn each_request_goes_to_an_endpoint_of_its_own_pool() {
         assert!(first_host(&code).expect("placed").starts_with("10.1.0."));
         let chat = ask_model(&mut proxy, "Chat.Example:8080", "m");
         assert!(first_host(&chat).expect("placed").starts_with("10.0.0."));
-        // The first pool whose conditions hold.
+        // The first pool whose conditions hold gets the request.
         let both = ask_model(&mut proxy, "chat.example", "coder");
         assert!(first_host(&both).expect("placed").starts_with("10.1.0."));
         let nobody = ask_model(&mut proxy, "other.example", "m");
@@ -160,7 +160,7 @@ fn observing_touches_no_request_and_tells_both_choices() {
     let config = config_with(r#""mode": "observe""#);
     let mut proxy = ready_with(&config, &table());
     for n in 0..10 {
-        // What the proxy does by itself: it goes to the one that is 20 s behind half of the time.
+        // The proxy chooses by itself. Half of the requests go to the endpoint with a wait of 20 s.
         let upstream = if n % 2 == 0 {
             "10.0.0.3:8000"
         } else {
@@ -189,7 +189,7 @@ fn observing_touches_no_request_and_tells_both_choices() {
         waits(own),
         waits(its)
     );
-    // What the proxy sent by itself is in the books all the same.
+    // Requests that the proxy placed by itself are in the report too.
     let report = reported(&mut proxy);
     let sent = |address: &str| {
         let rows = report.endpoints.iter();
@@ -243,7 +243,7 @@ fn who_does_not_ask_is_told_nothing_and_the_log_is_told_when_configured() {
     let config = config_with(r#""explain_request_header": "x-why", "explain_log": true"#);
     let mut proxy = ready_with(&config, &table());
     let silent = answered(&mut proxy, &[], "10.0.0.1:8000");
-    // The header is a setting of the response alone: who does not ask gets none.
+    // The filter explains only answers to requests with the header that asks for it.
     assert_eq!(explanation(&silent), "");
     let asked = answered(&mut proxy, &[("x-why", "1")], "10.0.0.1:8000");
     let text = explanation(&asked);

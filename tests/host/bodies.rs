@@ -1,4 +1,4 @@
-//! Bodies of every shape, cut everywhere.
+//! Tests bodies of every shape, cut everywhere.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn a_body_cut_at_any_byte_is_placed_like_the_whole_one() {
     };
     assert!(whole.0.is_some());
     for cut in 0..=body.len() {
-        // A proxy of its own each time: decisions depend on those before.
+        // Each cut has its own proxy, because decisions depend on earlier ones.
         if cut % 4 != 0 && !(40..110).contains(&cut) {
             continue;
         }
@@ -75,7 +75,8 @@ fn no_body_of_any_size_is_refused_under_a_32_kib_limit() {
                 request = request.body_chunk(part);
             }
             let exchange = request.end();
-            // One chunk larger than the limit can not be held at all; the filter must decide on it at once.
+            // A chunk that is larger than the limit cannot be held at all. The filter must decide
+            // on it at once.
             assert!(
                 !exchange.local_reply,
                 "{total} bytes in chunks of {chunk}: 413"
@@ -109,7 +110,9 @@ fn a_burst_beyond_the_limit_after_a_first_small_piece_is_no_413() {
 #[test]
 fn at_most_the_first_16_kib_are_held_and_of_later_chunks_only_the_end_is_read() {
     const KIB: usize = 1_024;
-    // Where its length is told and it does not say whether to stream; where it says that; where nothing is told.
+    // Later chunks are read only if the body has not said whether to stream. With a length only the
+    // last 8 KiB are read, and the first body does not come that far. Without a length every chunk
+    // is read.
     for (length, begins, read) in [
         (Some(216 * KIB), "{", 0),
         (Some(116 * KIB), "{", 8),
@@ -172,7 +175,7 @@ fn bodies_that_are_no_json_are_placed_by_load() {
     }
 }
 
-/// What the explain header says of the body.
+/// Returns the body's part of the explain header.
 fn told(exchange: &Exchange) -> String {
     let headers = exchange.response_headers.as_ref().expect("answered");
     let text = headers.text(EXPLAIN).expect("explained");
@@ -240,7 +243,7 @@ fn how_each_reading_ended_is_counted_and_explained() {
     }
 }
 
-/// The uncached tokens that are reported as sent, and those without a first byte.
+/// Returns the reported uncached tokens: those sent, and those without a first byte.
 fn booked(proxy: &mut ScriptedProxy) -> (u64, u64) {
     let row = reported(proxy).endpoints.remove(0);
     (row.sent_tokens, row.pending_tokens.into())
@@ -287,7 +290,7 @@ fn the_end_of_a_body_that_is_known_by_then_changes_nothing() {
     let blob = format!(r#"{{"blob": "{}", "prompt": "four"}}"#, "b".repeat(200_000));
     for (body, has_length, tokens) in [
         (&long, true, 101_250..101_300),
-        // Nothing of the prompt was seen: the pool's mean.
+        // Nothing of the prompt was seen, so the pool's mean counts.
         (&blob, true, 500..501),
         (&blob, false, 500..501),
     ] {

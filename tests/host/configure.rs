@@ -1,4 +1,4 @@
-//! What the filter does with its configuration, good and bad.
+//! Tests what the filter does with its configuration, good and bad.
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-//! What the filter takes: memory over many requests, time for one. Times are printed, not judged: wasmtime is not V8, and machines differ.
+//! Tests the memory of the filter over many requests, and prints the time of one. Times are not
+//! checked, because wasmtime is not V8 and machines differ.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! A host that answers hostcalls with any status at any moment: requests go on, nothing traps, nothing leaks.
+//! Tests a host that answers hostcalls with any status at any moment. Requests go on, nothing
+//! traps, nothing leaks.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use trimtab_wasmhost::{Options, ScriptedProxy, Status};
 
 use crate::support::{ask, chat, config, first_host, in_flight, module, ready, reported, table};
 
-/// The ABI's statuses, and some that it does not have.
+/// The statuses of the ABI, and some that it does not have.
 const STATUSES: [u32; 17] = [
     0,
     1,
@@ -28,7 +29,7 @@ const STATUSES: [u32; 17] = [
     u32::MAX,
 ];
 
-/// One request from its headers to its end, then what the root does on ticks.
+/// Runs one request from its headers to its end, then the ticks of the root context.
 fn live_through(proxy: &mut ScriptedProxy, what: &str) {
     let body = chat(400);
     let (first, rest) = body.as_bytes().split_at(100);
@@ -57,7 +58,7 @@ fn live_through(proxy: &mut ScriptedProxy, what: &str) {
     );
 }
 
-/// Afterwards, with a host that works again.
+/// Checks that the filter works again after the faults have ended.
 fn is_whole(proxy: &mut ScriptedProxy, what: &str) {
     for worker in proxy.all() {
         worker.script.clear_faults();
@@ -69,7 +70,7 @@ fn is_whole(proxy: &mut ScriptedProxy, what: &str) {
     assert_eq!(proxy.vm().open_streams(), 0, "{what}");
 }
 
-/// Hostcalls that a life of the filter makes.
+/// Returns the hostcalls that a life of the filter makes.
 fn calls_made() -> BTreeSet<&'static str> {
     let mut proxy =
         ScriptedProxy::start(module(), &config(), 1, Options::default()).expect("starts");
@@ -132,7 +133,7 @@ fn any_single_hostcall_of_the_sync_answering_any_status_ends_in_a_table() {
             let what = format!("hostcall {position} of the sync answers {status}");
             proxy.main.script.record();
             proxy.main.script.nth_of_any(position, Status(status));
-            // The first answer may be lost to the fault; one of the next must come through.
+            // The fault may destroy the first answer. One of the next must succeed.
             let placed = (1..=3).any(|sequence| {
                 assert!(
                     proxy.deliver(&crate::support::table_with(sequence, &[0, 0, 0]).encode()),

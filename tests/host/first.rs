@@ -1,4 +1,5 @@
-//! What goes before the rule's choice: endpoints that the table asks to try out, and those that keep what a request asks for.
+//! Tests what comes before the rule's choice: probes that the table asks for, and endpoints that
+//! keep what a request asks for.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::support::{
 
 const RESPONSES: &str = "/v1/responses";
 
-/// Three endpoints, of which the last is suspect, and a proxy that is asked to try it out.
+/// Returns a table that asks the proxy for a probe. It has three endpoints; the last one is
+/// suspect.
 fn asking(sequence: u64, proxy: u64, number: u64) -> Table {
     let mut table = table_with(sequence, &[0, 0, 0]);
     table.endpoints[2].state = State::Suspect;
@@ -25,7 +27,8 @@ fn asking(sequence: u64, proxy: u64, number: u64) -> Table {
     table
 }
 
-/// Where so many requests go, one worker after the other; and how many for that reason.
+/// Sends `count` requests, by the two workers in turn. Returns how many went to the suspect
+/// endpoint, and how many were probes.
 fn places(proxy: &mut ScriptedProxy, count: usize) -> (usize, usize) {
     let (mut tried, mut probes) = (0, 0);
     for n in 0..count {
@@ -56,7 +59,7 @@ fn one_request_of_one_worker_tries_out_what_the_table_asks_this_proxy_for() {
     assert_eq!(proxy.failures(), Vec::<String>::new());
 }
 
-/// A response that is made, and answered in pieces of that size.
+/// Creates a response. Its answer comes in pieces of `size` bytes.
 fn make(vm: &mut Vm, answer: &str, size: usize) -> Exchange {
     let request = vm.request().header(":path", RESPONSES);
     let mut exchange = request.body(r#"{"model": "m", "input": "hello"}"#);
@@ -69,7 +72,7 @@ fn make(vm: &mut Vm, answer: &str, size: usize) -> Exchange {
     exchange
 }
 
-/// Where a request for a response goes, and why.
+/// Returns where a request for a response goes, and why.
 fn get(vm: &mut Vm, name: &str) -> (Option<String>, Option<String>) {
     let path = format!("{RESPONSES}/{name}");
     let request = vm.request().header(":method", "GET");
@@ -77,7 +80,8 @@ fn get(vm: &mut Vm, name: &str) -> (Option<String>, Option<String>) {
     (first_host(&exchange), reason(&exchange))
 }
 
-/// The key of what a server keeps and that server's address, as the proxy says it at once, beside its polls.
+/// Returns the key of what a server keeps and that server's address. The proxy reports it at once,
+/// outside its polls.
 fn told(proxy: &mut ScriptedProxy) -> (u64, String) {
     proxy.run_for(Duration::from_millis(200));
     let calls = proxy.take_calls().into_iter();
@@ -112,16 +116,16 @@ fn what_a_server_keeps_is_asked_of_it_and_told_to_others() {
         made.close(proxy.vm());
         let told = told(&mut proxy);
         assert_eq!(told.1, holder);
-        // An aggregator that was started again knows nothing: it is told once more.
+        // A restarted aggregator knows nothing, so the proxy must report the response again.
         let mut restarted = table_with(1, &[0, 0, 0]);
         restarted.version.epoch += 1;
         assert!(proxy.deliver(&restarted.encode()));
-        // With the report that comes next after each worker has written its own.
+        // The response is in the next report after each worker has written its own.
         proxy.run_for(Duration::from_secs(2));
         restarted.version.sequence += 1;
         assert!(proxy.deliver(&restarted.encode()));
         assert_eq!(self::told(&mut proxy), told);
-        // Also when it is the worst of all, and leaves.
+        // The endpoint is chosen even when it has the longest wait and drains.
         let row = ENDPOINTS.iter().position(|own| *own == holder).unwrap();
         let mut later = table_with(3, &[0, 0, 0]);
         later.version.epoch += 1;
@@ -132,7 +136,7 @@ fn what_a_server_keeps_is_asked_of_it_and_told_to_others() {
         assert_eq!(found, (Some(holder.clone()), Some("held".into())));
         let (other, why) = get(proxy.vm(), "resp_2");
         assert!(other != Some(holder.clone()) && why != Some("held".into()));
-        // Another proxy knows it from its first table, all of its workers.
+        // All workers of another proxy know the response from their first table.
         let endpoint = u16::try_from(row).unwrap();
         later.held = vec![Moved {
             key: told.0,
@@ -299,7 +303,7 @@ fn what_a_server_keeps_is_known_to_all_workers_at_once_without_an_aggregator_and
         let found = get(&mut proxy.worker(worker).vm, "resp_1");
         assert_eq!(found, expected, "{worker}, under another key");
     }
-    // Whose server is gone belongs to nobody.
+    // A response whose server is gone belongs to no endpoint.
     let row = ENDPOINTS
         .iter()
         .position(|own| Some(*own) == expected.0.as_deref());
@@ -321,7 +325,7 @@ fn what_a_server_keeps_is_said_again_until_the_aggregator_has_answered() {
         for (number, call) in proxy.take_calls() {
             let report = Report::decode(&call.body).expect("a report");
             said += report.held.len();
-            // A poll that is answered without a table ends, so that the next one comes.
+            // A poll that is answered without a table ends, so the next one comes.
             let answer = CallAnswer::new(status, "");
             let _ = proxy.answer(number, call.token, Some(answer));
         }

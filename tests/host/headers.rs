@@ -1,4 +1,4 @@
-//! Headers that clients send to mislead or to break.
+//! Tests headers that clients send to mislead or to break the filter.
 
 use std::time::Duration;
 
@@ -162,7 +162,7 @@ fn a_content_length_that_lies_changes_nothing_but_the_estimate() {
         );
         exchange.finish(proxy.vm());
     }
-    // Counters are handed over on ticks.
+    // Counters are published on ticks.
     proxy.run_for(Duration::from_millis(200));
     assert_eq!(
         counter(

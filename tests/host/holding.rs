@@ -1,4 +1,4 @@
-//! Requests whose headers are held back: bodies that are slow, and proxies that never show them.
+//! Tests requests whose headers are held back: slow bodies, and proxies that never show bodies.
 
 use std::time::Duration;
 

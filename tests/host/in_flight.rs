@@ -1,4 +1,4 @@
-//! A request counts as in flight from its placement to its end, once, whatever the end is.
+//! Tests that a request counts as in flight once, from its placement to its end, however it ends.
 
 use trimtab_wasmhost::{Direction, Exchange, ScriptedProxy, Status, Vm};
 
@@ -102,13 +102,14 @@ fn every_end_takes_the_request_out_of_the_books_once() {
 
 #[test]
 fn an_endpoint_with_more_in_flight_gets_less() {
-    // Both idle in the table; what this proxy has sent since must count.
+    // Both endpoints are idle in the table. The requests that this proxy has sent since must count.
     let mut proxy = ready_with(&config(), &only(1, &[0, 1]));
     let open: Vec<_> = (0..100)
         .map(|_| first_host(&ask(proxy.vm())).expect("placed"))
         .collect();
     let first = open.iter().filter(|host| *host == ENDPOINTS[0]).count();
-    // Blind choice between equals would be outside of this range one time in 20,000 (binomial, n = 100).
+    // A blind choice between equal endpoints would leave this range one time in 20,000 (binomial, n
+    // = 100).
     assert!((30..=70).contains(&first), "{first} of 100 on the first");
     let report = reported(&mut proxy);
     assert_eq!(
@@ -141,7 +142,7 @@ fn the_first_byte_ends_the_pending_tokens_and_not_the_request() {
     exchange.close(proxy.vm());
 }
 
-/// What a server sends before and with its first token, and whether that token is in it.
+/// Pieces of an answer up to the first token, and whether the piece holds that token.
 const STREAM: [(&str, bool); 6] = [
     (": keep-alive\n\n", false),
     (
@@ -175,7 +176,8 @@ fn what_comes_before_the_first_token_leaves_the_tokens_pending() {
     }
     exchange.response_chunk(proxy.vm(), b"", true);
     exchange.close(proxy.vm());
-    // One that ends with nothing but comments ends all the same, and so does one whose bytes the proxy does not give.
+    // An answer with nothing but comments ends all the same. So does one whose bytes the proxy does
+    // not give.
     let mut empty = ask(proxy.vm());
     route(proxy.vm(), &empty);
     empty.response(proxy.vm(), 200);
@@ -193,7 +195,8 @@ fn what_comes_before_the_first_token_leaves_the_tokens_pending() {
     unread.close(proxy.vm());
 }
 
-/// Events are looked at until the first token, and not after it: a chunk of a stream costs a callback and nothing else.
+/// Events are read until the first token, and not after it. From then on a chunk of a stream costs
+/// only a callback.
 #[test]
 fn nothing_of_an_answer_is_fetched_once_it_has_begun() {
     let mut proxy = ready();
@@ -260,7 +263,7 @@ fn the_leader_adds_up_all_workers_and_forgets_those_that_are_gone() {
         (in_flight(&report), report.workers, report.decided),
         (6, 3, 6)
     );
-    // The third worker's thread is gone, with its three requests.
+    // The thread of the third worker is gone, with its three requests.
     proxy.workers.pop();
     proxy.run_for(std::time::Duration::from_secs(30));
     let report = reported(&mut proxy);

@@ -1,4 +1,4 @@
-//! One VM of a proxy syncs, whatever happens to it.
+//! Tests that one VM of a proxy syncs, whatever happens to it.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn a_leader_that_dies_is_followed_by_one_other_which_goes_on_counting() {
     proxy.run_for(Duration::from_secs(1));
     let first = proxy.take_calls();
     let before = Report::decode(&first[0].1.body).expect("a report");
-    // The main thread's VM is gone: it neither ticks nor answers from here on.
+    // The main thread's VM is gone: from here on it neither ticks nor answers.
     let script = proxy.main.script.clone();
     let mut followers = Vec::new();
     for _ in 0..60 {
@@ -77,7 +77,8 @@ fn a_leader_that_comes_back_late_does_not_make_a_second_one() {
     }
     let (number, call) = proxy.take_calls().pop().expect("the worker took over");
     assert_eq!(number, 1);
-    // The old leader's call ends now, with a table; it may use it but must not call again.
+    // The old lease holder's call ends here, with a table. It may use the table but must not call
+    // again.
     let token = proxy.main.vm.open_calls()[0];
     proxy.answer(0, token, Some(CallAnswer::new(200, table().encode())));
     proxy.run_for(Duration::from_secs(1));
@@ -96,7 +97,7 @@ fn a_leader_that_comes_back_late_does_not_make_a_second_one() {
 #[test]
 fn a_leader_whose_lease_was_taken_a_moment_ago_sends_no_report_of_the_same_number() {
     let mut proxy = started(1);
-    // Between its look at the lease and its call another worker writes.
+    // Another worker writes between this worker's look at the lease and its call.
     let script = proxy.main.script.clone();
     script.every("proxy_set_shared_data", Status::CAS_MISMATCH);
     proxy.run_for(Duration::from_secs(1));
@@ -176,7 +177,7 @@ fn a_cluster_that_does_not_exist_is_named_in_the_log_and_counted() {
     assert!(
         crate::support::counter(&proxy, "trimtab_sync_errors_total", "reason", "no_cluster") > 1
     );
-    // It is found as soon as it is there.
+    // The cluster is found as soon as it is there.
     proxy.main.script.add_cluster("trimtab_aggregator");
     assert!(proxy.deliver(&table().encode()));
 }

@@ -1,4 +1,4 @@
-//! `trimtab proxy` with the real filter, real sockets and a played aggregator.
+//! Tests `trimtab proxy` with the real filter, real sockets and a scripted aggregator.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ where
     address
 }
 
-/// A model server that says who it is, how much it got, and which hosts were named.
+/// Starts a model server. Its answer holds the size of the request's body and the named hosts.
 async fn model_server() -> (SocketAddr, Arc<AtomicUsize>) {
     let served = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&served);
@@ -64,7 +64,7 @@ async fn model_server() -> (SocketAddr, Arc<AtomicUsize>) {
     (address, served)
 }
 
-/// An aggregator that always has this table, with sequences that go up.
+/// Starts an aggregator that always has this table, with rising sequence numbers.
 async fn aggregator(endpoints: Vec<SocketAddr>) -> SocketAddr {
     let sequence = Arc::new(AtomicUsize::new(1));
     serve([127, 0, 0, 1], move |_| {
@@ -79,7 +79,7 @@ async fn aggregator(endpoints: Vec<SocketAddr>) -> SocketAddr {
     .await
 }
 
-/// A proxy in front of `endpoints` that has a table of them.
+/// Starts a proxy in front of `endpoints`, and waits until it has a table of them.
 async fn proxy(endpoints: &[SocketAddr], extra: &[&str]) -> (Proxy, tempfile::TempDir) {
     let aggregator = aggregator(endpoints.to_vec()).await;
     let dir = tempfile::tempdir().expect("a folder");

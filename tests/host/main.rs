@@ -1,7 +1,9 @@
-//! The real filter.wasm in a proxy-wasm host: virtual time, and every hostcall answers what a test wants.
+//! Tests the real filter.wasm in a proxy-wasm host with virtual time. Every hostcall answers what a
+//! test wants.
 //!
-//! What is real: the module that ships, callback by callback. What is played: Envoy (`trimtab-wasmhost` says how it behaves),
-//! the aggregator and the upstreams. `cargo xtask test --only host` builds the module and runs these.
+//! Real is the shipped module, callback by callback. Scripted are Envoy (`trimtab-wasmhost`
+//! describes its behaviour), the aggregator and the upstreams. `cargo xtask test --only host`
+//! builds the module and runs these tests.
 #![allow(
     clippy::expect_used,
     clippy::panic,

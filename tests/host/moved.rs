@@ -1,4 +1,5 @@
-//! What the filter asks about answers: where the request went, how it ended. Few are asked about, and the books are right all the same.
+//! Tests what the filter asks about answers: where the request went, and how it ended. It asks
+//! about few answers, and the report must be right all the same.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::support::{
     ready_with, reported, route, table_with,
 };
 
-/// In flight on the first two endpoints.
+/// Returns the requests in flight on the first two endpoints.
 fn both(report: &Report) -> (u32, u32) {
     let on = |address: &str| {
         let row = report.endpoints.iter().find(|own| own.address == address);
@@ -20,12 +21,13 @@ fn both(report: &Report) -> (u32, u32) {
     (on(ENDPOINTS[0]), on(ENDPOINTS[1]))
 }
 
-/// One count of every endpoint.
+/// Returns one count of every endpoint.
 fn rows(report: &Report, count: fn(&EndpointReport) -> u64) -> Vec<u64> {
     report.endpoints.iter().map(count).collect()
 }
 
-/// A request that the proxy sent to the second endpoint although the first was asked for, with the headers of its answer.
+/// Sends a request whose first host is the first endpoint. The proxy sends it to the second one.
+/// The headers of the answer have come.
 fn moved(vm: &mut Vm) -> Exchange {
     let mut exchange = ask(vm);
     assert_eq!(first_host(&exchange).as_deref(), Some(ENDPOINTS[0]));
@@ -119,7 +121,7 @@ fn seven_of_eight_whole_answers_cost_no_hostcall() {
     for _ in 0..16 {
         let mut exchange = ask(proxy.vm());
         route(proxy.vm(), &exchange);
-        // The explain header is a call of its own.
+        // The explain header makes another call.
         let before = proxy.workers[0].script.count("proxy_get_property");
         exchange.response(proxy.vm(), 200);
         exchange.response_chunk(proxy.vm(), answer, true);
@@ -135,7 +137,7 @@ fn moved_requests_that_were_not_asked_about_are_booked_right_once_one_is_noticed
 {
     let mut proxy = ready_with(&config(), &only(1, &[0]));
     ask(proxy.vm()).finish(proxy.vm());
-    // The second to the eighth answer are not asked about; the ninth is.
+    // The filter does not ask about the second to the eighth answer. It asks about the ninth.
     let mut unnoticed: Vec<Exchange> = (0..7).map(|_| moved(proxy.vm())).collect();
     let report = reported(&mut proxy);
     assert_eq!(both(&report), (7, 0));
@@ -153,7 +155,7 @@ fn moved_requests_that_were_not_asked_about_are_booked_right_once_one_is_noticed
     }
     let report = reported(&mut proxy);
     assert_eq!(in_flight(&report), 0);
-    // Those that moved count as failed where they were sent, and were sent again.
+    // Moved requests count as failed at their first endpoint, and as sent again.
     assert_eq!(rows(&report, |own| own.sent), [9, 8], "{report:?}");
     assert_eq!(rows(&report, |own| own.finished), [9, 8], "{report:?}");
     assert_eq!(rows(&report, |own| own.failed), [8, 0], "{report:?}");
@@ -163,7 +165,7 @@ fn moved_requests_that_were_not_asked_about_are_booked_right_once_one_is_noticed
 fn a_retried_request_counts_against_the_first_of_the_list_and_one_that_was_never_tried_there_does_not()
  {
     for (attempts, expected) in [(1_u64, 0), (2, 9)] {
-        // The first is idle and would get all of them.
+        // The first endpoint is idle and would get all requests.
         let mut proxy = ready_with(&config(), &table_with(1, &[0, 20_000, 20_000]));
         let mut elsewhere = 0;
         for _ in 0..12 {
@@ -181,7 +183,7 @@ fn a_retried_request_counts_against_the_first_of_the_list_and_one_that_was_never
             exchange.response_chunk(vm, [b'x'; 300], true);
             exchange.close(vm);
         }
-        // Left out after three.
+        // The endpoint is ejected after three failures.
         assert_eq!(elsewhere, expected, "{attempts} attempts");
     }
 }
@@ -233,7 +235,7 @@ fn a_failure_is_noticed_whether_or_not_its_answer_was_asked_about() {
         let report = reported(&mut proxy);
         let failed: u64 = report.endpoints.iter().map(|own| own.failed).sum();
         assert_eq!(failed, 1, "{failure}: {report:?}");
-        // From now on every answer is asked about.
+        // From here on the filter asks about every answer.
         let _moved = moved(proxy.vm());
         assert_eq!(both(&reported(&mut proxy)).1, 1, "{failure}");
     }

@@ -1,4 +1,4 @@
-//! Much prefill is reported at once, beside the poll.
+//! Tests that large placements are reported at once, outside the poll.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::support::{
     ask, counter, in_flight, is_poll, ready, reported, started, table, table_with,
 };
 
-/// A request of about 2,500 tokens: 0.25 s of prefill by the table's speed. Each begins as no other does, so that nothing of it is cached.
+/// Sends a request of about 2,500 tokens: 0.25 s of prefill at the table's speed. Each has its own
+/// beginning, so nothing of it is cached.
 fn long(vm: &mut Vm) -> Exchange {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -20,7 +21,8 @@ fn long(vm: &mut Vm) -> Exchange {
     ))
 }
 
-/// The calls with news since the calls were last asked for, with the VM that made each.
+/// Returns the calls with urgent reports since the calls were last taken, with the VM that made
+/// each.
 fn news(proxy: &mut ScriptedProxy) -> Vec<(usize, HttpCall, Report)> {
     let calls = proxy.take_calls().into_iter();
     calls
@@ -58,7 +60,7 @@ fn a_long_prompt_is_reported_before_anything_ticks_and_a_short_one_is_not() {
     assert_eq!(pending.iter().sum::<u32>(), 2);
     let tokens: u32 = report.endpoints.iter().map(|row| row.pending_tokens).sum();
     assert!((2_200..2_900).contains(&tokens), "{tokens}");
-    // The poll goes on beside it.
+    // The poll goes on meanwhile.
     assert!(
         polls
             .iter()
@@ -116,7 +118,7 @@ fn of_prompts_that_come_at_once_the_first_is_reported_at_once_and_the_rest_on_th
     let first = news(&mut proxy);
     assert_eq!(in_flight(&first[0].2), 1);
     assert!(proxy.answer(0, first[0].1.token, heard()));
-    // The worker's tick, and the leader's turn after it.
+    // First the worker's tick, then the lease holder's turn.
     proxy.run_for(Duration::from_millis(200));
     let rest = news(&mut proxy);
     assert_eq!(in_flight(&rest[0].2), 5);
@@ -164,7 +166,7 @@ fn a_call_with_news_that_never_ends_does_not_end_the_news() {
 fn a_worker_that_leads_sends_its_own_news_and_the_call_outlives_the_request() {
     let mut proxy = started(1);
     assert!(proxy.deliver(&table().encode()));
-    // The main thread's VM is gone: it neither ticks nor answers from here on.
+    // The main thread's VM is gone: from here on it neither ticks nor answers.
     let script = proxy.main.script.clone();
     let worker = proxy.worker(0);
     for _ in 0..40 {

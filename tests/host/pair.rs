@@ -1,4 +1,5 @@
-//! The two-plugin form: tap sees the body and decides, pick holds the headers and sets the destination.
+//! Tests the form with two plugins: tap sees the body and decides, pick holds the headers and sets
+//! the destination.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use trimtab_wasmhost::{
 
 use crate::support::{DESTINATION, ENDPOINTS, chat, config_with, counter, module, reported, table};
 
-/// Stock Envoy as Istio sets it up: without the option.
+/// Stock Envoy as Istio configures it: without the option.
 const STOP_ALL: Options = Options {
     allow_on_headers_stop_iteration: false,
     buffer_limit_bytes: 32 << 10,
@@ -20,7 +21,7 @@ struct Pair {
     pick: ScriptedProxy,
 }
 
-/// One request in the chain: its numbers at tap and at pick, and what has left pick.
+/// One request in the chain: its numbers at tap and at pick, and the output of pick.
 struct Chained {
     tap: u32,
     pick: u32,
@@ -75,7 +76,7 @@ impl Pair {
         self.settle(request);
     }
 
-    /// Hands on what left tap, lets pick hear of its queue, collects what left pick.
+    /// Passes on the output of tap, delivers pick's queue, and collects the output of pick.
     fn settle(&mut self, request: &mut Chained) {
         let (tap, pick) = (self.tap.vm(), self.pick.vm());
         for effect in tap.take_effects_of(request.tap) {
@@ -100,7 +101,7 @@ impl Pair {
     }
 
     fn run_for(&mut self, span: Duration) {
-        // One clock: tap's run moves it for both, pick's own ticks need no more time.
+        // Both have one clock. Tap's run moves it for both; pick's own ticks need no more time.
         let step = Duration::from_millis(100);
         for _ in 0..span.as_millis() / step.as_millis() {
             self.tap.run_for(step);
@@ -120,7 +121,7 @@ impl Pair {
         counter(&self.tap, "trimtab_setup_errors_total", "reason", reason)
     }
 
-    /// Names of all that was counted as a mistake of the setup, by either.
+    /// Returns the names of all counted setup errors of both plugins.
     fn faults(&self) -> Vec<String> {
         let all = [&self.tap, &self.pick].map(|proxy| proxy.shared.all_metrics());
         let names = all.into_iter().flatten().map(|metric| metric.name);
@@ -195,7 +196,7 @@ fn requests_that_are_no_completions_pass_both_and_forged_destinations_do_not() {
     let forged = [(DESTINATION, "10.9.9.9:1"), (":path", "/v1/models")];
     let request = pair.open(headers(&forged), true);
     assert!(request.ended && request.destination().is_none());
-    // Without a body to read tap decides at once, and pick leaves its choice alone.
+    // Without a body to read tap decides at once. Pick does not change its choice.
     let request = pair.open(headers(&[(DESTINATION, "10.9.9.9:1")]), true);
     let host = request.destination().expect("placed").to_owned();
     assert!(host.starts_with("10.0.0."), "{host}");
@@ -276,7 +277,7 @@ fn a_slow_body_is_placed_in_time_and_a_silent_tap_does_not_hold_a_request_for_ev
     pair.body(&mut slow, br#""m"}"#, true);
     assert!(slow.ended);
 
-    // A tap whose messages are refused by the proxy.
+    // The proxy refuses the messages of this tap.
     let mut request = pair.open(headers(&[]), false);
     let script = pair.tap.worker(0).script.clone();
     script.every("proxy_enqueue_shared_queue", Status::INTERNAL_FAILURE);
@@ -343,7 +344,7 @@ fn hostcalls_that_fail_cost_no_request_in_either_plugin() {
                 let mut request = pair.open(headers(&[]), false);
                 pair.body(&mut request, chat(500).as_bytes(), true);
                 pair.run_for(Duration::from_millis(2_000));
-                // A pick that can not name its request can not let it go either; it goes on trying.
+                // A pick that cannot name its request cannot release it either. It keeps trying.
                 script.clear_faults();
                 pair.run_for(Duration::from_millis(200));
                 pair.settle(&mut request);

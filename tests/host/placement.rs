@@ -1,4 +1,4 @@
-//! Where requests go.
+//! Tests where requests go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,7 +100,7 @@ fn turns_that_come_as_one_growing_text_stay_together_although_all_begin_alike() 
     let mut reasons = Vec::new();
     for turn in 1..6 {
         for conversation in 0..16 {
-            // All are idle again.
+            // All endpoints are idle again.
             table.version.sequence += 1;
             assert!(proxy.deliver(&table.encode()));
             let own = format!("Of {conversation} it is said. ").repeat(100 * turn);
@@ -110,7 +110,7 @@ fn turns_that_come_as_one_growing_text_stay_together_although_all_begin_alike() 
                 .header(":path", "/v1/completions")
                 .body(format!(r#"{{"model": "m", "prompt": "{shared}{own}"}}"#))
                 .finish(proxy.vm());
-            // The first ones show how much all of them share.
+            // The first turns show how much all prompts share.
             if turn > 1 {
                 let host = first_host(&exchange).expect("placed");
                 went.entry(conversation).or_default().insert(host);

@@ -1,4 +1,5 @@
-//! What workers report is exact: each request, beginning and move counts once, and tables say what they have seen.
+//! Tests that reports of workers are exact. Each request, beginning and move counts once, and
+//! tables say what they have seen.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,20 +12,21 @@ use crate::support::{
     table_with,
 };
 
-/// A table by which nothing is news: prefill takes no time.
+/// Returns a table with which no report is urgent, because prefill takes no time.
 pub(crate) fn quiet(mut table: Table) -> Table {
     table.classes[0].prefill_tokens_per_s = Some(1e8);
     table
 }
 
-/// A proxy with two workers that have `table`.
+/// Returns a proxy with two workers that have `table`.
 pub(crate) fn two_workers(table: &Table) -> ScriptedProxy {
     let mut proxy = crate::support::started(2);
     assert!(proxy.deliver(&table.encode()));
     proxy
 }
 
-/// Lets time pass tick by tick, answers every poll, and gives all reports that came with them.
+/// Lets time pass tick by tick and answers every poll. Returns all reports that came with the
+/// polls.
 pub(crate) fn reports(proxy: &mut ScriptedProxy, ticks: usize) -> Vec<Report> {
     let mut all = Vec::new();
     for _ in 0..ticks {
@@ -45,7 +47,8 @@ fn answer_polls(proxy: &mut ScriptedProxy) -> Vec<Report> {
         .collect()
 }
 
-/// A turn of a conversation with a past of about 2,000 tokens, and with a beginning that all share.
+/// Sends a turn of a conversation with a past of about 2,000 tokens, and with a beginning that all
+/// conversations share.
 fn turn(vm: &mut Vm, conversation: usize) -> Exchange {
     let (shared, past) = ("Be brief. ".repeat(120), "word ".repeat(1_600));
     vm.request().body(format!(
@@ -55,7 +58,7 @@ fn turn(vm: &mut Vm, conversation: usize) -> Exchange {
     ))
 }
 
-/// Requests per shared beginning over all reports.
+/// Returns the requests per shared beginning over all reports.
 fn beginnings(reports: &[Report]) -> BTreeMap<u64, u32> {
     let mut sums = BTreeMap::new();
     for prefix in reports.iter().flat_map(|report| &report.prefixes) {
@@ -64,7 +67,8 @@ fn beginnings(reports: &[Report]) -> BTreeMap<u64, u32> {
     sums
 }
 
-/// Moved conversations and where they went, over all reports, as often as they were said.
+/// Returns every reported move over all reports, with repetitions: the conversation and where it
+/// went.
 fn moves(reports: &[Report]) -> Vec<(u64, String)> {
     let moved = |report: &Report| {
         let address = |moved: &Moved| {
@@ -120,7 +124,7 @@ fn what_texts_have_in_common_that_nothing_marks_is_booked_as_cached_from_the_thi
         request.body(body).finish(proxy.vm());
         reported(proxy).endpoints.remove(0).sent_tokens - before
     };
-    // About 2,600 tokens each, of which 2,475 are shared.
+    // About 2,600 tokens each. 2,475 of them are shared.
     let first = sent_tokens(&mut proxy, 1, &shared);
     assert!((2_300..2_700).contains(&first), "{first}");
     sent_tokens(&mut proxy, 2, &shared);
@@ -135,7 +139,7 @@ fn what_texts_have_in_common_that_nothing_marks_is_booked_as_cached_from_the_thi
 
 #[test]
 fn beginnings_and_moves_of_two_workers_are_said_once_each() {
-    // The place of a third of all conversations is the endpoint that is far behind.
+    // For a third of all conversations the place is the endpoint with the long wait.
     let mut proxy = two_workers(&quiet(table_with(1, &[0, 0, 20_000])));
     let mut all = Vec::new();
     for conversation in 0..40 {
@@ -161,7 +165,7 @@ fn beginnings_and_moves_of_two_workers_are_said_once_each() {
 fn lists_that_are_written_over_before_anybody_read_them_are_not_lost() {
     let mut proxy = two_workers(&quiet(table_with(1, &[0, 0, 0])));
     let _ = reports(&mut proxy, 3);
-    // A poll is under way for ten ticks, and each tick writes a report.
+    // A poll is under way for ten ticks. Each tick writes a report.
     for conversation in 0..20 {
         let worker = &mut proxy.worker(conversation % 2).vm;
         turn(worker, conversation).finish(worker);
@@ -187,7 +191,7 @@ fn garbage_in_place_of_what_was_taken_costs_no_request_and_no_report() {
     assert!(proxy.failures().is_empty());
 }
 
-/// Milliseconds that a request is predicted to wait on the one endpoint that may be chosen.
+/// Returns the predicted wait in milliseconds on the only endpoint that may be chosen.
 fn wait_ms(vm: &mut Vm) -> u64 {
     let exchange = crate::support::ask(vm).finish(vm);
     let text = exchange.response_headers.expect("an answer");
@@ -197,13 +201,14 @@ fn wait_ms(vm: &mut Vm) -> u64 {
     digits.parse().expect("a number")
 }
 
-/// The wait after a table that says `header` of a proxy that sent 0.4 s of prefill half a second ago. `header`: from the sequences of
-/// the report before that request and of the one after.
+/// Returns the predicted wait after a second table. The proxy sent 0.4 s of prefill half a second
+/// before. `header` returns the table's header about the report that it has taken in. It gets two
+/// sequence numbers: of the last report without that request, and of the first report with it.
 fn wait_after(header: impl FnOnce(u64, u64) -> Option<Vec<u8>>) -> u64 {
     let mut proxy = ready_with(&config(), &table_with(1, &[0, 60_000, 60_000]));
     let (vm, poll) = proxy.take_calls().pop().expect("a poll");
     let before = Report::decode(&poll.body).expect("a report").sequence;
-    // Not streamed, so that its first byte says nothing.
+    // Not streamed, so its first byte says nothing about the prefill.
     let text = "word ".repeat(8_000);
     let body = format!(r#"{{"model": "m", "prompt": "{text}"}}"#);
     let _ = proxy.vm().request().body(body);
@@ -252,7 +257,7 @@ fn without_a_header_that_makes_sense_it_goes_by_the_age_of_the_rows() {
 
 #[test]
 fn a_conversation_is_looked_for_where_the_table_says_that_it_went() {
-    // Away from the endpoint that is far behind.
+    // The conversation moves away from the endpoint with the long wait.
     let mut proxy = ready_with(&config(), &quiet(table_with(1, &[0, 0, 20_000])));
     let mut found = None;
     for conversation in 0..30 {
@@ -264,7 +269,7 @@ fn a_conversation_is_looked_for_where_the_table_says_that_it_went() {
     let (conversation, (key, address)) = found.expect("one that moved");
     let row = ENDPOINTS.iter().position(|own| *own == address);
     let row = u16::try_from(row.expect("an endpoint")).expect("small");
-    // Another proxy, and all endpoints are idle again.
+    // Another proxy; all endpoints are idle again.
     let placed = |moved: Vec<Moved>| {
         let table = Table {
             moved: Some(moved),

@@ -1,4 +1,4 @@
-//! Times of answers and errors are reported once each, whatever worker saw them.
+//! Tests that times of answers and errors are reported once each, whichever worker saw them.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use trimtab_wasmhost::Exchange;
 use crate::reports::{quiet, reports, two_workers};
 use crate::support::{ENDPOINTS, ask, chat, config, only, ready_with, route};
 
-/// Kinds of predicted times.
+/// Whether the kind is one of predicted times.
 fn is_of_predictions(kind: u8) -> bool {
     let sums = seen::PREDICTED_SUM_MS..=seen::PREDICTION_ERROR_SUM_MS;
     sums.contains(&kind) || kind >= seen::PREDICTION_ERROR
 }
 
-/// What all reports say of an endpoint, by kind.
+/// Returns the sums over all reports of an endpoint, by kind.
 fn said(reports: &[Report], address: &str) -> BTreeMap<u8, u32> {
     let mut sums = BTreeMap::new();
     let rows = reports.iter().flat_map(|report| &report.endpoints);
@@ -38,7 +38,7 @@ fn times_of_two_workers_are_told_once_each_and_errors_by_kind() {
         exchange.response(vm, 200);
         open.push(exchange);
     }
-    // On a tick each: the first byte after 300 ms, the end after 500 ms more.
+    // Both on ticks: the first byte after 300 ms, the end after 500 ms more.
     let mut all = reports(&mut proxy, 3);
     for (number, exchange) in open.iter_mut().enumerate() {
         let vm = &mut proxy.worker(number % 2).vm;
@@ -52,13 +52,13 @@ fn times_of_two_workers_are_told_once_each_and_errors_by_kind() {
                 let reset = 0x10_u64.to_le_bytes();
                 vm.set_attribute(exchange.stream, "response.flags", reset);
             }
-            // Its client has gone: neither an error nor a whole answer.
+            // The client of this request is gone. That is neither an error nor a whole answer.
             2 => {}
             _ => exchange.response_chunk(vm, b"x", true),
         }
         exchange.close(vm);
     }
-    // An error's first byte is no token's.
+    // The first byte of an error is no token.
     let vm = &mut proxy.worker(1).vm;
     let mut exchange = ask(vm);
     route(vm, &exchange);
@@ -82,7 +82,7 @@ fn times_of_two_workers_are_told_once_each_and_errors_by_kind() {
 
 #[test]
 fn predicted_first_bytes_are_compared_where_answers_are_streamed_from_where_they_were_placed() {
-    // The wait is all there is to predict: 400 ms.
+    // Only the wait is predicted here: 400 ms.
     let mut table = quiet(only(1, &[0]));
     table.classes[0].decode_s_per_sequence = Some(0.0);
     table.endpoints[0].wait_ms = Some(400);
@@ -94,7 +94,8 @@ fn predicted_first_bytes_are_compared_where_answers_are_streamed_from_where_they
     for (number, exchange) in open.iter_mut().enumerate() {
         route(vm, exchange);
         if number == 0 {
-            // It was tried again elsewhere. The proxy is always asked about the first answer, and then about all.
+            // The request was tried again elsewhere. The filter always asks about the first answer,
+            // and after this one about all.
             vm.set_attribute(exchange.stream, "upstream.address", ENDPOINTS[1]);
             let attempts = 2_u64.to_le_bytes();
             vm.set_attribute(exchange.stream, "upstream.request_attempt_count", attempts);
@@ -107,7 +108,7 @@ fn predicted_first_bytes_are_compared_where_answers_are_streamed_from_where_they
     }
     all.extend(reports(&mut proxy, 3));
     open[2].response_chunk(proxy.vm(), [b'x'; 300], false);
-    // By a table that is too old nothing is predicted.
+    // With a table that is too old nothing is predicted.
     all.extend(reports(&mut proxy, 20));
     let mut late = ask(proxy.vm());
     route(proxy.vm(), &late);

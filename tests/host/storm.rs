@@ -1,6 +1,8 @@
-//! Callbacks in any order with any answers of the host. `TRIMTAB_STORM=N` begins with seed N.
+//! Makes callbacks in any order, with any answers of the host. `TRIMTAB_STORM=N` begins with seed
+//! N.
 //!
-//! No fuzzer leads these: what it could see is the host around the module, not the module.
+//! Rejected: a fuzzer that guides these. It could see the host around the module, but not the
+//! module.
 
 mod bytes;
 mod chain;
@@ -14,12 +16,12 @@ use std::time::{Duration, Instant};
 use crate::support::module;
 use forms::{Form, forms};
 
-/// How long each form is looked at, at most.
+/// Longest time for each form.
 const TIME: Duration = Duration::from_millis(2_000);
-/// Runs of each form that the time must be enough for.
+/// Least number of runs of each form in that time.
 const LEAST_RUNS: u64 = 3;
 
-/// The bytes of run `seed`: SplitMix64.
+/// Returns the bytes of run `seed`, by SplitMix64.
 fn bytes(seed: u64) -> Vec<u8> {
     let number = |n: u64| {
         let z = (seed << 32)

@@ -9,32 +9,32 @@ use trimtab_wasmhost::{
     CallAnswer, Exchange, HttpCall, Limits, Module, Options, ScriptedProxy, Vm, ready_filter,
 };
 
-/// Where the filter writes the hosts.
+/// Header in which the filter writes the hosts.
 pub(crate) const DESTINATION: &str = "x-gateway-destination-endpoint";
-/// Where it explains itself when [`config`] is used.
+/// Header in which the filter explains its decision with [`config`].
 pub(crate) const EXPLAIN: &str = "x-trimtab-decision";
-/// The endpoints of [`table`]: idle, idle, and far behind.
+/// The endpoints of [`table`]. Two are idle; the third has a long wait.
 pub(crate) const ENDPOINTS: [&str; 3] = ["10.0.0.1:8000", "10.0.0.2:8000", "10.0.0.3:8000"];
 
-/// The filter, compiled once for all tests.
+/// Returns the filter. It is compiled once for all tests.
 pub(crate) fn module() -> &'static Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
     MODULE.get_or_init(|| compile(Limits::default()))
 }
 
-/// The filter under other limits.
+/// Compiles the filter with other limits.
 pub(crate) fn compile(limits: Limits) -> Module {
     let path = std::env::var_os("TRIMTAB_FILTER")
         .expect("TRIMTAB_FILTER does not say where filter.wasm is: run `cargo xtask test --only host`, which builds it");
     Module::from_file(path, limits).expect("the filter loads")
 }
 
-/// A configuration with the explain header and a fixed seed.
+/// Returns a configuration with the explain header and a fixed seed.
 pub(crate) fn config() -> String {
     config_with("")
 }
 
-/// [`config`] with more fields: `"max_hosts": 1`.
+/// Returns [`config`] with more fields, for example `"max_hosts": 1`.
 pub(crate) fn config_with(fields: &str) -> String {
     let comma = if fields.is_empty() { "" } else { "," };
     format!(
@@ -42,7 +42,7 @@ pub(crate) fn config_with(fields: &str) -> String {
     )
 }
 
-/// A table of pool `chat` with these waits in milliseconds on 10.0.0.1, 10.0.0.2 ...
+/// Returns a table of the pool `chat` with these waits in milliseconds on 10.0.0.1, 10.0.0.2 ...
 pub(crate) fn table_with(sequence: u64, waits_ms: &[u32]) -> Table {
     let endpoint = |(index, wait_ms): (usize, &u32)| Endpoint {
         address: format!("10.0.0.{}:8000", index + 1),
@@ -85,12 +85,13 @@ pub(crate) fn table_with(sequence: u64, waits_ms: &[u32]) -> Table {
     }
 }
 
-/// Two idle endpoints and one that is 20 s behind.
+/// Returns a table with two idle endpoints and one with a wait of 20 s.
 pub(crate) fn table() -> Table {
     table_with(1, &[0, 0, 20_000])
 }
 
-/// A table whose endpoints are all draining but these, so that requests can only go there.
+/// Returns a table in which only the endpoints `ready` are ready. All others drain, so requests
+/// cannot go there.
 pub(crate) fn only(sequence: u64, ready: &[usize]) -> Table {
     let mut table = table_with(sequence, &[0, 0, 0]);
     for (index, endpoint) in table.endpoints.iter_mut().enumerate() {
@@ -101,23 +102,23 @@ pub(crate) fn only(sequence: u64, ready: &[usize]) -> Table {
     table
 }
 
-/// A proxy with one worker that has [`table`].
+/// Returns a proxy with one worker that has [`table`].
 pub(crate) fn ready() -> ScriptedProxy {
     ready_with(&config(), &table())
 }
 
-/// A proxy with one worker that has `table`.
+/// Returns a proxy with one worker that has `table`.
 pub(crate) fn ready_with(config: &str, table: &Table) -> ScriptedProxy {
     ready_filter(module(), config, &table.encode())
         .expect("the filter takes configuration and table")
 }
 
-/// A proxy that has no table yet.
+/// Returns a proxy without a table.
 pub(crate) fn started(workers: usize) -> ScriptedProxy {
     ScriptedProxy::start(module(), &config(), workers, Options::default()).expect("starts")
 }
 
-/// A chat request of about `bytes` bytes.
+/// Returns a chat request of about `bytes` bytes.
 pub(crate) fn chat(bytes: usize) -> String {
     let text = "word ".repeat(bytes / 5);
     format!(
@@ -125,40 +126,42 @@ pub(crate) fn chat(bytes: usize) -> String {
     )
 }
 
-/// A completion request in one chunk, up to its end.
+/// Sends a completion request in one chunk, up to its end.
 pub(crate) fn ask(vm: &mut Vm) -> Exchange {
     vm.request()
         .header("content-length", chat(500).len().to_string())
         .body(chat(500))
 }
 
-/// The proxy has connected to the first host: what its answers come with.
+/// Sets the address of the answering upstream to the first host, as a proxy does after it has
+/// connected.
 pub(crate) fn route(vm: &mut Vm, exchange: &Exchange) {
     let host = first_host(exchange).expect("placed");
     vm.set_attribute(exchange.stream, "upstream.address", host);
 }
 
-/// First host of the destination header.
+/// Returns the first host of the destination header.
 pub(crate) fn first_host(exchange: &Exchange) -> Option<String> {
     let hosts = exchange.upstream_header(DESTINATION)?;
     hosts.split(',').next().map(ToOwned::to_owned)
 }
 
-/// The reason in the explain header of a finished exchange.
+/// Returns the reason in the explain header of a finished exchange.
 pub(crate) fn reason(exchange: &Exchange) -> Option<String> {
     let text = exchange.response_headers.as_ref()?.text(EXPLAIN)?;
     text.split(';')
         .find_map(|part| part.trim().strip_prefix("reason=").map(ToOwned::to_owned))
 }
 
-/// Counter `name` of pool `chat` with that tag.
+/// Returns the counter `name` of the pool `chat` with this tag.
 #[track_caller]
 pub(crate) fn counter(proxy: &ScriptedProxy, name: &str, tag: &str, value: &str) -> u64 {
     metric(proxy, &format!("{name}.pool.chat.{tag}.{value}"))
 }
 
-/// A counter or gauge by its whole name; 0 when it has counted nothing yet. Fails when the filter cannot have a metric of that name, and
-/// when it has one that is not listed, because then the list would be no check.
+/// Returns a counter or gauge by its full name; 0 if it has counted nothing yet. Fails if the
+/// filter cannot have a metric of that name. Fails too if the filter has an unlisted metric,
+/// because the list would then be no check.
 #[track_caller]
 pub(crate) fn metric(proxy: &ScriptedProxy, name: &str) -> u64 {
     let all = proxy.shared.all_metrics();
@@ -170,11 +173,12 @@ pub(crate) fn metric(proxy: &ScriptedProxy, name: &str) -> u64 {
     found.map_or(0, |metric| metric.value)
 }
 
-/// Requests in flight that the proxy reports with its next sync. Ends the sync under way, so that there is a next one.
+/// Returns the report of the proxy's next sync. Ends the sync under way, so that there is a next
+/// one.
 pub(crate) fn reported(proxy: &mut ScriptedProxy) -> Report {
-    // Reports are written on ticks; a changed one at once.
+    // Workers write reports on ticks if something has changed.
     proxy.run_for(Duration::from_millis(200));
-    // Calls from before do not know of it.
+    // Earlier calls do not hold the newest state.
     let _ = proxy.take_calls();
     for _ in 0..200 {
         for number in 0..=proxy.workers.len() {
@@ -192,12 +196,12 @@ pub(crate) fn reported(proxy: &mut ScriptedProxy) -> Report {
     panic!("no sync within 20 s: {:?}", proxy.main.script.logs());
 }
 
-/// Whether a call asks for a table; the others bring news.
+/// Whether a call is a poll, which asks for a table. All others carry urgent reports.
 pub(crate) fn is_poll(call: &HttpCall) -> bool {
     call.headers.text(":path") == Some("/v1/pools/chat/sync")
 }
 
-/// In flight over all endpoints of a report.
+/// Returns the requests in flight over all endpoints of a report.
 pub(crate) fn in_flight(report: &Report) -> u32 {
     report
         .endpoints

@@ -1,4 +1,4 @@
-//! Tables: delivered, shared, refused, grown old.
+//! Tests tables: delivered, shared, refused, old.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn answer(proxy: &mut ScriptedProxy, bytes: &[u8]) {
     assert!(proxy.deliver(bytes), "no sync");
 }
 
-/// Hosts of many requests, each ended before the next.
+/// Returns the hosts of many requests. Each ends before the next.
 fn hosts(proxy: &mut ScriptedProxy, requests: usize) -> Vec<Option<String>> {
     let mut hosts = Vec::new();
     for _ in 0..requests {
@@ -89,7 +89,7 @@ fn every_bad_table_is_refused_under_its_reason_and_the_last_good_one_stays() {
             assert!(host.is_some(), "{label}: the good table is lost");
         }
         assert!(proxy.failures().is_empty(), "{label}");
-        // And the next good one is taken.
+        // The next good table is adopted.
         answer(&mut proxy, &only(9, &[2]).encode());
         assert_eq!(
             hosts(&mut proxy, 1)[0].as_deref(),
@@ -99,7 +99,7 @@ fn every_bad_table_is_refused_under_its_reason_and_the_last_good_one_stays() {
     }
 }
 
-/// The encoded table with another number in field 1, `format`, which comes first.
+/// Returns the encoded table with another number in field 1, `format`. It is the first field.
 fn with_format(bytes: &[u8], format: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     assert_eq!(&bytes[..2], [0x08, 1], "field 1, varint, format 1");

@@ -1,4 +1,5 @@
-//! The workers of a proxy are told apart, and a new table reaches all of them at once.
+//! Tests that the workers of a proxy are distinguished, and that a new table reaches all of them at
+//! once.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::support::{
     ENDPOINTS, ask, config, first_host, in_flight, module, only, reported, started, table,
 };
 
-/// A proxy whose VMs are all configured in the same nanosecond, which [`ScriptedProxy::start`] avoids.
+/// Returns a proxy whose VMs are all configured in the same nanosecond. [`ScriptedProxy::start`]
+/// avoids that.
 fn started_at_once(workers: usize, prepare: impl Fn(&Script)) -> ScriptedProxy {
     let (shared, clock) = (Shared::new(), Script::new());
     let make = || {
@@ -99,7 +101,8 @@ fn nothing_piles_up_for_a_worker_that_is_gone_or_a_canary() {
         proxy.run_for(Duration::from_millis(100));
         queued.push(proxy.shared.queued_messages());
     }
-    // A table per second and more, for the 10 s after which a silent worker counts as gone.
+    // At about one table per second, messages collect for the 10 s after which a silent worker
+    // counts as gone.
     assert!(queued.last() <= Some(&11), "{queued:?}");
     assert_eq!(queued.get(20), queued.last(), "{queued:?}");
 }

@@ -1,12 +1,16 @@
-//! Whether anything in an Envoy document takes the destination from the header that the filter writes.
+//! Checks whether anything in an Envoy document takes the destination from the header that the
+//! filter writes.
 
 use serde_json::Value;
 use trimtab_filter::{Config, Form};
 
 use super::DEEPEST;
 
-/// What is missing for the plugin's decisions to have an effect; absent: nothing, or the settings are wrong themselves. `envoy`: a whole
-/// configuration, with its clusters.
+/// Returns what is missing for the plugin's decisions to have an effect. `None` if nothing is
+/// missing, or if the settings themselves are wrong.
+///
+/// - `settings`: the plugin's configuration.
+/// - `envoy`: a whole Envoy configuration, with its clusters.
 pub(super) fn unread(settings: &Value, envoy: &Value) -> Option<String> {
     let destination = Config::read(settings).ok()?.destination;
     let header = destination.header.as_str();
@@ -38,7 +42,7 @@ pub(super) fn unread(settings: &Value, envoy: &Value) -> Option<String> {
     })
 }
 
-/// Whether `is` holds for an object somewhere in `value`.
+/// Returns whether `is` holds for `value` or an object within it.
 fn any(value: &Value, depth: usize, is: &impl Fn(&Value) -> bool) -> bool {
     let Some(depth) = depth.checked_sub(1) else {
         return false;
@@ -62,7 +66,8 @@ fn is_session(object: &Value, header: &str) -> bool {
     is_type(object, ".HeaderBasedSessionState") && names(object, "name", header)
 }
 
-/// Of code in another file nothing is known.
+/// Returns whether the object is a Lua filter that reads the header. Code in another file cannot be
+/// checked and counts as reading it.
 fn is_lua(object: &Value, header: &str) -> bool {
     let inline = |code: &Value| {
         let text = code

@@ -1,4 +1,4 @@
-//! What one file holds and what is wrong with it.
+//! Finds the configurations in one file and their problems.
 
 use serde_json::{Map, Value};
 use trimtab_aggregator::yaml::not_yaml;
@@ -9,18 +9,20 @@ use super::{DEEPEST, destination, rewrite};
 /// One configuration within a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// What it is and where it stands.
+    /// What the configuration is and where it is.
     pub(super) what: String,
-    /// One line each; empty: it is fine.
+    /// One line each; empty if there is no problem.
     pub(super) problems: Vec<String>,
-    /// One line each, worth knowing and not wrong.
+    /// One line each: remarks that are no problems.
     pub(super) notes: Vec<String>,
 }
 
-/// Fields that an aggregator's configuration or one of its pools has, and nothing else. Without `pools` it is told so.
+/// Fields that only an aggregator's configuration or one of its pools has. A document with one of
+/// them and without `pools` is checked as an aggregator's, so that the missing `pools` is reported.
 const AGGREGATORS: [&str; 4] = ["discovery", "scrape", "max_proxies", "pools_from"];
 
-/// Every configuration of Trimtab in a YAML (or JSON) text of one or more documents. Text that is not YAML is one finding.
+/// Returns every configuration of Trimtab in a YAML or JSON text of one or more documents. A text
+/// that is not YAML gives one finding.
 pub(super) fn check(text: &str) -> Vec<Finding> {
     let documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
         Ok(documents) => documents,
@@ -36,7 +38,8 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
         .iter()
         .flat_map(|document| check_document(document, &documents, text))
         .collect();
-    // An aggregator takes a file as a whole, also a list of endpoints, so two documents in one are one problem.
+    // An aggregator reads a file as a whole, also a list of endpoints. So two such documents in one
+    // file give one finding.
     findings.dedup();
     findings
 }
@@ -87,7 +90,7 @@ fn check_document(document: &Value, all: &[Value], text: &str) -> Vec<Finding> {
         if !clusters.is_empty()
             && let Some(unread) = destination::unread(settings, document)
         {
-            // Who only observes may have changed nothing of the cluster yet.
+            // With mode `observe` the cluster may still be unchanged, so this is a note.
             match settings.get("mode").and_then(Value::as_str) {
                 Some("observe") => finding.notes.push(unread),
                 _ => finding.problems.push(unread),
@@ -97,7 +100,8 @@ fn check_document(document: &Value, all: &[Value], text: &str) -> Vec<Finding> {
     findings.into_iter().map(|(finding, _)| finding).collect()
 }
 
-/// The configuration and the endpoint files that it names, relative to the working directory as for the aggregator itself.
+/// Checks the configuration and the endpoint files that it names. As in the aggregator itself,
+/// relative paths start at the working directory.
 fn aggregator(text: &str) -> Finding {
     let what = "aggregator".to_owned();
     match trimtab_aggregator::Config::from_yaml(text) {
@@ -131,7 +135,8 @@ fn filter(what: String, settings: &Value) -> Finding {
     }
 }
 
-/// Looks for plugins in an Envoy or Istio document: Envoy's `configuration` beside `vm_config`, Istio's `pluginConfig`.
+/// Searches an Envoy or Istio document for plugins: Envoy's `configuration` beside `vm_config`,
+/// Istio's `pluginConfig`.
 fn walk(
     value: &Value,
     path: &mut String,
@@ -165,7 +170,7 @@ fn walk(
     }
 }
 
-/// The object as a plugin of ours, if it is one.
+/// Returns the object as a plugin of Trimtab, and `None` if it is none.
 fn plugin(object: &Map<String, Value>, path: &str) -> Option<(Finding, Option<Value>)> {
     if let Some(settings) = object
         .get("pluginConfig")
@@ -182,7 +187,7 @@ fn plugin(object: &Map<String, Value>, path: &str) -> Option<(Finding, Option<Va
     let text = configuration.get("value").and_then(Value::as_str);
     let settings = match text.map(serde_json::from_str::<Value>) {
         Some(Ok(settings)) => settings,
-        // Envoy also takes a Struct here and hands its JSON to the plugin.
+        // Envoy also accepts a Struct here and passes its JSON to the plugin.
         None if configuration.get("value").is_some_and(Value::is_object) => {
             configuration.get("value")?.clone()
         }
@@ -230,7 +235,9 @@ fn named_ours(object: &Map<String, Value>) -> bool {
     names.into_iter().any(|name| name.contains("trimtab"))
 }
 
-/// Without the option Envoy calls no body callback while a single plugin holds the headers back. Two plugins need none.
+/// Returns a problem if a single plugin cannot hold headers back. Without the option Envoy calls no
+/// body callback while a single plugin holds headers. The form with two plugins does not need the
+/// option.
 fn cannot_hold_headers(object: &Map<String, Value>, settings: &Value) -> Option<String> {
     let role = settings.get("role").and_then(Value::as_str);
     if role.is_some_and(|role| role != "single") {
@@ -247,7 +254,8 @@ fn cannot_hold_headers(object: &Map<String, Value>, settings: &Value) -> Option<
     })
 }
 
-/// Names of the document's clusters; empty when it has none, as snippets and xDS documents do, or not all of them.
+/// Returns the names of the document's clusters. Empty if the document has none, as snippets and
+/// xDS documents do, or if other clusters come from elsewhere.
 fn cluster_names(document: &Value) -> Vec<&str> {
     let elsewhere = [
         "/dynamic_resources/cds_config",

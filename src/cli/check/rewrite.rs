@@ -1,6 +1,8 @@
-//! Whether the filter knows completion requests by their paths where a route rewrites them.
+//! Checks whether the filter recognises completion requests by their paths if a route rewrites
+//! paths.
 //!
-//! Envoy's router rewrites a path behind all filters, so a plugin sees the path that the client sent.
+//! Envoy's router rewrites a path after all filters, so a plugin sees the path that the client
+//! sent.
 
 use serde_json::Value;
 use trimtab_filter::Config;
@@ -16,11 +18,15 @@ const SERVED: [&str; 5] = [
     "/v1/embeddings",
 ];
 
-/// Kinds of resources that route for proxies whose plugins stand in other documents.
+/// Kinds of resources with routes for proxies whose plugins are in other documents.
 const ROUTES: [&str; 2] = ["VirtualService", "HTTPRoute"];
 
-/// A line for each route that makes a path of a model server out of one that the plugin leaves alone. `document`: the one that the plugin
-/// stands in, an Envoy configuration or a resource; `others`: those of the same file.
+/// Returns a line for each route that rewrites a path which the plugin ignores to a path of a model
+/// server.
+///
+/// - `settings`: the plugin's configuration.
+/// - `document`: the document that holds the plugin, an Envoy configuration or a resource.
+/// - `others`: the documents of the same file.
 pub(super) fn unseen(settings: &Value, document: &Value, others: &[Value]) -> Vec<String> {
     let Ok(config) = Config::read(settings) else {
         return Vec::new();
@@ -42,10 +48,10 @@ pub(super) fn unseen(settings: &Value, document: &Value, others: &[Value]) -> Ve
     lines
 }
 
-/// What a client writes, and what the server reads in its place; beginnings of paths.
+/// Beginnings of paths: the client's, and the server's in its place.
 type Pair = (String, String);
 
-/// The line for a rewrite that hides a path of a model server.
+/// Returns the line for a rewrite that hides a path of a model server from the plugin.
 fn hidden(config: &Config, (before, after): &Pair) -> Option<String> {
     let sees = |path: &str| config.paths.iter().any(|end| path.ends_with(end.as_str()));
     let mut served = SERVED.iter().filter_map(|path| {
@@ -54,7 +60,8 @@ fn hidden(config: &Config, (before, after): &Pair) -> Option<String> {
         (!sees(&sent)).then_some((sent, path))
     });
     let (sent, path) = served.next()?;
-    // With a slash at its end, the last part before it: paths that end in a slash are of any kind.
+    // The last part of the path. A trailing slash is ignored here, because any kind of path can end
+    // in a slash.
     let last = sent.trim_end_matches('/').rfind('/');
     let end = last.and_then(|at| sent.get(at..)).unwrap_or_default();
     Some(format!(
@@ -63,7 +70,7 @@ fn hidden(config: &Config, (before, after): &Pair) -> Option<String> {
     ))
 }
 
-/// What a route of Envoy, Istio or the Gateway API rewrites.
+/// Returns the rewrites of a route of Envoy, Istio or the Gateway API.
 fn rewritten(route: &Value) -> Vec<Pair> {
     [envoys(route), istios(route), gateways(route)].concat()
 }
@@ -82,7 +89,8 @@ fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
         .flatten()
 }
 
-/// `prefix_rewrite`, `regex_rewrite` and `path_rewrite_policy` of a route.
+/// Returns the rewrites by `prefix_rewrite`, `regex_rewrite` and `path_rewrite_policy` of an Envoy
+/// route.
 fn envoys(route: &Value) -> Vec<Pair> {
     let (Some(matched), Some(action)) = (route.get("match"), route.get("route")) else {
         return Vec::new();
@@ -114,7 +122,7 @@ fn envoys(route: &Value) -> Vec<Pair> {
     plain.chain(regex).collect()
 }
 
-/// `rewrite` of an HTTP route of a VirtualService.
+/// Returns the rewrites by `rewrite` of an HTTP route of a VirtualService.
 fn istios(route: &Value) -> Vec<Pair> {
     let Some(rewrite) = route.get("rewrite") else {
         return Vec::new();
@@ -130,7 +138,7 @@ fn istios(route: &Value) -> Vec<Pair> {
     plain.chain(regex).collect()
 }
 
-/// A rule of an HTTPRoute with a filter `URLRewrite`.
+/// Returns the rewrites of an HTTPRoute's rule with a filter `URLRewrite`.
 fn gateways(rule: &Value) -> Vec<Pair> {
     let after = list(rule, "filters").find_map(|filter| {
         let path = filter.get("urlRewrite")?.get("path")?;
@@ -150,7 +158,8 @@ fn gateways(rule: &Value) -> Vec<Pair> {
         .collect()
 }
 
-/// Of a pattern that begins with plain text: what it replaces, and what it puts there.
+/// Returns what a pattern replaces and what it inserts. `None` unless the pattern begins with plain
+/// text that starts with a slash.
 fn by_regex((pattern, substitution): (&str, &str)) -> Option<Pair> {
     let plain = pattern.trim_start_matches('^');
     let end = plain

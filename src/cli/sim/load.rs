@@ -1,4 +1,4 @@
-//! Scenario files, as the arguments change them.
+//! Reads scenario files and applies the arguments to them.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -14,14 +14,14 @@ use super::Args;
 /// Largest trace file that is read.
 const MOST_TRACE_BYTES: u64 = 1 << 30;
 
-/// A file that was checked.
+/// A file that has been checked.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) path: PathBuf,
     pub(super) document: Document,
 }
 
-/// Reads and checks every file; the problems of all of them are one error.
+/// Reads and checks every file. One error holds the problems of all files.
 pub(super) fn files(args: &Args) -> Result<Vec<Loaded>> {
     let mut loaded: Vec<Loaded> = Vec::new();
     let mut told = Vec::new();
@@ -78,7 +78,7 @@ fn file(path: &Path, args: &Args) -> Result<Document, Problems> {
     Ok(document)
 }
 
-/// Arguments become keys of the file, so that they are checked as these are.
+/// Turns arguments into keys of the file, so that they are checked like keys.
 fn overrides(draft: &mut Draft, args: &Args) -> Result<(), Problems> {
     for pair in &args.set {
         let Some((key, value)) = pair.split_once('=') else {

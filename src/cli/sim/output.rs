@@ -1,4 +1,4 @@
-//! Results in the order of their tasks, whatever the order in which they come.
+//! Orders results by task, independent of the order in which they come, and writes them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,24 +9,24 @@ use super::load::Loaded;
 use super::pool::Task;
 use super::{Args, pictures};
 
-/// The results of one file.
+/// The results of one scenario file.
 #[derive(Debug)]
 struct Part {
-    /// Number of its first task.
+    /// Number of the file's first task.
     first: usize,
     came: Vec<Option<Digest>>,
 }
 
-/// Collects results and writes what is complete.
+/// Collects results and writes those of complete files.
 #[derive(Debug)]
 pub(super) struct Output<'a> {
     loaded: &'a [Loaded],
     parts: Vec<Part>,
-    /// Results of the files that are complete, as are those before them.
+    /// Results of all files up to the newest complete one.
     digests: Vec<Digest>,
-    /// Number of the next file to be complete.
+    /// Number of the first file that is not complete.
     next: usize,
-    /// Where the results of the newest complete file begin.
+    /// Index in `digests` where the results of the newest complete file begin.
     newest: usize,
     json: Option<&'a Path>,
     csv: Option<&'a Path>,
@@ -52,7 +52,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// The figures of a task came.
+    /// Stores the figures of a task.
     pub(super) fn take(&mut self, task: usize, digest: Digest) {
         let part = self.parts.iter_mut().rev().find(|part| part.first <= task);
         let place = part.and_then(|part| part.came.get_mut(task - part.first));
@@ -61,7 +61,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// The next file whose results are complete, once.
+    /// Returns the next file whose results are complete, each file once.
     pub(super) fn next_finished(&mut self) -> Option<(&'a Loaded, &[Digest])> {
         let part = self.parts.get_mut(self.next)?;
         if part.came.iter().any(Option::is_none) {
@@ -75,7 +75,7 @@ impl<'a> Output<'a> {
         Some((file, self.digests.get(self.newest..).unwrap_or_default()))
     }
 
-    /// Writes the files that were asked for, with everything that is complete, and the newest file's pictures.
+    /// Writes the requested files with all complete results, and the pictures of the newest file.
     pub(super) fn write(&self) -> Result<()> {
         if let Some(path) = self.json {
             write(path, &report::json(&self.digests))?;

@@ -1,12 +1,12 @@
-//! Results as pictures.
+//! Draws results as pictures.
 
 use trimtab_sim::report::{Digest, Summary, summaries};
 use trimtab_sim::{Rule, Scenario, percentile};
 
 use crate::plot::{Curve, Line, Point, cumulative, sweep};
 
-/// File names and pictures of the results of one scenario: the distribution of the time to first token at each load, and a
-/// sweep when there are several.
+/// Returns file names and pictures of one scenario's results: the distribution of the time to first
+/// token at each load, and a sweep if there are several loads.
 pub(super) fn of(scenario: &Scenario, digests: &[Digest]) -> Vec<(String, String)> {
     let name = &scenario.name;
     let mut pictures: Vec<_> = scenario
@@ -100,7 +100,7 @@ fn point(cell: &Summary) -> Option<Point> {
     })
 }
 
-/// A rule looks the same in every picture.
+/// Returns a rule's style, the same in every picture.
 fn style(rule: Rule) -> usize {
     match rule {
         Rule::Trimtab => 0,

@@ -1,4 +1,4 @@
-//! Runs on all cores.
+//! Makes runs on all cores.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use trimtab_sim::batch::Job;
 use trimtab_sim::report::Digest;
 use trimtab_sim::{Invalid, Rule, Run, Scenario};
 
-/// One run that is to be made.
+/// One run to be made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Task<'s> {
     /// Number of the scenario's file.
@@ -18,14 +18,17 @@ pub(super) struct Task<'s> {
     pub(super) job: Job,
 }
 
-/// What makes a run; the real one is [`trimtab_sim::run`].
+/// The function that makes a run. The real one is [`trimtab_sim::run`].
 pub(super) type Simulate<'f> =
     dyn Fn(&Scenario, Rule, f64, u64) -> Result<Run, Invalid> + Sync + 'f;
 
-/// Makes every run on `threads` threads. `done` gets the number of each task and its figures, on this thread, in the order in
-/// which they end; the first error of either stops everything that has not begun.
+/// Makes every run on `threads` threads.
 ///
-/// A counter, and not a channel of tasks: whoever is free takes the next one, whatever the others are at.
+/// `done` gets the number of each task and its figures, on the calling thread, in the order in
+/// which the tasks end. The first error of a run or of `done` stops all tasks that have not begun.
+///
+/// Threads take tasks from a counter: a free thread takes the next task. Rejected: a channel of
+/// tasks.
 pub(super) fn run(
     tasks: &[Task<'_>],
     threads: usize,
@@ -45,7 +48,8 @@ pub(super) fn run(
                     let Some(task) = tasks.get(number) else {
                         break;
                     };
-                    // Only the figures leave the thread: the requests of all runs together would not fit into memory.
+                    // Only the figures leave the thread. The requests of all runs together would
+                    // not fit into memory.
                     let digest = one(task, simulate);
                     if sender.send((number, digest)).is_err() {
                         break;

@@ -1,18 +1,18 @@
-//! How far a batch is, on standard error.
+//! Shows the progress of a batch on standard error.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use super::pool::Task;
 
-/// Between two lines where there is no terminal.
+/// Time between two lines without a terminal.
 const LINES_APART: Duration = Duration::from_secs(20);
 
-/// The line that says how far it is.
+/// The line that shows the progress.
 #[derive(Debug)]
 pub(super) struct Progress {
     start: Instant,
-    /// Requests of each task: what its time goes with.
+    /// Requests of each task. The time of a task grows with them.
     weights: Vec<f64>,
     done: usize,
     done_weight: f64,
@@ -37,7 +37,7 @@ impl Progress {
         progress
     }
 
-    /// A task ended.
+    /// Counts a task as ended and updates the line.
     pub(super) fn done(&mut self, task: usize) {
         self.done += 1;
         self.done_weight += self.weights.get(task).copied().unwrap_or(0.0);
@@ -54,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// Takes the line away, so that something else can be printed.
+    /// Removes the line, so that something else can be printed.
     pub(super) fn clear(&self) {
         if self.terminal {
             self.write("");
@@ -63,12 +63,12 @@ impl Progress {
 
     fn write(&self, text: &str) {
         let mut out = std::io::stderr().lock();
-        // A terminal that went away is no reason to stop.
+        // A terminal that is gone is no reason to stop.
         let _gone = write!(out, "\r\x1b[K{text}").and_then(|()| out.flush());
     }
 }
 
-/// `share`: how much of the work is done, 0 to 1.
+/// Formats the line. `share` is the finished part of the work, 0 to 1.
 fn line((done, of): (usize, usize), share: f64, elapsed: Duration) -> String {
     let percent = share.clamp(0.0, 1.0) * 100.0;
     let left_s = elapsed.as_secs_f64() * (1.0 - share) / share;

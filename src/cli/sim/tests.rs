@@ -19,7 +19,8 @@ fn args(line: &[&str]) -> Args {
         .args
 }
 
-/// A run without a simulation: the oracle takes 1 s, everybody else as many as the seed says.
+/// Returns a run without a simulation. The oracle takes 1 s, every other rule as many seconds as
+/// the seed.
 fn stub(scenario: &Scenario, rule: Rule, load: f64, seed: u64) -> Result<Run, Invalid> {
     let slowest_s = if rule == Rule::Oracle {
         1.0
@@ -66,7 +67,8 @@ fn the_example_is_a_scenario_that_names_every_default() {
     let file = write(folder.path(), "example.toml", EXAMPLE);
     let loaded = load::files(&args(&[&file, "--expect"])).unwrap();
     let scenario = &loaded[0].document.scenario;
-    // What the file says is a default is one: the same file with nothing but what has to be there.
+    // Every value that the file calls a default must be one. So a file with the required keys alone
+    // must give the same scenario.
     let least = "name = 'example'\n[workload]\nfamily = 'sysg'\ncapacity_per_endpoint = 12.5\n";
     let least = write(folder.path(), "least.toml", least);
     let loaded_least = load::files(&args(&[&least])).unwrap();
@@ -77,7 +79,7 @@ fn the_example_is_a_scenario_that_names_every_default() {
             .iter()
             .all(|rule| default.rules.contains(rule))
     );
-    // These are examples and not defaults.
+    // These keys are examples, not defaults.
     default.fleet.clone_from(&scenario.fleet);
     default.churn.clone_from(&scenario.churn);
     default.rules.clone_from(&scenario.rules);
@@ -96,7 +98,7 @@ fn results_are_the_same_and_in_order_whatever_the_number_of_threads() {
         let shown = file.display().to_string();
         let args = args(&[&a, &b, "--jobs", jobs, "--json", &shown]);
         let loaded = load::files(&args).unwrap();
-        // The first tasks take longest, so that with several threads they end last.
+        // The first tasks take longest, so with several threads they end last.
         let begun = AtomicUsize::new(0);
         let slow_first = |scenario: &Scenario, rule: Rule, load: f64, seed: u64| {
             let turn = begun.fetch_add(1, Ordering::Relaxed) as u64;
@@ -141,11 +143,11 @@ fn a_missed_band_fails_and_a_held_one_does_not() {
         format!("{:?}", ExitCode::SUCCESS),
         format!("{:?}", ExitCode::from(1)),
     );
-    // Seeds 2 and 4: three times the oracle.
+    // Seeds 2 and 4 take three times as long as the oracle.
     assert_eq!(status(&[]).unwrap(), held);
     assert_eq!(status(&["--seeds", "4,6"]).unwrap(), missed);
     assert_eq!(status(&["--seeds", "4,6", "--slack", "0.6"]).unwrap(), held);
-    // A band whose rule was left out: nothing was checked, and that is not fine.
+    // The band's rule was left out. Then nothing was checked, and that is an error.
     assert!(status(&["--rules", "random"]).is_err());
     let set = "--set=rules=[\"random\"]";
     assert_eq!(status(&[set]).unwrap(), missed);
@@ -247,7 +249,7 @@ fn tables_pictures_and_csv_are_written() {
         let svg = std::fs::read_to_string(out.join(name)).unwrap();
         assert!(svg.contains("oracle") && svg.contains("p0"), "{name}");
     }
-    // A header, two loads, two rules, two seeds.
+    // One header, two loads, two rules, two seeds.
     assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 9);
 }
 

@@ -1,11 +1,14 @@
-//! Why endpoints get no requests.
+//! Prints why endpoints get no requests.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use trimtab_loadtable::Table;
 
-/// A line for each endpoint that is listed as any other and gets no requests, and below it why there is no page of it. `reasons`: by address.
+/// Returns a line for each endpoint with a doubt, and below it why its page is missing.
+///
+/// - `table`: the load table.
+/// - `reasons`: why the last scrape brought no page in time, by address.
 pub(super) fn lines(table: &Table, reasons: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     for endpoint in &table.endpoints {
@@ -16,7 +19,7 @@ pub(super) fn lines(table: &Table, reasons: &BTreeMap<String, String>) -> String
         // Writing to a String cannot fail.
         let _ = write!(out, "\n{address} is {doubt}: {means}\n");
         if let Some(reason) = reasons.get(address) {
-            // An aggregator may say what it wants, and this may be a terminal.
+            // The reason can be any text, also text of an endpoint, and this may be a terminal.
             let reason = reason.replace(char::is_control, " ");
             let _ = writeln!(out, "  its page: {reason}");
         }

@@ -1,4 +1,4 @@
-//! A table from an aggregator or a file.
+//! Reads a table from an aggregator or a file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,16 +11,17 @@ use super::source::Source;
 use crate::cli::fetch;
 use crate::cli::pools::{only_pool, pools};
 
-/// What an aggregator says beside a table; of a file nothing is known.
+/// What an aggregator adds to a table. Empty for a file.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// How predictions did; absent: nobody has told any.
+    /// Predicted and seen times to first token; absent if no proxy has reported any.
     pub(super) predictions: Option<PredictionsView>,
-    /// By address, why the last scrape brought no page in time.
+    /// Why the last scrape brought no page in time, by address.
     pub(super) reasons: BTreeMap<String, String>,
 }
 
-/// The table at `source`; `pool`: which, where an aggregator has several.
+/// Returns the table at `source`. `pool` names the pool; it is needed if the aggregator has
+/// several.
 pub(super) async fn read(source: &str, pool: Option<&str>) -> Result<(Table, Said)> {
     let (shown, bytes, said) = match Source::of(source)? {
         Source::Aggregator(url) => {

@@ -1,4 +1,4 @@
-//! Where a table is: at an aggregator or in a file.
+//! Says where a table is: at an aggregator or in a file.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use hyper::Uri;
 
-/// The aggregator's port unless it is told otherwise.
+/// The aggregator's port unless its configuration sets another.
 const PORT: u16 = 9190;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// `http://HOST:PORT`, without a slash behind it.
+    /// `http://HOST:PORT`, without a trailing slash.
     Aggregator(String),
     File(PathBuf),
 }
 
 impl Source {
-    /// A file where there is one, else an address: `http://` may be left out.
+    /// Returns a file if one of that name exists, else an address. `http://` may be left out.
     pub(super) fn of(text: &str) -> Result<Self> {
         if text.is_empty() {
             bail!("the source is empty; write http://HOST:PORT or the name of a file");

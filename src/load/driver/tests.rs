@@ -11,17 +11,18 @@ use crate::load::Balancer;
 /// How a fake server answers.
 #[derive(Debug, Clone, Copy)]
 enum Behaviour {
-    /// Headers at once, the first word after 50 ms, the second after 20 ms more.
+    /// Sends headers at once, the first word after 50 ms, the second after 20 ms more.
     Streams,
-    /// 503.
+    /// Answers 503.
     Refuses,
-    /// Headers and one word, then the connection closes.
+    /// Sends headers and one word, then closes the connection.
     Breaks,
-    /// Headers, then nothing.
+    /// Sends headers, then nothing.
     Hangs,
 }
 
-/// Serves until the test ends; returns its address and the bodies it gets.
+/// Starts a server that runs until the test ends. Returns its address and the bodies that it
+/// receives.
 async fn server(behaviour: Behaviour) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -113,7 +114,7 @@ fn lane(address: SocketAddr) -> Arc<Lane> {
     })
 }
 
-/// Two turns per session, 100 sessions per second.
+/// Returns 100 sessions per second with two turns each.
 fn sessions() -> impl Iterator<Item = Session> {
     let shape = Shape {
         first_input_tokens: Dist::Constant(10.0),

@@ -1,4 +1,4 @@
-//! What Envoy does by itself when the filter is gone.
+//! Tests what Envoy does by itself when the filter is gone.
 
 use serde_json::Value;
 use trimtab_filter::Form as Named;
@@ -10,7 +10,8 @@ use crate::support::{
     Answer, Backend, RELEASES, Release, Response, ScriptedAggregator, Stage, StageOptions, overlay,
 };
 
-/// Answers to requests of a client that names the first of three servers, when there is no filter, and how many each server got.
+/// Sends requests that name the first of three servers, without a filter. Returns the answers, and
+/// how many requests each server got.
 async fn without_the_filter(
     release: Release,
     form: Named,
@@ -52,7 +53,8 @@ async fn a_client_cannot_choose_even_when_the_filter_is_gone() {
                 counts.iter().all(|count| *count > 0),
                 "{name} on {release:?}: {counts:?}"
             );
-            // What does it is the early mutation: with another header there, the same requests all reach their server.
+            // The early mutation has this effect. If it removes another header, all requests reach
+            // the server that they name.
             let mut open = overlay;
             open["remove"] = "x-another".into();
             let (_, counts) = without_the_filter(release, form, open).await;

@@ -1,4 +1,4 @@
-//! Two plugins: what tap has decided, pick names in every form.
+//! Tests two plugins: pick names in every form what tap has decided.
 
 use super::{FORMS, placed};
 use crate::support::config::Form;

@@ -1,4 +1,4 @@
-//! Endpoints behind an internal listener.
+//! Tests endpoints behind an internal listener.
 
 use serde_json::{Value, json};
 use trimtab_filter::Form as Named;
@@ -6,8 +6,13 @@ use trimtab_filter::Form as Named;
 use super::{life, second_served};
 use crate::support::{Backend, RELEASES, overlay};
 
-/// Endpoints behind an internal listener of the same Envoy, as behind Istio's tunnels but without encryption: the listener connects to
-/// the address that comes with the endpoint. `plain`: how many of them are not behind it.
+/// Returns endpoints behind an internal listener of the same Envoy, as behind Istio's tunnels but
+/// without encryption. The listener connects to the address in the endpoint's metadata.
+///
+/// - `destination`: settings of the plugin's destination.
+/// - `servers`: the endpoints.
+/// - `plain`: number of endpoints that are not behind the listener.
+/// - `policy`: load balancing policy of the cluster.
 fn behind_a_listener(
     destination: &Value,
     servers: &[Backend],

@@ -1,4 +1,4 @@
-//! Answers of every form that servers have.
+//! Answers of every form that servers send.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
-/// Between two pieces.
+/// Time between two pieces.
 const PAUSE: Duration = Duration::from_millis(5);
 const LATE: Duration = Duration::from_millis(300);
 
@@ -28,14 +28,14 @@ const ERROR: &str = "data: {\"error\":{\"message\":\"the engine is dead\",\"type
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    /// After so long.
+    /// Time before the answer.
     pub(crate) late: Duration,
     media: &'static str,
     pieces: Vec<String>,
 }
 
 impl Answer {
-    /// A whole one.
+    /// Returns an answer in one piece.
     pub(crate) fn json(status: u16, body: &str) -> Self {
         Self {
             status: StatusCode::from_u16(status).unwrap(),
@@ -53,7 +53,7 @@ impl Answer {
         }
     }
 
-    /// Of its body, in bytes.
+    /// Returns the length of its body in bytes.
     pub(crate) fn length(&self) -> usize {
         self.pieces.iter().map(String::len).sum()
     }
@@ -74,7 +74,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// One form after the other.
+/// Returns one of nine forms, in turn.
 pub(crate) fn of_kind(number: u32) -> Answer {
     match number % 9 {
         0 => Answer::json(200, JSON),
@@ -95,7 +95,7 @@ pub(crate) fn of_kind(number: u32) -> Answer {
             ..Answer::events(&[ROLE, WORD, DONE])
         },
         _ => {
-            // As a proxy on the way may cut it: in the middle of lines, names and marks.
+            // Cut as a proxy on the way may cut it: within lines, names and marks.
             let whole = [COMMENT, CREATED, ROLE, WORD, DONE].concat();
             let pieces = whole.as_bytes().chunks(7).map(String::from_utf8_lossy);
             let pieces: Vec<String> = pieces.map(String::from).collect();
@@ -104,7 +104,7 @@ pub(crate) fn of_kind(number: u32) -> Answer {
     }
 }
 
-/// A response that the server keeps.
+/// Returns a response that the server keeps.
 pub(crate) fn response(name: &str, streams: bool) -> Answer {
     let response = format!(
         "{{\"id\":\"{name}\",\"object\":\"response\",\"status\":\"completed\",\"output\":[{{\"type\":\"message\",\"content\":[{{\"type\":\"output_text\",\"text\":\"word\"}}]}}]}}"
@@ -127,7 +127,7 @@ pub(crate) fn response(name: &str, streams: bool) -> Answer {
     ])
 }
 
-/// Of a response that is not here.
+/// Returns the answer for a response that the server does not have.
 pub(crate) fn not_found(name: &str) -> Answer {
     let error = format!("{{\"error\":{{\"message\":\"Response with id '{name}' not found.\"}}}}");
     Answer::json(404, &error)

@@ -1,4 +1,4 @@
-//! One request, and the ways in which it is sent.
+//! One request, and the ways to send it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use crate::support::client::{Error, Response, parse, request};
 /// How a body is sent.
 #[derive(Debug, Clone)]
 pub(crate) enum Way {
-    /// At once, with its length.
+    /// In one piece, with its length.
     Whole,
-    /// Pieces of these sizes and what is left, in chunked encoding.
+    /// In pieces of these sizes and a last one, in chunked encoding.
     Pieces(Vec<usize>),
-    /// Over HTTP/2, whole if there are no sizes.
+    /// Over HTTP/2; in one piece if there are no sizes.
     Http2(Vec<usize>),
-    /// Not before the proxy says 100.
+    /// Only after the proxy answers 100.
     Expecting,
 }
 
-/// A request.
+/// A request and its way.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     method: Method,
@@ -35,7 +35,7 @@ pub(crate) struct Asked {
     headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
     way: Way,
-    /// Between two pieces.
+    /// Time between two pieces.
     pub(crate) pause: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Asked {
         }
     }
 
-    /// With another header; one content type is enough.
+    /// Adds a header. Replaces the content type, because a request has only one.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers
             .retain(|(own, _)| *own != name || name != "content-type");
@@ -72,7 +72,7 @@ impl Asked {
         self
     }
 
-    /// Asks an odd server for that status; others have their own.
+    /// Asks an odd server for this status. Other servers choose their own.
     pub(crate) fn say(self, status: u16) -> Self {
         self.with(SAY, &status.to_string())
     }
@@ -82,7 +82,7 @@ impl Asked {
         self.method != Method::HEAD
     }
 
-    /// Sends it, at once and over HTTP/1.1 if `directly`.
+    /// Sends the request. If `directly`, sends it at once and over HTTP/1.1.
     pub(crate) async fn send(&self, to: SocketAddr, directly: bool) -> Result<Response, Error> {
         match &self.way {
             Way::Expecting if !directly => self.expecting(to).await,
@@ -128,7 +128,7 @@ impl Asked {
         request(to, builder.body(body)?).await
     }
 
-    /// Waits for 100 before the body.
+    /// Sends the head, waits for 100, and then sends the body.
     async fn expecting(&self, to: SocketAddr) -> Result<Response, Error> {
         let (path, length) = (&self.path, self.body.len());
         let mut head = format!(
@@ -166,7 +166,7 @@ fn cut(mut body: Bytes, sizes: &[usize]) -> Vec<Bytes> {
     pieces
 }
 
-/// A body that came in chunks; absent: it has no end.
+/// Joins a body that came in chunks; absent if its end is missing.
 fn joined(chunks: &[u8]) -> Option<Bytes> {
     let (mut text, mut whole) = (std::str::from_utf8(chunks).ok()?, String::new());
     loop {

@@ -1,4 +1,4 @@
-//! What each kind of request is answered with, and how often it was sent.
+//! The expected answer of each kind of request, and how often each was sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use crate::kept;
 use crate::soak::client::leave;
 use crate::support::client::{DECISION, ask_body};
 
-/// A request that takes longer hangs.
+/// A request that takes longer counts as hanging.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Word of what a server keeps takes a report and a table.
+/// Time until a report and a table have told the proxy what a server keeps.
 const WORD: Duration = Duration::from_millis(300);
 const LEAVES: [&str; 4] = [
     "leaves in its headers",
@@ -30,13 +30,13 @@ const KEPT: &str = "responses that go on";
 /// The book of one run.
 #[derive(Debug)]
 pub(crate) struct Book {
-    /// The model servers' statuses by kind, each asked directly.
+    /// Statuses that the model servers give when asked directly, by kind.
     statuses: BTreeMap<&'static str, BTreeSet<u16>>,
     sent: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Book {
-    /// Asks each model server for each kind.
+    /// Asks each model server directly for each kind.
     pub(crate) async fn open(servers: &[SocketAddr]) -> Self {
         let mut statuses: BTreeMap<_, BTreeSet<u16>> = BTreeMap::new();
         for (name, asked) in KINDS {
@@ -52,19 +52,19 @@ impl Book {
         }
     }
 
-    /// How many kinds of requests there are.
+    /// Returns the number of kinds of requests.
     pub(crate) fn kinds() -> usize {
         KINDS.len() + LEAVES.len() + 1
     }
 
-    /// By kind.
+    /// Returns how many requests were sent, by kind.
     pub(crate) fn sent(&self) -> BTreeMap<&'static str, u64> {
         self.sent.lock().unwrap().clone()
     }
 
-    /// One request; its number says which.
+    /// Sends one request. Its number decides its kind.
     pub(crate) async fn one(&self, to: SocketAddr, number: u64) -> Result<(), String> {
-        // Clients begin at different places.
+        // Clients begin with different kinds.
         let turn = (number & 0xffff_ffff) + (number >> 32) * 5;
         let place = usize::try_from(turn % Self::kinds() as u64).unwrap_or(0);
         let single = KINDS.get(place);
@@ -79,7 +79,7 @@ impl Book {
                 Some((name, asked)) => self.single(to, name, &asked(number)).await,
                 None if stage < LEAVES.len() => {
                     let body = ask_body(&format!("question {number}"));
-                    // What becomes of it is nobody's business.
+                    // The result does not matter.
                     let _left = leave(to, stage, &body).await;
                     Ok(())
                 }
@@ -91,7 +91,7 @@ impl Book {
         outcome.map_err(|failure| format!("{name}, request {number}: {failure}"))
     }
 
-    /// The answer is what the server gave, and the server got what was sent.
+    /// Checks that the answer is the server's, and that the server got the whole request.
     async fn single(&self, to: SocketAddr, name: &str, asked: &Asked) -> Result<(), String> {
         let answer = asked.send(to, false).await;
         let answer = answer.map_err(|error| error.to_string())?;
@@ -125,7 +125,7 @@ impl Book {
     }
 }
 
-/// A response is made, asked for, gone on from, and deleted: never 404.
+/// Makes a response, reads it, continues it and deletes it. No answer may be 404.
 async fn goes_on(to: SocketAddr, number: u64) -> Result<(), String> {
     let streams = number.is_multiple_of(2);
     let (made, name) = kept::create(to, None, streams).await;

@@ -1,4 +1,4 @@
-//! What odd clients ask for.
+//! The kinds of requests of odd clients.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::support::gzip::gzip_stored;
 
 const CHAT: &str = "/v1/chat/completions";
 
-/// A kind of request: its name, and the one with that number.
+/// A kind of request: its name, and a function that makes the request of a number.
 pub(crate) type Kind = (&'static str, fn(u64) -> Asked);
 
-/// Each kind of single request.
+/// All kinds of single requests.
 pub(crate) const KINDS: [Kind; 41] = [
     ("plain", |n| chat(text(n))),
     ("streamed", |n| chat(with(n, "\"stream\": true"))),
@@ -146,12 +146,12 @@ fn text(n: u64) -> String {
     ask_body(&format!("question {n} \u{e9}\u{65e5}\u{1f680}"))
 }
 
-/// The same with further members at its beginning.
+/// Returns the text with further members at its beginning.
 fn with(n: u64, members: &str) -> String {
     text(n).replacen('{', &format!("{{{members}, "), 1)
 }
 
-/// With a mark at its beginning, every second without.
+/// Returns the text with a byte order mark at its beginning; every second one has none.
 fn marked(n: u64) -> String {
     let mark = if n.is_multiple_of(2) { "\u{feff}" } else { "" };
     format!("{mark}{}", text(n))
@@ -165,7 +165,7 @@ fn utf_32(n: u64, bytes: fn(u32) -> [u8; 4]) -> Vec<u8> {
     marked(n).chars().map(u32::from).flat_map(bytes).collect()
 }
 
-/// A question about a picture of 300 KB.
+/// Returns a question about a picture of 300 KB.
 fn picture(n: u64) -> String {
     let url = format!("data:image/png;base64,{n:08}{}", "A".repeat(300_000));
     let parts = json!([

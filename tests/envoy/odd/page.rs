@@ -1,4 +1,4 @@
-//! Metrics pages as they should not be, and are.
+//! Metrics pages with faults that real ones have.
 
 use std::time::Duration;
 
@@ -11,43 +11,43 @@ use futures_util::{StreamExt as _, stream};
 use crate::joining::{from_the_first_request, missing};
 use crate::support::gzip::gzip_stored;
 
-/// What is odd about a server's page.
+/// The odd feature of a server's page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Page {
-    /// No samples before the first request, as TGI's.
+    /// No samples before the first request, like TGI's.
     FromTheFirstRequest,
-    /// HTML, and 500 in turns.
+    /// HTML, and status 500 in turn.
     Unreadable,
-    /// Not there.
+    /// No page.
     Missing,
-    /// It stands behind a redirection.
+    /// The page is behind a redirection.
     Redirected,
-    /// Compressed, which nobody asked for.
+    /// The page is compressed without a request for it.
     Compressed,
-    /// One of twenty does not come.
+    /// One page of twenty does not come.
     Hangs,
-    /// Queue and cache are told as they were long ago; what is counted is true.
+    /// Queue and cache have old values; the counters are true.
     Stale,
-    /// Two processes, each with its own numbers.
+    /// Two processes, each with its own series.
     TwoProcesses,
     /// The engine sleeps until it is woken.
     Sleeps,
-    /// Every series stands there twice.
+    /// Every series is there twice.
     Twice,
-    /// Numbers that are none.
+    /// Values that are no numbers.
     NotANumber,
-    /// The page ends within a line, and in turns within the transfer.
+    /// The page ends within a line, and in turn within the transfer.
     Cut,
 }
 
-/// What a page tells of.
+/// The state that a page shows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     /// Requests that were answered.
     pub(crate) answered: u32,
     /// Requests that are being answered.
     pub(crate) open: u32,
-    /// How often the page was asked for.
+    /// How often the page was requested.
     pub(crate) scrapes: u32,
     pub(crate) awake: bool,
 }
@@ -68,12 +68,12 @@ impl Page {
         Self::Cut,
     ];
 
-    /// Whether no page of it can be read: such a server gets requests only because it is tried out.
+    /// Whether no page of the server can be read. Only probes then send it requests.
     pub(crate) fn is_unreadable(self) -> bool {
         matches!(self, Self::Unreadable | Self::Missing | Self::Compressed)
     }
 
-    /// The page at `path`.
+    /// Returns the page at `path`.
     pub(crate) async fn at(self, path: &str, now: Moment) -> Response {
         let honest = vllm("", now.open, 0, "0.1", now);
         match self {
@@ -91,7 +91,7 @@ impl Page {
                 (gzip, gzip_stored(honest.as_bytes())).into_response()
             }
             Self::Hangs if now.scrapes % 20 == 19 => {
-                // Longer than anybody waits.
+                // Longer than the aggregator waits.
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 StatusCode::SERVICE_UNAVAILABLE.into_response()
             }
@@ -113,7 +113,7 @@ impl Page {
     }
 }
 
-/// A page of vLLM; `labels`: further ones, each with a comma before it.
+/// Returns a page of vLLM. `labels` are further labels, each with a comma before it.
 fn vllm(labels: &str, running: u32, waiting: u32, kv_used: &str, now: Moment) -> String {
     let (prompt, generated) = (now.answered * 20, now.answered * 4);
     [
@@ -130,7 +130,7 @@ fn vllm(labels: &str, running: u32, waiting: u32, kv_used: &str, now: Moment) ->
     .concat()
 }
 
-/// Odd requests are those of one process, even ones of the other.
+/// Returns a page of two processes. Odd requests belong to the first, even ones to the second.
 fn two_processes(now: Moment) -> String {
     let half = |answered, open| Moment {
         answered,
@@ -152,7 +152,7 @@ fn sleep_state(awake: bool) -> String {
     )
 }
 
-/// The connection breaks where the text ends.
+/// Breaks the connection at the end of the text.
 fn broken(text: &str) -> Response {
     let begin = Ok(Bytes::copy_from_slice(text.as_bytes()));
     let end = async { Err(std::io::Error::other("the page breaks off")) };

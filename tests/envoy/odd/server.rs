@@ -1,4 +1,4 @@
-//! Servers with an odd page and odd answers, which say with each answer what it is.
+//! Servers with an odd page and odd answers. The headers of each answer describe it.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,11 +22,11 @@ use crate::support::server::Server;
 
 /// The request header that asks for a status.
 pub(crate) const SAY: &str = "x-odd-say";
-/// The answer's headers: its status, the length of its body, and what of the request has come.
+/// Headers of the answer: its status, the length of its body, and a digest of the received request.
 pub(crate) const SAID: &str = "x-odd-said";
 pub(crate) const LENGTH: &str = "x-odd-length";
 pub(crate) const GOT: &str = "x-odd-got";
-/// With it: the filter sent the request here, and the server sleeps.
+/// Header of an answer when the filter sent the request to this server while it sleeps.
 pub(crate) const ASLEEP: &str = "x-odd-asleep";
 
 #[derive(Debug)]
@@ -37,13 +37,13 @@ struct Shared {
     scrapes: AtomicU32,
     open: AtomicU32,
     answered: AtomicU32,
-    /// Requests that the filter sent here, while asleep and while awake.
+    /// Requests that the filter sent here: while asleep, and while awake.
     placed: [AtomicU32; 2],
-    /// Responses that it keeps.
+    /// Responses that the server keeps.
     kept: Mutex<BTreeSet<String>>,
 }
 
-/// One of them.
+/// One odd server.
 #[derive(Debug)]
 pub(crate) struct OddServer {
     pub(crate) page: Page,
@@ -83,18 +83,18 @@ impl OddServer {
         self.shared.awake.store(true, Ordering::SeqCst);
     }
 
-    /// Requests that the filter sent here while the server slept.
+    /// Returns how many requests the filter sent here while the server slept.
     pub(crate) fn placed_asleep(&self) -> u32 {
         self.shared.placed[0].load(Ordering::SeqCst)
     }
 
-    /// The same while it was awake.
+    /// Returns how many requests the filter sent here while the server was awake.
     pub(crate) fn placed(&self) -> u32 {
         self.shared.placed[1].load(Ordering::SeqCst)
     }
 }
 
-/// Counts a request as open for as long as its handler lives, also when the connection is lost.
+/// Counts a request as open as long as its handler lives, even if the connection is lost.
 struct Open(Arc<Shared>);
 
 impl Drop for Open {
@@ -139,7 +139,8 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
 }
 
 impl Shared {
-    /// Of the first destination only: to the others goes what failed there. Whether it was sent to a server that sleeps.
+    /// Counts a request whose first destination is this server. Later destinations get only what
+    /// failed at the first. Returns whether the server sleeps and was the first.
     fn count(&self, headers: &HeaderMap) -> bool {
         let named = headers
             .get(DESTINATION)
@@ -165,7 +166,7 @@ impl Shared {
         }
     }
 
-    /// A new response, unless it goes on from one that is not here.
+    /// Makes a new response, unless it continues one that this server does not have.
     fn make(&self, body: &Bytes, number: u32) -> Answer {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let mut kept = self.kept.lock().unwrap();

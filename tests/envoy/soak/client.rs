@@ -1,4 +1,4 @@
-//! Clients of all sizes, some of which leave.
+//! Clients with bodies of all sizes. Some of them leave early.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::client::{DECISION, Response, post, post_chunks};
 const CHAT: &str = "/v1/chat/completions";
 const SIZES: [usize; 8] = [500, 500, 2_000, 2_000, 16_384, 33_000, 220_000, 1_048_576];
 
-/// One request, its kind drawn from its number (SplitMix64).
+/// Sends one request. Its kind is drawn from its number (SplitMix64).
 pub(crate) async fn one(to: SocketAddr, number: u64) -> Result<(), String> {
     let z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,7 +28,8 @@ pub(crate) async fn one(to: SocketAddr, number: u64) -> Result<(), String> {
     let told = |broken: String| format!("request {number} of {size} bytes: {broken}");
     match draw % 16 {
         stage @ 0..=3 => {
-            // What becomes of a client that leaves is nobody's business; the connection may break at any of its calls.
+            // The result of a client that leaves does not matter. The connection may break at any
+            // of its calls.
             let _left = leave(to, stage, &body).await;
             Ok(())
         }
@@ -75,7 +76,7 @@ async fn send(to: SocketAddr, manner: Manner, body: String) -> Result<Response, 
     answer.map_err(|error| format!("{manner:?}: {error}"))
 }
 
-/// Sends, and judges status and length of the answer.
+/// Sends a request and checks status and length of the answer.
 async fn whole(
     to: SocketAddr,
     manner: Manner,
@@ -83,7 +84,7 @@ async fn whole(
     is_well: impl Fn(u16, usize) -> bool,
 ) -> Result<(), String> {
     let answer = match send(to, manner, body).await {
-        // An answer in place of the rest of a body may be lost with the connection.
+        // An early answer, sent before the whole body was read, may be lost with the connection.
         Err(_) if matches!(manner, Manner::Reset | Manner::Unavailable) => return Ok(()),
         answer => answer?,
     };
@@ -97,7 +98,7 @@ async fn whole(
     })
 }
 
-/// A body in four pieces over 600 ms.
+/// Sends a body in four pieces over 600 ms.
 async fn slow(to: SocketAddr, body: &str) -> Result<(), String> {
     let pieces = body.as_bytes().chunks(body.len() / 4 + 1);
     let pieces = pieces.map(Bytes::copy_from_slice).collect();
@@ -110,7 +111,7 @@ async fn slow(to: SocketAddr, body: &str) -> Result<(), String> {
         .ok_or_else(|| format!("slow: {}", answer.status))
 }
 
-/// Leaves: in the headers, in the body, before the answer, in the answer.
+/// Leaves early. `stage` 0 to 3: in the headers, in the body, before the answer, in the answer.
 pub(crate) async fn leave(to: SocketAddr, stage: usize, body: &str) -> std::io::Result<()> {
     let manner = if stage == 3 {
         Manner::Stream

@@ -1,4 +1,4 @@
-//! A model server that does to each request what the request asks for.
+//! A model server that does to each request what a header of the request says.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,23 +17,23 @@ use tokio::net::TcpListener;
 /// What a server does to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// Answers at once with the length of the body it got.
+    /// Answers at once with the length of the received body.
     Plain,
     /// Answers in [`CHUNKS`] pieces.
     Stream,
     /// Answers after 300 ms.
     Late,
-    /// Says 503.
+    /// Answers 503.
     Unavailable,
-    /// Closes the connection instead of an answer.
+    /// Closes the connection without an answer.
     Reset,
     /// Closes the connection in the middle of an answer.
     Break,
 }
 
-/// The request header that says which.
+/// The request header with the manner.
 pub(crate) const HEADER: &str = "x-manner";
-/// Pieces of a streamed answer, and each of them.
+/// Number of pieces of a streamed answer, and the text of each piece.
 pub(crate) const CHUNKS: usize = 40;
 pub(crate) const CHUNK: &str = "data: {\"choices\":[{\"delta\":{\"content\":\" word\"}}]}\n\n";
 
@@ -47,7 +47,7 @@ impl Manner {
         Self::Break,
     ];
 
-    /// The header's value.
+    /// Returns the header's value.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -60,13 +60,13 @@ impl Manner {
     }
 }
 
-/// Starts one on a free port; it runs until the process ends.
+/// Starts a server on a free port. It runs until the process ends.
 pub(crate) async fn start() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // A connection that breaks is what was asked for, or the peer's business.
+            // A broken connection was either requested or is the client's problem.
             tokio::spawn(
                 http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(serve)),
             );

@@ -1,4 +1,4 @@
-//! A scripted aggregator: publishes what it is told to, records the reports.
+//! A scripted aggregator: publishes what a test sets, and records the reports.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,16 +17,17 @@ use trimtab_loadtable::{Class, Demand, Endpoint, Report, Table, Version};
 
 use super::server::Server;
 
-/// What the next sync is answered with.
+/// The answer to the next sync.
 #[derive(Debug, Clone)]
 #[expect(
     clippy::large_enum_variant,
     reason = "a test has a few, and a box at each of them would say nothing"
 )]
 pub(crate) enum Answer {
-    /// A table; held back from a proxy that has it, as the real one does.
+    /// A table. As in the real aggregator, a proxy that already has it must wait.
     Table(Table),
-    /// These bytes with status 200, at once but not faster than any aggregator would.
+    /// These bytes with status 200: without waiting for a new table, but not faster than a real
+    /// aggregator would.
     Bytes(Vec<u8>),
     /// Only a status.
     Status(u16),
@@ -36,12 +37,12 @@ pub(crate) enum Answer {
 struct Shared {
     answer: watch::Sender<Answer>,
     reports: Mutex<Vec<Report>>,
-    /// Reports that came beside the polls.
+    /// Urgent reports, which came outside the polls.
     news: Mutex<Vec<Report>>,
     refused: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
-    /// Tables of further pools, which never change.
+    /// Tables of further pools. They never change.
     others: Mutex<Vec<Table>>,
 }
 
@@ -58,7 +59,7 @@ impl ScriptedAggregator {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), answer).await
     }
 
-    /// Starts at an address that another one has left.
+    /// Starts at an address that another aggregator has left.
     pub(crate) async fn start_at(address: SocketAddr, answer: Answer) -> Self {
         let shared = Arc::new(Shared {
             answer: watch::channel(answer).0,
@@ -87,12 +88,13 @@ impl ScriptedAggregator {
         self.shared.answer.send_replace(answer);
     }
 
-    /// Publishes a table of a further pool.
+    /// Adds a table of a further pool.
     pub(crate) fn add(&self, table: Table) {
         self.shared.others.lock().unwrap().push(table);
     }
 
-    /// Publishes the current table once more, as news: the waiting sync is answered, and the next one brings a fresh report.
+    /// Publishes the current table again under a new number. The waiting sync is answered, and the
+    /// next one brings a fresh report.
     pub(crate) fn nudge(&self) {
         self.shared.answer.send_modify(|answer| {
             if let Answer::Table(table) = answer {
@@ -101,32 +103,32 @@ impl ScriptedAggregator {
         });
     }
 
-    /// Every report that could be read and came with a poll, in the order of arrival.
+    /// Returns every valid report that came with a poll, in the order of arrival.
     pub(crate) fn reports(&self) -> Vec<Report> {
         self.shared.reports.lock().unwrap().clone()
     }
 
-    /// Every report that came beside the polls.
+    /// Returns every urgent report, which came outside the polls.
     pub(crate) fn news(&self) -> Vec<Report> {
         self.shared.news.lock().unwrap().clone()
     }
 
-    /// The newest report that came with a poll.
+    /// Returns the newest report that came with a poll.
     pub(crate) fn last_report(&self) -> Option<Report> {
         self.shared.reports.lock().unwrap().last().cloned()
     }
 
-    /// Sync bodies that are no report.
+    /// Returns the number of sync bodies that are no report.
     pub(crate) fn refused(&self) -> usize {
         self.shared.refused.load(Ordering::SeqCst)
     }
 
-    /// Most syncs that were ever waiting at one time.
+    /// Returns the largest number of syncs that waited at the same time.
     pub(crate) fn most_open(&self) -> usize {
         self.shared.most_open.load(Ordering::SeqCst)
     }
 
-    /// Distinct proxies that have reported.
+    /// Returns the number of distinct proxies that have reported.
     pub(crate) fn proxies(&self) -> usize {
         self.reports()
             .iter()
@@ -172,7 +174,7 @@ async fn sync(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     }
 }
 
-/// A further pool: its table once, then no news.
+/// Answers a sync of a further pool: its table once, then nothing new.
 async fn sync_other(
     State(shared): State<Arc<Shared>>,
     Path(pool): Path<String>,
@@ -204,7 +206,7 @@ async fn take_news(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode
     StatusCode::NO_CONTENT
 }
 
-/// A table of ready endpoints that differ only in what `row` gives them.
+/// Returns a table of ready endpoints. They differ only in their rows.
 pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
     endpoints.sort_by(|a, b| a.address.cmp(&b.address));
     Table {
@@ -232,7 +234,7 @@ pub(crate) fn table(sequence: u64, mut endpoints: Vec<Endpoint>) -> Table {
     }
 }
 
-/// A ready endpoint whose next request waits this long.
+/// Returns a ready endpoint with this predicted wait.
 pub(crate) fn row(address: &str, wait_ms: u32) -> Endpoint {
     Endpoint {
         address: address.to_owned(),

@@ -1,4 +1,4 @@
-//! A scripted model server: records what reaches it, answers at once or when told to.
+//! A scripted model server: records its requests, and answers at once or when a test says so.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,7 +29,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The body of a request that is all text.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -50,15 +50,15 @@ struct Shared {
 #[derive(Debug, Clone, Copy)]
 enum Manner {
     Status(StatusCode),
-    /// 429 with `Retry-After`, in seconds.
+    /// Status 429 with `Retry-After` in seconds.
     Overloaded(u32),
     /// The connection breaks in the middle of the answer.
     Break,
-    /// Events at once that say nothing, a token after so long.
+    /// Sends events without content at once, and a token after this time.
     Think(Duration),
 }
 
-/// The server. Its port closes when it is dropped, with every connection.
+/// The server. Dropping it closes its port and every connection.
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
@@ -71,12 +71,12 @@ impl Backend {
         Self::start_on(Ipv4Addr::LOCALHOST.into()).await
     }
 
-    /// One on another address of this machine.
+    /// Starts a server on another address of this machine.
     pub(crate) async fn start_on(ip: IpAddr) -> Self {
         Self::start_at(SocketAddr::from((ip, 0))).await
     }
 
-    /// Starts at an address that another one has left.
+    /// Starts at an address that another server has left.
     pub(crate) async fn start_at(address: SocketAddr) -> Self {
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
@@ -95,12 +95,12 @@ impl Backend {
         }
     }
 
-    /// `ip:port`, as in tables and headers.
+    /// Returns `ip:port`, as in tables and headers.
     pub(crate) fn name(&self) -> String {
         self.address.to_string()
     }
 
-    /// Everything that arrived so far.
+    /// Returns all requests so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
@@ -109,48 +109,48 @@ impl Backend {
         self.shared.seen.lock().unwrap().len()
     }
 
-    /// Requests that arrived and have not been answered.
+    /// Returns the number of requests that arrived and have not been answered.
     pub(crate) fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// From now on requests stay unanswered until [`Self::release`].
+    /// Holds every answer from here on, until [`Self::release`].
     pub(crate) fn hold(&self) {
         self.shared.hold.send_replace(true);
     }
 
-    /// Answers everything that is held, and from now on at once.
+    /// Answers every held request, and later ones at once.
     pub(crate) fn release(&self) {
         self.shared.hold.send_replace(false);
     }
 
-    /// Cuts every connection, with whatever is held on it.
+    /// Cuts every connection, also those with held requests.
     pub(crate) fn reset_all(&self) {
         self.server.reset_all();
     }
 
-    /// From now on answers have this status.
+    /// Sets the status of later answers.
     pub(crate) fn answer_with(&self, status: u16) {
         *self.shared.manner.lock().unwrap() = Manner::Status(StatusCode::from_u16(status).unwrap());
     }
 
-    /// From now on answers are 429 and ask to wait for so many seconds.
+    /// Answers later requests with 429 and this `Retry-After`.
     pub(crate) fn answer_overloaded(&self, retry_after_s: u32) {
         *self.shared.manner.lock().unwrap() = Manner::Overloaded(retry_after_s);
     }
 
-    /// From now on answers are events, of which the first with content comes after so long.
+    /// Answers later requests with events. The first one with content comes after `time`.
     pub(crate) fn think_for(&self, time: Duration) {
         *self.shared.manner.lock().unwrap() = Manner::Think(time);
     }
 
-    /// From now on connections break in the middle of an answer.
+    /// Breaks the connection in the middle of later answers.
     pub(crate) fn break_answers(&self) {
         *self.shared.manner.lock().unwrap() = Manner::Break;
     }
 }
 
-/// Counts a request as open for as long as its handler lives, also when the connection is lost.
+/// Counts a request as open as long as its handler lives, even if the connection is lost.
 struct Open(Arc<Shared>);
 
 impl Drop for Open {
@@ -222,7 +222,7 @@ impl Manner {
     }
 }
 
-/// Events without content, then a token.
+/// Sends events without content, then a token.
 fn think(time: Duration) -> Response {
     const BEGIN: &str = concat!(
         ": keep-alive\n\nevent: response.created\ndata: {\"type\":\"response.created\",\"response\":",
@@ -239,7 +239,7 @@ fn think(time: Duration) -> Response {
     ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
-/// Takes any upgrade and echoes what is sent over it.
+/// Accepts any upgrade and echoes what is sent over it.
 fn upgrade(shared: &Arc<Shared>, mut request: Request) -> Response {
     let (protocol, path) = (
         request.headers()[header::UPGRADE].clone(),
@@ -258,7 +258,7 @@ fn upgrade(shared: &Arc<Shared>, mut request: Request) -> Response {
             let (mut near, mut far) = tokio::io::duplex(4096);
             let (mut read, mut write) = tokio::io::split(&mut far);
             let echo = async { tokio::io::copy(&mut read, &mut write).await };
-            // Either side may close first; the echo ends with the connection.
+            // Either side may close first. The echo ends with the connection.
             let _ended = tokio::join!(copy_bidirectional(&mut stream, &mut near), echo);
         }
     });

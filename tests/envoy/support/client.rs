@@ -14,15 +14,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Bound on one request; a working one takes milliseconds.
+/// Timeout of one request. A working one takes milliseconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Where the filter names the host, in the deployed configuration.
+/// Header in which the filter names the host, in the deployed configuration.
 pub(crate) const DESTINATION: &str = "x-gateway-destination-endpoint";
-/// Where it explains itself.
+/// Header in which the filter explains its decision.
 pub(crate) const DECISION: &str = "x-trimtab-decision";
 
-/// An answer, read to its end.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -31,7 +31,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// A header as text; empty when it is not there.
+    /// Returns a header as text; empty if it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -39,7 +39,7 @@ impl Response {
             .unwrap_or_default()
     }
 
-    /// The endpoint that the explain header names; empty: the filter chose none.
+    /// Returns the endpoint in the explain header; empty if the filter chose none.
     pub(crate) fn endpoint(&self) -> &str {
         let explained = self.header(DECISION);
         let named = explained
@@ -56,10 +56,11 @@ impl Response {
     }
 }
 
-/// The transport's.
+/// An error of the transport.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sends over a fresh connection. The error is the transport's: the connection was reset, or closed without an answer.
+/// Sends over a fresh connection. Returns an error if the connection was reset, or closed without
+/// an answer.
 pub(crate) async fn request(
     to: SocketAddr,
     request: Request<UnsyncBoxBody<Bytes, Error>>,
@@ -92,7 +93,7 @@ async fn unbounded(
     })
 }
 
-/// A POST with Content-Length.
+/// Sends a POST with Content-Length.
 pub(crate) async fn post(
     to: SocketAddr,
     path: &str,
@@ -105,7 +106,7 @@ pub(crate) async fn post(
     request(to, build(Method::POST, path, headers, body)).await
 }
 
-/// A chat completion request whose user says this.
+/// Sends a chat completion request with this prompt of the user.
 pub(crate) async fn chat(to: SocketAddr, prompt: &str) -> Result<Response, Error> {
     post(
         to,
@@ -116,7 +117,8 @@ pub(crate) async fn chat(to: SocketAddr, prompt: &str) -> Result<Response, Error
     .await
 }
 
-/// The same without the system prompt: nothing that the requests of a load have in common ties them to a server.
+/// Does the same as [`chat`], without the system prompt. The requests then share nothing that ties
+/// them to a server.
 pub(crate) async fn ask(to: SocketAddr, prompt: &str) -> Result<Response, Error> {
     post(
         to,
@@ -127,7 +129,7 @@ pub(crate) async fn ask(to: SocketAddr, prompt: &str) -> Result<Response, Error>
     .await
 }
 
-/// Asks for a streamed answer; the times until its first byte and its end.
+/// Requests a streamed answer. Returns the times until its first byte and its end.
 pub(crate) async fn timed(to: SocketAddr, prompt: &str) -> (Duration, Duration) {
     let messages = serde_json::json!([{"role": "user", "content": prompt}]);
     let body =
@@ -157,13 +159,14 @@ pub(crate) async fn timed(to: SocketAddr, prompt: &str) -> (Duration, Duration) 
     (first_byte.unwrap(), start.elapsed())
 }
 
-/// The body of [`ask`].
+/// Returns the body of [`ask`].
 pub(crate) fn ask_body(prompt: &str) -> String {
     let messages = serde_json::json!([{"role": "user", "content": prompt}]);
     serde_json::json!({"model": "m", "messages": messages, "max_tokens": 8}).to_string()
 }
 
-/// A chat completion request whose header names keep their spelling, which the usual client makes lower case.
+/// Sends a chat completion request that keeps the spelling of header names. The usual client makes
+/// them lower case.
 pub(crate) async fn post_spelled(to: SocketAddr, headers: &[(&str, &str)], body: &str) -> Response {
     let length = body.len();
     let mut request = format!(
@@ -180,7 +183,7 @@ pub(crate) async fn post_spelled(to: SocketAddr, headers: &[(&str, &str)], body:
     parse(&answer)
 }
 
-/// An answer over HTTP/1.1 as it came; its body may be in chunks.
+/// Parses a raw answer over HTTP/1.1. Its body may be in chunks.
 pub(crate) fn parse(answer: &str) -> Response {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let (status, headers) = head.split_once("\r\n").unwrap();
@@ -196,14 +199,15 @@ pub(crate) fn parse(answer: &str) -> Response {
     }
 }
 
-/// Its body. A long system prompt stands first: two endpoints are where it belongs, so in a pool of two both are weighed.
+/// Returns the body of [`chat`]. It begins with a long system prompt. The key of that prompt has
+/// two endpoints, so in a pool of two the picker weighs both.
 pub(crate) fn chat_body(prompt: &str) -> String {
     let system = "You answer in one short sentence. ".repeat(60);
     let messages = serde_json::json!([{"role": "system", "content": system}, {"role": "user", "content": prompt}]);
     serde_json::json!({"model": "m", "messages": messages, "max_tokens": 8}).to_string()
 }
 
-/// A POST in chunked transfer encoding, each chunk sent apart from the next by a pause.
+/// Sends a POST in chunked transfer encoding, with a pause between the chunks.
 pub(crate) async fn post_chunks(
     to: SocketAddr,
     path: &str,
@@ -220,8 +224,13 @@ pub(crate) async fn post_chunks(
     request(to, build(Method::POST, path, headers, body)).await
 }
 
-/// A chat completion request over that version of HTTP, its body in pieces; the second comes when the proxy has had time to see the first.
-/// `length`: absent: without Content-Length.
+/// Sends a chat completion request with its body in pieces. The second piece comes when the proxy
+/// has had time to see the first.
+///
+/// - `to`: address of the proxy.
+/// - `version`: version of HTTP.
+/// - `length`: Content-Length; absent for a request without it.
+/// - `pieces`: the body.
 pub(crate) async fn post_pieces(
     to: SocketAddr,
     version: Version,
@@ -235,7 +244,7 @@ pub(crate) async fn post_pieces(
         }
         Some((Ok::<_, Error>(Frame::data(piece)), (n + 1, rest)))
     });
-    // HTTP/2 takes the authority out of the target; HTTP/1.1 takes both.
+    // HTTP/2 takes the authority from the target; HTTP/1.1 takes it from the target and the header.
     let mut builder = Request::post("http://models.example/v1/chat/completions")
         .version(version)
         .header("host", "models.example")
@@ -246,7 +255,7 @@ pub(crate) async fn post_pieces(
     request(to, builder.body(StreamBody::new(frames).boxed_unsync())?).await
 }
 
-/// Any request without a body.
+/// Sends a request without a body.
 pub(crate) async fn bare(
     to: SocketAddr,
     method: Method,

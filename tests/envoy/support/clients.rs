@@ -1,4 +1,4 @@
-//! Clients that go on for as long as a test takes, each request of another kind.
+//! Clients that run for a whole test, each request of another kind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-/// How long a test over time goes on, in seconds; absent: [`SHORT`].
+/// Variable with the duration of a long test in seconds; if absent, [`SHORT`] is used.
 const FOR: &str = "TRIMTAB_SOAK_S";
 const SHORT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// How long a test over time goes on.
+/// Returns the duration of a long test.
 pub(crate) fn span() -> Duration {
     std::env::var(FOR).map_or(SHORT, |seconds| {
         Duration::from_secs(seconds.parse().unwrap())
     })
 }
 
-/// Clients that send one request after the other until they are told to stop.
+/// Clients that send one request after the other until they are stopped.
 #[derive(Debug)]
 pub(crate) struct Clients {
     stop: Arc<AtomicBool>,
@@ -27,8 +27,11 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Starts `count` of them. `one` sends the request of a number, and says what has failed and was not asked to; a client's numbers follow
-    /// each other, those of the next begin 2^32 later.
+    /// Starts `count` clients.
+    ///
+    /// - `count`: number of clients.
+    /// - `one`: sends the request of a number, and returns an error for an unexpected failure. The
+    ///   numbers of a client are consecutive. Those of the next client begin 2^32 later.
     pub(crate) fn start<F>(count: u64, one: impl Fn(u64) -> F + Clone + Send + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send,
@@ -62,14 +65,14 @@ impl Clients {
         self.sent.load(Ordering::SeqCst)
     }
 
-    /// What has failed and was not asked to.
+    /// Stops the clients and returns the unexpected failures.
     pub(crate) async fn stop(self) -> Vec<String> {
         self.stop.store(true, Ordering::SeqCst);
         self.set.join_all().await.concat()
     }
 }
 
-/// Fails the test when anything has failed.
+/// Fails the test if there are failures.
 pub(crate) fn none_failed(failures: &[String]) {
     assert!(
         failures.is_empty(),

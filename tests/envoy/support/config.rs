@@ -1,27 +1,28 @@
-//! deploy/envoy/envoy.yaml, with only the values replaced that its head names.
+//! Reads deploy/envoy/envoy.yaml and replaces only the values that its head names.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-/// Which form of the filter stands in the chain.
+/// The form of the filter in the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Form {
     /// One plugin, as deployed.
     #[default]
     Single,
-    /// deploy/envoy/two-plugins.yaml: tap and pick, each in VMs of its own, as Istio sets them up.
+    /// Tap and pick of deploy/envoy/two-plugins.yaml, each in its own VMs, as Istio sets them up.
     Pair,
-    /// Tap and pick in the same VMs, which Envoy does with plugins whose code and VM settings are equal.
+    /// Tap and pick in the same VMs. Envoy shares VMs between plugins with equal code and VM
+    /// settings.
     PairInOneVm,
-    /// Only tap, or only pick: a mistake.
+    /// Only tap, or only pick. This is a mistake.
     Alone(&'static str),
-    /// One plugin without `allow_on_headers_stop_iteration`: a mistake.
+    /// One plugin without `allow_on_headers_stop_iteration`. This is a mistake.
     SingleWithoutOption,
-    /// None, as after a trap.
+    /// No plugin, as after a trap.
     Gone,
 }
 
-/// Values that take the place of the documented ones.
+/// Values that replace the documented ones.
 #[derive(Debug, Clone)]
 pub(crate) struct Values {
     pub(crate) filter: String,
@@ -29,17 +30,17 @@ pub(crate) struct Values {
     pub(crate) aggregator: SocketAddr,
     /// Further settings of the plugin, as JSON members: `"seed": 7`.
     pub(crate) plugin: Option<String>,
-    /// Settings in the place of `"pool": "default"`.
+    /// Settings instead of `"pool": "default"`.
     pub(crate) pools: Option<String>,
     pub(crate) form: Form,
 }
 
-/// deploy/envoy/envoy.yaml as users copy it.
+/// Returns deploy/envoy/envoy.yaml as users copy it.
 pub(crate) fn deployed() -> String {
     read("envoy.yaml")
 }
 
-/// deploy/envoy/aggregator.yaml with another address and list of servers.
+/// Returns deploy/envoy/aggregator.yaml with another address and list of servers.
 pub(crate) fn aggregator(listen: SocketAddr, pool: &Path) -> String {
     let mut text = read("aggregator.yaml");
     replace_once(&mut text, "127.0.0.1:9190", &listen.to_string());
@@ -51,21 +52,21 @@ pub(crate) fn aggregator(listen: SocketAddr, pool: &Path) -> String {
     text
 }
 
-/// Where a file of deploy/envoy is.
+/// Returns the path of a file of deploy/envoy.
 pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("deploy/envoy")
         .join(name)
 }
 
-/// A file of deploy/envoy.
+/// Returns the text of a file of deploy/envoy.
 pub(crate) fn read(name: &str) -> String {
     let path = path(name);
     std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }
 
-/// The configuration with other ports and paths: port 0 where Envoy may choose.
+/// Returns the configuration with other ports and paths. Ports that Envoy may choose are 0.
 pub(crate) fn with_values(values: &Values) -> String {
     let mut text = in_form(&deployed(), values.form);
     let aggregator = format!("port_value: {}", values.aggregator.port());
@@ -96,7 +97,7 @@ pub(crate) fn with_values(values: &Values) -> String {
     text
 }
 
-/// The same with another form of the filter.
+/// Returns the configuration with another form of the filter.
 fn in_form(text: &str, form: Form) -> String {
     const NEXT: &str = "          - name: envoy.filters.http.router\n";
     let start = text.find("          - name: trimtab\n").unwrap();
@@ -126,12 +127,12 @@ fn in_form(text: &str, form: Form) -> String {
     [before, &plugins, after].concat()
 }
 
-/// Replaces a value that stands exactly once outside of comments, as the head of the file promises.
+/// Replaces a value that is exactly once outside of comments, as the head of the file promises.
 fn replace_once(text: &mut String, from: &str, to: &str) {
     replace(text, from, to, 1);
 }
 
-/// Replaces a value that stands outside of comments on that many lines.
+/// Replaces a value that is outside of comments on exactly `times` lines.
 fn replace(text: &mut String, from: &str, to: &str, times: usize) {
     let is_setting = |line: &str| !line.trim_start().starts_with('#') && line.contains(from);
     let count = text.lines().filter(|line| is_setting(line)).count();
@@ -146,7 +147,7 @@ fn replace(text: &mut String, from: &str, to: &str, times: usize) {
     *text = lines.collect::<Vec<_>>().join("\n");
 }
 
-/// An endpoints file in the form of deploy/envoy/endpoints.yaml.
+/// Returns an endpoints file in the form of deploy/envoy/endpoints.yaml.
 pub(crate) fn endpoints_file(addresses: &[SocketAddr]) -> String {
     let mut text = "resources:\n- \"@type\": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment\n  cluster_name: model_servers\n  endpoints:\n  - lb_endpoints:\n".to_owned();
     for address in addresses {

@@ -1,4 +1,5 @@
-//! Nothing scripted: model servers and aggregator as processes of their own, with the deployed files.
+//! A fleet without scripted parts: model servers and aggregator are processes, with the deployed
+//! files.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -17,7 +18,7 @@ use super::wait::eventually;
 /// The program under test.
 const TRIMTAB: &str = env!("CARGO_BIN_EXE_trimtab");
 
-/// A model server in a process of its own, so that it can be killed.
+/// A model server in its own process, so that it can be killed.
 #[derive(Debug)]
 pub(crate) struct ModelServer {
     pub(crate) child: Child,
@@ -25,12 +26,12 @@ pub(crate) struct ModelServer {
 }
 
 impl ModelServer {
-    /// Lets the process stand still: connections are taken, and nothing answers.
+    /// Suspends the process. The kernel accepts connections, and nothing answers.
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Resumes the process.
     pub(crate) fn go_on(&self) {
         self.signal(Signal::CONT);
     }
@@ -40,7 +41,7 @@ impl ModelServer {
         kill_process(pid.unwrap(), signal).unwrap();
     }
 
-    /// Starts one. `speed`: relative to its hardware.
+    /// Starts a model server. `speed` is relative to its hardware.
     pub(crate) async fn start(dir: &Path, name: &str, speed: f64) -> Self {
         let mut command = Command::new(TRIMTAB);
         command.arg("model-server").args([
@@ -67,7 +68,7 @@ pub(crate) struct Fleet {
     pub(crate) stage: Stage,
     pub(crate) aggregator: Option<Child>,
     aggregator_address: SocketAddr,
-    /// Servers of the test itself.
+    /// Addresses of the test's own servers.
     others: Vec<SocketAddr>,
     draining: Option<SocketAddr>,
     dir: TempDir,
@@ -79,7 +80,11 @@ impl Fleet {
         Self::start_with(speeds, "", StageOptions::default()).await
     }
 
-    /// The same with further settings of the aggregator's pool, as lines of YAML, and of the proxy.
+    /// Does the same as [`Self::start`], with more settings.
+    ///
+    /// - `speeds`: speed of each model server.
+    /// - `pool`: further settings of the aggregator's pool, as lines of YAML.
+    /// - `proxy`: options of the proxy.
     pub(crate) async fn start_with(speeds: &[f64], pool: &str, proxy: StageOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut servers = Vec::new();
@@ -87,7 +92,7 @@ impl Fleet {
             servers.push(ModelServer::start(dir.path(), &format!("server-{n}"), *speed).await);
         }
         let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
-        // The aggregator comes back on the same port when a test restarts it, so it cannot be left to port 0.
+        // The aggregator must use the same port when a test restarts it, so port 0 is not possible.
         let aggregator_address = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -111,14 +116,14 @@ impl Fleet {
         }
     }
 
-    /// Another proxy of the same pool, which has a table.
+    /// Starts another proxy of the same pool and waits until it has a table.
     pub(crate) async fn another_proxy(&self, options: StageOptions) -> Stage {
         let stage = Stage::start(&self.addresses(), self.aggregator_address, options).await;
         stage.placing().await;
         stage
     }
 
-    /// The newest table, in the form for people.
+    /// Returns the newest table, as JSON.
     pub(crate) async fn table(&self) -> serde_json::Value {
         let json = [("accept", "application/json")];
         let path = "/v1/pools/default/table";
@@ -126,18 +131,18 @@ impl Fleet {
         serde_json::from_slice(&answer.unwrap().ok().body).unwrap()
     }
 
-    /// The aggregator's own metrics.
+    /// Returns the aggregator's own metrics.
     pub(crate) async fn metrics(&self) -> String {
         let answer = bare(self.aggregator_address, Method::GET, "/metrics", &[]).await;
         String::from_utf8(answer.unwrap().ok().body.to_vec()).unwrap()
     }
 
-    /// What the aggregator has logged.
+    /// Returns the aggregator's log.
     pub(crate) fn aggregator_log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("aggregator.log")).unwrap()
     }
 
-    /// A server's row of it.
+    /// Returns a server's row of the table.
     pub(crate) async fn row(&self, address: SocketAddr) -> serde_json::Value {
         let table = self.table().await;
         let rows = table["endpoints"].as_array().unwrap();
@@ -152,12 +157,12 @@ impl Fleet {
         child.kill().unwrap();
     }
 
-    /// Starts it again on its old port.
+    /// Starts the aggregator again on its old port.
     pub(crate) fn start_aggregator(&mut self) {
         self.aggregator = Some(start_aggregator(self.dir.path()));
     }
 
-    /// Adds a server to the lists of both, as an operator would.
+    /// Starts a server and adds it to both lists, as an operator would.
     pub(crate) async fn add_server(&mut self, speed: f64) {
         let server = ModelServer::start(
             self.dir.path(),
@@ -169,13 +174,13 @@ impl Fleet {
         self.write_lists();
     }
 
-    /// Adds a server of the test's own to the lists of both.
+    /// Adds one of the test's own servers to both lists.
     pub(crate) fn add_address(&mut self, address: SocketAddr) {
         self.others.push(address);
         self.write_lists();
     }
 
-    /// Says in the aggregator's list that the server drains.
+    /// Marks the server as draining in the aggregator's list.
     pub(crate) fn set_draining(&mut self, address: SocketAddr) {
         self.draining = Some(address);
         write_pool(self.dir.path(), &self.addresses(), self.draining);
@@ -187,7 +192,7 @@ impl Fleet {
         write_pool(self.dir.path(), &addresses, self.draining);
     }
 
-    /// Takes the last server out of both lists and gives it to the caller, still running.
+    /// Removes the last server from both lists and returns it, still running.
     pub(crate) fn remove_server(&mut self) -> ModelServer {
         let server = self.servers.pop().unwrap();
         let addresses = self.addresses();
@@ -196,7 +201,7 @@ impl Fleet {
         server
     }
 
-    /// Requests that Envoy has sent to an endpoint.
+    /// Returns the number of requests that Envoy has sent to an endpoint.
     pub(crate) async fn sent_to(&self, address: SocketAddr) -> u64 {
         let page: serde_json::Value = serde_json::from_str(
             &self
@@ -221,7 +226,7 @@ impl Fleet {
         let mut stats = host["stats"].as_array().unwrap().iter();
         let total = stats.find(|stat| stat["name"] == "rq_total");
         let total = total.unwrap_or_else(|| panic!("no rq_total of {address}: {host}"));
-        // A value of 0 is left out.
+        // Envoy leaves out a value of 0.
         let sent = total["value"].as_str().unwrap_or("0");
         sent.parse().unwrap()
     }

@@ -1,6 +1,7 @@
-//! gzip without compression ("stored" blocks): enough for a body that the filter must not read.
+//! Writes gzip without compression ("stored" blocks). That suffices for a body that the filter must
+//! not read.
 
-/// A gzip stream of one stored block.
+/// Returns a gzip stream of one stored block.
 pub(crate) fn gzip_stored(data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).unwrap();
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1];

@@ -1,4 +1,4 @@
-//! Steady load from many clients at once.
+//! Steady load from many clients at the same time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use tokio::task::JoinSet;
 
 use super::client::ask;
 
-/// One request that did not end with a whole answer of status 200.
+/// A request that did not end with a complete answer of status 200.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) started: Instant,
-    /// Status or transport error, shown by `Debug` when a test fails.
+    /// Status or error of the transport. `Debug` shows it when a test fails.
     #[expect(dead_code, reason = "read through Debug")]
     pub(crate) what: String,
 }
 
-/// Clients that send one request after the other until told to stop.
+/// Clients that send one request after the other until they are stopped.
 #[derive(Debug)]
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
@@ -27,7 +27,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts `clients` of them.
+    /// Starts this many clients.
     pub(crate) fn start(to: SocketAddr, clients: u32) -> Self {
         let (stop, done) = (
             Arc::new(AtomicBool::new(false)),
@@ -44,12 +44,12 @@ impl Load {
         }
     }
 
-    /// Requests that were answered.
+    /// Returns the number of answered requests.
     pub(crate) fn done(&self) -> u64 {
         self.done.load(Ordering::SeqCst)
     }
 
-    /// Waits until this many more are answered.
+    /// Waits until `count` more requests are answered.
     pub(crate) async fn more(&self, count: u64) {
         let goal = self.done() + count;
         super::eventually("the load goes on", async || {
@@ -58,7 +58,7 @@ impl Load {
         .await;
     }
 
-    /// Stops the clients after their current request; returns what failed.
+    /// Stops the clients after their current request. Returns the failures.
     pub(crate) async fn stop(self) -> Vec<Failure> {
         self.stop.store(true, Ordering::SeqCst);
         self.clients
@@ -100,7 +100,8 @@ async fn run(
     failures
 }
 
-/// Asks every 50 ms, whatever becomes of the others; how many had no answer within ten seconds.
+/// Sends a request every 50 ms, independent of the others. Returns how many had no answer within
+/// ten seconds.
 pub(crate) async fn ask_for(proxy: SocketAddr, long: Duration) -> usize {
     let mut asked = JoinSet::new();
     let start = Instant::now();

@@ -1,22 +1,23 @@
-//! What Envoy takes over time, and whether it grows.
+//! Measures Envoy's memory over time, and checks that it does not grow.
 
 use super::stage::Stage;
 
-/// What Envoy may have more at the end than after the first third, in bytes: what it takes from the system comes in steps.
+/// Allowed growth between the first third and the end, in bytes. Envoy takes memory from the system
+/// in steps.
 const GROWTH: u64 = 6 << 20;
 
-/// What Envoy takes, in bytes.
+/// Envoy's memory at one moment, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
-    /// From the system.
+    /// Memory that it has from the system.
     resident: u64,
-    /// As its allocator counts; without the memories of VMs.
+    /// Memory that its allocator counts, without the memories of VMs.
     allocated: u64,
-    /// Of the largest VM.
+    /// Memory of the largest VM.
     vm: u64,
 }
 
-/// One part of it.
+/// Selects one value of a sample.
 type Part = fn(&Sample) -> u64;
 const RESIDENT: Part = |sample| sample.resident;
 const ALLOCATED: Part = |sample| sample.allocated;
@@ -41,7 +42,7 @@ impl Memory {
         });
     }
 
-    /// Medians after the first third of the time and at its end.
+    /// Returns two medians: just after the first third of the time, and at its end.
     fn medians(&self, of: Part) -> (u64, u64) {
         let third = self.0.len() / 3;
         let median = |samples: &[Sample]| {
@@ -55,7 +56,7 @@ impl Memory {
         )
     }
 
-    /// For people.
+    /// Formats the medians for people.
     pub(crate) fn told(&self) -> String {
         let told = |of| {
             let (warm, end) = self.medians(of);
@@ -70,7 +71,8 @@ impl Memory {
         )
     }
 
-    /// Fails the test when one of them grows; of a VM, whose memory never shrinks, by more than so many pages.
+    /// Fails the test if one of the values grows. `pages` is the allowed growth of a VM, whose
+    /// memory never shrinks.
     pub(crate) fn does_not_grow(&self, pages: u64) {
         assert!(self.medians(VM).1 > 0, "the VM's memory is told");
         for (what, of, growth) in [

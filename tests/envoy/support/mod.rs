@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! Helpers of the tests with Envoy.
 
 pub(crate) mod aggregator;
 pub(crate) mod backend;
@@ -22,14 +22,14 @@ pub(crate) use release::{RELEASES, Release};
 pub(crate) use stage::{Stage, StageOptions};
 pub(crate) use wait::eventually;
 
-/// Lines of Envoy's log at warning or above.
+/// Returns the lines of Envoy's log at level warning or above.
 pub(crate) fn severe(log: &str) -> Vec<&str> {
     let levels = ["[warning]", "[error]", "[critical]"];
     let is_severe = |line: &&str| levels.iter().any(|level| line.contains(level));
     log.lines().filter(is_severe).collect()
 }
 
-/// Fails the test when the filter met a wrong setup, a host that refused a call, or a table that it could not take.
+/// Fails the test if the filter counted a wrong setup, a refused hostcall or a refused table.
 pub(crate) async fn no_faults(stage: &Stage) {
     for name in [
         "trimtab_setup_errors_total",

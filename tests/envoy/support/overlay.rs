@@ -1,4 +1,5 @@
-//! deploy/envoy/destinations: the parts of envoy.yaml that are others with another form of the destination.
+//! Applies deploy/envoy/destinations: the parts of envoy.yaml that differ in another form of the
+//! destination.
 
 use std::path::Path;
 
@@ -8,7 +9,8 @@ use super::config;
 
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 
-/// One of those files, by its name without ending; `override_host` is envoy.yaml as it is.
+/// Reads one of those files by its name without extension. `override_host` stands for an unchanged
+/// envoy.yaml.
 pub(crate) fn read(name: &str) -> Value {
     if name == "override_host" {
         return json!({});
@@ -19,7 +21,7 @@ pub(crate) fn read(name: &str) -> Value {
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Puts each part where deploy/envoy/README.md says. Comes out: JSON, which is YAML too.
+/// Puts each part where deploy/envoy/README.md says. Returns JSON, which is YAML too.
 pub(crate) fn apply(envoy: &str, overlay: &Value) -> String {
     let mut envoy: Value = serde_saphyr::from_str(envoy).unwrap();
     for (key, part) in overlay.as_object().unwrap() {
@@ -44,7 +46,7 @@ pub(crate) fn apply(envoy: &str, overlay: &Value) -> String {
             "clusters" | "listeners" => {
                 add(&mut envoy, &["/static_resources/", key], BeforeLast, part);
             }
-            // Of tests alone: more fields of the access log.
+            // Only for tests: more fields of the access log.
             "access_log" => {
                 let fields = "/access_log/0/typed_config/log_format/json_format";
                 let fields = object(at(&mut envoy, &[MANAGER, fields]));
@@ -59,7 +61,8 @@ pub(crate) fn apply(envoy: &str, overlay: &Value) -> String {
     envoy.to_string()
 }
 
-/// Takes the listeners out, for Envoy to read from `path`: the rest of the configuration, and what that file holds.
+/// Moves the listeners to a file that Envoy reads from `path`. Returns the rest of the
+/// configuration, and the contents of that file.
 pub(crate) fn without_listeners(envoy: &str, path: &Path) -> (String, String) {
     let mut envoy: Value = serde_saphyr::from_str(envoy).unwrap();
     let mut listeners = at(&mut envoy, &["/static_resources/listeners"]).take();
@@ -102,7 +105,7 @@ fn add(envoy: &mut Value, list: &[&str], place: Place, part: &Value) {
     list.splice(index..index, part.as_array().unwrap().iter().cloned());
 }
 
-/// A member of the settings of each plugin of ours.
+/// Sets `destination` in the settings of each of our plugins.
 fn set_destination(envoy: &mut Value, part: &Value) {
     let filters = at(envoy, &[MANAGER, "/http_filters"])
         .as_array_mut()

@@ -1,22 +1,22 @@
-//! The releases of Envoy that the filter is tested on.
+//! The releases of Envoy on which the filter is tested.
 
 use std::env;
 use std::path::PathBuf;
 
-/// One of them. What does not depend on it runs on the usual one alone.
+/// A release of Envoy. Tests that do not depend on it run on the usual one alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// The oldest.
+    /// The oldest supported release.
     Oldest,
-    /// The newest.
+    /// The newest supported release.
     Newest,
 }
 
-/// Both.
+/// Both releases.
 pub(crate) const RELEASES: [Release; 2] = [Release::Oldest, Release::Newest];
 
 impl Release {
-    /// The program.
+    /// Returns the path of the program.
     pub(crate) fn binary(self) -> PathBuf {
         let name = match self {
             Self::Oldest => "TRIMTAB_ENVOY_OLDEST",

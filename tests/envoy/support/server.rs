@@ -1,4 +1,5 @@
-//! An HTTP server whose connections can be cut, as a crash cuts them; `axum::serve` lets go of them.
+//! An HTTP server whose connections can be cut, as in a crash. `axum::serve` cannot do that,
+//! because it does not keep its connections.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Closes its port and every connection when dropped.
+/// The server. Dropping it closes its port and every connection.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -19,7 +20,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves the router on this address.
+    /// Starts a server for the router on this address.
     pub(crate) async fn start_at(address: SocketAddr, router: Router) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -31,7 +32,7 @@ impl Server {
                 let mut open = open.lock().unwrap();
                 while open.try_join_next().is_some() {}
                 open.spawn(async move {
-                    // A connection that breaks is the peer's business.
+                    // An error of one connection does not concern the server.
                     let _ended = http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .with_upgrades()
@@ -46,7 +47,7 @@ impl Server {
         }
     }
 
-    /// Cuts every connection; new ones are accepted.
+    /// Cuts every connection. New ones are accepted.
     pub(crate) fn reset_all(&self) {
         self.connections.lock().unwrap().abort_all();
     }

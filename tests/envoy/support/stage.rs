@@ -1,4 +1,4 @@
-//! One Envoy between a client and model servers.
+//! A stage: one Envoy between a client and model servers.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,24 +17,25 @@ use super::overlay;
 use super::release::Release;
 use super::wait::eventually;
 
-/// How a stage differs from the deployed configuration.
+/// The differences between a stage and the deployed configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct StageOptions {
     /// Further settings of the plugin, as JSON members.
     pub(crate) plugin: Option<String>,
-    /// Settings in the place of `"pool": "default"`, as JSON members.
+    /// Settings instead of `"pool": "default"`, as JSON members.
     pub(crate) pools: Option<String>,
-    /// Another module in the place of the filter.
+    /// Another module instead of the filter.
     pub(crate) module: Option<PathBuf>,
-    /// Envoy's workers.
+    /// Number of Envoy's workers.
     pub(crate) workers: u32,
     /// The form of the filter.
     pub(crate) form: Form,
-    /// Parts of the configuration that are others; see [`overlay`].
+    /// Parts of the configuration that differ; see [`overlay`].
     pub(crate) overlay: Value,
-    /// The release of Envoy; absent: the usual one.
+    /// The release of Envoy; absent for the usual one.
     pub(crate) release: Option<Release>,
-    /// Whether Envoy watches a file for the listener, so that [`Stage::set_plugin`] can change it.
+    /// Whether Envoy reads the listener from a file that it watches, so that [`Stage::set_plugin`]
+    /// can change it.
     pub(crate) listener_from_file: bool,
 }
 
@@ -53,16 +54,16 @@ impl Default for StageOptions {
     }
 }
 
-/// Envoy and the files it reads.
+/// A running Envoy and the files that it reads.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) envoy: Envoy,
-    /// Where clients connect.
+    /// Address for clients.
     pub(crate) address: SocketAddr,
     dir: TempDir,
 }
 
-/// The module under test, which `cargo xtask test` has just built.
+/// Returns the path of the module under test, which `cargo xtask test` has just built.
 pub(crate) fn filter() -> PathBuf {
     let path = env::var_os("TRIMTAB_FILTER").map(PathBuf::from);
     path.expect("TRIMTAB_FILTER is not set: run `cargo xtask test --only envoy`, which builds filter.wasm and fetches Envoy")
@@ -71,7 +72,7 @@ pub(crate) fn filter() -> PathBuf {
 /// File of [`StageOptions::listener_from_file`].
 const LISTENERS: &str = "listeners.json";
 
-/// Placed requests in a row that show that every worker has a table.
+/// Number of placed requests in a row that shows that every worker has a table.
 const RUN: usize = 24;
 
 impl Stage {
@@ -121,12 +122,12 @@ impl Stage {
         }
     }
 
-    /// A stage whose workers all have a table in which the backends wait as long as given.
+    /// Returns a stage whose workers all have a table with these waits of the backends, in ms.
     pub(crate) async fn with_waits(waits: &[(&Backend, u32)]) -> (Self, ScriptedAggregator) {
         Self::placing_by(StageOptions::default(), waits).await
     }
 
-    /// [`Self::with_waits`] with another form of the filter.
+    /// Does the same as [`Self::with_waits`], with another form of the filter.
     pub(crate) async fn in_form(
         form: Form,
         waits: &[(&Backend, u32)],
@@ -138,7 +139,7 @@ impl Stage {
         Self::placing_by(options, waits).await
     }
 
-    /// [`Self::with_waits`] with so many workers.
+    /// Does the same as [`Self::with_waits`], with `workers` workers.
     pub(crate) async fn with_waits_and_workers(
         waits: &[(&Backend, u32)],
         workers: u32,
@@ -150,7 +151,7 @@ impl Stage {
         Self::placing_by(options, waits).await
     }
 
-    /// [`Self::in_form`] on that release of Envoy.
+    /// Does the same as [`Self::in_form`], on this release of Envoy.
     pub(crate) async fn on(
         release: Release,
         form: Form,
@@ -164,7 +165,7 @@ impl Stage {
         Self::placing_by(options, waits).await
     }
 
-    /// [`Self::with_waits`] with these options.
+    /// Does the same as [`Self::with_waits`], with these options.
     pub(crate) async fn placing_by(
         options: StageOptions,
         waits: &[(&Backend, u32)],
@@ -175,7 +176,8 @@ impl Stage {
             .collect();
         let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
         let addresses: Vec<_> = waits.iter().map(|(backend, _)| backend.address).collect();
-        // A real aggregator publishes many times per second; this one only when a test says so.
+        // A real aggregator publishes many times per second. This one publishes only when a test
+        // says so.
         let more = options.plugin.map(|more| format!(", {more}"));
         let plugin = format!("\"table_max_age\": \"60s\"{}", more.unwrap_or_default());
         let options = StageOptions {
@@ -187,8 +189,11 @@ impl Stage {
         (stage, aggregator)
     }
 
-    /// A stage with two pools of one plugin, `code` of the last backend and `default` of the others with these waits; not waited for until it
-    /// places. `pools`: the plugin's setting.
+    /// Returns a stage with one plugin and two pools. Does not wait until it places requests.
+    ///
+    /// - `waits`: the backends of the pool `default`, with their waits in ms.
+    /// - `last`: the backend of the pool `code`.
+    /// - `pools`: the plugin's setting.
     pub(crate) async fn with_two_pools(
         waits: &[(&Backend, u32)],
         last: &Backend,
@@ -214,7 +219,8 @@ impl Stage {
         )
     }
 
-    /// Whether requests go to `a` rather than to `b`. Looks at forty, because a worker may still have the table before.
+    /// Returns whether more requests go to `a` than to `b`. Sends forty, because a worker may still
+    /// have the old table.
     pub(crate) async fn prefers(&self, a: &Backend, b: &Backend) -> bool {
         let before = (a.count(), b.count());
         for n in 0..40 {
@@ -232,7 +238,8 @@ impl Stage {
         to_a > 2 * to_b
     }
 
-    /// Whether a run of requests that no worker is left out of all went to `a` and none to `b`.
+    /// Returns whether a run of requests goes only to `a`. The run is long enough to reach every
+    /// worker.
     pub(crate) async fn all_on(&self, a: &Backend, b: &Backend) -> bool {
         let before = (a.count(), b.count());
         for n in 0..RUN {
@@ -251,8 +258,8 @@ impl Stage {
     pub(crate) async fn placing(&self) {
         eventually("every worker has a table", async || {
             let mut placed = 0;
-            // The kernel spreads connections over the workers at random; that a run this long misses one of two comes up
-            // once in ten million.
+            // The kernel spreads connections over the workers at random. A run of this length
+            // misses one of two workers once in ten million times.
             for _ in 0..RUN {
                 let response = super::chat(self.address, "warm up").await.ok()?;
                 placed += usize::from(response.header(DECISION).contains("endpoint="));
@@ -262,7 +269,8 @@ impl Stage {
         .await;
     }
 
-    /// Changes the text of the listener's file, in which the plugin's settings stand with their quotes escaped.
+    /// Changes the text of the listener's file. In it the quotes in the plugin's settings are
+    /// escaped.
     pub(crate) fn set_plugin(&self, change: impl FnOnce(&str) -> String) {
         let path = self.dir.path().join(LISTENERS);
         let before = std::fs::read_to_string(&path).unwrap();
@@ -280,7 +288,8 @@ impl Stage {
         std::fs::rename(&partial, self.dir.path().join("endpoints.yaml")).unwrap();
     }
 
-    /// Decisions by reason since Envoy's start, over all workers. The filter hands them over on its tick.
+    /// Returns the number of decisions of a reason since Envoy's start, over all workers. The
+    /// filter publishes its counts on its tick.
     pub(crate) async fn decisions(&self, reason: &str) -> u64 {
         self.metric(&format!(
             "trimtab_decisions_total.pool.default.reason.{reason}"
@@ -288,13 +297,15 @@ impl Stage {
         .await
     }
 
-    /// One of the filter's metrics, by its whole name. Fails when the filter cannot have it.
+    /// Returns one of the filter's metrics by its full name. Fails if the filter cannot have a
+    /// metric of that name.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let read = self.envoy.filter_metric(name).await;
         read.unwrap_or_else(|error| panic!("{error:#}"))
     }
 
-    /// All of the filter's metrics of that name, with their tags. Fails when the filter has no such metric.
+    /// Returns all values of one of the filter's metrics, with their tags. Fails if the filter has
+    /// no such metric.
     pub(crate) async fn metrics(&self, metric: &str) -> BTreeMap<String, u64> {
         let read = self.envoy.filter_metrics(metric).await;
         read.unwrap_or_else(|error| panic!("{error:#}"))

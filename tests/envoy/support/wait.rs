@@ -1,11 +1,11 @@
-//! Waiting for something that becomes true.
+//! Waits for a condition that becomes true.
 
 use std::time::{Duration, Instant};
 
-/// Generous: it bounds a broken run, and a working one does not wait for it.
+/// Longest wait. It is long on purpose: it only bounds a broken run.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Polls until `look` returns a value. Fails with `what` when that takes longer than any working run would.
+/// Polls until `look` returns a value. Fails with `what` after [`LIMIT`].
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

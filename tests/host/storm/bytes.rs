@@ -1,6 +1,6 @@
-//! A string of bytes as a source of choices.
+//! Turns a string of bytes into choices.
 
-/// What is left of the string. When it is used up every choice is the first.
+/// The unused rest of the string. When it is empty, every choice is the first option.
 #[derive(Debug)]
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
@@ -15,7 +15,7 @@ impl Bytes<'_> {
         *first
     }
 
-    /// A number below `bound`, which is at least 1.
+    /// Returns a number below `bound`. `bound` is at least 1.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         let number = usize::from(self.byte());
         if bound <= 256 {
@@ -24,7 +24,7 @@ impl Bytes<'_> {
         (number << 8 | usize::from(self.byte())) % bound
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == n - 1
     }

@@ -1,4 +1,5 @@
-//! One or two plugins in one proxy, and streams that pass through them as through a proxy's chain.
+//! Runs one or two plugins in one proxy, with streams that pass through them as through a proxy's
+//! chain.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,22 +8,22 @@ use trimtab_wasmhost::{
     Direction, Effect, HeaderMap, HostError, Module, Options, Part, ScriptedProxy, Worker,
 };
 
-/// Workers of the proxy.
+/// Number of workers of the proxy.
 pub(crate) const WORKERS: usize = 2;
 
-/// The plugins, those that see a request first standing first.
+/// The plugins, in the order in which a request passes them.
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) plugins: Vec<ScriptedProxy>,
 }
 
-/// One exchange: its numbers in each plugin, what was put in, what has come out.
+/// One exchange: its number in each plugin, its input and its output.
 pub(crate) struct Stream {
     pub(crate) worker: usize,
     pub(crate) numbers: Vec<u32>,
-    /// Shared by the plugins.
+    /// Filter state, shared by the plugins.
     state: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The body that the client means to send.
+    /// The whole body of the client.
     pub(crate) body: Vec<u8>,
     pub(crate) sent: usize,
     pub(crate) begun: bool,
@@ -32,9 +33,9 @@ pub(crate) struct Stream {
     pub(crate) arrived_whole: bool,
     pub(crate) answered: bool,
     pub(crate) answer_ended: bool,
-    /// The proxy answered by itself or cut the stream.
+    /// Whether the proxy answered by itself or reset the stream.
     pub(crate) cut: bool,
-    /// Callbacks came for it that no proxy sends, or the proxy was told to answer.
+    /// Whether the stream got callbacks that no proxy sends, or the proxy was told to answer.
     pub(crate) excused: bool,
 }
 
@@ -58,7 +59,7 @@ impl Chain {
         self.plugins[plugin].worker(worker)
     }
 
-    /// Every VM, the main threads' among them.
+    /// Returns every VM, including those of the main threads.
     pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut Worker> {
         self.plugins.iter_mut().flat_map(ScriptedProxy::all)
     }
@@ -83,13 +84,13 @@ impl Chain {
         }
     }
 
-    /// Part of the request comes from the client.
+    /// Passes a part of the request from the client.
     pub(crate) fn request(&mut self, stream: &mut Stream, part: Part) {
         self.feed(stream, 0, Direction::Request, part);
         self.settle(stream);
     }
 
-    /// Part of the answer comes from upstream.
+    /// Passes a part of the answer from upstream.
     pub(crate) fn answer(&mut self, stream: &mut Stream, part: Part) {
         self.feed(stream, self.plugins.len() - 1, Direction::Response, part);
         self.settle(stream);
@@ -113,7 +114,7 @@ impl Chain {
         stream.state = vm.filter_state(number);
     }
 
-    /// Hands on what has left each plugin, until nothing moves.
+    /// Passes on the output of each plugin, until nothing moves.
     pub(crate) fn settle(&mut self, stream: &mut Stream) {
         let plugins = self.plugins.len();
         let mut moved = true;
@@ -138,7 +139,7 @@ impl Chain {
         }
     }
 
-    /// The stream ends everywhere.
+    /// Ends the stream in every plugin.
     pub(crate) fn close(&mut self, stream: &Stream, logged: bool) {
         for (plugin, number) in stream.numbers.iter().enumerate() {
             let vm = &mut self.worker(plugin, stream.worker).vm;
@@ -150,7 +151,7 @@ impl Chain {
         }
     }
 
-    /// Time passes: ticks, then messages.
+    /// Lets time pass: first ticks, then messages.
     pub(crate) fn step(&mut self, by: Duration, streams: &mut [Stream]) {
         self.plugins[0].main.script.advance(by);
         for worker in self.all().filter(|own| own.vm.tick_period().is_some()) {
@@ -168,7 +169,7 @@ impl Chain {
         }
     }
 
-    /// Why a VM is of no further use, and its log; absent: all run.
+    /// Returns why a VM has failed, with its log; absent if all VMs run.
     pub(crate) fn failure(&mut self) -> Option<String> {
         self.all().find_map(|own| {
             let failure = own.vm.failure()?;

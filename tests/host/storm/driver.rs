@@ -1,8 +1,14 @@
-//! Callbacks in any order, answered with any status: what a string of bytes says happens.
+//! Drives a storm: a string of bytes decides which callbacks come, in which order and with which
+//! statuses.
 //!
-//! Comes in: a form of the filter and bytes. Goes out: what was promised and not kept. Promised is: no VM traps; when the faults are over
-//! and time has passed every request that was let come to its end has gone on, whole and unchanged; with all streams closed nothing is in
-//! flight; the VMs are no larger than [`MAX_MEMORY_BYTES`].
+//! [`run`] takes a form of the filter and bytes, and returns the first broken promise. The promises
+//! are:
+//!
+//! - No VM traps.
+//! - After the faults have ended and time has passed, every request that could end has gone on,
+//!   complete and unchanged.
+//! - With all streams closed nothing is in flight.
+//! - No VM is larger than [`MAX_MEMORY_BYTES`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,14 +22,14 @@ use super::faults::Fault;
 use super::forms::Form;
 use super::requests;
 
-/// Bound on the memory of each VM.
+/// Limit of the memory of each VM.
 pub(crate) const MAX_MEMORY_BYTES: usize = 8 << 20;
-/// Most streams at one time.
+/// Most streams at the same time.
 const MAX_STREAMS: usize = 24;
-/// Numbers of contexts that no proxy has made.
+/// First of the context numbers that no proxy has made.
 const NOBODY: u32 = 1_000_000;
 const TICK: Duration = Duration::from_millis(100);
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Outcome {
     pub(crate) requests: usize,
@@ -31,10 +37,10 @@ pub(crate) struct Outcome {
     pub(crate) memory_bytes: usize,
 }
 
-/// Does what the bytes say.
+/// Runs the storm that the bytes describe.
 ///
 /// # Errors
-/// What was not kept.
+/// A promise was broken.
 pub(crate) fn run(module: &Module, form: &Form, bytes: &[u8]) -> Result<Outcome, String> {
     let options = Options {
         allow_on_headers_stop_iteration: form.stop_iteration,
@@ -70,15 +76,15 @@ pub(crate) fn run(module: &Module, form: &Form, bytes: &[u8]) -> Result<Outcome,
 struct Storm {
     chain: Chain,
     streams: Vec<Stream>,
-    /// Call-outs without an answer: plugin, VM, the call.
+    /// Call-outs without an answer: plugin, VM, and the call.
     calls: Vec<(usize, usize, HttpCall)>,
-    /// Contexts that only the guests know: plugin, worker, number.
+    /// Contexts that only the guests know: plugin, worker, and number.
     strays: Vec<(usize, usize, u32)>,
-    /// The newest of each pool.
+    /// The newest report of each pool.
     reports: BTreeMap<String, Report>,
     sequence: u64,
     outcome: Outcome,
-    /// What has happened, for people.
+    /// The events so far, for people.
     events: Vec<String>,
 }
 
@@ -93,7 +99,7 @@ impl Storm {
         }
     }
 
-    /// One thing happens.
+    /// Makes one event.
     fn happen(&mut self, form: &Form, bytes: &mut Bytes<'_>) {
         match bytes.below(16) {
             0 | 1 if self.streams.len() < MAX_STREAMS => self.begin(bytes),
@@ -129,7 +135,7 @@ impl Storm {
         self.outcome.requests += 1;
         let event = format!("{:?} begins at worker {worker}", stream.numbers);
         self.events.push(event);
-        // A stream that ends before its headers came is one that the proxy refused itself.
+        // A stream that ends before its headers is one that the proxy itself has refused.
         if !bytes.once_in(16) {
             let headers = requests::headers(bytes, stream.body.len());
             let end = stream.body.is_empty() && bytes.once_in(2);
@@ -145,7 +151,7 @@ impl Storm {
         (count > 0).then(|| bytes.below(count))
     }
 
-    /// More of a body.
+    /// Sends more of a body.
     fn send(&mut self, bytes: &mut Bytes<'_>) {
         let Some(index) = self.one(bytes) else { return };
         let stream = &mut self.streams[index];
@@ -171,7 +177,7 @@ impl Storm {
         }
     }
 
-    /// More of an answer, or the proxy's own.
+    /// Sends more of an answer, or the proxy's own answer.
     fn reply(&mut self, bytes: &mut Bytes<'_>) {
         let Some(index) = self.one(bytes) else { return };
         let stream = &mut self.streams[index];
@@ -222,7 +228,7 @@ impl Storm {
         }
     }
 
-    /// The answer of a call-out, or of one that was never made.
+    /// Answers a call-out, or one that was never made.
     fn answer_one(&mut self, bytes: &mut Bytes<'_>) {
         if self.calls.is_empty() || bytes.once_in(8) {
             let plugin = bytes.below(self.chain.plugins.len());
@@ -244,7 +250,7 @@ impl Storm {
         self.chain.deliver_queues(&mut self.streams);
     }
 
-    /// Every call-out is answered as an aggregator would. `news`: with a table.
+    /// Answers every call-out as an aggregator would; with a table if `news`.
     fn answer_all(&mut self, news: bool) {
         for (plugin, vm, call) in std::mem::take(&mut self.calls) {
             let pool = pool_of(&call);
@@ -271,7 +277,7 @@ impl Storm {
         requests::table(pool, self.sequence, (1..=4).map(endpoint).collect()).encode()
     }
 
-    /// A callback that no proxy sends.
+    /// Makes a callback that no proxy sends.
     fn stray(&mut self, bytes: &mut Bytes<'_>) {
         let callback = *bytes.of(&Stray::ALL);
         let plugin = bytes.below(self.chain.plugins.len());
@@ -288,7 +294,7 @@ impl Storm {
             },
             _ => NOBODY + first % 8,
         };
-        // A plugin that is told that it ends has ended; that comes last.
+        // A plugin that was told to end has ended, so that callback is left out here.
         if (context, callback) == (Vm::ROOT, Stray::Done) {
             return;
         }
@@ -306,7 +312,7 @@ impl Storm {
         vm.stray(callback, context, first, second % 2);
     }
 
-    /// The same configuration, another, or none, comes to a plugin that has one.
+    /// Configures a plugin again, with the same or a broken configuration.
     fn configure(&mut self, form: &Form, bytes: &mut Bytes<'_>) {
         let plugin = bytes.below(form.plugins.len());
         let worker = bytes.below(WORKERS);
@@ -314,11 +320,11 @@ impl Storm {
         let config = if bytes.once_in(2) { good } else { b"{" };
         self.events
             .push(format!("worker {worker} of {plugin} is configured again"));
-        // A trap is seen by `failure`.
+        // `failure` reports a trap.
         let _taken = self.chain.worker(plugin, worker).vm.configure(config);
     }
 
-    /// Faults end, bodies come to their ends, time passes, streams end.
+    /// Ends faults, completes bodies, lets time pass, and ends streams.
     fn calm(&mut self) -> Result<Outcome, String> {
         self.chain.all().for_each(|own| own.script.clear_faults());
         for stream in self
@@ -361,7 +367,7 @@ impl Storm {
         })
     }
 
-    /// Until reports say that nothing is in flight.
+    /// Lets time pass until reports have nothing in flight.
     fn empty(&mut self) -> Result<(), String> {
         self.reports.clear();
         for _ in 0..400 {
@@ -377,7 +383,7 @@ impl Storm {
     }
 }
 
-/// The pool that a call is about.
+/// Returns the pool of a call.
 fn pool_of(call: &HttpCall) -> String {
     let path = call.headers.text(":path").unwrap_or_default();
     path.split('/').nth(3).unwrap_or_default().to_owned()

@@ -4,8 +4,8 @@ use trimtab_wasmhost::{Script, Status};
 
 use super::bytes::Bytes;
 
-/// The hostcalls of the filter. The last two are not answered with a false OK: to a host that says that it lets a request go and
-/// does not, no filter has an answer.
+/// The hostcalls of the filter. The last two never answer a false OK. No filter can handle a host
+/// that claims to release a request and does not.
 const CALLS: [&str; 20] = [
     "proxy_define_metric",
     "proxy_dequeue_shared_queue",
@@ -30,12 +30,12 @@ const CALLS: [&str; 20] = [
 ];
 const STATUSES: [u32; 12] = [1, 2, 3, 4, 6, 7, 8, 10, 12, 255, u32::MAX, 0];
 
-/// One kind of hostcall that answers what it should not.
+/// One kind of hostcall with a wrong answer.
 #[derive(Debug)]
 pub(crate) struct Fault {
     call: &'static str,
     status: u32,
-    /// The how manieth from now; 0: each.
+    /// Which call fails, counted from here on; 0 for each.
     nth: usize,
 }
 

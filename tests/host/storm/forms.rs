@@ -1,4 +1,4 @@
-//! The forms of the filter that are looked at.
+//! The forms of the filter that are tested.
 
 /// A form of the filter: settings of each plugin, and the option of the proxy.
 #[derive(Debug, Clone)]
@@ -8,7 +8,7 @@ pub(crate) struct Form {
     pub(crate) stop_iteration: bool,
 }
 
-/// All of them.
+/// Returns all forms.
 pub(crate) fn forms() -> Vec<Form> {
     let one = r#""pool": "chat", "paths": ["/v1/chat/completions"]"#;
     let several = r#""pools": [{"pool": "chat", "models": ["m"]}, {"pool": "code", "mode": {"percent": 50}}], "per_route": true"#;

@@ -6,7 +6,7 @@ use trimtab_wasmhost::{CallAnswer, HeaderMap};
 use super::bytes::Bytes;
 use super::chain::Stream;
 
-/// A body: a good one of some size, one that is cut, or no JSON at all.
+/// Returns a body: a good one of some size, a truncated one, or one that is no JSON.
 pub(crate) fn body(bytes: &mut Bytes<'_>) -> Vec<u8> {
     let size = [0, 20, 500, 5_000, 16_300, 40_000][bytes.below(6)];
     let model = bytes.of(&["m", "m2", "code"]);
@@ -24,7 +24,7 @@ pub(crate) fn body(bytes: &mut Bytes<'_>) -> Vec<u8> {
     body
 }
 
-/// Headers: mostly of a completion request.
+/// Returns headers, mostly of a completion request.
 pub(crate) fn headers(bytes: &mut Bytes<'_>, len: usize) -> HeaderMap {
     let path = bytes.of(&[
         "/v1/chat/completions",
@@ -51,7 +51,7 @@ pub(crate) fn headers(bytes: &mut Bytes<'_>, len: usize) -> HeaderMap {
     headers
 }
 
-/// What the proxy knows of the stream: where it went, and what its route says.
+/// Returns the proxy's properties of the stream: where it went, and the settings of its route.
 pub(crate) fn attributes(bytes: &mut Bytes<'_>) -> Vec<(&'static str, &'static str)> {
     let mut all = vec![(
         "upstream.address",
@@ -71,7 +71,7 @@ pub(crate) fn attributes(bytes: &mut Bytes<'_>) -> Vec<(&'static str, &'static s
     all
 }
 
-/// The headers of an answer.
+/// Returns the headers of an answer.
 pub(crate) fn answer(bytes: &mut Bytes<'_>) -> HeaderMap {
     let status = *bytes.of(&["200", "200", "503", "429", "500", "x"]);
     let mut headers: HeaderMap = [(":status", status)].into_iter().collect();
@@ -84,7 +84,7 @@ pub(crate) fn answer(bytes: &mut Bytes<'_>) -> HeaderMap {
     headers
 }
 
-/// A table of these endpoints.
+/// Returns a table of these endpoints.
 pub(crate) fn table(pool: &str, sequence: u64, endpoints: Vec<Endpoint>) -> Table {
     Table {
         pool: pool.to_owned(),
@@ -103,7 +103,7 @@ pub(crate) fn table(pool: &str, sequence: u64, endpoints: Vec<Endpoint>) -> Tabl
     }
 }
 
-/// An answer to a call-out; absent: it failed.
+/// Returns an answer to a call-out; absent if the call fails.
 pub(crate) fn table_answer(bytes: &mut Bytes<'_>, table: &[u8]) -> Option<CallAnswer> {
     let mut body = table.to_vec();
     match bytes.below(8) {
@@ -123,7 +123,7 @@ pub(crate) fn table_answer(bytes: &mut Bytes<'_>, table: &[u8]) -> Option<CallAn
     Some(answer)
 }
 
-/// Whether the filter named a host for it.
+/// Whether the filter named a host for the stream.
 pub(crate) fn is_placed(stream: &Stream) -> bool {
     let hosts = |headers: &HeaderMap| {
         let hosts = headers.text("x-gateway-destination-endpoint");
