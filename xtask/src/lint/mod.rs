@@ -17,7 +17,7 @@ type Check = fn() -> Result<()>;
 pub(crate) fn lint() -> Result<()> {
     let checks: [(&str, &str, Check); 10] = [
         ("fmt", "formatting", fmt),
-        ("files", "file sizes", files::check),
+        ("files", "sizes of files, widths of comments", files::check),
         (
             "architecture",
             "who knows whom, and no clock in the pure crates",
