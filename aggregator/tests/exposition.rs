@@ -14,12 +14,8 @@ use trimtab_aggregator::page::{Page, Reading, read};
 use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
 
 fn own(name: &str) -> Vec<u8> {
-    std::fs::read(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/pages")
-            .join(name),
-    )
-    .expect(name)
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages");
+    std::fs::read(pages.join(name)).expect(name)
 }
 
 fn pages_in(folder: &Path) -> Vec<PathBuf> {

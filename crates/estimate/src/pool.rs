@@ -85,21 +85,6 @@ impl Pool {
         &self.config
     }
 
-    /// Returns how many endpoints are listed.
-    #[must_use]
-    pub fn endpoint_count(&self) -> usize {
-        self.endpoints.len()
-    }
-
-    /// Returns how many listed endpoints have been scraped with success at least once.
-    #[must_use]
-    pub fn sampled_count(&self) -> usize {
-        self.endpoints
-            .values()
-            .filter(|endpoint| endpoint.sample.is_some())
-            .count()
-    }
-
     /// Returns how many proxies have reported within [`PoolConfig::report_ttl`], as of the last
     /// table.
     #[must_use]
@@ -388,12 +373,6 @@ impl Pool {
                 .backlog
                 .settle(now, f64::from(speed) * own, pending);
         }
-    }
-
-    /// Returns the speed assumed for `class` until it is measured.
-    #[must_use]
-    pub fn prior(&self, class: &str) -> Prior {
-        rows::prior(&self.config, class)
     }
 }
 

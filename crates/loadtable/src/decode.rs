@@ -2,6 +2,7 @@
 
 mod keyed;
 mod seen;
+mod values;
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 use keyed::{heat, held, moved, prefixes, probes};
+use values::{answer, named_zone, narrow, range, role, state};
 
 use crate::columns::{Column, read_ratio, read_strings};
 use crate::{
@@ -322,84 +324,4 @@ fn reported(message: &wire::Report) -> Result<Vec<EndpointReport>, DecodeError> 
     let mut rows: Vec<EndpointReport> = addresses.into_iter().enumerate().map(row).collect();
     seen::hand_out(message, &mut rows)?;
     Ok(rows)
-}
-
-/// Makes an error out of line, so that the checks are small enough to be inlined into the loop over
-/// rows.
-#[cold]
-fn range(field: &'static str, row: usize, value: u32, expected: &'static str) -> DecodeError {
-    DecodeError::Range {
-        field,
-        row,
-        value: value.to_string(),
-        expected,
-    }
-}
-
-fn narrow(field: &'static str, row: usize, index: u32) -> Result<u16, DecodeError> {
-    u16::try_from(index).map_err(|_| range(field, row, index, "an index below 65536"))
-}
-
-fn role(row: usize, byte: u8) -> Result<Role, DecodeError> {
-    match byte {
-        0 => Ok(Role::Both),
-        1 => Ok(Role::Prefill),
-        2 => Ok(Role::Decode),
-        _ => Err(range(
-            "roles",
-            row,
-            u32::from(byte),
-            "0 (both), 1 (prefill) or 2 (decode)",
-        )),
-    }
-}
-
-/// Reads bits 0-1 of the flags. Bits 6-7 are not read, so that a later writer may use them.
-fn state(row: usize, bits: u8) -> Result<State, DecodeError> {
-    match bits & 3 {
-        0 => Ok(State::Ready),
-        1 => Ok(State::Draining),
-        2 => Ok(State::Suspect),
-        _ => Err(range(
-            "flags",
-            row,
-            u32::from(bits),
-            "bits 0-1: 0 (ready), 1 (draining) or 2 (suspect)",
-        )),
-    }
-}
-
-/// Reads a yes or no at bits `shift` and `shift + 1` of the flags.
-fn answer(
-    row: usize,
-    bits: u8,
-    shift: u32,
-    expected: &'static str,
-) -> Result<Option<bool>, DecodeError> {
-    match bits >> shift & 3 {
-        0 => Ok(None),
-        1 => Ok(Some(false)),
-        2 => Ok(Some(true)),
-        _ => Err(range("flags", row, u32::from(bits), expected)),
-    }
-}
-
-/// Returns the zone at `index` - 1, or `None` for index 0.
-fn named_zone(
-    row: usize,
-    zones: &[Arc<str>],
-    index: u32,
-) -> Result<Option<&Arc<str>>, DecodeError> {
-    let Some(position) = index.checked_sub(1) else {
-        return Ok(None);
-    };
-    match usize::try_from(position).ok().and_then(|at| zones.get(at)) {
-        Some(zone) => Ok(Some(zone)),
-        None => Err(range(
-            "zone",
-            row,
-            index,
-            "0 (none) or a position in the list of zones",
-        )),
-    }
 }

@@ -139,10 +139,6 @@ impl Reader {
         self.turns_seen && self.prompt.is_settled()
     }
 
-    fn name(&self) -> Option<&[u8]> {
-        self.word.get().filter(|name| !name.is_empty())
-    }
-
     /// Handles a complete key of a field at the top level. If a key comes twice, servers take the
     /// last value, so the first is dropped. If it is a field of the prompt, all of the prompt so
     /// far is dropped.

@@ -9,7 +9,8 @@ use trimtab_pick::Millis;
 
 use crate::facts::Digest;
 use crate::host::{self, Over};
-use crate::pool::state::{PoolState, Sent};
+use crate::pool::sent::Sent;
+use crate::pool::state::PoolState;
 use crate::pool::{Pool, millis};
 use crate::sync::exchange;
 use crate::sync::shared::Kept;

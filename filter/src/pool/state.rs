@@ -12,6 +12,7 @@ use crate::metrics::{Counter, Metrics};
 use crate::pool::choice::{Choice, Observed, Placed};
 use crate::pool::explain::Explanation;
 use crate::pool::outcome;
+use crate::pool::sent::Sent;
 use crate::pool::table::Loaded;
 use crate::report::recent::Recent;
 use crate::report::reporter::Reporter;
@@ -41,37 +42,6 @@ pub(crate) struct PoolState {
     pub(crate) awake: Vec<u64>,
     loaded: Option<Loaded>,
     picker: Picker,
-}
-
-/// A request on its way: its ticket in the picker's books, and its entry in the totals.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    ticket: Ticket,
-    entry: Option<Entry>,
-}
-
-impl Sent {
-    /// Where the request went. Absent: not known.
-    pub(crate) fn address(&self) -> Option<&str> {
-        self.entry.as_ref().map(Entry::address)
-    }
-
-    /// The request's share in the totals.
-    pub(crate) fn entry(&self) -> Option<&Entry> {
-        self.entry.as_ref()
-    }
-
-    /// Predicted milliseconds from sending the request there until its first byte. Absent: see
-    /// [`Ticket::predicted_s`].
-    pub(crate) fn predicted_ms(&self) -> Option<u32> {
-        // `as` from float saturates, and no prediction is negative.
-        Some((self.ticket.predicted_s()? * 1_000.0 + 0.5) as u32)
-    }
-
-    /// Whether the request is a probe: how it goes decides about its endpoint.
-    pub(crate) fn is_probe(&self) -> bool {
-        self.ticket.is_probe()
-    }
 }
 
 impl PoolState {

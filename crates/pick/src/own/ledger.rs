@@ -1,7 +1,11 @@
 //! This picker's own work: what it has in flight, and what the newest table cannot have seen yet.
 
+mod own;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+
+use own::{Count, Own, Send};
 
 use crate::own::pending::Pending;
 use crate::{EndpointId, Millis, Snapshot, Ticket};
@@ -39,46 +43,6 @@ pub struct OwnWork {
     pub pending_tokens: u64,
     /// Estimated prefill of those of them whose answers are streamed, in microseconds.
     pub pending_prefill_us: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Count {
-    in_flight: u32,
-    pending: Pending,
-}
-
-/// The own work on one endpoint of the newest table.
-#[derive(Debug, Clone, Copy, Default)]
-struct Own {
-    count: Count,
-    /// Work that the endpoint's row has not seen, in microseconds.
-    unseen_us: u64,
-    /// Its number of requests, and their prompt tokens.
-    unseen: u32,
-    unseen_tokens: u64,
-}
-
-impl Own {
-    fn add_unseen(&mut self, send: &Send) {
-        let requests = u32::from(!send.is_more);
-        self.unseen_us = self.unseen_us.saturating_add(send.work_us);
-        self.unseen = self.unseen.saturating_add(requests);
-        self.unseen_tokens = self
-            .unseen_tokens
-            .saturating_add(u64::from(send.prompt_tokens));
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Send {
-    /// The number of this send among all, from 0.
-    number: u64,
-    at: Millis,
-    endpoint: EndpointId,
-    work_us: u64,
-    prompt_tokens: u32,
-    /// This is not a request, but more of the prompt of an earlier one.
-    is_more: bool,
 }
 
 /// Own work per endpoint. For endpoints of the newest table it is found by index. Endpoints that

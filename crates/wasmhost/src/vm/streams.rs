@@ -173,13 +173,8 @@ impl Vm {
 
     /// Ends the stream without `proxy_on_log`.
     pub fn close_without_log(&mut self, stream: u32) {
-        if self
-            .store
-            .data()
-            .streams
-            .get(&stream)
-            .is_some_and(|own| own.created)
-        {
+        let own = self.store.data().streams.get(&stream);
+        if own.is_some_and(|own| own.created) {
             self.enter(stream, |callbacks| callbacks.done.clone(), stream);
             self.enter(stream, |callbacks| callbacks.delete.clone(), stream);
         }

@@ -19,6 +19,11 @@ impl Reader {
         self.held.map(|(_, digest)| digest)
     }
 
+    /// Returns the word that was read, if there is one.
+    pub(super) fn name(&self) -> Option<&[u8]> {
+        self.word.get().filter(|name| !name.is_empty())
+    }
+
     /// Whether the string being read is the name of a file that is part of the prompt.
     pub(super) fn names_file(&self) -> bool {
         self.part == Part::File && self.field == Field::Turns && self.aside.0 != Part::Plain
