@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use super::policy::Policy;
+
 /// Compare three load balancers on the same arrivals: Trimtab, LEAST_REQUEST, ROUND_ROBIN.
 ///
 /// Starts one real Envoy with three lanes. Each lane has its own, identical fleet of four simulated
@@ -46,6 +48,18 @@ pub struct Args {
     #[arg(long)]
     pub no_envoy: bool,
 
+    /// Run these lanes only. All lanes share the machine, so fewer of them show how much of a
+    /// result is the machine's
+    #[arg(
+        long,
+        value_name = "LANE,..",
+        value_delimiter = ',',
+        default_values_t = Policy::ALL,
+        hide_default_value = true,
+        conflicts_with = "no_envoy"
+    )]
+    pub lanes: Vec<Policy>,
+
     /// Print plain lines instead of a table that redraws itself
     #[arg(long)]
     pub plain: bool,
@@ -64,6 +78,7 @@ const AFTER_HELP: &str = "\
 Examples:
   cargo xtask demo                                  build everything, fetch Envoy, run
   trimtab demo --for 2m --load 0.9 --report out     longer, more load, keep the figures
+  trimtab demo --lanes trimtab                      one lane, with the machine for itself
   trimtab demo --trace conversation.jsonl           somebody's real traffic
 
 Environment:

@@ -11,29 +11,23 @@ use serde_json::{Value, json};
 
 use crate::load::UPSTREAM_HEADER;
 
+use super::policy::Policy;
+
 /// Name of the pool that the aggregator publishes for the trimtab lane.
 pub(crate) const POOL: &str = "demo";
 const DESTINATION_HEADER: &str = "x-gateway-destination-endpoint";
 /// Name of the cluster of the aggregator.
 pub(crate) const AGGREGATOR: &str = "trimtab_aggregator";
 
-/// The balancing policy of a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Policy {
-    Trimtab,
-    LeastRequest,
-    RoundRobin,
-}
-
 /// Returns the bootstrap configuration. Listeners have the names of their lanes and free ports.
 pub(crate) fn bootstrap(
-    lanes: &[(&str, Policy, Vec<SocketAddr>)],
+    lanes: &[(Policy, Vec<SocketAddr>)],
     aggregator: SocketAddr,
     filter: &Path,
 ) -> Value {
     let mut clusters: Vec<Value> = lanes
         .iter()
-        .map(|(name, policy, servers)| cluster(name, *policy, servers))
+        .map(|(policy, servers)| cluster(*policy, servers))
         .collect();
     clusters.push(json!({
         "name": AGGREGATOR,
@@ -43,7 +37,7 @@ pub(crate) fn bootstrap(
     }));
     let listeners: Vec<Value> = lanes
         .iter()
-        .map(|(name, policy, _)| listener(name, *policy, filter))
+        .map(|(policy, _)| listener(*policy, filter))
         .collect();
     json!({
         "admin": {"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))},
@@ -63,7 +57,8 @@ fn assignment(name: &str, addresses: &[SocketAddr]) -> Value {
     json!({"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]})
 }
 
-fn cluster(name: &str, policy: Policy, servers: &[SocketAddr]) -> Value {
+fn cluster(policy: Policy, servers: &[SocketAddr]) -> Value {
+    let name = policy.name();
     let extension = |name: &str, kind: &str| {
         json!({"typed_extension_config": {
             "name": format!("envoy.load_balancing_policies.{name}"),
@@ -96,7 +91,8 @@ fn cluster(name: &str, policy: Policy, servers: &[SocketAddr]) -> Value {
     })
 }
 
-fn listener(name: &str, policy: Policy, filter: &Path) -> Value {
+fn listener(policy: Policy, filter: &Path) -> Value {
+    let name = policy.name();
     let mut filters = Vec::new();
     if policy == Policy::Trimtab {
         filters.push(wasm(filter));
@@ -178,12 +174,12 @@ mod tests {
     fn only_the_trimtab_lane_has_the_filter_and_its_policy() {
         let server = SocketAddr::from(([127, 0, 0, 1], 9_000));
         let lanes = [
-            ("trimtab", Policy::Trimtab, vec![server]),
-            ("least_request", Policy::LeastRequest, vec![server]),
-            ("round_robin", Policy::RoundRobin, vec![server]),
+            (Policy::Trimtab, vec![server]),
+            (Policy::LeastRequest, vec![server]),
+            (Policy::RoundRobin, vec![server]),
         ];
         let config = bootstrap(&lanes, server, Path::new("/filter.wasm"));
-        for (position, (name, policy, _)) in lanes.iter().enumerate() {
+        for (position, (policy, _)) in lanes.iter().enumerate() {
             let listener = config
                 .pointer(&format!("/static_resources/listeners/{position}"))
                 .unwrap()
@@ -195,14 +191,14 @@ mod tests {
             assert_eq!(
                 listener.contains("/filter.wasm"),
                 *policy == Policy::Trimtab,
-                "{name}"
+                "{policy:?}"
             );
             assert_eq!(
                 cluster.contains("override_host"),
                 *policy == Policy::Trimtab,
-                "{name}"
+                "{policy:?}"
             );
-            assert!(cluster.contains("\"port_value\":9000"), "{name}");
+            assert!(cluster.contains("\"port_value\":9000"), "{policy:?}");
         }
     }
 }

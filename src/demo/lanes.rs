@@ -10,16 +10,13 @@ use tempfile::TempDir;
 
 use super::Args;
 use super::control::Control;
-use super::envoy::{self, AGGREGATOR, Policy};
+use super::envoy::{self, AGGREGATOR};
 use super::fleet::Fleet;
-use super::report::LANES;
+use super::policy::Policy;
 use crate::load::{Balancer, Client, DECISION_HEADER, Lane, Progress, Route};
 use crate::process::envoy::Options;
 use crate::process::{Envoy, find_envoy};
 use crate::proxy;
-
-/// Policies in the order of [`LANES`].
-const POLICIES: [Policy; 3] = [Policy::Trimtab, Policy::LeastRequest, Policy::RoundRobin];
 
 /// Longest time that a proxy may take to end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -28,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// receivers.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    /// In the order of [`LANES`].
+    /// In the order of [`Policy::ALL`].
     pub(crate) lanes: Vec<Arc<Lane>>,
     /// Version of Envoy; absent without Envoy.
     pub(crate) envoy_version: Option<String>,
@@ -58,17 +55,23 @@ impl Setup {
         );
         let files = tempfile::tempdir().context("cannot make a temporary folder")?;
         let mut fleets = Vec::new();
-        for _ in LANES {
+        let mut policies = args.lanes.clone();
+        policies.sort_unstable();
+        policies.dedup();
+        for _ in &policies {
             fleets.push(Fleet::start().await?);
         }
         // Only the servers of the trimtab lane are scraped. The other lanes balance without
         // metrics.
-        let observed = fleets.first().map(Fleet::targets).unwrap_or_default();
+        let observed = policies.iter().zip(&fleets);
+        let mut observed = observed.filter(|(policy, _)| **policy == Policy::Trimtab);
+        let observed = observed.next().map(|(_, fleet)| fleet.targets());
+        let observed = observed.unwrap_or_default();
         let control = Control::start(&observed).await?;
         let start = if args.no_envoy {
             start_wasmtime(args, &fleets, control.address(), files.path()).await
         } else {
-            start_envoy(args, &fleets, control.address(), files.path()).await
+            start_envoy(args, &policies, &fleets, control.address(), files.path()).await
         };
         let Started {
             proxy,
@@ -76,15 +79,15 @@ impl Setup {
             version,
             description,
         } = start?;
-        let lane = |(name, route)| {
+        let lane = |(policy, route): (Policy, Route)| {
             Arc::new(Lane {
-                name,
+                name: policy.name(),
                 route,
                 progress: Progress::default(),
                 client: Client::default(),
             })
         };
-        let lanes = LANES.into_iter().zip(routes).map(lane).collect();
+        let lanes = policies.into_iter().zip(routes).map(lane).collect();
         Ok(Self {
             lanes,
             envoy_version: version,
@@ -116,7 +119,7 @@ impl Setup {
 /// A running proxy and the routes through it.
 struct Started {
     proxy: Proxy,
-    /// In the order of [`LANES`].
+    /// In the order of the lanes.
     routes: Vec<Route>,
     version: Option<String>,
     description: String,
@@ -124,28 +127,30 @@ struct Started {
 
 async fn start_envoy(
     args: &Args,
+    policies: &[Policy],
     fleets: &[Fleet],
     aggregator: SocketAddr,
     dir: &Path,
 ) -> Result<Started> {
     let binary = find_envoy().context("the demo needs an Envoy (or --no-envoy)")?;
     let filter = std::path::absolute(&args.filter).context("cannot tell where the filter is")?;
-    let lanes: Vec<_> = LANES
-        .into_iter()
-        .zip(POLICIES)
+    let lanes: Vec<_> = policies
+        .iter()
         .zip(fleets)
-        .map(|((name, policy), fleet)| (name, policy, fleet.addresses()))
+        .map(|(policy, fleet)| (*policy, fleet.addresses()))
         .collect();
     let config = dir.join("envoy.json");
     write(&config, &envoy::bootstrap(&lanes, aggregator, &filter))?;
     let envoy = Envoy::start(&Options::new(binary, config, dir.to_owned())).await?;
     let mut routes = Vec::new();
-    for name in LANES {
-        routes.push(Route::Proxy(envoy.listener(name).await?));
+    for policy in policies {
+        routes.push(Route::Proxy(envoy.listener(policy.name()).await?));
     }
     let version = version(&envoy.page("/server_info").await?);
-    let description =
-        format!("three lanes through one Envoy {version}, each over 4 model servers of its own");
+    let description = format!(
+        "{} lane(s) through one Envoy {version}, each over 4 model servers of its own",
+        policies.len()
+    );
     Ok(Started {
         proxy: Proxy::Envoy(envoy),
         routes,

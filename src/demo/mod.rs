@@ -9,6 +9,7 @@ mod envoy;
 mod fleet;
 mod lanes;
 mod live;
+mod policy;
 mod report;
 mod scenario;
 mod stats;

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use super::policy::Policy;
 use super::stats::{LaneFigures, Percentiles, percentile};
 use crate::plot::{self, Curve, duration};
 
@@ -51,14 +52,10 @@ pub(crate) const SLO: &str = "TTFT <= 0.5 s + 2 x own prefill time of the whole 
 /// Median delay above which the client distorts its own measurements.
 const LATE_MS: f64 = 10.0;
 
-/// The lanes in the order of the table.
-pub(crate) const LANES: [&str; 3] = ["trimtab", "least_request", "round_robin"];
-
 impl Report {
     fn lanes(&self) -> impl Iterator<Item = (&str, &LaneFigures)> {
-        LANES
-            .iter()
-            .filter_map(|name| self.lanes.get(*name).map(|figures| (*name, figures)))
+        let names = Policy::ALL.into_iter().map(Policy::name);
+        names.filter_map(|name| Some((name, self.lanes.get(name)?)))
     }
 
     /// Formats the table for people.
@@ -119,15 +116,17 @@ impl Report {
     }
 
     fn write_comparison(&self, out: &mut String) {
-        let p99 = |name: &str| self.lanes.get(name).and_then(|lane| lane.ttft_ms.p99);
-        let [trimtab, least, robin] = LANES.map(p99);
-        if let (Some(trimtab), Some(least), Some(robin)) = (trimtab, least, robin) {
-            let _ = writeln!(
-                out,
-                "\np99 TTFT of trimtab: {:.2} of least_request, {:.2} of round_robin",
-                trimtab / least,
-                trimtab / robin
-            );
+        let p99 = |policy: Policy| self.lanes.get(policy.name())?.ttft_ms.p99;
+        let Some(trimtab) = p99(Policy::Trimtab) else {
+            return;
+        };
+        let others = [Policy::LeastRequest, Policy::RoundRobin];
+        let ratios: Vec<String> = others
+            .into_iter()
+            .filter_map(|other| Some(format!("{:.2} of {}", trimtab / p99(other)?, other.name())))
+            .collect();
+        if !ratios.is_empty() {
+            let _ = writeln!(out, "\np99 TTFT of trimtab: {}", ratios.join(", "));
         }
     }
 
@@ -171,9 +170,9 @@ mod tests {
 
     fn report() -> Report {
         let profile = Profile::named("a100").unwrap();
-        let lanes = LANES.map(|name| {
+        let lanes = Policy::ALL.map(|policy| {
             (
-                name.to_owned(),
+                policy.name().to_owned(),
                 LaneFigures::of(&[], 0, (0.0, 1.0), &profile, str::to_owned),
             )
         });
@@ -207,7 +206,7 @@ mod tests {
         report().write(&dir.path().join("new/folder")).unwrap();
         let bytes = std::fs::read(dir.path().join("new/folder/report.json")).unwrap();
         let json: Value = serde_json::from_slice(&bytes).unwrap();
-        for lane in LANES {
+        for lane in Policy::ALL.map(Policy::name) {
             for field in [
                 "requests",
                 "errors",
