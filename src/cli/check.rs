@@ -1,7 +1,9 @@
 //! `trimtab check` finds every problem of configuration files before they are applied.
 
+mod chain;
 mod destination;
 mod document;
+mod plugin;
 mod rewrite;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +26,8 @@ const DEEPEST: usize = 100;
 /// is searched for Wasm plugins, and the configurations of Trimtab's are checked. If it has
 /// clusters, the aggregator's cluster must be among them, and something must read the destination
 /// from the filter's header. A route must not rewrite a path so that the filter misses completion
-/// requests.
+/// requests. The order of the filters must work, and routes and clusters should suit long
+/// answers.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 use trimtab_aggregator::yaml::not_yaml;
 use trimtab_aggregator::{config, members};
 
-use super::{DEEPEST, destination, rewrite};
+use super::plugin::{is_ours, named_ours};
+use super::{DEEPEST, chain, destination, rewrite};
 
 /// One configuration within a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,7 +98,13 @@ fn check_document(document: &Value, all: &[Value], text: &str) -> Vec<Finding> {
             }
         }
     }
-    findings.into_iter().map(|(finding, _)| finding).collect()
+    let mut findings: Vec<Finding> = findings.into_iter().map(|(finding, _)| finding).collect();
+    if let Some(first) = findings.first_mut() {
+        let remarks = chain::remarks(document);
+        first.problems.extend(remarks.problems);
+        first.notes.extend(remarks.notes);
+    }
+    findings
 }
 
 /// Checks the configuration and the endpoint files that it names. As in the aggregator itself,
@@ -222,17 +229,6 @@ fn plugin(object: &Map<String, Value>, path: &str) -> Option<(Finding, Option<Va
         .problems
         .extend(cannot_hold_headers(object, &settings));
     Some((finding, Some(settings)))
-}
-
-fn is_ours(object: &Map<String, Value>, settings: &Value) -> bool {
-    settings.get("aggregator").is_some() || named_ours(object)
-}
-
-fn named_ours(object: &Map<String, Value>) -> bool {
-    let names = ["name", "root_id", "pluginName"]
-        .into_iter()
-        .filter_map(|key| object.get(key)?.as_str());
-    names.into_iter().any(|name| name.contains("trimtab"))
 }
 
 /// Returns a problem if a single plugin cannot hold headers back. Without the option Envoy calls no
