@@ -119,6 +119,7 @@ impl Estimator {
         on_new_key: impl FnOnce(),
     ) -> Result<Accepted, Refusal> {
         let mut inner = self.lock();
+        inner.estimate.admits(now, report)?;
         if inner.take_key_over(now, report) {
             on_new_key();
         }

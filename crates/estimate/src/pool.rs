@@ -10,7 +10,6 @@ use crate::means::Means;
 use crate::missed::Missed;
 use crate::moved::MovedList;
 use crate::own_speed::{self, OwnSpeed};
-use crate::prior::Prior;
 use crate::probes::Probes;
 use crate::reports::{Accepted, Refusal, Reports};
 use crate::rows;
@@ -261,6 +260,14 @@ impl Pool {
             held: self.held.all(&places.collect()),
             ..table.clone()
         }
+    }
+
+    /// Says whether [`Pool::on_report`] would take in this report.
+    ///
+    /// # Errors
+    /// Returns the [`Refusal`] that it would return.
+    pub fn admits(&mut self, now: Duration, report: &Report) -> Result<(), Refusal> {
+        self.admit(now, report).map(drop)
     }
 
     /// Checks whether a report is accepted. Silent proxies are forgotten here only if there is no

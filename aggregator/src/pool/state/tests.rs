@@ -183,6 +183,15 @@ async fn a_key_is_not_taken_over_later_or_when_it_was_set() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_that_is_refused_brings_no_key() {
+    let pool = pool("1s");
+    pool.on_report(&report(7, 4, 0)).expect("new");
+    let _ = pool.publish(&Pace::new(pool.interval));
+    assert_eq!(pool.on_report(&coming_from(2, 4)), Err(Refusal::Old));
+    assert_eq!(key(&pool), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pool_says_what_it_lacks() {
     let pool = pool("100ms");
     assert_eq!(
