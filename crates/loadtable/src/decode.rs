@@ -14,8 +14,8 @@ use values::{answer, named_zone, narrow, range, role, state};
 
 use crate::columns::{Column, read_ratio, read_strings};
 use crate::{
-    Class, DecodeError, Demand, Doubt, Endpoint, EndpointReport, Report, Role, State, Table,
-    Version, limits, wire,
+    Class, DecodeError, Demand, Doubt, Endpoint, EndpointReport, Report, Table, Version, limits,
+    wire,
 };
 
 impl Table {
