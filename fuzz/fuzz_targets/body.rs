@@ -16,7 +16,11 @@ fuzz_target!(|input: (u8, [u8; 3], &[u8])| {
         let found = found.expect("accepted by serde_json");
         assert!(agrees(&found, &expected), "{found} is not {expected}");
     }
-    let paths = ["/v1/chat/completions", "/v2/models/m/infer", "/generate_stream"];
+    let paths = [
+        "/v1/chat/completions",
+        "/v2/models/m/infer",
+        "/generate_stream",
+    ];
     let path = paths[usize::from(path) % paths.len()];
     assert_eq!(describe(path, json, &sizes), describe(path, json, &[]));
 });

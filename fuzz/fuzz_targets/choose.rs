@@ -60,7 +60,12 @@ enum Step {
 fn endpoint(row: Row) -> EndpointLoad {
     EndpointLoad {
         id: EndpointId(u64::from(row.id)),
-        state: [State::Ready, State::Draining, State::Suspect, State::NoPrompts][usize::from(row.state % 4)],
+        state: [
+            State::Ready,
+            State::Draining,
+            State::Suspect,
+            State::NoPrompts,
+        ][usize::from(row.state % 4)],
         wait_s: row.wait_s,
         waiting: row.waiting,
         running: row.running,
@@ -126,7 +131,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                         blocks,
                     }),
                     conversation: conversation.map(|(key, history_tokens)| Conversation {
- is_named: false,
+                        is_named: false,
                         key,
                         history_tokens,
                     }),

@@ -61,7 +61,9 @@ pub(crate) fn lint() -> Result<()> {
 }
 
 fn fmt() -> Result<()> {
-    run::run(run::cargo("fmt").args(["--all", "--check"]))
+    run::run(run::cargo("fmt").args(["--all", "--check"]))?;
+    // The fuzz targets are a workspace of their own.
+    run::run(run::cargo("fmt").args(["--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 fn clippy() -> Result<()> {
