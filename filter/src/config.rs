@@ -309,6 +309,14 @@ mod tests {
         assert_eq!(problems.len(), 8, "{text:#?}");
     }
 
+    #[test]
+    fn the_default_paths_can_be_written_out() {
+        let paths = crate::config::defaults::PATHS.to_vec();
+        let settings =
+            serde_json::json!({"pool": "chat", "aggregator": {"cluster": "x"}, "paths": paths});
+        assert_eq!(Config::read(&settings).unwrap().paths, paths);
+    }
+
     /// Names in the first column of the tables of filter/SETTINGS.md.
     fn documented() -> BTreeSet<&'static str> {
         let lines = include_str!("../SETTINGS.md").lines();

@@ -5,7 +5,7 @@
 //! the host answers; a `String` from bytes that are not UTF-8.
 #![allow(
     unsafe_code,
-    reason = "hostcalls and callbacks are foreign functions; this is the one module that has them"
+    reason = "hostcalls are foreign functions; this is the one module that has them"
 )]
 
 mod abi;

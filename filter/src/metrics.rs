@@ -71,7 +71,7 @@ impl Counter {
             Self::ForgedHeaders => ("trimtab_forged_headers_total", "header"),
             Self::Bodies => ("trimtab_bodies_total", "kind"),
             Self::Syncs => ("trimtab_syncs_total", "answer"),
-            Self::ReportCalls => ("trimtab_news_total", "result"),
+            Self::ReportCalls => ("trimtab_report_calls_total", "result"),
             Self::SyncErrors => ("trimtab_sync_errors_total", "reason"),
             Self::TableRefusals => ("trimtab_table_refusals_total", "reason"),
             Self::SetupErrors => ("trimtab_setup_errors_total", "reason"),

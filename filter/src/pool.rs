@@ -12,6 +12,7 @@ pub(crate) mod outcome;
 pub(crate) mod outcome_sampling;
 pub(crate) mod override_check;
 pub(crate) mod probing;
+mod searches;
 pub(crate) mod sent;
 pub(crate) mod state;
 pub(crate) mod table;

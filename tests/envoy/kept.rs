@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::fleet::Fleet;
 use crate::support::stage::StageOptions;
-use crate::support::{Backend, Stage, client, eventually};
+use crate::support::{Answer, Backend, ScriptedAggregator, Stage, client, eventually, row, table};
 
 const RESPONSES: &str = "/v1/responses";
 
@@ -88,6 +88,65 @@ async fn a_response_is_found_by_whoever_asks_for_it_also_by_another_and_by_a_new
     // No server has a response that was never made. The server that gets the request says so.
     let (status, _) = ask(proxies[0], Method::GET, "resp_of_nobody").await;
     assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_knows_any_more_is_asked_of_one_server_after_the_other() {
+    let fleet = Fleet::start(&[1.0, 1.0, 1.0, 1.0, 1.0]).await;
+    let mut names = Vec::new();
+    for _ in 0..10 {
+        names.push(create(fleet.stage.address, None, false).await.1);
+    }
+    // A proxy and an aggregator that have never heard of any.
+    let addresses = fleet.addresses();
+    let rows = addresses.iter().map(|address| row(&address.to_string(), 0));
+    let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows.collect()))).await;
+    let options = StageOptions {
+        plugin: Some("\"table_max_age\": \"60s\"".to_owned()),
+        ..StageOptions::default()
+    };
+    let stage = Stage::start(&addresses, aggregator.address, options).await;
+    stage.placing().await;
+    let held = async || {
+        let decisions = stage.metrics("trimtab_decisions_total").await;
+        decisions
+            .iter()
+            .find(|(name, _)| name.ends_with(".held"))
+            .map_or(0, |(_, count)| *count)
+    };
+    for (n, name) in names.iter().enumerate() {
+        let found = match n % 2 {
+            0 => ask(stage.address, Method::GET, name).await.0,
+            _ => {
+                go_on(
+                    stage.address,
+                    Some(name),
+                    n % 4 == 1,
+                    &"word ".repeat(5_000),
+                )
+                .await
+                .0
+            }
+        };
+        assert_eq!(found, 200, "{n}");
+    }
+    // From then on it is known.
+    for name in &names {
+        assert_eq!(ask(stage.address, Method::GET, name).await.0, 200);
+    }
+    eventually("the second time needs no search", async || {
+        (held().await >= 10).then_some(())
+    })
+    .await;
+    assert_eq!(
+        ask(stage.address, Method::GET, "resp_of_nobody").await.0,
+        404
+    );
+    let ejections = stage.metrics("trimtab_ejections_total").await;
+    assert!(
+        ejections.is_empty(),
+        "who has not what it was asked for is well: {ejections:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,7 +72,7 @@ async fn a_long_prompt_is_reported_at_once_beside_the_poll_that_waits() {
     request.await.unwrap();
     let sent = async || {
         let sent = stage
-            .metric("trimtab_news_total.pool.default.result.sent")
+            .metric("trimtab_report_calls_total.pool.default.result.sent")
             .await;
         (sent > 0).then_some(())
     };

@@ -8,8 +8,8 @@ use trimtab_wasmhost::{CallAnswer, Exchange, ScriptedProxy, Vm};
 
 use crate::reports::two_workers;
 use crate::support::{
-    ENDPOINTS, ask, config, config_with, first_host, ready_with, reason, reported, route,
-    table_with,
+    DESTINATION, ENDPOINTS, ask, config, config_with, first_host, ready_with, reason, reported,
+    route, table_with,
 };
 
 const RESPONSES: &str = "/v1/responses";
@@ -78,6 +78,28 @@ fn get(vm: &mut Vm, name: &str) -> (Option<String>, Option<String>) {
     let request = vm.request().header(":method", "GET");
     let exchange = request.header(":path", path).end().finish(vm);
     (first_host(&exchange), reason(&exchange))
+}
+
+/// Asks for a response. The proxy goes on to `server` in its second try, which answers with
+/// `status`. Returns the hosts that the proxy may try, and how often again after a 404. Absent: it
+/// is not told to retry.
+fn sought(vm: &mut Vm, name: &str, server: &str, status: u16) -> (String, Option<String>) {
+    let request = vm.request().header(":method", "GET");
+    let request = request.header(":path", format!("{RESPONSES}/{name}"));
+    let mut exchange = request.end();
+    let header = |name: &str| exchange.upstream_header(name).map(|value| value.to_owned());
+    let hosts = header(DESTINATION).expect("placed");
+    let again = header("x-envoy-retriable-status-codes").map(|statuses| {
+        assert_eq!(statuses, "404");
+        header("x-envoy-max-retries").expect("as often as there are others")
+    });
+    vm.set_attribute(exchange.stream, "upstream.address", server);
+    let attempts = 2_u64.to_le_bytes();
+    vm.set_attribute(exchange.stream, "upstream.request_attempt_count", attempts);
+    exchange.response(vm, status);
+    exchange.response_chunk(vm, b"{}", true);
+    exchange.close(vm);
+    (hosts, again)
 }
 
 /// Returns the key of what a server keeps and that server's address. The proxy reports it at once,
@@ -181,6 +203,24 @@ fn what_is_tried_out_and_answers_404_has_failed() {
             "{status}"
         );
     }
+}
+
+#[test]
+fn what_nobody_knows_of_is_sought_at_every_server_and_found_there_once() {
+    let mut proxy = ready_with(&config(), &table_with(1, &[0, 0, 0]));
+    let (hosts, retries) = sought(proxy.vm(), "resp_1", ENDPOINTS[2], 200);
+    let mut asked: Vec<&str> = hosts.split(',').collect();
+    asked.sort_unstable();
+    assert_eq!((asked, retries.as_deref()), (ENDPOINTS.to_vec(), Some("2")));
+    let found = get(proxy.vm(), "resp_1");
+    assert_eq!(found, (Some(ENDPOINTS[2].to_owned()), Some("held".into())));
+    // Nobody had it: the last that was asked has not got it either.
+    sought(proxy.vm(), "resp_2", ENDPOINTS[1], 404);
+    assert_ne!(get(proxy.vm(), "resp_2").1, Some("held".into()));
+    // Names that are made up cost no more than so many searches.
+    let all = (0..100).map(|n| sought(proxy.vm(), &format!("resp_x{n}"), ENDPOINTS[0], 404));
+    let searches = all.filter(|(_, retries)| retries.is_some()).count();
+    assert!((10..20).contains(&searches), "{searches}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn heard() -> Option<CallAnswer> {
 }
 
 fn counted(proxy: &ScriptedProxy, result: &str) -> u64 {
-    counter(proxy, "trimtab_news_total", "result", result)
+    counter(proxy, "trimtab_report_calls_total", "result", result)
 }
 
 #[test]

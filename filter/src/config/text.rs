@@ -68,7 +68,9 @@ pub(super) fn paths(paths: &[String]) -> Result<(), String> {
     if paths.is_empty() {
         return Err("is empty: no request would ever be placed".into());
     }
-    prefixes(paths)
+    // A colon begins a method, as in `/v1/models/NAME:predict`.
+    let is_end = |path: &str| path.starts_with('/') || path.starts_with(':');
+    list(paths, 64, is_end, "does not begin with `/` or `:`")
 }
 
 /// Checks parts of paths, which begin with a slash.

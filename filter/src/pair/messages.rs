@@ -182,7 +182,7 @@ impl fmt::Display for Fault {
                 "a route's metadata trimtab.pool names a pool that this plugin does not have, so its requests are not placed"
             }
             Self::RouteMode => {
-                "a route's metadata trimtab.mode is none of enforce, observe and a percentage, so it is not heard"
+                "a route's metadata trimtab.mode is none of enforce, observe and a percentage, so it is ignored"
             }
             Self::NotFollowed => {
                 "most requests go elsewhere than they are sent, so the decisions have no effect; let the route's cluster take its destination from the plugin's destination header (deploy/envoy/destinations has what each form needs), and give it the endpoints that the aggregator has"

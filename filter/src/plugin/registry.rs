@@ -84,7 +84,7 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
     let config = Rc::new(config);
     let plugin = match config.role {
         Role::Single | Role::Tap => Plugin::Decides(Rc::new(plugin(root_id, config))),
-        Role::Pick => Plugin::Gates(gate(root_id, config)),
+        Role::Pick => Plugin::Gates(new_pick(root_id, config)),
     };
     retire(root_id);
     register(root_id, Some(plugin));
@@ -94,7 +94,7 @@ fn configure(root_id: u32, config_bytes: usize) -> Result<(), String> {
 fn plugin(root_id: u32, config: Rc<Config>) -> DecidingPlugin {
     let mut entropy = Rng::new(entropy(root_id));
     let pools = config.pools.iter();
-    let pools = pools.map(|pool| Rc::new(decider_of(&pool.name, &config, entropy.next_u64())));
+    let pools = pools.map(|pool| Rc::new(new_pool(&pool.name, &config, entropy.next_u64())));
     let pools = pools.collect();
     DecidingPlugin::new(config, pools)
 }
@@ -102,7 +102,7 @@ fn plugin(root_id: u32, config: Rc<Config>) -> DecidingPlugin {
 /// Creates a pool of a plugin.
 ///
 /// - `entropy`: what no other proxy and no other pool has.
-fn decider_of(pool: &str, config: &Rc<Config>, entropy: u64) -> Pool {
+fn new_pool(pool: &str, config: &Rc<Config>, entropy: u64) -> Pool {
     let keys = Keys::new(pool);
     let (number, error) = match wakeup::number(&keys, entropy) {
         Ok(number) => (number, None),
@@ -121,7 +121,7 @@ fn decider_of(pool: &str, config: &Rc<Config>, entropy: u64) -> Pool {
     pool
 }
 
-fn gate(root_id: u32, config: Rc<Config>) -> Rc<PickPlugin> {
+fn new_pick(root_id: u32, config: Rc<Config>) -> Rc<PickPlugin> {
     let queue = wakeup::own_queue(entropy(root_id));
     let (queue, error) = match queue {
         Ok(queue) => (queue, None),

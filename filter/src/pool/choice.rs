@@ -4,8 +4,18 @@ use std::rc::Rc;
 
 use trimtab_pick::{Booking, Decision, EndpointId, Reason};
 
+use crate::facts::Digest;
 use crate::pool::explain::Explanation;
 use crate::pool::table::Loaded;
+
+/// Behind a host that nobody else can stand in for. A retry would turn a temporary error into "not
+/// found".
+pub(crate) const ALONE: char = ',';
+/// Behind hosts of which one may have what the request is about.
+pub(crate) const ANY: char = '?';
+
+/// Most servers that are asked for what no proxy knows of.
+const MOST_ASKED: usize = 16;
 
 /// What was decided on a request.
 #[derive(Debug, Default)]
@@ -19,9 +29,12 @@ pub(crate) struct Placed {
 /// Where a request shall go.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    /// Up to three `ip:port`, best first, with commas between them. If nobody else can serve the
-    /// request: a single one with a comma at its end.
+    /// `ip:port`, best first, with commas between them: up to three, or one with [`ALONE`] behind
+    /// it if nobody else can serve the request, or more with [`ANY`] behind them if any of them
+    /// may.
     pub(crate) hosts: String,
+    /// The name that the request is about, if nobody knows which server keeps it.
+    pub(crate) sought: Option<Digest>,
     pub(crate) booking: Booking,
     /// The answer is known to be streamed.
     pub(crate) streams: bool,
@@ -70,8 +83,13 @@ impl Choice {
             .map(|row| row.address.as_str())
             .collect();
         let first = *hosts.first()?;
+        let mut all = hosts.join(",");
+        if is_only {
+            all.push(ALONE);
+        }
         Some(Self {
-            hosts: hosts.join(",") + if is_only { "," } else { "" },
+            hosts: all,
+            sought: None,
             booking: decision.booking,
             streams,
             makes: false,
@@ -82,6 +100,22 @@ impl Choice {
             address: first.into(),
             wait_s: decision.wait_s,
         })
+    }
+
+    /// Lists the other servers too, for a request about something of that name if nobody knows
+    /// which server keeps it. Envoy asks one after the other as long as they answer 404.
+    pub(crate) fn seek(&mut self, loaded: &Loaded, name: Digest) {
+        let rows = &loaded.table.endpoints;
+        let first = rows.iter().position(|row| *row.address == *self.address);
+        let (before, behind) = rows.split_at(first.unwrap_or(0));
+        for row in behind.iter().chain(before).take(MOST_ASKED) {
+            if !self.hosts.split(',').any(|host| host == row.address) {
+                self.hosts.push(',');
+                self.hosts.push_str(&row.address);
+            }
+        }
+        self.hosts.push(ANY);
+        self.sought = Some(name);
     }
 
     /// For comparison with what the proxy does.

@@ -7,8 +7,10 @@
 
 use trimtab_pick::Millis;
 
+use crate::config::destination::Form;
 use crate::facts::Digest;
 use crate::host::{self, Over};
+use crate::pool::choice::Choice;
 use crate::pool::sent::Sent;
 use crate::pool::state::PoolState;
 use crate::pool::{Pool, millis};
@@ -20,11 +22,12 @@ use crate::sync::shared::Kept;
 pub(crate) fn tell(pool: &Pool, state: &mut PoolState, now: Millis, sent: &Sent, name: Digest) {
     state.on_held(now, sent, name);
     exchange::on_large(pool, state);
-    let Some(address) = sent.address() else {
-        return;
-    };
     let name = name.bits();
-    let kept = Kept { name, address }.encode();
+    let kept = Kept {
+        name,
+        address: sent.address(),
+    }
+    .encode();
     let told = host::set_shared(&pool.keys.kept(name), &kept, Over::Anything);
     if let Err(error) = told {
         state.metrics.count_error(error);
@@ -39,6 +42,32 @@ pub(crate) fn keeps(pool: &Pool, name: Digest) -> bool {
         state.version().is_some() && state.knows_held(now, name)
     });
     found.unwrap_or(false)
+}
+
+/// Called after a request was placed. Has Envoy ask one server after the other if nobody knows
+/// which of them keeps what the request is about, as after a restart of all proxies and the
+/// aggregator.
+///
+/// - `name`: absent: the request is about nothing that a server keeps.
+/// - `choice`: absent: the proxy chooses.
+pub(crate) fn seek(
+    state: &mut PoolState,
+    now: Millis,
+    form: Form,
+    name: Option<Digest>,
+    choice: Option<&mut Choice>,
+) {
+    let Some((name, choice)) = name.zip(choice) else {
+        return;
+    };
+    // The other forms name a single server.
+    let can_retry = form == Form::OverrideHost && !choice.observed;
+    if !can_retry || state.knows_held(now, name) || !state.searches.begin(now) {
+        return;
+    }
+    if let Some(loaded) = state.loaded() {
+        choice.seek(loaded, name);
+    }
 }
 
 /// Called before a request is placed. Asks shared data which server keeps what the request is

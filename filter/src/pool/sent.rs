@@ -1,5 +1,7 @@
 //! A request on its way, as the books know it.
 
+use std::rc::Rc;
+
 use trimtab_pick::Ticket;
 
 use crate::report::tally::Entry;
@@ -8,13 +10,16 @@ use crate::report::tally::Entry;
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(super) ticket: Ticket,
+    /// Where it went.
+    pub(super) address: Rc<str>,
+    /// Absent: reports do not count the request.
     pub(super) entry: Option<Entry>,
 }
 
 impl Sent {
-    /// Where the request went. Absent: not known.
-    pub(crate) fn address(&self) -> Option<&str> {
-        self.entry.as_ref().map(Entry::address)
+    /// Where the request went.
+    pub(crate) fn address(&self) -> &Rc<str> {
+        &self.address
     }
 
     /// The request's share in the totals.

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use trimtab_loadtable::{Probe, Report, Table, Version};
-use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reason, Rng, Ticket};
+use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reason, Rng};
 
 use crate::config::{Config, Mode};
 use crate::facts::{self, BodyFacts, Digest, Head};
@@ -12,6 +12,7 @@ use crate::metrics::{Counter, Metrics};
 use crate::pool::choice::{Choice, Observed, Placed};
 use crate::pool::explain::Explanation;
 use crate::pool::outcome;
+use crate::pool::searches::Searches;
 use crate::pool::sent::Sent;
 use crate::pool::table::Loaded;
 use crate::report::recent::Recent;
@@ -36,6 +37,7 @@ pub(crate) struct PoolState {
     /// What endpoints keep, until the aggregator has answered a report of it. Only the holder of
     /// the lease has it.
     pub(crate) unheard: Unheard,
+    pub(crate) searches: Searches,
     pub(crate) rng: Rng,
     /// Numbers of the workers that were alive when the last report was merged. Only the holder of
     /// the lease keeps them.
@@ -59,6 +61,7 @@ impl PoolState {
             report_call: ReportCall::default(),
             merged: Recent::default(),
             unheard: Unheard::default(),
+            searches: Searches::default(),
             rng: Rng::new(seed),
             awake: Vec::new(),
             loaded: None,
@@ -235,7 +238,7 @@ impl PoolState {
         let sent = self.book(
             now,
             endpoint,
-            address,
+            &address.into(),
             booking,
             observed.is_counted.then_some(true),
         );
@@ -271,7 +274,7 @@ impl PoolState {
         &mut self,
         now: Millis,
         endpoint: EndpointId,
-        address: &str,
+        address: &Rc<str>,
         booking: &Booking,
         is_whole: Option<bool>,
     ) -> Sent {
@@ -279,7 +282,11 @@ impl PoolState {
         let tokens = ticket.uncached_tokens();
         let entry =
             is_whole.and_then(|is_whole| self.tally.on_sent(endpoint, address, tokens, is_whole));
-        Sent { ticket, entry }
+        Sent {
+            ticket,
+            address: Rc::clone(address),
+            entry,
+        }
     }
 
     /// All of the request's body has gone out.
@@ -298,9 +305,10 @@ impl PoolState {
         address: &str,
         booking: &Booking,
     ) -> Option<Sent> {
+        let is_whole = sent.entry.as_ref().map(Entry::is_whole);
         self.on_done(now, sent, true);
         let endpoint = self.listed(address)?;
-        Some(self.book(now, endpoint, address, booking, Some(true)))
+        Some(self.book(now, endpoint, &address.into(), booking, is_whole))
     }
 
     /// The prompt has `tokens` more tokens than expected. Returns whether the others should know of

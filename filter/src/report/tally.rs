@@ -1,7 +1,6 @@
 //! What this worker has sent where: its part of the proxy's report.
 //!
-//! Bounded: an endpoint that left the table stays only while requests that went out in full are in
-//! flight there.
+//! Bounded: an endpoint that left the table stays only while requests are in flight there.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -32,7 +31,6 @@ pub(crate) struct Tally {
 #[must_use = "an entry that is dropped leaves its request in flight for ever"]
 pub(crate) struct Entry {
     endpoint: EndpointId,
-    address: Rc<str>,
     /// Tokens that are pending until the first byte.
     pending_tokens: u32,
     started: bool,
@@ -41,9 +39,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Where the request went.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
+    /// Whether all of the request's body has gone out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 }
 
@@ -62,7 +60,7 @@ impl Tally {
     pub(crate) fn on_sent(
         &mut self,
         endpoint: EndpointId,
-        address: &str,
+        address: &Rc<str>,
         tokens: u64,
         is_whole: bool,
     ) -> Option<Entry> {
@@ -70,7 +68,7 @@ impl Tally {
             return None;
         }
         let line = self.lines.entry(endpoint).or_insert_with(|| Line {
-            address: address.into(),
+            address: Rc::clone(address),
             counts: EndpointReport::default(),
             seen: Vec::new(),
         });
@@ -84,7 +82,6 @@ impl Tally {
         self.changed = true;
         Some(Entry {
             endpoint,
-            address: Rc::clone(&line.address),
             pending_tokens: tokens,
             started: false,
             is_whole,
@@ -209,11 +206,12 @@ impl Tally {
         taken
     }
 
-    /// A table came. Forgets endpoints that it does not have, unless requests that went out in full
-    /// are in flight there.
+    /// A table came. Forgets endpoints that it does not have, unless requests are in flight there,
+    /// or their bodies are still coming.
     pub(crate) fn retain(&mut self, knows: impl Fn(EndpointId) -> bool) {
+        let busy = |counts: &EndpointReport| counts.in_flight > 0 || counts.pending > 0;
         self.lines
-            .retain(|id, line| line.counts.in_flight > 0 || knows(*id));
+            .retain(|id, line| busy(&line.counts) || knows(*id));
     }
 
     /// Whether anything changed since the last report.

@@ -5,17 +5,19 @@
 //! and pings that keep a connection open, events that say that a response was created, a chunk with
 //! nothing but the assistant's role. Never: kept text, memory that grows, an endless wait.
 //!
-//! The first bytes show the form. Reading `content-type` would cost a hostcall. Compressed or
-//! binary data has neither of the two forms; there the first byte counts as content, as it does in
-//! a whole answer.
+//! The first bytes show the form. Reading `content-type` would cost a hostcall. Where the form is
+//! unknown, as in compressed or binary data, the first byte counts as content. A whole answer
+//! begins with its first key, unless that is an error's.
 
 mod event;
 mod lines;
 mod name;
+mod whole;
 
 use event::Event;
 use lines::Lines;
 pub(crate) use name::{Found, Naming};
+use whole::Whole;
 
 /// Bytes of an answer that are looked at. What comes after them counts as content. The limit is
 /// high because a response that was created repeats its instructions and tools.
@@ -43,6 +45,8 @@ pub(crate) struct Waiting {
 enum Form {
     /// No byte has shown the form yet.
     Unknown,
+    /// One JSON document, the whole answer.
+    Whole(Whole),
     /// Server-sent events.
     Events(Box<Lines>),
     /// JSON documents; each is an event.
@@ -80,6 +84,10 @@ impl Waiting {
         };
         let begun = match &mut self.form {
             Form::Unknown => Some(Begun::Content),
+            Form::Whole(whole) => whole.feed(piece).map(|is_error| match is_error {
+                true => Begun::Error,
+                false => Begun::Content,
+            }),
             Form::Events(lines) => lines.feed(piece),
             Form::Documents(event) => event.feed_lines(piece),
         };
@@ -101,6 +109,7 @@ impl Waiting {
         match rest.first() {
             Some(b':' | b'd' | b'e' | b'i' | b'r') => self.form = Form::Events(Box::default()),
             Some(b'{' | b'[') if self.streams => self.form = Form::Documents(Box::default()),
+            Some(b'{') => self.form = Form::Whole(Whole::default()),
             _ => {}
         }
         Some(rest)

@@ -2,22 +2,30 @@
 
 use crate::config::Config;
 use crate::host::{self, HostError, Map};
+use crate::pool::choice::{ALONE, ANY};
 
-/// The header that sets how often Envoy retries.
+/// Headers that say how often Envoy retries, and after which answers.
 const RETRIES: &str = "x-envoy-max-retries";
+const RETRY_ON: &str = "x-envoy-retry-on";
+const STATUSES: &str = "x-envoy-retriable-status-codes";
 
-/// Sets the destination header of the request at hand.
+/// Sets the destination header of the request at hand, and the retries where they differ from the
+/// route's.
 ///
-/// - `hosts`: `ip:port[,ip:port]`, best first, at least one. A comma at the end means that nobody
-///   else can serve the request. Retries are then switched off: one would turn a temporary error
-///   into "not found".
+/// - `hosts`: `ip:port[,ip:port]`, best first, at least one, followed by [`ALONE`], [`ANY`] or
+///   nothing.
 pub(crate) fn set_header(config: &Config, hosts: &str) -> Result<(), HostError> {
     let destination = &config.destination;
-    let all = hosts.strip_suffix(',');
-    let value = destination.value(all.unwrap_or(hosts));
-    host::set_header(Map::HttpRequestHeaders, &destination.header, &value)?;
-    match all {
-        Some(_) => host::set_header(Map::HttpRequestHeaders, RETRIES, "0"),
-        None => Ok(()),
+    let all = hosts.trim_end_matches([ALONE, ANY]);
+    let set = |name: &str, value: &str| host::set_header(Map::HttpRequestHeaders, name, value);
+    set(&destination.header, &destination.value(all))?;
+    if hosts.ends_with(ALONE) {
+        set(RETRIES, "0")?;
+    } else if hosts.ends_with(ANY) {
+        let others = all.bytes().filter(|byte| *byte == b',').count();
+        set(RETRY_ON, "retriable-status-codes")?;
+        set(STATUSES, "404")?;
+        set(RETRIES, &others.to_string())?;
     }
+    Ok(())
 }

@@ -92,7 +92,10 @@ impl HttpFilter {
         let place = |state: &mut PoolState| {
             probing::take(pool, state, mode);
             kept_names::look_up(pool, state, now, held());
-            state.place(now, &plugin.config, mode, head, body)
+            let mut placed = state.place(now, &plugin.config, mode, head, body);
+            let form = plugin.config.destination.form;
+            kept_names::seek(state, now, form, held(), placed.placement.as_mut());
+            placed
         };
         let mut placed = pool.with(place).unwrap_or_default();
         if let Some(placement) = &mut placed.placement {

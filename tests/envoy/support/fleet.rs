@@ -231,7 +231,7 @@ impl Fleet {
         sent.parse().unwrap()
     }
 
-    fn addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let servers = self.servers.iter().map(|server| server.address);
         servers.chain(self.others.iter().copied()).collect()
     }

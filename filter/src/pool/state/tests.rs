@@ -149,7 +149,7 @@ fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
             .map_or((0, 0), |line| (line.in_flight, line.failed))
     };
     let (mut sent, _) = state.on_sent(NOW, &placement);
-    assert_eq!(sent.address(), Some(first.as_str()));
+    assert_eq!(**sent.address(), *first);
     assert_eq!(on(&state, &first), (0, 0), "its body is still coming");
     (0..2).for_each(|_| state.on_whole(&mut sent));
     assert_eq!(on(&state, &first), (1, 0));

@@ -25,7 +25,7 @@ proptest! {
         let mut live: Vec<Entry> = Vec::new();
         for event in events {
             match event {
-                Event::Send(id) => live.push(tally.on_sent(EndpointId(id), &format!("10.0.0.{id}:80"), 10, true).unwrap()),
+                Event::Send(id) => live.push(tally.on_sent(EndpointId(id), &format!("10.0.0.{id}:80").into(), 10, true).unwrap()),
                 Event::FirstByte(at) if !live.is_empty() => {
                     let at = at % live.len();
                     tally.on_first_byte(&mut live[at]);
@@ -81,7 +81,9 @@ fn merging_adds_up_by_address() {
 #[test]
 fn what_was_seen_is_handed_over_once_and_added_up_within_the_limit_of_a_report() {
     let mut tally = Tally::default();
-    let entry = tally.on_sent(EndpointId(1), "a:1", 10, true).unwrap();
+    let entry = tally
+        .on_sent(EndpointId(1), &"a:1".into(), 10, true)
+        .unwrap();
     tally.saw_first_byte(Some(&entry), 100, Some(170));
     tally.saw_first_byte(Some(&entry), 120, None);
     tally.saw_end(Some(&entry), 5_000);
@@ -112,6 +114,19 @@ fn what_was_seen_is_handed_over_once_and_added_up_within_the_limit_of_a_report()
         full.iter().map(|row| row.seen.len()).sum::<usize>(),
         limits::SEEN
     );
+}
+
+#[test]
+fn who_waits_for_a_body_at_an_endpoint_that_left_is_counted_when_the_body_has_gone_out() {
+    let mut tally = Tally::default();
+    let id = EndpointId(1);
+    let mut entry = tally.on_sent(id, &"a:1".into(), 10, false).unwrap();
+    tally.retain(|_| false);
+    tally.on_whole(&mut entry);
+    assert_eq!(tally.lines[&id].counts.in_flight, 1);
+    tally.on_done(entry, false);
+    tally.retain(|_| false);
+    assert!(tally.lines.is_empty());
 }
 
 #[test]

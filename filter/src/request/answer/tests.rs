@@ -94,7 +94,7 @@ fn content_begins_with_its_first_byte_however_the_stream_is_cut() {
 }
 
 #[test]
-fn documents_of_a_streamed_answer_are_events_and_a_whole_answer_begins_with_its_first_byte() {
+fn documents_of_a_streamed_answer_are_events_and_a_whole_answer_begins_with_its_first_key() {
     for answer in [
         // Ollama.
         "{\"model\":\"m\",\"created_at\":\"t\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":false}\n{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"|a\"},\"done\":false}\n",
@@ -105,8 +105,11 @@ fn documents_of_a_streamed_answer_are_events_and_a_whole_answer_begins_with_its_
         begins_at_the_mark(answer, true, Begun::Content);
     }
     for answer in [
-        "|{\"choices\":[]}",
-        " \n\n|{\"a\":1}",
+        "{\"|choices\":[]}",
+        " \n\n{\"|a\":1}",
+        "{\"de|lta\":1}",
+        "{ \"object\" : \"|list\"}",
+        "{|}",
         "\n|[1]",
         "|text",
         "|\u{1f}\u{8b}x",
@@ -130,6 +133,27 @@ fn an_error_in_place_of_content_is_no_content() {
         begins_at_the_mark(answer, false, Begun::Error);
     }
     begins_at_the_mark("{\"error\":\"|no such model\"}\n", true, Begun::Error);
+}
+
+#[test]
+fn a_whole_answer_that_begins_as_an_error_is_no_content() {
+    for answer in [
+        "{\"erro|r\":{\"message\":\"no such model\"}}",
+        "\n{ \"erro|r\": \"x\", \"error_type\": \"validation\"}",
+        "{\n  \"erro|rs\": []}",
+        "{\"detail|\":\"Not Found\"}",
+        "{\"object\": \"error|\",\"message\":\"too long\"}",
+        "{\"type\":\"error|\",\"error\":{}}",
+        "{\"message\":|\"denied\"}",
+    ] {
+        begins_at_the_mark(answer, false, Begun::Error);
+    }
+    for answer in [
+        "{\"message\":|{\"role\":\"assistant\"}}",
+        "{\"|id\":\"1\",\"error\":null}",
+    ] {
+        begins_at_the_mark(answer, false, Begun::Content);
+    }
 }
 
 #[test]

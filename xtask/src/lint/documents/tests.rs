@@ -19,7 +19,7 @@ fn tree() -> Tree {
         ),
         (
             "filter/src/metrics.rs",
-            "let name = \"trimtab_decisions_total\";\nlet other = \"trimtab_news_total\";\n",
+            "let name = \"trimtab_decisions_total\";\nlet other = \"trimtab_report_calls_total\";\n",
         ),
         (
             "aggregator/src/metrics.rs",
@@ -56,8 +56,8 @@ fn the_documents_name_what_there_is() {
 fn names_that_exist_pass() {
     for good in [
         "`Picker::choose`, `picker::choose`, `Picker`, `Pass`, `choose()` and plain `words`",
-        "`trimtab_decisions_total.pool.chat.reason.load`, `trimtab_{decisions,news}_total`, `trimtab_*`, `..proxies`",
-        "`trimtab_decisions_total{pool=\"default\"}`, `wasmcustom.trimtab_news_total`, `trimtab_aggregator_proxies`",
+        "`trimtab_decisions_total.pool.chat.reason.load`, `trimtab_{decisions,report_calls}_total`, `trimtab_*`, `..proxies`",
+        "`trimtab_decisions_total{pool=\"default\"}`, `wasmcustom.trimtab_report_calls_total`, `trimtab_aggregator_proxies`",
         "`crates/pick`, `bodies.rs`, `tests/host/{bodies,bodies}.rs`, [here](envoy/README.md#top), [there](https://example.org/x.md)",
         "`/etc/trimtab/filter.yaml`, `target/x`, `~/.cache/a.json`, `http://127.0.0.1:9901/a.json`",
         "the setting `table_max_age` (`LIMIT_BYTES`), `cargo xtask test --envoy-version 1.36.4`, `trimtab model-server`",
@@ -79,7 +79,11 @@ fn names_that_do_not_exist_are_told_with_the_line_and_what_was_meant() {
         ("`Picker::chooses`", 1, "choose"),
         ("`pick::chose`", 1, "choose"),
         ("`trimtab_decision_total`", 1, "trimtab_decisions_total"),
-        ("`trimtab_{decisions,new}_total`", 1, "trimtab_news_total"),
+        (
+            "`trimtab_{decisions,report_call}_total`",
+            1,
+            "trimtab_report_calls_total",
+        ),
         (
             "`trimtab_aggregator_proxy`",
             1,

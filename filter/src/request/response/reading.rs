@@ -1,0 +1,68 @@
+//! Reads the answer: where its content begins, and the name of what its server keeps from now on.
+
+use super::{InFlight, PIECE_BYTES};
+use crate::facts::Digest;
+use crate::host::{self, Buffer};
+use crate::pool::kept_names;
+use crate::request::answer::{Begun, Found};
+
+impl InFlight {
+    /// Reads a part of `bytes` bytes, as long as there is something to find in the answer.
+    pub(super) fn read(&mut self, bytes: usize) {
+        let mut from = 0_usize;
+        while self.waiting.is_some() || self.naming.is_some() {
+            let Some(left) = bytes.checked_sub(from).filter(|left| *left > 0) else {
+                return;
+            };
+            let piece = host::buffer(Buffer::HttpResponseBody, from, left.min(PIECE_BYTES));
+            let piece = self.pool.checked(piece).flatten().unwrap_or_default();
+            self.look_for_content(&piece);
+            self.look_for_name(&piece);
+            from = from.saturating_add(piece.len());
+        }
+    }
+
+    /// Checks whether the content of the answer, or an error in its place, begins in this piece. An
+    /// empty piece means that the part cannot be read; it counts as content.
+    fn look_for_content(&mut self, piece: &[u8]) {
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        let begun = match piece.is_empty() {
+            true => Some(Begun::Content),
+            false => waiting.feed(piece),
+        };
+        let Some(begun) = begun else { return };
+        self.streams |= waiting.has_events();
+        self.waiting = None;
+        // Reading the exact time costs 0.1 us here; reading a property costs 0.9 us.
+        self.first_byte_ms = (begun == Begun::Content).then(|| self.ms_since_placement());
+        self.on_first_byte();
+    }
+
+    /// Looks for the name of what the server keeps from now on, and passes it on to the other
+    /// workers. An empty piece means that the part cannot be read, so there is no name.
+    fn look_for_name(&mut self, piece: &[u8]) {
+        let Some(naming) = &mut self.naming else {
+            return;
+        };
+        let found = match piece.is_empty() {
+            true => Some(Found::Nothing),
+            false => naming.feed(piece),
+        };
+        let Some(found) = found else { return };
+        self.naming = None;
+        if let Found::Name(name) = found {
+            self.keep(Some(name));
+        }
+    }
+
+    /// Remembers that the server of the request keeps something of that name, and lets the others
+    /// know.
+    pub(super) fn keep(&self, name: Option<Digest>) {
+        if let Some((name, sent)) = name.zip(self.sent.as_ref()) {
+            let (pool, now) = (&self.pool, self.now());
+            pool.with(|state| kept_names::tell(pool, state, now, sent, name));
+        }
+    }
+}
