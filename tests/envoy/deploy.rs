@@ -38,6 +38,37 @@ async fn envoy_takes_the_file_without_a_warning() {
     assert_eq!(severe(&stage.envoy.log_text()), Vec::<&str>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_tag_of_a_metric_is_a_label_for_prometheus() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let options = StageOptions {
+        plugin: Some("\"mode\": {\"percent\": 50}, \"table_max_age\": \"60s\"".to_owned()),
+        ..StageOptions::default()
+    };
+    let rows = vec![row(&a.name(), 0), row(&b.name(), 0)];
+    let aggregator = ScriptedAggregator::start(Answer::Table(table(1, rows))).await;
+    let stage = Stage::start(&[a.address, b.address], aggregator.address, options).await;
+    // Large, so that reports go out beside the poll. Half of the conversations are observed.
+    let mut asked = 0;
+    let page = eventually("all kinds are counted", async || {
+        asked += 1;
+        let long = format!("{asked} {}", "much to read ".repeat(4_000));
+        chat(stage.address, &long).await.unwrap().ok();
+        let page = stage.envoy.page("/stats/prometheus").await.unwrap();
+        let all = ["trimtab_observed_total", "trimtab_report_calls_total"];
+        all.iter().all(|name| page.contains(name)).then_some(page)
+    })
+    .await;
+    let lines = page.lines().filter(|line| line.starts_with("trimtab_"));
+    let names = lines.filter_map(|line| line.split('{').next());
+    let allowed = ["_total", "_ms", "_bytes", "_endpoints", "_in_flight"];
+    assert!(names.clone().count() > 3, "{page}");
+    for name in names {
+        let whole = allowed.iter().any(|end| name.ends_with(end));
+        assert!(whole, "{name} has a tag in its name");
+    }
+}
+
 #[test]
 fn the_files_a_user_copies_name_the_same_cluster_and_paths() {
     let envoy = config::deployed();

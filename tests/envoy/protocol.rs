@@ -153,3 +153,29 @@ async fn a_header_with_odd_bytes_costs_nothing() {
     );
     assert_eq!(a.count(), before + 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_http_1_0_are_placed_with_a_host_and_without() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let (stage, _aggregator) = Stage::with_waits(&[(&a, 0), (&b, 60_000)]).await;
+    let body = crate::support::client::chat_body("old");
+    for host in ["host: m\r\n", ""] {
+        let mut stream = TcpStream::connect(stage.address).await.unwrap();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.0\r\n{host}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        let status = answer.split(' ').nth(1);
+        assert_eq!(status, Some("200"), "{answer}");
+        let decision = answer.lines().find(|line| line.starts_with(DECISION));
+        let decision = decision.expect("a decision");
+        assert!(
+            decision.contains(&format!("endpoint={};", a.name())),
+            "{answer}"
+        );
+    }
+}
