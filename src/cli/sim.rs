@@ -223,7 +223,6 @@ fn about(rule: Rule) -> &'static str {
     match rule {
         Rule::Oracle => "central, no delay, true backlog and caches: the bound",
         Rule::Trimtab => "what ships, in each proxy",
-        Rule::P0 => "its simple version, in each proxy",
         Rule::RoundRobin => "one after the other, in each proxy",
         Rule::Random => "any, in each proxy",
         Rule::LeastRequest => {

@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn every_combination_is_there_once_in_a_fixed_order() {
-        let text = "name = 'a'\nloads = [0.5, 0.9]\nseeds = [3, 1]\nrules = ['p0']\n\
+        let text = "name = 'a'\nloads = [0.5, 0.9]\nseeds = [3, 1]\nrules = ['power_of_two']\n\
             warm_up_s = 10\nmeasured_s = 90\n[workload]\nfamily = 'chat'\ncapacity_per_endpoint = 10\n\
             [[fleet]]\ncount = 4\n";
         let document = Draft::parse(text)
@@ -64,12 +64,12 @@ mod tests {
         let expected = [
             (0.5, "oracle", 3),
             (0.5, "oracle", 1),
-            (0.5, "p0", 3),
-            (0.5, "p0", 1),
+            (0.5, "power_of_two", 3),
+            (0.5, "power_of_two", 1),
             (0.9, "oracle", 3),
             (0.9, "oracle", 1),
-            (0.9, "p0", 3),
-            (0.9, "p0", 1),
+            (0.9, "power_of_two", 3),
+            (0.9, "power_of_two", 1),
         ];
         assert_eq!(order, expected);
         assert!((jobs[0].requests - 0.5 * 40.0 * 100.0).abs() < 1e-6);

@@ -23,12 +23,11 @@ const MOST_REQUESTS: f64 = 1e7;
 /// Most runs of one scenario.
 const MOST_RUNS: usize = 10_000;
 /// The rules of a file that names none: the columns of the project's own comparison.
-const USUAL_RULES: [Rule; 6] = [
+const USUAL_RULES: [Rule; 5] = [
     Rule::Oracle,
     Rule::RoundRobin,
     Rule::LeastRequest,
     Rule::EppCentralInFlight,
-    Rule::P0,
     Rule::Trimtab,
 ];
 

@@ -8,8 +8,6 @@ pub enum Rule {
     Oracle,
     /// The rule that ships.
     Trimtab,
-    /// The simple rule `P0`.
-    P0,
     /// One endpoint after the other.
     RoundRobin,
     /// A random endpoint.
@@ -30,10 +28,9 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::Oracle,
         Self::Trimtab,
-        Self::P0,
         Self::RoundRobin,
         Self::Random,
         Self::LeastRequest,
@@ -49,7 +46,6 @@ impl Rule {
         match self {
             Self::Oracle => "oracle",
             Self::Trimtab => "trimtab",
-            Self::P0 => "p0",
             Self::RoundRobin => "round_robin",
             Self::Random => "random",
             Self::LeastRequest => "least_request",

@@ -1,6 +1,6 @@
 //! Makes the deciders that follow a rule.
 
-use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, PromptBlocks, Random, RoundRobin};
+use trimtab_pick::baseline::{Epp, LeastRequest, PowerOfTwo, PromptBlocks, Random, RoundRobin};
 use trimtab_pick::{Config, Picker};
 
 use crate::decider::Decider;
@@ -37,7 +37,6 @@ pub(crate) fn decider(rule: Rule, blocks: Option<PromptBlocks>) -> Box<dyn Decid
     match rule {
         // The oracle decides by itself and never asks its proxies.
         Rule::Oracle | Rule::Trimtab => Box::new(Picker::new(Config::default())),
-        Rule::P0 => Box::new(Picker::with_policy(P0::new(Config::default()))),
         Rule::RoundRobin => Box::new(Picker::with_policy(RoundRobin::default())),
         Rule::Random => Box::new(Picker::with_policy(Random)),
         Rule::LeastRequest => Box::new(Picker::with_policy(LeastRequest)),

@@ -107,11 +107,10 @@ fn style(rule: Rule) -> usize {
         Rule::LeastRequest => 1,
         Rule::RoundRobin => 2,
         Rule::Oracle => 3,
-        Rule::P0 => 4,
         Rule::EppCentralInFlight => 5,
         Rule::EppCentral => 6,
         Rule::EppEach => 7,
         Rule::Random => 8,
-        Rule::PowerOfTwo => 9,
+        Rule::PowerOfTwo => 4,
     }
 }

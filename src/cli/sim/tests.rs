@@ -53,9 +53,9 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-const CHAT: &str = "name = 'chat'\nseeds = [2, 4]\nrules = ['p0']\n\
+const CHAT: &str = "name = 'chat'\nseeds = [2, 4]\nrules = ['power_of_two']\n\
     [workload]\nfamily = 'chat'\ncapacity_per_endpoint = 19\n\
-    [expected]\np0 = { p99_ratio_max = 3.2 }\n";
+    [expected]\npower_of_two = { p99_ratio_max = 3.2 }\n";
 
 fn rag() -> String {
     CHAT.replace("chat", "rag").replace("[2, 4]", "[1]")
@@ -122,10 +122,10 @@ fn results_are_the_same_and_in_order_whatever_the_number_of_threads() {
     let expected = [
         r#""chat" "oracle" 2"#,
         r#""chat" "oracle" 4"#,
-        r#""chat" "p0" 2"#,
-        r#""chat" "p0" 4"#,
+        r#""chat" "power_of_two" 2"#,
+        r#""chat" "power_of_two" 4"#,
         r#""rag" "oracle" 1"#,
-        r#""rag" "p0" 1"#,
+        r#""rag" "power_of_two" 1"#,
     ];
     assert_eq!(order, expected);
 }
@@ -247,7 +247,7 @@ fn tables_pictures_and_csv_are_written() {
     simulate(&args, &load::files(&args).unwrap(), &stub).unwrap();
     for name in ["chat-0.5.svg", "chat-0.6.svg", "chat-sweep.svg"] {
         let svg = std::fs::read_to_string(out.join(name)).unwrap();
-        assert!(svg.contains("oracle") && svg.contains("p0"), "{name}");
+        assert!(svg.contains("oracle") && svg.contains("power_of_two"), "{name}");
     }
     // One header, two loads, two rules, two seeds.
     assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 9);

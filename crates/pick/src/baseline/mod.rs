@@ -6,24 +6,20 @@
 //! | [`Random`] | Envoy's RANDOM | nothing |
 //! | [`LeastRequest`] | Envoy's LEAST_REQUEST | own requests in flight |
 //! | [`PowerOfTwo`] | the literature | predicted waits, own unseen work |
-//! | [`P0`] | ours, the simple version | the same, keys, adapters |
 //! | [`Epp`] | the reference endpoint picker | queues, KV caches, what it sent where |
 //!
-//! A [`Reason`] is a metric label of the filter, so baselines have none of their own. All but
-//! [`P0`], which is our own rule, say [`Reason::Load`], whatever they decided by. Only [`P0`] looks
-//! at the table's age, because the originals of the others do not. The filter uses nothing of this
-//! module, so the linker leaves it out.
+//! A [`Reason`] is a metric label of the filter, so baselines have none of their own. They say
+//! [`Reason::Load`], whatever they decided by. They do not look at the table's age, because the
+//! originals do not.
 
 mod epp;
 mod least_request;
-mod p0;
 mod power_of_two;
 mod random;
 mod round_robin;
 
 pub use epp::{Epp, PromptBlocks};
 pub use least_request::LeastRequest;
-pub use p0::P0;
 pub use power_of_two::PowerOfTwo;
 pub use random::Random;
 pub use round_robin::RoundRobin;

@@ -40,7 +40,7 @@ pub(crate) struct Candidates {
 impl Candidates {
     /// Room for the home, 3 prefix ranks, 3 holders of the adapter, 3 adapter ranks, 8 samples and
     /// 2 draws by speed, with some to spare. On the stack, so that a decision allocates nothing.
-    pub(crate) const ROOM: usize = 24;
+    const ROOM: usize = 24;
 
     /// Returns the endpoints where the request's keys belong.
     ///
@@ -151,7 +151,7 @@ impl Candidates {
 
     /// Adds a candidate, or improves the candidate of the same endpoint. Drops it if there is no
     /// room.
-    pub(crate) fn add(&mut self, new: Candidate) {
+    fn add(&mut self, new: Candidate) {
         let known = self
             .list
             .iter_mut()

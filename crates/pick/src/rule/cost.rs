@@ -3,7 +3,7 @@
 
 use crate::config::{
     ADAPTER_LOAD_S, MOST_ROOM_S, NAMED_S, NAMED_SHARE, NAMED_TOKENS, NO_ROOM_S, NOISE,
-    NOISE_HALF_REQUESTS, RANK_PENALTY, TELL_S,
+    NOISE_HALF_REQUESTS, RANK_PENALTY, STRAY_LOADS, TELL_S,
 };
 use crate::own::ledger::Ledger;
 use crate::table::row::Row;
@@ -180,17 +180,12 @@ pub(crate) fn rank_penalty_s(row: &Row, penalty_tokens: f64) -> f64 {
 ///   adapter is loaded before the last request of another one has ended.
 /// - The endpoint is a `rank` of the adapter: one load, because the endpoint will need it anyway.
 ///   Later ranks cost a little more, so that a cold adapter has one copy.
-/// - Elsewhere: `price` loads, because the load also evicts another adapter.
+/// - Elsewhere: [`STRAY_LOADS`] of them, because the load also evicts another adapter.
 ///
 /// Departs (docs/algorithm.md#departures) from the reference rule, which charges every endpoint
 /// without the adapter the same. Then the first requests load the adapter at any quiet endpoint,
 /// and later ones, which look at the ranks, do not find it.
-pub(crate) fn adapter_s(
-    endpoint: &EndpointLoad,
-    demand: &Demand,
-    rank: Option<u32>,
-    price: f64,
-) -> f64 {
+pub(crate) fn adapter_s(endpoint: &EndpointLoad, demand: &Demand, rank: Option<u32>) -> f64 {
     let Some(adapter) = demand.adapter else {
         return 0.0;
     };
@@ -204,7 +199,7 @@ pub(crate) fn adapter_s(
     match (resident, rank) {
         (true, _) => 0.0,
         (false, Some(rank)) => demand.adapter_load_s * (1.0 + RANK_PENALTY * f64::from(rank)),
-        (false, None) => demand.adapter_load_s * price,
+        (false, None) => demand.adapter_load_s * STRAY_LOADS,
     }
 }
 

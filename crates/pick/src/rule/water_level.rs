@@ -1,6 +1,6 @@
 //! The rule that ships: candidates from under the water level, and the cheapest of them.
 
-use crate::config::{LARGE_DELAY_S, LEAST_POURED, STRAY_LOADS, WORTH_TELLING};
+use crate::config::{LARGE_DELAY_S, LEAST_POURED, WORTH_TELLING};
 use crate::own::health::Slow;
 use crate::own::shared_depth::SharedDepths;
 use crate::own::traffic::Traffic;
@@ -299,7 +299,7 @@ impl Weigh<'_> {
         }
         let endpoint = self.view.snapshot.endpoint(index);
         endpoint.map_or(f64::INFINITY, |endpoint| {
-            cost::adapter_s(endpoint, &self.demand, rank, STRAY_LOADS)
+            cost::adapter_s(endpoint, &self.demand, rank)
         })
     }
 }

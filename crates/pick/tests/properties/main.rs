@@ -8,7 +8,7 @@ use std::rc::Rc;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use trimtab_pick::baseline::{Epp, LeastRequest, P0, PowerOfTwo, Random, RoundRobin};
+use trimtab_pick::baseline::{Epp, LeastRequest, PowerOfTwo, Random, RoundRobin};
 use trimtab_pick::{
     Config, Decision, EndpointId, EndpointLoad, Millis, Picker, Policy, PoolFacts, Reason, Request,
     Rng, Snapshot, State, WaterLevel,
@@ -169,7 +169,7 @@ proptest! {
             )*};
         }
         twice!(
-            RoundRobin::default(), Random, LeastRequest, PowerOfTwo, P0::new(Config::default()),
+            RoundRobin::default(), Random, LeastRequest, PowerOfTwo,
             Epp::new(count_in_flight)
         );
     }

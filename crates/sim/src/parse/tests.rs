@@ -66,13 +66,17 @@ fn every_family_makes_a_scenario() {
 
 #[test]
 fn lists_and_counts_are_what_they_say() {
-    let head = "loads = [0.5, 0.9]\nseeds = [7, 3]\nrules = ['p0', 'trimtab', 'p0']\n";
+    let head =
+        "loads = [0.5, 0.9]\nseeds = [7, 3]\nrules = ['power_of_two', 'trimtab', 'power_of_two']\n";
     let scenario = check(&format!("{head}{SMALLEST}")).unwrap().scenario;
     assert_eq!(
         (scenario.loads, scenario.seeds),
         (vec![0.5, 0.9], vec![7, 3])
     );
-    assert_eq!(scenario.rules, [Rule::Oracle, Rule::P0, Rule::Trimtab]);
+    assert_eq!(
+        scenario.rules,
+        [Rule::Oracle, Rule::PowerOfTwo, Rule::Trimtab]
+    );
     let scenario = check(&format!("loads = 1\nseeds = 2\n{SMALLEST}"))
         .unwrap()
         .scenario;
@@ -247,8 +251,8 @@ fn what_is_too_much_for_a_machine_is_refused() {
         told.contains("10000 deciders know 5000 endpoints"),
         "{told}"
     );
-    let told = problems(&format!("seeds = 1000\nloads = [0.5, 0.6]\n{SMALLEST}"));
-    assert!(told.contains("12000 runs"), "{told}");
+    let told = problems(&format!("seeds = 1000\nloads = [0.5, 0.6, 0.7]\n{SMALLEST}"));
+    assert!(told.contains("15000 runs"), "{told}");
     let long = "#".repeat(MOST_TEXT_BYTES + 1);
     assert!(Draft::parse(&long).is_err());
     // Deep nesting must give an error, not overflow the stack.
@@ -296,11 +300,11 @@ fn a_trace_is_asked_for_by_its_name_and_its_problems_are_told() {
 #[test]
 fn bands_are_read() {
     let text = format!(
-        "{SMALLEST}[expected]\np0 = {{ slo_share_min = 0.5 }}\ntrimtab = {{ p99_ratio_max = 1.5 }}\n"
+        "{SMALLEST}[expected]\npower_of_two = {{ slo_share_min = 0.5 }}\ntrimtab = {{ p99_ratio_max = 1.5 }}\n"
     );
     let expected = check(&text).unwrap().expected;
     let rules: Vec<Rule> = expected.iter().map(|band| band.rule).collect();
-    assert_eq!(rules, [Rule::Trimtab, Rule::P0]);
+    assert_eq!(rules, [Rule::Trimtab, Rule::PowerOfTwo]);
     assert_eq!(
         (expected[0].p99_ratio_max, expected[0].slo_share_min),
         (Some(1.5), None)

@@ -35,8 +35,8 @@ fn four() -> Vec<Digest> {
     digests(&[
         run(Rule::Oracle, 0.8, 1, 1.0),
         run(Rule::Oracle, 0.8, 2, 2.0),
-        run(Rule::P0, 0.8, 1, 2.0),
-        run(Rule::P0, 0.8, 2, 4.0),
+        run(Rule::PowerOfTwo, 0.8, 1, 2.0),
+        run(Rule::PowerOfTwo, 0.8, 2, 4.0),
     ])
 }
 
@@ -48,7 +48,7 @@ fn near(found: f64, expected: f64) -> bool {
 fn means_deviations_and_ratios_are_those_of_the_textbook() {
     let cells = summaries(&four());
     let rules: Vec<Rule> = cells.iter().map(|cell| cell.rule).collect();
-    assert_eq!(rules, [Rule::Oracle, Rule::P0]);
+    assert_eq!(rules, [Rule::Oracle, Rule::PowerOfTwo]);
     let p99 = cells[1].ttft_s[2].unwrap();
     assert!(near(p99.mean, 2.97), "{p99:?}");
     // Two values that differ by 1.98 have the deviation 1.98 / sqrt(2).
@@ -62,8 +62,8 @@ fn means_deviations_and_ratios_are_those_of_the_textbook() {
 fn loads_are_not_mixed_and_no_oracle_is_no_ratio() {
     let cells = summaries(&digests(&[
         run(Rule::Oracle, 0.5, 1, 1.0),
-        run(Rule::P0, 0.9, 1, 3.0),
-        run(Rule::P0, 0.5, 1, 2.0),
+        run(Rule::PowerOfTwo, 0.9, 1, 3.0),
+        run(Rule::PowerOfTwo, 0.5, 1, 2.0),
     ]));
     let found: Vec<_> = cells
         .iter()
@@ -77,15 +77,15 @@ fn loads_are_not_mixed_and_no_oracle_is_no_ratio() {
         .collect();
     let expected = [
         (Rule::Oracle, 0.5, Some(1.0)),
-        (Rule::P0, 0.9, None),
-        (Rule::P0, 0.5, Some(2.0)),
+        (Rule::PowerOfTwo, 0.9, None),
+        (Rule::PowerOfTwo, 0.5, Some(2.0)),
     ];
     assert_eq!(found, expected);
 }
 
 #[test]
 fn requests_that_never_started_are_never_and_not_a_number() {
-    let mut lost = run(Rule::P0, 0.8, 1, 1.0);
+    let mut lost = run(Rule::PowerOfTwo, 0.8, 1, 1.0);
     lost.ttft_s.extend([f32::INFINITY; 50]);
     let oracle = run(Rule::Oracle, 0.8, 1, 1.0);
     let digests = digests(&[oracle, lost]);
@@ -99,7 +99,7 @@ fn requests_that_never_started_are_never_and_not_a_number() {
 
 #[test]
 fn the_curve_keeps_the_percentiles_of_many_requests() {
-    let many = run(Rule::P0, 0.8, 1, 123.45);
+    let many = run(Rule::PowerOfTwo, 0.8, 1, 123.45);
     let thin = Digest::of(&many);
     assert_eq!(thin.ttft_curve_s.len(), 2_000);
     for share in [0.5, 0.9, 0.99, 1.0] {
@@ -117,7 +117,7 @@ fn json_has_the_keys_that_others_read() {
     assert_eq!(runs.len(), 4);
     let second = &runs[2];
     assert_eq!(second["scenario"], "test");
-    assert_eq!(second["policy"], "p0");
+    assert_eq!(second["policy"], "power_of_two");
     assert_eq!(
         (&second["seed"], &second["deciders"]),
         (&1.into(), &100.into())
@@ -140,7 +140,7 @@ fn every_row_of_the_csv_has_every_column() {
     assert_eq!(lines.len(), 5);
     assert!(lines.iter().all(|line| columns(line) == columns(lines[0])));
     assert!(
-        lines[3].starts_with("test,p0,0.8,1,100,200,0,1,1.8,1.98,0.02,"),
+        lines[3].starts_with("test,power_of_two,0.8,1,100,200,0,1,1.8,1.98,0.02,"),
         "{}",
         lines[3]
     );
@@ -153,7 +153,10 @@ fn the_table_names_what_it_shows() {
         shown.contains("test, load 0.8, 100 deciders, 100 requests per run, 2 seed(s)"),
         "{shown}"
     );
-    let line = shown.lines().find(|line| line.starts_with("p0")).unwrap();
+    let line = shown
+        .lines()
+        .find(|line| line.starts_with("power_of_two"))
+        .unwrap();
     assert!(
         line.contains("2.97±1.40") && line.contains("2.00"),
         "{line}"
@@ -171,7 +174,11 @@ fn bands_are_held_missed_or_not_run() {
         after_drain_max: None,
     };
     let told = |slack| {
-        let findings = verdicts(&[band(Rule::P0), band(Rule::Random)], &four(), slack);
+        let findings = verdicts(
+            &[band(Rule::PowerOfTwo), band(Rule::Random)],
+            &four(),
+            slack,
+        );
         findings
             .into_iter()
             .map(|finding| finding.verdict)
@@ -180,24 +187,24 @@ fn bands_are_held_missed_or_not_run() {
     assert_eq!(told(0.0), [Verdict::Missed, Verdict::Held, Verdict::NotRun]);
     // 1.9 x 1.1 is more than 2.
     assert_eq!(told(0.1), [Verdict::Held, Verdict::Held, Verdict::NotRun]);
-    let shown = verdicts(&[band(Rule::P0)], &four(), 0.0)[0].to_string();
+    let shown = verdicts(&[band(Rule::PowerOfTwo)], &four(), 0.0)[0].to_string();
     assert_eq!(
         shown,
-        "BAND MISSED: p0 at load 0.8: p99 TTFT is 2.970 s, 2.00 x the oracle's, at most 1.90 x"
+        "BAND MISSED: power_of_two at load 0.8: p99 TTFT is 2.970 s, 2.00 x the oracle's, at most 1.90 x"
     );
 }
 
 #[test]
 fn requests_after_drain_are_counted_whatever_the_slack() {
     let band = |most| Band {
-        rule: Rule::P0,
+        rule: Rule::PowerOfTwo,
         p99_ratio_max: None,
         p99_max_s: None,
         slo_share_min: None,
         hit_ratio_min: None,
         after_drain_max: Some(most),
     };
-    let mut late = run(Rule::P0, 0.8, 1, 1.0);
+    let mut late = run(Rule::PowerOfTwo, 0.8, 1, 1.0);
     late.after_drain = 3;
     let digests = digests(&[late]);
     let told = |most| verdicts(&[band(most)], &digests, 1.0)[0].verdict;
@@ -208,9 +215,9 @@ fn requests_after_drain_are_counted_whatever_the_slack() {
 
 #[test]
 fn a_figure_that_is_missing_misses_its_band() {
-    let empty = run(Rule::P0, 0.8, 1, 0.0);
+    let empty = run(Rule::PowerOfTwo, 0.8, 1, 0.0);
     let band = Band {
-        rule: Rule::P0,
+        rule: Rule::PowerOfTwo,
         p99_ratio_max: Some(1e6),
         p99_max_s: Some(1e6),
         slo_share_min: None,

@@ -6,12 +6,11 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 /// Columns: the name of a rule, and its title.
-const COLUMNS: [(&str, &str); 6] = [
+const COLUMNS: [(&str, &str); 5] = [
     ("oracle", "oracle"),
     ("round_robin", "round robin"),
     ("least_request", "least request"),
     ("epp_central_inflight", "EPP central + in-flight"),
-    ("p0", "P0"),
     ("trimtab", "**trimtab**"),
 ];
 
@@ -87,13 +86,13 @@ mod tests {
         };
         let runs = json!({"runs": [
             run("oracle", 1, json!(0.5)), run("oracle", 2, json!(0.7)),
-            run("trimtab", 1, json!(2.0)), run("p0", 1, Value::Null),
+            run("trimtab", 1, json!(2.0)), run("round_robin", 1, Value::Null),
         ]});
         let table = comparison(&runs.to_string()).unwrap();
         let last = table.lines().last().unwrap();
         assert_eq!(
             last,
-            "| rag, 85 % | 0.600 / 90.0 | - | - | - | never / 90.0 | 2.00 / 90.0 |"
+            "| rag, 85 % | 0.600 / 90.0 | never / 90.0 | - | - | 2.00 / 90.0 |"
         );
         assert!(comparison("{}").is_err());
     }

@@ -108,7 +108,7 @@ mod tests {
 
     fn sections() -> Sections {
         let mut sections = Sections::default();
-        let text = "# The rule\n## Miss and loss\ntext # no heading\n```\n# no heading either\n```\n## `P0`, the rest\n## Miss and loss\n#no\n";
+        let text = "# The rule\n## Miss and loss\ntext # no heading\n```\n# no heading either\n```\n## `Row`, the rest\n## Miss and loss\n#no\n";
         sections.add("docs/algorithm.md", text);
         sections.add("README.md", "# Top\n");
         sections
@@ -121,7 +121,7 @@ mod tests {
         let expected = [
             "miss-and-loss",
             "miss-and-loss-1",
-            "p0-the-rest",
+            "row-the-rest",
             "the-rule",
         ];
         assert!(found.iter().eq(expected), "{found:?}");

@@ -40,9 +40,6 @@ fn close(found: f64, expected: f64) {
     );
 }
 
-/// What an adapter costs at an endpoint that is not one of its ranks, in loads.
-const STRAY: f64 = 5.0;
-
 #[test]
 fn a_miss_costs_its_prefill_and_a_hit_nothing() {
     let demand = demand(
@@ -158,7 +155,7 @@ fn an_unknown_prompt_is_what_is_known_of_it_and_the_pools_mean() {
 }
 
 #[test]
-fn an_adapter_costs_nothing_where_it_is_one_load_at_home_and_five_elsewhere() {
+fn an_adapter_costs_nothing_where_it_is_one_load_at_home_and_nine_elsewhere() {
     let mut endpoint = EndpointLoad {
         adapters: Some(vec![1, 4]),
         ..idle(1)
@@ -177,28 +174,22 @@ fn an_adapter_costs_nothing_where_it_is_one_load_at_home_and_five_elsewhere() {
             &pool,
         )
     };
-    close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 0.0);
-    close(
-        adapter_s(&endpoint, &wanting(Some(3)), Some(0), STRAY),
-        0.25,
-    );
-    close(
-        adapter_s(&endpoint, &wanting(Some(3)), Some(1), STRAY),
-        0.325,
-    );
-    close(adapter_s(&endpoint, &wanting(Some(3)), None, STRAY), 1.25);
-    close(adapter_s(&endpoint, &wanting(None), None, STRAY), 1.25);
+    close(adapter_s(&endpoint, &wanting(Some(4)), None), 0.0);
+    close(adapter_s(&endpoint, &wanting(Some(3)), Some(0)), 0.25);
+    close(adapter_s(&endpoint, &wanting(Some(3)), Some(1)), 0.325);
+    close(adapter_s(&endpoint, &wanting(Some(3)), None), 2.25);
+    close(adapter_s(&endpoint, &wanting(None), None), 2.25);
     endpoint.adapter_room = Some(false);
     close(
-        adapter_s(&endpoint, &wanting(Some(3)), Some(0), STRAY),
+        adapter_s(&endpoint, &wanting(Some(3)), Some(0)),
         0.25 + NO_ROOM_S,
     );
-    close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 0.0);
+    close(adapter_s(&endpoint, &wanting(Some(4)), None), 0.0);
     endpoint.adapter_room = Some(true);
     endpoint.adapters = None;
-    close(adapter_s(&endpoint, &wanting(Some(4)), None, STRAY), 1.25);
+    close(adapter_s(&endpoint, &wanting(Some(4)), None), 2.25);
     close(
-        adapter_s(&endpoint, &demand(&Request::default(), None), None, STRAY),
+        adapter_s(&endpoint, &demand(&Request::default(), None), None),
         0.0,
     );
 }
