@@ -20,6 +20,12 @@ pub struct Booking {
 }
 
 impl Booking {
+    /// Returns the request, with its shared part as the rule judged it.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// Returns the keys that the request shares with many others. Reports count these keys, and the
     /// heat list names them.
     pub fn shared_keys(&self) -> impl Iterator<Item = u64> + use<> {

@@ -97,10 +97,8 @@ impl Choices {
 
     /// Returns the same endpoints after `first`, as many as fit.
     pub(crate) fn behind(&self, first: u32) -> Self {
-        let mut all = Self::default();
-        all.push(first);
-        self.as_slice().iter().for_each(|index| all.push(*index));
-        all
+        let others = self.as_slice().iter().copied();
+        core::iter::once(first).chain(others).collect()
     }
 
     /// Returns the indices for changes, for a copy whose order does not matter.
@@ -124,6 +122,15 @@ impl Choices {
             *slot = index;
             self.len += 1;
         }
+    }
+}
+
+/// Takes the first three endpoints that differ, best first.
+impl FromIterator<u32> for Choices {
+    fn from_iter<I: IntoIterator<Item = u32>>(indices: I) -> Self {
+        let mut choices = Self::default();
+        indices.into_iter().for_each(|index| choices.push(index));
+        choices
     }
 }
 

@@ -4,8 +4,9 @@ mod chains;
 mod prefixes;
 
 use super::decision;
-use crate::rule::policy::{Policy, View};
-use crate::{Booking, Decision, EndpointId, EndpointLoad, Millis, Request, Rng, Snapshot};
+use crate::{
+    Booking, Decision, EndpointId, EndpointLoad, Millis, Policy, Request, Rng, Snapshot, View,
+};
 use alloc::collections::BTreeMap;
 use chains::Chains;
 pub use chains::PromptBlocks;
@@ -93,9 +94,9 @@ impl Epp {
     }
 
     fn queue(&self, view: &View<'_>, index: u32) -> Option<u64> {
-        let waiting = view.snapshot.endpoint(index)?.waiting?;
+        let waiting = view.snapshot().endpoint(index)?.waiting?;
         let sent = match self.count_in_flight {
-            true => view.inflight.unseen_requests(index),
+            true => view.unseen_requests(index),
             false => 0,
         };
         Some(u64::from(waiting) + u64::from(sent))
@@ -105,7 +106,7 @@ impl Epp {
     ///
     /// - `queues`: the shortest and the longest queue of the pool.
     fn score(&self, view: &View<'_>, index: u32, queues: (u64, u64), found: &Found) -> f64 {
-        let Some(endpoint) = view.snapshot.endpoint(index) else {
+        let Some(endpoint) = view.snapshot().endpoint(index) else {
             return 0.0;
         };
         let queue = self.queue(view, index);
@@ -117,16 +118,16 @@ impl Epp {
 
 impl Policy for Epp {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, booking: &Booking) -> Decision {
-        self.prefixes.forget_those_not_in(view.snapshot);
+        self.prefixes.forget_those_not_in(view.snapshot());
         if let Some(chains) = &mut self.chains {
-            chains.forget_those_not_in(view.snapshot);
+            chains.forget_those_not_in(view.snapshot());
         }
-        let all = view.snapshot.choosable();
+        let all = view.snapshot().choosable();
         let queues = all.iter().filter_map(|index| self.queue(view, *index));
         let queues = queues.fold((u64::MAX, 0), |(shortest, longest), queue| {
             (shortest.min(queue), longest.max(queue))
         });
-        let found = self.found(&booking.request);
+        let found = self.found(booking.request());
         let scores = all
             .iter()
             .map(|index| (*index, self.score(view, *index, queues, &found)));
@@ -141,7 +142,7 @@ impl Policy for Epp {
             Some(chains) => chains.matched_tokens(endpoint.id),
             None => self
                 .prefixes
-                .matched_tokens(endpoint.id, &Prompt::of(&booking.request)),
+                .matched_tokens(endpoint.id, &Prompt::of(booking.request())),
         }
     }
 
@@ -157,7 +158,7 @@ impl Policy for Epp {
             Some(chains) => chains.on_sent(endpoint),
             None => self
                 .prefixes
-                .on_sent(endpoint, &Prompt::of(&booking.request)),
+                .on_sent(endpoint, &Prompt::of(booking.request())),
         }
     }
 }

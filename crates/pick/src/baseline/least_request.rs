@@ -1,8 +1,7 @@
 //! Envoy's rule by own requests alone.
 
 use super::{decision, draw};
-use crate::rule::policy::{Policy, View};
-use crate::{Booking, Decision, Rng};
+use crate::{Booking, Decision, Policy, Rng, View};
 
 /// Envoy's LEAST_REQUEST with equal weights and its default of two choices.
 ///
@@ -17,8 +16,8 @@ pub struct LeastRequest;
 
 impl Policy for LeastRequest {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Booking) -> Decision {
-        let drawn = draw(view.snapshot, rng).zip(draw(view.snapshot, rng));
-        let in_flight = |index| view.inflight.in_flight(index);
+        let drawn = draw(view.snapshot(), rng).zip(draw(view.snapshot(), rng));
+        let in_flight = |index| view.in_flight(index);
         let best = drawn.map(|(first, second)| {
             if in_flight(second) < in_flight(first) {
                 second

@@ -24,23 +24,14 @@ pub use power_of_two::PowerOfTwo;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 
-use crate::decision::Choices;
-use crate::{Booking, Decision, Reason, Rng, Snapshot};
+use crate::{Decision, Reason, Rng, Snapshot};
 
-/// The decision for `best`, out of `candidates` that were weighed.
-fn decision(best: Option<u32>, candidates: usize) -> Decision {
-    let Some(best) = best else {
-        return Decision::no_opinion(Reason::NoEndpoints);
-    };
-    let mut choices = Choices::default();
-    choices.push(best);
+/// Returns the decision for these endpoints, best first, out of `candidates` that were weighed.
+fn decision(best: impl IntoIterator<Item = u32>, candidates: usize) -> Decision {
     Decision {
-        choices,
-        reason: Reason::Load,
-        wait_s: None,
+        choices: best.into_iter().collect(),
         candidates: u32::try_from(candidates).unwrap_or(u32::MAX),
-        left_out: 0,
-        booking: Booking::default(),
+        ..Decision::no_opinion(Reason::Load)
     }
 }
 

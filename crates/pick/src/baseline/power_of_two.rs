@@ -1,8 +1,9 @@
 //! The rule that compares two rows of the table.
 
+use core::iter;
+
 use super::decision;
-use crate::rule::policy::{Policy, View};
-use crate::{Booking, Decision, Rng};
+use crate::{Booking, Decision, Policy, Rng, View};
 
 /// Power of two choices on the table (Mitzenmacher, How Useful Is Old Information, 2000).
 ///
@@ -19,36 +20,27 @@ pub struct PowerOfTwo;
 
 impl Policy for PowerOfTwo {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Booking) -> Decision {
-        let Some(first) = view.snapshot.sample(rng, &mut []) else {
+        let Some(first) = view.snapshot().sample(rng, &mut []) else {
             return decision(None, 0);
         };
-        let Some(second) = view.snapshot.sample(rng, &mut [first]) else {
-            return told(view, first, 1);
+        let Some(second) = view.snapshot().sample(rng, &mut [first]) else {
+            return told(view, first, None);
         };
-        let (best, other) = if wait_s(view, second) < wait_s(view, first) {
-            (second, first)
+        if view.load_s(second) < view.load_s(first) {
+            told(view, second, Some(first))
         } else {
-            (first, second)
-        };
-        let mut decision = told(view, best, 2);
-        decision.choices.push(other);
-        decision
+            told(view, first, Some(second))
+        }
     }
 }
 
-fn wait_s(view: &View<'_>, index: u32) -> f64 {
-    let told_s = view
-        .snapshot
-        .row(index)
-        .map_or(f64::INFINITY, crate::table::row::Row::load_s);
-    told_s + view.inflight.unseen_s(index)
-}
-
-/// The decision for `best`, with its load as the wait where the table says the wait.
-fn told(view: &View<'_>, best: u32, candidates: usize) -> Decision {
-    let known = view.snapshot.row(best).is_some_and(|row| row.wait_known);
+/// Returns the decision for `best`, with its load as the wait where the table says the wait.
+fn told(view: &View<'_>, best: u32, other: Option<u32>) -> Decision {
+    let all = iter::once(best).chain(other);
+    let wait_s = view.snapshot().endpoint(best).and_then(|row| row.wait_s);
+    let known = wait_s.is_some_and(|wait_s| wait_s.is_finite() && wait_s >= 0.0);
     Decision {
-        wait_s: known.then(|| wait_s(view, best)),
-        ..decision(Some(best), candidates)
+        wait_s: known.then(|| view.load_s(best)),
+        ..decision(all.clone(), all.count())
     }
 }

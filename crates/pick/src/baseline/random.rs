@@ -1,8 +1,7 @@
 //! Envoy's rule that looks at nothing.
 
 use super::{decision, draw};
-use crate::rule::policy::{Policy, View};
-use crate::{Booking, Decision, Rng};
+use crate::{Booking, Decision, Policy, Rng, View};
 
 /// Envoy's RANDOM: one of the endpoints that may be chosen, each with the same chance.
 ///
@@ -13,6 +12,6 @@ pub struct Random;
 
 impl Policy for Random {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Booking) -> Decision {
-        decision(draw(view.snapshot, rng), 1)
+        decision(draw(view.snapshot(), rng), 1)
     }
 }

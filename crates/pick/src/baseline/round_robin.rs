@@ -1,8 +1,7 @@
 //! Envoy's rule that takes one endpoint after the other.
 
 use super::{decision, draw};
-use crate::rule::policy::{Policy, View};
-use crate::{Booking, Decision, EndpointId, Rng};
+use crate::{Booking, Decision, EndpointId, Policy, Rng, View};
 
 /// Envoy's ROUND_ROBIN with equal weights: the endpoints that may be chosen, in the order of the
 /// list. The first one is random, so that proxies do not go in step (`RoundRobinLoadBalancer`,
@@ -24,16 +23,16 @@ struct Turn {
 
 impl Policy for RoundRobin {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, _: &Booking) -> Decision {
-        let choosable = view.snapshot.choosable();
+        let choosable = view.snapshot().choosable();
         let next = match self.last {
-            None => draw(view.snapshot, rng),
+            None => draw(view.snapshot(), rng),
             Some(last) => {
                 let from = last.following(view);
                 let at = choosable.partition_point(|index| *index < from);
                 choosable.get(at).or_else(|| choosable.first()).copied()
             }
         };
-        let id = |index| view.snapshot.endpoint(index).map(|endpoint| endpoint.id);
+        let id = |index| view.snapshot().endpoint(index).map(|endpoint| endpoint.id);
         self.last = next
             .zip(next.and_then(id))
             .map(|(index, endpoint)| Turn { endpoint, index });
@@ -44,11 +43,11 @@ impl Policy for RoundRobin {
 impl Turn {
     /// Returns the index that is next in the newest table.
     fn following(&self, view: &View<'_>) -> u32 {
-        let there = view.snapshot.endpoint(self.index);
+        let there = view.snapshot().endpoint(self.index);
         if there.is_some_and(|endpoint| endpoint.id == self.endpoint) {
             return self.index.saturating_add(1);
         }
-        match view.snapshot.index_of(self.endpoint) {
+        match view.snapshot().index_of(self.endpoint) {
             Some(moved) => moved.saturating_add(1),
             // Those behind it have moved up into its place.
             None => self.index,

@@ -9,10 +9,11 @@ use crate::{Booking, Decision, EndpointId, Millis, Request, Rng, Snapshot};
 /// A rule of choice.
 ///
 /// [`Picker`](crate::Picker) keeps the books and fills the list up for retries. So a rule is one
-/// function over a [`View`], and all rules are compared on the same books.
+/// function over a [`View`], [`choose`](Self::choose), and all rules are compared on the same
+/// books. The other methods are for rules with a memory, and do nothing by default.
 pub trait Policy: Debug {
     /// Records a request and returns the booking for it. Called once for each request, before
-    /// [`choose`](Self::choose).
+    /// [`choose`](Self::choose). By default the booking has the request as it is.
     fn take(&mut self, view: &View<'_>, request: &Request) -> Booking {
         let _ = view;
         (*request).into()
@@ -23,7 +24,7 @@ pub trait Policy: Debug {
     fn choose(&mut self, view: &View<'_>, rng: &mut Rng, booking: &Booking) -> Decision;
 
     /// Returns how many prompt tokens of the request the endpoint at `index` is expected to have
-    /// cached.
+    /// cached. By default 0.
     fn expected_hit(&self, snapshot: &Snapshot, booking: &Booking, index: u32) -> u32 {
         let _ = (snapshot, booking, index);
         0
@@ -35,8 +36,10 @@ pub trait Policy: Debug {
         let _ = (now, key, endpoint);
     }
 
-    /// Records that the request was sent to `endpoint`. For rules with a memory of their own.
+    /// Records that the request was sent to `endpoint`.
     ///
+    /// - `snapshot`: the newest table. The view of a decision may leave out some of its endpoints.
+    /// - `endpoint`: one of the choices or any other, whether the table has it or not.
     /// - `is_large`: the placement is large.
     fn on_sent(
         &mut self,
@@ -64,4 +67,38 @@ pub struct View<'a> {
     pub(crate) inflight: &'a Ledger,
     /// Endpoints in slow start.
     pub(crate) slow: &'a [Slow],
+}
+
+impl<'a> View<'a> {
+    /// Returns the newest table. Endpoints that are left out may not be chosen in it.
+    #[must_use]
+    pub fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
+    /// Returns this picker's requests in flight on the endpoint at `index`.
+    #[must_use]
+    pub fn in_flight(&self, index: u32) -> u32 {
+        self.inflight.in_flight(index)
+    }
+
+    /// Returns how many of this picker's requests the row at `index` has not seen, including those
+    /// that have ended.
+    #[must_use]
+    pub fn unseen_requests(&self, index: u32) -> u32 {
+        self.inflight.unseen_requests(index)
+    }
+
+    /// Returns the load that a new request meets at the endpoint at `index`, in seconds: the row's
+    /// wait and running requests, and own work that the row has not seen.
+    ///
+    /// A signal that is absent counts as the worst of the pool. Infinite: there is no such
+    /// endpoint.
+    #[must_use]
+    pub fn load_s(&self, index: u32) -> f64 {
+        let row = self.snapshot.row(index);
+        row.map_or(f64::INFINITY, |row| {
+            row.load_s() + self.inflight.unseen_s(index)
+        })
+    }
 }

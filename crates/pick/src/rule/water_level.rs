@@ -28,8 +28,7 @@ pub struct WaterLevel {
 
 impl WaterLevel {
     /// Creates the rule with its settings.
-    #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
             own: Traffic::default(),

@@ -73,9 +73,8 @@ pub(crate) fn cheapest(
             tie: (tie, number),
         });
     }
-    let mut choices = Choices::default();
     let in_order = best.list.iter().flatten();
-    in_order.for_each(|weighed| choices.push(weighed.candidate.index));
+    let choices = in_order.map(|weighed| weighed.candidate.index).collect();
     let [first, ..] = best.list;
     let first = first.map_or_else(Candidate::default, |weighed| *weighed.candidate);
     let count = candidates.as_slice().len();

@@ -233,7 +233,9 @@ impl Snapshot {
             .map(|(_, index)| *index)
     }
 
-    pub(crate) fn endpoint(&self, index: u32) -> Option<&EndpointLoad> {
+    /// Returns the endpoint at `index`, or `None` if there is no such endpoint.
+    #[must_use]
+    pub fn endpoint(&self, index: u32) -> Option<&EndpointLoad> {
         self.endpoints.get(usize::try_from(index).ok()?)
     }
 
@@ -241,8 +243,9 @@ impl Snapshot {
         self.rows.get(usize::try_from(index).ok()?)
     }
 
-    /// The endpoints that may be chosen, ascending.
-    pub(crate) fn choosable(&self) -> &[u32] {
+    /// Returns the indices of the endpoints that may be chosen, ascending.
+    #[must_use]
+    pub fn choosable(&self) -> &[u32] {
         &self.usable.choosable
     }
 
@@ -329,7 +332,7 @@ impl Snapshot {
     ///
     /// Rejected: redrawing until a new endpoint comes has no bound. Taking a neighbour after some
     /// redraws favours the neighbours of fast endpoints.
-    pub(crate) fn sample(&self, rng: &mut Rng, taken: &mut [u32]) -> Option<u32> {
+    pub fn sample(&self, rng: &mut Rng, taken: &mut [u32]) -> Option<u32> {
         if taken.len() >= self.usable.choosable.len() {
             return None;
         }

@@ -21,7 +21,6 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::rule::candidates::prefix_key;
 use crate::{EndpointId, Request, Snapshot};
 
 /// 64 characters, at 4 per token.
@@ -43,7 +42,11 @@ pub(super) struct Prompt {
 /// How a run of blocks is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    Prefix(u64),
+    /// Servers keep a separate cache for each adapter.
+    Prefix {
+        key: u64,
+        adapter: Option<u64>,
+    },
     Conversation(u64),
 }
 
@@ -55,10 +58,14 @@ impl Prompt {
         let history = request.conversation.map_or(0, |of| of.history_tokens);
         let tokens = request.prompt_tokens;
         let blocks = blocks(tokens.unwrap_or_else(|| prefix_tokens.max(history)));
-        let prefix = prefix_key(request).map(Key::Prefix);
+        let adapter = request.adapter.map(|adapter| adapter.key);
         Self {
             blocks,
-            prefix: prefix.map(|key| (key, self::blocks(prefix_tokens).min(blocks))),
+            prefix: request.prefix.map(|prefix| {
+                let key = prefix.key;
+                let shared = self::blocks(prefix_tokens).min(blocks);
+                (Key::Prefix { key, adapter }, shared)
+            }),
             conversation: request.conversation.map(|conversation| {
                 let history = self::blocks(history).min(blocks);
                 (Key::Conversation(conversation.key), history)
