@@ -64,7 +64,6 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod baseline;
 mod booking;
 mod config;
 mod decision;

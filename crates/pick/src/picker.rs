@@ -22,8 +22,7 @@ use crate::{
 /// [`choose`](Self::choose) decides and does not book the request. The `on_*` methods record what
 /// happened.
 ///
-/// The rule is [`WaterLevel`] unless another is named. The rules of [`baseline`](crate::baseline)
-/// are for comparison.
+/// The rule is [`WaterLevel`] unless another is named, for comparison.
 #[derive(Debug)]
 pub struct Picker<P = WaterLevel> {
     policy: P,

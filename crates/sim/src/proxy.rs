@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use trimtab_baselines::PromptBlocks;
 use trimtab_engine::BLOCK_TOKENS;
 use trimtab_loadtable::limits::REPORTED_PREFIXES;
 use trimtab_loadtable::{
     EndpointReport, Moved, PrefixCount, Probe, Report, Table, Version, endpoint_id, snapshot_after,
 };
-use trimtab_pick::baseline::PromptBlocks;
 use trimtab_pick::{
     Booking, EndpointId, EndpointLoad, Outcome, Request, Rng, Sends, State, Ticket,
 };

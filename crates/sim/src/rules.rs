@@ -1,6 +1,6 @@
 //! Makes the deciders that follow a rule.
 
-use trimtab_pick::baseline::{Epp, LeastRequest, PowerOfTwo, PromptBlocks, Random, RoundRobin};
+use trimtab_baselines::{Epp, LeastRequest, PowerOfTwo, PromptBlocks, Random, RoundRobin};
 use trimtab_pick::{Config, Picker};
 
 use crate::decider::Decider;

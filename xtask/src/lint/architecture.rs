@@ -23,7 +23,7 @@ struct Package {
 }
 
 /// Every package of the workspace. The aggregator has no `trimtab-pick`, so it cannot choose.
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 14] = [
     pure("trimtab-pick", &[], &["libm"]),
     pure(
         "trimtab-loadtable",
@@ -38,11 +38,14 @@ const PACKAGES: [Package; 13] = [
         &["libm", "serde", "serde_json", "thiserror"],
     ),
     pure("trimtab-settings", &[], &["serde_json"]),
+    // Rules over the picker's books. Only the simulator knows them, and nothing that decides.
+    pure("trimtab-baselines", &["trimtab-pick"], &[]),
     // The simulator judges the code that ships, so it must know that code. Of what ships, only the
     // command line knows the simulator.
     pure(
         "trimtab-sim",
         &[
+            "trimtab-baselines",
             "trimtab-engine",
             "trimtab-estimate",
             "trimtab-loadtable",
@@ -246,6 +249,18 @@ mod tests {
         };
         assert_eq!(table(json!(["json", "snapshot"])), 1);
         assert_eq!(table(json!(["json"])), 0);
+    }
+
+    #[test]
+    fn the_simulator_alone_knows_the_rules_of_others() {
+        let baselines = json!([{"name": "trimtab-baselines"}]);
+        let knows = |rule: &&Package| wrong(rule.name, &baselines).is_empty();
+        let who: Vec<&str> = PACKAGES
+            .iter()
+            .filter(knows)
+            .map(|rule| rule.name)
+            .collect();
+        assert_eq!(who, ["trimtab-sim"]);
     }
 
     #[test]

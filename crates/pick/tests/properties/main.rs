@@ -1,6 +1,7 @@
 //! What holds for any pool and any request.
 
 mod values;
+mod well_formed;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,70 +9,12 @@ use std::rc::Rc;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use trimtab_pick::baseline::{Epp, LeastRequest, PowerOfTwo, Random, RoundRobin};
 use trimtab_pick::{
-    Config, Decision, EndpointId, EndpointLoad, Millis, Picker, Policy, PoolFacts, Reason, Request,
-    Rng, Snapshot, State, WaterLevel,
+    Config, EndpointId, EndpointLoad, Millis, Picker, PoolFacts, Request, Rng, Snapshot, State,
 };
 
 use values::{endpoint, outcome, pool_facts, request, state, wild};
-
-/// Runs `policy` over one table. Checks each decision, sends each request where it says, and
-/// returns the decisions.
-fn decide<P: Policy>(
-    policy: P,
-    endpoints: &[EndpointLoad],
-    facts: PoolFacts,
-    requests: &[Request],
-    (now, arrived, seed): (Millis, Millis, u64),
-) -> Result<Vec<Decision>, TestCaseError> {
-    let mut picker = Picker::with_policy(policy);
-    let snapshot = Snapshot::new(endpoints.to_vec(), facts, arrived);
-    picker.on_table(Rc::new(snapshot), None);
-    let mut rng = Rng::new(seed);
-    let mut decisions = Vec::new();
-    for request in requests {
-        let decision = picker.choose(now, &mut rng, request);
-        check(&decision, endpoints)?;
-        if let Some(index) = decision.choices.as_slice().first() {
-            let ticket = picker.on_sent(now, endpoints[*index as usize].id, &decision.booking);
-            picker.on_done(now, ticket);
-        }
-        decisions.push(decision);
-    }
-    Ok(decisions)
-}
-
-/// Ready endpoints may be chosen. Suspect ones may too where they are more than the ready ones.
-fn may_be_chosen(endpoint: &EndpointLoad, endpoints: &[EndpointLoad]) -> bool {
-    let count = |state| endpoints.iter().filter(|e| e.state == state).count();
-    match endpoint.state {
-        State::Ready => true,
-        State::Suspect => count(State::Suspect) > count(State::Ready),
-        State::Draining | State::NoPrompts => false,
-    }
-}
-
-fn check(decision: &Decision, endpoints: &[EndpointLoad]) -> Result<(), TestCaseError> {
-    let choosable = endpoints
-        .iter()
-        .filter(|e| may_be_chosen(e, endpoints))
-        .count();
-    let choices = decision.choices.as_slice();
-    prop_assert_eq!(
-        choices.len(),
-        choosable.min(3),
-        "as many as there are, at most three"
-    );
-    prop_assert_eq!(choices.is_empty(), decision.reason == Reason::NoEndpoints);
-    for (at, index) in choices.iter().enumerate() {
-        prop_assert!(may_be_chosen(&endpoints[*index as usize], endpoints));
-        prop_assert!(!choices[..at].contains(index), "{:?}", choices);
-    }
-    let wait_s = decision.wait_s.unwrap_or(0.0);
-    prop_assert!(wait_s.is_finite() && wait_s >= 0.0, "{}", wait_s);
-    Ok(())
-}
+use well_formed::{check, decide, may_be_chosen};
 
 proptest! {
     /// Conversations are where an earlier table allowed them. Each further table says anew which
@@ -149,29 +92,11 @@ proptest! {
         endpoints in vec(endpoint(), 0..30), facts in pool_facts(), requests in vec(request(), 1..20),
         now in any::<u64>(), arrived in any::<u64>(), seed in any::<u64>(),
     ) {
-        let rule = WaterLevel::new(Config::default());
+        let picker = Picker::new(Config::default());
         let at = (Millis(now), Millis(arrived), seed);
-        for decision in decide(rule, &endpoints, facts, &requests, at)? {
+        for decision in decide(picker, &endpoints, facts, &requests, at)? {
             prop_assert!(decision.candidates <= 24);
         }
-    }
-
-    #[test]
-    fn any_decision_of_a_baseline_is_well_formed_and_the_same_for_the_same_seed(
-        endpoints in vec(endpoint(), 0..30), facts in pool_facts(), requests in vec(request(), 1..20),
-        at in (any::<u64>(), any::<u64>(), any::<u64>()), count_in_flight in any::<bool>(),
-    ) {
-        let at = (Millis(at.0), Millis(at.1), at.2);
-        macro_rules! twice {
-            ($($rule:expr),*) => {$(
-                let once = decide($rule, &endpoints, facts, &requests, at)?;
-                prop_assert_eq!(once, decide($rule, &endpoints, facts, &requests, at)?);
-            )*};
-        }
-        twice!(
-            RoundRobin::default(), Random, LeastRequest, PowerOfTwo,
-            Epp::new(count_in_flight)
-        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How much the reference picker remembers, and for how long.
 
-use trimtab_pick::baseline::Epp;
+use trimtab_baselines::Epp;
 use trimtab_pick::{Conversation, Picker, Prefix, Request, Rng};
 
 use crate::pool::{NOW, first, picker, pool, prompt, show};

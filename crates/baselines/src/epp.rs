@@ -3,11 +3,13 @@
 mod chains;
 mod prefixes;
 
-use super::decision;
-use crate::{
+use std::collections::BTreeMap;
+
+use trimtab_pick::{
     Booking, Decision, EndpointId, EndpointLoad, Millis, Policy, Request, Rng, Snapshot, View,
 };
-use alloc::collections::BTreeMap;
+
+use crate::decision;
 use chains::Chains;
 pub use chains::PromptBlocks;
 use prefixes::{Prefixes, Prompt};

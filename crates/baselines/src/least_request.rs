@@ -1,7 +1,8 @@
 //! Envoy's rule by own requests alone.
 
-use super::{decision, draw};
-use crate::{Booking, Decision, Policy, Rng, View};
+use trimtab_pick::{Booking, Decision, Policy, Rng, View};
+
+use crate::{decision, draw};
 
 /// Envoy's LEAST_REQUEST with equal weights and its default of two choices.
 ///

@@ -1,5 +1,9 @@
 //! Rules of others, for comparison in simulation.
 //!
+//! Each is a [`Policy`] that a [`Picker`] follows in place of its own rule, over the same books. It
+//! sees no more of the picker than a [`View`](trimtab_pick::View) shows. Nothing that ships knows
+//! this crate.
+//!
 //! | rule | whose | looks at |
 //! |---|---|---|
 //! | [`RoundRobin`] | Envoy's ROUND_ROBIN | nothing |
@@ -11,6 +15,11 @@
 //! A [`Reason`] is a metric label of the filter, so baselines have none of their own. They say
 //! [`Reason::Load`], whatever they decided by. They do not look at the table's age, because the
 //! originals do not.
+//!
+//! [`Picker`]: trimtab_pick::Picker
+//! [`Policy`]: trimtab_pick::Policy
+
+#![forbid(unsafe_code)]
 
 mod epp;
 mod least_request;
@@ -24,7 +33,7 @@ pub use power_of_two::PowerOfTwo;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 
-use crate::{Decision, Reason, Rng, Snapshot};
+use trimtab_pick::{Decision, Reason, Rng, Snapshot};
 
 /// Returns the decision for these endpoints, best first, out of `candidates` that were weighed.
 fn decision(best: impl IntoIterator<Item = u32>, candidates: usize) -> Decision {

@@ -19,9 +19,9 @@
 //! - An endpoint that left is forgotten with the next decision, and in the original within two
 //!   minutes.
 
-use alloc::collections::BTreeMap;
+use std::collections::BTreeMap;
 
-use crate::{EndpointId, Request, Snapshot};
+use trimtab_pick::{EndpointId, Request, Snapshot};
 
 /// 64 characters, at 4 per token.
 const BLOCK_TOKENS: u32 = 16;

@@ -1,20 +1,19 @@
 //! What the picker has sent where, by the hashes of the prompts' own blocks, as the original
 //! remembers it.
 //!
-//! A [`Request`](crate::Request) holds what a filter can know of a prompt. The original reads the
-//! whole prompt. So a program that compares with it sets the hashes beside the request.
+//! A [`Request`](trimtab_pick::Request) holds what a filter can know of a prompt. The original
+//! reads the whole prompt. So a program that compares with it sets the hashes beside the request.
 //!
 //! For each server the last 500,000 tokens are kept, block by block (the original: 31,250 blocks of
 //! 16 tokens by default). A prompt matches as many blocks from its beginning on as some server has,
 //! 256 at most.
 
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::rc::Rc;
-use alloc::vec::Vec;
-use core::cell::Cell;
-use core::fmt;
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
 
-use crate::{EndpointId, Snapshot};
+use trimtab_pick::{EndpointId, Snapshot};
 
 /// `maxPrefixBlocksToMatch`: blocks behind these are neither matched nor kept.
 const BLOCKS_MATCHED: usize = 256;
@@ -194,11 +193,9 @@ fn drop_holder(holders: &mut BTreeMap<u64, Holders>, endpoint: EndpointId, hash:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::Rng;
+    use trimtab_pick::Rng;
 
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
+    use super::*;
 
     /// The obvious way: the blocks of one endpoint, the one used longest ago first.
     #[derive(Default)]

@@ -1,9 +1,10 @@
 //! The rule that compares two rows of the table.
 
-use core::iter;
+use std::iter;
 
-use super::decision;
-use crate::{Booking, Decision, Policy, Rng, View};
+use trimtab_pick::{Booking, Decision, Policy, Rng, View};
+
+use crate::decision;
 
 /// Power of two choices on the table (Mitzenmacher, How Useful Is Old Information, 2000).
 ///

@@ -1,6 +1,6 @@
 //! Draws, and how two of them are compared.
 
-use trimtab_pick::baseline::{LeastRequest, PowerOfTwo, Random};
+use trimtab_baselines::{LeastRequest, PowerOfTwo, Random};
 use trimtab_pick::{Request, Rng, State};
 
 use crate::pool::{NOW, assert_close, first, picker, pool, prompt, shares};

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use trimtab_pick::baseline::RoundRobin;
+use trimtab_baselines::RoundRobin;
 use trimtab_pick::{EndpointId, EndpointLoad, Picker, PoolFacts, Request, Rng, Snapshot, State};
 
 use crate::pool::{NOW, assert_close, endpoint, first, picker, pool, show};

@@ -1,7 +1,8 @@
 //! Envoy's rule that takes one endpoint after the other.
 
-use super::{decision, draw};
-use crate::{Booking, Decision, EndpointId, Policy, Rng, View};
+use trimtab_pick::{Booking, Decision, EndpointId, Policy, Rng, View};
+
+use crate::{decision, draw};
 
 /// Envoy's ROUND_ROBIN with equal weights: the endpoints that may be chosen, in the order of the
 /// list. The first one is random, so that proxies do not go in step (`RoundRobinLoadBalancer`,

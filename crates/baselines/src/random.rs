@@ -1,7 +1,8 @@
 //! Envoy's rule that looks at nothing.
 
-use super::{decision, draw};
-use crate::{Booking, Decision, Policy, Rng, View};
+use trimtab_pick::{Booking, Decision, Policy, Rng, View};
+
+use crate::{decision, draw};
 
 /// Envoy's RANDOM: one of the endpoints that may be chosen, each with the same chance.
 ///

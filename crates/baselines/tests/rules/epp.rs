@@ -5,7 +5,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
 
-use trimtab_pick::baseline::Epp;
+use trimtab_baselines::Epp;
 use trimtab_pick::{
     Adapter, Conversation, EndpointLoad, Millis, Picker, Prefix, Reason, Request, Rng, State,
 };
