@@ -156,7 +156,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
             }
             Step::Done { ticket } if !open.is_empty() => {
                 let ticket = open.swap_remove(usize::from(ticket) % open.len());
-                picker.on_done(Millis(0), ticket);
+                picker.on_done(ticket);
             }
             Step::Outcome {
                 ticket,
@@ -178,6 +178,6 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
         }
     }
     open.into_iter()
-        .for_each(|ticket| picker.on_done(Millis(0), ticket));
+        .for_each(|ticket| picker.on_done(ticket));
     assert_eq!(picker.own_work().count(), 0);
 });

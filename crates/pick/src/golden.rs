@@ -259,7 +259,7 @@ fn end_some(picker: &mut Picker, script: &mut Rng, now: Millis, running: &mut Ve
         }
         picker.on_first_byte(now, &mut running[at]);
         if below(script, 3) > 0 {
-            picker.on_done(now, running.swap_remove(at));
+            picker.on_done(running.swap_remove(at));
         }
     }
 }

@@ -54,7 +54,7 @@
 //! let decision = picker.choose(Millis(1_040), &mut Rng::new(7), &request);
 //! assert_eq!(decision.reason, Reason::Load);
 //! let ticket = picker.on_sent(Millis(1_040), EndpointId(2), &decision.booking);
-//! picker.on_done(Millis(1_900), ticket);
+//! picker.on_done(ticket);
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]

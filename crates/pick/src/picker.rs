@@ -237,8 +237,7 @@ impl<P: Policy> Picker<P> {
     }
 
     /// Records that the request ended, in whatever way.
-    pub fn on_done(&mut self, now: Millis, ticket: Ticket) {
-        let _ = now;
+    pub fn on_done(&mut self, ticket: Ticket) {
         if ticket.probe {
             self.health.on_undecided(ticket.endpoint());
         }

@@ -85,7 +85,7 @@ fn sending_and_ending_allocate_nothing_after_warm_up() {
             let id = ids[(number % 100) as usize];
             let mut ticket = picker.on_sent(Millis(number), id, &Request::default().into());
             picker.on_first_byte(Millis(number), &mut ticket);
-            picker.on_done(Millis(number), ticket);
+            picker.on_done(ticket);
         }
     };
     // More rounds than the log of recent sends has room for.
@@ -103,14 +103,14 @@ fn choosing_allocates_nothing_while_the_same_endpoints_are_left_out_or_in_slow_s
         for _ in 0..3 {
             let mut ticket = picker.on_sent(Millis(0), *id, &Request::default().into());
             picker.on_outcome(Millis(0), &mut ticket, Outcome::Reset);
-            picker.on_done(Millis(0), ticket);
+            picker.on_done(ticket);
         }
     }
     let _ = picker.choose(Millis(5_000), &mut rng, &Request::default());
     for id in &ids[..10] {
         let mut trial = picker.on_sent(Millis(5_000), *id, &Request::default().into());
         picker.on_first_byte(Millis(5_000), &mut trial);
-        picker.on_done(Millis(5_000), trial);
+        picker.on_done(trial);
     }
     let trials: Vec<_> = ids[10..20]
         .iter()
@@ -126,7 +126,7 @@ fn choosing_allocates_nothing_while_the_same_endpoints_are_left_out_or_in_slow_s
     assert_eq!(counted.count_total, 0);
     trials
         .into_iter()
-        .for_each(|trial| picker.on_done(Millis(5_000), trial));
+        .for_each(|trial| picker.on_done(trial));
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(crate) trait Decider: Debug {
     fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision;
     fn on_sent(&mut self, now: Millis, endpoint: EndpointId, booking: &Booking) -> Ticket;
     fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket);
-    fn on_done(&mut self, now: Millis, ticket: Ticket);
+    fn on_done(&mut self, ticket: Ticket);
     fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome);
     fn sends(&self) -> Sends;
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId);
@@ -39,8 +39,8 @@ impl<P: Policy> Decider for Picker<P> {
     fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
         self.on_first_byte(now, ticket);
     }
-    fn on_done(&mut self, now: Millis, ticket: Ticket) {
-        self.on_done(now, ticket);
+    fn on_done(&mut self, ticket: Ticket) {
+        self.on_done(ticket);
     }
     fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome) {
         let _is_out = self.on_outcome(now, ticket, outcome);

@@ -256,10 +256,10 @@ impl Proxy {
         self.decider.on_outcome(millis(now), ticket, outcome);
     }
 
-    pub(crate) fn on_done(&mut self, now: Nanos, at: usize, ticket: Ticket, failed: bool) {
+    pub(crate) fn on_done(&mut self, at: usize, ticket: Ticket, failed: bool) {
         let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
         let pending = ticket.is_pending();
-        self.decider.on_done(millis(now), ticket);
+        self.decider.on_done(ticket);
         self.tell(at, |line| {
             line.finished += 1;
             line.failed += u64::from(failed);

@@ -306,7 +306,7 @@ impl PoolState {
         booking: &Booking,
     ) -> Option<Sent> {
         let is_whole = sent.entry.as_ref().map(Entry::is_whole);
-        self.on_done(now, sent, true);
+        self.on_done(sent, true);
         let endpoint = self.listed(address)?;
         Some(self.book(now, endpoint, &address.into(), booking, is_whole))
     }
@@ -375,8 +375,8 @@ impl PoolState {
     }
 
     /// The request ended.
-    pub(crate) fn on_done(&mut self, now: Millis, sent: Sent, failed: bool) {
-        self.picker.on_done(now, sent.ticket);
+    pub(crate) fn on_done(&mut self, sent: Sent, failed: bool) {
+        self.picker.on_done(sent.ticket);
         if let Some(entry) = sent.entry {
             self.tally.on_done(entry, failed);
         }

@@ -340,8 +340,7 @@ impl InFlight {
     }
 
     fn end(&self, sent: Sent, failed: bool) {
-        let now = self.now();
-        self.pool.with(|state| state.on_done(now, sent, failed));
+        self.pool.with(|state| state.on_done(sent, failed));
     }
 }
 

@@ -235,7 +235,7 @@ fn what_was_sent_after_a_row_was_taken_counts_until_a_table_has_a_younger_row() 
     let mut rows = pool(2);
     let (mut picker, sent_at) = (picker(Epp::new(true), &rows), Millis(NOW.0 + 10));
     let ticket = picker.on_sent(sent_at, rows[0].id, &prompt(10).into());
-    picker.on_done(sent_at, ticket);
+    picker.on_done(ticket);
     assert_eq!(shares(&mut picker, &prompt(10), 100), [0.0, 1.0]);
     for (age_ms, counts) in [(15, true), (5, false)] {
         rows.iter_mut().for_each(|row| row.age_ms = age_ms);

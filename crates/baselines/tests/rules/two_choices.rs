@@ -51,7 +51,7 @@ fn least_request_draws_with_replacement_so_that_the_busiest_of_n_gets_one_in_n_s
     // All are equal again. The first draw wins a tie.
     tickets
         .into_iter()
-        .for_each(|ticket| picker.on_done(NOW, ticket));
+        .for_each(|ticket| picker.on_done(ticket));
     for seed in 0..100 {
         let drawn = (Rng::new(seed).next_u64() % 4) as usize;
         let decision = picker.choose(NOW, &mut Rng::new(seed), &Request::default());
@@ -87,7 +87,7 @@ fn power_of_two_takes_the_shorter_wait_of_two_different_draws_by_speed() {
     // 1,500 tokens there are 0.15 s that the row has not seen. The endpoint is then behind the
     // fifth, and stays so when the request ends.
     let ticket = picker.on_sent(NOW, rows[1].id, &prompt(1_500).into());
-    picker.on_done(NOW, ticket);
+    picker.on_done(ticket);
     let share = shares(&mut picker, &Request::default(), RUNS);
     let waits = [0.3, 0.25, 0.4, 0.1, 0.2];
     assert_close(&share, &shorter_of_two(&speeds, &waits), TOLERANCE);

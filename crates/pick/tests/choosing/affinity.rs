@@ -59,7 +59,7 @@ fn a_conversation_is_looked_for_where_it_went_and_others_are_told_of_it() {
     assert_eq!((choose(&mut one), choose(&mut other)), (home, home));
 
     let ticket = one.on_sent(NOW, endpoints[elsewhere].id, &turn.into());
-    one.on_done(NOW, ticket);
+    one.on_done(ticket);
     let mut told = Vec::new();
     one.take_moved(|key, endpoint| told.push((key, endpoint)));
     assert_eq!(told, [(7, endpoints[elsewhere].id)]);
@@ -109,7 +109,7 @@ fn who_joins_takes_no_conversation_that_goes_on_and_it_is_told_where_these_are()
             (old, Reason::Conversation)
         );
         let ticket = picker.on_sent(later, after[old].id, &decision.booking);
-        picker.on_done(later, ticket);
+        picker.on_done(ticket);
         let mut told = Vec::new();
         picker.take_moved(|key, endpoint| told.push((key, endpoint)));
         match old == new {
@@ -287,7 +287,7 @@ fn requests_that_their_client_says_belong_together_stay_together_while_the_load_
         let away = first(&decision);
         assert_ne!(away, home);
         let ticket = decider.on_sent(NOW, endpoints[away].id, &decision.booking);
-        decider.on_done(NOW, ticket);
+        decider.on_done(ticket);
         let sends = decider.sends();
         decider.on_table(
             Rc::new(Snapshot::new(endpoints, PoolFacts::default(), NOW)),

@@ -55,7 +55,7 @@ impl World {
             self.picker.on_first_byte(self.now, &mut ticket);
         }
         self.picker.on_outcome(self.now, &mut ticket, outcome);
-        self.picker.on_done(self.now, ticket);
+        self.picker.on_done(ticket);
     }
 
     /// Makes one request from decision to end. Returns where it went.
@@ -133,14 +133,14 @@ fn a_request_that_shows_nothing_makes_room_for_the_next_and_a_silent_one_does_so
     world.pass(5_000);
     let given_up = world.send(0);
     assert_eq!(world.choose().left_out, 1);
-    world.picker.on_done(world.now, given_up);
+    world.picker.on_done(given_up);
     assert_eq!(first(&world.choose()), 0);
     let silent = world.send(0);
     world.pass(29_999);
     assert_eq!(world.choose().left_out, 1);
     world.pass(1);
     assert_eq!(first(&world.choose()), 0);
-    world.picker.on_done(world.now, silent);
+    world.picker.on_done(silent);
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn no_more_endpoints_are_remembered_than_there_is_room_for() {
             world
                 .picker
                 .on_outcome(world.now, &mut ticket, Outcome::Reset);
-            world.picker.on_done(world.now, ticket);
+            world.picker.on_done(ticket);
         }
     }
     // Endpoints of no table do not count against those of this one.

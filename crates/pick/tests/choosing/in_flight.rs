@@ -37,7 +37,7 @@ fn own_requests_count_until_a_table_has_seen_them() {
         let share = shares(&mut picker, &plain(), 500);
         assert_eq!(share, expected, "rows of {age_ms} ms");
     }
-    picker.on_done(NOW, ticket);
+    picker.on_done(ticket);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_burst_between_two_tables_is_spread_over_the_pool() {
     );
     tickets
         .into_iter()
-        .for_each(|ticket| picker.on_done(NOW, ticket));
+        .for_each(|ticket| picker.on_done(ticket));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn requests_in_flight_survive_tables_without_their_endpoint_and_leave_nothing_be
         "{work:?}"
     );
     for ticket in [before_any_table, stranger, after] {
-        picker.on_done(NOW, ticket);
+        picker.on_done(ticket);
     }
     assert_eq!(picker.own_work().count(), 0);
 }
@@ -121,7 +121,7 @@ fn own_prefill_that_has_not_shown_a_byte_lies_ahead_whatever_a_newer_table_says(
     assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 1);
     picker.on_first_byte(later, &mut ticket);
     assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 0);
-    picker.on_done(later, ticket);
+    picker.on_done(ticket);
 }
 
 #[test]
@@ -143,6 +143,6 @@ fn a_whole_answers_first_byte_comes_too_late_to_tell_of_its_prefill() {
             None,
         );
         assert_eq!(first(&picker.choose(later, &mut rng, &plain())), 0);
-        picker.on_done(later, ticket);
+        picker.on_done(ticket);
     }
 }

@@ -73,7 +73,7 @@ fn what_the_endpoint_has_in_its_cache_takes_no_time() {
     let mut sent_to = |endpoint| {
         let ticket = picker.on_sent(NOW, endpoint, &booking);
         let predicted_s = ticket.predicted_s();
-        picker.on_done(NOW, ticket);
+        picker.on_done(ticket);
         predicted_s
     };
     let away = rows[(at + 1) % rows.len()].id;
@@ -130,7 +130,7 @@ fn a_prompt_that_turns_out_longer_counts_as_if_it_had_been_known_until_its_first
             for picker in [&mut *grown, known] {
                 let ticket = picker.on_sent(NOW, id, &streamed(1_000).into());
                 close(ticket.predicted_s(), expected);
-                picker.on_done(NOW, ticket);
+                picker.on_done(ticket);
             }
         }
     };
@@ -142,8 +142,8 @@ fn a_prompt_that_turns_out_longer_counts_as_if_it_had_been_known_until_its_first
     let before = grown.own_work().collect::<Vec<_>>();
     assert!(!grown.on_grown(NOW, &mut answered, &short, 50_000));
     assert_eq!(grown.own_work().collect::<Vec<_>>(), before);
-    grown.on_done(NOW, answered);
-    grown.on_done(NOW, ticket);
+    grown.on_done(answered);
+    grown.on_done(ticket);
     assert_eq!(grown.own_work().count(), 0);
 }
 
@@ -153,7 +153,7 @@ fn ahead(picker: &mut Picker, rows: &[EndpointLoad], sends: Sends) -> Option<f64
     picker.on_table(Rc::new(table), Some(sends));
     let probe = picker.on_sent(NOW, rows[0].id, &streamed(0).into());
     let predicted_s = probe.predicted_s();
-    picker.on_done(NOW, probe);
+    picker.on_done(probe);
     predicted_s
 }
 
@@ -171,7 +171,7 @@ fn a_table_that_has_seen_the_request_lacks_what_came_to_light_since() {
     close(ahead(&mut picker, &rows, reported), 0.6);
     let all = picker.sends();
     close(ahead(&mut picker, &rows, all), 0.0);
-    picker.on_done(NOW, ticket);
+    picker.on_done(ticket);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn an_answer_that_turns_out_to_be_streamed_counts_as_if_that_had_been_known_unti
     close(ahead(&mut picker), 0.6);
     picker.on_first_byte(NOW, &mut ticket);
     close(ahead(&mut picker), 0.0);
-    picker.on_done(NOW, ticket);
+    picker.on_done(ticket);
     let mut late: Booking = Request {
         streams: Some(false),
         ..streamed(4_000)
@@ -210,5 +210,5 @@ fn an_answer_that_turns_out_to_be_streamed_counts_as_if_that_had_been_known_unti
     picker.on_first_byte(NOW, &mut ticket);
     picker.on_streamed(&mut ticket, &mut late);
     close(ahead(&mut picker), 0.0);
-    picker.on_done(NOW, ticket);
+    picker.on_done(ticket);
 }

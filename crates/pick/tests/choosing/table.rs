@@ -135,7 +135,7 @@ fn without_a_fresh_table_one_hot_key_overloads_nobody() {
     // Without load the key is back on its first rank.
     tickets
         .into_iter()
-        .for_each(|ticket| picker.on_done(late, ticket));
+        .for_each(|ticket| picker.on_done(ticket));
     let firsts: Vec<usize> = (0..50)
         .map(|_| first(&picker.choose(late, &mut rng, &prefix(9, 500, 400))))
         .collect();

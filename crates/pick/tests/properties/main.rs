@@ -41,7 +41,7 @@ proptest! {
                 check(&decision, &endpoints)?;
                 if let Some(index) = decision.choices.as_slice().last() {
                     let ticket = picker.on_sent(now, endpoints[*index as usize].id, &decision.booking);
-                    picker.on_done(now, ticket);
+                    picker.on_done(ticket);
                 }
             }
         }
@@ -80,7 +80,7 @@ proptest! {
                 if let Some(outcome) = outcome {
                     picker.on_outcome(now, &mut ticket, *outcome);
                 }
-                picker.on_done(now, ticket);
+                picker.on_done(ticket);
             }
             Ok(decisions)
         };
@@ -210,7 +210,7 @@ proptest! {
                 }
                 _ if !open.is_empty() => {
                     let at = at.index(open.len());
-                    picker.on_done(Millis(number), open.swap_remove(at));
+                    picker.on_done(open.swap_remove(at));
                 }
                 _ => {}
             }
@@ -223,7 +223,7 @@ proptest! {
         }
         for mut ticket in open {
             picker.on_first_byte(Millis(0), &mut ticket);
-            picker.on_done(Millis(0), ticket);
+            picker.on_done(ticket);
         }
         prop_assert_eq!(picker.own_work().count(), 0);
     }

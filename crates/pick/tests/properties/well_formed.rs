@@ -26,7 +26,7 @@ pub(crate) fn decide<P: Policy>(
         check(&decision, endpoints)?;
         if let Some(index) = decision.choices.as_slice().first() {
             let ticket = picker.on_sent(now, endpoints[*index as usize].id, &decision.booking);
-            picker.on_done(now, ticket);
+            picker.on_done(ticket);
         }
         decisions.push(decision);
     }

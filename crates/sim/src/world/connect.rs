@@ -96,7 +96,7 @@ impl World<'_> {
         if !reached {
             decider.watch.on_wrong(now);
             decider.on_outcome(now, &mut ticket, Outcome::ConnectFailure);
-            decider.on_done(now, booked, ticket, true);
+            decider.on_done(booked, ticket, true);
             return None;
         }
         let to = self.servers.get(last)?;
@@ -169,7 +169,7 @@ impl World<'_> {
         let decider = self.proxies.get_mut(proxy)?;
         decider.watch.on_wrong(now);
         decider.on_outcome(now, &mut ticket, Outcome::ServerError);
-        decider.on_done(now, from, ticket, true);
+        decider.on_done(from, ticket, true);
         let to_server = self.servers.get(to)?;
         Some(decider.on_sent(now, (to_server.id, to), &to_server.address, booking))
     }

@@ -140,11 +140,11 @@ impl World<'_> {
         let Some(mut job) = self.jobs.get_mut(id as usize).and_then(Option::take) else {
             return;
         };
-        let (now, complete) = (self.agenda.now(), end == End::Complete);
+        let complete = end == End::Complete;
         self.tell(&mut job, end);
         let proxy = self.proxies.get_mut(job.proxy);
         if let Some((proxy, ticket)) = proxy.zip(job.ticket.take()) {
-            proxy.on_done(now, job.booked, ticket, !complete);
+            proxy.on_done(job.booked, ticket, !complete);
         }
         if job.measured {
             self.open -= 1;

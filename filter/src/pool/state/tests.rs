@@ -162,7 +162,7 @@ fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
     // A table without either of the two endpoints comes while the request is under way.
     state.adopt(table(1, 2, &["10.0.0.9:80"]), NOW, None);
     assert_eq!(on(&state, other), (1, 0));
-    state.on_done(NOW, sent, false);
+    state.on_done(sent, false);
     state.adopt(table(1, 3, &["10.0.0.9:80"]), NOW, None);
     assert!(state.tally.report().is_empty());
 }
