@@ -66,7 +66,7 @@ impl Traffic {
     }
 
     /// Returns the share of the sends that are large, 0 to 1.
-    pub(crate) fn news_share(&self) -> f64 {
+    pub(crate) fn large_share(&self) -> f64 {
         self.large
     }
 

@@ -209,7 +209,7 @@ impl Unseen {
         // Large placements are reported at once. If none was reported, there was none before the
         // last `LARGE_DELAY_S`.
         let large = match view.snapshot.pool().reported {
-            true => own.news_share(),
+            true => own.large_share(),
             false => 0.0,
         };
         let arrived =
