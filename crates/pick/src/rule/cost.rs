@@ -6,7 +6,7 @@ use crate::config::{
     NOISE_HALF_REQUESTS, RANK_PENALTY, STRAY_LOADS, TELL_S,
 };
 use crate::own::ledger::Ledger;
-use crate::table::row::Row;
+use crate::table::row::{self, Row};
 use crate::{Adapter, EndpointLoad, PoolFacts, Request};
 
 /// What a request brings along, with every gap filled. Computed once per decision.
@@ -32,17 +32,17 @@ impl Demand {
                 .conversation
                 .map_or(0, |conversation| conversation.history_tokens),
         );
-        let mean = usable(pool.uncached_tokens).unwrap_or(0.0);
+        let mean = row::mean_uncached_tokens(pool);
         let prompt_tokens = request
             .prompt_tokens
             .map_or_else(|| f64::from(known) + mean, f64::from);
-        let adapter_load_s = usable(pool.adapter_load_s).unwrap_or(ADAPTER_LOAD_S);
+        let adapter_load_s = row::cost(pool.adapter_load_s).unwrap_or(ADAPTER_LOAD_S);
         Self {
             prompt_tokens,
             shared_tokens: f64::from(known).min(prompt_tokens),
             adapter: request.adapter,
             adapter_load_s,
-            kv_tokens: prompt_tokens + usable(pool.output_tokens).unwrap_or(0.0),
+            kv_tokens: prompt_tokens + row::tokens(pool.output_tokens).unwrap_or(0.0),
         }
     }
 
@@ -55,13 +55,6 @@ impl Demand {
     fn lost_tokens(&self, hit_tokens: u32) -> f64 {
         (self.shared_tokens - f64::from(hit_tokens)).max(0.0)
     }
-}
-
-fn usable(value: Option<f32>) -> Option<f64> {
-    value
-        .map(f64::from)
-        .filter(|value| value.is_finite() && *value >= 0.0)
-        .map(|value| value.min(1e9))
 }
 
 /// Seconds until a new request's prefill starts. The largest of three bounds:

@@ -194,7 +194,7 @@ fn loss_price(snapshot: &Snapshot, own: &Traffic) -> f64 {
     let found = row::cost(pool.cached_share).unwrap_or(0.0).min(1.0);
     price::of_loss(&Busy {
         requests_per_s: row::cost(pool.arrival_rate).unwrap_or(0.0),
-        prompt_tokens: row::cost(pool.prompt_tokens).unwrap_or(0.0),
+        prompt_tokens: row::tokens(pool.prompt_tokens).unwrap_or(0.0),
         shared_share: own.shared_share().max(found),
         prefill_tokens_per_s: snapshot.prefill_tokens_per_s(),
         least_load_s: snapshot.level().surface_s(0.0),

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::config::{
-    FOUND_LEAST, KV_COMFORT, LEAST_ENDS_PER_S, PREFILL_TOKENS_PER_S, UNKNOWN_ENDS_PER_S,
+    FOUND_LEAST, KV_COMFORT, LEAST_ENDS_PER_S, PREFILL_TOKENS_PER_S, UNCACHED_TOKENS,
+    UNKNOWN_ENDS_PER_S,
 };
 use crate::{EndpointLoad, PoolFacts};
 
@@ -106,7 +107,7 @@ pub(crate) fn rows(endpoints: &[EndpointLoad], pool: &PoolFacts) -> Vec<Row> {
     let slowest_prefill = worst.prefill_tokens_per_s.unwrap_or(PREFILL_TOKENS_PER_S);
     let dearest_decode = worst.decode_s.unwrap_or(0.0);
     let slowest = worst.speed.unwrap_or(1.0);
-    let prompt_tokens = cost(pool.prompt_tokens).unwrap_or(0.0);
+    let prompt_tokens = tokens(pool.prompt_tokens).unwrap_or(0.0);
     let decode_s =
         |endpoint: &EndpointLoad| cost(endpoint.decode_s_per_sequence).unwrap_or(dearest_decode);
     let running_s = |endpoint: &EndpointLoad| decode_s(endpoint) * count(endpoint.running);
@@ -161,10 +162,24 @@ impl Worst {
 
 /// Returns a usable cost: finite and not negative. Larger values than a day count as a day.
 pub(crate) fn cost(value: Option<f32>) -> Option<f64> {
+    at_most(86_400.0, value)
+}
+
+/// Returns a usable number of tokens: finite and not negative. The bound keeps sums finite.
+pub(crate) fn tokens(value: Option<f32>) -> Option<f64> {
+    at_most(1e9, value)
+}
+
+fn at_most(most: f64, value: Option<f32>) -> Option<f64> {
     value
         .map(f64::from)
         .filter(|value| value.is_finite() && *value >= 0.0)
-        .map(|value| value.min(86_400.0))
+        .map(|value| value.min(most))
+}
+
+/// Returns the uncached prompt tokens of a mean request (`u`), with the gap filled.
+pub(crate) fn mean_uncached_tokens(pool: &PoolFacts) -> f64 {
+    tokens(pool.uncached_tokens).unwrap_or(UNCACHED_TOKENS)
 }
 
 /// Returns a usable speed: finite and above zero. The bounds keep sums and quotients finite.
@@ -230,6 +245,15 @@ mod tests {
             (room.slots, room.ends_per_s),
             (42.0, 2.0 * 64.0 / 20.0),
             "64 run while no slot is left"
+        );
+        let long = PoolFacts {
+            prompt_tokens: Some(200_000.0),
+            ..PoolFacts::default()
+        };
+        let room = rows(&[running(20, 0.5)], &long)[0].room;
+        assert!(
+            (room.tokens + 395_000.0).abs() < 1e-3,
+            "a prompt may have more tokens than a day has seconds"
         );
         let silent = rows(&[EndpointLoad::default()], &pool)[0].room;
         assert_eq!(

@@ -68,7 +68,7 @@ pub struct PoolFacts {
     /// Requests per second over all proxies (`lambda`). Absent: this picker counts as getting all
     /// requests.
     pub arrival_rate: Option<f32>,
-    /// Mean uncached prompt tokens per request (`u`).
+    /// Mean uncached prompt tokens per request (`u`). Absent: counts as 512.
     pub uncached_tokens: Option<f32>,
     /// Mean prompt tokens per request, cached ones included (`p`). Absent: counts as 0.
     pub prompt_tokens: Option<f32>,

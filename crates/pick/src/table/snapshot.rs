@@ -3,11 +3,11 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::config::{FORMER_MS, UNCACHED_TOKENS};
+use crate::config::FORMER_MS;
 use crate::table::choosable::Choosable;
 use crate::table::holders::Holders;
 use crate::table::key_ranks::{KeyRanks, Member};
-use crate::table::row::{Row, cost, rows};
+use crate::table::row::{self, Row, rows};
 use crate::table::water_level_index::WaterLevelIndex;
 use crate::{EndpointId, EndpointLoad, Millis, PoolFacts, Rng, State};
 
@@ -35,8 +35,6 @@ pub struct Snapshot {
     /// The other members.
     usable: Choosable,
     only_suspects: bool,
-    /// Uncached tokens of a mean request.
-    mean_uncached_tokens: f64,
     holders: Rc<Holders>,
     /// Shares of the pool's requests by shared key, ascending by key. Absent: the table has no heat
     /// list.
@@ -114,12 +112,11 @@ impl Snapshot {
             }
         }
         let youngest = endpoints.iter().map(|endpoint| endpoint.age_ms).min();
-        let mean_uncached_tokens = cost(pool.uncached_tokens).unwrap_or(UNCACHED_TOKENS);
+        let mean_uncached_tokens = row::mean_uncached_tokens(&pool);
         let placement = KeyRanks::new(&weighted, previous.map(|previous| &previous.placement));
         Self {
             former: previous.and_then(|previous| Former::after(previous, &placement, arrived_at)),
             usable: Choosable::new(members.clone(), &endpoints, &rows, mean_uncached_tokens),
-            mean_uncached_tokens,
             holders: Rc::new(Holders::new(&endpoints, &members)),
             heat: None,
             pool,
@@ -147,7 +144,7 @@ impl Snapshot {
                 choosable,
                 &self.endpoints,
                 &self.rows,
-                self.mean_uncached_tokens,
+                self.mean_uncached_tokens(),
             ),
             left_out,
             endpoints: Rc::clone(&self.endpoints),
@@ -206,7 +203,7 @@ impl Snapshot {
 
     /// Uncached tokens of a mean request.
     pub(crate) fn mean_uncached_tokens(&self) -> f64 {
-        self.mean_uncached_tokens
+        row::mean_uncached_tokens(&self.pool)
     }
 
     /// Returns the share of the pool's requests that have `key`, 0 to 1. `None`: there is no heat

@@ -41,6 +41,24 @@ fn own_requests_count_until_a_table_has_seen_them() {
 }
 
 #[test]
+fn a_prompt_of_unknown_length_is_booked_as_a_mean_one_or_as_512_tokens() {
+    let unknown = Request::default().into();
+    for (mean, expected) in [(Some(2_000.0), 2_000), (Some(0.0), 0), (None, 512)] {
+        let rows = pool(&[0.0]);
+        let id = rows[0].id;
+        let facts = PoolFacts {
+            uncached_tokens: mean,
+            ..PoolFacts::default()
+        };
+        let mut picker = Picker::new(Config::default());
+        picker.on_table(Rc::new(Snapshot::new(rows, facts, NOW)), None);
+        let ticket = picker.on_sent(NOW, id, &unknown);
+        assert_eq!(ticket.uncached_tokens(), expected, "{mean:?}");
+        picker.on_done(ticket);
+    }
+}
+
+#[test]
 fn a_burst_between_two_tables_is_spread_over_the_pool() {
     let mut picker = picker(pool(&[0.0; 10]));
     let mut rng = Rng::new(3);

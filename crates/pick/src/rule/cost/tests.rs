@@ -148,10 +148,13 @@ fn an_unknown_prompt_is_what_is_known_of_it_and_the_pools_mean() {
         ..Request::default()
     };
     close(demand(&request, Some(300.0)).prompt_tokens, 2_300.0);
-    close(demand(&Request::default(), None).prompt_tokens, 0.0);
+    // Without a mean it is the same one that what a request adds to a wait is computed from.
+    close(demand(&Request::default(), None).prompt_tokens, 512.0);
     for wild in [f32::NAN, f32::INFINITY, -1.0] {
-        close(demand(&request, Some(wild)).prompt_tokens, 2_000.0);
+        close(demand(&request, Some(wild)).prompt_tokens, 2_512.0);
     }
+    close(demand(&request, Some(0.0)).prompt_tokens, 2_000.0);
+    close(demand(&request, Some(2e5)).prompt_tokens, 202_000.0);
 }
 
 #[test]
