@@ -26,8 +26,9 @@ pub struct PoolConfig {
     pub max_proxies: usize,
     /// How many pairs of a proxy and an endpoint are remembered. Each takes about 48 bytes.
     pub max_proxy_endpoints: usize,
-    /// Speeds by class that are assumed until they are measured. A class that is not listed is
-    /// looked up in [`Prior::of_accelerator`].
+    /// Speeds by class that are assumed until they are measured. A class that is not listed goes by
+    /// the longest beginning of its name that is, as far as a blank, times the number of devices;
+    /// then by [`Prior::of_accelerator`].
     pub priors: BTreeMap<String, Prior>,
     /// Seconds for which loading an adapter blocks an endpoint. No engine reports it. Absent: not
     /// known.

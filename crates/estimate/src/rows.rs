@@ -29,10 +29,7 @@ const UNKNOWN_OUTPUT_TOKENS: f64 = 256.0;
 const KEPT_LONG_S: f64 = 30.0;
 
 pub(crate) fn prior(config: &PoolConfig, class: &str) -> Prior {
-    config
-        .priors
-        .get(class)
-        .map_or_else(|| Prior::of_accelerator(class), |prior| prior.cleaned())
+    Prior::of_class(class, &config.priors)
 }
 
 /// What the rows need of one class.
