@@ -13,6 +13,7 @@ pub(crate) mod text;
 
 pub use dns::{Family, Name};
 pub use file::EndpointFile;
+pub(crate) use kubernetes::Clusters;
 pub use source::Discovery;
 
 use crate::metrics::PoolMetrics;
@@ -83,14 +84,28 @@ pub struct Targets {
     pub listed: Option<Arc<Vec<Target>>>,
     /// Why the newest attempt failed. Absent: it did not.
     pub error: Option<String>,
+    /// What is not known of the endpoints that could be, and why. It keeps no pool from working.
+    pub missing: Vec<String>,
+}
+
+/// The outcome of an attempt to list endpoints.
+#[derive(Debug, Default)]
+struct Listing {
+    /// Absent: the list before stays.
+    listed: Option<Vec<Target>>,
+    /// Why the list may be old. Absent: it is not.
+    error: Option<String>,
+    /// See [`Targets::missing`].
+    missing: Vec<String>,
 }
 
 impl Targets {
-    /// Takes over a new list, or keeps the old one if there is none. Sets why the list may be old.
-    fn followed_by(&self, listed: Option<Vec<Target>>, error: Option<String>) -> Self {
+    /// Takes over a new list, or keeps the old one if there is none.
+    fn followed_by(&self, now: Listing) -> Self {
         Self {
-            listed: listed.map(Arc::new).or_else(|| self.listed.clone()),
-            error,
+            listed: now.listed.map(Arc::new).or_else(|| self.listed.clone()),
+            error: now.error,
+            missing: now.missing,
         }
     }
 }
@@ -114,8 +129,13 @@ pub fn check_list_file(text: &str) -> Result<(), Problems> {
     file::parse(text).map(drop)
 }
 
-/// Follows a source until the receivers are gone.
-pub(crate) async fn run(source: Discovery, out: watch::Sender<Targets>, metrics: Arc<PoolMetrics>) {
+/// Follows a source until the receivers are gone. `clusters`: copies that pools share.
+pub(crate) async fn run(
+    source: Discovery,
+    clusters: Clusters,
+    out: watch::Sender<Targets>,
+    metrics: Arc<PoolMetrics>,
+) {
     match source {
         Discovery::Static(list) => {
             publish(&out, Ok(list), &metrics);
@@ -123,7 +143,9 @@ pub(crate) async fn run(source: Discovery, out: watch::Sender<Targets>, metrics:
         }
         Discovery::File(file) => file::follow(&file, &out, &metrics).await,
         Discovery::Dns(name) => dns::follow(&name, &out, &metrics).await,
-        Discovery::Kubernetes(settings) => kubernetes::follow(&settings, &out, &metrics).await,
+        Discovery::Kubernetes(settings) => {
+            kubernetes::follow(&settings, &clusters, &out, &metrics).await;
+        }
     }
 }
 
@@ -134,21 +156,21 @@ fn publish(
     metrics: &PoolMetrics,
 ) {
     let error = outcome.as_ref().err().cloned();
-    publish_with(out, outcome.ok(), error, metrics);
+    let listing = Listing {
+        listed: outcome.ok(),
+        error,
+        ..Listing::default()
+    };
+    publish_with(out, listing, metrics);
 }
 
-/// As `publish`, for a list of which a part may be old.
-fn publish_with(
-    out: &watch::Sender<Targets>,
-    listed: Option<Vec<Target>>,
-    error: Option<String>,
-    metrics: &PoolMetrics,
-) {
-    if error.is_some() {
+/// As `publish`, for a list of which a part may be old or missing.
+fn publish_with(out: &watch::Sender<Targets>, listing: Listing, metrics: &PoolMetrics) {
+    if listing.error.is_some() {
         metrics.discovery_errors.add(1);
     }
     out.send_if_modified(|now| {
-        let next = now.followed_by(listed, error);
+        let next = now.followed_by(listing);
         if next == *now {
             return false;
         }

@@ -3,7 +3,7 @@
 use super::membership;
 use super::settings::PoolConfig;
 use super::state::PoolState;
-use crate::members::{self, Targets};
+use crate::members::{self, Clusters, Targets};
 use crate::scrape::{Scraper, client};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,6 +16,8 @@ pub(crate) struct Registry {
     pools: RwLock<BTreeMap<String, Running>>,
     /// Why there may be more pools than these. Absent: all are known.
     missing: RwLock<Option<String>>,
+    /// What pools share of the clusters that declare them.
+    clusters: Clusters,
     max_proxies: usize,
 }
 
@@ -38,6 +40,7 @@ impl Registry {
         Self {
             pools: RwLock::default(),
             missing: RwLock::default(),
+            clusters: Clusters::default(),
             max_proxies,
         }
     }
@@ -51,7 +54,7 @@ impl Registry {
         getrandom::fill(&mut key)?;
         let state = PoolState::new(config, self.max_proxies, getrandom::u64()?, key);
         let running = Running {
-            _tasks: start(config, &state),
+            _tasks: start(config, &self.clusters, &state),
             state,
         };
         let before = self.write(|pools| pools.insert(config.name.clone(), running));
@@ -105,12 +108,13 @@ impl Registry {
 }
 
 /// Starts the tasks of a pool: discovery, scraping and publishing.
-fn start(config: &PoolConfig, state: &Arc<PoolState>) -> JoinSet<()> {
+fn start(config: &PoolConfig, clusters: &Clusters, state: &Arc<PoolState>) -> JoinSet<()> {
     let (found, listed) = watch::channel(Targets::default());
     let (out, scraped) = watch::channel(Targets::default());
     let mut tasks = JoinSet::new();
     let metrics = Arc::clone(&state.metrics);
-    tasks.spawn(members::run(config.discovery.clone(), found, metrics));
+    let (discovery, clusters) = (config.discovery.clone(), clusters.clone());
+    tasks.spawn(members::run(discovery, clusters, found, metrics));
     tasks.spawn(membership::follow(listed, Arc::clone(state), out));
     let client = client(&config.scrape);
     let scraper = Scraper::new(Arc::clone(state), config.scrape.clone(), client);

@@ -38,6 +38,8 @@ pub(crate) struct PoolState {
     /// The identities of the listed endpoints, by address. Endpoints without an identity are left
     /// out.
     ids: Mutex<HashMap<String, String>>,
+    /// What discovery could not find out.
+    notes: Mutex<Vec<String>>,
     urgent: Notify,
     ended: watch::Sender<bool>,
 }
@@ -66,6 +68,7 @@ impl PoolState {
             readiness: Readiness::new(round),
             publication: Publication::new(),
             ids: Mutex::default(),
+            notes: Mutex::default(),
             urgent: Notify::new(),
             ended: watch::channel(false).0,
         })
@@ -77,6 +80,7 @@ impl PoolState {
 
     /// Takes over a list of endpoints, and brings the next table forward.
     pub(crate) fn set_targets(&self, targets: &Targets) {
+        *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = targets.missing.clone();
         let error = targets.error.as_ref();
         let Some(list) = &targets.listed else {
             return self.readiness.on_list(self.now(), None, error);
@@ -105,6 +109,14 @@ impl PoolState {
         if self.newest().is_some() {
             self.urgent.notify_one();
         }
+    }
+
+    /// Says what discovery could not find out of the endpoints, such as their hardware, and why.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Returns two lists of targets: those that are not a new endpoint at a known address, and all.

@@ -82,6 +82,7 @@ async fn pools(State(shared): State<Arc<Shared>>) -> Response {
                 "epoch": version.map(|version| format!("{:016x}", version.epoch)),
                 "sequence": version.map(|version| version.sequence),
                 "missing": pool.missing(),
+                "notes": pool.notes(),
                 "reasons": pool.reasons.first(MOST_REASONS),
                 "predictions": pool.metrics.seen.predictions(),
             })

@@ -17,6 +17,8 @@ pub(crate) struct Cluster {
     dir: TempDir,
     port: u16,
     etcd_port: u16,
+    /// What the API server is told beside what every one is.
+    options: &'static [&'static str],
     etcd: Child,
     server: Option<Child>,
     pub(crate) client: Client,
@@ -26,6 +28,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts etcd and the API server, and waits until the server is ready.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As `start`, with further options of the API server.
+    pub(crate) async fn start_with(options: &'static [&'static str]) -> Self {
         let alone = ONE.lock().await;
         let dir = tempfile::tempdir().unwrap();
         // Ports that were free a moment ago.
@@ -51,7 +58,7 @@ impl Cluster {
             "root,root,1,\"system:masters\"\nreader,reader,2\n",
         )
         .unwrap();
-        let server = serve(dir.path(), port, etcd_port);
+        let server = serve(dir.path(), port, etcd_port, options);
         let kubeconfig = kubeconfig(dir.path(), port, "root");
         let client = eventually("the certificate is there", async || {
             client(&kubeconfig).await
@@ -61,6 +68,7 @@ impl Cluster {
             dir,
             port,
             etcd_port,
+            options,
             etcd,
             server: Some(server),
             client,
@@ -87,7 +95,12 @@ impl Cluster {
     }
 
     pub(crate) async fn start_again(&mut self) {
-        self.server = Some(serve(self.dir.path(), self.port, self.etcd_port));
+        self.server = Some(serve(
+            self.dir.path(),
+            self.port,
+            self.etcd_port,
+            self.options,
+        ));
         self.ready().await;
     }
 
@@ -132,7 +145,7 @@ fn program(variable: &str) -> Command {
     Command::new(path)
 }
 
-fn serve(dir: &Path, port: u16, etcd_port: u16) -> Child {
+fn serve(dir: &Path, port: u16, etcd_port: u16, options: &[&str]) -> Child {
     let key = dir.join("key.pem");
     program("TRIMTAB_KUBE_APISERVER")
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
@@ -154,6 +167,7 @@ fn serve(dir: &Path, port: u16, etcd_port: u16) -> Child {
         ))
         .arg("--service-cluster-ip-range=10.96.0.0/16")
         .arg("--disable-admission-plugins=ServiceAccount")
+        .args(options)
         .stdout(Stdio::null())
         .stderr(log(dir, "apiserver"))
         .spawn()

@@ -12,6 +12,8 @@
 )]
 
 mod cluster;
+mod devices;
+mod hardware;
 mod healing;
 mod inference_pool;
 mod nodes;

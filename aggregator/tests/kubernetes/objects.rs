@@ -38,7 +38,7 @@ pub(crate) async fn set_ready(client: &Client, name: &str, is_ready: bool) {
     patch_status(client, name, conditions).await;
 }
 
-async fn patch_status(client: &Client, name: &str, status: Value) {
+pub(crate) async fn patch_status(client: &Client, name: &str, status: Value) {
     let patch = Patch::Merge(json!({ "status": status }));
     let pods = pods(client);
     pods.patch_status(name, &PatchParams::default(), &patch)
@@ -107,4 +107,31 @@ pub(crate) async fn create_inference_pool(client: &Client, app: &str, port: u16)
     let pool = serde_json::from_value(pool).unwrap();
     let pools = inference_pools(client);
     pools.create(&PostParams::default(), &pool).await.unwrap();
+}
+
+/// Lets the user `reader` list and watch. `namespace`: absent means all namespaces.
+pub(crate) async fn allow(client: &Client, namespace: Option<&str>, group: &str, resource: &str) {
+    let kind = |kind: &str| match namespace {
+        Some(_) => kind.to_owned(),
+        None => format!("Cluster{kind}"),
+    };
+    let create = async |kind: &str, object: Value| {
+        let kind = GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", kind);
+        let resource = ApiResource::from_gvk(&kind);
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let object = serde_json::from_value(object).unwrap();
+        api.create(&PostParams::default(), &object).await.unwrap();
+    };
+    let metadata = json!({"name": resource});
+    let rules =
+        json!([{"apiGroups": [group], "resources": [resource], "verbs": ["list", "watch"]}]);
+    create(&kind("Role"), json!({"metadata": metadata, "rules": rules})).await;
+    let api = "rbac.authorization.k8s.io";
+    let role = json!({"apiGroup": api, "kind": kind("Role"), "name": resource});
+    let user = json!([{"apiGroup": api, "kind": "User", "name": "reader"}]);
+    let binding = json!({"metadata": metadata, "roleRef": role, "subjects": user});
+    create(&kind("RoleBinding"), binding).await;
 }

@@ -1,29 +1,23 @@
 //! Makes lists of the endpoints of one pool from copies of the API server's objects.
 
 use super::found::{self, Found};
-use super::nodes::{self, Nodes};
+use super::hardware::{Clusters, Hardware};
 use super::section::{Kubernetes, Name, Selection, Source};
-use super::watch::{self, Kind, LIST_AGAIN, Of, Told, is_listed};
+use super::watch::{self, EVENTS, Kind, LIST_AGAIN, Of, Told, is_listed};
 use super::{inference_pool, pods, slices};
-use crate::members::Target;
+use crate::members::{Listing, Target};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::core::DynamicObject;
 use kube::runtime::reflector::store::{Store, Writer};
 use kube::runtime::watcher::watcher;
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-
-/// How many events may wait here. More wait at the API server.
-pub(super) const EVENTS: usize = 1_024;
-const NODES: &str = "nodes";
 
 /// A copy of the objects that list endpoints.
 #[derive(Debug)]
@@ -42,8 +36,8 @@ pub(super) struct Follower {
     failing: BTreeMap<Of, String>,
     /// The InferencePool. Absent: the source is of another kind.
     pool: Option<(Name, Store<DynamicObject>)>,
-    /// All nodes. Absent: the settings do not ask for them.
-    nodes: Option<Store<PartialObjectMeta<Node>>>,
+    /// The hardware of the pods.
+    hardware: Hardware,
     /// The objects that list endpoints, and the task that keeps the copy. Absent: it is not known
     /// yet which pods the InferencePool selects.
     copy: Option<(Copy, JoinSet<()>)>,
@@ -52,8 +46,9 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn start(client: Client, settings: Kubernetes) -> Self {
+    pub(super) fn start(client: Client, settings: Kubernetes, clusters: &Clusters) -> Self {
         let (tell, told) = mpsc::channel(EVENTS);
+        let hardware = Hardware::start(clusters, &client, &settings, &tell);
         let mut follower = Self {
             client,
             settings,
@@ -61,7 +56,7 @@ impl Follower {
             told,
             failing: BTreeMap::new(),
             pool: None,
-            nodes: None,
+            hardware,
             copy: None,
             tasks: JoinSet::new(),
         };
@@ -96,22 +91,6 @@ impl Follower {
                 selection,
             } => self.select(&namespace, selection),
         }
-        if self.settings.reading.node_labels {
-            let kind = Kind {
-                resource: NODES,
-                group: "",
-                namespace: None,
-                // There may be thousands of nodes, and their labels seldom change.
-                list_again: Duration::from_secs(240),
-            };
-            let api: Api<PartialObjectMeta<Node>> = Api::all(self.client.clone());
-            let selected = kind.selected();
-            let writer = Writer::new(());
-            self.nodes = Some(writer.as_reader());
-            let begin = move || watcher(api.clone(), selected.clone());
-            let tell = self.tell.clone();
-            self.tasks.spawn(watch::follow(begin, writer, kind, tell));
-        }
     }
 
     /// Waits until a copy has changed or may be old. Returns all messages that have come by then.
@@ -122,13 +101,8 @@ impl Follower {
         first.into_iter().chain(others).take(EVENTS).collect()
     }
 
-    /// Makes a list after these messages. Returns the list (absent: the one before stays), and why
-    /// it may be old.
-    pub(super) fn list(
-        &mut self,
-        told: Vec<Told>,
-        before: &[Target],
-    ) -> (Option<Vec<Target>>, Option<String>) {
+    /// Makes a list after these messages. A list that is absent leaves the one before.
+    pub(super) fn list(&mut self, told: Vec<Told>, before: &[Target]) -> Listing {
         for Told { of, error } in told {
             match error {
                 Some(why) => self.failing.insert(of, why),
@@ -141,7 +115,11 @@ impl Follower {
             Ok(listed) => (listed, None),
             Err(why) => (None, Some(why)),
         };
-        (listed, self.failing.values().next().cloned().or(wrong))
+        Listing {
+            listed,
+            error: self.failing.values().next().cloned().or(wrong),
+            missing: self.hardware.missing(),
+        }
     }
 
     /// Follows the pods that the InferencePool selects.
@@ -187,6 +165,8 @@ impl Follower {
             group,
             namespace: Some(namespace.to_owned()),
             list_again: LIST_AGAIN,
+            is_optional: false,
+            keep: |_| true,
         };
         let selected = kind.selected().labels(labels);
         let writer = Writer::new(());
@@ -198,7 +178,7 @@ impl Follower {
     }
 
     /// Makes the list from the copies. `None`: not everything is known yet.
-    fn targets(&self, before: &[Target]) -> Option<Result<Vec<Target>, String>> {
+    fn targets(&mut self, before: &[Target]) -> Option<Result<Vec<Target>, String>> {
         let (copy, _) = self.copy.as_ref()?;
         let found: Result<Vec<Found>, String> = match copy {
             Copy::Pods(pods, selection) => {
@@ -216,27 +196,16 @@ impl Follower {
                 slices::found(&slices.state(), port)
             }
         };
-        let nodes = self.nodes()?;
+        if !self.hardware.is_known() {
+            return None;
+        }
         Some(found.map(|mut found| {
-            found.iter_mut().for_each(|one| one.on(&nodes));
+            let pods = found.iter().map(|one| (one.uid.as_ref(), &one.asks));
+            let known = self.hardware.of(pods);
+            for (one, known) in found.iter_mut().zip(known) {
+                one.learn(known);
+            }
             found::targets(&found, before, &self.settings.reading)
         }))
-    }
-
-    /// Returns what nodes say. If they cannot be listed, only class and zone are missing. `None`:
-    /// they are still being listed.
-    fn nodes(&self) -> Option<Nodes> {
-        let Some(nodes) = &self.nodes else {
-            return Some(Nodes::new());
-        };
-        let fails = self.failing.keys().any(|(resource, _)| *resource == NODES);
-        if !fails {
-            is_listed(nodes)?;
-        }
-        let facts = |node: Arc<PartialObjectMeta<Node>>| {
-            let name = node.metadata.name.clone()?;
-            Some((name, nodes::facts(&node.metadata)))
-        };
-        Some(nodes.state().into_iter().filter_map(facts).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! Makes endpoints from what a cluster says of its pods.
 
-use super::nodes::{self, Devices, Nodes};
+use super::hardware::{Asks, Known};
 use super::section::Reading;
 use crate::members::{MetricsAt, Target};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,22 +22,15 @@ pub(super) struct Found {
     pub(super) class: Option<String>,
     /// Its zone. Absent: not known.
     pub(super) zone: Option<String>,
-    /// The node on which it runs. Absent: not known.
-    pub(super) node: Option<String>,
-    /// The accelerators that it asks for.
-    pub(super) devices: Devices,
+    /// What it says of its hardware.
+    pub(super) asks: Asks,
 }
 
 impl Found {
-    /// Takes class and zone from its node if they are absent.
-    pub(super) fn on(&mut self, nodes: &Nodes) {
-        let Some(facts) = self.node.as_ref().and_then(|node| nodes.get(node)) else {
-            return;
-        };
-        let class = self.class.take();
-        self.class = class.or_else(|| nodes::class(facts, &self.devices));
-        let zone = self.zone.take();
-        self.zone = zone.or_else(|| facts.zone.clone());
+    /// Takes class and zone if they are absent.
+    pub(super) fn learn(&mut self, known: Known) {
+        self.class = self.class.take().or(known.class);
+        self.zone = self.zone.take().or(known.zone);
     }
 }
 
@@ -110,8 +103,7 @@ mod tests {
             is_leaving,
             class: None,
             zone: None,
-            node: None,
-            devices: Devices::default(),
+            asks: Asks::default(),
         }
     }
 

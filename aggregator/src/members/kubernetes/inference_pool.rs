@@ -27,6 +27,8 @@ pub(super) fn api(
         group: GROUP,
         namespace: namespace.map(str::to_owned),
         list_again: LIST_AGAIN,
+        is_optional: false,
+        keep: |_| false,
     };
     (api, kind, Writer::new(resource))
 }

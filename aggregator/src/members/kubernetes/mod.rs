@@ -4,20 +4,22 @@
 //! Input: what the API server has (`watch`). Output: whole lists, as from every source. If the API
 //! server is away, refuses, or has not listed everything yet, the last list stays.
 //!
-//! `found` decides which pods are endpoints and which of them drain. `nodes` adds what the labels
-//! of nodes say.
+//! `found` decides which pods are endpoints and which of them drain. `hardware` adds their hardware
+//! classes and zones.
 
 mod client;
 mod follower;
 mod found;
+mod hardware;
 mod inference_pool;
-mod nodes;
 mod pods;
 pub(crate) mod pools;
 mod section;
+mod shared;
 mod slices;
 mod watch;
 
+pub(crate) use hardware::Clusters;
 pub use section::{InferencePools, Kubernetes, Name, Reading, Selection, Source};
 
 use super::{Targets, publish, publish_with};
@@ -35,13 +37,14 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Follows the source that the settings name until the receivers are gone.
 pub(super) async fn follow(
     settings: &Kubernetes,
+    clusters: &Clusters,
     out: &channel::Sender<Targets>,
     metrics: &PoolMetrics,
 ) {
     while !out.is_closed() {
         match client::client(&settings.reading).await {
             Ok(client) => {
-                let mut follower = Follower::start(client, settings.clone());
+                let mut follower = Follower::start(client, settings.clone(), clusters);
                 loop {
                     let told = tokio::select! {
                         told = follower.changed() => told,
@@ -49,9 +52,9 @@ pub(super) async fn follow(
                     };
                     let before = out.borrow().listed.clone();
                     let before = before.as_deref().map_or(&[][..], Vec::as_slice);
-                    let (listed, error) = follower.list(told, before);
-                    if listed.is_some() || error.is_some() {
-                        publish_with(out, listed, error, metrics);
+                    let list = follower.list(told, before);
+                    if list.listed.is_some() || list.error.is_some() {
+                        publish_with(out, list, metrics);
                     }
                     tokio::time::sleep(PACE).await;
                 }

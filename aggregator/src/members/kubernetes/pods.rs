@@ -1,9 +1,8 @@
 //! Reads the endpoints behind a pod.
 
 use super::found::Found;
-use super::nodes;
+use super::hardware::Asks;
 use super::section::Reading;
-use crate::members::text::printable;
 use k8s_openapi::api::core::v1::Pod;
 
 /// Reads a pod. `None`: it has no address yet, or its containers have ended for good.
@@ -14,29 +13,16 @@ pub(super) fn found(pod: &Pod, ports: &[u16], reading: &Reading) -> Option<Found
     }
     let mut conditions = status.conditions.iter().flatten();
     let is_ready = conditions.any(|one| one.type_ == "Ready" && one.status == "True");
-    let labels = pod.metadata.labels.as_ref();
-    let class = reading.class_label.as_ref();
-    let class = class.and_then(|key| labels?.get(key)).cloned();
     Some(Found {
         uid: pod.metadata.uid.clone(),
         ip: status.pod_ip.as_ref()?.parse().ok()?,
         ports: ports.to_vec(),
         is_ready,
         is_leaving: pod.metadata.deletion_timestamp.is_some(),
-        class: class.filter(|class| !class.is_empty() && printable(class).is_ok()),
+        class: None,
         zone: None,
-        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-        devices: nodes::devices(limits(pod)),
+        asks: Asks::of(pod, reading.class_label.as_ref()),
     })
-}
-
-/// Returns the limits of all its containers.
-fn limits(pod: &Pod) -> impl Iterator<Item = (&str, &str)> {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let limits = containers.filter_map(|one| one.resources.as_ref()?.limits.as_ref());
-    limits
-        .flatten()
-        .map(|(name, quantity)| (name.as_str(), quantity.0.as_str()))
 }
 
 #[cfg(test)]
@@ -45,17 +31,13 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(pod: Value) -> Option<Found> {
-        let reading = Reading {
-            class_label: Some("gpu".to_owned()),
-            ..Reading::default()
-        };
         let pod: Pod = serde_json::from_value(pod).expect("a pod");
-        found(&pod, &[8000], &reading)
+        found(&pod, &[8000], &Reading::default())
     }
 
     fn pod(ready: &str) -> Value {
         json!({
-            "metadata": {"uid": "u1", "labels": {"gpu": "L4"}},
+            "metadata": {"uid": "u1", "labels": {"app": "vllm"}},
             "status": {
                 "phase": "Running", "podIP": "10.0.0.1",
                 "conditions": [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": ready}],
@@ -68,10 +50,7 @@ mod tests {
         let ready = read(pod("True")).expect("found");
         assert!(ready.is_ready && !ready.is_leaving);
         assert_eq!(ready.ip.to_string(), "10.0.0.1");
-        assert_eq!(
-            (ready.uid.as_deref(), ready.class.as_deref()),
-            (Some("u1"), Some("L4"))
-        );
+        assert_eq!(ready.uid.as_deref(), Some("u1"));
         for not in ["False", "Unknown"] {
             assert!(!read(pod(not)).expect("found").is_ready);
         }

@@ -1,9 +1,8 @@
 //! Follows the InferencePools of a cluster.
 
 use super::client::client;
-use super::follower::EVENTS;
 use super::section::{InferencePools, Name};
-use super::watch::{self, Told, is_listed};
+use super::watch::{self, EVENTS, Told, is_listed};
 use super::{RETRY, inference_pool};
 use kube::runtime::watcher::watcher;
 use std::collections::{BTreeMap, BTreeSet};

@@ -28,14 +28,17 @@ pub struct InferencePools {
     pub reading: Reading,
 }
 
-/// How an API server is reached, and where the hardware class and zone of pods come from.
+/// How an API server is reached, and where the hardware class and zone of pods come from: the first
+/// of devices, nodes and labels of pods that names a class.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
     /// The hardware class of endpoints for which nothing else names one.
     pub class: String,
     /// The pod label whose value is the hardware class. Absent: no label is read.
     pub class_label: Option<String>,
-    /// Whether labels of nodes give hardware class and zone where the pod itself does not.
+    /// Whether the devices of a pod's ResourceClaims give its hardware class.
+    pub device_claims: bool,
+    /// Whether labels of nodes give hardware class and zone.
     pub node_labels: bool,
     /// The kubeconfig file. Absent: `$KUBECONFIG` or `~/.kube/config`, else the service account of
     /// the pod.
@@ -116,6 +119,16 @@ impl Kubernetes {
     }
 }
 
+impl Source {
+    /// Returns the namespace of the endpoints.
+    pub(super) fn namespace(&self) -> &str {
+        match self {
+            Self::InferencePool(name) | Self::Service { name, .. } => &name.namespace,
+            Self::Pods { namespace, .. } => namespace,
+        }
+    }
+}
+
 impl InferencePools {
     /// Reads the section `pools_from.kubernetes`.
     pub(crate) fn read(s: &Settings<'_>) -> Self {
@@ -139,7 +152,8 @@ impl Reading {
                 .string("class_label")
                 .check(|text| label_key(text))
                 .optional(),
-            node_labels: s.bool("node_labels").default(false),
+            device_claims: s.bool("device_claims").default(true),
+            node_labels: s.bool("node_labels").default(true),
             kubeconfig: text("kubeconfig").map(PathBuf::from),
             context: text("context"),
         }

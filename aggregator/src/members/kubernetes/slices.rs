@@ -1,7 +1,7 @@
 //! Reads the endpoints of a Service from its EndpointSlices.
 
 use super::found::Found;
-use super::nodes::Devices;
+use super::hardware::Asks;
 use crate::members::text::printable;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use std::sync::Arc;
@@ -69,8 +69,10 @@ fn endpoint(endpoint: &Endpoint, port: u16) -> Option<Found> {
         is_leaving,
         class: None,
         zone: endpoint.zone.clone().filter(|zone| printable(zone).is_ok()),
-        node: endpoint.node_name.clone(),
-        devices: Devices::default(),
+        asks: Asks::named(
+            pod.and_then(|pod| pod.name.clone()),
+            endpoint.node_name.clone(),
+        ),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Keeps a copy of the API server's objects of one kind, by watching them.
 
 use futures_util::{FutureExt, Stream, StreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::reflector::Lookup;
 use kube::runtime::reflector::store::{Store, Writer};
@@ -19,6 +20,12 @@ pub(super) const LIST_AGAIN: Duration = Duration::from_secs(20);
 /// Shortest and longest pause between attempts after failures. It doubles each time.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 
+/// The longest pause where the API server refuses what is optional, or does not have it. That may
+/// stay so.
+const OPTIONAL_LIMIT: Duration = Duration::from_secs(60);
+/// How many messages may wait for their receiver. More events wait at the API server.
+pub(super) const EVENTS: usize = 1_024;
+
 /// What a copy is of: kind and namespace.
 pub(super) type Of = (&'static str, Option<String>);
 
@@ -28,6 +35,16 @@ pub(super) struct Told {
     pub(super) of: Of,
     /// Why the copy may differ from what the API server has. Absent: it does not.
     pub(super) error: Option<String>,
+}
+
+impl Told {
+    /// Something has changed that is no copy of the receiver's.
+    pub(super) fn changed() -> Self {
+        Self {
+            of: ("", None),
+            error: None,
+        }
+    }
 }
 
 /// Keeps the copy behind `writer` until nobody receives from `tell`. Only a whole list replaces the
@@ -44,7 +61,7 @@ pub(super) async fn follow<K, S>(
     K: Resource + Clone + 'static,
     K::DynamicType: Eq + Hash + Clone,
 {
-    let [mut wait, longest] = BACKOFF;
+    let mut wait = BACKOFF[0];
     while !tell.is_closed() {
         let failure = match once(begin(), &mut writer, &kind, &tell).await {
             Ok(()) => {
@@ -53,13 +70,17 @@ pub(super) async fn follow<K, S>(
             }
             Err(failure) => failure,
         };
-        if let Some(why) = kind.explain(&failure)
-            && tell.send(kind.tell(Some(why))).await.is_err()
+        let told = match kind.is_not_served(&failure) {
+            true => Some(kind.tell(None)),
+            false => kind.explain(&failure).map(|why| kind.tell(Some(why))),
+        };
+        if let Some(told) = told
+            && tell.send(told).await.is_err()
         {
             return;
         }
         sleep(wait).await;
-        wait = wait.saturating_mul(2).min(longest);
+        wait = wait.saturating_mul(2).min(kind.longest_pause(&failure));
     }
 }
 
@@ -95,9 +116,7 @@ where
             }
             Ok(None) => return Ok(()),
             Ok(Some(event)) => event?.modify(|object| {
-                // These are most of an object, and nothing reads them.
-                object.meta_mut().managed_fields = None;
-                object.meta_mut().annotations = None;
+                kind.slim(object.meta_mut());
             }),
         };
         writer.apply_watcher_event(&event);
@@ -153,6 +172,11 @@ pub(super) struct Kind {
     pub(super) namespace: Option<String>,
     /// How often all objects are listed again.
     pub(super) list_again: Duration,
+    /// Whether the cluster may do without such objects. Then it is no failure that the API server
+    /// does not have them.
+    pub(super) is_optional: bool,
+    /// Which labels are kept, by their keys.
+    pub(super) keep: fn(&str) -> bool,
 }
 
 impl Kind {
@@ -161,6 +185,29 @@ impl Kind {
     pub(super) fn selected(&self) -> watcher::Config {
         let seconds = self.list_again.as_secs().saturating_add(5);
         watcher::Config::default().timeout(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+
+    /// Removes what nothing reads, which is most of an object.
+    fn slim(&self, object: &mut ObjectMeta) {
+        object.managed_fields = None;
+        object.annotations = None;
+        object.owner_references = None;
+        object.finalizers = None;
+        if let Some(labels) = &mut object.labels {
+            labels.retain(|key, _| (self.keep)(key));
+        }
+    }
+
+    /// Whether the cluster has no such objects.
+    fn is_not_served(&self, failure: &Failure) -> bool {
+        self.is_optional && matches!(failure, Failure::Refused(status) if status.code == 404)
+    }
+
+    fn longest_pause(&self, failure: &Failure) -> Duration {
+        match failure {
+            Failure::Refused(_) if self.is_optional => OPTIONAL_LIMIT,
+            _ => BACKOFF[1],
+        }
     }
 
     fn tell(&self, error: Option<String>) -> Told {

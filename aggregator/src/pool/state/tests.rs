@@ -20,7 +20,7 @@ fn untried(interval: &str, endpoints: &str) -> Arc<PoolState> {
     let pool = PoolState::new(&config, 10_000, 1, [0; 16]);
     pool.set_targets(&Targets {
         listed: Some(Arc::new(listed(endpoints))),
-        error: None,
+        ..Targets::default()
     });
     pool
 }
@@ -240,7 +240,7 @@ async fn another_endpoint_at_the_address_of_a_former_one_starts_from_nothing() {
                 target("10.0.0.1:80", first),
                 target("10.0.0.2:80", "b"),
             ])),
-            error: None,
+            ..Targets::default()
         }
     };
     let waiting = || {
@@ -283,7 +283,7 @@ async fn who_leaves_or_drains_is_out_of_the_next_table_at_once() {
     assert_eq!(states(), [RowState::Ready; 2]);
     let list = |endpoints: &str| Targets {
         listed: Some(Arc::new(listed(endpoints))),
-        error: None,
+        ..Targets::default()
     };
     pool.set_targets(&list(
         "{address: '10.0.0.1:80', draining: true}, {address: '10.0.0.2:80'}",
