@@ -124,9 +124,7 @@ fn choosing_allocates_nothing_while_the_same_endpoints_are_left_out_or_in_slow_s
         }
     });
     assert_eq!(counted.count_total, 0);
-    trials
-        .into_iter()
-        .for_each(|trial| picker.on_done(trial));
+    trials.into_iter().for_each(|trial| picker.on_done(trial));
 }
 
 #[test]

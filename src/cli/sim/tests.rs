@@ -247,7 +247,10 @@ fn tables_pictures_and_csv_are_written() {
     simulate(&args, &load::files(&args).unwrap(), &stub).unwrap();
     for name in ["chat-0.5.svg", "chat-0.6.svg", "chat-sweep.svg"] {
         let svg = std::fs::read_to_string(out.join(name)).unwrap();
-        assert!(svg.contains("oracle") && svg.contains("power_of_two"), "{name}");
+        assert!(
+            svg.contains("oracle") && svg.contains("power_of_two"),
+            "{name}"
+        );
     }
     // One header, two loads, two rules, two seeds.
     assert_eq!(std::fs::read_to_string(csv).unwrap().lines().count(), 9);

@@ -251,7 +251,9 @@ fn what_is_too_much_for_a_machine_is_refused() {
         told.contains("10000 deciders know 5000 endpoints"),
         "{told}"
     );
-    let told = problems(&format!("seeds = 1000\nloads = [0.5, 0.6, 0.7]\n{SMALLEST}"));
+    let told = problems(&format!(
+        "seeds = 1000\nloads = [0.5, 0.6, 0.7]\n{SMALLEST}"
+    ));
     assert!(told.contains("15000 runs"), "{told}");
     let long = "#".repeat(MOST_TEXT_BYTES + 1);
     assert!(Draft::parse(&long).is_err());
