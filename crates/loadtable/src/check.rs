@@ -35,7 +35,7 @@ impl Table {
     pub fn check(&self) -> Result<(), DecodeError> {
         name("pool", 0, &self.pool, 1, NAME)?;
         if self.version.sequence == 0 {
-            return Err(number("sequence", 0, 0.0, "1 or more"));
+            return Err(DecodeError::number("sequence", 0, 0.0, "1 or more"));
         }
         self.check_demand()?;
         at_most("classes", self.classes.len(), limits::CLASSES)?;
@@ -97,7 +97,7 @@ impl Table {
             .class
             .filter(|class| usize::from(*class) >= self.classes.len())
         {
-            return Err(number(
+            return Err(DecodeError::number(
                 "class",
                 row,
                 f64::from(class),
@@ -112,7 +112,12 @@ impl Table {
             "0 to 1",
         )?;
         if endpoint.kv_block_tokens == Some(0) {
-            return Err(number("kv_block_tokens", row, 0.0, "1 or more"));
+            return Err(DecodeError::number(
+                "kv_block_tokens",
+                row,
+                0.0,
+                "1 or more",
+            ));
         }
         let Some(adapters) = &endpoint.adapters else {
             return Ok(());
@@ -121,7 +126,7 @@ impl Table {
             .iter()
             .find(|index| usize::from(**index) >= self.adapters.len())
         {
-            return Err(number(
+            return Err(DecodeError::number(
                 "adapters",
                 row,
                 f64::from(*index),
@@ -218,7 +223,12 @@ fn check_probes(probes: &[Probe], endpoints: usize) -> Result<(), DecodeError> {
         endpoints,
     )?;
     if let Some(row) = probes.iter().position(|probe| probe.number == 0) {
-        return Err(number("probes", row, 0.0, "a number of 1 or more"));
+        return Err(DecodeError::number(
+            "probes",
+            row,
+            0.0,
+            "a number of 1 or more",
+        ));
     }
     rising("probes", probes, |probe| probe.proxy)
 }
@@ -233,7 +243,7 @@ fn inside(
     let found = rows.by_ref().enumerate().find(|(_, row)| outside(row));
     found.map_or(Ok(()), |(row, index)| {
         let expected = "an index into the list of endpoints";
-        Err(number(field, row, f64::from(index), expected))
+        Err(DecodeError::number(field, row, f64::from(index), expected))
     })
 }
 
@@ -254,7 +264,12 @@ fn check_heat(heat: &[Hot]) -> Result<(), DecodeError> {
     for (row, hot) in heat.iter().enumerate() {
         if !(1..=limits::WHOLE_PPM).contains(&hot.share_ppm) {
             let share = f64::from(hot.share_ppm);
-            return Err(number("heat", row, share, "1 to 1000000 parts per million"));
+            return Err(DecodeError::number(
+                "heat",
+                row,
+                share,
+                "1 to 1000000 parts per million",
+            ));
         }
     }
     rising("heat", heat, |hot| hot.key)
@@ -285,18 +300,6 @@ fn check_class(row: usize, class: &Class) -> Result<(), DecodeError> {
     )
 }
 
-/// Makes an error out of line, so that the checks are small enough to be inlined into the loop over
-/// rows.
-#[cold]
-fn number(field: &'static str, row: usize, value: f64, expected: &'static str) -> DecodeError {
-    DecodeError::Range {
-        field,
-        row,
-        value: value.to_string(),
-        expected,
-    }
-}
-
 fn optional(
     field: &'static str,
     row: usize,
@@ -305,7 +308,9 @@ fn optional(
     expected: &'static str,
 ) -> Result<(), DecodeError> {
     match value {
-        Some(value) if !valid(value) => Err(number(field, row, f64::from(value), expected)),
+        Some(value) if !valid(value) => {
+            Err(DecodeError::number(field, row, f64::from(value), expected))
+        }
         _ => Ok(()),
     }
 }
@@ -320,7 +325,7 @@ fn bounded(
     if value <= limit {
         Ok(())
     } else {
-        Err(number(field, row, f64::from(value), expected))
+        Err(DecodeError::number(field, row, f64::from(value), expected))
     }
 }
 
