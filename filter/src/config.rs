@@ -9,6 +9,7 @@
 //! assert_eq!(config.decide_after_bytes, 16 * 1024);
 //! ```
 
+mod clusters;
 mod defaults;
 pub(crate) mod destination;
 mod mode;
@@ -22,7 +23,7 @@ use crate::config::destination::Destination;
 use crate::facts::SessionCookie;
 pub use mode::Mode;
 pub use pools::PoolSettings;
-pub(crate) use pools::{PoolSet, candidates, choose};
+pub(crate) use pools::{PoolSet, candidates, choose, go_by_cluster, of_cluster};
 pub(crate) use text::header;
 use text::{headers, paths, visible_ascii};
 

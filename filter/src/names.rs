@@ -102,7 +102,7 @@ fn values(counter: Counter) -> Vec<&'static str> {
             ]
         }
         Counter::SetupErrors => Fault::ALL.map(Fault::label).to_vec(),
-        Counter::Unmatched => vec!["read", "unread"],
+        Counter::Unmatched => vec!["read", "unread", "cluster"],
         Counter::Passed => vec!["json"],
         Counter::Observed => vec!["same", "other", "unlisted"],
         Counter::ObservedWaits => vec!["trimtab", "proxy"],

@@ -4,6 +4,7 @@ mod chain;
 mod destination;
 mod document;
 mod plugin;
+mod pools;
 mod rewrite;
 
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@
 
 mod adoption;
 mod bodies;
+mod clusters;
 mod configure;
 mod cost;
 mod faults;

@@ -267,6 +267,34 @@ fn plugins_of_different_pools_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn what_belongs_to_no_pool_passes_both_and_pick_misses_no_tap() {
+    let conditions = r#", "services": ["models/llama:8000"], "authorities": ["models.example"]"#;
+    let mut pair = Pair::with(&role("tap", conditions), &role("pick", conditions));
+    let (tap, pick) = (
+        pair.tap.worker(0).script.clone(),
+        pair.pick.worker(0).script.clone(),
+    );
+    for (cluster, authority, placed) in [
+        ("outbound|8000||llama.models.svc.cluster.local", "models.example", true),
+        ("outbound|8000||other.models.svc.cluster.local", "models.example", false),
+        ("outbound|8000||llama.models.svc.cluster.local", "other.example", false),
+    ] {
+        tap.set_property("xds.cluster_name", cluster);
+        pick.record();
+        let mut request = pair.open(headers(&[(":authority", authority)]), false);
+        let at_pick = pick.take_recorded().len();
+        assert_eq!(request.headers.is_none(), placed, "held only for its pool");
+        pair.body(&mut request, chat(500).as_bytes(), true);
+        assert!(request.ended);
+        assert_eq!(request.destination().is_some(), placed, "{cluster} {authority}");
+        assert!(placed || at_pick == 1, "{at_pick} hostcalls at pick");
+        pair.close(&request);
+    }
+    pair.run_for(Duration::from_millis(200));
+    assert_eq!((pair.warnings(), pair.faults()), (String::new(), vec![]));
+}
+
+#[test]
 fn a_slow_body_is_placed_in_time_and_a_silent_tap_does_not_hold_a_request_for_ever() {
     let mut pair = Pair::new();
     let mut slow = pair.open(headers(&[]), false);

@@ -3,7 +3,8 @@
 use trimtab_settings::Settings;
 
 use super::Mode;
-use super::text::{path_segment, prefixes, words};
+use super::clusters::is_of;
+use super::text::{fits, path_segment, prefixes, services, words};
 
 /// The most pools of one plugin: a request's candidates are a set of bits.
 const MAX_POOLS: usize = 64;
@@ -23,6 +24,11 @@ pub struct PoolSettings {
     pub authorities: Vec<String>,
     /// `path_prefixes`: the request's path begins with one of these.
     pub path_prefixes: Vec<String>,
+    /// `clusters`: the proxy has routed the request to one of these clusters, or of `services`. An
+    /// entry that ends with `*` stands for all that begin with the rest of it.
+    pub clusters: Vec<String>,
+    /// `services`: Services of Kubernetes, each for all clusters that Istio makes of it.
+    pub services: Vec<String>,
 }
 
 /// A set of pools, by their places in the configuration.
@@ -91,20 +97,14 @@ impl PoolSettings {
     }
 
     fn read(s: &Settings<'_>, name: String, mode: Option<Mode>) -> Self {
-        let list = |field| {
-            s.strings(field)
-                .check(|list| words(list))
-                .default(Vec::new())
-        };
         Self {
             name,
             mode,
-            models: list("models"),
-            authorities: list("authorities"),
-            path_prefixes: s
-                .strings("path_prefixes")
-                .check(|list| prefixes(list))
-                .default(Vec::new()),
+            models: list(s, "models", words),
+            authorities: list(s, "authorities", words),
+            path_prefixes: list(s, "path_prefixes", prefixes),
+            clusters: list(s, "clusters", words),
+            services: list(s, "services", services),
         }
     }
 
@@ -121,14 +121,33 @@ impl PoolSettings {
     ///
     /// - `model`: absent: not known.
     fn has_model(&self, model: Option<&[u8]>) -> bool {
-        let fits = |pattern: &String| {
-            model.is_some_and(|model| match pattern.strip_suffix('*') {
-                Some(prefix) => model.starts_with(prefix.as_bytes()),
-                None => model == pattern.as_bytes(),
-            })
-        };
-        self.models.is_empty() || self.models.iter().any(fits)
+        let is = |pattern: &String| model.is_some_and(|model| fits(pattern, model));
+        self.models.is_empty() || self.models.iter().any(is)
     }
+
+    /// Whether requests to this cluster of the proxy fit this pool.
+    #[must_use]
+    pub fn has_cluster(&self, cluster: &[u8]) -> bool {
+        let named = self.clusters.iter().any(|name| fits(name, cluster));
+        named || !self.goes_by_cluster() || self.services.iter().any(|own| is_of(own, cluster))
+    }
+
+    /// Whether the cluster of a request matters.
+    #[must_use]
+    pub fn goes_by_cluster(&self) -> bool {
+        !(self.clusters.is_empty() && self.services.is_empty())
+    }
+}
+
+/// Reads a condition. Without it the list is empty.
+fn list(
+    s: &Settings<'_>,
+    field: &'static str,
+    check: fn(&[String]) -> Result<(), String>,
+) -> Vec<String> {
+    s.strings(field)
+        .check(|list| check(list))
+        .default(Vec::new())
 }
 
 /// Returns the pools that a request may belong to, by its headers.
@@ -141,6 +160,23 @@ pub(crate) fn candidates(pools: &[PoolSettings], authority: &[u8], path: &[u8]) 
         }
     };
     PoolSet(pools.iter().enumerate().map(mine).sum())
+}
+
+/// Whether the cluster of a request matters for one of `candidates`.
+pub(crate) fn go_by_cluster(pools: &[PoolSettings], candidates: PoolSet) -> bool {
+    let mut places = candidates.places().filter_map(|place| pools.get(place));
+    places.any(PoolSettings::goes_by_cluster)
+}
+
+/// Returns those of `candidates` that requests to this cluster of the proxy fit.
+pub(crate) fn of_cluster(pools: &[PoolSettings], candidates: PoolSet, cluster: &[u8]) -> PoolSet {
+    let is = |place: &usize| {
+        pools
+            .get(*place)
+            .is_some_and(|pool| pool.has_cluster(cluster))
+    };
+    let places = candidates.places().filter(is);
+    PoolSet(places.map(|place| PoolSet::one(place).0).sum())
 }
 
 /// Returns the place of the first of `candidates` that the model fits.

@@ -3,6 +3,8 @@
 use serde_json::Value;
 use trimtab_settings::Settings;
 
+use super::clusters::is_service;
+
 /// The most entries of a list of conditions.
 const MAX_ENTRIES: usize = 256;
 
@@ -83,15 +85,29 @@ pub(super) fn prefixes(paths: &[String]) -> Result<(), String> {
     )
 }
 
-/// Checks names of models or hosts.
+/// Whether a name fits a pattern: a whole name, or with `*` at its end the beginning of one.
+pub(super) fn fits(pattern: &str, name: &[u8]) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin.as_bytes()),
+        None => name == pattern.as_bytes(),
+    }
+}
+
+/// Checks names of models, hosts or clusters.
 pub(super) fn words(words: &[String]) -> Result<(), String> {
     list(words, MAX_ENTRIES, |word| !word.is_empty(), "is empty")
+}
+
+/// Checks entries of `services`.
+pub(super) fn services(services: &[String]) -> Result<(), String> {
+    const FAULT: &str = "is not as `models/llama:8000` (namespace/name:port)";
+    list(services, MAX_ENTRIES, is_service, FAULT)
 }
 
 fn list(
     entries: &[String],
     most: usize,
-    is_good: impl Fn(&str) -> bool,
+    is_good: fn(&str) -> bool,
     fault: &str,
 ) -> Result<(), String> {
     let bad = entries

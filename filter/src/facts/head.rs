@@ -25,7 +25,7 @@ pub(crate) enum Plan {
 /// The headers that matter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Head {
-    /// What to do.
+    /// What to do, if the request belongs to a pool.
     pub(crate) plan: Plan,
     /// Headers that only the filter may set but the client sent: a bit set by their place in
     /// [`Config::own_headers`].
@@ -131,7 +131,6 @@ impl Head {
         head.held = name.map(|name| Digest::of(Purpose::Held, name));
         let is_kept =
             !seen.upgrade && (head.makes || head.held.is_some() && (seen.post || seen.plain));
-        let is_ours = !head.pools.is_empty() || config.per_route;
         head.plan = match seen {
             Seen {
                 post: true,
@@ -140,14 +139,14 @@ impl Head {
                 encoded,
                 not_json,
                 ..
-            } if is_ours && (completion_path || head.makes || head.route.goes_on) => {
+            } if completion_path || head.makes || head.route.goes_on => {
                 if end_of_stream || encoded || not_json || head.content_length == Some(0) {
                     Plan::PlaceNow
                 } else {
                     Plan::Read
                 }
             }
-            _ if is_kept && is_ours => Plan::PlaceNow,
+            _ if is_kept => Plan::PlaceNow,
             Seen {
                 post: true,
                 completion_path: false,

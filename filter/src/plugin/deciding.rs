@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use crate::config::{self, Config, Mode, PoolSet, Role};
-use crate::facts::{Digest, Head};
+use crate::facts::{Digest, Head, Plan};
 use crate::host::{self, HostError, Level};
 use crate::metrics::Counter;
 use crate::pair::messages::{Fault, Reported};
@@ -91,11 +91,40 @@ impl DecidingPlugin {
         host::log(level, &format!("trimtab {}: {message}", self.pools_mark));
     }
 
-    /// Takes in what the route of the request at hand says.
-    pub(crate) fn ask_route(&self, head: &mut Head) {
-        if !self.config.per_route {
+    /// Leaves only those pools that the request at hand may belong to, by its headers, its route and
+    /// its cluster. Returns `false` if there is none.
+    pub(crate) fn find_pools(&self, head: &mut Head) -> bool {
+        if self.config.per_route && head.plan != Plan::Pass {
+            self.ask_route(head);
+        }
+        if !head.routed {
+            self.ask_cluster(head);
+        }
+        head.routed || !head.pools.is_empty()
+    }
+
+    /// Leaves only the pools whose condition on the cluster holds.
+    fn ask_cluster(&self, head: &mut Head) {
+        if !config::go_by_cluster(&self.config.pools, head.pools) {
             return;
         }
+        let cluster = self.checked(host::property("xds\0cluster_name")).flatten();
+        let cluster = cluster.unwrap_or_default();
+        head.pools = config::of_cluster(&self.config.pools, head.pools, &cluster);
+        if head.pools.is_empty() && head.plan != Plan::Pass {
+            self.count(head.pools, Counter::Unmatched, "cluster");
+            let cluster = String::from_utf8_lossy(&cluster);
+            if self.passed.is_first(&cluster) {
+                self.log(
+                    Level::Info,
+                    &format!("requests to cluster {cluster} are left alone: no `clusters` or `services` name it"),
+                );
+            }
+        }
+    }
+
+    /// Takes in what the route of the request at hand says.
+    fn ask_route(&self, head: &mut Head) {
         head.mode = self.route_mode();
         if let Some(name) = self.checked(route::pool()).flatten() {
             let place = |pool: &config::PoolSettings| pool.name.as_bytes() == name;

@@ -226,8 +226,11 @@ impl HttpFilter {
                 plugin.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
         }
+        let concerns_us = head.plan != Plan::Pass || head.passed_shape.is_some();
+        if !concerns_us || !self.belongs_to_a_pool(&mut head) {
+            return Action::Continue;
+        }
         if head.plan != Plan::Pass {
-            plugin.ask_route(&mut head);
             self.ask_for_a_plain_answer(&head);
         }
         match head.plan {
@@ -243,6 +246,16 @@ impl HttpFilter {
             }
             Plan::PlaceNow | Plan::Read => self.place_now(&head, end_of_stream),
         }
+    }
+
+    /// Whether the request may belong to a pool, by its headers, its route and its cluster. Tells
+    /// pick not to wait for one that does not.
+    fn belongs_to_a_pool(&self, head: &mut Head) -> bool {
+        let belongs = self.plugin.find_pools(head);
+        if !belongs && head.plan != Plan::Pass && self.plugin.is_tap() {
+            self.mark(false);
+        }
+        belongs
     }
 
     /// Asks for an uncompressed answer, because the name of what a server keeps is read from it.

@@ -5,7 +5,7 @@ use trimtab_aggregator::yaml::not_yaml;
 use trimtab_aggregator::{config, members};
 
 use super::plugin::{is_ours, named_ours};
-use super::{DEEPEST, chain, destination, rewrite};
+use super::{DEEPEST, chain, destination, pools, rewrite};
 
 /// One configuration within a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
 }
 
 fn check_document(document: &Value, all: &[Value], text: &str) -> Vec<Finding> {
-    if document.get("pools").is_some() {
+    if document.get("pools").is_some() && document.get("aggregator").is_none() {
         return vec![aggregator(text)];
     }
     if members::check_list(document).is_some() {
@@ -85,6 +85,9 @@ fn check_document(document: &Value, all: &[Value], text: &str) -> Vec<Finding> {
         finding
             .problems
             .extend(unknown_cluster(settings, &clusters));
+        finding
+            .problems
+            .extend(pools::without_cluster(settings, &clusters));
         finding
             .problems
             .extend(rewrite::unseen(settings, document, all));
@@ -183,10 +186,9 @@ fn plugin(object: &Map<String, Value>, path: &str) -> Option<(Finding, Option<Va
         .get("pluginConfig")
         .filter(|settings| is_ours(object, settings))
     {
-        return Some((
-            filter(format!("filter at {path}.pluginConfig"), settings),
-            Some(settings.clone()),
-        ));
+        let mut finding = filter(format!("filter at {path}.pluginConfig"), settings);
+        finding.notes.extend(pools::takes_all(settings));
+        return Some((finding, Some(settings.clone())));
     }
     object.get("vm_config")?;
     let configuration = object.get("configuration")?;

@@ -9,6 +9,7 @@ pub(crate) mod fleet;
 pub(crate) mod gzip;
 pub(crate) mod load;
 pub(crate) mod memory;
+pub(crate) mod mesh;
 pub(crate) mod overlay;
 pub(crate) mod release;
 pub(crate) mod server;

@@ -27,6 +27,10 @@ fn good_files_are_recognised_and_fine() {
             "filter",
         ),
         (
+            r#"{"pools": [{"pool": "a", "clusters": ["x"]}, {"pool": "b"}], "aggregator": {"cluster": "agg"}}"#.to_owned(),
+            "filter",
+        ),
+        (
             envoy(r#"{"pool": "a", "aggregator": {"cluster": "agg"}}"#, hold),
             "filter at static_resources.listeners[0].filters[0].config.configuration",
         ),
@@ -42,7 +46,7 @@ fn good_files_are_recognised_and_fine() {
             "list of endpoints",
         ),
         (
-            "kind: WasmPlugin\nspec:\n  pluginConfig: {pool: a, aggregator: {cluster: c}}\n"
+            "kind: WasmPlugin\nspec:\n  pluginConfig: {pool: a, services: [n/s:80], aggregator: {cluster: c}}\n"
                 .to_owned(),
             "filter at spec.pluginConfig",
         ),
