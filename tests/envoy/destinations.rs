@@ -4,6 +4,7 @@
 mod gone;
 mod pair;
 mod tunnel;
+mod untold;
 
 use std::net::Ipv6Addr;
 

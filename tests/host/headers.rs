@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use trimtab_wasmhost::Action;
+use trimtab_wasmhost::{Action, Direction, HeaderMap};
 
 use crate::support::{
     DESTINATION, EXPLAIN, ask, chat, config_with, counter, first_host, only, ready, ready_with,
-    started,
+    started, table,
 };
 
 #[test]
@@ -68,6 +68,26 @@ fn the_header_of_every_form_is_removed_and_set_in_that_form() {
             .header(":path", "/v1/models")
             .end();
         assert_eq!(exchange.upstream_header(header), None, "{form}");
+    }
+}
+
+#[test]
+fn the_session_filters_header_is_taken_off_every_answer() {
+    for (form, stays) in [("stateful_session", false), ("lua", true)] {
+        let config = config_with(&format!(r#""destination": {{"form": "{form}"}}"#));
+        let mut proxy = ready_with(&config, &table());
+        for path in ["/v1/completions", "/v1/models"] {
+            let request = proxy.vm().request().header(":path", path);
+            let mut exchange = request.body(chat(100));
+            let headers = [(":status", "200"), (DESTINATION, "told")];
+            let headers: HeaderMap = headers.into_iter().collect();
+            let vm = proxy.vm();
+            vm.headers(exchange.stream, Direction::Response, headers, true);
+            exchange.collect(vm);
+            let answer = exchange.response_headers.as_ref().expect("answered");
+            assert_eq!(answer.text(DESTINATION).is_some(), stays, "{form} {path}");
+            exchange.close(vm);
+        }
     }
 }
 

@@ -22,7 +22,8 @@ pub enum Form {
     #[default]
     OverrideHost,
     /// The filter `stateful_session` in header mode, behind this one. The first host, in base64.
-    /// That filter also writes the header on the answer if the request went elsewhere.
+    /// That filter also writes the header on the answer if the request went elsewhere; tap or the
+    /// single plugin takes it off again.
     StatefulSession,
     /// A Lua filter behind this one, with deploy/envoy/destinations/destination.lua. The first
     /// host.

@@ -11,6 +11,7 @@
 use std::rc::Rc;
 
 use crate::config::Mode;
+use crate::config::destination::Form;
 use crate::facts::{self, BodyFacts, Ending, Head, Plan};
 use crate::host::{self, Action, Map};
 use crate::metrics::Counter;
@@ -366,6 +367,13 @@ impl HttpFilter {
 
     /// Handles the headers of the answer.
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
+        let destination = &self.plugin.config.destination;
+        if destination.form == Form::StatefulSession {
+            // That filter names the endpoint on answers of requests that were not sent there by the
+            // header. Clients must not know endpoints.
+            let removed = host::remove_header(Map::HttpResponseHeaders, &destination.header);
+            self.plugin.checked(removed);
+        }
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.on_response_headers(end_of_stream);
         }
