@@ -85,6 +85,7 @@ fn values(counter: Counter) -> Vec<&'static str> {
             "lost",
             "no_cluster",
             "call_refused",
+            "forbidden",
             "unknown_pool",
             "report_refused",
             "unreachable",

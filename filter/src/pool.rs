@@ -55,7 +55,6 @@ pub(crate) struct Pool {
     reported: Reported,
     state: RefCell<PoolState>,
     last_now_ns: Cell<u64>,
-    warned: Cell<bool>,
 }
 
 impl Pool {
@@ -87,7 +86,6 @@ impl Pool {
             probed: Cell::new(None),
             reported: Reported::default(),
             last_now_ns: Cell::new(0),
-            warned: Cell::new(false),
             name: name.into(),
             config,
         }
@@ -127,17 +125,26 @@ impl Pool {
         result.map_err(|error| self.count_error(error)).ok()
     }
 
-    /// Logs what is wrong with the sync once, until the sync works again.
-    pub(crate) fn warn_once(&self, level: Level, message: &str) {
-        if !self.warned.replace(true) {
+    /// Logs what is wrong with the sync. Each kind of problem is logged once, until the sync works
+    /// again.
+    pub(crate) fn warn_once(
+        &self,
+        state: &mut PoolState,
+        kind: &'static str,
+        level: Level,
+        message: &str,
+    ) {
+        if !state.sync_problems.contains(&kind) {
+            state.sync_problems.push(kind);
             self.log(level, message);
         }
     }
 
-    /// A table has come, so the sync works.
-    pub(crate) fn on_good_sync(&self) {
-        if self.warned.replace(false) {
-            self.log(Level::Info, "sync works again");
+    /// A table has come, so the sync works. Who has read of a problem must read this too, so it has
+    /// the same level.
+    pub(crate) fn on_good_sync(&self, state: &mut PoolState) {
+        if !std::mem::take(&mut state.sync_problems).is_empty() {
+            self.log(Level::Warn, "sync works again");
         }
     }
 

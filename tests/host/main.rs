@@ -26,6 +26,7 @@ mod moved;
 mod news;
 mod pair;
 mod placement;
+mod problems;
 mod reports;
 mod seen;
 mod storm;

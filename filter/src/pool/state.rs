@@ -30,6 +30,10 @@ pub(crate) struct PoolState {
     pub(crate) tally: Tally,
     pub(crate) reporter: Reporter,
     pub(crate) sync: Sync,
+    /// Kinds of problems with the sync that were logged since it last worked.
+    pub(crate) sync_problems: Vec<&'static str>,
+    /// Version of the table that was in use when the poll under way began.
+    pub(crate) asked_with: Option<Version>,
     pub(crate) report_call: ReportCall,
     /// For each of the proxy's last reports, the reports of the workers that it merged. Only the
     /// holder of the lease knows them.
@@ -58,6 +62,8 @@ impl PoolState {
             tally: Tally::default(),
             reporter: Reporter::default(),
             sync: Sync::new(),
+            sync_problems: Vec::new(),
+            asked_with: None,
             report_call: ReportCall::default(),
             merged: Recent::default(),
             unheard: Unheard::default(),

@@ -55,6 +55,13 @@ impl Refusal {
         matches!(self, Self::NotNewer { found, have } if found == have)
     }
 
+    /// Whether another worker's table has overtaken the refused one: it has come since the call.
+    ///
+    /// - `asked_with`: version of the table that was in use at the call.
+    pub(crate) fn is_overtaken(&self, asked_with: Option<Version>) -> bool {
+        matches!(self, Self::NotNewer { have, .. } if Some(*have) != asked_with)
+    }
+
     /// Label of the counter.
     pub(crate) fn label(&self) -> &'static str {
         match self {

@@ -9,13 +9,15 @@ use crate::pool::state::PoolState;
 use crate::pool::{Pool, millis, table};
 use crate::sync::holder;
 use crate::sync::lease::When;
-use crate::sync::long_poll::{Answer, Due, Sync};
+use crate::sync::long_poll::{Answer, Due, FORBIDDEN, Sync};
 use crate::sync::merge::merged_report;
 use crate::sync::report_call;
 use crate::sync::shared::{Lease, Stamp, StoredTable};
 use crate::sync::unheard::Call;
 use crate::sync::wakeup;
 
+/// What helps a proxy that is not allowed to ask.
+const ALLOW: &str = "; allow this proxy's principal POST to /v1/pools/{*}/sync and /v1/pools/{*}/report at the aggregator (in Istio by an AuthorizationPolicy)";
 /// The header of an answer that names the proxy's report that its table has taken in.
 const REPORT_HEADER: &str = "x-trimtab-report";
 
@@ -61,20 +63,21 @@ fn poll(pool: &Pool, state: &mut PoolState, now_ns: u64, lease: Lease) -> Result
     match call(pool, state, now_ns, lease, Call::Sync, timeout_ms)? {
         Ok(token) => {
             state.sync.on_called(now, token);
+            state.asked_with = state.version();
             state.report_call.forget();
         }
         Err(error) => {
             let missing = error.status == HostError::BAD_ARGUMENT;
-            state.metrics.count(
-                Counter::SyncErrors,
-                if missing {
-                    "no_cluster"
-                } else {
-                    "call_refused"
-                },
-            );
+            let kind = if missing {
+                "no_cluster"
+            } else {
+                "call_refused"
+            };
+            state.metrics.count(Counter::SyncErrors, kind);
             state.sync.on_failed(now, &mut state.rng);
             pool.warn_once(
+                state,
+                kind,
                 Level::Error,
                 &format!(
                     "aggregator.cluster: `{}`: the proxy refuses the call ({error}); define that cluster, or, in a mesh, let this proxy see the aggregator's namespace",
@@ -197,7 +200,9 @@ pub(crate) fn answered(
             state.unheard.failed(Call::Sync);
             state.metrics.count(Counter::SyncErrors, label);
             let status = String::from_utf8_lossy(status.as_deref().unwrap_or(b"none")).into_owned();
-            pool.warn_once(Level::Warn, &format!("sync failed: {label} (status {status}); the last table stays in use and its age grows"));
+            let fix = if label == FORBIDDEN { ALLOW } else { "" };
+            let message = format!("sync failed: {label} (status {status}); the last table stays in use and its age grows{fix}");
+            pool.warn_once(state, label, Level::Warn, &message);
         }
     }
     // The next poll follows at once if the minimal gap allows, else with the next tick.
@@ -254,7 +259,7 @@ fn take_answer(
             state.adopt(table, millis(now_ns), own.map(|(_, report)| *report));
             state.sync.on_answered();
             state.metrics.count(Counter::Syncs, "table");
-            pool.on_good_sync();
+            pool.on_good_sync(state);
             if is_first {
                 host::set_shared(&pool.keys.first, &bytes, Over::Anything)?;
             }
@@ -263,18 +268,18 @@ fn take_answer(
             pool.seen_stamp.set(Some(stamp));
             wakeup::others(pool, state);
         }
-        // While the lease moves, two workers may ask at once and get the same table. A worker that
+        // While the lease moves, as when another plugin takes over, two workers may ask at once and
+        // get the same table, or another worker's newer one overtakes this answer. A worker that
         // gets no new table rests as after a failure. So an aggregator that sends the same table
         // again and again is not asked without a pause.
-        Err(refusal) if refusal.is_same() => {
+        Err(refusal) if refusal.is_same() || refusal.is_overtaken(state.asked_with) => {
             state.metrics.count(Counter::Syncs, "same_table");
         }
         Err(refusal) => {
-            state.metrics.count(Counter::TableRefusals, refusal.label());
-            pool.warn_once(
-                Level::Warn,
-                &format!("table refused: {refusal}; the last good one stays in use"),
-            );
+            let kind = refusal.label();
+            state.metrics.count(Counter::TableRefusals, kind);
+            let message = format!("table refused: {refusal}; the last good one stays in use");
+            pool.warn_once(state, kind, Level::Warn, &message);
         }
     }
     Ok(())

@@ -19,6 +19,10 @@ const MAX_BACKOFF_MS: u64 = 5_000;
 /// Time that a call may take beyond the time for which the aggregator may hold it, in milliseconds.
 const GRACE_MS: u32 = 2_000;
 
+/// Label of a failure: something before the aggregator does not let this proxy ask. The aggregator
+/// itself asks nobody who he is.
+pub(crate) const FORBIDDEN: &str = "forbidden";
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -36,6 +40,7 @@ impl Answer {
         match status {
             Some(b"200") => Self::Table,
             Some(b"204") => Self::NoNews,
+            Some(b"401" | b"403") => Self::Failed(FORBIDDEN),
             Some(b"404") => Self::Failed("unknown_pool"),
             Some(b"400" | b"413") => Self::Failed("report_refused"),
             Some(b"503") => Self::Failed("unreachable"),
