@@ -1,157 +1,14 @@
 //! Tests the form with two plugins: tap sees the body and decides, pick holds the headers and sets
 //! the destination.
 
+mod plugins;
+
 use std::time::Duration;
 
-use trimtab_wasmhost::{
-    Direction, Effect, HeaderMap, LogLevel, Options, Part, ScriptedProxy, Status,
-};
+use trimtab_wasmhost::{LogLevel, ScriptedProxy, Status};
 
-use crate::support::{DESTINATION, ENDPOINTS, chat, config_with, counter, module, reported, table};
-
-/// Stock Envoy as Istio configures it: without the option.
-const STOP_ALL: Options = Options {
-    allow_on_headers_stop_iteration: false,
-    buffer_limit_bytes: 32 << 10,
-};
-
-/// Two plugins in one proxy.
-struct Pair {
-    tap: ScriptedProxy,
-    pick: ScriptedProxy,
-}
-
-/// One request in the chain: its numbers at tap and at pick, and the output of pick.
-struct Chained {
-    tap: u32,
-    pick: u32,
-    headers: Option<HeaderMap>,
-    body: Vec<u8>,
-    ended: bool,
-}
-
-fn role(role: &str, more: &str) -> String {
-    config_with(&format!(r#""role": "{role}"{more}"#))
-}
-
-impl Pair {
-    fn new() -> Self {
-        Self::with(&role("tap", ""), &role("pick", ""))
-    }
-
-    fn with(tap: &str, pick: &str) -> Self {
-        let tap = ScriptedProxy::start(module(), tap, 1, STOP_ALL).expect("tap starts");
-        let pick = tap
-            .start_beside(module(), pick, STOP_ALL)
-            .expect("pick starts");
-        let mut pair = Self { tap, pick };
-        assert!(pair.tap.deliver(&table().encode()));
-        pair
-    }
-
-    fn open(&mut self, headers: HeaderMap, end: bool) -> Chained {
-        let mut request = Chained {
-            tap: self.tap.vm().open(),
-            pick: self.pick.vm().open(),
-            headers: None,
-            body: Vec::new(),
-            ended: false,
-        };
-        let (tap, pick) = (self.tap.vm(), self.pick.vm());
-        tap.headers(request.tap, Direction::Request, headers, end);
-        for effect in tap.take_effects_of(request.tap) {
-            if let Effect::Forward(_, Part::Headers(headers, end)) = effect {
-                pick.set_filter_state(request.pick, tap.filter_state(request.tap));
-                pick.headers(request.pick, Direction::Request, headers, end);
-                tap.set_filter_state(request.tap, pick.filter_state(request.pick));
-            }
-        }
-        self.settle(&mut request);
-        request
-    }
-
-    fn body(&mut self, request: &mut Chained, chunk: &[u8], end: bool) {
-        let tap = self.tap.vm();
-        tap.body(request.tap, Direction::Request, chunk.to_vec(), end);
-        self.settle(request);
-    }
-
-    /// Passes on the output of tap, delivers pick's queue, and collects the output of pick.
-    fn settle(&mut self, request: &mut Chained) {
-        let (tap, pick) = (self.tap.vm(), self.pick.vm());
-        for effect in tap.take_effects_of(request.tap) {
-            if let Effect::Forward(_, Part::Body(chunk, end)) = effect {
-                pick.body(request.pick, Direction::Request, chunk, end);
-            }
-        }
-        pick.deliver_queues();
-        for effect in pick.take_effects_of(request.pick) {
-            match effect {
-                Effect::Forward(_, Part::Headers(headers, end)) => {
-                    request.headers = Some(headers);
-                    request.ended |= end;
-                }
-                Effect::Forward(_, Part::Body(chunk, end)) => {
-                    request.body.extend(chunk);
-                    request.ended |= end;
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    fn run_for(&mut self, span: Duration) {
-        // Both have one clock. Tap's run moves it for both; pick's own ticks need no more time.
-        let step = Duration::from_millis(100);
-        for _ in 0..span.as_millis() / step.as_millis() {
-            self.tap.run_for(step);
-            for worker in self.pick.all() {
-                worker.vm.tick();
-                worker.vm.deliver_queues();
-            }
-        }
-    }
-
-    fn close(&mut self, request: &Chained) {
-        self.tap.vm().close(request.tap);
-        self.pick.vm().close(request.pick);
-    }
-
-    fn fault(&self, reason: &str) -> u64 {
-        counter(&self.tap, "trimtab_setup_errors_total", "reason", reason)
-    }
-
-    /// Returns the names of all counted setup errors of both plugins.
-    fn faults(&self) -> Vec<String> {
-        let all = [&self.tap, &self.pick].map(|proxy| proxy.shared.all_metrics());
-        let names = all.into_iter().flatten().map(|metric| metric.name);
-        names
-            .filter(|name| name.starts_with("trimtab_setup_errors_total."))
-            .collect()
-    }
-
-    fn warnings(&mut self) -> String {
-        let tap = self.tap.worker(0).script.log_text(LogLevel::Warn);
-        tap + &self.pick.worker(0).script.log_text(LogLevel::Warn)
-    }
-}
-
-impl Chained {
-    fn destination(&self) -> Option<&str> {
-        self.headers.as_ref()?.text(DESTINATION)
-    }
-}
-
-fn headers(more: &[(&str, &str)]) -> HeaderMap {
-    let mut all = vec![
-        (":method", "POST"),
-        (":path", "/v1/chat/completions"),
-        (":authority", "models.example"),
-        ("content-type", "application/json"),
-    ];
-    all.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
-    all.into_iter().chain(more.iter().copied()).collect()
-}
+use crate::support::{DESTINATION, ENDPOINTS, chat, counter, module, reason, reported, table};
+use plugins::{Pair, STOP_ALL, headers, role};
 
 #[test]
 fn the_destination_is_set_when_tap_has_seen_enough_and_the_body_is_whole() {
@@ -215,12 +72,37 @@ fn tap_without_pick_is_told_once_and_requests_flow() {
         let exchange = pair.tap.vm().request().body(chat(500));
         assert!(exchange.request_ended);
         assert_eq!(exchange.upstream_header(DESTINATION), None);
-        exchange.finish(pair.tap.vm());
+        let answered = exchange.finish(pair.tap.vm());
+        assert_eq!(reason(&answered).as_deref(), Some("not_placed"));
     }
     let log = pair.warnings();
     assert_eq!(log.matches("no plugin with role pick").count(), 1, "{log}");
     pair.run_for(Duration::from_millis(200));
     assert_eq!(pair.fault("no_pick"), 3);
+    assert_eq!(pair.decisions(), 0, "nothing was placed");
+}
+
+#[test]
+fn a_decision_that_comes_after_pick_has_let_go_does_not_pass_for_one() {
+    let mut pair = Pair::new();
+    let mut late = pair.open(headers(&[]), false);
+    // Tap stands still and does not see the time go by.
+    for _ in 0..20 {
+        pair.pick.vm().tick();
+    }
+    pair.settle(&mut late);
+    assert!(late.headers.is_some() && late.destination().is_none());
+    pair.body(&mut late, chat(500).as_bytes(), true);
+    assert!(late.ended && late.destination().is_none());
+    assert_eq!(pair.answered(&late).as_deref(), Some("not_placed"));
+    pair.close(&late);
+    let mut placed = pair.open(headers(&[]), false);
+    pair.body(&mut placed, chat(500).as_bytes(), true);
+    assert!(placed.destination().is_some());
+    assert_ne!(pair.answered(&placed).as_deref(), Some("not_placed"));
+    pair.close(&placed);
+    pair.run_for(Duration::from_millis(200));
+    assert_eq!((pair.fault("late"), pair.decisions()), (1, 1));
 }
 
 #[test]

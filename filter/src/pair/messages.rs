@@ -49,7 +49,8 @@ impl<'a> Mark<'a> {
 /// Where pick waits with the headers of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seat {
-    /// Pick does not wait: it serves other pools, or has no queue. Pick has reported that itself.
+    /// Pick does not wait: it serves other pools, has no queue, or has waited long enough. Pick has
+    /// reported that itself.
     Refused,
     /// Pick waits for messages in this queue, under this number.
     Waits { queue: u32, context_id: u32 },

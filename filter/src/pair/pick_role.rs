@@ -140,7 +140,7 @@ impl PickPlugin {
                 break;
             };
             if let Some(message) = Message::decode(&message) {
-                self.let_go(message.context_id, message.hosts);
+                self.let_go(message.context_id, Some(message.hosts));
             }
         }
         self.checked(host::set_effective_context(self.root_id));
@@ -149,8 +149,8 @@ impl PickPlugin {
     /// Lets a request go on, if it waits. If the proxy refuses, the request stays, and the next
     /// tick tries again.
     ///
-    /// - `hosts`: empty: the request gets no destination.
-    fn let_go(&self, context_id: u32, hosts: &str) {
+    /// - `hosts`: what tap says; empty: no destination. Absent: tap is late.
+    fn let_go(&self, context_id: u32, hosts: Option<&str>) {
         let waits = |waiting: &mut BTreeMap<u32, u64>| waiting.contains_key(&context_id);
         if !self.waiting(waits).unwrap_or(false)
             || self
@@ -159,8 +159,13 @@ impl PickPlugin {
         {
             return;
         }
-        if !hosts.is_empty() {
-            self.checked(destination_header::set_header(&self.config, hosts));
+        match hosts {
+            Some("") => {}
+            Some(hosts) => _ = self.checked(destination_header::set_header(&self.config, hosts)),
+            // Tap must not take a later decision for one that has an effect.
+            None => {
+                _ = self.checked(host::set_property(messages::SEAT, &Seat::Refused.encode()));
+            }
         }
         if self.checked(host::continue_request()).is_some() {
             self.waiting(|waiting| waiting.remove(&context_id));
@@ -189,7 +194,7 @@ impl PickPlugin {
             if *first && patience > 0 {
                 self.fault(Fault::Late);
             }
-            self.let_go(*context_id, "");
+            self.let_go(*context_id, None);
         }
         if !overdue.is_empty() {
             self.checked(host::set_effective_context(self.root_id));

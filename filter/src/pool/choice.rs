@@ -20,6 +20,8 @@ const MOST_ASKED: usize = 16;
 /// What was decided on a request.
 #[derive(Debug, Default)]
 pub(crate) struct Placed {
+    /// Why. Absent: nothing was decided.
+    pub(crate) reason: Option<Reason>,
     /// Absent: no opinion; the proxy balances by itself.
     pub(crate) placement: Option<Choice>,
     /// Absent: nobody wants to read an explanation.

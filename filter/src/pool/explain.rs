@@ -9,7 +9,7 @@ use trimtab_loadtable::Version;
 /// One decision, and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Explanation {
-    /// Label of the reason.
+    /// Label of the reason, or what [`Self::take_back`] says.
     pub(crate) reason: &'static str,
     /// The first choice. Absent: no opinion.
     pub(crate) endpoint: Option<Rc<str>>,
@@ -39,6 +39,13 @@ pub(crate) struct Went {
 }
 
 impl Explanation {
+    /// The decision has no effect: it did not get into the request's headers.
+    pub(crate) fn take_back(&mut self) {
+        self.reason = "not_placed";
+        self.endpoint = None;
+        self.wait_s = None;
+    }
+
     /// Returns one line of printable ASCII.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("reason={}", self.reason);

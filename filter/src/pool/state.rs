@@ -161,10 +161,9 @@ impl PoolState {
         self.tally.on_decided();
         let Some(loaded) = &self.loaded else {
             let decision = Decision::no_opinion(Reason::NoTable);
-            self.metrics
-                .count(Counter::Decisions, decision.reason.as_str());
             let explain = || self.explain(&decision, now, None, config, head, body);
             return Placed {
+                reason: Some(decision.reason),
                 placement: None,
                 explanation: (head.explain || config.explain_log).then(explain),
             };
@@ -172,8 +171,6 @@ impl PoolState {
         let request = facts::request(head, body, loaded.key, &loaded.table);
         let decision = self.picker.choose(now, &mut self.rng, &request);
         self.reporter.on_decided(&decision.booking);
-        self.metrics
-            .count(Counter::Decisions, decision.reason.as_str());
         let draw = request.conversation.map(|conversation| conversation.key);
         let observed =
             mode != Mode::Enforce && !mode.enforces(draw.unwrap_or_else(|| self.rng.next_u64()));
@@ -186,6 +183,7 @@ impl PoolState {
         );
         let explain = || self.explain(&decision, now, placement.as_ref(), config, head, body);
         Placed {
+            reason: Some(decision.reason),
             explanation: (head.explain || config.explain_log).then(explain),
             placement,
         }

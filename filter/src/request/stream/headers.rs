@@ -1,0 +1,102 @@
+//! A request at its headers: which pool it may belong to, and whether its body is worth waiting for.
+
+use std::rc::Rc;
+
+use super::{HttpFilter, Way};
+use crate::config::Mode;
+use crate::facts::{Head, Plan};
+use crate::host::{self, Action, Map};
+use crate::metrics::Counter;
+use crate::request::body_reading::BodyReading;
+
+impl HttpFilter {
+    /// Handles the request's headers.
+    ///
+    /// - `end_of_stream`: there is no body.
+    pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
+        let plugin = Rc::clone(&self.plugin);
+        let config = &plugin.config;
+        let Some(headers) = plugin.checked(host::header_pairs(Map::HttpRequestHeaders)) else {
+            // Without the headers the filter cannot place anything, but a forged destination must
+            // not get through.
+            for name in config.own_headers() {
+                plugin.checked(host::remove_header(Map::HttpRequestHeaders, name));
+            }
+            return Action::Continue;
+        };
+        let mut head = Head::read(&headers, config, end_of_stream);
+        for (place, name) in config.own_headers().enumerate() {
+            if head.forged >> place & 1 == 1 {
+                let label = if place == 0 { "destination" } else { "explain" };
+                plugin.count(head.pools, Counter::ForgedHeaders, label);
+                plugin.checked(host::remove_header(Map::HttpRequestHeaders, name));
+            }
+        }
+        let concerns_us = head.plan != Plan::Pass || head.passed_shape.is_some();
+        if !concerns_us || !self.belongs_to_a_pool(&mut head) {
+            return Action::Continue;
+        }
+        if head.plan != Plan::Pass {
+            self.ask_for_a_plain_answer(&head);
+        }
+        match head.plan {
+            Plan::Pass => {
+                if let Some(shape) = &head.passed_shape {
+                    plugin.passes(head.pools, shape);
+                }
+                Action::Continue
+            }
+            // Without a table the body would be held for nothing.
+            Plan::Read if plugin.has_table(head.pools) && plugin.holding.may_hold() => {
+                self.hold(head)
+            }
+            Plan::PlaceNow | Plan::Read => self.place_now(&head, end_of_stream),
+        }
+    }
+
+    /// Whether the request may belong to a pool, by its headers, its route and its cluster. Tells
+    /// pick not to wait for one that does not.
+    fn belongs_to_a_pool(&self, head: &mut Head) -> bool {
+        let belongs = self.plugin.find_pools(head);
+        if !belongs && head.plan != Plan::Pass && self.plugin.is_tap() {
+            self.mark(false);
+        }
+        belongs
+    }
+
+    /// Asks for an uncompressed answer, because the name of what a server keeps is read from it.
+    /// Changes nothing where nothing is placed.
+    fn ask_for_a_plain_answer(&self, head: &Head) {
+        let places = || {
+            let pool = self.plugin.pool(head, head.model.as_deref());
+            pool.is_some_and(|(_, mode)| mode != Mode::Observe)
+        };
+        if head.makes && places() {
+            let removed = host::remove_header(Map::HttpRequestHeaders, "accept-encoding");
+            self.plugin.checked(removed);
+        }
+    }
+
+    /// Decides by the headers alone.
+    ///
+    /// - `is_all`: there is no body.
+    fn place_now(&mut self, head: &Head, is_all: bool) -> Action {
+        if self.plugin.is_tap() {
+            self.mark(false);
+        }
+        self.place(head, None, Way::Here, is_all);
+        Action::Continue
+    }
+
+    /// Begins to read the body. The headers are held for that.
+    fn hold(&mut self, head: Head) -> Action {
+        let action = match self.plugin.is_tap() {
+            true if !self.mark(true) => return self.place_now(&head, false),
+            true => Action::Continue,
+            false => Action::Pause,
+        };
+        let since = self.plugin.holding.ticks();
+        self.reading = Some(Box::new(BodyReading::new(head, since)));
+        action
+    }
+}
