@@ -12,6 +12,7 @@
 mod clusters;
 mod defaults;
 pub(crate) mod destination;
+mod metric_names;
 mod mode;
 mod pools;
 mod text;
@@ -21,6 +22,7 @@ use trimtab_settings::{Problems, Settings};
 
 use crate::config::destination::Destination;
 use crate::facts::SessionCookie;
+pub use metric_names::MetricNames;
 pub use mode::Mode;
 pub use pools::PoolSettings;
 pub(crate) use pools::{PoolSet, candidates, choose, go_by_cluster, of_cluster};
@@ -102,6 +104,8 @@ pub struct Config {
     pub session_cookie: SessionCookie,
     /// `paths`: a POST whose path ends with one of these is a completion request.
     pub paths: Vec<String>,
+    /// `metric_names`: how the names of metrics spell out their tags.
+    pub metric_names: MetricNames,
     /// `seed`: seed of random choices, for tests. Absent: differs per worker and start.
     pub seed: Option<u64>,
 }
@@ -200,6 +204,7 @@ impl Config {
                 .check(|list| paths(list))
                 .hint("list ends of paths, such as \"/v1/completions\"")
                 .default(defaults::PATHS.map(str::to_owned).to_vec()),
+            metric_names: MetricNames::read(&s),
             seed: s.u64("seed").optional(),
         };
         s.finish(config)

@@ -45,5 +45,5 @@ mod request;
 mod sync;
 
 pub use config::destination::{Destination, Form};
-pub use config::{Config, Mode, PoolSettings, Role};
+pub use config::{Config, MetricNames, Mode, PoolSettings, Role};
 pub use facts::oracle;

@@ -1,13 +1,13 @@
 //! What the operator sees: counters and gauges of the proxy.
 //!
-//! Wasm metrics have no labels. So a name spells out its tags as alternating segments:
-//! `trimtab_decisions_total.pool.chat.reason.prefix`. Envoy's `stats_tags` take them out again with
-//! `\.pool\.([^.]+)` and `\.reason\.([^.]+)`. A dot in a pool's name becomes `_`.
+//! Wasm metrics have no labels. So a name spells out its tags, in the way that the proxy's
+//! `stats_tags` take them out again ([`MetricNames`]). A dot in a pool's name becomes `_`.
 //!
 //! Counting costs no hostcall: counts are kept here, and each tick hands them over.
 
 use std::collections::BTreeMap;
 
+use crate::config::MetricNames;
 use crate::host::{self, HostError, MetricKind};
 
 /// A counter, by its name without the pool.
@@ -126,14 +126,16 @@ struct Count {
 /// Metrics of one pool.
 #[derive(Debug)]
 pub(crate) struct Metrics {
+    names: MetricNames,
     pool: String,
     counters: BTreeMap<(Counter, &'static str), Count>,
     gauges: BTreeMap<Gauge, u32>,
 }
 
 impl Metrics {
-    pub(crate) fn new(pool: &str) -> Self {
+    pub(crate) fn new(names: MetricNames, pool: &str) -> Self {
         Self {
+            names,
             pool: pool.replace('.', "_"),
             counters: BTreeMap::new(),
             gauges: BTreeMap::new(),
@@ -169,7 +171,8 @@ impl Metrics {
                 Some(id) => id,
                 None => {
                     let (name, tag) = counter.name();
-                    let name = format!("{name}.pool.{}.{tag}.{label}", self.pool);
+                    let tags = [("pool", self.pool.as_str()), (tag, label)];
+                    let name = self.names.with_tags(name, &tags);
                     *count
                         .id
                         .insert(host::define_metric(MetricKind::Counter, &name)?)
@@ -199,7 +202,8 @@ impl Metrics {
         let id = match self.gauges.get(&gauge) {
             Some(id) => *id,
             None => {
-                let name = format!("{}.pool.{}", gauge.name(), self.pool);
+                let tags = [("pool", self.pool.as_str())];
+                let name = self.names.with_tags(gauge.name(), &tags);
                 let id = host::define_metric(MetricKind::Gauge, &name)?;
                 self.gauges.insert(gauge, id);
                 id

@@ -7,16 +7,19 @@
 use trimtab_loadtable::ErrorKind;
 use trimtab_pick::Reason;
 
+use crate::config::MetricNames;
 use crate::facts::Ending;
 use crate::metrics::{Counter, Gauge};
 use crate::pair::messages::Fault;
 
 /// Checks a whole name, as it stands after `wasmcustom.` in Envoy:
-/// `trimtab_decisions_total.pool.chat.reason.load`.
+/// `trimtab_decisions_total.pool.chat.reason.load`, or
+/// `pool=.=chat;.;reason=.=load;.;trimtab_decisions_total`.
 ///
 /// # Errors
 /// Says what is wrong with the name, and which names there are.
 pub fn check(name: &str) -> Result<(), String> {
+    let name = &plain(name);
     let (metric, rest) = name.split_once('.').unwrap_or((name, ""));
     let tags: Vec<&str> = rest.split('.').collect();
     if let Some(counter) = counter(metric) {
@@ -33,6 +36,18 @@ pub fn check(name: &str) -> Result<(), String> {
         ["pool", _] => Ok(()),
         _ => Err(format!("`{name}`: the tags of `{metric}` are `.pool.POOL`")),
     }
+}
+
+/// Returns a name of [`MetricNames::Istio`] as it is with [`MetricNames::Plain`]. Names of other
+/// forms stay.
+fn plain(name: &str) -> String {
+    let mut parts: Vec<&str> = name.split(";.;").collect();
+    let metric = parts.pop().unwrap_or_default();
+    let tags: Option<Vec<_>> = parts.iter().map(|part| part.split_once("=.=")).collect();
+    tags.map_or_else(
+        || name.to_owned(),
+        |tags| MetricNames::Plain.with_tags(metric, &tags),
+    )
 }
 
 /// Checks a name without its tags: `trimtab_decisions_total`.
@@ -145,8 +160,10 @@ mod tests {
         for counter in Counter::ALL {
             let (metric, tag) = counter.name();
             for value in values(counter) {
-                let name = format!("{metric}.pool.chat.{tag}.{value}");
-                assert_eq!(check(&name), Ok(()), "{name}");
+                for form in [MetricNames::Plain, MetricNames::Istio] {
+                    let name = form.with_tags(metric, &[("pool", "chat"), (tag, value)]);
+                    assert_eq!(check(&name), Ok(()), "{name}");
+                }
             }
             for wrong in [
                 metric.to_owned(),
@@ -154,12 +171,16 @@ mod tests {
                 format!("{metric}.pool.chat.{tag}.never"),
                 format!("{metric}.pool.chat.tag.{}", values(counter)[0]),
                 format!("{metric}s.pool.chat.{tag}.{}", values(counter)[0]),
+                format!("pool=.=chat;.;{tag}=.=never;.;{metric}"),
+                format!("pool=chat;.;{tag}=.={};.;{metric}", values(counter)[0]),
+                format!("{tag}=.={};.;pool=.=chat;.;{metric}", values(counter)[0]),
             ] {
                 assert!(check(&wrong).is_err(), "{wrong}");
             }
         }
         for gauge in Gauge::ALL {
             assert_eq!(check(&format!("{}.pool.chat", gauge.name())), Ok(()));
+            assert_eq!(check(&format!("pool=.=chat;.;{}", gauge.name())), Ok(()));
             assert!(check(gauge.name()).is_err());
             assert!(check(&format!("{}.pool.chat.kind.x", gauge.name())).is_err());
         }

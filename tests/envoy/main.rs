@@ -25,6 +25,7 @@ mod idle;
 mod in_flight;
 mod joining;
 mod kept;
+mod labels;
 mod late_pages;
 mod leaving;
 mod odd;

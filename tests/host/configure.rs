@@ -1,10 +1,11 @@
 //! Tests what the filter does with its configuration, good and bad.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use trimtab_filter::names;
 use trimtab_wasmhost::{HostError, LogLevel, Options, Script, ScriptedProxy, Shared, Status, Vm};
 
-use crate::support::{config, config_with, module};
+use crate::support::{EXPLAIN, chat, config, config_with, module};
 
 fn start(config: &str) -> Result<ScriptedProxy, HostError> {
     ScriptedProxy::start(module(), config, 1, Options::default())
@@ -106,6 +107,26 @@ fn a_refused_configuration_leaves_requests_alone() {
         ),
         (None, None)
     );
+}
+
+#[test]
+fn metrics_are_named_as_configured_by_both_plugins() {
+    for role in ["single", "tap", "pick"] {
+        let settings = format!(r#""metric_names": "istio", "role": "{role}""#);
+        let mut proxy = start(&config_with(&settings)).expect("taken");
+        for _ in 0..3 {
+            let request = proxy.vm().request().header(EXPLAIN, "forged");
+            request.body(chat(100)).finish(proxy.vm());
+        }
+        proxy.run_for(Duration::from_secs(1));
+        let counted = proxy.shared.all_metrics();
+        assert!(!counted.is_empty(), "{role}");
+        for metric in counted {
+            let name = metric.name;
+            assert!(name.starts_with("pool=.=chat;.;"), "{role}: {name}");
+            names::check(&name).unwrap_or_else(|error| panic!("{role}: {error}"));
+        }
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ impl PickPlugin {
         Self {
             pools: config.pools_mark(),
             metrics: RefCell::new(Metrics::new(
+                config.metric_names,
                 config.pools.first().map_or("", |pool| &pool.name),
             )),
             config,

@@ -57,7 +57,7 @@ impl PoolState {
             max_ejection_ms: config.max_ejection_ms,
         };
         Self {
-            metrics: Metrics::new(pool),
+            metrics: Metrics::new(config.metric_names, pool),
             pool: pool.into(),
             tally: Tally::default(),
             reporter: Reporter::default(),

@@ -52,7 +52,7 @@ pub(crate) fn apply(envoy: &str, overlay: &Value) -> String {
                 let fields = object(at(&mut envoy, &[MANAGER, fields]));
                 fields.extend(object(&mut part.clone()).clone());
             }
-            "bootstrap_extensions" => {
+            "bootstrap_extensions" | "stats_config" => {
                 object(&mut envoy).insert(key.clone(), part.clone());
             }
             unknown => panic!("deploy/envoy/README.md does not say where {unknown} goes"),
