@@ -226,10 +226,16 @@ impl Config {
         self.is_completion_path(crate::facts::path_of(target))
     }
 
-    /// Returns the pools' names as tap and pick compare them.
-    pub(crate) fn pools_mark(&self) -> String {
+    /// Returns the pools' names, as the log has them.
+    pub(crate) fn pool_names(&self) -> String {
         let names: Vec<&str> = self.pools.iter().map(|pool| pool.name.as_str()).collect();
         names.join(",")
+    }
+
+    /// Returns what tap and pick of one pair have in common: their pools and the header that they
+    /// set.
+    pub(crate) fn pair(&self) -> String {
+        [&*self.pool_names(), "@", &self.destination.header].concat()
     }
 
     /// Headers that only this filter may set. Values from clients must not reach the load balancer

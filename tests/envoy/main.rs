@@ -29,6 +29,7 @@ mod labels;
 mod late_pages;
 mod leaving;
 mod odd;
+mod pairs;
 mod placement;
 mod protocol;
 mod reload;

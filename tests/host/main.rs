@@ -25,6 +25,7 @@ mod live;
 mod moved;
 mod news;
 mod pair;
+mod pairs;
 mod placement;
 mod problems;
 mod reports;

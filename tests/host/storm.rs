@@ -5,7 +5,7 @@
 //! module.
 
 mod bytes;
-mod chain;
+pub(crate) mod chain;
 mod driver;
 mod faults;
 mod forms;

@@ -2,47 +2,84 @@
 //!
 //! Both stand in the chain, tap first, each in a VM of its own.
 //!
-//! 1. At headers tap leaves a [`Mark`] in the stream's filter state: whether a destination will
-//!    follow.
+//! 1. At headers tap adds a [`Mark`] to those in the stream's filter state: whether a destination
+//!    will follow.
 //! 2. Pick holds the headers and leaves its [`Seat`].
 //! 3. When tap has seen enough of the body, it sends a [`Message`] to that seat.
 //! 4. Pick sets the header and lets the request go on.
 //!
 //! A plugin that does not find what the other leaves knows that the other is missing, stands in the
-//! wrong place, or serves other pools.
+//! wrong place, or serves other pools. A chain may have several pairs, in any order of each pair's
+//! pick behind its tap: marks and seats go by the pair's pools and header.
 
 use std::cell::Cell;
 use std::fmt;
 
-/// Name of the property in which tap leaves its [`Mark`].
+/// Name of the property in which each tap of the chain leaves its [`Mark`].
 pub(crate) const MARK: &str = "trimtab_tap";
-/// Name of the property in which pick leaves its [`Seat`].
-pub(crate) const SEAT: &str = "trimtab_pick";
 
-/// What tap says about a completion request at its headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark<'a> {
-    /// Whether a [`Message`] will follow. Otherwise the request is settled already.
-    pub(crate) follows: bool,
-    /// The pools that tap serves.
-    pub(crate) pools: &'a [u8],
+/// Returns the name of the property in which the pick of a pair leaves its [`Seat`].
+pub(crate) fn seat_of(pair: &str) -> String {
+    ["trimtab_pick/", pair].concat()
 }
 
-impl<'a> Mark<'a> {
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1 + self.pools.len());
-        out.push(u8::from(self.follows));
-        out.extend(self.pools);
-        out
+/// What a tap says about a completion request at its headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The request is none of this pair's.
+    Passes = 0,
+    /// A [`Message`] will follow.
+    Follows = 1,
+    /// The destination is in the headers already, or there is none.
+    Settled = 2,
+}
+
+/// The marks of a request: one after the other, each a number and the tap's pair, with a separator
+/// between them that no pair has.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(Vec<u8>);
+
+impl Marks {
+    const SEPARATOR: u8 = b';';
+
+    /// - `bytes`: the property, of whatever origin; absent: no tap has said anything.
+    pub(crate) fn new(bytes: Option<Vec<u8>>) -> Self {
+        Self(bytes.unwrap_or_default())
     }
 
-    /// Returns `None` if tap did not write these bytes.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let (follows, pools) = bytes.split_first()?;
-        (*follows <= 1).then_some(Self {
-            follows: *follows == 1,
-            pools,
-        })
+    fn all(&self) -> impl DoubleEndedIterator<Item = (u8, &[u8])> {
+        let parts = self.0.split(|byte| *byte == Self::SEPARATOR);
+        parts.filter_map(|part| part.split_first().map(|(mark, pair)| (*mark, pair)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the last mark of a tap of this pair. `None`: there is none.
+    pub(crate) fn of(&self, pair: &str) -> Option<Mark> {
+        let (mark, _) = self.all().rfind(|(_, own)| *own == pair.as_bytes())?;
+        [Mark::Passes, Mark::Follows, Mark::Settled]
+            .into_iter()
+            .find(|known| *known as u8 == mark)
+    }
+
+    /// Whether some pair places the request by a header whose name ends so.
+    pub(crate) fn is_taken(&self, header: &str) -> bool {
+        let takes = |mark| mark == Mark::Follows as u8 || mark == Mark::Settled as u8;
+        let mut all = self.all();
+        all.any(|(mark, pair)| takes(mark) && pair.ends_with(header.as_bytes()))
+    }
+
+    /// Returns the bytes with one more mark.
+    pub(crate) fn with(&self, mark: Mark, pair: &str) -> Vec<u8> {
+        let mut out = self.0.clone();
+        if !out.is_empty() {
+            out.push(Self::SEPARATOR);
+        }
+        out.push(mark as u8);
+        out.extend(pair.as_bytes());
+        out
     }
 }
 
@@ -114,7 +151,7 @@ pub(crate) enum Fault {
     NoPick,
     /// Pick found no mark on a completion request.
     NoTap,
-    /// Tap and pick serve different pools.
+    /// Tap and pick serve different pools, or set different headers.
     OtherPools,
     /// Pick has no queue by which tap could reach it.
     NoQueue,
@@ -126,11 +163,13 @@ pub(crate) enum Fault {
     RouteMode,
     /// Most requests go elsewhere than their destination header says.
     NotFollowed,
+    /// Tap: another pair of the chain places the request.
+    TwoPairs,
 }
 
 impl Fault {
     /// Every fault, in the order of declaration.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::NoStopIteration,
         Self::NoPick,
         Self::NoTap,
@@ -140,6 +179,7 @@ impl Fault {
         Self::RoutePool,
         Self::RouteMode,
         Self::NotFollowed,
+        Self::TwoPairs,
     ];
 
     /// Label of the counter.
@@ -154,6 +194,7 @@ impl Fault {
             Self::RoutePool => "route_pool",
             Self::RouteMode => "route_mode",
             Self::NotFollowed => "not_followed",
+            Self::TwoPairs => "two_pairs",
         }
     }
 }
@@ -165,13 +206,13 @@ impl fmt::Display for Fault {
                 "the body of a request comes only when its headers are let go, so requests are placed by their headers alone; set allow_on_headers_stop_iteration: true in the plugin's configuration, or use the tap + pick form"
             }
             Self::NoPick => {
-                "role tap: no plugin with role pick holds the headers, so requests are not placed; add one behind this plugin in the same chain (in Istio: with a lower priority)"
+                "role tap: no plugin with role pick and the same pools holds the headers, so requests are not placed; add one behind this plugin in the same chain (in Istio: with a lower priority)"
             }
             Self::NoTap => {
                 "role pick: no plugin with role tap has seen the request, so it is not placed; add one before this plugin in the same chain (in Istio: with a higher priority)"
             }
             Self::OtherPools => {
-                "role pick: the plugin with role tap before this one serves other pools, so requests are not placed; give both the same pools"
+                "role pick: the plugin with role tap before this one serves other pools or sets another header, so requests are not placed; give both the same settings"
             }
             Self::NoQueue => {
                 "role pick: the proxy gives no shared queue, so requests are not placed"
@@ -187,6 +228,9 @@ impl fmt::Display for Fault {
             }
             Self::NotFollowed => {
                 "most requests go elsewhere than they are sent, so the decisions have no effect; let the route's cluster take its destination from the plugin's destination header (deploy/envoy/destinations has what each form needs), and give it the endpoints that the aggregator has"
+            }
+            Self::TwoPairs => {
+                "role tap: another pair of plugins in this chain places the same requests, so this one leaves them to it; remove one, or give the pools of each their own `services` or `clusters`"
             }
         })
     }
@@ -212,10 +256,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(follows: bool, pools in "[a-z,]{0,30}", queue: u32, context_id: u32, hosts in "[0-9.:,]{0,60}") {
-            let mark = Mark { follows, pools: pools.as_bytes() };
-            let bytes = mark.encode();
-            prop_assert_eq!(Mark::decode(&bytes), Some(mark));
+        fn what_is_written_is_read_back(queue: u32, context_id: u32, hosts in "[0-9.:,]{0,60}") {
             for seat in [Seat::Refused, Seat::Waits { queue, context_id }] {
                 prop_assert_eq!(Seat::decode(&seat.encode()), Some(seat));
             }
@@ -226,10 +267,32 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (Mark::decode(&bytes), Message::decode(&bytes));
+            let marks = Marks::new(Some(bytes.clone()));
+            let _ = (marks.of("chat@h"), marks.is_taken(""), Message::decode(&bytes));
+            let more = Marks::new(Some(marks.with(Mark::Follows, "chat,code.x@h")));
+            prop_assert_eq!(more.of("chat,code.x@h"), Some(Mark::Follows));
+            prop_assert!(more.is_taken("@h"));
             if let Some(seat) = Seat::decode(&bytes) {
                 prop_assert_eq!(seat.encode(), bytes);
             }
         }
+    }
+
+    #[test]
+    fn each_pair_finds_its_own_last_mark_and_the_header_that_another_sets() {
+        let mut marks = Marks::new(None);
+        assert!(marks.is_empty() && marks.of("a@x").is_none() && !marks.is_taken(""));
+        for (mark, pair, taken) in [
+            (Mark::Passes, "a@x", false),
+            (Mark::Settled, "b@y", true),
+            (Mark::Passes, "b@y", true),
+            (Mark::Follows, "a,b@x", true),
+        ] {
+            marks = Marks::new(Some(marks.with(mark, pair)));
+            assert_eq!((marks.of(pair), marks.is_taken("")), (Some(mark), taken));
+            assert_eq!(marks.is_taken("@x"), pair == "a,b@x");
+        }
+        assert_eq!(marks.of("a@x"), Some(Mark::Passes));
+        assert_eq!((marks.of("a"), marks.of("a@y")), (None, None));
     }
 }

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use crate::config::Config;
 use crate::host::{self, Action, HostError, Level, Map};
 use crate::metrics::{Counter, Metrics};
-use crate::pair::messages::{self, Fault, Mark, Message, Reported, Seat};
+use crate::pair::messages::{self, Fault, Mark, Marks, Message, Reported, Seat};
 use crate::request::destination_header;
 
 /// Added to tap's own time for a decision, in milliseconds.
@@ -29,8 +29,12 @@ const MAX_MESSAGES: usize = 10_000;
 pub(crate) struct PickPlugin {
     config: Rc<Config>,
     root_id: u32,
-    /// The names of the pools, as tap's mark has them.
+    /// The names of the pools.
     pools: String,
+    /// The pair, as tap's mark has it.
+    pair: String,
+    /// Name of the property of its seats.
+    seat: String,
     queue: Option<u32>,
     ticks: Cell<u64>,
     /// Requests whose headers are held, by number, with the tick at which the holding began.
@@ -42,8 +46,11 @@ pub(crate) struct PickPlugin {
 impl PickPlugin {
     /// - `queue`: this VM's own queue; absent: the proxy gives none.
     pub(crate) fn new(config: Rc<Config>, root_id: u32, queue: Option<u32>) -> Self {
+        let pair = config.pair();
         Self {
-            pools: config.pools_mark(),
+            pools: config.pool_names(),
+            seat: messages::seat_of(&pair),
+            pair,
             metrics: RefCell::new(Metrics::new(
                 config.metric_names,
                 config.pools.first().map_or("", |pool| &pool.name),
@@ -85,26 +92,23 @@ impl PickPlugin {
 
     /// Handles the headers of a request.
     fn on_request_headers(&self, context_id: u32) -> Action {
-        let mark = self.checked(host::property(messages::MARK)).flatten();
-        let Some(mark) = mark.as_deref().and_then(Mark::decode) else {
-            self.on_unmarked();
-            return Action::Continue;
-        };
-        if !mark.follows {
-            return Action::Continue;
+        let marks = Marks::new(self.checked(host::property(messages::MARK)).flatten());
+        match marks.of(&self.pair) {
+            Some(Mark::Follows) => {}
+            Some(_) => return Action::Continue,
+            None => {
+                self.on_unmarked(&marks);
+                return Action::Continue;
+            }
         }
         let seat = match self.queue {
-            _ if mark.pools != self.pools.as_bytes() => {
-                self.fault(Fault::OtherPools);
-                Seat::Refused
-            }
             None => {
                 self.fault(Fault::NoQueue);
                 Seat::Refused
             }
             Some(queue) => Seat::Waits { queue, context_id },
         };
-        let told = self.checked(host::set_property(messages::SEAT, &seat.encode()));
+        let told = self.checked(host::set_property(&self.seat, &seat.encode()));
         if told.is_none() || seat == Seat::Refused {
             return Action::Continue;
         }
@@ -114,10 +118,12 @@ impl PickPlugin {
         }
     }
 
-    /// Handles a request without tap's mark: it is not to be placed, or there is no tap. A forged
-    /// destination must not get through.
-    fn on_unmarked(&self) {
-        for name in self.config.own_headers() {
+    /// Handles a request without its tap's mark: it is not to be placed, or there is no such tap. A
+    /// forged destination must not get through.
+    ///
+    /// - `marks`: those of other pairs, which have removed it.
+    fn on_unmarked(&self, marks: &Marks) {
+        for name in self.config.own_headers().filter(|_| marks.is_empty()) {
             self.checked(host::remove_header(Map::HttpRequestHeaders, name));
         }
         let header = |name| {
@@ -129,7 +135,10 @@ impl PickPlugin {
             && header(":method").as_deref() == Some(b"POST")
             && header("upgrade").is_none()
         {
-            self.fault(Fault::NoTap);
+            self.fault(match marks.is_empty() {
+                true => Fault::NoTap,
+                false => Fault::OtherPools,
+            });
         }
     }
 
@@ -165,7 +174,7 @@ impl PickPlugin {
             Some(hosts) => _ = self.checked(destination_header::set_header(&self.config, hosts)),
             // Tap must not take a later decision for one that has an effect.
             None => {
-                _ = self.checked(host::set_property(messages::SEAT, &Seat::Refused.encode()));
+                _ = self.checked(host::set_property(&self.seat, &Seat::Refused.encode()));
             }
         }
         if self.checked(host::continue_request()).is_some() {

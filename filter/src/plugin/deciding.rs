@@ -11,7 +11,7 @@ use crate::config::{self, Config, Mode, PoolSet, Role};
 use crate::facts::{Digest, Head, Plan};
 use crate::host::{self, HostError, Level};
 use crate::metrics::Counter;
-use crate::pair::messages::{Fault, Reported};
+use crate::pair::messages::{self, Fault, Reported};
 use crate::plugin::body_hold::BodyHold;
 use crate::plugin::route;
 use crate::plugin::unplaced_paths::Told;
@@ -22,12 +22,16 @@ use crate::sync;
 #[derive(Debug)]
 pub(crate) struct DecidingPlugin {
     pub(crate) config: Rc<Config>,
-    /// The names of the pools, as the mark for pick has them.
-    pub(crate) pools_mark: String,
+    /// The pair, as the mark for pick has it.
+    pub(crate) pair: String,
+    /// Name of the property in which pick says where it waits.
+    pub(crate) seat: String,
     /// Whether headers may be held.
     pub(crate) holding: BodyHold,
     /// In the order of the configuration.
     pools: Vec<Rc<Pool>>,
+    /// The names of the pools, as the log has them.
+    pool_names: String,
     reported: Reported,
     passed: Told,
 }
@@ -35,8 +39,11 @@ pub(crate) struct DecidingPlugin {
 impl DecidingPlugin {
     /// - `pools`: one for each pool of the configuration, in its order.
     pub(crate) fn new(config: Rc<Config>, pools: Vec<Rc<Pool>>) -> Self {
+        let pair = config.pair();
         Self {
-            pools_mark: config.pools_mark(),
+            pool_names: config.pool_names(),
+            seat: messages::seat_of(&pair),
+            pair,
             holding: BodyHold::new(config.tick_ms, config.decide_within_ms),
             pools,
             reported: Reported::default(),
@@ -88,11 +95,11 @@ impl DecidingPlugin {
     }
 
     fn log(&self, level: Level, message: &str) {
-        host::log(level, &format!("trimtab {}: {message}", self.pools_mark));
+        host::log(level, &format!("trimtab {}: {message}", self.pool_names));
     }
 
-    /// Leaves only those pools that the request at hand may belong to, by its headers, its route and
-    /// its cluster. Returns `false` if there is none.
+    /// Leaves only those pools that the request at hand may belong to, by its headers, its route
+    /// and its cluster. Returns `false` if there is none.
     pub(crate) fn find_pools(&self, head: &mut Head) -> bool {
         if self.config.per_route && head.plan != Plan::Pass {
             self.ask_route(head);

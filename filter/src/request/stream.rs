@@ -16,7 +16,7 @@ use crate::config::destination::Form;
 use crate::facts::{self, BodyFacts, Ending, Head};
 use crate::host::{self, Action, Map};
 use crate::metrics::Counter;
-use crate::pair::messages::{self, Fault, Mark};
+use crate::pair::messages::Fault;
 use crate::pair::tap_role;
 use crate::plugin::deciding::DecidingPlugin;
 use crate::pool::explain::Explanation;
@@ -119,7 +119,10 @@ impl HttpFilter {
             Some(reason) if !is_lost => {
                 pool.with(|state| state.metrics.count(Counter::Decisions, reason.as_str()));
             }
-            _ => placed.explanation.iter_mut().for_each(|text| text.take_back()),
+            _ => placed
+                .explanation
+                .iter_mut()
+                .for_each(|text| text.take_back()),
         }
         self.in_flight = placed
             .placement
@@ -172,15 +175,6 @@ impl HttpFilter {
             in_flight.on_prompt(facts::saturating(tokens));
         }
         self.passing = None;
-    }
-
-    /// Leaves the mark that tells pick what to expect. Returns `false` if the proxy did not store
-    /// it; then nothing may wait for pick.
-    fn mark(&self, follows: bool) -> bool {
-        let pools = self.plugin.pools_mark.as_bytes();
-        let mark = Mark { follows, pools }.encode();
-        let told = host::set_property(messages::MARK, &mark);
-        self.plugin.checked(told).is_some()
     }
 
     /// Leaves the explanation where access logs find it.

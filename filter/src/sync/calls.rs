@@ -201,7 +201,9 @@ pub(crate) fn answered(
             state.metrics.count(Counter::SyncErrors, label);
             let status = String::from_utf8_lossy(status.as_deref().unwrap_or(b"none")).into_owned();
             let fix = if label == FORBIDDEN { ALLOW } else { "" };
-            let message = format!("sync failed: {label} (status {status}); the last table stays in use and its age grows{fix}");
+            let message = format!(
+                "sync failed: {label} (status {status}); the last table stays in use and its age grows{fix}"
+            );
             pool.warn_once(state, label, Level::Warn, &message);
         }
     }

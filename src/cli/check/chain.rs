@@ -99,6 +99,11 @@ fn order(roles: &[Option<String>], router: Option<usize>) -> Vec<String> {
         (Some(_), None) => lines.push("http_filters: the plugin of role tap has no pick behind it, so nobody holds the headers until it has decided; add pick (deploy/envoy/two-plugins.yaml)".to_owned()),
         (None, Some(_)) => lines.push("http_filters: the plugin of role pick has no tap before it, so nobody decides; add tap (deploy/envoy/two-plugins.yaml)".to_owned()),
         (Some(tap), Some(pick)) if pick < tap => lines.push("http_filters: pick stands before tap; put tap first".to_owned()),
+        _ if count("tap") != count("pick") => lines.push(format!(
+            "http_filters: {} plugins of role tap and {} of role pick; each pair needs one of both, with the same pools and destination",
+            count("tap"),
+            count("pick")
+        )),
         _ => {}
     }
     lines
@@ -221,6 +226,14 @@ mod tests {
             (
                 vec![pick.clone(), router()],
                 Some("the plugin of role pick has no tap"),
+            ),
+            (
+                vec![tap.clone(), tap.clone(), pick.clone(), pick.clone()],
+                None,
+            ),
+            (
+                vec![tap.clone(), tap.clone(), pick.clone(), router()],
+                Some("2 plugins of role tap and 1 of role pick"),
             ),
             (vec![pick, tap, router()], Some("pick stands before tap")),
             (vec![router(), json!({})], None),

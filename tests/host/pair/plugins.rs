@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use trimtab_wasmhost::{
-    Direction, Effect, HeaderMap, LogLevel, Options, Part, ScriptedProxy,
-};
+use trimtab_wasmhost::{Direction, Effect, HeaderMap, LogLevel, Options, Part, ScriptedProxy};
 
 use crate::support::{DESTINATION, EXPLAIN, config_with, counter, module, table};
 

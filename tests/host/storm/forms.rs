@@ -35,5 +35,17 @@ pub(crate) fn forms() -> Vec<Form> {
         pair("pair", one),
         pair("pair of several pools", several),
         pair("observing pair", &format!(r#"{one}, "mode": "observe""#)),
+        Form {
+            name: "two pairs",
+            plugins: [
+                ("tap", one),
+                ("tap", several),
+                ("pick", one),
+                ("pick", several),
+            ]
+            .map(|(role, more)| plugin(role, more))
+            .to_vec(),
+            stop_iteration: false,
+        },
     ]
 }

@@ -1,4 +1,5 @@
-//! A request at its headers: which pool it may belong to, and whether its body is worth waiting for.
+//! A request at its headers: which pool it may belong to, and whether its body is worth waiting
+//! for.
 
 use std::rc::Rc;
 
@@ -7,6 +8,7 @@ use crate::config::Mode;
 use crate::facts::{Head, Plan};
 use crate::host::{self, Action, Map};
 use crate::metrics::Counter;
+use crate::pair::messages::{self, Fault, Mark, Marks};
 use crate::request::body_reading::BodyReading;
 
 impl HttpFilter {
@@ -25,15 +27,18 @@ impl HttpFilter {
             return Action::Continue;
         };
         let mut head = Head::read(&headers, config, end_of_stream);
+        let marks = self.marks(&head);
         for (place, name) in config.own_headers().enumerate() {
-            if head.forged >> place & 1 == 1 {
+            // Another pair, which stands before this one, may have set the destination.
+            let is_anothers = || place == 0 && marks.is_taken(&["@", name].concat());
+            if head.forged >> place & 1 == 1 && !is_anothers() {
                 let label = if place == 0 { "destination" } else { "explain" };
                 plugin.count(head.pools, Counter::ForgedHeaders, label);
                 plugin.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
         }
         let concerns_us = head.plan != Plan::Pass || head.passed_shape.is_some();
-        if !concerns_us || !self.belongs_to_a_pool(&mut head) {
+        if !concerns_us || !self.is_ours(&mut head, &marks) {
             return Action::Continue;
         }
         if head.plan != Plan::Pass {
@@ -48,20 +53,47 @@ impl HttpFilter {
             }
             // Without a table the body would be held for nothing.
             Plan::Read if plugin.has_table(head.pools) && plugin.holding.may_hold() => {
-                self.hold(head)
+                self.hold(head, &marks)
             }
-            Plan::PlaceNow | Plan::Read => self.place_now(&head, end_of_stream),
+            Plan::PlaceNow | Plan::Read => self.place_now(&head, &marks, end_of_stream),
         }
     }
 
-    /// Whether the request may belong to a pool, by its headers, its route and its cluster. Tells
-    /// pick not to wait for one that does not.
-    fn belongs_to_a_pool(&self, head: &mut Head) -> bool {
+    /// Returns what taps before this one have said of the request, where that matters.
+    fn marks(&self, head: &Head) -> Marks {
+        let matters = head.plan != Plan::Pass || head.forged & 1 == 1;
+        let asks = || {
+            self.plugin
+                .checked(host::property(messages::MARK))
+                .flatten()
+        };
+        Marks::new((self.plugin.is_tap() && matters).then(asks).flatten())
+    }
+
+    /// Whether the request may belong to a pool, by its headers, its route and its cluster, and no
+    /// other pair of plugins places it. Otherwise pick is told not to wait.
+    fn is_ours(&self, head: &mut Head, marks: &Marks) -> bool {
         let belongs = self.plugin.find_pools(head);
-        if !belongs && head.plan != Plan::Pass && self.plugin.is_tap() {
-            self.mark(false);
+        if head.plan == Plan::Pass {
+            return belongs;
         }
-        belongs
+        let is_anothers = belongs && marks.is_taken("");
+        if is_anothers {
+            self.plugin.fault(Fault::TwoPairs);
+        }
+        let is_ours = belongs && !is_anothers;
+        if !is_ours {
+            self.mark(marks, Mark::Passes);
+        }
+        is_ours
+    }
+
+    /// Adds the mark that tells pick what to expect, with the role tap. Returns `false` if the
+    /// proxy did not store it; then nothing may wait for pick.
+    fn mark(&self, marks: &Marks, mark: Mark) -> bool {
+        let plugin = &self.plugin;
+        let told = || host::set_property(messages::MARK, &marks.with(mark, &plugin.pair));
+        plugin.is_tap() && plugin.checked(told()).is_some()
     }
 
     /// Asks for an uncompressed answer, because the name of what a server keeps is read from it.
@@ -80,18 +112,18 @@ impl HttpFilter {
     /// Decides by the headers alone.
     ///
     /// - `is_all`: there is no body.
-    fn place_now(&mut self, head: &Head, is_all: bool) -> Action {
-        if self.plugin.is_tap() {
-            self.mark(false);
-        }
+    fn place_now(&mut self, head: &Head, marks: &Marks, is_all: bool) -> Action {
+        self.mark(marks, Mark::Settled);
         self.place(head, None, Way::Here, is_all);
         Action::Continue
     }
 
     /// Begins to read the body. The headers are held for that.
-    fn hold(&mut self, head: Head) -> Action {
+    fn hold(&mut self, head: Head, marks: &Marks) -> Action {
         let action = match self.plugin.is_tap() {
-            true if !self.mark(true) => return self.place_now(&head, false),
+            true if !self.mark(marks, Mark::Follows) => {
+                return self.place_now(&head, marks, false);
+            }
             true => Action::Continue,
             false => Action::Pause,
         };
