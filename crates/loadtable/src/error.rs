@@ -142,7 +142,12 @@ fn shown(value: f64) -> String {
     let sign = if value < 0.0 { "-" } else { "" };
     // `as` saturates, so more than that is shown as the largest whole number.
     let whole = value.abs() as u64;
-    let thousandths = ((value.abs() - whole as f64) * 1_000.0) as u64;
+    let fraction = value.abs() - whole as f64;
+    let thousandths = if fraction < 1.0 {
+        (fraction * 1_000.0) as u64
+    } else {
+        0
+    };
     match thousandths {
         _ if !value.is_finite() => [sign, if value.is_nan() { "NaN" } else { "inf" }].concat(),
         0 => format!("{sign}{whole}"),
