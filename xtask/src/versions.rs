@@ -33,12 +33,15 @@ pub(crate) const INFERENCE_PERF: &str = "0.7.0";
 /// Oldest Python (major, minor) on which the load generator installs.
 pub(crate) const INFERENCE_PERF_PYTHON: (u32, u32) = (3, 12);
 
-/// The API server of the Kubernetes tests.
+/// The API server of the Kubernetes tests, and their kubectl.
 pub(crate) const KUBERNETES: &str = "1.35.4";
 
 /// The Gateway API Inference Extension whose InferencePool these tests install. It is the first in
 /// which a pool needs no picker.
 pub(crate) const INFERENCE_EXTENSION: &str = "1.6.0";
+
+/// The Prometheus Operator whose PodMonitor these tests install.
+pub(crate) const PROMETHEUS_OPERATOR: &str = "0.85.0";
 
 /// Oldest Go (1.x) that builds [`KUBERNETES`].
 pub(crate) const GO_MINOR_MIN: u32 = 25;

@@ -1,5 +1,5 @@
-//! Obtains a Kubernetes API server without a cluster: kube-apiserver, built from the Go module
-//! proxy, etcd, and the definition of InferencePools.
+//! Obtains a Kubernetes API server without a cluster: kube-apiserver and kubectl, built from the Go
+//! module proxy, etcd, and the definitions of kinds that are no part of Kubernetes.
 
 use std::path::{Path, PathBuf};
 
@@ -10,24 +10,56 @@ use crate::tools::{go, is_root, wasm_target};
 use crate::{project, run, versions};
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
-const INFERENCE: &str = "sigs.k8s.io/gateway-api-inference-extension";
-const INFERENCE_POOLS: &str = "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml";
+
+/// A file with the definition of a kind, in a published Go module.
+struct Definition {
+    /// Name of the folder in the cache, before the version.
+    folder: &'static str,
+    module: &'static str,
+    version: &'static str,
+    /// Path in the module.
+    path: &'static str,
+    /// Name of the file in the cache.
+    file: &'static str,
+}
+
+const INFERENCE_POOLS: Definition = Definition {
+    folder: "inference-extension",
+    module: "sigs.k8s.io/gateway-api-inference-extension",
+    version: versions::INFERENCE_EXTENSION,
+    path: "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml",
+    file: "inferencepools.yaml",
+};
+
+const POD_MONITORS: Definition = Definition {
+    folder: "prometheus-operator",
+    module: "github.com/prometheus-operator/prometheus-operator",
+    version: versions::PROMETHEUS_OPERATOR,
+    path: "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+    file: "podmonitors.yaml",
+};
 
 /// The files that the tests start and apply.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiServer {
     pub(crate) server: PathBuf,
+    /// The client of the same release.
+    pub(crate) kubectl: PathBuf,
     pub(crate) etcd: PathBuf,
     /// The definition of InferencePools, as YAML.
     pub(crate) inference_pools: PathBuf,
+    /// The definition of PodMonitors, as YAML.
+    pub(crate) pod_monitors: PathBuf,
 }
 
-/// Obtains all three. Uses what is already on this machine.
+/// Obtains all of them. Uses what is already on this machine.
 pub(crate) fn obtain() -> Result<ApiServer> {
     Ok(ApiServer {
         etcd: etcd()?,
-        server: server(versions::KUBERNETES)?,
-        inference_pools: inference_pools(versions::INFERENCE_EXTENSION)?,
+        server: program("kube-apiserver", versions::KUBERNETES)?,
+        kubectl: program("kubectl", versions::KUBERNETES)?,
+        inference_pools: definition(&INFERENCE_POOLS)?,
+        pod_monitors: definition(&POD_MONITORS)?,
     })
 }
 
@@ -41,25 +73,28 @@ fn etcd() -> Result<PathBuf> {
     project::on_path("etcd").context("no etcd on the PATH; install it (Debian: etcd-server)")
 }
 
-fn server(version: &str) -> Result<PathBuf> {
-    let dir = project::tools_dir()?.join(format!("kube-apiserver-{version}"));
-    let path = dir.join("kube-apiserver");
+/// Returns a program of Kubernetes, `k8s.io/kubernetes/cmd/NAME`, from the cache folder. Builds it
+/// there first if necessary. A `kubectl` of the PATH is not taken: what kustomize does depends on
+/// the release.
+fn program(name: &str, version: &str) -> Result<PathBuf> {
+    let dir = project::tools_dir()?.join(format!("{name}-{version}"));
+    let path = dir.join(name);
     if !dir.is_dir() {
         let what = format!("build {version} into {} (minutes, once)", dir.display());
-        run::step("kube-apiserver", &what, || {
-            run::install_dir(&dir, |partial| build(version, partial))
+        run::step(name, &what, || {
+            run::install_dir(&dir, |partial| build(name, version, partial))
         })?;
     }
     if !path.is_file() {
         bail!(
-            "{} has no kube-apiserver; remove the folder and try again",
+            "{} has no {name}; remove the folder and try again",
             dir.display()
         );
     }
     Ok(path)
 }
 
-fn build(version: &str, into: &Path) -> Result<()> {
+fn build(name: &str, version: &str, into: &Path) -> Result<()> {
     let source = download(KUBERNETES, version)?;
     let own = std::fs::read_to_string(field(&source, "GoMod")?)?;
     let module = into.join("build");
@@ -79,12 +114,9 @@ fn build(version: &str, into: &Path) -> Result<()> {
         set("gitMinor", minor),
     ];
     let mut go = go::command(&["build", "-trimpath", "-o"])?;
-    go.arg(into.join("kube-apiserver"));
-    go.args([
-        "-ldflags",
-        &flags.join(" "),
-        "k8s.io/kubernetes/cmd/kube-apiserver",
-    ]);
+    go.arg(into.join(name));
+    go.args(["-ldflags", &flags.join(" ")]);
+    go.arg(format!("{KUBERNETES}/cmd/{name}"));
     run::output(go.current_dir(&module))?;
     std::fs::remove_dir_all(&module)?;
     Ok(())
@@ -115,17 +147,16 @@ fn go_mod(kubernetes: &str, version: &str) -> Result<String> {
     ))
 }
 
-fn inference_pools(version: &str) -> Result<PathBuf> {
-    let dir = project::tools_dir()?.join(format!("inference-extension-{version}"));
-    let path = dir.join("inferencepools.yaml");
+fn definition(of: &Definition) -> Result<PathBuf> {
+    let dir = project::tools_dir()?.join(format!("{}-{}", of.folder, of.version));
+    let path = dir.join(of.file);
     if !path.is_file() {
-        run::step("inference extension", &format!("fetch {version}"), || {
+        run::step(of.folder, &format!("fetch {}", of.version), || {
             run::install_dir(&dir, |partial| {
-                let source = download(INFERENCE, version)?;
-                let from = Path::new(field(&source, "Dir")?).join(INFERENCE_POOLS);
-                let to = partial.join("inferencepools.yaml");
+                let source = download(of.module, of.version)?;
+                let from = Path::new(field(&source, "Dir")?).join(of.path);
                 // Files of modules are read-only, and a copy would be read-only too.
-                std::fs::write(to, std::fs::read(&from)?)?;
+                std::fs::write(partial.join(of.file), std::fs::read(&from)?)?;
                 Ok(())
             })
         })?;

@@ -8,6 +8,7 @@ pub(crate) mod go;
 pub(crate) mod inference_perf;
 pub(crate) mod node;
 pub(crate) mod python;
+pub(crate) mod registry;
 pub(crate) mod wasm_target;
 
 use anyhow::Result;
@@ -31,7 +32,7 @@ pub(crate) enum Tool {
     Python,
     /// wasm-bindgen-test-runner, for unit tests as wasm32: minutes to build
     Bindgen,
-    /// kube-apiserver and etcd, for the Kubernetes tests: minutes to build
+    /// kube-apiserver, kubectl, etcd and a registry, for the Kubernetes tests: minutes to build
     Kubernetes,
 }
 
@@ -67,10 +68,15 @@ impl Tool {
             Self::Bindgen => vec![("wasm-bindgen-test-runner", at(bindgen::obtain()?))],
             Self::Kubernetes => {
                 let tools = api_server::obtain()?;
+                let registry = registry::obtain()?;
                 vec![
                     ("kube-apiserver", at(tools.server)),
+                    ("kubectl", at(tools.kubectl)),
                     ("etcd", at(tools.etcd)),
                     ("InferencePool definition", at(tools.inference_pools)),
+                    ("PodMonitor definition", at(tools.pod_monitors)),
+                    ("docker-registry", at(registry.server)),
+                    ("skopeo", at(registry.skopeo)),
                 ]
             }
         })
