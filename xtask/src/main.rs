@@ -8,6 +8,7 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod fuzz;
 mod lint;
 mod project;
@@ -43,6 +44,9 @@ enum Command {
     Test(test::Args),
     /// Build, prune and check the filter: target/trimtab/filter.wasm
     Wasm,
+    /// Build the images of the aggregator and of the filter, without a container engine:
+    /// target/trimtab/images, OCI layouts
+    Dist,
     /// Formatting, clippy, documentation, file sizes, licences
     Lint,
     /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of
@@ -82,6 +86,7 @@ fn run(command: Command) -> Result<()> {
         Command::Demo { args } => demo::demo(&args),
         Command::Test(args) => test::test(&args),
         Command::Wasm => wasm::build().map(drop),
+        Command::Dist => dist::dist(),
         Command::Lint => lint::lint(),
         Command::Bench { args } => bench::bench(&args),
         Command::Fuzz(args) => fuzz::fuzz(&args),

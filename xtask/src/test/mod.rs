@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use clap::ValueEnum;
 
-use crate::{lint, project, run, tools, wasm};
+use crate::{dist, lint, project, run, tools, wasm};
 
 use binaries::TestBinary;
 use outcome::Outcome;
@@ -93,6 +93,12 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         let mut variables = tools
             .join()
             .map_err(|_| anyhow!("the thread that obtains the tools panicked"))??;
+        if wanted(Tier::Kubernetes) {
+            variables.push((
+                "TRIMTAB_IMAGES",
+                dist::images(&filter, dist::Optimised::No)?.into(),
+            ));
+        }
         variables.push(("TRIMTAB_FILTER", filter.into()));
         Ok(Prepared {
             binaries,
@@ -140,7 +146,14 @@ fn obtain_tools(
         variables.extend([
             ("TRIMTAB_KUBE_APISERVER", tools.server.into()),
             ("TRIMTAB_ETCD", tools.etcd.into()),
+            ("TRIMTAB_KUBECTL", tools.kubectl.into()),
             ("TRIMTAB_INFERENCE_POOL_CRD", tools.inference_pools.into()),
+            ("TRIMTAB_POD_MONITOR_CRD", tools.pod_monitors.into()),
+        ]);
+        let registry = tools::registry::obtain()?;
+        variables.extend([
+            ("TRIMTAB_REGISTRY", registry.server.into()),
+            ("TRIMTAB_SKOPEO", registry.skopeo.into()),
         ]);
     }
     Ok(variables)
