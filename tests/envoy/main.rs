@@ -20,6 +20,7 @@ mod endpoints;
 mod ends;
 mod fleet;
 mod forms;
+mod gateway;
 mod health;
 mod idle;
 mod in_flight;

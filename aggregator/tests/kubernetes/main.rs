@@ -12,12 +12,16 @@
 )]
 
 mod cluster;
+mod deploy;
 mod devices;
 mod hardware;
 mod healing;
+mod images;
 mod inference_pool;
+mod kubectl;
 mod nodes;
 mod objects;
+mod page;
 mod pools;
 mod rbac;
 mod scale;

@@ -71,10 +71,23 @@ pub(crate) async fn two_servers() -> [Fake; 2] {
     [first, Fake::start_at(Scenario::Selecting, address).await]
 }
 
-/// Installs the definition of InferencePools.
+/// Installs the definition of InferencePools, and waits until they are served.
 pub(crate) async fn install_inference_pools(client: &Client) {
-    let path = std::env::var_os("TRIMTAB_INFERENCE_POOL_CRD")
-        .expect("TRIMTAB_INFERENCE_POOL_CRD is not set; run `cargo xtask test --only kubernetes`");
+    install(client, "TRIMTAB_INFERENCE_POOL_CRD").await;
+    eventually("InferencePools are served", async || {
+        inference_pools(client)
+            .list(&kube::api::ListParams::default())
+            .await
+            .ok()
+    })
+    .await;
+}
+
+/// Installs the definition in the file that this variable names.
+pub(crate) async fn install(client: &Client, variable: &str) {
+    let path = std::env::var_os(variable).unwrap_or_else(|| {
+        panic!("{variable} is not set; run `cargo xtask test --only kubernetes`")
+    });
     let text = std::fs::read_to_string(path).unwrap();
     let definition: DynamicObject = serde_saphyr::from_str(&text).unwrap();
     let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
@@ -83,13 +96,6 @@ pub(crate) async fn install_inference_pools(client: &Client) {
     api.create(&PostParams::default(), &definition)
         .await
         .unwrap();
-    eventually("InferencePools are served", async || {
-        inference_pools(client)
-            .list(&kube::api::ListParams::default())
-            .await
-            .ok()
-    })
-    .await;
 }
 
 pub(crate) fn inference_pools(client: &Client) -> Api<DynamicObject> {

@@ -5,6 +5,7 @@ pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod config;
+pub(crate) mod dns;
 pub(crate) mod fleet;
 pub(crate) mod gzip;
 pub(crate) mod load;
