@@ -177,7 +177,6 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
             Step::FirstByte { .. } | Step::Done { .. } | Step::Outcome { .. } => {}
         }
     }
-    open.into_iter()
-        .for_each(|ticket| picker.on_done(ticket));
+    open.into_iter().for_each(|ticket| picker.on_done(ticket));
     assert_eq!(picker.own_work().count(), 0);
 });

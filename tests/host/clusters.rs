@@ -84,13 +84,11 @@ fn a_request_that_belongs_to_no_pool_costs_two_hostcalls_and_any_other_kind_one(
 
 #[test]
 fn of_several_pools_each_gets_its_clusters_and_one_without_the_condition_the_rest() {
-    let config = format!(
-        r#"{{"aggregator": {{"cluster": "trimtab_aggregator"}}, "pools": [
-            {{"pool": "code", "clusters": ["outbound|9000|*"], "models": ["coder"]}},
-            {{"pool": "chat", "services": ["models/llama:8000"]}},
-            {{"pool": "rest", "authorities": ["rest.example"]}}]}}"#
-    );
-    let mut proxy = ScriptedProxy::start(module(), &config, 1, Options::default()).expect("starts");
+    let config = r#"{"aggregator": {"cluster": "trimtab_aggregator"}, "pools": [
+        {"pool": "code", "clusters": ["outbound|9000|*"], "models": ["coder"]},
+        {"pool": "chat", "services": ["models/llama:8000"]},
+        {"pool": "rest", "authorities": ["rest.example"]}]}"#;
+    let mut proxy = ScriptedProxy::start(module(), config, 1, Options::default()).expect("starts");
     proxy.run_for(Duration::from_millis(200));
     for (cluster, authority, counted) in [
         (OURS, "x", Some("chat")),

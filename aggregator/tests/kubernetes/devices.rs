@@ -1,4 +1,4 @@
-//! Devices as drivers publish them, claims as the scheduler allocates them, and pods that have them.
+//! Devices as drivers publish them, claims as the scheduler allocates them, and their pods.
 
 use std::net::IpAddr;
 

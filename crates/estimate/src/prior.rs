@@ -51,8 +51,8 @@ impl Default for Prior {
 
 impl Prior {
     /// Returns the prior for a product or label that names an accelerator (`NVIDIA-H100-80GB-HBM3`,
-    /// `nvidia-l4`). An unknown name gives an A100's. Words after the name tell how much of it there
-    /// is, as in `NVIDIA-H100-80GB-HBM3 mig-1g.10gb` and `NVIDIA-L4 x2`.
+    /// `nvidia-l4`). An unknown name gives an A100's. Words after the name tell how much of it
+    /// there is, as in `NVIDIA-H100-80GB-HBM3 mig-1g.10gb` and `NVIDIA-L4 x2`.
     #[must_use]
     pub fn of_accelerator(name: &str) -> Self {
         let lower = name.to_ascii_lowercase();

@@ -324,8 +324,8 @@ impl<P: Policy> Picker<P> {
         )
     }
 
-    /// Returns this picker's requests in flight, for each endpoint that has any. For tests: once all
-    /// requests have ended, nothing may be left.
+    /// Returns this picker's requests in flight, for each endpoint that has any. For tests: once
+    /// all requests have ended, nothing may be left.
     pub fn own_work(&self) -> impl Iterator<Item = OwnWork> + '_ {
         self.inflight.work(self.snapshot.as_deref())
     }

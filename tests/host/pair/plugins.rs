@@ -119,11 +119,11 @@ impl Pair {
         let headers = [(":status", "200")].into_iter().collect();
         tap.headers(request.tap, Direction::Response, headers, true);
         let told = tap.take_effects_of(request.tap).into_iter();
-        let explained = told.filter_map(|effect| match effect {
+        let mut explained = told.filter_map(|effect| match effect {
             Effect::Forward(Direction::Response, Part::Headers(headers, _)) => Some(headers),
             _ => None,
         });
-        let headers = explained.last()?;
+        let headers = explained.next_back()?;
         let (reason, _) = headers.text(EXPLAIN)?.split_once(';')?;
         Some(reason.strip_prefix("reason=")?.to_owned())
     }
