@@ -17,6 +17,7 @@ use crate::support::config::Form;
 use crate::support::memory::Memory;
 use crate::support::{
     Answer, ScriptedAggregator, Stage, StageOptions, eventually, no_faults, row, severe, table,
+    tells_of_restart,
 };
 
 const CLIENTS: u64 = 8;
@@ -106,7 +107,7 @@ async fn soak(form: Form) {
     let log = stage.envoy.log_text();
     let (explained, unexpected): (Vec<_>, Vec<_>) = severe(&log)
         .into_iter()
-        .partition(|line| line.contains("sync failed"));
+        .partition(|line| tells_of_restart(line));
     assert!(restarts == 0 || !explained.is_empty(), "warnings are seen");
     assert_eq!(unexpected, Vec::<&str>::new());
 }

@@ -31,6 +31,11 @@ pub(crate) fn severe(log: &str) -> Vec<&str> {
     log.lines().filter(is_severe).collect()
 }
 
+/// Whether a line of Envoy's log is one that a restart of the aggregator explains.
+pub(crate) fn tells_of_restart(line: &str) -> bool {
+    line.contains("sync failed") || line.contains("sync works again")
+}
+
 /// Fails the test if the filter counted a wrong setup, a refused hostcall or a refused table.
 pub(crate) async fn no_faults(stage: &Stage) {
     for name in [
