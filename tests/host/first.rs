@@ -217,6 +217,13 @@ fn what_nobody_knows_of_is_sought_at_every_server_and_found_there_once() {
     // Nobody had it: the last that was asked has not got it either.
     sought(proxy.vm(), "resp_2", ENDPOINTS[1], 404);
     assert_ne!(get(proxy.vm(), "resp_2").1, Some("held".into()));
+    // Who is suspect may hang, and is not asked.
+    let mut table = table_with(2, &[0, 0, 0]);
+    table.endpoints[1].state = State::Suspect;
+    assert!(proxy.deliver(&table.encode()));
+    let (hosts, retries) = sought(proxy.vm(), "resp_3", ENDPOINTS[0], 404);
+    assert_eq!(hosts.split(',').count(), 2, "{hosts}");
+    assert!(!hosts.contains(ENDPOINTS[1]) && retries.as_deref() == Some("1"));
     // Names that are made up cost no more than so many searches.
     let all = (0..100).map(|n| sought(proxy.vm(), &format!("resp_x{n}"), ENDPOINTS[0], 404));
     let searches = all.filter(|(_, retries)| retries.is_some()).count();

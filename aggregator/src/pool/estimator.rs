@@ -119,8 +119,7 @@ impl Estimator {
         on_new_key: impl FnOnce(),
     ) -> Result<Accepted, Refusal> {
         let mut inner = self.lock();
-        inner.estimate.admits(now, report)?;
-        if inner.take_key_over(now, report) {
+        if inner.take_key_over(now, report)? {
             on_new_key();
         }
         let accepted = inner.estimate.on_report(now, report)?;
@@ -161,17 +160,21 @@ impl Inner {
     /// Takes over the placement key of the aggregator before this one, from a proxy that still has
     /// it. Conversations then stay where their caches are, and proxies still know where responses
     /// and files are held. This gives no new power: whoever can send a key can also read ours.
-    fn take_key_over(&mut self, now: Duration, report: &Report) -> bool {
+    ///
+    /// # Errors
+    /// Returns the [`Refusal`] of a report that would bring a key; then nothing has changed.
+    fn take_key_over(&mut self, now: Duration, report: &Report) -> Result<bool, Refusal> {
         if !self.key_is_drawn || now > TAKES_KEY_FOR {
-            return false;
+            return Ok(false);
         }
         let epoch = self.estimate.config().epoch;
         let is_former = report.have.is_some_and(|have| have.epoch != epoch);
         let Some(key) = report.placement_key.filter(|_| is_former) else {
-            return false;
+            return Ok(false);
         };
+        self.estimate.admits(now, report)?;
         self.key_is_drawn = false;
         self.estimate.set_placement_key(key);
-        true
+        Ok(true)
     }
 }

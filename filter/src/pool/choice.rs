@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use trimtab_loadtable::State;
 use trimtab_pick::{Booking, Decision, EndpointId, Reason};
 
 use crate::facts::Digest;
@@ -106,14 +107,19 @@ impl Choice {
 
     /// Lists the other servers too, for a request about something of that name if nobody knows
     /// which server keeps it. Envoy asks one after the other as long as they answer 404.
+    ///
+    /// Suspect servers are not asked: one that hangs would hold the request for ever.
     pub(crate) fn seek(&mut self, loaded: &Loaded, name: Digest) {
         let rows = &loaded.table.endpoints;
         let first = rows.iter().position(|row| *row.address == *self.address);
         let (before, behind) = rows.split_at(first.unwrap_or(0));
-        for row in behind.iter().chain(before).take(MOST_ASKED) {
-            if !self.hosts.split(',').any(|host| host == row.address) {
+        let others = behind.iter().chain(before);
+        let mut room = MOST_ASKED.saturating_sub(self.hosts.split(',').count());
+        for row in others.filter(|row| row.state != State::Suspect) {
+            if room > 0 && !self.hosts.split(',').any(|host| host == row.address) {
                 self.hosts.push(',');
                 self.hosts.push_str(&row.address);
+                room -= 1;
             }
         }
         self.hosts.push(ANY);
