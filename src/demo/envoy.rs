@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::load::UPSTREAM_HEADER;
+use crate::load::{DECISION_HEADER, UPSTREAM_HEADER};
 
 use super::policy::Policy;
 
@@ -161,9 +161,14 @@ fn wasm(filter: &Path) -> Value {
     })
 }
 
-/// Returns the plugin's configuration. It sets only the two required settings.
+/// Returns the plugin's configuration: the two required settings, and answers that say why they
+/// come from their server.
 pub(crate) fn plugin() -> Value {
-    json!({"pool": POOL, "aggregator": {"cluster": AGGREGATOR}})
+    json!({
+        "pool": POOL,
+        "aggregator": {"cluster": AGGREGATOR},
+        "explain_header": DECISION_HEADER,
+    })
 }
 
 #[cfg(test)]

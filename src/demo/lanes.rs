@@ -13,7 +13,7 @@ use super::control::Control;
 use super::envoy::{self, AGGREGATOR};
 use super::fleet::Fleet;
 use super::policy::Policy;
-use crate::load::{Balancer, Client, DECISION_HEADER, Lane, Progress, Route};
+use crate::load::{Balancer, Client, Lane, Progress, Route};
 use crate::process::envoy::Options;
 use crate::process::{Envoy, find_envoy};
 use crate::proxy;
@@ -166,10 +166,7 @@ async fn start_wasmtime(
     dir: &Path,
 ) -> Result<Started> {
     let config = dir.join("plugin.json");
-    // This proxy does not name the server that answered; the filter can.
-    let mut plugin = envoy::plugin();
-    plugin["explain_header"] = DECISION_HEADER.into();
-    write(&config, &plugin)?;
+    write(&config, &envoy::plugin())?;
     let [trimtab, least, robin] =
         [0, 1, 2].map(|lane| fleets.get(lane).map(Fleet::addresses).unwrap_or_default());
     let options = proxy::Args {

@@ -133,7 +133,7 @@ async fn measure(args: &Args) -> Result<()> {
 
 /// Returns every request of every lane as CSV, including the warm-up, for closer analysis.
 fn requests_csv(setup: &Setup) -> String {
-    let mut out = "lane,session,turn,family,scheduled_s,sent_s,ttft_s,tpot_s,prompt_tokens,cached_tokens,output_tokens,endpoint,failure\n".to_owned();
+    let mut out = "lane,session,turn,family,scheduled_s,sent_s,ttft_s,tpot_s,prompt_tokens,cached_tokens,output_tokens,endpoint,failure,decision\n".to_owned();
     for (lane, fleet) in setup.lanes.iter().zip(&setup.fleets) {
         lane.progress.with_records(|records| {
             for r in records {
@@ -146,10 +146,11 @@ fn requests_csv(setup: &Setup) -> String {
                     .map(|address| fleet.name_of(address))
                     .unwrap_or_default();
                 let failure = r.failure.as_ref().map(Failure::label).unwrap_or_default();
+                let decision = r.decision.as_deref().unwrap_or_default();
                 // Writing to a String cannot fail.
                 let _ = writeln!(
                     out,
-                    "{},{},{},{},{:.4},{:.4},{},{},{},{},{},{endpoint},{failure}",
+                    "{},{},{},{},{:.4},{:.4},{},{},{},{},{},{endpoint},{failure},\"{decision}\"",
                     lane.name,
                     r.session,
                     r.turn,
@@ -223,7 +224,7 @@ fn assemble(
 ) -> Report {
     let fast = scenario::fast_profile();
     let figures = |(lane, fleet): (&Arc<Lane>, &fleet::Fleet)| {
-        let skipped = lane.progress.skipped();
+        let skipped = lane.progress.skipped(window);
         let of = lane.progress.with_records(|records| {
             LaneFigures::of(records, skipped, window, &fast, |a| fleet.name_of(a))
         });

@@ -29,7 +29,7 @@ pub(crate) struct LaneFigures {
     pub(crate) requests: usize,
     /// The failed ones among them.
     pub(crate) errors: usize,
-    /// Requests that were scheduled and never sent, because the lane was too far behind.
+    /// Requests that were scheduled in the window and never sent, because the lane was too far behind.
     pub(crate) skipped: usize,
     pub(crate) errors_by_kind: BTreeMap<String, usize>,
     pub(crate) ttft_ms: Percentiles,
@@ -103,7 +103,7 @@ impl LaneFigures {
     /// lane.
     ///
     /// - `records`: all records of the lane.
-    /// - `skipped`: number of requests that were scheduled and never sent.
+    /// - `skipped`: number of requests that were scheduled in the window and never sent.
     /// - `window`: begin and end in seconds after the start.
     /// - `fast`: profile of a fast server, for the SLO.
     /// - `name`: turns a server's address into the key of [`Self::per_endpoint`].
@@ -179,6 +179,7 @@ mod tests {
             cached_tokens,
             output_tokens: 10,
             endpoint: Some("127.0.0.1:1".to_owned()),
+            decision: None,
             failure: None,
         }
     }

@@ -35,6 +35,8 @@ pub struct Answer {
     pub escaped: String,
     /// The server that answered, as the proxy or the filter names it.
     pub upstream: Option<String>,
+    /// The filter's reasons for the server; absent if no filter decided.
+    pub decision: Option<String>,
     /// Why the answer is incomplete; absent if it is complete.
     pub failure: Option<Failure>,
 }
@@ -125,6 +127,7 @@ impl Client {
             Failure::Connect
         })?;
         answer.upstream = upstream(response.headers());
+        answer.decision = text(response.headers(), DECISION_HEADER).map(str::to_owned);
         if response.status() != StatusCode::OK {
             return Err(refused(response).await);
         }
@@ -134,13 +137,18 @@ impl Client {
 
 /// Returns the server that answered: as the proxy names it, else as the filter does.
 fn upstream(headers: &HeaderMap) -> Option<String> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let decided = || {
-        text(DECISION_HEADER)?
+        text(headers, DECISION_HEADER)?
             .split("; ")
             .find_map(|part| part.strip_prefix("endpoint="))
     };
-    text(UPSTREAM_HEADER).or_else(decided).map(str::to_owned)
+    text(headers, UPSTREAM_HEADER)
+        .or_else(decided)
+        .map(str::to_owned)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 async fn refused(response: Response<Incoming>) -> Failure {

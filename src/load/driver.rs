@@ -108,7 +108,7 @@ async fn run_session(session: Session, lane: Arc<Lane>, plan: Arc<Plan>) {
         }
         let due_s = scheduled_s.max(free_s + turn.think_s);
         if due_s >= plan.stop_s + plan.catch_up_s {
-            lane.progress.on_skipped();
+            lane.progress.on_skipped(scheduled_s);
             scheduled_s += plan.pace.answer_s(turn.answer.tokens);
             continue;
         }
@@ -127,6 +127,7 @@ async fn run_session(session: Session, lane: Arc<Lane>, plan: Arc<Plan>) {
             cached_tokens: 0,
             output_tokens: 0,
             endpoint: None,
+            decision: None,
             failure: Some(Failure::Unfinished),
         };
         let mut pending = Pending {
@@ -190,6 +191,7 @@ async fn exchange(lane: &Lane, pending: &mut Pending<'_>, bytes: bytes::Bytes) -
             .upstream
             .clone()
             .or_else(|| target.server.map(|address| address.to_string()));
+        record.decision.clone_from(&answer.decision);
         record.failure = answer.failure.clone();
     }
     Some(answer)

@@ -36,6 +36,8 @@ pub struct Record {
     pub output_tokens: u32,
     /// The endpoint that served the request; absent if it is unknown.
     pub endpoint: Option<String>,
+    /// The filter's reasons for that endpoint; absent if no filter decided.
+    pub decision: Option<String>,
     /// Why the request failed; absent if it did not.
     pub failure: Option<Failure>,
 }
@@ -44,7 +46,8 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Progress {
     in_flight: AtomicUsize,
-    skipped: AtomicUsize,
+    /// When the requests that were not sent were scheduled, in seconds after the start.
+    skipped_s: Mutex<Vec<f64>>,
     records: Mutex<Vec<Record>>,
     recent: Mutex<VecDeque<(Instant, f64)>>,
 }
@@ -76,15 +79,20 @@ impl Progress {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(super) fn on_skipped(&self) {
-        self.skipped.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn on_skipped(&self, scheduled_s: f64) {
+        lock(&self.skipped_s).push(scheduled_s);
     }
 
-    /// Returns the number of requests that were scheduled before the stop and not sent, because the
+    /// Returns the number of requests that were scheduled in a window and not sent, because the
     /// lane was too far behind.
+    ///
+    /// - `window`: begin and end in seconds after the start; the end is outside.
     #[must_use]
-    pub fn skipped(&self) -> usize {
-        self.skipped.load(Ordering::Relaxed)
+    pub fn skipped(&self, window: (f64, f64)) -> usize {
+        lock(&self.skipped_s)
+            .iter()
+            .filter(|at| (window.0..window.1).contains(*at))
+            .count()
     }
 
     /// Returns the times to first token that came since `since`, unsorted, in seconds.
@@ -107,4 +115,19 @@ impl Progress {
 /// change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_were_not_sent_count_in_the_window_of_their_schedule() {
+        let progress = Progress::default();
+        for at_s in [3.0, 10.0, 19.9, 20.0] {
+            progress.on_skipped(at_s);
+        }
+        assert_eq!(progress.skipped((10.0, 20.0)), 2);
+        assert_eq!(progress.skipped((0.0, 10.0)), 1);
+    }
 }
