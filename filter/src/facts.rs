@@ -82,6 +82,7 @@ pub(crate) fn request(
                 is_named: session.is_some() || body.is_some_and(|body| body.is_named),
                 key: key.seal(digest),
                 history_tokens: saturating(history_tokens),
+                is_cut: body.is_some_and(|body| body.is_cut),
             }),
         opening: body
             .and_then(|body| body.opening)

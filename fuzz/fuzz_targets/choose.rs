@@ -132,10 +132,11 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                     }),
                     conversation: conversation.map(|(key, history_tokens)| Conversation {
                         is_named: false,
+                        is_cut: history_tokens % 2 == 1,
                         key,
                         history_tokens,
                     }),
-                    opening: None,
+                    opening: (now % 5 == 0).then_some(now % 8),
                     streams,
                     adapter: adapter.map(|(key, index)| Adapter { key, index }),
                 };

@@ -144,9 +144,10 @@ fn request(rng: &mut Rng) -> Request {
             blocks: blocks(rng, prompt, key),
         }),
         streams: maybe(rng, true),
-        opening: None,
+        opening: (below(rng, 8) == 0).then(|| below(rng, 30)),
         conversation: (below(rng, 2) == 0).then(|| Conversation {
             is_named: false,
+            is_cut: below(rng, 4) == 0,
             key: mix(!key),
             history_tokens: prompt / 3 * 2,
         }),

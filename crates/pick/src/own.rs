@@ -3,6 +3,7 @@
 
 pub(crate) mod health;
 pub(crate) mod ledger;
+pub(crate) mod new_part;
 pub(crate) mod pending;
 pub(crate) mod shared_depth;
 pub(crate) mod text_turns;

@@ -43,8 +43,9 @@ pub struct Prefix {
 
 /// Number of digests in [`Prefix::blocks`].
 pub const BLOCKS: usize = BLOCK_TOKENS.len();
-/// Estimated tokens that each of [`Prefix::blocks`] stands for.
-pub const BLOCK_TOKENS: [u32; 7] = [512, 768, 1_024, 1_536, 2_048, 3_072, 4_096];
+/// Estimated tokens that each of [`Prefix::blocks`] stands for. The last ones end within the 16 KiB
+/// of a body that the filter reads, with room for what JSON adds to the text.
+pub const BLOCK_TOKENS: [u32; 7] = [512, 768, 1_024, 1_536, 2_048, 3_072, 3_840];
 
 /// A conversation. Each turn repeats everything before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,9 @@ pub struct Conversation {
     /// Whether the client names the conversation. Its requests then belong together whatever their
     /// prompts say.
     pub is_named: bool,
+    /// Whether the prompt goes on behind the part that was read. More of it may be history than
+    /// `history_tokens` says.
+    pub is_cut: bool,
 }
 
 /// A LoRA adapter.

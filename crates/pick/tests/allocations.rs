@@ -45,6 +45,7 @@ fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
         }),
         conversation: Some(Conversation {
             is_named: false,
+            is_cut: false,
             key: !key,
             history_tokens: 2_000,
         }),

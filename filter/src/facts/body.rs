@@ -15,7 +15,8 @@
 //! else at `decide_after_bytes` (`cap`). It does not end earlier, because clients write fields that
 //! matter anywhere, also after the messages: what keeps caches apart, and the name of what the
 //! request goes on from. If the path says that such a name may come, the reading goes on beyond
-//! `decide_after_bytes` until there is one ([`Body::may_name`]).
+//! `decide_after_bytes` until there is one ([`Body::may_name`]). It goes on also where system prompt
+//! and tools are all that was read ([`Body::is_shared_only`]).
 //!
 //! **The unread rest.** It counts as prompt if it begins within the text of the prompt. Its size is
 //! known by `Content-Length`, else after it has passed ([`Rest`]). If it begins elsewhere, in a
@@ -132,6 +133,8 @@ pub(crate) struct BodyFacts {
     pub(crate) opening: Option<Digest>,
     /// Tokens up to the last answer of the assistant that was seen; 0 on the first turn.
     pub(crate) history_tokens: u64,
+    /// Whether the prompt goes on behind the read part.
+    pub(crate) is_cut: bool,
 }
 
 /// Reads a body piece by piece, in about 1 KiB of memory.
@@ -174,6 +177,11 @@ impl Body {
     /// Whether the unread part of the body may name what a server keeps.
     pub(crate) fn may_name(&self, head: &Head) -> bool {
         head.route.goes_on && self.reader.held().is_none()
+    }
+
+    /// Whether all that was read of the prompt may be what many conversations begin with.
+    pub(crate) fn is_shared_only(&self) -> bool {
+        self.is_json && self.reader.is_shared_only()
     }
 
     /// Returns how the reading has ended. `None`: more should be read.
@@ -229,6 +237,7 @@ impl Body {
                 .flatten()
                 .map(|digest| digest.salted(salt)),
             history_tokens: reader.prompt.history_tokens(),
+            is_cut: matches!(ending, Ending::Cap | Ending::Unfinished) && rest.is_some(),
         }
     }
 }

@@ -110,6 +110,7 @@ impl Talk {
             }),
             conversation: self.key.map(|key| Conversation {
                 is_named: false,
+                is_cut: false,
                 key,
                 history_tokens: history as u32,
             }),

@@ -25,6 +25,7 @@ fn turn(key: u64, history: u32, blocks: u32) -> Request {
     Request {
         conversation: Some(Conversation {
             is_named: false,
+            is_cut: false,
             key,
             history_tokens: history * BLOCK,
         }),

@@ -58,6 +58,7 @@ pub(crate) fn requests() -> Vec<Request> {
         }),
         conversation: Some(Conversation {
             is_named: false,
+            is_cut: false,
             key: rng.next_u64(),
             history_tokens: 2_000,
         }),

@@ -6,7 +6,9 @@
 //! first such block. All pickers compute the same key without talking to each other.
 //!
 //! Where only a part that every turn begins with was read ([`Request::opening`]), the key comes
-//! from that part. Whether such prompts go on is found in the same way.
+//! from that part. Whether such prompts go on is found in the same way. Among them are long prompts
+//! that share nothing. A prompt whose key is new here has a history only as far as it is likely to
+//! be a later turn.
 //!
 //! Simulated: agents and chats that share system prompts, sent as texts:
 //!
@@ -47,6 +49,8 @@ const EXPECTATION: f64 = 1.0;
 /// the queue is short. A picker that gets all requests counts one earlier turn per prompt, however
 /// many there were, and none if the key was forgotten.
 const FEWEST_TURNS: f64 = 0.25;
+/// Bounds the number of earlier turns that a few prompts seem to show.
+const LEAST_OF_MEAN: f64 = 0.1;
 /// Evidence above which both counts are halved.
 const MOST_EVIDENCE: f64 = 20.0;
 
@@ -63,6 +67,10 @@ pub(crate) struct TextTurns {
     /// How many would have been seen here if each prompt had one earlier turn, by this picker's
     /// share of the pool's requests.
     evidence: f64,
+    /// Whether the newest request's key had been seen here, and this picker's share of the pool's
+    /// requests at that time.
+    came_again: bool,
+    own_share: f64,
 }
 
 /// A share of comparisons. It begins at a half, which is worth one comparison.
@@ -111,9 +119,11 @@ impl TextTurns {
         }
         if let Some(slot) = self.seen.get_mut(key as usize & (SEEN - 1)) {
             let tag = (key >> 48) as u16;
-            self.found += f64::from(u8::from(*slot == tag));
+            self.came_again = *slot == tag;
+            self.found += f64::from(u8::from(self.came_again));
             *slot = tag;
         }
+        self.own_share = own_share.clamp(0.0, 1.0);
         self.evidence += own_share;
         if self.evidence > MOST_EVIDENCE {
             self.found *= 0.5;
@@ -122,7 +132,7 @@ impl TextTurns {
     }
 
     /// Returns the conversation that a text belongs to. `None`: it may belong to none, or the
-    /// request names one itself.
+    /// request names one itself. The answer is about the newest request.
     ///
     /// - `cached_share`: the cached share of the pool's mean prompt. Absent: unknown.
     pub(crate) fn conversation(
@@ -135,13 +145,35 @@ impl TextTurns {
         // NaN becomes 0.
         let share = cached_share.filter(|share| *share > 0.0);
         let share = f64::from(share.unwrap_or(0.0)).min(1.0);
+        let share = match request.opening {
+            Some(_) => share * self.later_chance(turns),
+            None => share,
+        };
         let tokens = f64::from(request.prompt_tokens.unwrap_or(0));
         (turns >= FEWEST_TURNS).then_some(Conversation {
             is_named: false,
+            is_cut: false,
             key,
             // `as` saturates, and the value is not negative.
             history_tokens: (share * tokens) as u32,
         })
+    }
+
+    /// Returns the chance that the newest request is a later turn, 0 to 1.
+    ///
+    /// With `m` earlier turns per prompt, geometrically distributed, of which this picker gets the
+    /// share `s`, a prompt has none with the chance `1 / (1 + m)`, and none was seen here with the
+    /// chance `1 / (1 + s m)`. So a prompt that was not seen here is a later turn with the chance
+    /// `m (1 - s) / (1 + m)`.
+    ///
+    /// - `turns`: `m / (1 + s m)`, the prompts that were seen here per evidence.
+    fn later_chance(&self, turns: f64) -> f64 {
+        if self.came_again {
+            return 1.0;
+        }
+        let unseen = 1.0 - self.own_share;
+        let mean = turns / (1.0 - self.own_share * turns).max(LEAST_OF_MEAN);
+        mean * unseen / (1.0 + mean)
     }
 
     /// Returns the key that all turns of a text's conversation have. Turns that are too short have
@@ -244,6 +276,7 @@ mod tests {
         let named = Request {
             conversation: Some(Conversation {
                 is_named: false,
+                is_cut: false,
                 key: 1,
                 history_tokens: 0,
             }),
@@ -264,9 +297,11 @@ mod tests {
             opening: Some(opening),
             ..Request::default()
         };
-        let turns = TextTurns::default();
+        let mut turns = TextTurns::default();
+        turns.on_request(&opened(3), 0.0);
+        turns.on_request(&opened(3), 0.0);
         let conversation = turns.conversation(&opened(3), Some(0.8)).unwrap();
-        assert_eq!(conversation.history_tokens, 3_200);
+        assert_eq!(conversation.history_tokens, 3_200, "seen before");
         assert_eq!(Some(conversation.key), key(&turns, &opened(3)));
         assert_ne!(Some(conversation.key), key(&turns, &opened(4)));
         let named = Request {
@@ -284,6 +319,39 @@ mod tests {
         let mut once = TextTurns::default();
         (0..100).for_each(|number| once.on_request(&opened(number), 1.0));
         assert_eq!(key(&once, &opened(7)), None, "they never go on");
+    }
+
+    #[test]
+    fn a_beginning_that_is_new_here_has_a_history_as_likely_as_it_is_a_later_turn() {
+        // Conversations have three later turns in the mean, and this picker gets each request with
+        // the chance `own_share`. Of the requests that are new here, how many are later turns?
+        for own_share in [0.1, 0.5, 0.9] {
+            let mut rng = crate::Rng::new(7);
+            let (mut turns, mut chance) = (TextTurns::default(), 0.0);
+            let (mut new, mut later, mut conversation) = (0.0, 0.0, 0);
+            for _ in 0..40_000 {
+                let is_later = rng.unit() < 0.75;
+                conversation += u64::from(!is_later);
+                if rng.unit() >= own_share {
+                    continue;
+                }
+                let request = Request {
+                    opening: Some(mix(conversation)),
+                    ..Request::default()
+                };
+                turns.on_request(&request, own_share);
+                if !turns.came_again {
+                    new += 1.0;
+                    later += f64::from(u8::from(is_later));
+                    chance += turns.later_chance(turns.found / turns.evidence);
+                }
+            }
+            let (chance, later) = (chance / new, later / new);
+            assert!(
+                (chance - later).abs() < 0.05,
+                "{own_share}: {chance:.2}, in fact {later:.2}"
+            );
+        }
     }
 
     #[test]

@@ -102,6 +102,7 @@ mod tests {
         for number in 0..4_000_u64 {
             let conversation = Some(Conversation {
                 is_named: false,
+                is_cut: false,
                 key: 1,
                 history_tokens: u32::from(number % 4 != 0) * 100,
             });

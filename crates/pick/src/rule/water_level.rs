@@ -2,6 +2,7 @@
 
 use crate::config::{LARGE_DELAY_S, LEAST_POURED, WORTH_TELLING};
 use crate::own::health::Slow;
+use crate::own::new_part::NewPart;
 use crate::own::shared_depth::SharedDepths;
 use crate::own::traffic::Traffic;
 use crate::own::whereabouts::Whereabouts;
@@ -24,6 +25,7 @@ pub struct WaterLevel {
     own: Traffic,
     whereabouts: Whereabouts,
     depths: SharedDepths,
+    new_part: NewPart,
 }
 
 impl WaterLevel {
@@ -34,6 +36,7 @@ impl WaterLevel {
             own: Traffic::default(),
             whereabouts: Whereabouts::of_conversations(),
             depths: SharedDepths::default(),
+            new_part: NewPart::default(),
         }
     }
 
@@ -84,7 +87,9 @@ impl Policy for WaterLevel {
         let (now, snapshot) = (view.now, view.snapshot);
         self.depths
             .on_request(request, own_share(snapshot, &self.own));
+        self.new_part.on_request(request);
         let request = self.depths.judge(request, snapshot.pool().cached_share);
+        let request = self.new_part.judge(request);
         self.own.on_request(now, &request);
         let home = self.home(now, snapshot, &request);
         let home = home.and_then(|index| Some(snapshot.endpoint(index)?.id));

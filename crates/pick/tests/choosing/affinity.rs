@@ -271,6 +271,7 @@ fn requests_that_their_client_says_belong_together_stay_together_while_the_load_
                 key,
                 history_tokens: 0,
                 is_named: true,
+                is_cut: false,
             }),
             ..Request::default()
         };

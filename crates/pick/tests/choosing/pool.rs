@@ -88,6 +88,7 @@ pub(crate) fn conversation(key: u64, prompt_tokens: u32, history_tokens: u32) ->
         prompt_tokens: Some(prompt_tokens),
         conversation: Some(Conversation {
             is_named: false,
+            is_cut: false,
             key,
             history_tokens,
         }),

@@ -103,8 +103,10 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         head: key % 3,
         blocks: blocks.map(|block| u32::from(block % 3)),
     });
-    let conversation = (0..20_u64, any::<u32>()).prop_map(|(key, history_tokens)| Conversation {
+    let conversation = (0..20_u64, any::<u32>(), any::<bool>());
+    let conversation = conversation.prop_map(|(key, history_tokens, is_cut)| Conversation {
         is_named: false,
+        is_cut,
         key,
         history_tokens,
     });

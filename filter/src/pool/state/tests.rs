@@ -90,7 +90,7 @@ fn an_adapter_has_a_cache_of_its_own_and_a_base_model_is_the_same_also_where_its
     // As clients write it: the model after the messages.
     let asked = |model: &str, turns: usize| {
         let system = "You are a helper. ".repeat(200);
-        let answer = "as I said ".repeat(1_000 * turns);
+        let answer = "as I said ".repeat(1_200 * turns);
         let json = format!(
             r#"{{"messages":[{{"role":"system","content":"{system}"}},{{"role":"user","content":"hello"}},{{"role":"assistant","content":"{answer}"}}],"model":"{model}"}}"#
         );

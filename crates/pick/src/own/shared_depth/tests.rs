@@ -86,6 +86,7 @@ fn a_later_turn_and_a_prompt_whose_shared_part_is_known_say_nothing() {
     let later = Request {
         conversation: Some(Conversation {
             is_named: false,
+            is_cut: false,
             key: 1,
             history_tokens: 900,
         }),

@@ -139,6 +139,7 @@ fn an_unknown_prompt_is_what_is_known_of_it_and_the_pools_mean() {
     });
     let conversation = Some(Conversation {
         is_named: false,
+        is_cut: false,
         key: 2,
         history_tokens: 2_000,
     });
