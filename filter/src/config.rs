@@ -78,6 +78,9 @@ pub struct Config {
     /// 16 KiB by default, which fits below the 32 KiB buffer limit of hardened listeners. With more
     /// than the listener's limit, larger bodies wait for `decide_within`.
     pub decide_after_bytes: usize,
+    /// `read_on_bytes`: the same, where system prompt and tools are all that was read so far. The
+    /// limit then doubles up to this. 0 (never) to 1 MiB, 128 KiB by default.
+    pub read_on_bytes: usize,
     /// `decide_within`: how long a slow or missing body is read before the request is placed by
     /// what has come. 100 ms to 60 s, 1 s by default.
     pub decide_within_ms: u64,
@@ -185,6 +188,10 @@ impl Config {
                 .usize("decide_after_bytes")
                 .range(1_024..=1_048_576)
                 .default(16_384),
+            read_on_bytes: s
+                .usize("read_on_bytes")
+                .range(0..=1_048_576)
+                .default(131_072),
             decide_within_ms: s
                 .duration("decide_within")
                 .as_ms()

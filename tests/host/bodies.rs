@@ -183,6 +183,40 @@ fn told(exchange: &Exchange) -> String {
     told.to_owned()
 }
 
+/// Returns whether the first message behind a system prompt of so many bytes told which
+/// conversation the request belongs to.
+fn tells_conversation(proxy: &mut ScriptedProxy, system_bytes: usize) -> bool {
+    let body = format!(
+        r#"{{"model": "m", "stream": true, "messages": [{{"role": "system", "content": "{}"}}, {{"role": "user", "content": "why?"}}, {{"role": "assistant", "content": "{}"}}]}}"#,
+        "s".repeat(system_bytes),
+        "a".repeat(300_000),
+    );
+    let mut request = proxy
+        .vm()
+        .request()
+        .header("content-length", body.len().to_string());
+    for part in body.as_bytes().chunks(5_000) {
+        request = request.body_chunk(part);
+    }
+    let exchange = request.end();
+    assert!(!exchange.local_reply && first_host(&exchange).is_some());
+    assert_eq!(exchange.request_body, body.as_bytes());
+    let exchange = exchange.finish(proxy.vm());
+    !told(&exchange).contains("conversation")
+}
+
+#[test]
+fn behind_a_long_system_prompt_reading_goes_on_to_the_first_message() {
+    let with = |settings: &str| ready_with(&config_with(settings), &table());
+    let told = [1_000, 16_300, 40_000, 70_000, 130_900, 140_000]
+        .map(|bytes| tells_conversation(&mut with(""), bytes));
+    assert_eq!(told, [true, true, true, true, true, false]);
+    let never = &mut with(r#""read_on_bytes": 0"#);
+    assert!(!tells_conversation(never, 40_000));
+    let short = &mut with(r#""read_on_bytes": 32768"#);
+    assert!(tells_conversation(short, 30_000) && !tells_conversation(short, 40_000));
+}
+
 #[test]
 fn how_each_reading_ended_is_counted_and_explained() {
     let mut proxy = ready();

@@ -4,11 +4,14 @@ use trimtab_loadtable::Table;
 use trimtab_pick::{Adapter, BLOCK_TOKENS, Conversation, Prefix, Request};
 use trimtab_workload::{Rng, Role, Turn};
 
+use crate::scenario::Deciders;
+
 /// Shared beginnings shorter than this get no key, as in the filter.
 const MIN_PREFIX_TOKENS: u32 = 256;
 /// Constants that make different kinds of keys from the same numbers.
 const CONVERSATION: u64 = 0x636f_6e76;
 const PREFIX: u64 = 0x7072_6566;
+const OPENING: u64 = 0x6f70_656e;
 const ADAPTER: u64 = 0x6164_6170;
 
 /// Returns the name of an adapter.
@@ -16,83 +19,118 @@ pub(crate) fn adapter_name(index: u32) -> String {
     format!("adapter-{index:05}")
 }
 
-/// Returns what the filter knows of a turn that is one text, as completion APIs send it: sizes, and
-/// digests of its beginning.
-pub(crate) fn unmarked(turn: &Turn, session: u64, stretch: f64, table: Option<&Table>) -> Request {
-    Request {
-        prefix: head(turn),
-        conversation: None,
-        ..request(turn, session, stretch, table)
-    }
-}
-
-/// Returns what the filter knows of a turn whose system prompt ends with tokens of its own.
-pub(crate) fn own_ending(
+/// Returns what the filter knows of a turn, read as the scenario says: keys, sizes, and the adapter
+/// if the newest table knows it.
+///
+/// - `stretch`: factor by which the filter misjudges lengths.
+pub(crate) fn request(
     turn: &Turn,
     session: u64,
     stretch: f64,
     table: Option<&Table>,
+    deciders: &Deciders,
 ) -> Request {
-    let marked = request(turn, session, stretch, table);
-    let own = |prefix: Prefix| match prefix.head {
-        0 => prefix,
-        _ => Prefix {
-            key: key(prefix.key, session),
-            ..prefix
-        },
-    };
-    Request {
-        prefix: marked.prefix.map(own),
-        ..marked
-    }
-}
-
-/// Returns what the filter knows of a turn: keys, sizes, and the adapter if the newest table knows
-/// it. `stretch` is the factor by which the filter misjudges lengths.
-pub(crate) fn request(turn: &Turn, session: u64, stretch: f64, table: Option<&Table>) -> Request {
     // `as` saturates. Neither factor is negative.
     let judged = |tokens: u32| (f64::from(tokens) * stretch) as u32;
-    let parts = &turn.prompt.parts;
-    let system: u32 = parts
-        .iter()
-        .take_while(|part| part.role == Role::System)
-        .map(|part| part.segment.tokens)
-        .sum();
-    let newest = parts.last().map_or(0, |part| part.segment.tokens);
-    let past = parts.iter().any(|part| part.role == Role::Assistant);
-    let history = if past {
-        turn.prompt.tokens() - newest
-    } else {
-        0
+    let seen = Seen::of(turn, deciders);
+    let text = Request {
+        prompt_tokens: Some(judged(turn.prompt.tokens())),
+        prefix: head(turn, deciders.read_tokens),
+        streams: Some(true),
+        adapter: turn.adapter.map(|index| adapter(index, table)),
+        ..Request::default()
     };
-    let beginning = parts.first().map_or(0, |part| part.segment.id);
-    let marked = |head: Prefix| match system >= MIN_PREFIX_TOKENS {
-        true => Prefix {
+    if !deciders.marked {
+        return text;
+    }
+    let beginning = turn.prompt.parts.first().map_or(0, |part| part.segment.id);
+    let beginning = match deciders.own_endings {
+        true => key(beginning, session),
+        false => beginning,
+    };
+    let marked = |head: Prefix| match seen.system {
+        Some(tokens) if tokens >= MIN_PREFIX_TOKENS => Prefix {
             key: key(PREFIX, beginning),
-            tokens: judged(system),
+            tokens: judged(tokens),
             head: head.key,
             ..head
         },
-        false => head,
+        _ => head,
     };
     Request {
-        held: None,
-        prompt_tokens: Some(judged(turn.prompt.tokens())),
-        prefix: head(turn).map(marked),
-        conversation: Some(Conversation {
+        prefix: text.prefix.map(marked),
+        conversation: seen.opens.then(|| Conversation {
             is_named: false,
             key: key(CONVERSATION, session),
-            history_tokens: judged(history),
+            history_tokens: judged(seen.history),
+            is_cut: seen.is_cut,
         }),
-        opening: None,
-        streams: Some(true),
-        adapter: turn.adapter.map(|index| adapter(index, table)),
+        opening: seen.is_opening.then(|| key(OPENING, session)),
+        ..text
+    }
+}
+
+/// What the read part of a turn shows.
+struct Seen {
+    /// Tokens of the system prompt. Absent: it goes on behind the read part.
+    system: Option<u32>,
+    /// Tokens up to the assistant's last answer; 0 on the first turn.
+    history: u32,
+    /// Whether the first message behind the system prompt was read to its end.
+    opens: bool,
+    /// Whether the read part ends in that message.
+    is_opening: bool,
+    /// Whether the prompt goes on behind the read part.
+    is_cut: bool,
+}
+
+impl Seen {
+    fn of(turn: &Turn, deciders: &Deciders) -> Self {
+        let mut read_tokens = deciders.read_tokens;
+        loop {
+            let seen = Self::in_first(read_tokens, turn);
+            let is_told = seen.opens || seen.is_opening || !seen.is_cut;
+            read_tokens = read_tokens.saturating_mul(2);
+            if is_told || read_tokens > deciders.read_on_tokens {
+                return seen;
+            }
+        }
+    }
+
+    /// - `read_tokens`: length of the read part.
+    fn in_first(read_tokens: u32, turn: &Turn) -> Self {
+        let (mut end, mut system, mut history, mut first) = (0_u32, 0, 0, None);
+        for part in &turn.prompt.parts {
+            let begin = end;
+            end = end.saturating_add(part.segment.tokens);
+            match part.role {
+                Role::System if first.is_none() => system = end,
+                Role::Assistant if end <= read_tokens => history = end,
+                _ => {}
+            }
+            if part.role != Role::System && first.is_none() {
+                first = Some((begin, end));
+            }
+        }
+        let (begins, ends) = first.unwrap_or((0, 0));
+        Self {
+            system: (system <= read_tokens).then_some(system),
+            history,
+            opens: ends <= read_tokens,
+            is_opening: begins < read_tokens && read_tokens < ends,
+            is_cut: end > read_tokens,
+        }
     }
 }
 
 /// Returns digests of the beginning of a turn's text. Returns `None` if the text is too short.
-fn head(turn: &Turn) -> Option<Prefix> {
+///
+/// - `read_tokens`: length of the part of the text that is read.
+fn head(turn: &Turn, read_tokens: u32) -> Option<Prefix> {
     let beginning = |tokens: u32| {
+        if tokens > read_tokens {
+            return None;
+        }
         let mut left = tokens;
         let mut digest = Rng::derive(PREFIX, 0);
         for part in &turn.prompt.parts {

@@ -31,6 +31,11 @@ const USUAL_RULES: [Rule; 5] = [
     Rule::Trimtab,
 ];
 
+/// Tokens of text in the 16 KiB of a body that the filter reads, and in the 128 KiB that it reads
+/// of long system prompts.
+const READ_TOKENS: u64 = 4_000;
+const READ_ON_TOKENS: u64 = 32_000;
+
 /// Returns the bytes of the trace that a file names, or says why it cannot.
 pub type TraceReader<'r> = &'r mut dyn FnMut(&str) -> Result<Vec<u8>, String>;
 
@@ -165,6 +170,14 @@ fn deciders(s: &Settings<'_>) -> Deciders {
         sticky: s.bool("sticky").default(false),
         marked: s.bool("marked").default(true),
         own_endings: s.bool("own_endings").default(false),
+        read_tokens: s
+            .u64("read_tokens")
+            .range(256..=100_000_000)
+            .default(READ_TOKENS) as u32,
+        read_on_tokens: s
+            .u64("read_on_tokens")
+            .range(0..=100_000_000)
+            .default(READ_ON_TOKENS) as u32,
     }
 }
 

@@ -164,6 +164,10 @@ pub struct Deciders {
     /// Whether each marked system prompt ends with a few tokens of its own. All other tokens are
     /// shared.
     pub own_endings: bool,
+    /// Tokens of a prompt's beginning that a picker reads. Of the rest it knows the length.
+    pub read_tokens: u32,
+    /// The same, where these are all of the system prompt. The limit then doubles up to this.
+    pub read_on_tokens: u32,
 }
 
 /// How the central pickers ([`Rule::EppCentral`], [`Rule::EppCentralInFlight`]) read prompts. They

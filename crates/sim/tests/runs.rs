@@ -42,6 +42,8 @@ fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
             sticky: false,
             marked: true,
             own_endings: false,
+            read_tokens: 4_000,
+            read_on_tokens: 32_000,
         },
         tables: Tables {
             scrape_s: 0.2,

@@ -283,6 +283,18 @@ impl Prompt {
         (is_first && is_long).then(|| self.conversation_of(message, data))
     }
 
+    /// Whether system prompt and tools were seen, and less of a first user message than an opening
+    /// needs, so that many conversations may begin like this.
+    ///
+    /// - `message`: the message that is being read.
+    pub(super) fn is_shared_only(&self, message: Option<&Message>) -> bool {
+        let begun = message.map_or(0, Message::bytes);
+        !self.is_nothing()
+            && self.first_user.is_none()
+            && self.turns.tokens == 0
+            && self.turns.bytes.saturating_sub(begun) < MIN_OPENING_BYTES
+    }
+
     /// Whether nothing of the prompt was seen.
     pub(super) fn is_nothing(&self) -> bool {
         self.turns.is_nothing() && self.shared_bytes() == 0

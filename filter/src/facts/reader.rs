@@ -133,6 +133,13 @@ impl Reader {
         self.prompt.opening(message, self.media.as_ref())
     }
 
+    /// Whether system prompt and tools at most were seen, and no name of a conversation.
+    pub(super) fn is_shared_only(&self) -> bool {
+        self.conversation().is_none()
+            && self.opening().is_none()
+            && self.prompt.is_shared_only(self.message.as_ref())
+    }
+
     /// Whether everything that makes up the prompt was seen, so that the rest does not belong to
     /// it.
     pub(super) fn prompt_is_settled(&self) -> bool {

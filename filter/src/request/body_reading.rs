@@ -17,6 +17,8 @@ pub(crate) struct BodyReading {
     pub(crate) came_bytes: u64,
     /// The tick at which the reading began.
     pub(crate) since: u64,
+    /// Bytes that are read at most, if that is more than `decide_after_bytes`.
+    limit: usize,
 }
 
 impl BodyReading {
@@ -29,6 +31,7 @@ impl BodyReading {
             seen_bytes: 0,
             came_bytes: 0,
             since,
+            limit: 0,
         }
     }
 
@@ -70,10 +73,24 @@ impl BodyReading {
     }
 
     /// Returns how many more bytes may be read before the decision.
-    fn room(&self, plugin: &DecidingPlugin) -> usize {
-        let mut limit = plugin.config.decide_after_bytes;
+    ///
+    /// The limit doubles while only system prompt and tools were read, which many conversations
+    /// begin with. Every turn of a conversation stops at the same byte, so that its opening has the
+    /// same digest.
+    fn room(&mut self, plugin: &DecidingPlugin) -> usize {
+        let (config, long) = (&plugin.config, plugin.holding.long_bytes());
+        let mut limit = self.limit.max(config.decide_after_bytes);
+        let next = limit.saturating_mul(2);
+        if self.seen_bytes >= limit
+            && next <= config.read_on_bytes.min(long)
+            && self.head.session.is_none()
+            && self.body.is_shared_only()
+        {
+            limit = next;
+        }
+        self.limit = limit;
         if self.body.may_name(&self.head) {
-            limit = limit.max(plugin.holding.long_bytes());
+            limit = limit.max(long);
         }
         limit.saturating_sub(self.seen_bytes)
     }

@@ -20,6 +20,7 @@ pub(crate) fn good() -> Value {
         "table_max_age": "3s",
         "max_ejection": "60s",
         "decide_after_bytes": 16384,
+        "read_on_bytes": 65536,
         "decide_within": "1s",
         "max_hosts": 3,
         "destination": {"form": "override_host", "header": "x-gateway-destination-endpoint", "hbone": "connect_originate"},

@@ -64,12 +64,7 @@ impl World<'_> {
             self.measure.on_age(decider.table_age_s(now));
         }
         let deciders = &self.scenario.deciders;
-        let view = match (deciders.marked, deciders.own_endings) {
-            (false, _) => client::unmarked,
-            (true, true) => client::own_ending,
-            (true, false) => client::request,
-        };
-        let request = view(turn, session, stretch, decider.table());
+        let request = client::request(turn, session, stretch, decider.table(), deciders);
         let blocks = (turn.prompt.tokens() / BLOCK_TOKENS) as usize;
         // The rest of the chain belongs to the answer.
         decider.read(chain.get(..blocks).unwrap_or(chain));
