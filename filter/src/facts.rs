@@ -61,6 +61,8 @@ pub(crate) fn request(
         .map(|name| Digest::of(Purpose::Session, name));
     let history_tokens = body.map_or(0, |body| body.history_tokens);
     let adapter = model(head, body).and_then(|name| adapter(name, key, table));
+    let name = adapter.map(|(digest, _)| digest);
+    let client = head.client.map(|digest| digest.salted(name)).or(name);
     Request {
         held: held(head, body).map(|digest| key.seal(digest)),
         prompt_tokens: match head.is_prompt {
@@ -69,7 +71,7 @@ pub(crate) fn request(
         },
         prefix: body
             .and_then(|body| body.beginning)
-            .map(|beginning| beginning.salted(adapter.map(|(digest, _)| digest)))
+            .map(|beginning| beginning.salted(name))
             .map(|beginning| Prefix {
                 key: key.seal(beginning.digest),
                 tokens: saturating(beginning.tokens),
@@ -89,6 +91,7 @@ pub(crate) fn request(
             .map(|digest| key.seal(digest)),
         streams: streams(head, body),
         adapter: adapter.map(|(_, adapter)| adapter),
+        client: client.map_or(0, Digest::short),
     }
 }
 

@@ -123,6 +123,7 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
             } => {
                 let request = Request {
                     held: None,
+                    client: prompt.unwrap_or(0) % 3,
                     prompt_tokens: prompt,
                     prefix: prefix.map(|(key, tokens, blocks)| Prefix {
                         key,
@@ -166,11 +167,12 @@ fuzz_target!(|input: (u64, Vec<Step>)| {
                 retry_after_ms,
             } if !open.is_empty() => {
                 let at = usize::from(ticket) % open.len();
-                let outcome = match what % 5 {
+                let outcome = match what % 6 {
                     0 => Outcome::Ok,
                     1 => Outcome::ConnectFailure,
                     2 => Outcome::Reset,
                     3 => Outcome::ServerError,
+                    4 => Outcome::Rejected,
                     _ => Outcome::Overloaded { retry_after_ms },
                 };
                 picker.on_outcome(Millis(now), &mut open[at], outcome);

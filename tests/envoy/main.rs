@@ -33,6 +33,7 @@ mod odd;
 mod pairs;
 mod placement;
 mod protocol;
+mod refusing;
 mod reload;
 mod seen;
 mod soak;

@@ -142,8 +142,8 @@ pub struct Decision {
     /// Why.
     pub reason: Reason,
     /// Predicted seconds until the first choice starts this request's prefill. Absent: there is no
-    /// fresh table, the endpoint's wait is not known, or the first choice is [`Reason::Held`] or
-    /// [`Reason::Probe`].
+    /// fresh table, the endpoint's wait is not known, the first choice is [`Reason::Held`] or
+    /// [`Reason::Probe`], or the cheapest endpoint refuses this client.
     pub wait_s: Option<f64>,
     /// How many endpoints were weighed.
     pub candidates: u32,
@@ -164,6 +164,17 @@ impl Decision {
             self.wait_s = None;
         }
         self
+    }
+
+    /// Puts the endpoints last that `is_last` names.
+    pub(crate) fn avoid(&mut self, is_last: impl Fn(u32) -> bool) {
+        let before = self.choices;
+        let all = before.as_slice().iter().copied();
+        let others = all.clone().filter(|index| !is_last(*index));
+        self.choices = others.chain(all).collect();
+        if self.choices != before {
+            self.wait_s = None;
+        }
     }
 
     /// Returns a decision for no endpoint, with that reason.

@@ -136,6 +136,7 @@ fn request(rng: &mut Rng) -> Request {
     let key = below(rng, 40);
     Request {
         held: (below(rng, 50) == 0).then(|| below(rng, 3)),
+        client: prompt % 3,
         prompt_tokens: maybe(rng, prompt),
         prefix: (below(rng, 2) == 0).then(|| Prefix {
             key: mix(key),
@@ -251,6 +252,7 @@ fn end_some(picker: &mut Picker, script: &mut Rng, now: Millis, running: &mut Ve
             3 => Outcome::Overloaded {
                 retry_after_ms: Some(below(script, 3_000) as u32),
             },
+            4 => Outcome::Rejected,
             _ => Outcome::Ok,
         };
         // Some endpoints fail more often than others.

@@ -128,6 +128,10 @@ impl<P: Policy> Picker<P> {
         decision.booking = booking;
         decision.left_out = u32::try_from(snapshot.left_out()).unwrap_or(u32::MAX);
         fill(&mut decision.choices, snapshot, rng);
+        decision.avoid(|index| {
+            let row = snapshot.endpoint(index);
+            row.is_some_and(|row| self.health.refuses(now, request.client, row.id))
+        });
         if held.is_some() {
             return decision.led_by(held, Reason::Held);
         }
@@ -162,8 +166,9 @@ impl<P: Policy> Picker<P> {
                 .on_sent(now, snapshot, endpoint, booking, work.is_large);
         }
         let mut ticket = self.inflight.on_sent(snapshot, now, endpoint, work);
-        ticket.probe = self.health.on_sent(now, endpoint);
+        ticket.client = booking.request.client;
         ticket.tries_out = booking.tries_out;
+        self.health.on_sent(now, &mut ticket);
         ticket
     }
 
@@ -251,9 +256,15 @@ impl<P: Policy> Picker<P> {
     pub fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome) -> bool {
         let (endpoint, probe) = (ticket.endpoint(), core::mem::take(&mut ticket.probe));
         match outcome {
-            Outcome::Ok if probe => self.health.on_recovered(now, endpoint),
-            Outcome::Ok => self.health.on_ok(endpoint),
-            _ => return self.health.on_failure(now, endpoint, outcome, probe),
+            Outcome::Ok => {
+                if probe {
+                    self.health.on_recovered(now, endpoint);
+                }
+                self.health.on_ok(now, ticket);
+            }
+            Outcome::Rejected if probe => self.health.on_undecided(endpoint),
+            Outcome::Rejected => {}
+            _ => return self.health.on_failure(now, ticket, outcome, probe),
         }
         false
     }

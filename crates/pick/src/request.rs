@@ -21,6 +21,9 @@ pub struct Request {
     /// Keyed hash of the name of a response, a conversation or a file that one endpoint holds, and
     /// that the request continues or asks for. Absent: none.
     pub held: Option<u64>,
+    /// Digest of who asks, for limits that hold for one client: credentials and adapter. It is only
+    /// compared with those of the same picker's requests. 0: unknown.
+    pub client: u32,
 }
 
 /// A shared beginning of prompts.

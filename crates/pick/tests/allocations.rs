@@ -34,6 +34,7 @@ fn snapshot(endpoints: u64) -> Rc<Snapshot> {
 fn choosing_allocates_nothing_with_a_fresh_a_stale_and_no_table() {
     let request = |key| Request {
         held: None,
+        client: 0,
         prompt_tokens: Some(3_000),
         opening: None,
         streams: Some(true),

@@ -88,6 +88,7 @@ pub(crate) enum Purpose {
     Field = 10,
     Salt = 11,
     Held = 12,
+    Client = 13,
 }
 
 /// A running digest: XXH64. It needs no products wider than 64 bits, so it is fast in a VM too.

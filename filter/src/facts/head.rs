@@ -38,6 +38,8 @@ pub(crate) struct Head {
     pub(crate) model: Option<Vec<u8>>,
     /// Session, from the first of the configured headers, else from the configured cookie.
     pub(crate) session: Option<Vec<u8>>,
+    /// Digest of the credentials.
+    pub(crate) client: Option<Digest>,
     /// Digest of the name of something that a server keeps and that the path is about.
     pub(crate) held: Option<Digest>,
     /// The answer names something that its server keeps from now on.
@@ -107,6 +109,9 @@ impl Head {
                     seen.says_json = ends_with(media(value), b"json");
                 }
                 b"content-length" => head.content_length = number(value),
+                b"authorization" | b"x-api-key" | b"api-key" | b"x-goog-api-key" => {
+                    head.client = Some(Digest::of(Purpose::Client, value));
+                }
                 _ if is(name, config.model_header.as_deref()) => head.model = kept(value),
                 b"cookie" if cookie.is_none() => {
                     cookie = config.session_cookie.value(value).and_then(kept);

@@ -45,7 +45,7 @@ pub(crate) fn by_status(status: u16, flags: u64, retry_after_ms: Option<u32>) ->
 /// Returns the kind of error that a report has for an outcome. `None`: no error.
 pub(crate) fn kind(outcome: Outcome) -> Option<ErrorKind> {
     match outcome {
-        Outcome::Ok => None,
+        Outcome::Ok | Outcome::Rejected => None,
         Outcome::ConnectFailure => Some(ErrorKind::ConnectFailure),
         Outcome::Reset => Some(ErrorKind::Reset),
         Outcome::ServerError => Some(ErrorKind::ServerError),

@@ -76,6 +76,8 @@ pub(crate) struct InFlight {
     failed: bool,
     /// The request did not go well. A 429 counts, too.
     failing: bool,
+    /// The answer has a status of success.
+    good: bool,
 }
 
 impl InFlight {
@@ -111,6 +113,7 @@ impl InFlight {
             complete: false,
             failed: false,
             failing: false,
+            good: false,
         })
     }
 
@@ -195,7 +198,7 @@ impl InFlight {
                 let entry = sent.entry();
                 self.pool.with(|state| state.tally.saw_end(entry, ms));
             }
-            if self.asked {
+            if self.good {
                 self.tell(Outcome::Ok);
             }
         }
@@ -213,12 +216,13 @@ impl InFlight {
     /// - `in_headers`: the answer's headers are passing.
     fn ask(&mut self, status: Option<u16>, in_headers: bool) {
         self.asked = true;
+        self.good = status.is_some_and(|status| status / 100 == 2);
         let failing = status.filter(|status| outcome::is_failing(*status));
         self.failed |= failing.is_some_and(|status| status != 429);
         // Only a success shows that a probed endpoint works: a wrong port answers 404 to
         // everything.
         let is_probe = self.sent.as_ref().is_some_and(Sent::is_probe);
-        self.failed |= is_probe && status.is_none_or(|status| status / 100 != 2);
+        self.failed |= is_probe && !self.good;
         if failing.is_some() {
             self.failing = true;
             self.pool.sampling.on_wrong(self.now());
@@ -242,8 +246,10 @@ impl InFlight {
             }
             (_, _, None) => false,
         };
-        if status.is_some_and(|status| status / 100 == 2) {
+        if self.good {
             self.keep(self.sought);
+        } else if status.is_some() && failing.is_none() {
+            self.tell(Outcome::Rejected);
         }
         if let Some(status) = failing.filter(|_| self.sent.is_some()) {
             let header = in_headers.then(|| self.header("retry-after")).flatten();

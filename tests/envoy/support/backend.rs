@@ -52,6 +52,9 @@ enum Manner {
     Status(StatusCode),
     /// Status 429 with `Retry-After` in seconds.
     Overloaded(u32),
+    /// This status with `Retry-After: 30` for requests that have this header with this value, and
+    /// 200 for all others.
+    Refuse(StatusCode, (&'static str, &'static str)),
     /// The connection breaks in the middle of the answer.
     Break,
     /// Sends events without content at once, and a token after this time.
@@ -139,6 +142,12 @@ impl Backend {
         *self.shared.manner.lock().unwrap() = Manner::Overloaded(retry_after_s);
     }
 
+    /// Answers later requests that have this header with this status, and others with 200.
+    pub(crate) fn refuse(&self, status: u16, header: (&'static str, &'static str)) {
+        let status = StatusCode::from_u16(status).unwrap();
+        *self.shared.manner.lock().unwrap() = Manner::Refuse(status, header);
+    }
+
     /// Answers later requests with events. The first one with content comes after `time`.
     pub(crate) fn think_for(&self, time: Duration) {
         *self.shared.manner.lock().unwrap() = Manner::Think(time);
@@ -184,18 +193,18 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     shared.seen.lock().unwrap().push(Seen {
         method: parts.method,
         path,
-        headers: parts.headers,
+        headers: parts.headers.clone(),
         body,
     });
     let mut hold = shared.hold.subscribe();
     // The sender lives as long as `shared`.
     hold.wait_for(|held| !held).await.unwrap();
     let manner = *shared.manner.lock().unwrap();
-    manner.answer()
+    manner.answer(&parts.headers)
 }
 
 impl Manner {
-    fn answer(self) -> Response {
+    fn answer(self, headers: &HeaderMap) -> Response {
         const BODY: &str = r#"{"id":"resp_kept","choices":[]}"#;
         let json = [(header::CONTENT_TYPE, "application/json")];
         match self {
@@ -207,6 +216,13 @@ impl Manner {
                 BODY,
             )
                 .into_response(),
+            Self::Refuse(status, (name, value)) => {
+                if headers.get(name).is_some_and(|found| found == value) {
+                    (status, json, [(header::RETRY_AFTER, "30")], BODY).into_response()
+                } else {
+                    (json, BODY).into_response()
+                }
+            }
             Self::Think(time) => think(time),
             Self::Break => {
                 let begin = Ok(Bytes::from_static(b"{\"choices\":"));

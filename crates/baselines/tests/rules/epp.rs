@@ -102,6 +102,7 @@ impl Talk {
         self.history = self.text.len();
         Request {
             held: None,
+            client: 0,
             prompt_tokens: Some(self.text.len() as u32),
             prefix: self.prefix.map(|prefix| Prefix {
                 key: prefix + 100,

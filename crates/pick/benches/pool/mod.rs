@@ -48,6 +48,7 @@ pub(crate) fn requests() -> Vec<Request> {
     let mut rng = Rng::new(9);
     let request = |_| Request {
         held: None,
+        client: 0,
         prompt_tokens: Some(2_500),
         opening: None,
         streams: Some(true),

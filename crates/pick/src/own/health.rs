@@ -10,7 +10,11 @@
 //! 4. In slow start, once the first byte of that request has come: its share of the decisions grows
 //!    to all of them. Then it is used again.
 //!
-//! An endpoint that says that it is overloaded rests as long as it asks, and is then used.
+//! An endpoint that refuses (429) has too much to do, or its client has: limits hold for API keys,
+//! tenants and adapters, too. One answer does not tell which. So a first rest is short. If a
+//! request that was sent after the refusal succeeds, the endpoint is selective: for a minute after
+//! its last success, single refusals cause no rest. If the next one is refused too, it rests for
+//! twice as long, up to what it asks for. A refused client itself goes elsewhere ([`Refusals`]).
 //!
 //! There is always an endpoint to choose. When more than half of the table's members are out, all
 //! are used, as Envoy does below its panic threshold. An endpoint that then succeeds is used at
@@ -23,13 +27,16 @@
 //! Rejected: failure rates over a window. They need a count of every success, and so a question to
 //! the proxy about every answer.
 
+mod refusals;
 mod trouble;
 mod view;
 
 use alloc::vec::Vec;
 
+use crate::own::ticket::Ticket;
 use crate::{EndpointId, Millis, Snapshot};
-use trouble::{Trouble, Wants};
+use refusals::Refusals;
+use trouble::{REST_MS, Trouble, Wants};
 pub(crate) use view::Slow;
 use view::View;
 
@@ -39,19 +46,34 @@ const MAX_TROUBLES: usize = 1_024;
 /// How a request went, as far as that says something about its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// A whole answer, or an error that is the client's.
+    /// A whole answer.
     Ok,
+    /// An error that is the client's, such as 401 or 404. It says nothing about the endpoint.
+    Rejected,
     /// The endpoint could not be reached.
     ConnectFailure,
     /// The endpoint broke off, or the proxy's timeout passed.
     Reset,
     /// The endpoint answered 5xx.
     ServerError,
-    /// The endpoint has too much to do: 429, or 503 with `Retry-After`. This is no failure.
+    /// The endpoint refuses: 429, or 503 with `Retry-After`. It has too much to do, or the client
+    /// has reached a limit of its own. This is no failure.
     Overloaded {
         /// How long it asks for a rest, in milliseconds. Any value is safe. Absent: 1 s.
         retry_after_ms: Option<u32>,
     },
+}
+
+impl Outcome {
+    /// Returns for how long the endpoint asks to be left alone, at most `max_ms`.
+    fn asked_ms(self, max_ms: u64) -> u64 {
+        match self {
+            Self::Overloaded { retry_after_ms } => {
+                retry_after_ms.map_or(REST_MS, u64::from).min(max_ms)
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// The endpoints with recent trouble.
@@ -61,6 +83,7 @@ pub(crate) struct Health {
     max_ejection_ms: u64,
     /// Ascending by endpoint.
     troubles: Vec<Trouble>,
+    refusals: Refusals,
     view: View,
 }
 
@@ -97,12 +120,18 @@ impl Health {
         self.view.slow()
     }
 
-    /// Records that a request was sent. Returns whether its first byte will show that the endpoint
-    /// has recovered.
-    pub(crate) fn on_sent(&mut self, now: Millis, endpoint: EndpointId) -> bool {
-        let mut probe = false;
-        self.change(endpoint, &mut |trouble| probe = trouble.on_sent(now));
-        probe
+    /// Whether the endpoint refuses this client, and other endpoints should be asked first.
+    ///
+    /// - `client`: as [`Request::client`](crate::Request::client).
+    pub(crate) fn refuses(&self, now: Millis, client: u32, endpoint: EndpointId) -> bool {
+        self.refusals.refuses(now, client, endpoint)
+    }
+
+    /// Records that a request was sent.
+    pub(crate) fn on_sent(&mut self, now: Millis, ticket: &mut Ticket) {
+        let endpoint = ticket.endpoint();
+        ticket.doubts_refusal = self.refusals.is_recent(now, ticket.client, endpoint);
+        self.change(endpoint, &mut |trouble| ticket.probe = trouble.on_sent(now));
     }
 
     /// Records that a request has shown that the endpoint has recovered.
@@ -124,8 +153,12 @@ impl Health {
     }
 
     /// Records that a request went well. Needed only for requests that follow trouble.
-    pub(crate) fn on_ok(&mut self, endpoint: EndpointId) {
-        self.change(endpoint, &mut Trouble::on_ok);
+    pub(crate) fn on_ok(&mut self, now: Millis, ticket: &Ticket) {
+        if ticket.doubts_refusal {
+            self.refusals
+                .on_served(now, ticket.client, ticket.endpoint());
+        }
+        self.change(ticket.endpoint(), &mut |trouble| trouble.on_ok(now));
     }
 
     /// Records that a request failed. Returns whether the endpoint is left out because of it.
@@ -136,11 +169,14 @@ impl Health {
     pub(crate) fn on_failure(
         &mut self,
         now: Millis,
-        endpoint: EndpointId,
+        ticket: &Ticket,
         outcome: Outcome,
         probe: bool,
     ) -> bool {
+        let endpoint = ticket.endpoint();
         let (max_ms, mut is_out) = (self.max_ejection_ms, false);
+        self.refusals
+            .on_refused(now, ticket.client, endpoint, outcome.asked_ms(max_ms));
         if max_ms > 0 && self.has_room(now, endpoint) {
             self.change(endpoint, &mut |trouble| {
                 is_out = trouble.on_failure(now, outcome, probe, max_ms);

@@ -171,6 +171,8 @@ impl Ledger {
             predicted_s,
             probe: false,
             tries_out: false,
+            client: 0,
+            doubts_refusal: false,
         }
     }
 

@@ -16,6 +16,11 @@ pub struct Ticket {
     pub(crate) probe: bool,
     /// The request was sent because a table asked to try out the endpoint.
     pub(crate) tries_out: bool,
+    /// As [`Request::client`](crate::Request::client).
+    pub(crate) client: u32,
+    /// The endpoint had just refused this client. A success shows that the refusal was not the
+    /// client's.
+    pub(crate) doubts_refusal: bool,
 }
 
 impl Ticket {

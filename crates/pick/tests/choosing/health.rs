@@ -3,21 +3,38 @@
 use std::rc::Rc;
 
 use trimtab_pick::{
-    Config, Decision, EndpointLoad, Millis, Outcome, Picker, PoolFacts, Rng, Snapshot, Ticket,
+    Config, Decision, EndpointLoad, Millis, Outcome, Picker, PoolFacts, Request, Rng, Snapshot,
+    Ticket,
 };
 
 use crate::pool::{NOW, conversation, first, home, plain, pool, prefix};
 
 /// A picker, and servers with given answers.
-struct World {
-    now: Millis,
-    picker: Picker,
+pub(crate) struct World {
+    pub(crate) now: Millis,
+    pub(crate) picker: Picker,
     rng: Rng,
     endpoints: Vec<EndpointLoad>,
-    answers: Vec<Outcome>,
+    pub(crate) answers: Vec<Outcome>,
+    /// Who asks.
+    pub(crate) client: u32,
 }
 
 impl World {
+    /// The same with a table that never grows old, so that [`Self::wait`] suffices.
+    pub(crate) fn lasting(waits: &[f32]) -> Self {
+        let config = Config {
+            table_max_age_ms: u64::MAX,
+            ..Config::default()
+        };
+        Self::with(waits, config)
+    }
+
+    /// Lets time pass without a new table.
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.now.0 += ms;
+    }
+
     fn new(waits: &[f32]) -> Self {
         Self::with(waits, Config::default())
     }
@@ -29,6 +46,7 @@ impl World {
             rng: Rng::new(3),
             endpoints: pool(waits),
             answers: vec![Outcome::Ok; waits.len()],
+            client: 0,
         };
         world.pass(0);
         world
@@ -41,16 +59,24 @@ impl World {
         self.picker.on_table(Rc::new(snapshot), None);
     }
 
-    fn choose(&mut self) -> Decision {
-        self.picker.choose(self.now, &mut self.rng, &plain())
+    fn request(&self) -> Request {
+        Request {
+            client: self.client,
+            ..plain()
+        }
     }
 
-    fn send(&mut self, to: usize) -> Ticket {
-        let id = self.endpoints[to].id;
-        self.picker.on_sent(self.now, id, &plain().into())
+    pub(crate) fn choose(&mut self) -> Decision {
+        let request = self.request();
+        self.picker.choose(self.now, &mut self.rng, &request)
     }
 
-    fn end(&mut self, mut ticket: Ticket, outcome: Outcome) {
+    pub(crate) fn send(&mut self, to: usize) -> Ticket {
+        let (id, request) = (self.endpoints[to].id, self.request());
+        self.picker.on_sent(self.now, id, &request.into())
+    }
+
+    pub(crate) fn end(&mut self, mut ticket: Ticket, outcome: Outcome) {
         if outcome == Outcome::Ok {
             self.picker.on_first_byte(self.now, &mut ticket);
         }
@@ -59,7 +85,7 @@ impl World {
     }
 
     /// Makes one request from decision to end. Returns where it went.
-    fn ask(&mut self) -> usize {
+    pub(crate) fn ask(&mut self) -> usize {
         let to = first(&self.choose());
         let ticket = self.send(to);
         self.end(ticket, self.answers[to]);
@@ -67,7 +93,7 @@ impl World {
     }
 
     /// Returns how many of `count` requests each endpoint gets.
-    fn ask_many(&mut self, count: usize) -> Vec<usize> {
+    pub(crate) fn ask_many(&mut self, count: usize) -> Vec<usize> {
         let mut got = vec![0; self.endpoints.len()];
         for _ in 0..count {
             got[self.ask()] += 1;
@@ -168,62 +194,6 @@ fn a_recovered_endpoint_gets_a_share_that_grows_and_then_all_that_is_its_own() {
     assert_eq!(world.ask_many(50)[0], 3);
     world.pass(5_000);
     assert_eq!(world.ask(), 0);
-}
-
-#[test]
-fn who_is_overloaded_rests_as_long_as_it_asks_and_is_then_used_at_once() {
-    for (retry_after_ms, rests_ms) in [
-        (Some(2_000), 2_000),
-        (None, 1_000),
-        (Some(u32::MAX), 60_000),
-    ] {
-        let mut world = World::new(&[0.0, 9.0, 9.0]);
-        world.answers[0] = Outcome::Overloaded { retry_after_ms };
-        assert_eq!(world.ask_many(50)[0], 1);
-        world.pass(rests_ms - 1);
-        assert_eq!(world.ask_many(50)[0], 0);
-        world.pass(1);
-        world.answers[0] = Outcome::Ok;
-        assert_eq!(world.ask_many(50)[0], 50, "{retry_after_ms:?}");
-    }
-    let mut world = World::new(&[0.0, 9.0]);
-    world.answers[0] = Outcome::Overloaded {
-        retry_after_ms: Some(0),
-    };
-    assert_eq!(world.ask_many(50)[0], 50, "it asks for nothing");
-}
-
-#[test]
-fn the_longest_rest_counts_and_a_failure_during_one_is_a_failure() {
-    let mut world = World::new(&[0.0, 9.0, 9.0]);
-    let tickets: Vec<Ticket> = (0..5).map(|_| world.send(0)).collect();
-    let rest = |ms| Outcome::Overloaded {
-        retry_after_ms: Some(ms),
-    };
-    let outcomes = [
-        rest(3_000),
-        rest(100),
-        Outcome::Reset,
-        Outcome::Reset,
-        Outcome::Reset,
-    ];
-    for (ticket, outcome) in tickets.into_iter().zip(outcomes).take(2) {
-        world.end(ticket, outcome);
-    }
-    world.pass(2_999);
-    assert_eq!(world.choose().left_out, 1);
-    world.pass(1);
-    assert_eq!(world.choose().left_out, 0);
-    let tickets: Vec<Ticket> = (0..4).map(|_| world.send(0)).collect();
-    for (ticket, outcome) in
-        tickets
-            .into_iter()
-            .zip([rest(100), Outcome::Reset, Outcome::Reset, Outcome::Reset])
-    {
-        world.end(ticket, outcome);
-    }
-    world.pass(4_999);
-    assert_eq!(world.choose().left_out, 1, "ejected, not only at rest");
 }
 
 #[test]

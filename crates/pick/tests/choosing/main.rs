@@ -6,4 +6,5 @@ mod in_flight;
 mod load;
 mod pool;
 mod predicted;
+mod refusing;
 mod table;

@@ -122,6 +122,8 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         .prop_map(
             |(prompt_tokens, prefix, conversation, opening, streams, adapter)| Request {
                 held: None,
+                // Few, so that some are refused again.
+                client: prompt_tokens.unwrap_or(0) % 3,
                 prompt_tokens,
                 streams,
                 prefix,
@@ -135,6 +137,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
 pub(crate) fn outcome() -> impl Strategy<Value = Option<Outcome>> {
     of(prop_oneof![
         Just(Outcome::Ok),
+        Just(Outcome::Rejected),
         Just(Outcome::ConnectFailure),
         Just(Outcome::Reset),
         Just(Outcome::ServerError),

@@ -203,8 +203,8 @@ impl World<'_> {
                 proxy.watch.on_wrong(now);
                 Outcome::Reset
             }
-            // The endpoint answered, so it works. This also holds for an error about the request.
-            End::Complete | End::Refused => Outcome::Ok,
+            End::Complete => Outcome::Ok,
+            End::Refused => Outcome::Rejected,
         };
         job.asked |= proxy.watch.doubts(now);
         if job.asked {

@@ -13,6 +13,7 @@ fn head() -> Head {
         route: Default::default(),
         model: None,
         session: None,
+        client: None,
         held: None,
         makes: false,
         is_prompt: true,

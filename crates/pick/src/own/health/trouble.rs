@@ -11,8 +11,11 @@ const CONNECT_FAILURE_POINTS: u32 = 3;
 const FAILURE_POINTS: u32 = 2;
 /// The first ejection, in milliseconds. Each further one lasts twice as long.
 const EJECTION_MS: u64 = 5_000;
-/// How long an overloaded endpoint rests that does not say for how long.
-const REST_MS: u64 = 1_000;
+/// The first rest of an endpoint that refuses, in milliseconds. Each further one lasts twice as
+/// long, at most as long as the endpoint asks.
+pub(super) const REST_MS: u64 = 1_000;
+/// An endpoint that serves some requests rests after this many refusals without a success.
+const MOST_REFUSED: u32 = 8;
 /// After this long a request on probation without a result no longer keeps others from trying.
 const TRIAL_MS: u64 = 30_000;
 /// Slow start, in milliseconds.
@@ -27,9 +30,14 @@ enum Phase {
     Ejected {
         for_ms: u64,
     },
-    /// The endpoint asked for a rest.
+    /// The endpoint refused a request.
     Resting {
         for_ms: u64,
+    },
+    /// The endpoint refuses some requests and serves others. `refused`: how many since its last
+    /// success.
+    Selective {
+        refused: u32,
     },
     /// The endpoint may get one request. `under_way`: it has that request.
     Probation {
@@ -53,12 +61,14 @@ pub(super) enum Wants {
 pub(super) struct Trouble {
     pub(super) endpoint: EndpointId,
     phase: Phase,
-    /// When the phase began. In [`Phase::Used`], when the last failure was. Never later than the
-    /// newest `now` that was given.
+    /// When the phase began. In [`Phase::Used`], when the last failure was; in
+    /// [`Phase::Selective`], the last success. Never later than the newest `now` that was given.
     since: Millis,
     points: u32,
     /// Ejections in a row.
     ejections: u32,
+    /// Rests in a row: no request that was sent after the first one has succeeded.
+    rests: u32,
 }
 
 impl Trouble {
@@ -69,13 +79,18 @@ impl Trouble {
             since: now,
             points: 0,
             ejections: 0,
+            rests: 0,
         }
     }
 
     pub(super) fn wants(&self) -> Wants {
         match self.phase {
-            Phase::Used if self.points == 0 && self.ejections == 0 => Wants::Oblivion,
-            Phase::Used | Phase::Probation { under_way: false } => Wants::Nothing,
+            Phase::Used if (self.points, self.ejections, self.rests) == (0, 0, 0) => {
+                Wants::Oblivion
+            }
+            Phase::Used | Phase::Selective { .. } | Phase::Probation { under_way: false } => {
+                Wants::Nothing
+            }
             Phase::Ejected { .. }
             | Phase::Resting { .. }
             | Phase::Probation { under_way: true } => Wants::ToBeLeftOut,
@@ -86,7 +101,7 @@ impl Trouble {
     /// How long the phase lasts from `since` on. `None`: until something happens.
     fn lasts_ms(&self) -> Option<u64> {
         match self.phase {
-            Phase::Used => Some(FORGET_MS),
+            Phase::Used | Phase::Selective { .. } => Some(FORGET_MS),
             Phase::Ejected { for_ms } | Phase::Resting { for_ms } => Some(for_ms),
             Phase::Probation { under_way } => under_way.then_some(TRIAL_MS),
             Phase::Slow => Some(SLOW_MS),
@@ -113,7 +128,7 @@ impl Trouble {
                 Phase::Ejected { .. } | Phase::Probation { .. } => {
                     Phase::Probation { under_way: false }
                 }
-                Phase::Resting { .. } | Phase::Slow => Phase::Used,
+                Phase::Resting { .. } | Phase::Selective { .. } | Phase::Slow => Phase::Used,
             };
             self.enter(now, next);
         }
@@ -130,13 +145,18 @@ impl Trouble {
         if self.phase == (Phase::Probation { under_way: false }) {
             self.enter(now, Phase::Probation { under_way: true });
         }
-        !matches!(self.phase, Phase::Used | Phase::Slow)
+        match self.phase {
+            Phase::Used => self.rests > 0,
+            phase => !matches!(phase, Phase::Selective { .. } | Phase::Slow),
+        }
     }
 
-    /// Ends an ejection early, because what caused it seems to be over at other endpoints.
+    /// Ends an ejection or a rest early, because what caused it seems to be over elsewhere.
     pub(super) fn on_hope(&mut self, now: Millis) {
-        if matches!(self.phase, Phase::Ejected { .. }) {
-            self.enter(now, Phase::Probation { under_way: false });
+        match self.phase {
+            Phase::Ejected { .. } => self.enter(now, Phase::Probation { under_way: false }),
+            Phase::Resting { .. } => self.enter(now, Phase::Used),
+            _ => {}
         }
     }
 
@@ -147,17 +167,21 @@ impl Trouble {
     }
 
     pub(super) fn on_recovered(&mut self, now: Millis) {
-        self.points = 0;
         match self.phase {
-            Phase::Used | Phase::Slow => {}
-            // The endpoint never failed.
-            Phase::Resting { .. } => self.enter(now, Phase::Used),
             Phase::Ejected { .. } | Phase::Probation { .. } => self.enter(now, Phase::Slow),
+            // The endpoint never failed, and it does not refuse everybody.
+            _ if self.rests > 0 => self.enter(now, Phase::Selective { refused: 0 }),
+            _ => {}
         }
+        self.rests = 0;
+        self.on_ok(now);
     }
 
-    pub(super) fn on_ok(&mut self) {
+    pub(super) fn on_ok(&mut self, now: Millis) {
         self.points = 0;
+        if matches!(self.phase, Phase::Selective { .. }) {
+            self.enter(now, Phase::Selective { refused: 0 });
+        }
     }
 
     /// Records a failure. Returns whether the endpoint is left out because of it, or for longer
@@ -173,13 +197,9 @@ impl Trouble {
         max_ms: u64,
     ) -> bool {
         let points = match outcome {
-            Outcome::Ok => {
-                self.on_ok();
-                return false;
-            }
-            Outcome::Overloaded { retry_after_ms } => {
-                let for_ms = retry_after_ms.map_or(REST_MS, u64::from).min(max_ms);
-                return self.on_overloaded(now, for_ms, probe);
+            Outcome::Ok | Outcome::Rejected => return false,
+            Outcome::Overloaded { .. } => {
+                return self.on_overloaded(now, outcome.asked_ms(max_ms), probe);
             }
             Outcome::ConnectFailure => CONNECT_FAILURE_POINTS,
             Outcome::Reset | Outcome::ServerError => FAILURE_POINTS,
@@ -190,7 +210,7 @@ impl Trouble {
             Phase::Probation { .. } if !probe => return false,
             Phase::Probation { .. } => self.points = EJECT_AT,
             Phase::Used => self.since = now,
-            Phase::Resting { .. } | Phase::Slow => {}
+            Phase::Resting { .. } | Phase::Selective { .. } | Phase::Slow => {}
         }
         self.points = self.points.saturating_add(points);
         let ejects = self.points >= EJECT_AT;
@@ -204,18 +224,32 @@ impl Trouble {
         ejects
     }
 
-    fn on_overloaded(&mut self, now: Millis, for_ms: u64, probe: bool) -> bool {
-        let until = now.0.saturating_add(for_ms);
-        let rests = match self.phase {
-            Phase::Ejected { .. } => false,
-            Phase::Probation { .. } if !probe => false,
-            // The latest end counts.
-            Phase::Resting { .. } if self.changes_at() >= Some(Millis(until)) => false,
-            _ => for_ms > 0,
-        };
-        if rests {
+    /// - `asked_ms`: the longest rest.
+    fn on_overloaded(&mut self, now: Millis, asked_ms: u64, probe: bool) -> bool {
+        let rest_ms = |rests: u32| asked_ms.min(REST_MS << rests.min(16));
+        match &mut self.phase {
+            Phase::Ejected { .. } => return false,
+            // Requests that were sent before show nothing new.
+            Phase::Probation { .. } if !probe => return false,
+            Phase::Used if self.rests > 0 && !probe => return false,
+            Phase::Selective { refused } if *refused < MOST_REFUSED => {
+                *refused += 1;
+                return false;
+            }
+            // The longest rest counts, from when it began.
+            Phase::Resting { for_ms } => {
+                let longer_ms = rest_ms(self.rests.saturating_sub(1));
+                let is_longer = longer_ms > *for_ms;
+                *for_ms = longer_ms.max(*for_ms);
+                return is_longer;
+            }
+            _ => {}
+        }
+        let for_ms = rest_ms(self.rests);
+        if for_ms > 0 {
+            self.rests = self.rests.saturating_add(1);
             self.enter(now, Phase::Resting { for_ms });
         }
-        rests
+        for_ms > 0
     }
 }
