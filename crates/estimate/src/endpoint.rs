@@ -1,6 +1,7 @@
 //! Everything remembered of one endpoint.
 
 use crate::backlog::Backlog;
+use crate::by_turns::ByTurns;
 use crate::config::EndpointSpec;
 use crate::found::Found;
 use crate::interval::Interval;
@@ -73,6 +74,7 @@ pub(crate) struct Endpoint {
     pub(crate) found: Found,
     pub(crate) speed: OwnSpeed,
     pub(crate) stall: Stall,
+    pub(crate) by_turns: ByTurns,
     /// Adapters by last use, newest first. `None`: the server has never named any.
     pub(crate) resident: Option<Vec<String>>,
 }
@@ -101,6 +103,7 @@ impl Endpoint {
             found: Found::default(),
             speed: OwnSpeed::default(),
             stall: Stall::new(now),
+            by_turns: ByTurns::default(),
             resident: None,
         }
     }
@@ -116,6 +119,7 @@ impl Endpoint {
         sample: Sample,
         speed: &mut Speed,
     ) -> Option<Interval> {
+        let sample = self.by_turns.take(now, sample);
         let interval = self.interval(now, asked_at, &sample);
         let is_timed = asked_at.is_none() && self.late.is_zero();
         if let Some(interval) = interval {

@@ -1,6 +1,6 @@
 //! What happened at one endpoint between two scrapes.
 
-use crate::sample::{Counters, Sample, SumCount};
+use crate::sample::{Sample, SumCount};
 
 /// In a shorter interval a difference is mostly rounding.
 const MIN_SECONDS: f64 = 0.001;
@@ -52,12 +52,7 @@ impl Interval {
     /// Returns what happened between two samples. `None`: the server restarted between them, or no
     /// time passed.
     pub(crate) fn between(before: &Sample, after: &Sample, seconds: f64) -> Option<Self> {
-        let restarted = before
-            .start_time_s
-            .zip(after.start_time_s)
-            .is_some_and(|(a, b)| (a - b).abs() > 1.0)
-            || fell(&before.counters, &after.counters);
-        if restarted || seconds < MIN_SECONDS {
+        if !after.goes_on_from(before) || seconds < MIN_SECONDS {
             return None;
         }
         let (b, a) = (&before.counters, &after.counters);
@@ -159,29 +154,4 @@ fn is_decoding(before: &Sample, after: &Sample, steps: SumCount) -> bool {
 
 fn difference(before: Option<f64>, after: Option<f64>) -> Option<f64> {
     before.zip(after).map(|(before, after)| after - before)
-}
-
-/// Whether any counter fell. One is enough: servers reset all counters together, by restarting.
-fn fell(before: &Counters, after: &Counters) -> bool {
-    let singles = |c: &Counters| {
-        let pair = |p: Option<SumCount>| (p.map(|p| p.sum), p.map(|p| p.count));
-        let ((s, sn), (t, tn), (i, n), (e, en)) = (
-            pair(c.step_tokens),
-            pair(c.ttft_s),
-            pair(c.itl_s),
-            pair(c.e2e_s),
-        );
-        let plain = [
-            c.prompt_tokens,
-            c.cached_tokens,
-            c.prefix_queries,
-            c.prefix_hits,
-            c.generation_tokens,
-            c.finished,
-        ];
-        plain.into_iter().chain([s, sn, t, tn, i, n, e, en])
-    };
-    singles(before)
-        .zip(singles(after))
-        .any(|(before, after)| difference(before, after).is_some_and(|d| d < 0.0))
 }

@@ -9,7 +9,8 @@
 //! How a row is made:
 //!
 //! 1. A sample is cleaned ([`Sample`] says what counts as absent) and compared with the one before.
-//!    `interval` has the differences of counters; there is none across a restart.
+//!    `interval` has the differences of counters; there is none across a restart. `by_turns` makes
+//!    one server of pages that several processes serve by turns.
 //! 2. Intervals feed decayed means of the pool's work (`work`) and the speed of the endpoint's
 //!    hardware class (`speed`, with robust fits in `fit`).
 //! 3. `reports` adds up what proxies have in flight, and moves a row from its scrape to the newest
@@ -27,6 +28,7 @@
 #![deny(missing_docs, clippy::indexing_slicing)]
 
 mod backlog;
+mod by_turns;
 mod change;
 mod claim;
 mod config;

@@ -92,6 +92,16 @@ pub struct Adapters {
 }
 
 impl Sample {
+    /// Whether this sample may be of the same run of a server as an earlier one. One counter that
+    /// fell shows that it is not: servers reset all counters together, by restarting.
+    pub(crate) fn goes_on_from(&self, before: &Self) -> bool {
+        let starts = before.start_time_s.zip(self.start_time_s);
+        let values = before.counters.values().into_iter();
+        let mut both = values.zip(self.counters.values());
+        starts.is_none_or(|(a, b)| (a - b).abs() <= 1.0)
+            && !both.any(|(before, after)| before.zip(after).is_some_and(|(b, a)| a < b))
+    }
+
     /// Returns this sample without what cannot be true:
     ///
     /// - numbers that are not finite, negative, or larger than any real server's;
@@ -127,6 +137,31 @@ impl Sample {
             },
             adapters: self.adapters.map(Adapters::cleaned),
         }
+    }
+}
+
+impl Counters {
+    /// Returns all values, always in the same order.
+    pub(crate) fn values(&self) -> [Option<f64>; 14] {
+        let pair = |p: Option<SumCount>| [p.map(|p| p.sum), p.map(|p| p.count)];
+        let [steps, ttft, itl, e2e] =
+            [self.step_tokens, self.ttft_s, self.itl_s, self.e2e_s].map(pair);
+        [
+            self.prompt_tokens,
+            self.cached_tokens,
+            self.prefix_queries,
+            self.prefix_hits,
+            self.generation_tokens,
+            self.finished,
+            steps[0],
+            steps[1],
+            ttft[0],
+            ttft[1],
+            itl[0],
+            itl[1],
+            e2e[0],
+            e2e[1],
+        ]
     }
 }
 

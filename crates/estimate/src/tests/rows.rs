@@ -249,6 +249,40 @@ fn an_engine_that_sleeps_is_as_one_that_drains_until_it_is_awake() {
 }
 
 #[test]
+fn pages_of_several_processes_by_turns_show_the_work_of_all_and_no_more() {
+    for (processes, draw) in [(2, false), (2, true), (4, true)] {
+        let mut pool = pool(&[A]);
+        let mut below = super::draws(3);
+        let mut last = 0.0;
+        // Each process has served some thousands before, and ends five requests per second.
+        for page in 0..600 {
+            let now = 200 * page;
+            let process = match draw {
+                true => below(processes),
+                false => page % processes,
+            };
+            let requests = (3_000 * process + page) as f64;
+            let sample = Sample {
+                counters: served(requests),
+                ..load(0.0, 2.0)
+            };
+            pool.on_sample(ms(now), A, sample);
+            if now >= 60_000 {
+                let demand = pool.table(ms(now)).demand;
+                last = f64::from(demand.arrival_rate.unwrap());
+                let expected = 5.0 * processes as f64;
+                assert!((last / expected - 1.0).abs() < 0.4, "{last} for {expected}");
+                let uncached = demand.uncached_tokens.unwrap();
+                assert!((900.0..1_100.0).contains(&uncached), "{uncached}");
+            }
+        }
+        assert!(last > 0.0);
+        let running = row(&pool.table(ms(120_000)), A).running;
+        assert_eq!(running, Some(2 * u32::try_from(processes).unwrap()));
+    }
+}
+
+#[test]
 fn a_restart_is_not_taken_for_work() {
     let mut pool = pool(&[A]);
     pool.on_sample(
