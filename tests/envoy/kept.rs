@@ -2,7 +2,7 @@
 //! proxy.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -147,6 +147,31 @@ async fn what_nobody_knows_any_more_is_asked_of_one_server_after_the_other() {
         ejections.is_empty(),
         "who has not what it was asked for is well: {ejections:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_holds_a_search_for_seconds_and_not_for_ever() {
+    let (a, b, c) = (
+        Backend::start().await,
+        Backend::start().await,
+        Backend::start().await,
+    );
+    // They are asked in this order.
+    let waits = [(&a, 0), (&b, 20_000), (&c, 40_000)];
+    let (stage, _aggregator) = Stage::with_waits(&waits).await;
+    a.answer_with(404);
+    b.hold();
+    let start = Instant::now();
+    let (status, _) = ask(stage.address, Method::GET, "resp_elsewhere").await;
+    assert_eq!(status, 200, "after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15));
+    // What was found is known.
+    let start = Instant::now();
+    assert_eq!(
+        ask(stage.address, Method::GET, "resp_elsewhere").await.0,
+        200
+    );
+    assert!(start.elapsed() < Duration::from_secs(4));
 }
 
 #[tokio::test(flavor = "multi_thread")]

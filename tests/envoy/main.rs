@@ -29,6 +29,7 @@ mod kept;
 mod labels;
 mod late_pages;
 mod leaving;
+mod names;
 mod odd;
 mod pairs;
 mod placement;

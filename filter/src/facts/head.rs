@@ -42,8 +42,12 @@ pub(crate) struct Head {
     pub(crate) client: Option<Digest>,
     /// Digest of the name of something that a server keeps and that the path is about.
     pub(crate) held: Option<Digest>,
-    /// The answer names something that its server keeps from now on.
+    /// The request makes something that its server keeps from now on. The answer names it.
     pub(crate) makes: bool,
+    /// The answer may name what its server keeps: something new, or the results of a batch.
+    pub(crate) tells: bool,
+    /// The method is none that makes anything, so an answer begins at once.
+    pub(crate) is_plain: bool,
     /// A model is to answer. Else the request is about what a server keeps.
     pub(crate) is_prompt: bool,
     /// Pools that the request may belong to.
@@ -131,9 +135,10 @@ impl Head {
         head.model = head.model.or_else(|| head.route.model.clone());
         head.session = head.session.or(cookie);
         head.makes = seen.post && kept::makes(path);
-        head.is_prompt = seen.post && seen.completion_path;
+        (head.is_plain, head.is_prompt) = (seen.plain, seen.post && seen.completion_path);
         let name = kept::name(path).filter(|_| !seen.completion_path);
         head.held = name.map(|name| Digest::of(Purpose::Held, name));
+        head.tells = head.makes || name.is_some() && kept::describes(path);
         let is_kept =
             !seen.upgrade && (head.makes || head.held.is_some() && (seen.post || seen.plain));
         head.plan = match seen {

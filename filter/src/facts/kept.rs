@@ -2,7 +2,7 @@
 //! server that made it can serve a request about it.
 //!
 //! Names are those of the APIs of OpenAI and Anthropic, and of servers that offer parts of them
-//! (vLLM, SGLang, llama-stack).
+//! (vLLM, SGLang, llama-stack). SGLang's sessions have paths of their own.
 
 /// Parts of a path under which clients make and find kept things.
 const COLLECTIONS: [&[u8]; 12] = [
@@ -26,7 +26,15 @@ const MAX_BYTES: usize = 2_048;
 pub(crate) fn makes(path: &[u8]) -> bool {
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let last = path.rsplit(|byte| *byte == b'/').next();
-    path.starts_with(b"/") && last.is_some_and(|last| COLLECTIONS.contains(&last))
+    path.starts_with(b"/")
+        && last.is_some_and(|last| last == b"open_session" || COLLECTIONS.contains(&last))
+}
+
+/// Whether an answer about a kept thing describes it, and so may name others that its server keeps:
+/// `/v1/batches/{id}` names the files with the results.
+pub(crate) fn describes(path: &[u8]) -> bool {
+    let last = path.rsplit(|byte| *byte == b'/').next();
+    last.is_some_and(|last| last == b"cancel" || is_name(last))
 }
 
 /// Returns the name of the kept thing that the path is about. `None`: it is about none.
@@ -60,7 +68,7 @@ fn is_name(part: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_in_thread, makes, name};
+    use super::{describes, is_in_thread, makes, name};
 
     #[test]
     fn names_stand_behind_their_collections() {
@@ -90,7 +98,9 @@ mod tests {
             let found = name(path.as_bytes());
             assert_eq!(found, expected.map(str::as_bytes), "{path}");
         }
-        assert!(makes(b"/v1/responses") && makes(b"/x/v1/files/"));
+        assert!(makes(b"/v1/responses") && makes(b"/x/v1/files/") && makes(b"/open_session"));
+        assert!(describes(b"/v1/batches/batch_9") && describes(b"/v1/batches/batch_9/cancel"));
+        assert!(!describes(b"/v1/files/file-3/content") && !describes(b""));
         assert!(is_in_thread(b"/v1/threads/thread_1/messages") && !is_in_thread(b"/v1/messages"));
         assert!(!makes(b"/v1/responses/resp_1") && !makes(b"/v1/models") && !makes(b""));
     }

@@ -25,7 +25,10 @@ const FIELDS: [Names<Field>; 14] = [
     (&[b"user"], Field::Session(3)),
     (&[b"cache_salt", b"extra_key"], Field::Salt),
     (&[b"previous_response_id"], Field::Held(0)),
-    (&[b"conversation"], Field::Kept),
+    (
+        &[b"conversation", b"session_params", b"container"],
+        Field::Kept,
+    ),
     (&[b"input_file_id", b"file_id"], Field::Held(2)),
     (
         &[
@@ -134,8 +137,8 @@ pub(super) enum Field {
     Salt,
     /// The name of something that a server keeps. A lower rank wins.
     Held(u8),
-    /// The name of a conversation that a server keeps, or an object with it. The server has what
-    /// was said before, and the prompt has only what is new.
+    /// The name of a conversation, a session or a container that a server keeps, or an object with
+    /// it. The server has what was said before, and the prompt has only what is new.
     Kept,
     System,
     Tools,
@@ -151,6 +154,7 @@ impl Field {
     pub(super) fn of(key: &[u8], shape: Shape) -> Self {
         match key {
             b"inputs" if shape == Shape::Tensors => Self::Tensors,
+            b"session_id" if shape == Shape::Session => Self::Held(0),
             _ if is_max_output(key) => Self::MaxOutput,
             _ => meaning(&FIELDS, key).unwrap_or(Self::Ignored),
         }
@@ -213,4 +217,9 @@ impl Part {
     pub(super) fn of(key: &[u8]) -> Self {
         meaning(&PARTS, key).unwrap_or(Self::Text)
     }
+}
+
+/// Whether a tool's field names what a server keeps: containers of code, files, and stores of them.
+pub(super) fn names_for_tool(key: &[u8]) -> bool {
+    matches!(key, b"container" | b"file_ids" | b"vector_store_ids")
 }

@@ -20,6 +20,12 @@ pub(super) struct Message {
     author: Author,
     /// The next value names the author.
     author_next: bool,
+    /// The next value is the name of the item.
+    pub(super) name_next: bool,
+    /// Digest of the item's name.
+    pub(super) name: Option<Digest>,
+    /// The item has more than a name and a type.
+    has_more: bool,
 }
 
 impl Message {
@@ -29,12 +35,23 @@ impl Message {
             bytes: 0,
             author: Author::Other,
             author_next: false,
+            name_next: false,
+            name: None,
+            has_more: false,
         }
     }
 
     /// Handles a key of the message object itself.
     pub(super) fn on_key(&mut self, key: &[u8]) {
         self.author_next = matches!(key, b"role" | b"type");
+        self.name_next = key == b"id";
+        self.has_more |= !self.name_next && key != b"type";
+    }
+
+    /// Returns the digest of the name of an item that the server keeps, if this is nothing but a
+    /// reference to it (Responses API).
+    pub(super) fn reference(&self) -> Option<Digest> {
+        self.name.filter(|_| !self.has_more)
     }
 
     /// Whether the next value is a short one that is needed whole.

@@ -1,7 +1,8 @@
 //! What the path of a request shows. Gateways rewrite paths, so only their ends are looked at.
 
-/// Ends of paths of the Responses API.
-const GOES_ON: [&[u8]; 3] = [
+/// Ends of paths of the Responses API, and of SGLang's sessions.
+const GOES_ON: [&[u8]; 4] = [
+    b"/close_session",
     b"/responses",
     b"/responses/compact",
     b"/responses/input_tokens",
@@ -15,6 +16,8 @@ pub(crate) enum Shape {
     Fields,
     /// `inputs` are tensors: `/v2/models/{model}/infer` of Triton and KServe.
     Tensors,
+    /// `session_id` is the name of what the server keeps: SGLang's `/close_session`.
+    Session,
 }
 
 /// What a path shows.
@@ -60,6 +63,10 @@ impl Route {
             Some(b"generate") => (Shape::Fields, None),
             _ => {
                 return Self {
+                    shape: match last {
+                        b"close_session" => Shape::Session,
+                        _ => Shape::Fields,
+                    },
                     deployment: deployment(path),
                     streams_by_default: path.ends_with(b"/api/chat"),
                     goes_on: GOES_ON.iter().any(|end| path.ends_with(end)),

@@ -2,7 +2,7 @@
 
 use super::hash::{Digest, Hasher, Purpose};
 use super::json::{Container, Place, Sink};
-use super::keys::{Field, Part};
+use super::keys::{Field, Part, names_for_tool};
 use super::media::{Counted, Data, Kind};
 use super::message::Message;
 use super::path::Shape;
@@ -61,6 +61,8 @@ pub(super) struct Reader {
     kept: Option<Digest>,
     /// The next value in a [`Field::Kept`] is its name.
     is_id: bool,
+    /// The strings at hand, in a tool, are names of what a server keeps.
+    names_for_tool: bool,
     pub(super) prompt: Prompt,
 }
 
@@ -92,6 +94,7 @@ impl Reader {
             held: None,
             kept: None,
             is_id: false,
+            names_for_tool: false,
             prompt: Prompt::new(),
         }
     }
@@ -197,6 +200,10 @@ impl Reader {
 
     fn end_key(&mut self) {
         let key = self.word.get().unwrap_or_default();
+        if self.field == Field::Tools {
+            self.names_for_tool = names_for_tool(key);
+            return;
+        }
         match self.depth {
             1 => self.begin_field(),
             2 if self.field == Field::Options => self.option = Field::of_option(key),
@@ -236,9 +243,7 @@ impl Reader {
             // One entry of a list.
             self.digest(Purpose::Salt, b",");
         }
-        if self.names_file() {
-            self.holds(3);
-        }
+        self.end_name();
         if self.depth == 2 && self.field == Field::Kept && self.is_id {
             self.kept = self.holds(1);
         }
@@ -284,24 +289,12 @@ impl Reader {
         }
     }
 
-    fn turn(&mut self, text: &[u8]) {
-        match self.value_part() {
-            Part::Media => self.write_media(text),
-            Part::Label => {}
-            _ => {
-                // Later messages count only by their length.
-                let opening = self.prompt.conversation().is_none();
-                if let Some(message) = self.message.as_mut().filter(|_| opening) {
-                    message.text(text);
-                }
-                self.prompt.turn(text);
-            }
-        }
-    }
-
     fn end_item(&mut self) {
         if let Some(message) = self.message.take() {
             self.prompt.end_message(&message);
+            if let Some(name) = message.reference() {
+                self.goes_on_from(3, name);
+            }
         }
         let tensor = self.tensor.take();
         if tensor.as_ref().is_some_and(Tensor::had_media) {
@@ -338,7 +331,10 @@ impl Sink for Reader {
             (2, Field::Kept) => self.is_id = false,
             (3, Field::Turns) if is_object => self.message = Some(Message::new()),
             (3, Field::Tensors) if is_object => self.tensor = Some(Tensor::default()),
-            (_, Field::Tools) => self.prompt.tools(if is_object { b"{" } else { b"[" }),
+            (_, Field::Tools) => {
+                self.names_for_tool &= !is_object;
+                self.prompt.tools(if is_object { b"{" } else { b"[" });
+            }
             _ => {}
         }
     }
@@ -356,10 +352,11 @@ impl Sink for Reader {
     fn text(&mut self, place: Place, text: &[u8]) {
         if self.field == Field::Tools && place == Place::Key {
             self.prompt.tools(text);
+            self.word.push(text);
         } else if place == Place::Key || self.wants_word() {
             self.word.push(text);
         } else {
-            if self.names_file() {
+            if self.names_kept() {
                 self.digest(Purpose::Held, text);
             }
             self.value(text);

@@ -14,6 +14,8 @@ use crate::pool::table::Loaded;
 pub(crate) const ALONE: char = ',';
 /// Behind hosts of which one may have what the request is about.
 pub(crate) const ANY: char = '?';
+/// As [`ANY`], where whoever has it answers at once.
+pub(crate) const ANY_AT_ONCE: char = '!';
 
 /// Most servers that are asked for what no proxy knows of.
 const MOST_ASKED: usize = 16;
@@ -33,16 +35,16 @@ pub(crate) struct Placed {
 #[derive(Debug)]
 pub(crate) struct Choice {
     /// `ip:port`, best first, with commas between them: up to three, or one with [`ALONE`] behind
-    /// it if nobody else can serve the request, or more with [`ANY`] behind them if any of them
-    /// may.
+    /// it if nobody else can serve the request, or more with [`ANY`] or [`ANY_AT_ONCE`] behind them
+    /// if any of them may.
     pub(crate) hosts: String,
     /// The name that the request is about, if nobody knows which server keeps it.
     pub(crate) sought: Option<Digest>,
     pub(crate) booking: Booking,
     /// The answer is known to be streamed.
     pub(crate) streams: bool,
-    /// The answer names something that its server keeps from now on.
-    pub(crate) makes: bool,
+    /// As [`Head::tells`](crate::facts::Head::tells).
+    pub(crate) tells: bool,
     /// Reports count the request. They do not count a request that only asks for something that is
     /// kept: no engine works on it, so its answer shows nothing about an engine.
     pub(crate) is_counted: bool,
@@ -95,7 +97,7 @@ impl Choice {
             sought: None,
             booking: decision.booking,
             streams,
-            makes: false,
+            tells: false,
             is_counted: true,
             is_whole: false,
             observed,
@@ -108,8 +110,10 @@ impl Choice {
     /// Lists the other servers too, for a request about something of that name if nobody knows
     /// which server keeps it. Envoy asks one after the other as long as they answer 404.
     ///
-    /// Suspect servers are not asked: one that hangs would hold the request for ever.
-    pub(crate) fn seek(&mut self, loaded: &Loaded, name: Digest) {
+    /// Suspect servers are not asked: one that hangs would hold the request for long.
+    ///
+    /// - `at_once`: whoever has the thing answers at once.
+    pub(crate) fn seek(&mut self, loaded: &Loaded, name: Digest, at_once: bool) {
         let rows = &loaded.table.endpoints;
         let first = rows.iter().position(|row| *row.address == *self.address);
         let (before, behind) = rows.split_at(first.unwrap_or(0));
@@ -122,7 +126,7 @@ impl Choice {
                 room -= 1;
             }
         }
-        self.hosts.push(ANY);
+        self.hosts.push(if at_once { ANY_AT_ONCE } else { ANY });
         self.sought = Some(name);
     }
 

@@ -49,12 +49,14 @@ pub(crate) fn keeps(pool: &Pool, name: Digest) -> bool {
 /// aggregator.
 ///
 /// - `name`: absent: the request is about nothing that a server keeps.
+/// - `at_once`: as in [`Choice::seek`].
 /// - `choice`: absent: the proxy chooses.
 pub(crate) fn seek(
     state: &mut PoolState,
     now: Millis,
     form: Form,
     name: Option<Digest>,
+    at_once: bool,
     choice: Option<&mut Choice>,
 ) {
     let Some((name, choice)) = name.zip(choice) else {
@@ -66,7 +68,7 @@ pub(crate) fn seek(
         return;
     }
     if let Some(loaded) = state.loaded() {
-        choice.seek(loaded, name);
+        choice.seek(loaded, name, at_once);
     }
 }
 

@@ -16,7 +16,7 @@ mod whole;
 
 use event::Event;
 use lines::Lines;
-pub(crate) use name::{Found, Naming};
+pub(crate) use name::Naming;
 use whole::Whole;
 
 /// Bytes of an answer that are looked at. What comes after them counts as content. The limit is

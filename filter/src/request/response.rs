@@ -61,8 +61,8 @@ pub(crate) struct InFlight {
     streams: bool,
     /// Absent: the content of the answer has begun.
     waiting: Option<Waiting>,
-    /// Looks for the name of what the server keeps from now on. Absent: the answer has none, or it
-    /// has been found.
+    /// Looks for the names of what the server keeps. Absent: the answer has none, or enough of it
+    /// has been read.
     naming: Option<Box<Naming>>,
     /// The name that the request is about, if nobody knew which server keeps it.
     sought: Option<Digest>,
@@ -106,7 +106,7 @@ impl InFlight {
             first_byte_ms: None,
             streams: placement.streams,
             waiting: Some(Waiting::new(placement.streams)),
-            naming: placement.makes.then(|| Box::new(Naming::new())),
+            naming: placement.tells.then(|| Box::new(Naming::new())),
             sought: placement.sought,
             asked: false,
             answer_bytes: 0,

@@ -96,12 +96,13 @@ impl HttpFilter {
             kept_names::look_up(pool, state, now, held());
             let mut placed = state.place(now, &plugin.config, mode, head, body);
             let form = plugin.config.destination.form;
-            kept_names::seek(state, now, form, held(), placed.placement.as_mut());
+            let placement = placed.placement.as_mut();
+            kept_names::seek(state, now, form, held(), head.is_plain, placement);
             placed
         };
         let mut placed = pool.with(place).unwrap_or_default();
         if let Some(placement) = &mut placed.placement {
-            placement.makes = head.makes;
+            placement.tells = head.tells;
             placement.is_counted = head.is_prompt || head.makes;
             placement.is_whole = is_all;
         }

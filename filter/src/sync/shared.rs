@@ -33,7 +33,7 @@ pub(crate) struct Keys {
 pub(crate) const MAX_WORKERS: usize = 512;
 /// Places for what servers keep. A newer name replaces an older one in its place. Bounds the
 /// memory: some 100 bytes for each.
-const KEPT: u64 = 4_096;
+const KEPT: u64 = 16_384;
 
 impl Keys {
     pub(crate) fn new(pool: &str) -> Self {

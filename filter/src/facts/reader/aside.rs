@@ -45,6 +45,22 @@ impl Reader {
         }
     }
 
+    /// Takes a part of a string in a message or a prompt.
+    pub(super) fn turn(&mut self, text: &[u8]) {
+        match self.value_part() {
+            Part::Media => self.write_media(text),
+            Part::Label => {}
+            _ => {
+                // Later messages count only by their length.
+                let opening = self.prompt.conversation().is_none();
+                if let Some(message) = self.message.as_mut().filter(|_| opening) {
+                    message.text(text);
+                }
+                self.prompt.turn(text);
+            }
+        }
+    }
+
     pub(super) fn kind(&self) -> Kind {
         self.kind.unwrap_or_default()
     }

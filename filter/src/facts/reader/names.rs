@@ -24,9 +24,39 @@ impl Reader {
         self.word.get().filter(|name| !name.is_empty())
     }
 
+    /// Whether the string being read, in the prompt or the tools, may be the name of what a server
+    /// keeps.
+    pub(super) fn names_kept(&self) -> bool {
+        self.names_file() || self.names_for_tool() || self.names_item()
+    }
+
+    /// Whether the string being read is the name of what a tool works with.
+    fn names_for_tool(&self) -> bool {
+        self.field == Field::Tools && self.names_for_tool
+    }
+
     /// Whether the string being read is the name of a file that is part of the prompt.
-    pub(super) fn names_file(&self) -> bool {
+    fn names_file(&self) -> bool {
         self.part == Part::File && self.field == Field::Turns && self.aside.0 != Part::Plain
+    }
+
+    /// Whether the string being read is the name of an item of the prompt.
+    fn names_item(&self) -> bool {
+        self.depth == 3 && self.message.as_ref().is_some_and(|item| item.name_next)
+    }
+
+    /// Handles the end of a string that may have been a name within the prompt or the tools.
+    pub(super) fn end_name(&mut self) {
+        if self.names_file() {
+            self.holds(3);
+        } else if self.names_for_tool() {
+            self.holds(2);
+        } else if self.names_item() {
+            let name = self.digested();
+            if let Some(item) = &mut self.message {
+                (item.name, item.name_next) = (name, false);
+            }
+        }
     }
 
     /// Digests a part of a salt or a name.
@@ -44,9 +74,14 @@ impl Reader {
     /// with the same rank the last.
     pub(super) fn holds(&mut self, rank: u8) -> Option<Digest> {
         let digest = self.digested()?;
-        if self.held.is_none_or(|(other, _)| rank <= other) {
-            self.held = Some((rank, digest));
-        }
+        self.goes_on_from(rank, digest);
         Some(digest)
+    }
+
+    /// The request goes on from something of that name, which a server keeps. As [`Self::holds`].
+    pub(super) fn goes_on_from(&mut self, rank: u8, name: Digest) {
+        if self.held.is_none_or(|(other, _)| rank <= other) {
+            self.held = Some((rank, name));
+        }
     }
 }

@@ -85,6 +85,24 @@ fn the_name_of_what_a_server_keeps_is_found() {
         (r#""previous_response_id":null"#, None),
         (r#""previous_response_id":["resp_1"]"#, None),
         (r#""conversation":null"#, None),
+        (r#""session_params":{"rid":null,"id":"s1"}"#, held("s1")),
+        (r#""container":"cntr_1""#, held("cntr_1")),
+        (
+            r#""tools":[{"type":"code_interpreter","container":"cntr_1"}]"#,
+            held("cntr_1"),
+        ),
+        (
+            r#""tools":[{"container":{"type":"auto","file_ids":["file-1","file-2"],"x":"y"},"z":"w"}]"#,
+            held("file-2"),
+        ),
+        (
+            r#""tools":[{"type":"file_search","vector_store_ids":["vs_1"]}]"#,
+            held("vs_1"),
+        ),
+        (
+            r#""tools":[{"container":{"type":"auto"},"name":"f","parameters":{"container":{"type":"string"}}}]"#,
+            None,
+        ),
     ] {
         let facts = read(&format!(r#"{{"model":"m","input":"and then?",{fields}}}"#));
         assert_eq!(facts.held, expected, "{fields}");
@@ -92,6 +110,28 @@ fn the_name_of_what_a_server_keeps_is_found() {
     let long = "r".repeat(5_000);
     let facts = read(&format!(r#"{{"previous_response_id":"{long}"}}"#));
     assert_eq!(facts.held, held(&long), "gateways put much into a name");
+}
+
+#[test]
+fn an_item_that_is_nothing_but_a_name_is_kept_by_a_server() {
+    let held = |name: &str| Some(Digest::of(Purpose::Held, name.as_bytes()));
+    for (items, expected) in [
+        (r#"{"type":"item_reference","id":"msg_1"}"#, held("msg_1")),
+        (
+            r#"{"role":"user","content":"x"},{"id":"rs_1"}"#,
+            held("rs_1"),
+        ),
+        (
+            r#"{"id":"msg_1","type":"message","role":"assistant","content":"x"}"#,
+            None,
+        ),
+        (r#"{"id":7,"type":"item_reference"}"#, None),
+        (r#"{"id":{"id":"x"}}"#, None),
+        (r#"{"type":"reasoning","summary":[{"id":"x"}]}"#, None),
+    ] {
+        let facts = read(&format!(r#"{{"input":[{items}]}}"#));
+        assert_eq!(facts.held, expected, "{items}");
+    }
 }
 
 #[test]

@@ -74,5 +74,5 @@ fn the_model_behind_200_kb_of_messages_is_absent_at_the_cap() {
 
 #[test]
 fn the_state_of_a_reading_is_about_a_kilobyte() {
-    assert!(size_of::<Body>() <= 1_280, "{}", size_of::<Body>());
+    assert!(size_of::<Body>() <= 1_344, "{}", size_of::<Body>());
 }

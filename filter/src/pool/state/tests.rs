@@ -16,6 +16,8 @@ fn head() -> Head {
         client: None,
         held: None,
         makes: false,
+        tells: false,
+        is_plain: false,
         is_prompt: true,
         pools: crate::config::PoolSet::one(0),
         mode: None,

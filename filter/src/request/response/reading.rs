@@ -1,10 +1,10 @@
-//! Reads the answer: where its content begins, and the name of what its server keeps from now on.
+//! Reads the answer: where its content begins, and the names of what its server keeps.
 
 use super::{InFlight, PIECE_BYTES};
 use crate::facts::Digest;
 use crate::host::{self, Buffer};
 use crate::pool::kept_names;
-use crate::request::answer::{Begun, Found};
+use crate::request::answer::Begun;
 
 impl InFlight {
     /// Reads a part of `bytes` bytes, as long as there is something to find in the answer.
@@ -17,7 +17,7 @@ impl InFlight {
             let piece = host::buffer(Buffer::HttpResponseBody, from, left.min(PIECE_BYTES));
             let piece = self.pool.checked(piece).flatten().unwrap_or_default();
             self.look_for_content(&piece);
-            self.look_for_name(&piece);
+            self.look_for_names(&piece);
             from = from.saturating_add(piece.len());
         }
     }
@@ -40,21 +40,16 @@ impl InFlight {
         self.on_first_byte();
     }
 
-    /// Looks for the name of what the server keeps from now on, and passes it on to the other
-    /// workers. An empty piece means that the part cannot be read, so there is no name.
-    fn look_for_name(&mut self, piece: &[u8]) {
-        let Some(naming) = &mut self.naming else {
+    /// Looks for names of what the server keeps, and passes them on to the other workers. An empty
+    /// piece means that the part cannot be read.
+    fn look_for_names(&mut self, piece: &[u8]) {
+        let Some(mut naming) = self.naming.take().filter(|_| !piece.is_empty()) else {
             return;
         };
-        let found = match piece.is_empty() {
-            true => Some(Found::Nothing),
-            false => naming.feed(piece),
-        };
-        let Some(found) = found else { return };
-        self.naming = None;
-        if let Found::Name(name) = found {
-            self.keep(Some(name));
+        for name in naming.feed(piece) {
+            self.keep(Some(*name));
         }
+        self.naming = Some(naming).filter(|naming| !naming.is_over());
     }
 
     /// Remembers that the server of the request keeps something of that name, and lets the others

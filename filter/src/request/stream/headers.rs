@@ -103,7 +103,7 @@ impl HttpFilter {
             let pool = self.plugin.pool(head, head.model.as_deref());
             pool.is_some_and(|(_, mode)| mode != Mode::Observe)
         };
-        if head.makes && places() {
+        if head.tells && places() {
             let removed = host::remove_header(Map::HttpRequestHeaders, "accept-encoding");
             self.plugin.checked(removed);
         }

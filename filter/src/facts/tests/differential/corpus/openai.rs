@@ -120,6 +120,36 @@ pub(super) const SHAPES: &[Shape] = &[
             ("tools", functions(size)),
         ])
     }),
+    (
+        "responses, references and containers",
+        "/v1/responses",
+        |size| {
+            let reference = Object(vec![
+                ("type", text("item_reference")),
+                ("id", text("msg_1")),
+            ]);
+            let files = List(vec![text("file-1"), text("file-2")]);
+            let container = Object(vec![("type", text("auto")), ("file_ids", files)]);
+            let tools = vec![
+                Object(vec![
+                    ("type", text("code_interpreter")),
+                    ("container", container),
+                ]),
+                Object(vec![
+                    ("type", text("file_search")),
+                    ("vector_store_ids", List(vec![text("vs_1")])),
+                ]),
+            ];
+            Object(vec![
+                ("model", text("m")),
+                ("tools", List(tools)),
+                (
+                    "input",
+                    List(vec![reference, message("user", long(1, size))]),
+                ),
+            ])
+        },
+    ),
     ("responses, image and file", "/v1/responses", |size| {
         let parts = vec![
             part("input_image", "image_url", data(size)),

@@ -204,6 +204,14 @@ pub(super) const SHAPES: &[Shape] = &[
             ),
         ])
     }),
+    ("llama.cpp", "/completion", |size| {
+        Object(vec![
+            ("prompt", long(1, size)),
+            ("n_predict", number(8)),
+            ("cache_prompt", flag(true)),
+            ("stream", flag(true)),
+        ])
+    }),
     ("SGLang, ids and image", "/generate", |size| {
         Object(vec![
             ("image_data", List(vec![data(size)])),
