@@ -21,7 +21,7 @@
 //! - A request: `callbacks` -> `request` -> `facts` (what the decision may know) -> `plugin` (which
 //!   pool) -> `pool` (decide, keep books).
 //! - A table: `callbacks` -> `plugin` -> `pool` -> `sync` (the other workers, the aggregator) ->
-//!   `report`.
+//!   [`trimtab_report`].
 #![deny(
     missing_docs,
     clippy::unwrap_used,
@@ -40,7 +40,6 @@ pub mod names;
 mod pair;
 mod plugin;
 mod pool;
-mod report;
 mod request;
 mod sync;
 

@@ -16,7 +16,6 @@ pub(crate) mod long_poll;
 pub(crate) mod merge;
 pub(crate) mod report_call;
 pub(crate) mod shared;
-pub(crate) mod unheard;
 pub(crate) mod wakeup;
 
 use crate::host::{self, HostError};

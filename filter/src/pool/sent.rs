@@ -3,8 +3,7 @@
 use std::rc::Rc;
 
 use trimtab_pick::Ticket;
-
-use crate::report::tally::Entry;
+use trimtab_report::Entry;
 
 /// A request on its way: its ticket in the picker's books, and its entry in the totals.
 #[derive(Debug)]

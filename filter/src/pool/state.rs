@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use trimtab_loadtable::{Probe, Report, Table, Version};
 use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reason, Rng};
+use trimtab_report::{Entry, Recent, Reporter, Tally, Unheard};
 
 use crate::config::{Config, Mode};
 use crate::facts::{self, BodyFacts, Digest, Head};
@@ -15,12 +16,8 @@ use crate::pool::outcome;
 use crate::pool::searches::Searches;
 use crate::pool::sent::Sent;
 use crate::pool::table::Loaded;
-use crate::report::recent::Recent;
-use crate::report::reporter::Reporter;
-use crate::report::tally::{Entry, Tally};
 use crate::sync::long_poll::Sync;
 use crate::sync::report_call::ReportCall;
-use crate::sync::unheard::Unheard;
 
 /// The mutable state of one pool of a plugin in one VM.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! The hostcalls around [`crate::sync::long_poll`] and [`crate::sync::report_call`].
 
 use trimtab_loadtable::limits;
+use trimtab_report::Call;
 
 use crate::host::{self, Buffer, HostError, HttpCall, Level, Map, Over};
 use crate::metrics::Counter;
@@ -13,7 +14,6 @@ use crate::sync::long_poll::{Answer, Due, FORBIDDEN, Sync};
 use crate::sync::merge::merged_report;
 use crate::sync::report_call;
 use crate::sync::shared::{Lease, Stamp, StoredTable};
-use crate::sync::unheard::Call;
 use crate::sync::wakeup;
 
 /// What helps a proxy that is not allowed to ask.

@@ -1,15 +1,13 @@
 //! Merges the reports of all workers into one, which the holder of the lease sends.
 
 use trimtab_loadtable::Report;
+use trimtab_report::{Call, Lists};
 
 use crate::host::{self, HostError, Over};
 use crate::metrics::Gauge;
 use crate::pool::Pool;
 use crate::pool::state::PoolState;
-use crate::report::outbox::Lists;
-use crate::report::tally;
 use crate::sync::shared::{self, Lease, MAX_WORKERS, StoredReport};
-use crate::sync::unheard::Call;
 
 /// A worker that has not written a report for so long is gone.
 const WORKER_EXPIRES_NS: u64 = 10_000_000_000;
@@ -55,7 +53,7 @@ pub(crate) fn merged_report(
     let reports = || written.iter().map(|own| &own.report);
     let workers = reports().map(|report| report.workers).sum::<u32>().max(1);
     let decided = reports().fold(0_u64, |sum, report| sum.saturating_add(report.decided));
-    let endpoints = tally::merge(written.into_iter().flat_map(|own| own.report.endpoints));
+    let endpoints = trimtab_report::merge(written.into_iter().flat_map(|own| own.report.endpoints));
     let in_flight = endpoints.iter().map(|row| u64::from(row.in_flight)).sum();
     state.metrics.set(Gauge::InFlight, in_flight);
     let row = |address: &String| {
@@ -125,7 +123,7 @@ fn live_reports(pool: &Pool, now_ns: u64) -> Result<Vec<Written>, HostError> {
 ///
 /// The lists are marked as taken before the call, so a failed call loses them on purpose: a
 /// duplicate would count twice, a lost sample only thins a statistic. What endpoints keep is no
-/// statistic; see [`Unheard`](crate::sync::unheard::Unheard).
+/// statistic; see [`Unheard`](trimtab_report::Unheard).
 fn take_lists(pool: &Pool, written: &mut [Written]) -> Result<Lists<String>, HostError> {
     let mut lists = Lists::default();
     let stored = host::shared(&pool.keys.taken)?;

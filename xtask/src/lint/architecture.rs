@@ -23,7 +23,7 @@ struct Package {
 }
 
 /// Every package of the workspace. The aggregator has no `trimtab-pick`, so it cannot choose.
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 15] = [
     pure("trimtab-pick", &[], &["libm"]),
     pure(
         "trimtab-loadtable",
@@ -31,6 +31,12 @@ const PACKAGES: [Package; 14] = [
         &["prost", "serde", "siphasher", "thiserror"],
     ),
     pure("trimtab-estimate", &["trimtab-loadtable"], &["libm"]),
+    // It counts what a picker sends, and fills the report. The aggregator does not know it.
+    pure(
+        "trimtab-report",
+        &["trimtab-loadtable", "trimtab-pick"],
+        &[],
+    ),
     pure("trimtab-engine", &[], &["hashbrown", "thiserror"]),
     pure(
         "trimtab-workload",
@@ -59,7 +65,12 @@ const PACKAGES: [Package; 14] = [
     shell("trimtab-modelserver", &["trimtab-engine"]),
     shell(
         "trimtab-filter",
-        &["trimtab-loadtable", "trimtab-pick", "trimtab-settings"],
+        &[
+            "trimtab-loadtable",
+            "trimtab-pick",
+            "trimtab-report",
+            "trimtab-settings",
+        ],
     ),
     shell(
         "trimtab-aggregator",

@@ -18,10 +18,10 @@ struct Line {
 
 /// Totals since the worker's start.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     lines: BTreeMap<EndpointId, Line>,
     /// Requests decided.
-    pub(crate) decided: u64,
+    pub decided: u64,
     /// Whether anything changed since the last report.
     changed: bool,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Tally {
 /// One request's share in the totals. It is handed back when the request ends.
 #[derive(Debug)]
 #[must_use = "an entry that is dropped leaves its request in flight for ever"]
-pub(crate) struct Entry {
+pub struct Entry {
     endpoint: EndpointId,
     /// Tokens that are pending until the first byte.
     pending_tokens: u32,
@@ -40,14 +40,15 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Whether all of the request's body has gone out.
-    pub(crate) fn is_whole(&self) -> bool {
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
         self.is_whole
     }
 }
 
 impl Tally {
     /// A request was decided, whether or not there was an opinion.
-    pub(crate) fn on_decided(&mut self) {
+    pub fn on_decided(&mut self) {
         self.decided = self.decided.saturating_add(1);
         self.changed = true;
     }
@@ -57,7 +58,7 @@ impl Tally {
     ///
     /// - `tokens`: uncached tokens of its prompt, as expected.
     /// - `is_whole`: all of its body has gone out; else some is still coming.
-    pub(crate) fn on_sent(
+    pub fn on_sent(
         &mut self,
         endpoint: EndpointId,
         address: &Rc<str>,
@@ -89,7 +90,7 @@ impl Tally {
     }
 
     /// All of the request's body has gone out.
-    pub(crate) fn on_whole(&mut self, entry: &mut Entry) {
+    pub fn on_whole(&mut self, entry: &mut Entry) {
         let was_whole = std::mem::replace(&mut entry.is_whole, true);
         if let Some(line) = self.lines.get_mut(&entry.endpoint).filter(|_| !was_whole) {
             line.counts.in_flight = line.counts.in_flight.saturating_add(1);
@@ -98,7 +99,7 @@ impl Tally {
     }
 
     /// The prompt of a request has `tokens` more uncached tokens than was counted.
-    pub(crate) fn on_grown(&mut self, entry: &mut Entry, tokens: u32) {
+    pub fn on_grown(&mut self, entry: &mut Entry, tokens: u32) {
         if let Some(line) = self.lines.get_mut(&entry.endpoint) {
             let counts = &mut line.counts;
             counts.sent_tokens = counts.sent_tokens.saturating_add(tokens.into());
@@ -109,7 +110,7 @@ impl Tally {
     }
 
     /// The content of the answer has begun.
-    pub(crate) fn on_first_byte(&mut self, entry: &mut Entry) {
+    pub fn on_first_byte(&mut self, entry: &mut Entry) {
         let pending_tokens = std::mem::take(&mut entry.pending_tokens);
         let first = !std::mem::replace(&mut entry.started, true);
         if let Some(line) = self.lines.get_mut(&entry.endpoint).filter(|_| first) {
@@ -128,7 +129,7 @@ impl Tally {
         clippy::needless_pass_by_value,
         reason = "by value, so that it can end only once"
     )]
-    pub(crate) fn on_done(&mut self, entry: Entry, failed: bool) {
+    pub fn on_done(&mut self, entry: Entry, failed: bool) {
         let Entry {
             endpoint,
             pending_tokens,
@@ -152,7 +153,7 @@ impl Tally {
     /// - `entry`, here and below: absent where no books are kept.
     /// - `predicted_ms`: the prediction at the placement; absent: there was none, or another
     ///   endpoint answered.
-    pub(crate) fn saw_first_byte(
+    pub fn saw_first_byte(
         &mut self,
         entry: Option<&Entry>,
         ms: u32,
@@ -175,13 +176,13 @@ impl Tally {
     }
 
     /// A whole answer ended `ms` milliseconds after the placement.
-    pub(crate) fn saw_end(&mut self, entry: Option<&Entry>, ms: u32) {
+    pub fn saw_end(&mut self, entry: Option<&Entry>, ms: u32) {
         self.saw(entry, seen::END + seen::bucket(ms), 1);
         self.saw(entry, seen::END_SUM_MS, ms);
     }
 
     /// The request went wrong.
-    pub(crate) fn saw_error(&mut self, entry: Option<&Entry>, kind: ErrorKind) {
+    pub fn saw_error(&mut self, entry: Option<&Entry>, kind: ErrorKind) {
         self.saw(entry, kind as u8, 1);
     }
 
@@ -193,7 +194,7 @@ impl Tally {
 
     /// Returns what was seen since the last time, of as many endpoints as a report has room for.
     /// The rest comes next time.
-    pub(crate) fn take_seen(&mut self) -> Vec<(EndpointId, Vec<Seen>)> {
+    pub fn take_seen(&mut self) -> Vec<(EndpointId, Vec<Seen>)> {
         let mut room = limits::SEEN;
         let mut taken = Vec::new();
         for (id, line) in &mut self.lines {
@@ -208,30 +209,33 @@ impl Tally {
 
     /// A table came. Forgets endpoints that it does not have, unless requests are in flight there,
     /// or their bodies are still coming.
-    pub(crate) fn retain(&mut self, knows: impl Fn(EndpointId) -> bool) {
+    pub fn retain(&mut self, knows: impl Fn(EndpointId) -> bool) {
         let busy = |counts: &EndpointReport| counts.in_flight > 0 || counts.pending > 0;
         self.lines
             .retain(|id, line| busy(&line.counts) || knows(*id));
     }
 
     /// Whether anything changed since the last report.
-    pub(crate) fn is_changed(&self) -> bool {
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
         self.changed
     }
 
     /// Returns the totals for a report.
-    pub(crate) fn take(&mut self) -> Vec<EndpointReport> {
+    pub fn take(&mut self) -> Vec<EndpointReport> {
         self.changed = false;
         self.report()
     }
 
     /// Returns the address of an endpoint of the totals.
-    pub(crate) fn address(&self, endpoint: EndpointId) -> Option<&str> {
+    #[must_use]
+    pub fn address(&self, endpoint: EndpointId) -> Option<&str> {
         Some(&self.lines.get(&endpoint)?.address)
     }
 
     /// Returns the totals, sorted by address.
-    pub(crate) fn report(&self) -> Vec<EndpointReport> {
+    #[must_use]
+    pub fn report(&self) -> Vec<EndpointReport> {
         let mut all: Vec<EndpointReport> = self
             .lines
             .values()
@@ -247,7 +251,8 @@ impl Tally {
 
 /// Adds up the totals of several workers. The result is sorted by address, and has at most as many
 /// endpoints as a report may have.
-pub(crate) fn merge(reports: impl IntoIterator<Item = EndpointReport>) -> Vec<EndpointReport> {
+#[must_use]
+pub fn merge(reports: impl IntoIterator<Item = EndpointReport>) -> Vec<EndpointReport> {
     let mut sums: BTreeMap<String, EndpointReport> = BTreeMap::new();
     // For what was seen.
     let mut room = limits::SEEN;

@@ -3,42 +3,44 @@
 use trimtab_loadtable::Report;
 use trimtab_pick::{Booking, EndpointId, Picker, Sends};
 
-use crate::report::outbox::{Lists, Outbox};
-use crate::report::recent::Recent;
-use crate::report::tally::Tally;
+use crate::outbox::{Lists, Outbox};
+use crate::recent::Recent;
+use crate::tally::Tally;
 
 /// What a worker remembers of its reports.
 #[derive(Debug, Default)]
-pub(crate) struct Reporter {
+pub struct Reporter {
     /// Number of the last report.
     number: u64,
     /// What had been sent when each of the last reports was written.
     sends: Recent<Sends>,
     outbox: Outbox,
     /// When the last report was written, in nanoseconds like all times here.
-    pub(crate) written_ns: u64,
+    pub written_ns: u64,
     /// When this worker last made sure that it is in the list of workers.
-    pub(crate) registered_ns: u64,
+    pub registered_ns: u64,
     /// When the holder of the lease was last woken for an urgent report.
-    pub(crate) told_ns: u64,
+    pub told_ns: u64,
     /// An urgent event came too soon after that. The next tick or urgent event reports it.
-    pub(crate) untold: bool,
+    pub untold: bool,
 }
 
 impl Reporter {
     /// A request was decided.
-    pub(crate) fn on_decided(&mut self, booking: &Booking) {
+    pub fn on_decided(&mut self, booking: &Booking) {
         let keys = booking.shared_keys();
         keys.for_each(|key| self.outbox.count(key));
     }
 
     /// Whether there are lists that the holder of the lease may not have taken.
-    pub(crate) fn waits(&self) -> bool {
+    #[must_use]
+    pub fn waits(&self) -> bool {
         self.outbox.waits()
     }
 
     /// Whether to write again although nothing has happened since.
-    pub(crate) fn has_more(&self) -> bool {
+    #[must_use]
+    pub fn has_more(&self) -> bool {
         self.outbox.has_more()
     }
 
@@ -46,7 +48,7 @@ impl Reporter {
     ///
     /// - `me`: this worker's number.
     /// - `taken`: the number of the lists that the holder of the lease took last.
-    pub(crate) fn write(
+    pub fn write(
         &mut self,
         pool: &str,
         me: u64,
@@ -99,7 +101,8 @@ impl Reporter {
     }
 
     /// Returns what had been sent when that report was written. `None`: forgotten.
-    pub(crate) fn sends(&self, report: u64) -> Option<Sends> {
+    #[must_use]
+    pub fn sends(&self, report: u64) -> Option<Sends> {
         self.sends.find(report).copied()
     }
 }

@@ -10,7 +10,7 @@ use trimtab_loadtable::limits;
 
 /// The calls that carry reports. At most one of each kind is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
+pub enum Call {
     /// The long poll.
     Sync,
     /// A report that asks for no table.
@@ -19,7 +19,8 @@ pub(crate) enum Call {
 
 impl Call {
     /// The last part of the call's path.
-    pub(crate) fn route(self) -> &'static str {
+    #[must_use]
+    pub fn route(self) -> &'static str {
         match self {
             Self::Sync => "sync",
             Self::Report => "report",
@@ -30,7 +31,7 @@ impl Call {
 /// Keys and addresses of endpoints that calls have carried without an answer so far. Bounded by
 /// what a report may have.
 #[derive(Debug, Default)]
-pub(crate) struct Unheard {
+pub struct Unheard {
     by_sync: Vec<(u64, String)>,
     by_report: Vec<(u64, String)>,
     lost: Vec<(u64, String)>,
@@ -45,7 +46,7 @@ impl Unheard {
     }
 
     /// A call begins that reports `held`. Adds what failed before, as far as there is room.
-    pub(crate) fn say(&mut self, call: Call, held: &mut BTreeMap<u64, String>) {
+    pub fn say(&mut self, call: Call, held: &mut BTreeMap<u64, String>) {
         self.failed(call);
         while let Some((key, address)) = self.lost.pop() {
             if held.len() < limits::REPORTED_HELD {
@@ -57,12 +58,12 @@ impl Unheard {
     }
 
     /// The aggregator has answered the call.
-    pub(crate) fn heard(&mut self, call: Call) {
+    pub fn heard(&mut self, call: Call) {
         self.said(call).clear();
     }
 
     /// The call failed, or its end was never reported.
-    pub(crate) fn failed(&mut self, call: Call) {
+    pub fn failed(&mut self, call: Call) {
         let said = std::mem::take(self.said(call));
         self.lost.extend(said);
     }

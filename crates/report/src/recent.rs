@@ -8,7 +8,7 @@ const KEPT: usize = 32;
 
 /// The newest entry is the last one. A new one replaces the oldest.
 #[derive(Debug)]
-pub(crate) struct Recent<T>(VecDeque<(u64, T)>);
+pub struct Recent<T>(VecDeque<(u64, T)>);
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
@@ -18,7 +18,7 @@ impl<T> Default for Recent<T> {
 
 impl<T> Recent<T> {
     /// Remembers `mark` for the report with this number.
-    pub(crate) fn push(&mut self, number: u64, mark: T) {
+    pub fn push(&mut self, number: u64, mark: T) {
         if self.0.len() >= KEPT {
             self.0.pop_front();
         }
@@ -27,7 +27,8 @@ impl<T> Recent<T> {
 
     /// Returns what belonged to the report. `None`: there was no such report, or it is too long
     /// ago.
-    pub(crate) fn find(&self, number: u64) -> Option<&T> {
+    #[must_use]
+    pub fn find(&self, number: u64) -> Option<&T> {
         let mut newest_first = self.0.iter().rev();
         newest_first
             .find(|(own, _)| *own == number)

@@ -17,7 +17,7 @@ const MERGED_PREFIXES: usize = 16 * limits::REPORTED_PREFIXES;
 
 /// One worker's lists on their way to the holder of the lease.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     number: u64,
     shown: Lists<EndpointId>,
     counts: BTreeMap<u64, u32>,
@@ -27,15 +27,15 @@ pub(crate) struct Outbox {
 
 /// The lists. `E`: how an endpoint is named.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Lists<E> {
+pub struct Lists<E> {
     /// Requests by placement key.
-    pub(crate) prefixes: BTreeMap<u64, u32>,
+    pub prefixes: BTreeMap<u64, u32>,
     /// Moved conversations by key, and where they went.
-    pub(crate) moved: BTreeMap<u64, E>,
+    pub moved: BTreeMap<u64, E>,
     /// What endpoints have begun to keep, by key.
-    pub(crate) held: BTreeMap<u64, E>,
+    pub held: BTreeMap<u64, E>,
     /// What was seen at endpoints. In reports it stands in the rows of the endpoints.
-    pub(crate) seen: Vec<(E, Vec<Seen>)>,
+    pub seen: Vec<(E, Vec<Seen>)>,
 }
 
 impl<E> Default for Lists<E> {
@@ -57,7 +57,8 @@ impl<E> Lists<E> {
 
     /// Returns the counts for a report: at most as many as it may have, those with the most
     /// requests.
-    pub(crate) fn prefixes(&self) -> Vec<PrefixCount> {
+    #[must_use]
+    pub fn prefixes(&self) -> Vec<PrefixCount> {
         let count = |(key, count): (&u64, &u32)| PrefixCount {
             key: *key,
             count: *count,
@@ -73,12 +74,14 @@ impl<E> Lists<E> {
     /// Returns the moved conversations for a report.
     ///
     /// - `row`: an endpoint's index in the report; absent: the endpoint is not in it.
-    pub(crate) fn moved(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
+    #[must_use]
+    pub fn moved(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
         places(&self.moved, row, limits::MOVED)
     }
 
     /// Returns what endpoints keep for a report. `row`: as for [`Self::moved`].
-    pub(crate) fn held(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
+    #[must_use]
+    pub fn held(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
         places(&self.held, row, limits::REPORTED_HELD)
     }
 }
@@ -99,7 +102,7 @@ fn places<E>(
 
 impl Outbox {
     /// A request with this shared beginning was decided.
-    pub(crate) fn count(&mut self, key: u64) {
+    pub fn count(&mut self, key: u64) {
         let full = self.counts.len() >= limits::REPORTED_PREFIXES;
         match self.counts.get_mut(&key) {
             Some(count) => *count = count.saturating_add(1),
@@ -109,12 +112,14 @@ impl Outbox {
     }
 
     /// Whether there are lists that the holder of the lease may not have taken.
-    pub(crate) fn waits(&self) -> bool {
+    #[must_use]
+    pub fn waits(&self) -> bool {
         !self.shown.is_empty()
     }
 
     /// Whether to write again although nothing has happened since.
-    pub(crate) fn has_more(&self) -> bool {
+    #[must_use]
+    pub fn has_more(&self) -> bool {
         self.more
     }
 
@@ -122,7 +127,7 @@ impl Outbox {
     ///
     /// - `taken`: the number of the lists that the holder of the lease took last.
     /// - `new`: gives what was not reported yet, without the counts.
-    pub(crate) fn show(
+    pub fn show(
         &mut self,
         taken: u64,
         new: impl FnOnce() -> Lists<EndpointId>,
@@ -141,7 +146,7 @@ impl Outbox {
 
 impl Lists<String> {
     /// Adds one worker's lists, as its report has them.
-    pub(crate) fn add(&mut self, report: &Report) {
+    pub fn add(&mut self, report: &Report) {
         for prefix in &report.prefixes {
             let full = self.prefixes.len() >= MERGED_PREFIXES;
             match self.prefixes.get_mut(&prefix.key) {
