@@ -13,7 +13,6 @@ pub(crate) mod outcome_sampling;
 pub(crate) mod override_check;
 pub(crate) mod probing;
 mod searches;
-pub(crate) mod sent;
 pub(crate) mod state;
 pub(crate) mod table;
 

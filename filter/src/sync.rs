@@ -14,6 +14,7 @@ pub(crate) mod holder;
 pub(crate) mod lease;
 pub(crate) mod long_poll;
 pub(crate) mod merge;
+pub(crate) mod pacing;
 pub(crate) mod report_call;
 pub(crate) mod shared;
 pub(crate) mod wakeup;
@@ -74,8 +75,8 @@ pub(crate) fn on_call_response(pool: &Pool, token: u32, body_bytes: usize) {
 fn tick(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), HostError> {
     exchange::take_shared_table(pool, state)?;
     exchange::write_if_changed(pool, state, now_ns)?;
-    if std::mem::take(&mut state.reporter.untold) {
-        state.reporter.told_ns = now_ns;
+    if std::mem::take(&mut state.pacing.untold) {
+        state.pacing.told_ns = now_ns;
         wakeup::leader(pool, now_ns)?;
     }
     if !holder::hold_lease(pool, now_ns, When::Tick)? {

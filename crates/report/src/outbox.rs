@@ -17,7 +17,7 @@ const MERGED_PREFIXES: usize = 16 * limits::REPORTED_PREFIXES;
 
 /// One worker's lists on their way to the holder of the lease.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     number: u64,
     shown: Lists<EndpointId>,
     counts: BTreeMap<u64, u32>,
@@ -27,15 +27,15 @@ pub struct Outbox {
 
 /// The lists. `E`: how an endpoint is named.
 #[derive(Debug, PartialEq)]
-pub struct Lists<E> {
+pub(crate) struct Lists<E> {
     /// Requests by placement key.
-    pub prefixes: BTreeMap<u64, u32>,
+    pub(crate) prefixes: BTreeMap<u64, u32>,
     /// Moved conversations by key, and where they went.
-    pub moved: BTreeMap<u64, E>,
+    pub(crate) moved: BTreeMap<u64, E>,
     /// What endpoints have begun to keep, by key.
-    pub held: BTreeMap<u64, E>,
+    pub(crate) held: BTreeMap<u64, E>,
     /// What was seen at endpoints. In reports it stands in the rows of the endpoints.
-    pub seen: Vec<(E, Vec<Seen>)>,
+    pub(crate) seen: Vec<(E, Vec<Seen>)>,
 }
 
 impl<E> Default for Lists<E> {
@@ -57,52 +57,58 @@ impl<E> Lists<E> {
 
     /// Returns the counts for a report: at most as many as it may have, those with the most
     /// requests.
-    #[must_use]
-    pub fn prefixes(&self) -> Vec<PrefixCount> {
-        let count = |(key, count): (&u64, &u32)| PrefixCount {
-            key: *key,
-            count: *count,
-        };
-        let mut all: Vec<PrefixCount> = self.prefixes.iter().map(count).collect();
-        if all.len() > limits::REPORTED_PREFIXES {
-            all.sort_unstable_by_key(|prefix| std::cmp::Reverse(prefix.count));
-            all.truncate(limits::REPORTED_PREFIXES);
-        }
-        all
+    pub(crate) fn prefixes(&self) -> Vec<PrefixCount> {
+        most_asked(&self.prefixes)
     }
 
     /// Returns the moved conversations for a report.
     ///
     /// - `row`: an endpoint's index in the report; absent: the endpoint is not in it.
-    #[must_use]
-    pub fn moved(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
-        places(&self.moved, row, limits::MOVED)
+    pub(crate) fn moved(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
+        let moved = self.moved.iter();
+        let mut rows = moved.filter_map(|(key, endpoint)| Some((*key, row(endpoint)?)));
+        places(&mut rows, limits::MOVED)
     }
 
     /// Returns what endpoints keep for a report. `row`: as for [`Self::moved`].
-    #[must_use]
-    pub fn held(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
-        places(&self.held, row, limits::REPORTED_HELD)
+    pub(crate) fn held(&self, row: impl Fn(&E) -> Option<usize>) -> Vec<Moved> {
+        let held = self.held.iter();
+        let mut rows = held.filter_map(|(key, endpoint)| Some((*key, row(endpoint)?)));
+        places(&mut rows, limits::REPORTED_HELD)
     }
 }
 
-fn places<E>(
-    list: &BTreeMap<u64, E>,
-    row: impl Fn(&E) -> Option<usize>,
-    most: usize,
-) -> Vec<Moved> {
-    let place = |(key, endpoint): (&u64, &E)| {
-        Some(Moved {
-            key: *key,
-            endpoint: u16::try_from(row(endpoint)?).ok()?,
-        })
+// These two are no generic functions: one copy of each is enough in the filter's module.
+
+fn most_asked(prefixes: &BTreeMap<u64, u32>) -> Vec<PrefixCount> {
+    let count = |(key, count): (&u64, &u32)| PrefixCount {
+        key: *key,
+        count: *count,
     };
-    list.iter().filter_map(place).take(most).collect()
+    let mut all: Vec<PrefixCount> = prefixes.iter().map(count).collect();
+    if all.len() > limits::REPORTED_PREFIXES {
+        all.sort_unstable_by_key(|prefix| std::cmp::Reverse(prefix.count));
+        all.truncate(limits::REPORTED_PREFIXES);
+    }
+    all
+}
+
+fn places(rows: &mut dyn Iterator<Item = (u64, usize)>, most: usize) -> Vec<Moved> {
+    let mut places = Vec::new();
+    // A loop, because the adapters of a dynamic iterator are larger.
+    for (key, row) in rows {
+        if let Ok(endpoint) = u16::try_from(row)
+            && places.len() < most
+        {
+            places.push(Moved { key, endpoint });
+        }
+    }
+    places
 }
 
 impl Outbox {
     /// A request with this shared beginning was decided.
-    pub fn count(&mut self, key: u64) {
+    pub(crate) fn count(&mut self, key: u64) {
         let full = self.counts.len() >= limits::REPORTED_PREFIXES;
         match self.counts.get_mut(&key) {
             Some(count) => *count = count.saturating_add(1),
@@ -112,14 +118,12 @@ impl Outbox {
     }
 
     /// Whether there are lists that the holder of the lease may not have taken.
-    #[must_use]
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         !self.shown.is_empty()
     }
 
     /// Whether to write again although nothing has happened since.
-    #[must_use]
-    pub fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.more
     }
 
@@ -127,7 +131,7 @@ impl Outbox {
     ///
     /// - `taken`: the number of the lists that the holder of the lease took last.
     /// - `new`: gives what was not reported yet, without the counts.
-    pub fn show(
+    pub(crate) fn show(
         &mut self,
         taken: u64,
         new: impl FnOnce() -> Lists<EndpointId>,
@@ -146,7 +150,7 @@ impl Outbox {
 
 impl Lists<String> {
     /// Adds one worker's lists, as its report has them.
-    pub fn add(&mut self, report: &Report) {
+    pub(crate) fn add(&mut self, report: &Report) {
         for prefix in &report.prefixes {
             let full = self.prefixes.len() >= MERGED_PREFIXES;
             match self.prefixes.get_mut(&prefix.key) {
@@ -173,6 +177,9 @@ impl Lists<String> {
 mod tests {
     use super::*;
     use trimtab_loadtable::EndpointReport;
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn told(outbox: &mut Outbox, taken: u64, moved: &[(u64, u64)]) -> (u64, u32, usize) {
         let moved = || {

@@ -8,7 +8,7 @@ const KEPT: usize = 32;
 
 /// The newest entry is the last one. A new one replaces the oldest.
 #[derive(Debug)]
-pub struct Recent<T>(VecDeque<(u64, T)>);
+pub(crate) struct Recent<T>(VecDeque<(u64, T)>);
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
@@ -18,7 +18,7 @@ impl<T> Default for Recent<T> {
 
 impl<T> Recent<T> {
     /// Remembers `mark` for the report with this number.
-    pub fn push(&mut self, number: u64, mark: T) {
+    pub(crate) fn push(&mut self, number: u64, mark: T) {
         if self.0.len() >= KEPT {
             self.0.pop_front();
         }
@@ -27,8 +27,7 @@ impl<T> Recent<T> {
 
     /// Returns what belonged to the report. `None`: there was no such report, or it is too long
     /// ago.
-    #[must_use]
-    pub fn find(&self, number: u64) -> Option<&T> {
+    pub(crate) fn find(&self, number: u64) -> Option<&T> {
         let mut newest_first = self.0.iter().rev();
         newest_first
             .find(|(own, _)| *own == number)
@@ -39,6 +38,9 @@ impl<T> Recent<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_newest_are_found_and_the_oldest_forgotten() {

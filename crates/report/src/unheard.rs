@@ -1,4 +1,4 @@
-//! What endpoints keep, until the aggregator has answered the call that reported it.
+//! What endpoints hold, until the aggregator has answered the call that reported it.
 //!
 //! Only this proxy knows it, so the next call repeats what a failed one reported. A copy does no
 //! harm here. The other lists of a report are parts of statistics: there a loss is better than a
@@ -17,21 +17,10 @@ pub enum Call {
     Report,
 }
 
-impl Call {
-    /// The last part of the call's path.
-    #[must_use]
-    pub fn route(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Report => "report",
-        }
-    }
-}
-
 /// Keys and addresses of endpoints that calls have carried without an answer so far. Bounded by
 /// what a report may have.
 #[derive(Debug, Default)]
-pub struct Unheard {
+pub(crate) struct Unheard {
     by_sync: Vec<(u64, String)>,
     by_report: Vec<(u64, String)>,
     lost: Vec<(u64, String)>,
@@ -46,7 +35,7 @@ impl Unheard {
     }
 
     /// A call begins that reports `held`. Adds what failed before, as far as there is room.
-    pub fn say(&mut self, call: Call, held: &mut BTreeMap<u64, String>) {
+    pub(crate) fn say(&mut self, call: Call, held: &mut BTreeMap<u64, String>) {
         self.failed(call);
         while let Some((key, address)) = self.lost.pop() {
             if held.len() < limits::REPORTED_HELD {
@@ -58,12 +47,12 @@ impl Unheard {
     }
 
     /// The aggregator has answered the call.
-    pub fn heard(&mut self, call: Call) {
+    pub(crate) fn heard(&mut self, call: Call) {
         self.said(call).clear();
     }
 
     /// The call failed, or its end was never reported.
-    pub fn failed(&mut self, call: Call) {
+    pub(crate) fn failed(&mut self, call: Call) {
         let said = std::mem::take(self.said(call));
         self.lost.extend(said);
     }

@@ -6,12 +6,12 @@
 //! that its worker does not know.
 
 use trimtab_pick::Millis;
+use trimtab_report::Sent;
 
 use crate::config::destination::Form;
 use crate::facts::Digest;
 use crate::host::{self, Over};
 use crate::pool::choice::Choice;
-use crate::pool::sent::Sent;
 use crate::pool::state::PoolState;
 use crate::pool::{Pool, millis};
 use crate::sync::exchange;

@@ -1,11 +1,11 @@
-//! The state of one pool of a plugin in one VM: its picker, its table, its requests in flight. No
+//! The state of one pool of a plugin in one VM: its table, and the books of its requests. No
 //! hostcalls but those of [`Metrics::flush`].
 
 use std::rc::Rc;
 
-use trimtab_loadtable::{Probe, Report, Table, Version};
+use trimtab_loadtable::{Probe, Table, Version};
 use trimtab_pick::{Booking, Decision, EndpointId, Millis, Outcome, Picker, Reason, Rng};
-use trimtab_report::{Entry, Recent, Reporter, Tally, Unheard};
+use trimtab_report::{Books, Counted, Outgoing, Sent};
 
 use crate::config::{Config, Mode};
 use crate::facts::{self, BodyFacts, Digest, Head};
@@ -14,9 +14,9 @@ use crate::pool::choice::{Choice, Observed, Placed};
 use crate::pool::explain::Explanation;
 use crate::pool::outcome;
 use crate::pool::searches::Searches;
-use crate::pool::sent::Sent;
 use crate::pool::table::Loaded;
 use crate::sync::long_poll::Sync;
+use crate::sync::pacing::Pacing;
 use crate::sync::report_call::ReportCall;
 
 /// The mutable state of one pool of a plugin in one VM.
@@ -24,27 +24,22 @@ use crate::sync::report_call::ReportCall;
 pub(crate) struct PoolState {
     pool: Rc<str>,
     pub(crate) metrics: Metrics,
-    pub(crate) tally: Tally,
-    pub(crate) reporter: Reporter,
+    pub(crate) books: Books,
+    pub(crate) pacing: Pacing,
     pub(crate) sync: Sync,
     /// Kinds of problems with the sync that were logged since it last worked.
     pub(crate) sync_problems: Vec<&'static str>,
     /// Version of the table that was in use when the poll under way began.
     pub(crate) asked_with: Option<Version>,
     pub(crate) report_call: ReportCall,
-    /// For each of the proxy's last reports, the reports of the workers that it merged. Only the
-    /// holder of the lease knows them.
-    pub(crate) merged: Recent<Vec<(u64, u64)>>,
-    /// What endpoints keep, until the aggregator has answered a report of it. Only the holder of
-    /// the lease has it.
-    pub(crate) unheard: Unheard,
+    /// The proxy's reports that went out. Only the holder of the lease has them.
+    pub(crate) outgoing: Outgoing,
     pub(crate) searches: Searches,
     pub(crate) rng: Rng,
     /// Numbers of the workers that were alive when the last report was merged. Only the holder of
     /// the lease keeps them.
     pub(crate) awake: Vec<u64>,
     loaded: Option<Loaded>,
-    picker: Picker,
 }
 
 impl PoolState {
@@ -56,19 +51,17 @@ impl PoolState {
         Self {
             metrics: Metrics::new(config.metric_names, pool),
             pool: pool.into(),
-            tally: Tally::default(),
-            reporter: Reporter::default(),
+            books: Books::new(Picker::new(decision)),
+            pacing: Pacing::default(),
             sync: Sync::new(),
             sync_problems: Vec::new(),
             asked_with: None,
             report_call: ReportCall::default(),
-            merged: Recent::default(),
-            unheard: Unheard::default(),
+            outgoing: Outgoing::default(),
             searches: Searches::default(),
             rng: Rng::new(seed),
             awake: Vec::new(),
             loaded: None,
-            picker: Picker::new(decision),
         }
     }
 
@@ -85,25 +78,26 @@ impl PoolState {
     /// - `report`: this worker's newest report that the table has taken in; absent: not known.
     pub(crate) fn adopt(&mut self, table: Table, arrived_at: Millis, report: Option<u64>) {
         let loaded = Loaded::new(table, arrived_at);
-        let previous = self.picker.snapshot().map(Rc::as_ref);
+        let previous = self.books.picker().snapshot().map(Rc::as_ref);
         let snapshot = Rc::new(loaded.snapshot(previous));
-        self.tally.retain(|id| snapshot.index_of(id).is_some());
+        let is_of_another = |before: Version| before.epoch != loaded.table.version.epoch;
+        let is_of_another = self.version().is_some_and(is_of_another);
+        let picker = self.books.picker_mut();
         for moved in loaded.table.moved.iter().flatten() {
             if let Some(row) = snapshot.endpoints().get(usize::from(moved.endpoint)) {
-                self.picker.on_told(arrived_at, moved.key, row.id);
+                picker.on_told(arrived_at, moved.key, row.id);
             }
         }
-        let epoch = loaded.table.version.epoch;
-        if self.version().is_some_and(|before| before.epoch != epoch) {
-            self.picker.tell_held_again();
+        if is_of_another {
+            picker.tell_held_again();
         }
         for held in &loaded.table.held {
             if let Some(row) = snapshot.endpoints().get(usize::from(held.endpoint)) {
-                self.picker.on_told_held(arrived_at, held.key, row.id);
+                picker.on_told_held(arrived_at, held.key, row.id);
             }
         }
-        let reported = report.and_then(|number| self.reporter.sends(number));
-        self.picker.on_table(snapshot, reported);
+        let reported = report.and_then(|number| self.books.sends(number));
+        self.books.on_table(snapshot, reported);
         self.loaded = Some(loaded);
     }
 
@@ -114,10 +108,11 @@ impl PoolState {
 
     /// Takes in what a table says about what endpoints keep. The table itself is not adopted.
     pub(crate) fn learn_held(&mut self, table: &Table, arrived_at: Millis) {
+        let picker = self.books.picker_mut();
         for held in &table.held {
             if let Some(row) = table.endpoints.get(usize::from(held.endpoint)) {
                 let id = trimtab_loadtable::endpoint_id(&table.placement_key, &row.address);
-                self.picker.on_told_held(arrived_at, held.key, id);
+                picker.on_told_held(arrived_at, held.key, id);
             }
         }
     }
@@ -137,10 +132,11 @@ impl PoolState {
 
     /// Lets the next request try the endpoint of `probe`.
     pub(crate) fn probe_next(&mut self, probe: &Probe) {
-        let rows = self.picker.snapshot().map(|snapshot| snapshot.endpoints());
+        let picker = self.books.picker_mut();
+        let rows = picker.snapshot().map(|snapshot| snapshot.endpoints());
         let row = rows.and_then(|rows| rows.get(usize::from(probe.endpoint)));
         if let Some(id) = row.map(|row| row.id) {
-            self.picker.probe_next(id);
+            picker.probe_next(id);
         }
     }
 
@@ -155,8 +151,8 @@ impl PoolState {
         head: &Head,
         body: Option<&BodyFacts>,
     ) -> Placed {
-        self.tally.on_decided();
         let Some(loaded) = &self.loaded else {
+            self.books.on_undecided();
             let decision = Decision::no_opinion(Reason::NoTable);
             let explain = || self.explain(&decision, now, None, config, head, body);
             return Placed {
@@ -166,8 +162,7 @@ impl PoolState {
             };
         };
         let request = facts::request(head, body, loaded.key, &loaded.table);
-        let decision = self.picker.choose(now, &mut self.rng, &request);
-        self.reporter.on_decided(&decision.booking);
+        let decision = self.books.choose(now, &mut self.rng, &request);
         let draw = request.conversation.map(|conversation| conversation.key);
         let observed =
             mode != Mode::Enforce && !mode.enforces(draw.unwrap_or_else(|| self.rng.next_u64()));
@@ -225,7 +220,7 @@ impl PoolState {
             self.metrics.count(Counter::Observed, "unlisted");
             return (None, None);
         };
-        let wait_s = self.picker.wait_s(endpoint);
+        let wait_s = self.books.picker().wait_s(endpoint);
         let same = endpoint == observed.endpoint;
         let label = if same { "same" } else { "other" };
         self.metrics.count(Counter::Observed, label);
@@ -236,13 +231,14 @@ impl PoolState {
                 self.metrics.add(Counter::ObservedWaits, choice, ms);
             }
         }
-        let sent = self.book(
-            now,
-            endpoint,
-            &address.into(),
-            booking,
-            observed.is_counted.then_some(true),
-        );
+        let counted = match observed.is_counted {
+            true => Counted::Whole,
+            false => Counted::No,
+        };
+        let address = address.into();
+        let sent = self
+            .books
+            .on_sent(now, endpoint, &address, booking, counted);
         (Some(sent), wait_s)
     }
 
@@ -261,40 +257,17 @@ impl PoolState {
     /// The request goes to the first of its hosts. Returns also whether the others should know of
     /// it at once.
     pub(crate) fn on_sent(&mut self, now: Millis, placement: &Choice) -> (Sent, bool) {
+        let counted = match (placement.is_counted, placement.is_whole) {
+            (false, _) => Counted::No,
+            (true, false) => Counted::Coming,
+            (true, true) => Counted::Whole,
+        };
         let (endpoint, address) = (placement.endpoint, &placement.address);
-        let report = placement.is_counted.then_some(placement.is_whole);
-        let sent = self.book(now, endpoint, address, &placement.booking, report);
-        let is_large = sent.ticket.is_large();
+        let sent = self
+            .books
+            .on_sent(now, endpoint, address, &placement.booking, counted);
+        let is_large = sent.ticket().is_large();
         (sent, is_large)
-    }
-
-    /// Books a request.
-    ///
-    /// - `is_whole`: as in [`Tally::on_sent`]; absent: reports do not count the request.
-    fn book(
-        &mut self,
-        now: Millis,
-        endpoint: EndpointId,
-        address: &Rc<str>,
-        booking: &Booking,
-        is_whole: Option<bool>,
-    ) -> Sent {
-        let ticket = self.picker.on_sent(now, endpoint, booking);
-        let tokens = ticket.uncached_tokens();
-        let entry =
-            is_whole.and_then(|is_whole| self.tally.on_sent(endpoint, address, tokens, is_whole));
-        Sent {
-            ticket,
-            address: Rc::clone(address),
-            entry,
-        }
-    }
-
-    /// All of the request's body has gone out.
-    pub(crate) fn on_whole(&mut self, sent: &mut Sent) {
-        if let Some(entry) = &mut sent.entry {
-            self.tally.on_whole(entry);
-        }
     }
 
     /// The request went elsewhere: a retry, or a host that the proxy would not use. Returns `None`
@@ -306,46 +279,15 @@ impl PoolState {
         address: &str,
         booking: &Booking,
     ) -> Option<Sent> {
-        let is_whole = sent.entry.as_ref().map(Entry::is_whole);
-        self.on_done(sent, true);
-        let endpoint = self.listed(address)?;
-        Some(self.book(now, endpoint, &address.into(), booking, is_whole))
-    }
-
-    /// The prompt has `tokens` more tokens than expected. Returns whether the others should know of
-    /// it at once.
-    pub(crate) fn on_grown(
-        &mut self,
-        now: Millis,
-        sent: &mut Sent,
-        booking: &Booking,
-        tokens: u32,
-    ) -> bool {
-        if !sent.ticket.is_pending() {
-            return false;
-        }
-        if let Some(entry) = &mut sent.entry {
-            self.tally.on_grown(entry, tokens);
-        }
-        self.picker.on_grown(now, &mut sent.ticket, booking, tokens)
-    }
-
-    /// The answer turns out to be streamed.
-    pub(crate) fn on_streamed(&mut self, sent: &mut Sent, booking: &mut Booking) {
-        self.picker.on_streamed(&mut sent.ticket, booking);
-    }
-
-    /// The content of the answer has begun, so prefill is finished.
-    pub(crate) fn on_first_byte(&mut self, now: Millis, sent: &mut Sent) {
-        self.picker.on_first_byte(now, &mut sent.ticket);
-        if let Some(entry) = &mut sent.entry {
-            self.tally.on_first_byte(entry);
-        }
+        let endpoint = self.listed(address);
+        let address = address.into();
+        let to = endpoint.map(|endpoint| (endpoint, &address));
+        self.books.on_rerouted(now, sent, to, booking)
     }
 
     /// Takes in how the request went, as far as that says something about its endpoint.
     pub(crate) fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) {
-        let is_out = self.picker.on_outcome(now, &mut sent.ticket, outcome);
+        let is_out = self.books.on_outcome(now, sent, outcome);
         if let Some(kind) = outcome::kind(outcome).filter(|_| is_out) {
             self.metrics.count(Counter::Ejections, kind.as_str());
         }
@@ -354,8 +296,8 @@ impl PoolState {
     /// The server that the request went to keeps something under `name`.
     pub(crate) fn on_held(&mut self, now: Millis, sent: &Sent, name: Digest) {
         if let Some(loaded) = &self.loaded {
-            let key = loaded.key.seal(name);
-            self.picker.on_held(now, key, sent.ticket.endpoint());
+            let (key, endpoint) = (loaded.key.seal(name), sent.ticket().endpoint());
+            self.books.picker_mut().on_held(now, key, endpoint);
         }
     }
 
@@ -363,7 +305,8 @@ impl PoolState {
     /// table.
     pub(crate) fn knows_held(&self, now: Millis, name: Digest) -> bool {
         let loaded = self.loaded.as_ref();
-        loaded.is_none_or(|loaded| self.picker.knows_held(now, loaded.key.seal(name)))
+        let picker = self.books.picker();
+        loaded.is_none_or(|loaded| picker.knows_held(now, loaded.key.seal(name)))
     }
 
     /// Another worker says that the server at `address` keeps something under `name`.
@@ -371,23 +314,8 @@ impl PoolState {
         let endpoint = self.listed(address);
         if let Some((loaded, endpoint)) = self.loaded.as_ref().zip(endpoint) {
             let key = loaded.key.seal(name);
-            self.picker.on_told_held(now, key, endpoint);
+            self.books.picker_mut().on_told_held(now, key, endpoint);
         }
-    }
-
-    /// The request ended.
-    pub(crate) fn on_done(&mut self, sent: Sent, failed: bool) {
-        self.picker.on_done(sent.ticket);
-        if let Some(entry) = sent.entry {
-            self.tally.on_done(entry, failed);
-        }
-    }
-
-    /// Returns this worker's report at this moment, and the number of its lists. `me`, `taken`: see
-    /// [`Reporter::write`].
-    pub(crate) fn report(&mut self, pool: &str, me: u64, taken: u64) -> (u64, Report) {
-        let (tally, picker) = (&mut self.tally, &mut self.picker);
-        self.reporter.write(pool, me, taken, tally, picker)
     }
 }
 

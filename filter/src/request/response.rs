@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use trimtab_loadtable::ErrorKind;
 use trimtab_pick::{Booking, Millis, Outcome};
+use trimtab_report::Sent;
 
 use crate::config::destination;
 use crate::facts::Digest;
@@ -25,7 +26,6 @@ use crate::pair::messages::Fault;
 use crate::pool::choice::{Choice, Observed};
 use crate::pool::explain::Went;
 use crate::pool::outcome;
-use crate::pool::sent::Sent;
 use crate::pool::state::PoolState;
 use crate::pool::{Pool, millis};
 use crate::request::answer::{Naming, Waiting};
@@ -121,10 +121,16 @@ impl InFlight {
         millis(self.pool.recent_ns())
     }
 
+    /// Whether the request is a probe: how it goes decides about its endpoint.
+    fn is_probe(&self) -> bool {
+        let sent = self.sent.as_ref();
+        sent.is_some_and(|sent| sent.ticket().is_probe())
+    }
+
     /// Handles the headers of the answer, from an endpoint or from the proxy itself.
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) {
         self.complete = end_of_stream;
-        let is_probe = self.sent.as_ref().is_some_and(Sent::is_probe);
+        let is_probe = self.is_probe();
         let tells = self.naming.is_some() || self.sought.is_some();
         let must_ask = is_probe || tells || self.observed.is_some();
         if self.pool.sampling.samples(self.now()) || must_ask {
@@ -159,9 +165,8 @@ impl InFlight {
         let ms = self.first_byte_ms.take().filter(|_| !self.failing);
         if let Some((sent, ms)) = self.sent.as_ref().zip(ms) {
             let predicted_ms = self.predicted_ms.filter(|_| self.streams);
-            let entry = sent.entry();
             self.pool
-                .with(|state| state.tally.saw_first_byte(entry, ms, predicted_ms));
+                .with(|state| state.books.saw_first_byte(sent, ms, predicted_ms));
         }
     }
 
@@ -173,7 +178,7 @@ impl InFlight {
     fn on_first_byte(&mut self) {
         let now = self.now();
         if let Some(sent) = &mut self.sent {
-            self.pool.with(|state| state.on_first_byte(now, sent));
+            self.pool.with(|state| state.books.on_first_byte(now, sent));
         }
     }
 
@@ -195,8 +200,7 @@ impl InFlight {
         } else if !self.failing {
             let ms = self.ms_since_placement();
             if let Some(sent) = &self.sent {
-                let entry = sent.entry();
-                self.pool.with(|state| state.tally.saw_end(entry, ms));
+                self.pool.with(|state| state.books.saw_end(sent, ms));
             }
             if self.good {
                 self.tell(Outcome::Ok);
@@ -221,7 +225,7 @@ impl InFlight {
         self.failed |= failing.is_some_and(|status| status != 429);
         // Only a success shows that a probed endpoint works: a wrong port answers 404 to
         // everything.
-        let is_probe = self.sent.as_ref().is_some_and(Sent::is_probe);
+        let is_probe = self.is_probe();
         self.failed |= is_probe && !self.good;
         if failing.is_some() {
             self.failing = true;
@@ -295,7 +299,7 @@ impl InFlight {
         self.pool.with(|state| {
             state.on_outcome(now, sent, outcome);
             if let Some(kind) = outcome::kind(outcome) {
-                state.tally.saw_error(sent.entry(), kind);
+                state.books.saw_error(sent, kind);
             }
         });
     }
@@ -328,7 +332,7 @@ impl InFlight {
                 // The host could not be reached, or said at once that it cannot serve. The filter
                 // cannot tell which.
                 state.on_outcome(now, &mut sent, Outcome::ServerError);
-                state.tally.saw_error(sent.entry(), ErrorKind::PassedOver);
+                state.books.saw_error(&sent, ErrorKind::PassedOver);
             }
             state.on_rerouted(now, sent, &address, &self.booking)
         });
@@ -346,7 +350,7 @@ impl InFlight {
     }
 
     fn end(&self, sent: Sent, failed: bool) {
-        self.pool.with(|state| state.on_done(sent, failed));
+        self.pool.with(|state| state.books.on_done(sent, failed));
     }
 }
 

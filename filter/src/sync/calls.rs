@@ -21,6 +21,14 @@ const ALLOW: &str = "; allow this proxy's principal POST to /v1/pools/{*}/sync a
 /// The header of an answer that names the proxy's report that its table has taken in.
 const REPORT_HEADER: &str = "x-trimtab-report";
 
+/// The last part of a call's path.
+fn route(call: Call) -> &'static str {
+    match call {
+        Call::Sync => "sync",
+        Call::Report => "report",
+    }
+}
+
 /// Sends what is due, if this worker has the lease.
 pub(crate) fn lead(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), HostError> {
     if holder::hold_lease(pool, now_ns, When::Tick)? {
@@ -128,7 +136,7 @@ fn call(
 ) -> Result<Result<u32, HostError>, HostError> {
     let report = merged_report(pool, state, now_ns, lease, call)?;
     let config = &pool.config;
-    let path = ["/v1/pools/", &pool.name, "/", call.route()].concat();
+    let path = ["/v1/pools/", &pool.name, "/", route(call)].concat();
     let made = host::http_call(&HttpCall {
         cluster: &config.cluster,
         headers: &[
@@ -142,7 +150,7 @@ fn call(
         timeout_ms,
     });
     if made.is_err() {
-        state.unheard.failed(call);
+        state.outgoing.failed(call);
     }
     Ok(made)
 }
@@ -163,9 +171,9 @@ pub(crate) fn report_answered(
     let result = if heard { "sent" } else { "failed" };
     state.metrics.count(Counter::ReportCalls, result);
     if heard {
-        state.unheard.heard(Call::Report);
+        state.outgoing.heard(Call::Report);
     } else {
-        state.unheard.failed(Call::Report);
+        state.outgoing.failed(Call::Report);
         state.report_call.on_failed(millis(now_ns));
     }
     lead(pool, state, now_ns)
@@ -188,16 +196,16 @@ pub(crate) fn answered(
     let status = answer_status()?;
     match Answer::of(status.as_deref()) {
         Answer::Table => {
-            state.unheard.heard(Call::Sync);
+            state.outgoing.heard(Call::Sync);
             take_answer(pool, state, body_bytes, now_ns)?;
         }
         Answer::NoNews => {
-            state.unheard.heard(Call::Sync);
+            state.outgoing.heard(Call::Sync);
             state.metrics.count(Counter::Syncs, "no_news");
             state.sync.on_answered();
         }
         Answer::Failed(label) => {
-            state.unheard.failed(Call::Sync);
+            state.outgoing.failed(Call::Sync);
             state.metrics.count(Counter::SyncErrors, label);
             let status = String::from_utf8_lossy(status.as_deref().unwrap_or(b"none")).into_owned();
             let fix = if label == FORBIDDEN { ALLOW } else { "" };
@@ -231,8 +239,8 @@ fn included(state: &mut PoolState) -> Vec<(u64, u64)> {
         });
     let text = header.and_then(|value| String::from_utf8(value).ok());
     let sequence = text.and_then(|text| text.parse().ok());
-    let merged = sequence.and_then(|sequence| state.merged.find(sequence));
-    merged.cloned().unwrap_or_default()
+    let included = sequence.and_then(|sequence| state.outgoing.included(sequence));
+    included.unwrap_or_default().to_vec()
 }
 
 /// Handles a table that came: checks it, adopts it, stores it for the other workers.

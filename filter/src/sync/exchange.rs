@@ -21,13 +21,13 @@ const LARGE_GAP_NS: u64 = 10_000_000;
 /// event or the tick.
 pub(crate) fn on_large(pool: &Pool, state: &mut PoolState) {
     let now_ns = pool.recent_ns();
-    let reporter = &mut state.reporter;
-    if now_ns.abs_diff(reporter.told_ns) < LARGE_GAP_NS {
-        reporter.untold = true;
+    let pacing = &mut state.pacing;
+    if now_ns.abs_diff(pacing.told_ns) < LARGE_GAP_NS {
+        pacing.untold = true;
         return;
     }
-    reporter.told_ns = now_ns;
-    reporter.untold = false;
+    pacing.told_ns = now_ns;
+    pacing.untold = false;
     let told = write_report(pool, state, now_ns).and_then(|()| wakeup::leader(pool, now_ns));
     if let Err(error) = told {
         state.metrics.count_error(error);
@@ -89,12 +89,11 @@ pub(crate) fn write_if_changed(
     now_ns: u64,
 ) -> Result<(), HostError> {
     let is_over = |since_ns: u64| now_ns.abs_diff(since_ns) >= HEARTBEAT_NS;
-    if is_over(state.reporter.registered_ns) {
+    if is_over(state.pacing.registered_ns) {
         register(pool)?;
-        state.reporter.registered_ns = now_ns;
+        state.pacing.registered_ns = now_ns;
     }
-    let (tally, reporter) = (&state.tally, &state.reporter);
-    if tally.is_changed() || reporter.has_more() || is_over(reporter.written_ns) {
+    if state.books.is_changed() || is_over(state.pacing.written_ns) {
         write_report(pool, state, now_ns)?;
     }
     Ok(())
@@ -104,13 +103,13 @@ pub(crate) fn write_if_changed(
 fn write_report(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), HostError> {
     let me = pool.worker_number;
     let mut taken = 0;
-    if state.reporter.waits() {
+    if state.books.waits() {
         let stored = host::shared(&pool.keys.taken)?;
         let all = stored.map(|stored| shared::decode_pairs(&stored.value));
         let own = all.iter().flatten().find(|(state, _)| *state == me);
         taken = own.map_or(0, |(_, number)| *number);
     }
-    let (lists, report) = state.report(&pool.name, me, taken);
+    let (lists, report) = state.books.write(&pool.name, me, taken);
     let stored = StoredReport {
         at_ns: now_ns,
         lists,
@@ -118,7 +117,7 @@ fn write_report(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), H
         bytes: &report.encode(),
     };
     host::set_shared(&pool.keys.report(me), &stored.encode(), Over::Anything)?;
-    state.reporter.written_ns = now_ns;
+    state.pacing.written_ns = now_ns;
     Ok(())
 }
 

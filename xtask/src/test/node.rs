@@ -11,7 +11,12 @@ use super::outcome::{self, Outcome};
 use crate::{project, tools};
 
 /// Packages whose unit tests also run as wasm32.
-const PACKAGES: [&str; 3] = ["trimtab-pick", "trimtab-loadtable", "trimtab-estimate"];
+const PACKAGES: [&str; 4] = [
+    "trimtab-pick",
+    "trimtab-loadtable",
+    "trimtab-report",
+    "trimtab-estimate",
+];
 
 /// Runs the packages one by one, so that a package without wasm tests is noticed.
 pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {

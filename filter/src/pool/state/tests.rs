@@ -46,7 +46,7 @@ fn without_a_table_there_is_no_opinion() {
     let placed = state.place(NOW, &config, Mode::Enforce, &head(), None);
     assert!(placed.placement.is_none());
     assert_eq!(placed.explanation.unwrap().reason, "no_table");
-    assert_eq!(state.tally.decided, 1);
+    assert_eq!(state.books.write("chat", 1, 0).1.decided, 1);
 }
 
 #[test]
@@ -143,31 +143,30 @@ fn a_request_is_booked_where_it_went_and_leaves_nothing_behind() {
     } else {
         "10.0.0.1:80"
     };
-    let on = |state: &PoolState, address: &str| {
-        state
-            .tally
-            .report()
-            .into_iter()
-            .find(|line| line.address == address)
+    let on = |state: &mut PoolState, address: &str| {
+        let (_, report) = state.books.write("chat", 1, 0);
+        let mut rows = report.endpoints.into_iter();
+        rows.find(|line| line.address == address)
             .map_or((0, 0), |line| (line.in_flight, line.failed))
     };
     let (mut sent, _) = state.on_sent(NOW, &placement);
     assert_eq!(**sent.address(), *first);
-    assert_eq!(on(&state, &first), (0, 0), "its body is still coming");
-    (0..2).for_each(|_| state.on_whole(&mut sent));
-    assert_eq!(on(&state, &first), (1, 0));
+    assert_eq!(on(&mut state, &first), (0, 0), "its body is still coming");
+    (0..2).for_each(|_| state.books.on_whole(&mut sent));
+    assert_eq!(on(&mut state, &first), (1, 0));
 
     let mut sent = state
         .on_rerouted(NOW, sent, other, &placement.booking)
         .unwrap();
-    assert_eq!((on(&state, &first), on(&state, other)), ((0, 1), (1, 0)));
-    state.on_first_byte(NOW, &mut sent);
+    assert_eq!(on(&mut state, &first), (0, 1));
+    assert_eq!(on(&mut state, other), (1, 0));
+    state.books.on_first_byte(NOW, &mut sent);
     // A table without either of the two endpoints comes while the request is under way.
     state.adopt(table(1, 2, &["10.0.0.9:80"]), NOW, None);
-    assert_eq!(on(&state, other), (1, 0));
-    state.on_done(sent, false);
+    assert_eq!(on(&mut state, other), (1, 0));
+    state.books.on_done(sent, false);
     state.adopt(table(1, 3, &["10.0.0.9:80"]), NOW, None);
-    assert!(state.tally.report().is_empty());
+    assert!(state.books.write("chat", 1, 0).1.endpoints.is_empty());
 }
 
 #[test]
@@ -181,5 +180,6 @@ fn a_request_that_went_to_a_stranger_is_not_booked() {
             .on_rerouted(NOW, sent, "10.9.9.9:1", &placement.booking)
             .is_none()
     );
-    assert!(state.tally.report().iter().all(|line| line.in_flight == 0));
+    let (_, report) = state.books.write("chat", 1, 0);
+    assert!(report.endpoints.iter().all(|line| line.in_flight == 0));
 }

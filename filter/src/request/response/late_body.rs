@@ -8,7 +8,7 @@ impl InFlight {
     /// All of the request's body has gone out.
     pub(crate) fn on_whole(&mut self) {
         if let Some(sent) = &mut self.sent {
-            self.pool.with(|state| state.on_whole(sent));
+            self.pool.with(|state| state.books.on_whole(sent));
         }
     }
 
@@ -21,7 +21,7 @@ impl InFlight {
         let (pool, booking) = (&self.pool, &self.booking);
         let Some(sent) = &mut self.sent else { return };
         pool.with(|state| {
-            if state.on_grown(now, sent, booking, more) {
+            if state.books.on_grown(now, sent, booking, more) {
                 exchange::on_large(pool, state);
             }
         });
@@ -34,7 +34,8 @@ impl InFlight {
         self.waiting.iter_mut().for_each(Waiting::expect_stream);
         let booking = &mut self.booking;
         if let Some(sent) = &mut self.sent {
-            self.pool.with(|state| state.on_streamed(sent, booking));
+            self.pool
+                .with(|state| state.books.on_streamed(sent, booking));
         }
     }
 }
