@@ -1,6 +1,5 @@
 //! What is known of a pool's endpoints, behind one lock.
 
-use super::heard::Heard;
 use super::settings::PoolConfig;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +11,7 @@ use trimtab_loadtable::{Report, Table};
 /// again within 5 s.
 pub(super) const TAKES_KEY_FOR: Duration = Duration::from_secs(60);
 
-/// [`Pool`], and which reports it has taken in. All times count from the pool's start.
+/// [`Pool`], and whether its placement key may change. All times count from the pool's start.
 #[derive(Debug)]
 pub(super) struct Estimator {
     /// A std mutex: it is held for a computation, never over an await.
@@ -22,7 +21,6 @@ pub(super) struct Estimator {
 #[derive(Debug)]
 struct Inner {
     estimate: Pool,
-    heard: Heard,
     /// The placement key was drawn, and no proxy has brought the key of the aggregator before.
     key_is_drawn: bool,
 }
@@ -56,7 +54,6 @@ impl Estimator {
         estimate.priors = config.classes.iter().cloned().collect();
         Self {
             inner: Mutex::new(Inner {
-                heard: Heard::new(estimate.report_ttl, estimate.max_proxies),
                 estimate: Pool::new(estimate),
                 key_is_drawn: config.placement_key.is_none(),
             }),
@@ -122,11 +119,7 @@ impl Estimator {
         if inner.take_key_over(now, report)? {
             on_new_key();
         }
-        let accepted = inner.estimate.on_report(now, report)?;
-        if accepted != Accepted::Late {
-            inner.heard.on_report(now, report.proxy, report.sequence);
-        }
-        Ok(accepted)
+        inner.estimate.on_report(now, report)
     }
 
     /// Makes the table as of `now`.
@@ -135,7 +128,7 @@ impl Estimator {
         Estimated {
             table: inner.estimate.table(now),
             proxies: inner.estimate.proxy_count(),
-            included: inner.heard.included(now),
+            included: inner.estimate.included(),
         }
     }
 

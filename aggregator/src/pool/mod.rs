@@ -10,7 +10,6 @@
 
 pub(crate) mod declared;
 mod estimator;
-mod heard;
 mod membership;
 pub(crate) mod publication;
 mod readiness;

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use trimtab_loadtable::{Report, Table, Version, limits};
 
+mod reporters;
 mod told;
 
 /// A report is urgent if it brings this many seconds of prefill to one endpoint.
@@ -82,13 +83,6 @@ impl Pool {
     #[must_use]
     pub fn config(&self) -> &PoolConfig {
         &self.config
-    }
-
-    /// Returns how many proxies have reported within [`PoolConfig::report_ttl`], as of the last
-    /// table.
-    #[must_use]
-    pub fn proxy_count(&self) -> usize {
-        self.reports.len()
     }
 
     /// Replaces the list of endpoints. What is known of those that stay is kept.
@@ -259,27 +253,6 @@ impl Pool {
         Table {
             held: self.held.all(&places.collect()),
             ..table.clone()
-        }
-    }
-
-    /// Says whether [`Pool::on_report`] would take in this report.
-    ///
-    /// # Errors
-    /// Returns the [`Refusal`] that it would return.
-    pub fn admits(&mut self, now: Duration, report: &Report) -> Result<(), Refusal> {
-        self.admit(now, report).map(drop)
-    }
-
-    /// Checks whether a report is accepted. Silent proxies are forgotten here only if there is no
-    /// room, because looking at all proxies is costly. Tables forget them too.
-    fn admit(&mut self, now: Duration, report: &Report) -> Result<Turn, Refusal> {
-        let (proxies, claims) = (self.config.max_proxies, self.config.max_proxy_endpoints);
-        match self.reports.admit(report, proxies, claims) {
-            Err(Refusal::TooManyProxies | Refusal::TooManyEndpoints) => {
-                self.reports.expire(now, self.config.report_ttl);
-                self.reports.admit(report, proxies, claims)
-            }
-            outcome => outcome,
         }
     }
 

@@ -170,6 +170,12 @@ impl Reports {
         self.proxies.insert(report.proxy, proxy);
     }
 
+    /// Returns, by proxy, the sequence of its newest report.
+    pub(crate) fn newest(&self) -> HashMap<u64, u64> {
+        let newest = |(number, proxy): (&u64, &Proxy)| (*number, proxy.window.newest());
+        self.proxies.iter().map(newest).collect()
+    }
+
     /// Returns how many requests this proxy had decided at its last report. `None`: it has not
     /// reported.
     pub(crate) fn decided(&self, proxy: u64) -> Option<u64> {

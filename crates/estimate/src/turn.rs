@@ -23,6 +23,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// Returns the newest sequence that was taken in.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// Returns the turn of a sequence. `None`: it was taken in, or is too far behind to know.
     pub(crate) fn turn(&self, sequence: u64) -> Option<Turn> {
         if sequence > self.newest {

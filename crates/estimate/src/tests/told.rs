@@ -1,7 +1,8 @@
-//! Lists that proxies report by key.
+//! Lists that proxies report by key, and what tables say about reports.
 
 use super::reports::{A, ms, pool, report, says};
 use crate::Pool;
+use std::collections::HashMap;
 use trimtab_loadtable::{Moved, PrefixCount, Report};
 
 #[cfg(target_arch = "wasm32")]
@@ -43,4 +44,21 @@ fn keys_of_another_placement_key_mean_nothing() {
     pool.on_report(ms(160), &said(4, Some([9; 16]))).unwrap();
     assert_eq!(known(&mut pool, 170), (1, 1, 1));
     assert_eq!(pool.table(ms(180)).placement_key, [9; 16]);
+}
+
+#[test]
+fn the_newest_report_of_each_proxy_is_known_until_it_falls_silent() {
+    let mut pool = pool();
+    let mut reports = |at, proxy, sequence| {
+        let report = report(proxy, sequence, vec![]);
+        let _accepted = pool.on_report(ms(at), &report).unwrap();
+        let _table = pool.table(ms(at));
+        pool.included()
+    };
+    assert_eq!(reports(0, 7, 1), HashMap::from([(7, 1)]));
+    assert_eq!(reports(10_000, 7, 3), HashMap::from([(7, 3)]));
+    // A report that was overtaken is in the table, and the later one with it.
+    assert_eq!(reports(10_000, 7, 2), HashMap::from([(7, 3)]));
+    assert_eq!(reports(12_000, 8, 40), HashMap::from([(7, 3), (8, 40)]));
+    assert_eq!(reports(26_000, 8, 41), HashMap::from([(8, 41)]));
 }
