@@ -242,7 +242,7 @@ impl PoolState {
         tokio::select! {
             () = until(pace.due()) => {}
             () = self.urgent.notified() => {
-                until(pace.due_with_news()).await;
+                until(pace.due_when_urgent()).await;
                 // The next table contains all that came meanwhile, so this notice needs no table of
                 // its own.
                 tokio::select! {

@@ -79,7 +79,7 @@ impl Pace {
     /// Returns when the next table is due after an urgent report: at once, or when the gap after
     /// the last table is over.
     #[must_use]
-    pub fn due_with_news(&self) -> Duration {
+    pub fn due_when_urgent(&self) -> Duration {
         self.due().min(self.published_at + self.gap)
     }
 }
@@ -96,9 +96,9 @@ mod tests {
 
     fn gaps(bytes: usize, proxies: usize) -> (Duration, Duration) {
         let mut pace = Pace::new(INTERVAL);
-        assert_eq!((pace.due(), pace.due_with_news()), Default::default());
+        assert_eq!((pace.due(), pace.due_when_urgent()), Default::default());
         pace.on_published(NOW, bytes, proxies);
-        (pace.due() - NOW, pace.due_with_news() - NOW)
+        (pace.due() - NOW, pace.due_when_urgent() - NOW)
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
             pace.on_kept_back(now);
             kept_back += 1;
             assert_eq!(pace.due(), now + INTERVAL);
-            assert!(pace.due_with_news() <= now, "news does not wait");
+            assert!(pace.due_when_urgent() <= now, "news does not wait");
         }
         assert_eq!((kept_back, pace.due()), (9, NOW + QUIET_GAP));
     }

@@ -1,15 +1,16 @@
 //! The aggregator's side: its pool, the newest table, and the polls that wait for the next.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use trimtab_estimate::{Accepted, EndpointSpec, Missed, Pace, Pool, PoolConfig, Sample};
-use trimtab_loadtable::{Moved, Table, endpoint_id};
-use trimtab_pick::{EndpointId, Sends};
+use trimtab_loadtable::{Moved, Report, Table, endpoint_id};
+use trimtab_pick::EndpointId;
 
 use crate::clock::{Nanos, duration, nanos};
-use crate::proxy::{Arrived, Letter};
 use crate::server::{Life, Server};
+use crate::worker::Arrived;
 use crate::{PLACEMENT_KEY, POOL, Scenario};
 
 /// The aggregator's default. The time is longer where three scrapes take longer.
@@ -24,10 +25,8 @@ pub(crate) struct Aggregator {
     moved: Arc<[(u64, EndpointId)]>,
     /// Proxies whose polls wait for a newer table.
     pub(crate) waiting: Vec<usize>,
-    /// Per proxy, its sends that the pool knows. `None`: the proxy has not reported.
-    heard: Vec<Option<Sends>>,
-    /// The same as `heard`, at the time of the newest table.
-    included: Vec<Option<Sends>>,
+    /// By proxy, the sequence of its newest report that the newest table has taken in.
+    included: HashMap<u64, u64>,
     /// Number and time of the next publication. The event of any other number is ignored: a report
     /// has brought that publication forward.
     pub(crate) planned: (u64, Nanos),
@@ -55,8 +54,7 @@ impl Aggregator {
             newest: None,
             moved: Arc::new([]),
             waiting: Vec::new(),
-            heard: vec![None; proxies],
-            included: vec![None; proxies],
+            included: HashMap::new(),
             planned: (0, 0),
             reporters: proxies,
             tables: 0,
@@ -67,15 +65,14 @@ impl Aggregator {
 
     /// Gives the list of endpoints to the pool, as discovery does.
     pub(crate) fn list(&mut self, now: Nanos, servers: &[Server]) {
-        let listed = servers.iter().filter(|server| server.life != Life::Gone);
         let spec = |server: &Server| EndpointSpec {
-            address: server.address.clone(),
+            address: server.address.to_string(),
             class: server.class.clone(),
             draining: server.life == Life::Draining,
             ..EndpointSpec::default()
         };
         self.pool
-            .set_endpoints(duration(now), listed.map(spec).collect());
+            .set_endpoints(duration(now), servers.iter().map(spec).collect());
     }
 
     pub(crate) fn on_sample(&mut self, now: Nanos, address: &str, sample: Sample) {
@@ -88,27 +85,24 @@ impl Aggregator {
 
     /// Takes in a proxy's report. Returns the time of the next table if the report brings it
     /// forward.
-    pub(crate) fn on_letter(&mut self, now: Nanos, proxy: usize, letter: &Letter) -> Option<Nanos> {
-        if let Some(heard) = self.heard.get_mut(proxy) {
-            *heard = Some(letter.sends);
-        }
-        let report = letter.report.as_ref()?;
+    pub(crate) fn on_report(&mut self, now: Nanos, report: &Report) -> Option<Nanos> {
         self.reports += 1;
         let accepted = self.pool.on_report(duration(now), report).ok()?;
         if accepted != Accepted::Urgent {
             return None;
         }
-        let due = (self.pace.due_with_news().as_nanos() as Nanos).max(now);
+        let due = (self.pace.due_when_urgent().as_nanos() as Nanos).max(now);
         (due < self.planned.1).then_some(due)
     }
 
-    /// Returns the newest table for a proxy. `at` is the time of its arrival there.
-    pub(crate) fn answer(&self, proxy: usize, at: Nanos) -> Option<Arrived> {
+    /// Returns the newest table for the proxy with this number. `at` is the time of its arrival
+    /// there.
+    pub(crate) fn answer(&self, proxy: u64, at: Nanos) -> Option<Arrived> {
         Some(Arrived {
             table: Arc::clone(self.newest.as_ref()?),
             moved: Arc::clone(&self.moved),
             at,
-            reported: self.included.get(proxy).copied().flatten(),
+            report: self.included.get(&proxy).copied(),
         })
     }
 
@@ -131,7 +125,7 @@ impl Aggregator {
         if let Ok(table) = Table::decode(&bytes) {
             self.moved = moved(&table);
             self.newest = Some(Arc::new(table));
-            self.included.clone_from(&self.heard);
+            self.included = self.pool.included();
         }
         let waiting = std::mem::take(&mut self.waiting);
         (self.pace.due().as_nanos() as Nanos, waiting)

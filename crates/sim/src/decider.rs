@@ -1,62 +1,81 @@
-//! One trait for the pickers of all rules.
+//! One trait for the books of all rules.
 
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use trimtab_loadtable::Report;
 use trimtab_pick::{
-    Booking, Decision, EndpointId, Millis, Outcome, Picker, Policy, Request, Rng, Sends, Snapshot,
-    Ticket,
+    Booking, Decision, EndpointId, Millis, Outcome, Policy, Request, Rng, Sends, Snapshot,
 };
+use trimtab_report::{Books, Counted, Sent};
 
-/// A [`Picker`] of any rule.
+/// The [`Books`] of a picker of any rule. All requests are counted as whole.
 pub(crate) trait Decider: Debug {
     fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>);
     fn snapshot(&self) -> Option<&Rc<Snapshot>>;
     fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision;
-    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, booking: &Booking) -> Ticket;
-    fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket);
-    fn on_done(&mut self, ticket: Ticket);
-    fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome);
-    fn sends(&self) -> Sends;
+    fn on_sent(&mut self, now: Millis, to: (EndpointId, &Rc<str>), booking: &Booking) -> Sent;
+    fn on_rerouted(
+        &mut self,
+        now: Millis,
+        sent: Sent,
+        to: Option<(EndpointId, &Rc<str>)>,
+        booking: &Booking,
+    ) -> Option<Sent>;
+    fn on_first_byte(&mut self, now: Millis, sent: &mut Sent);
+    fn on_done(&mut self, sent: Sent, failed: bool);
+    fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome);
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId);
-    fn take_moved(&mut self) -> Vec<(u64, EndpointId)>;
     fn probe_next(&mut self, endpoint: EndpointId);
+    fn is_changed(&self) -> bool;
+    fn write(&mut self, pool: &str, worker: u64, taken: u64) -> (u64, Report);
+    fn sends(&self, report: u64) -> Option<Sends>;
 }
 
-impl<P: Policy> Decider for Picker<P> {
+impl<P: Policy> Decider for Books<P> {
     fn on_table(&mut self, snapshot: Rc<Snapshot>, reported: Option<Sends>) {
         self.on_table(snapshot, reported);
     }
     fn snapshot(&self) -> Option<&Rc<Snapshot>> {
-        self.snapshot()
+        self.picker().snapshot()
     }
     fn choose(&mut self, now: Millis, rng: &mut Rng, request: &Request) -> Decision {
         self.choose(now, rng, request)
     }
-    fn on_sent(&mut self, now: Millis, endpoint: EndpointId, booking: &Booking) -> Ticket {
-        self.on_sent(now, endpoint, booking)
+    fn on_sent(&mut self, now: Millis, to: (EndpointId, &Rc<str>), booking: &Booking) -> Sent {
+        self.on_sent(now, to.0, to.1, booking, Counted::Whole)
     }
-    fn on_first_byte(&mut self, now: Millis, ticket: &mut Ticket) {
-        self.on_first_byte(now, ticket);
+    fn on_rerouted(
+        &mut self,
+        now: Millis,
+        sent: Sent,
+        to: Option<(EndpointId, &Rc<str>)>,
+        booking: &Booking,
+    ) -> Option<Sent> {
+        self.on_rerouted(now, sent, to, booking)
     }
-    fn on_done(&mut self, ticket: Ticket) {
-        self.on_done(ticket);
+    fn on_first_byte(&mut self, now: Millis, sent: &mut Sent) {
+        self.on_first_byte(now, sent);
     }
-    fn on_outcome(&mut self, now: Millis, ticket: &mut Ticket, outcome: Outcome) {
-        let _is_out = self.on_outcome(now, ticket, outcome);
+    fn on_done(&mut self, sent: Sent, failed: bool) {
+        self.on_done(sent, failed);
     }
-    fn sends(&self) -> Sends {
-        self.sends()
+    fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) {
+        let _is_out = self.on_outcome(now, sent, outcome);
     }
     fn on_told(&mut self, now: Millis, key: u64, endpoint: EndpointId) {
-        self.on_told(now, key, endpoint);
+        self.picker_mut().on_told(now, key, endpoint);
     }
     fn probe_next(&mut self, endpoint: EndpointId) {
-        self.probe_next(endpoint);
+        self.picker_mut().probe_next(endpoint);
     }
-    fn take_moved(&mut self) -> Vec<(u64, EndpointId)> {
-        let mut moved = Vec::new();
-        self.take_moved(|key, endpoint| moved.push((key, endpoint)));
-        moved
+    fn is_changed(&self) -> bool {
+        self.is_changed()
+    }
+    fn write(&mut self, pool: &str, worker: u64, taken: u64) -> (u64, Report) {
+        self.write(pool, worker, taken)
+    }
+    fn sends(&self, report: u64) -> Option<Sends> {
+        self.sends(report)
     }
 }

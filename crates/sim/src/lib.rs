@@ -4,11 +4,12 @@
 //! - **Goes out:** a [`Run`]. It is the same to the bit whenever and wherever it is computed.
 //! - **Never:** a wall clock, entropy, I/O. The caller gives a trace as a value.
 //!
-//! Decision, estimate and format are the code that ships: rows come from
-//! [`trimtab_estimate::Pool`], tables travel as the bytes of [`trimtab_loadtable`], and proxies
-//! decide by [`trimtab_pick::Picker`]. Servers are [`trimtab_engine::Engine`]s. Two parts are
-//! modelled: a proxy's report (`proxy`) and the aggregator's loop (`aggregator`). Leases and the
-//! merging of workers' reports are left out.
+//! Decision, estimate, report and format are the code that ships: rows come from
+//! [`trimtab_estimate::Pool`], tables travel as the bytes of [`trimtab_loadtable`], and workers
+//! decide and report by [`trimtab_report::Books`]. A [`trimtab_report::Merge`] adds up the reports
+//! of a proxy's workers. Servers are [`trimtab_engine::Engine`]s. Two parts are modelled: the calls
+//! of a proxy (`proxy`) and the aggregator's loop (`aggregator`). Leases are left out: the first
+//! worker of a proxy has the lease for ever.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -31,6 +32,7 @@ mod scenario;
 mod server;
 mod traffic;
 mod watch;
+mod worker;
 mod world;
 
 pub use invalid::Invalid;

@@ -90,7 +90,7 @@ impl Measure {
             scenario: scenario.name.clone(),
             rule,
             seed,
-            deciders: scenario.deciders.count,
+            deciders: scenario.deciders.count * scenario.deciders.workers,
             load,
             requests: self.requests,
             failed: self.failed + missing,

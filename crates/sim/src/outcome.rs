@@ -11,7 +11,7 @@ pub struct Run {
     pub rule: Rule,
     /// Seed of the workload and of the decisions.
     pub seed: u64,
-    /// Number of deciders.
+    /// Number of deciders: the workers of all proxies.
     pub deciders: u32,
     /// Offered load, as a share of capacity.
     pub load: f64,

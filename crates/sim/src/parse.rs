@@ -166,6 +166,8 @@ fn deciders(s: &Settings<'_>) -> Deciders {
     let s = s.section("deciders");
     Deciders {
         count: s.u64("count").range(1..=10_000).default(100) as u32,
+        workers: s.u64("workers").range(1..=64).default(1) as u32,
+        tick_s: s.f64("tick_s").range(0.0..=1.0).default(0.0),
         zipf: s.f64("zipf").range(0.0..=10.0).default(0.0),
         sticky: s.bool("sticky").default(false),
         marked: s.bool("marked").default(true),
@@ -209,13 +211,14 @@ fn tables(s: &Settings<'_>) -> Tables {
 
 fn reports(s: &Settings<'_>) -> Reports {
     let s = s.section("reports");
-    let news = s.bool("news").default(true);
-    let gap_s = s.f64("news_gap_s").range(0.001..=60.0).default(0.02);
+    let urgent = s.bool("urgent").default(true);
+    let gap_s = s.f64("urgent_gap_s").range(0.001..=60.0).default(0.02);
     Reports {
         enabled: s.bool("enabled").default(true),
         delay_s: s.f64("delay_s").range(0.0..=60.0).default(0.005),
         loss: s.f64("loss").range(0.0..=1.0).default(0.0),
-        news_gap_s: news.then_some(gap_s),
+        ack_loss: s.f64("ack_loss").range(0.0..=1.0).default(0.0),
+        urgent_gap_s: urgent.then_some(gap_s),
     }
 }
 

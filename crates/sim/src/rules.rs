@@ -1,7 +1,8 @@
 //! Makes the deciders that follow a rule.
 
 use trimtab_baselines::{Epp, LeastRequest, PowerOfTwo, PromptBlocks, Random, RoundRobin};
-use trimtab_pick::{Config, Picker};
+use trimtab_pick::{Config, Picker, Policy};
+use trimtab_report::Books;
 
 use crate::decider::Decider;
 use crate::{Rule, Scenario};
@@ -12,6 +13,7 @@ pub(crate) fn setting(scenario: &Scenario, rule: Rule) -> Scenario {
     let mut scenario = scenario.clone();
     if matches!(rule, Rule::EppCentral | Rule::EppCentralInFlight) {
         scenario.deciders.count = 1;
+        scenario.deciders.workers = 1;
         scenario.tables.scrape_s = 0.05;
         scenario.tables.publish_s = 0.01;
         scenario.tables.delay_s = 0.0;
@@ -36,12 +38,16 @@ pub(crate) fn decider(rule: Rule, blocks: Option<PromptBlocks>) -> Box<dyn Decid
     };
     match rule {
         // The oracle decides by itself and never asks its proxies.
-        Rule::Oracle | Rule::Trimtab => Box::new(Picker::new(Config::default())),
-        Rule::RoundRobin => Box::new(Picker::with_policy(RoundRobin::default())),
-        Rule::Random => Box::new(Picker::with_policy(Random)),
-        Rule::LeastRequest => Box::new(Picker::with_policy(LeastRequest)),
-        Rule::PowerOfTwo => Box::new(Picker::with_policy(PowerOfTwo)),
-        Rule::EppCentral | Rule::EppEach => Box::new(Picker::with_policy(epp(false))),
-        Rule::EppCentralInFlight => Box::new(Picker::with_policy(epp(true))),
+        Rule::Oracle | Rule::Trimtab => Box::new(Books::new(Picker::new(Config::default()))),
+        Rule::RoundRobin => books(RoundRobin::default()),
+        Rule::Random => books(Random),
+        Rule::LeastRequest => books(LeastRequest),
+        Rule::PowerOfTwo => books(PowerOfTwo),
+        Rule::EppCentral | Rule::EppEach => books(epp(false)),
+        Rule::EppCentralInFlight => books(epp(true)),
     }
+}
+
+fn books(policy: impl Policy + 'static) -> Box<dyn Decider> {
+    Box::new(Books::new(Picker::with_policy(policy)))
 }

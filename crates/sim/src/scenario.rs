@@ -148,11 +148,16 @@ impl Change {
     }
 }
 
-/// The pickers of the proxies.
+/// The proxies and their pickers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deciders {
     /// Independent proxies, at least 1.
     pub count: u32,
+    /// Workers of each proxy, at least 1. Each decides by itself. They share table and reports.
+    pub workers: u32,
+    /// Seconds between two reports that a worker writes for its proxy, unless a placement is large.
+    /// 0: it writes whenever its proxy reports.
+    pub tick_s: f64,
     /// Exponent of their sizes: decider `i` gets a share proportional to `1 / (i + 1)^zipf`. With 0
     /// all shares are equal.
     pub zipf: f64,
@@ -213,9 +218,12 @@ pub struct Reports {
     pub delay_s: f64,
     /// Share of reports that never arrive, 0 to 1.
     pub loss: f64,
+    /// Share of tables that do not say which report they have taken in, 0 to 1. Drawn for each
+    /// table and proxy. The proxy then goes by the ages of rows.
+    pub ack_loss: f64,
     /// Least seconds between two reports that a proxy sends at once because of a large placement.
     /// `None` means that it only reports with each poll.
-    pub news_gap_s: Option<f64>,
+    pub urgent_gap_s: Option<f64>,
 }
 
 /// The requests.

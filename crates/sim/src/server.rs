@@ -1,5 +1,7 @@
 //! One endpoint: its engine, and the content of its metrics page.
 
+use std::rc::Rc;
+
 use trimtab_engine::{Engine, Event, Profile, ProfileError, StepPlan};
 use trimtab_estimate::{Adapters, Counters, Sample, SumCount};
 use trimtab_loadtable::endpoint_id;
@@ -20,8 +22,6 @@ pub(crate) enum Life {
     },
     /// Killed. Connections to it fail, and scrapes get no answer.
     Dead,
-    /// Not listed and not scraped. No change of a fleet leads to this state.
-    Gone,
 }
 
 impl Life {
@@ -38,7 +38,7 @@ impl Life {
 
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) address: String,
+    pub(crate) address: Rc<str>,
     pub(crate) id: EndpointId,
     pub(crate) class: String,
     pub(crate) engine: Engine,
@@ -72,7 +72,7 @@ impl Server {
         let address = format!("10.{}.{}.{}:8000", 100 + a, 100 + b, 100 + c);
         Ok(Self {
             id: endpoint_id(&PLACEMENT_KEY, &address),
-            address,
+            address: address.into(),
             class: class.to_owned(),
             engine: Engine::new(profile)?,
             life: Life::Serving,

@@ -1,5 +1,5 @@
-//! Decides for which answers a proxy records the outcome, as the filter does
-//! (`filter/src/pool/outcome_sampling.rs`). From other answers the proxy learns nothing about the
+//! Decides for which answers a worker records the outcome, as the filter does
+//! (`filter/src/pool/outcome_sampling.rs`). From other answers the worker learns nothing about the
 //! endpoint.
 
 use crate::clock::{Nanos, nanos};

@@ -1,40 +1,45 @@
-//! One proxy: its picker, its reports, and its side of the sync.
+//! One worker of a proxy: it decides, and keeps the books of its requests.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use trimtab_baselines::PromptBlocks;
 use trimtab_engine::BLOCK_TOKENS;
-use trimtab_loadtable::limits::REPORTED_PREFIXES;
-use trimtab_loadtable::{
-    EndpointReport, Moved, PrefixCount, Probe, Report, Table, Version, endpoint_id, snapshot_after,
-};
+use trimtab_loadtable::{Table, snapshot_after};
 use trimtab_pick::{
     Booking, EndpointId, EndpointLoad, Outcome, Request, Rng, Sends, State, Ticket,
 };
+use trimtab_report::{Sent, Written};
 
-use crate::clock::{Nanos, millis};
+use crate::POOL;
+use crate::clock::{Nanos, millis, nanos};
 use crate::decider::Decider;
+use crate::server::Server;
 use crate::watch::Watch;
-use crate::{PLACEMENT_KEY, POOL};
 
-/// A table that arrived and is not indexed yet.
+/// Longest time between two reports that a worker writes, as in the filter.
+const HEARTBEAT_S: f64 = 1.0;
+/// Least time between two reports of large placements that a worker writes, as in the filter.
+const LARGE_GAP_S: f64 = 0.01;
+
+/// A table on its way to a proxy.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) table: Arc<Table>,
     /// The table's moved conversations, with the identities of the endpoints.
     pub(crate) moved: Arc<[(u64, EndpointId)]>,
     pub(crate) at: Nanos,
-    pub(crate) reported: Option<Sends>,
+    /// The sequence of the proxy's newest report that the table has taken in. `None`: the answer
+    /// does not say it.
+    pub(crate) report: Option<u64>,
 }
 
-/// A report on its way, and the sends that it covers.
-#[derive(Debug, Clone)]
-pub(crate) struct Letter {
-    /// `None`: nothing changed since the last report.
-    pub(crate) report: Option<Report>,
-    pub(crate) sends: Sends,
+/// A table that arrived and is not indexed yet.
+#[derive(Debug)]
+struct Unread {
+    table: Arc<Table>,
+    at: Nanos,
+    reported: Option<Sends>,
 }
 
 /// A picker's answer.
@@ -49,73 +54,64 @@ pub(crate) struct Chosen {
 }
 
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub(crate) struct Worker {
     number: u64,
+    /// Position of its proxy.
+    pub(crate) proxy: usize,
     decider: Box<dyn Decider>,
     blocks: Option<PromptBlocks>,
     rng: Rng,
     table: Option<Arc<Table>>,
-    inbox: Option<Arrived>,
+    inbox: Option<Unread>,
     /// When the table in use arrived.
     adopted_at: Nanos,
-    /// One line per endpoint, in the order of the fleet.
-    tally: Vec<EndpointReport>,
-    sequence: u64,
-    /// Number of the last probe that the proxy sent.
-    probed: u64,
-    decided: u64,
-    /// Requests per shared beginning since the last report.
-    prefixes: BTreeMap<u64, u32>,
-    changed: bool,
-    pub(crate) called_at: Nanos,
-    news_at: Option<Nanos>,
-    news_planned: bool,
-    pub(crate) delay: Nanos,
+    /// When it wrote its last report. `None`: never.
+    written_at: Option<Nanos>,
+    /// When it wrote the last report of a large placement.
+    told_at: Option<Nanos>,
     pub(crate) watch: Watch,
 }
 
-impl Proxy {
-    /// Makes a proxy. `blocks` is where the decider finds the blocks of a prompt. `None` if it
-    /// reads no prompts.
+impl Worker {
+    /// Makes a worker. `number` is a number that no other worker has, `proxy` the position of its
+    /// proxy. `blocks` is where the decider finds the blocks of a prompt. `None` if it reads no
+    /// prompts.
     pub(crate) fn new(
         number: u64,
+        proxy: usize,
         (decider, blocks): (Box<dyn Decider>, Option<PromptBlocks>),
         seed: u64,
-        delay: Nanos,
     ) -> Self {
         Self {
             number,
+            proxy,
             decider,
             blocks,
             rng: Rng::new(seed),
             table: None,
             inbox: None,
             adopted_at: 0,
-            tally: Vec::new(),
-            sequence: 0,
-            probed: 0,
-            prefixes: BTreeMap::new(),
-            decided: 0,
-            changed: true,
-            called_at: 0,
-            news_at: None,
-            news_planned: false,
-            delay,
+            written_at: None,
+            told_at: None,
             watch: Watch::default(),
         }
     }
 
-    pub(crate) fn on_table(&mut self, arrived: Arrived) {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Takes a table that came. `report` is this worker's newest report that the table has taken
+    /// in. `None`: not known.
+    pub(crate) fn on_table(&mut self, arrived: &Arrived, report: Option<u64>) {
         for (key, endpoint) in arrived.moved.iter() {
             self.decider.on_told(millis(arrived.at), *key, *endpoint);
         }
-        self.inbox = Some(arrived);
-    }
-
-    /// Returns the version of the newest table that arrived.
-    pub(crate) fn version(&self) -> Option<Version> {
-        let newest = self.inbox.as_ref().map(|arrived| &arrived.table);
-        newest.or(self.table.as_ref()).map(|table| table.version)
+        self.inbox = Some(Unread {
+            table: Arc::clone(&arrived.table),
+            at: arrived.at,
+            reported: report.and_then(|report| self.decider.sends(report)),
+        });
     }
 
     pub(crate) fn table(&self) -> Option<&Table> {
@@ -125,29 +121,19 @@ impl Proxy {
     /// Indexes the newest table. This happens before a decision and not on arrival. The result is
     /// the same, and most tables are replaced before a decision needs them.
     pub(crate) fn catch_up(&mut self) {
-        let Some(arrived) = self.inbox.take() else {
+        let Some(unread) = self.inbox.take() else {
             return;
         };
         let before = self.decider.snapshot().cloned();
-        let snapshot = snapshot_after(&arrived.table, millis(arrived.at), before.as_deref());
-        self.decider.on_table(Rc::new(snapshot), arrived.reported);
-        self.adopted_at = arrived.at;
-        self.table = Some(arrived.table);
+        let snapshot = snapshot_after(&unread.table, millis(unread.at), before.as_deref());
+        self.decider.on_table(Rc::new(snapshot), unread.reported);
+        self.adopted_at = unread.at;
+        self.table = Some(unread.table);
     }
 
-    /// Lets the next request try out the endpoint that the table asks this proxy to probe. Each
-    /// probe is sent once.
-    fn probe(&mut self) {
-        let Some(table) = &self.table else { return };
-        let own = |probe: &&Probe| probe.proxy == self.number && probe.number > self.probed;
-        let Some(probe) = table.probes.iter().find(own) else {
-            return;
-        };
-        self.probed = probe.number;
-        if let Some(row) = table.endpoints.get(usize::from(probe.endpoint)) {
-            let id = endpoint_id(&table.placement_key, &row.address);
-            self.decider.probe_next(id);
-        }
+    /// Lets the next request try out the endpoint.
+    pub(crate) fn probe_next(&mut self, endpoint: EndpointId) {
+        self.decider.probe_next(endpoint);
     }
 
     /// Returns the seconds since the table in use arrived. Returns `None` without a table.
@@ -169,15 +155,7 @@ impl Proxy {
 
     /// Chooses the endpoints for `request`.
     pub(crate) fn choose(&mut self, now: Nanos, request: &Request) -> Chosen {
-        self.probe();
-        self.decided += 1;
-        self.changed = true;
         let decision = self.decider.choose(millis(now), &mut self.rng, request);
-        for key in decision.booking.shared_keys() {
-            if self.prefixes.len() < REPORTED_PREFIXES || self.prefixes.contains_key(&key) {
-                *self.prefixes.entry(key).or_default() += 1;
-            }
-        }
         let Some(snapshot) = self.decider.snapshot() else {
             return Chosen {
                 booking: decision.booking,
@@ -219,138 +197,132 @@ impl Proxy {
         (self.rng.unit() * count as f64) as usize
     }
 
-    /// Books a request that goes to the endpoint `id`, number `at` in the fleet.
-    pub(crate) fn on_sent(
+    /// Books a request that goes to an endpoint.
+    pub(crate) fn on_sent(&mut self, now: Nanos, to: &Server, booking: &Booking) -> Sent {
+        self.decider
+            .on_sent(millis(now), (to.id, &to.address), booking)
+    }
+
+    /// Books a request at the endpoint that it went to instead.
+    pub(crate) fn on_rerouted(
         &mut self,
         now: Nanos,
-        (id, at): (EndpointId, usize),
-        address: &str,
+        sent: Sent,
+        to: Option<&Server>,
         booking: &Booking,
-    ) -> Ticket {
-        let ticket = self.decider.on_sent(millis(now), id, booking);
-        let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
-        self.tell(at, |line| {
-            if line.address.is_empty() {
-                address.clone_into(&mut line.address);
+    ) -> Option<Sent> {
+        let to = to.map(|to| (to.id, &to.address));
+        self.decider.on_rerouted(millis(now), sent, to, booking)
+    }
+
+    pub(crate) fn on_first_byte(&mut self, now: Nanos, sent: &mut Sent) {
+        self.decider.on_first_byte(millis(now), sent);
+    }
+
+    pub(crate) fn on_outcome(&mut self, now: Nanos, sent: &mut Sent, outcome: Outcome) {
+        self.decider.on_outcome(millis(now), sent, outcome);
+    }
+
+    pub(crate) fn on_done(&mut self, sent: Sent, failed: bool) {
+        self.decider.on_done(sent, failed);
+    }
+
+    /// Returns whether to write a report on a tick: something changed, or it is time for a sign of
+    /// life. `tick` is the time between two ticks.
+    pub(crate) fn is_due(&self, now: Nanos, tick: Nanos) -> bool {
+        let over = |span: Nanos| self.written_at.is_none_or(|at| now >= at + span);
+        over(tick) && (self.decider.is_changed() || over(nanos(HEARTBEAT_S)))
+    }
+
+    /// Returns whether to write a report of a large placement now. If not, the next tick reports
+    /// it.
+    pub(crate) fn tells(&mut self, now: Nanos) -> bool {
+        let gap = nanos(LARGE_GAP_S);
+        let tells = self.told_at.is_none_or(|at| now >= at + gap);
+        if tells {
+            self.told_at = Some(now);
+        }
+        tells
+    }
+
+    /// Writes a report. `taken` is the number of this worker's lists that were taken last.
+    pub(crate) fn write(&mut self, now: Nanos, taken: u64) -> Written {
+        self.written_at = Some(now);
+        let (lists, report) = self.decider.write(POOL, self.number, taken);
+        Written {
+            worker: self.number,
+            lists,
+            report,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use trimtab_estimate::{Pool, PoolConfig};
+    use trimtab_loadtable::{Report, endpoint_id};
+    use trimtab_pick::{Config, Picker};
+    use trimtab_report::{Books, Call};
+
+    use crate::PLACEMENT_KEY;
+    use crate::proxy::Proxy;
+
+    fn workers() -> [Worker; 2] {
+        [1, 2].map(|number| {
+            let books = Books::new(Picker::new(Config::default()));
+            Worker::new(number, 0, (Box::new(books), None), number)
+        })
+    }
+
+    fn send(worker: &mut Worker) -> Sent {
+        let to = (endpoint_id(&PLACEMENT_KEY, "a:1"), &Rc::from("a:1"));
+        let booking = Request::default().into();
+        worker.decider.on_sent(millis(0), to, &booking)
+    }
+
+    fn report(proxy: &mut Proxy, workers: &mut [Worker], at_s: f64) -> Option<Report> {
+        proxy.report(Call::Sync, nanos(at_s), workers, nanos(0.1))
+    }
+
+    #[test]
+    fn reports_become_one_and_each_worker_learns_what_of_its_own_a_table_has_taken_in() {
+        let (mut proxy, mut workers) = (Proxy::new(9, 0), workers());
+        let mut open = vec![send(&mut workers[0])];
+        let first = report(&mut proxy, &mut workers, 0.0).unwrap();
+        let told = |report: &Report| (report.proxy, report.sequence, report.endpoints[0].sent);
+        assert_eq!(told(&first), (9, 1, 1));
+        open.extend(workers.iter_mut().map(send));
+        assert!(report(&mut proxy, &mut workers, 0.05).is_none(), "no tick");
+        let second = report(&mut proxy, &mut workers, 0.1).unwrap();
+        assert_eq!(told(&second), (9, 2, 3));
+
+        let mut pool = Pool::new(PoolConfig::new(POOL, 1, PLACEMENT_KEY));
+        let table = Arc::new(pool.table(Duration::ZERO));
+        for (named, own) in [
+            (Some(1), Some(1)),
+            (Some(2), Some(2)),
+            (Some(3), None),
+            (None, None),
+        ] {
+            let arrived = Arrived {
+                table: Arc::clone(&table),
+                moved: Arc::new([]),
+                at: 0,
+                report: named,
+            };
+            proxy.on_answer(Some(&arrived), &mut workers);
+            for worker in &workers {
+                let unread = worker.inbox.as_ref().unwrap();
+                let expected = own.and_then(|own| worker.decider.sends(own));
+                assert_eq!(
+                    (unread.reported, expected.is_some()),
+                    (expected, own.is_some())
+                );
             }
-            line.sent += 1;
-            line.in_flight += 1;
-            line.pending += 1;
-            line.sent_tokens += u64::from(tokens);
-            line.pending_tokens += tokens;
-        });
-        ticket
-    }
-
-    pub(crate) fn on_first_byte(&mut self, now: Nanos, at: usize, ticket: &mut Ticket) {
-        let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
-        self.decider.on_first_byte(millis(now), ticket);
-        self.tell(at, |line| {
-            line.started += 1;
-            line.pending = line.pending.saturating_sub(1);
-            line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
-        });
-    }
-
-    pub(crate) fn on_outcome(&mut self, now: Nanos, ticket: &mut Ticket, outcome: Outcome) {
-        self.decider.on_outcome(millis(now), ticket, outcome);
-    }
-
-    pub(crate) fn on_done(&mut self, at: usize, ticket: Ticket, failed: bool) {
-        let tokens = u32::try_from(ticket.uncached_tokens()).unwrap_or(u32::MAX);
-        let pending = ticket.is_pending();
-        self.decider.on_done(ticket);
-        self.tell(at, |line| {
-            line.finished += 1;
-            line.failed += u64::from(failed);
-            line.in_flight = line.in_flight.saturating_sub(1);
-            if pending {
-                line.pending = line.pending.saturating_sub(1);
-                line.pending_tokens = line.pending_tokens.saturating_sub(tokens);
-            }
-        });
-    }
-
-    /// Changes the report's line of endpoint number `at`.
-    fn tell(&mut self, at: usize, change: impl FnOnce(&mut EndpointReport)) {
-        if self.tally.len() <= at {
-            self.tally.resize_with(at + 1, EndpointReport::default);
         }
-        if let Some(line) = self.tally.get_mut(at) {
-            change(line);
-        }
-        self.changed = true;
-    }
-
-    /// Returns what the proxy sends to the aggregator at this moment.
-    pub(crate) fn letter(&mut self) -> Letter {
-        let changed = std::mem::take(&mut self.changed);
-        Letter {
-            report: changed.then(|| self.report()),
-            sends: self.decider.sends(),
-        }
-    }
-
-    fn report(&mut self) -> Report {
-        self.sequence += 1;
-        let endpoints: Vec<EndpointReport> = self
-            .tally
-            .iter()
-            .filter(|line| line.sent > 0)
-            .cloned()
-            .collect();
-        Report {
-            held: Vec::new(),
-            moved: self.moved(&endpoints),
-            pool: POOL.to_owned(),
-            proxy: self.number,
-            sequence: self.sequence,
-            have: self.version(),
-            placement_key: None,
-            wait_ms: 1_000,
-            workers: 1,
-            decided: self.decided,
-            endpoints,
-            prefixes: std::mem::take(&mut self.prefixes)
-                .into_iter()
-                .map(|(key, count)| PrefixCount { key, count })
-                .collect(),
-        }
-    }
-
-    fn moved(&mut self, endpoints: &[EndpointReport]) -> Vec<Moved> {
-        let moved = |(key, id): (u64, EndpointId)| {
-            let row = endpoints
-                .iter()
-                .position(|line| endpoint_id(&PLACEMENT_KEY, &line.address) == id)?;
-            Some(Moved {
-                key,
-                endpoint: u16::try_from(row).ok()?,
-            })
-        };
-        let all = self.decider.take_moved();
-        all.into_iter().filter_map(moved).collect()
-    }
-
-    /// Returns when to send a report of a large placement: at once, or `gap` after the last such
-    /// report. Returns `None` if one is planned already.
-    pub(crate) fn plan_news(&mut self, now: Nanos, gap: Nanos) -> Option<Nanos> {
-        if self.news_planned {
-            return None;
-        }
-        self.news_planned = true;
-        Some(self.news_at.map_or(now, |at| now.max(at + gap)))
-    }
-
-    /// Returns the planned report of a large placement.
-    pub(crate) fn news(&mut self, now: Nanos) -> Letter {
-        self.news_planned = false;
-        self.news_at = Some(now);
-        self.letter()
-    }
-
-    /// Marks the report as changed after one was lost, so that the next one repeats its totals.
-    pub(crate) fn on_lost(&mut self) {
-        self.changed = true;
+        assert_ne!(workers[1].decider.sends(1), workers[1].decider.sends(2));
+        drop(open);
     }
 }

@@ -9,7 +9,9 @@ mod sync;
 use std::collections::HashMap;
 
 use trimtab_estimate::Sample;
-use trimtab_pick::{Booking, EndpointId, Ticket};
+use trimtab_loadtable::Report;
+use trimtab_pick::{Booking, EndpointId};
+use trimtab_report::{Call, Sent};
 use trimtab_workload::{Rng, Session, Turn};
 
 use crate::aggregator::Aggregator;
@@ -17,8 +19,9 @@ use crate::clock::{Agenda, Nanos, nanos, seconds};
 use crate::measure::Measure;
 use crate::oracle::Weights;
 use crate::outcome::TrafficCounts;
-use crate::proxy::{Arrived, Letter, Proxy};
+use crate::proxy::Proxy;
 use crate::server::Server;
+use crate::worker::{Arrived, Worker};
 use crate::{Invalid, Rule, Run, Scenario, percentile, rules, traffic};
 
 /// An event that is due. Numbers are positions in the lists of the [`World`].
@@ -39,14 +42,14 @@ enum Event {
     Publish(u64),
     /// A proxy polls.
     Poll(usize),
-    /// A poll arrives at the aggregator.
-    PollArrives(usize, Letter),
+    /// A poll arrives at the aggregator, with a report if something has changed.
+    PollArrives(usize, Option<Box<Report>>),
     /// The answer to a poll arrives, with a table unless the table was lost.
     Answer(usize, Option<Arrived>),
-    /// A proxy sends a report without waiting for its next poll.
-    News(usize),
+    /// A proxy sends a report without waiting for its next poll, if that is still due.
+    Urgent(usize),
     /// A report that was sent without a poll arrives at the aggregator.
-    NewsArrive(usize, Letter),
+    UrgentArrives(usize, Box<Report>),
     /// The fleet changes.
     Churn(usize),
 }
@@ -63,15 +66,14 @@ struct Live {
 #[derive(Debug)]
 struct Job {
     live: usize,
-    proxy: usize,
+    worker: usize,
     server: usize,
-    /// The endpoint in the proxy's books. Another than `server` while the proxy has not noticed a
-    /// retry.
-    booked: usize,
-    ticket: Option<Ticket>,
-    /// Whether the proxy has asked for the outcome.
+    /// The request in the worker's books. `None`: the oracle needs none.
+    sent: Option<Sent>,
+    /// Whether the worker has asked for the outcome.
     asked: bool,
-    /// The booking of the request, while `booked` and `server` differ.
+    /// The booking of the request, while it is booked at another endpoint than `server`: the worker
+    /// has not noticed a retry.
     astray: Option<Box<Booking>>,
     /// Seconds to the first token as the decision predicted. `None`: the rule predicts nothing.
     predicted_s: Option<f64>,
@@ -96,6 +98,8 @@ struct World<'a> {
     servers: Vec<Server>,
     by_id: HashMap<EndpointId, usize>,
     proxies: Vec<Proxy>,
+    /// Those of the first proxy come first.
+    workers: Vec<Worker>,
     aggregator: Aggregator,
     sessions: Box<dyn Iterator<Item = Session> + 'a>,
     upcoming: Option<Session>,
@@ -105,7 +109,7 @@ struct World<'a> {
     /// Measured requests that have not ended.
     open: u64,
     arrivals_over: bool,
-    /// Draws the proxy of a request, the error of a prompt's length, and losses.
+    /// Draws proxy and worker of a request, the error of a prompt's length, and losses.
     rng: Rng,
     /// Upper ends of the proxies' shares of the requests.
     shares: Vec<f64>,
@@ -152,7 +156,8 @@ impl<'a> World<'a> {
             agenda: Agenda::default(),
             servers: Vec::new(),
             by_id: HashMap::new(),
-            proxies: sync::proxies(scenario, rule, seed, &mut rng),
+            proxies: sync::proxies(scenario, &mut rng),
+            workers: sync::workers(scenario, rule, seed),
             aggregator: Aggregator::new(scenario, seed),
             sessions: traffic::sessions(scenario, load, seed)?,
             upcoming: None,
@@ -220,10 +225,10 @@ impl<'a> World<'a> {
             Event::Scraped(server, sample) => self.on_scraped(server, *sample),
             Event::Publish(number) => self.on_publish(number),
             Event::Poll(proxy) => self.on_poll(proxy),
-            Event::PollArrives(proxy, letter) => self.on_poll_arrives(proxy, &letter),
-            Event::Answer(proxy, table) => self.on_answer(proxy, table),
-            Event::News(proxy) => self.on_news(proxy),
-            Event::NewsArrive(proxy, letter) => self.on_letter(proxy, &letter),
+            Event::PollArrives(proxy, report) => self.on_poll_arrives(proxy, report.as_deref()),
+            Event::Answer(proxy, table) => self.on_answer(proxy, table.as_ref()),
+            Event::Urgent(proxy) => self.on_urgent(proxy),
+            Event::UrgentArrives(proxy, report) => self.on_report(proxy, Call::Report, &report),
             Event::Churn(index) => self.on_churn(index),
         }
     }

@@ -38,6 +38,8 @@ fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
         churn: Vec::new(),
         deciders: Deciders {
             count: 5,
+            workers: 1,
+            tick_s: 0.0,
             zipf: 0.0,
             sticky: false,
             marked: true,
@@ -58,7 +60,8 @@ fn scenario(count: u32, capacity_per_endpoint: f64, shape: Shape) -> Scenario {
             enabled: true,
             delay_s: 0.005,
             loss: 0.0,
-            news_gap_s: Some(0.02),
+            ack_loss: 0.0,
+            urgent_gap_s: Some(0.02),
         },
         traffic: Traffic {
             source: Source::Drawn(workload),

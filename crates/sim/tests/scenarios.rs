@@ -93,6 +93,7 @@ scenarios! {
     mix_32 "mix-32",
     mix_uneven "mix-uneven",
     mix_unlabelled "mix-unlabelled",
+    mix_workers "mix-workers",
     multi "multi",
     multi_text "multi-text",
     rag "rag",

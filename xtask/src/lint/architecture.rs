@@ -56,6 +56,7 @@ const PACKAGES: [Package; 15] = [
             "trimtab-estimate",
             "trimtab-loadtable",
             "trimtab-pick",
+            "trimtab-report",
             "trimtab-settings",
             "trimtab-workload",
         ],

@@ -7,7 +7,7 @@ use crate::{Change, Group, Page, Scenario, Source};
 
 /// Most endpoints, including those added later. A table holds as many.
 const MOST_ENDPOINTS: u64 = 10_000;
-/// Most endpoints times deciders. Each decider has rows and books of its own.
+/// Most endpoints times workers. Each worker has rows and books of its own.
 const MOST_ROWS: u64 = 10_000_000;
 /// Most tokens of the fleet's KV cache. A simulated block takes about 80 bytes once it is used.
 const MOST_KV_TOKENS: u64 = 2_500_000_000;
@@ -148,23 +148,28 @@ pub(super) fn fits(s: &Settings<'_>, scenario: &Scenario) {
             _ => None,
         });
     let groups: Vec<&Group> = scenario.fleet.iter().chain(added).collect();
-    machine_holds(s, &groups, scenario.deciders.count);
+    let workers = scenario
+        .deciders
+        .count
+        .saturating_mul(scenario.deciders.workers);
+    machine_holds(s, &groups, workers);
     classes_exist(s, scenario, &groups);
     requests_fit(s, &scenario.traffic.source, &groups);
 }
 
-fn machine_holds(s: &Settings<'_>, groups: &[&Group], deciders: u32) {
+fn machine_holds(s: &Settings<'_>, groups: &[&Group], workers: u32) {
     let sum = |of: fn(&Group) -> u64| groups.iter().map(|group| of(group)).sum::<u64>();
     let endpoints = sum(|group| u64::from(group.count));
     if endpoints > MOST_ENDPOINTS {
         let reason = format!("the fleet has {endpoints} endpoints");
         s.problem(reason, format!("at most {MOST_ENDPOINTS}"));
     }
-    let rows = endpoints * u64::from(deciders);
+    let rows = endpoints * u64::from(workers);
     if rows > MOST_ROWS {
-        let reason = format!("{deciders} deciders know {endpoints} endpoints each");
-        let fix =
-            format!("at most {MOST_ROWS} in all: fewer endpoints, or a smaller deciders.count");
+        let reason = format!("{workers} workers know {endpoints} endpoints each");
+        let fix = format!(
+            "at most {MOST_ROWS} in all: fewer endpoints, or a smaller deciders.count or deciders.workers"
+        );
         s.problem(reason, fix);
     }
     let kv_tokens = sum(|group| u64::from(group.count) * group.profile.kv_tokens());

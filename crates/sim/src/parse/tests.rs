@@ -39,7 +39,7 @@ fn a_name_and_a_family_are_the_setting_of_the_study() {
         (vec![0.85], vec![1, 2, 3, 4, 5])
     );
     assert_eq!(scenario.rules, USUAL_RULES);
-    assert!(scenario.reports.enabled && scenario.reports.news_gap_s == Some(0.02));
+    assert!(scenario.reports.enabled && scenario.reports.urgent_gap_s == Some(0.02));
     // Conversations need a longer warm-up.
     let multi =
         check("name = 'a'\n[workload]\nfamily = 'multi'\ncapacity_per_endpoint = 14\n").unwrap();
@@ -247,10 +247,7 @@ fn what_is_too_much_for_a_machine_is_refused() {
     let told = problems(&format!(
         "{SMALLEST}[deciders]\ncount = 10000\n[[fleet]]\ncount = 5000\n"
     ));
-    assert!(
-        told.contains("10000 deciders know 5000 endpoints"),
-        "{told}"
-    );
+    assert!(told.contains("10000 workers know 5000 endpoints"), "{told}");
     let told = problems(&format!(
         "seeds = 1000\nloads = [0.5, 0.6, 0.7]\n{SMALLEST}"
     ));

@@ -5,16 +5,17 @@
 //! detection.
 
 use trimtab_engine::BLOCK_TOKENS;
-use trimtab_pick::{Booking, Outcome, Ticket};
+use trimtab_pick::{Booking, Outcome};
+use trimtab_report::Sent;
 use trimtab_workload::Turn;
 
 use super::jobs::End;
-use super::{Event, Job, World};
+use super::{Job, World};
 use crate::client;
-use crate::clock::{Nanos, nanos};
+use crate::clock::Nanos;
 use crate::oracle::{self, Weights};
-use crate::proxy::{Chosen, Proxy};
 use crate::server::{Life, Server};
+use crate::worker::{Chosen, Worker};
 
 /// Number of endpoints that are tried for one request: `num_retries` is 2.
 const MOST_TRIES: usize = 3;
@@ -23,8 +24,7 @@ const MOST_TRIES: usize = 3;
 #[derive(Debug)]
 pub(super) struct Placed {
     pub(super) server: usize,
-    pub(super) booked: usize,
-    pub(super) ticket: Option<Ticket>,
+    pub(super) sent: Option<Sent>,
     pub(super) asked: bool,
     pub(super) astray: Option<Box<Booking>>,
     pub(super) predicted_s: Option<f64>,
@@ -38,27 +38,26 @@ impl World<'_> {
         let server = oracle::choose(&self.servers, tokens, chain, turn.adapter, weights)?;
         Some(Placed {
             server,
-            booked: server,
-            ticket: None,
+            sent: None,
             asked: false,
             astray: None,
             predicted_s: None,
         })
     }
 
-    /// Places a request by the proxy's decision and its tries. Returns `None` when no tried
-    /// endpoint can be reached.
+    /// Places a request by the worker's decision and its proxy's tries. Returns `None` when no
+    /// tried endpoint can be reached.
     pub(super) fn place(
         &mut self,
         turn: &Turn,
         session: u64,
         chain: &[u64],
-        proxy: usize,
+        worker: usize,
         stretch: f64,
         measured: bool,
     ) -> Option<Placed> {
         let now = self.agenda.now();
-        let decider = self.proxies.get_mut(proxy)?;
+        let decider = self.workers.get_mut(worker)?;
         decider.catch_up();
         if measured {
             self.measure.on_age(decider.table_age_s(now));
@@ -68,30 +67,34 @@ impl World<'_> {
         let blocks = (turn.prompt.tokens() / BLOCK_TOKENS) as usize;
         // The rest of the chain belongs to the answer.
         decider.read(chain.get(..blocks).unwrap_or(chain));
+        let proxy = self.proxies.get_mut(decider.proxy)?;
+        if let Some(endpoint) = proxy.take_probe(decider.table()) {
+            decider.probe_next(endpoint);
+        }
         let chosen = decider.choose(now, &request);
-        self.connect(proxy, &chosen)
+        self.connect(worker, &chosen)
     }
 
-    fn connect(&mut self, proxy: usize, chosen: &Chosen) -> Option<Placed> {
+    fn connect(&mut self, worker: usize, chosen: &Chosen) -> Option<Placed> {
         let booking = &chosen.booking;
         let now = self.agenda.now();
-        let first = self.nth(proxy, chosen, 0)?;
-        let mut ticket = self.book(first, proxy, booking)?;
-        let last = self.tried_last(proxy, chosen, first);
+        let first = self.nth(worker, chosen, 0)?;
+        let mut sent = self.book(first, worker, booking)?;
+        let last = self.tried_last(worker, chosen, first);
         let reached = self.listens(last);
-        let decider = self.proxies.get_mut(proxy)?;
-        // The proxy always asks for the outcome of a failed request.
+        let decider = self.workers.get_mut(worker)?;
+        // The worker always asks for the outcome of a failed request.
         let asked = decider.watch.samples(now) || !reached;
         let mut booked = first;
         if asked && last != first {
-            ticket = self.move_books(now, proxy, (first, ticket), last, booking)?;
+            sent = self.reroute(now, worker, sent, last, booking)?;
             booked = last;
         }
-        let decider = self.proxies.get_mut(proxy)?;
+        let decider = self.workers.get_mut(worker)?;
         if !reached {
             decider.watch.on_wrong(now);
-            decider.on_outcome(now, &mut ticket, Outcome::ConnectFailure);
-            decider.on_done(booked, ticket, true);
+            decider.on_outcome(now, &mut sent, Outcome::ConnectFailure);
+            decider.on_done(sent, true);
             return None;
         }
         let to = self.servers.get(last)?;
@@ -100,9 +103,8 @@ impl World<'_> {
         let wait_s = chosen.wait_s.filter(|_| last == first);
         Some(Placed {
             server: last,
-            booked,
-            predicted_s: predicted_s(decider, to, wait_s, &ticket),
-            ticket: Some(ticket),
+            predicted_s: predicted_s(decider, to, wait_s, &sent),
+            sent: Some(sent),
             asked,
             astray: (booked != last).then(|| Box::new(*booking)),
         })
@@ -110,10 +112,10 @@ impl World<'_> {
 
     /// Returns the endpoint that was tried last. That is one that listens, if any tried endpoint
     /// does.
-    fn tried_last(&mut self, proxy: usize, chosen: &Chosen, first: usize) -> usize {
+    fn tried_last(&mut self, worker: usize, chosen: &Chosen, first: usize) -> usize {
         let (mut last, mut tries) = (first, 1);
         while !self.listens(last) && tries < MOST_TRIES {
-            last = self.nth(proxy, chosen, tries).unwrap_or(last);
+            last = self.nth(worker, chosen, tries).unwrap_or(last);
             tries += 1;
         }
         last
@@ -122,9 +124,9 @@ impl World<'_> {
     /// Returns the endpoint of try number `nth`, from 0. Without an opinion the proxy draws any
     /// endpoint. How it balances then does not matter, because this only happens before the first
     /// table.
-    fn nth(&mut self, proxy: usize, chosen: &Chosen, nth: usize) -> Option<usize> {
+    fn nth(&mut self, worker: usize, chosen: &Chosen, nth: usize) -> Option<usize> {
         match chosen.endpoints.is_empty() {
-            true => Some(self.proxies.get_mut(proxy)?.any_of(self.servers.len())),
+            true => Some(self.workers.get_mut(worker)?.any_of(self.servers.len())),
             false => self.by_id.get(chosen.endpoints.get(nth)?).copied(),
         }
     }
@@ -134,88 +136,79 @@ impl World<'_> {
         server.is_some_and(|server| server.life.listens())
     }
 
-    /// Books the request at the endpoint. A large placement plans a report. Returns `None` if there
-    /// is no such proxy or endpoint.
-    fn book(&mut self, server: usize, proxy: usize, booking: &Booking) -> Option<Ticket> {
+    /// Books the request at the endpoint. A large placement is reported at once. Returns `None` if
+    /// there is no such worker or endpoint.
+    fn book(&mut self, server: usize, worker: usize, booking: &Booking) -> Option<Sent> {
         let now = self.agenda.now();
-        let decider = self.proxies.get_mut(proxy)?;
-        let to = self.servers.get(server)?;
-        let ticket = decider.on_sent(now, (to.id, server), &to.address, booking);
-        let reports = &self.scenario.reports;
-        let gap_s = reports.news_gap_s.filter(|_| reports.enabled);
-        if let Some(gap_s) = gap_s.filter(|_| ticket.is_large())
-            && let Some(at) = decider.plan_news(now, nanos(gap_s))
-        {
-            self.agenda.plan(at, Event::News(proxy));
+        let decider = self.workers.get_mut(worker)?;
+        let sent = decider.on_sent(now, self.servers.get(server)?, booking);
+        if sent.ticket().is_large() {
+            self.on_large(worker);
         }
-        Some(ticket)
+        Some(sent)
     }
 
-    /// Moves the books to the endpoint that a retry reached. The proxy cannot know why the first
+    /// Moves the books to the endpoint that a retry reached. The worker cannot know why the first
     /// endpoint failed, and counts a server error.
-    fn move_books(
+    fn reroute(
         &mut self,
         now: Nanos,
-        proxy: usize,
-        (from, mut ticket): (usize, Ticket),
+        worker: usize,
+        mut sent: Sent,
         to: usize,
         booking: &Booking,
-    ) -> Option<Ticket> {
-        let decider = self.proxies.get_mut(proxy)?;
+    ) -> Option<Sent> {
+        let decider = self.workers.get_mut(worker)?;
         decider.watch.on_wrong(now);
-        decider.on_outcome(now, &mut ticket, Outcome::ServerError);
-        decider.on_done(from, ticket, true);
-        let to_server = self.servers.get(to)?;
-        Some(decider.on_sent(now, (to_server.id, to), &to_server.address, booking))
+        decider.on_outcome(now, &mut sent, Outcome::ServerError);
+        decider.on_rerouted(now, sent, self.servers.get(to), booking)
     }
 
-    /// Moves the books of a request that a retry took elsewhere. A proxy only notices while it
+    /// Moves the books of a request that a retry took elsewhere. A worker only notices while it
     /// doubts, because it then also asks for the outcome of requests under way.
     pub(super) fn notice(&mut self, job: &mut Job) {
         let now = self.agenda.now();
-        let proxy = self.proxies.get(job.proxy);
-        if job.astray.is_none() || !proxy.is_some_and(|proxy| proxy.watch.doubts(now)) {
+        let worker = self.workers.get(job.worker);
+        if job.astray.is_none() || !worker.is_some_and(|worker| worker.watch.doubts(now)) {
             return;
         }
-        let Some((booking, ticket)) = job.astray.take().zip(job.ticket.take()) else {
+        let Some((booking, sent)) = job.astray.take().zip(job.sent.take()) else {
             return;
         };
-        let started = !ticket.is_pending();
-        let (from, to) = (job.booked, job.server);
-        job.ticket = self.move_books(now, job.proxy, (from, ticket), to, &booking);
-        job.booked = to;
-        let proxy = self.proxies.get_mut(job.proxy);
-        if let Some((proxy, ticket)) = proxy.zip(job.ticket.as_mut().filter(|_| started)) {
-            proxy.on_first_byte(now, to, ticket);
+        let started = !sent.ticket().is_pending();
+        job.sent = self.reroute(now, job.worker, sent, job.server, &booking);
+        let worker = self.workers.get_mut(job.worker);
+        if let Some((worker, sent)) = worker.zip(job.sent.as_mut().filter(|_| started)) {
+            worker.on_first_byte(now, sent);
         }
     }
 
-    /// Gives the proxy the outcome of a request that ended.
+    /// Gives the worker the outcome of a request that ended.
     pub(super) fn tell(&mut self, job: &mut Job, end: End) {
         let now = self.agenda.now();
         self.notice(job);
-        let proxy = self.proxies.get_mut(job.proxy);
-        let Some((proxy, ticket)) = proxy.zip(job.ticket.as_mut()) else {
+        let worker = self.workers.get_mut(job.worker);
+        let Some((worker, sent)) = worker.zip(job.sent.as_mut()) else {
             return;
         };
         let outcome = match end {
             End::Broken => {
-                proxy.watch.on_wrong(now);
+                worker.watch.on_wrong(now);
                 Outcome::Reset
             }
             End::Complete => Outcome::Ok,
             End::Refused => Outcome::Rejected,
         };
-        job.asked |= proxy.watch.doubts(now);
+        job.asked |= worker.watch.doubts(now);
         if job.asked {
-            proxy.on_outcome(now, ticket, outcome);
+            worker.on_outcome(now, sent, outcome);
         }
     }
 }
 
 /// Returns the time to first token that the decision predicted: wait, prefill and one empty step of
 /// the endpoint.
-fn predicted_s(decider: &Proxy, to: &Server, wait_s: Option<f64>, ticket: &Ticket) -> Option<f64> {
+fn predicted_s(worker: &Worker, to: &Server, wait_s: Option<f64>, sent: &Sent) -> Option<f64> {
     let step_s = to.engine.profile().step_base_s / to.speed();
-    Some(decider.predicted_ttft_s(wait_s, ticket)? + step_s)
+    Some(worker.predicted_ttft_s(wait_s, sent.ticket())? + step_s)
 }

@@ -113,9 +113,9 @@ impl World<'_> {
         if job.first_at.is_none() {
             job.first_at = Some(now);
             server.on_first_token(seconds(now - job.sent_at), job.cached_tokens);
-            let proxy = self.proxies.get_mut(job.proxy);
-            if let Some((proxy, ticket)) = proxy.zip(job.ticket.as_mut()) {
-                proxy.on_first_byte(now, job.booked, ticket);
+            let worker = self.workers.get_mut(job.worker);
+            if let Some((worker, sent)) = worker.zip(job.sent.as_mut()) {
+                worker.on_first_byte(now, sent);
             }
         } else {
             server.on_token(seconds(now - job.last_at));
@@ -142,9 +142,9 @@ impl World<'_> {
         };
         let complete = end == End::Complete;
         self.tell(&mut job, end);
-        let proxy = self.proxies.get_mut(job.proxy);
-        if let Some((proxy, ticket)) = proxy.zip(job.ticket.take()) {
-            proxy.on_done(job.booked, ticket, !complete);
+        let worker = self.workers.get_mut(job.worker);
+        if let Some((worker, sent)) = worker.zip(job.sent.take()) {
+            worker.on_done(sent, !complete);
         }
         if job.measured {
             self.open -= 1;

@@ -61,6 +61,16 @@ impl World<'_> {
         index.min(self.shares.len().saturating_sub(1))
     }
 
+    /// Draws the worker of the proxy that gets a request.
+    fn drawn_worker(&mut self, proxy: usize) -> usize {
+        let each = self.scenario.deciders.workers.max(1) as usize;
+        let drawn = match each {
+            1 => 0,
+            _ => (self.rng.unit() * each as f64) as usize,
+        };
+        proxy * each + drawn.min(each - 1)
+    }
+
     /// Plans the session's next turn, or ends the session.
     pub(super) fn advance(&mut self, live: usize) {
         let Some(slot) = self.lives.get_mut(live) else {
@@ -89,13 +99,14 @@ impl World<'_> {
             true => home,
             false => self.drawn_proxy(),
         };
+        let worker = self.drawn_worker(proxy);
         let measured = (self.measured.0..self.measured.1).contains(&self.agenda.now());
         self.measure.requests += u64::from(measured);
         self.open += u64::from(measured);
-        self.send(&turn, index, live, proxy, measured);
+        self.send(&turn, index, live, worker, measured);
     }
 
-    fn send(&mut self, turn: &Turn, session: u64, live: usize, proxy: usize, measured: bool) {
+    fn send(&mut self, turn: &Turn, session: u64, live: usize, worker: usize, measured: bool) {
         let chain = chain(turn);
         let stretch = match self.scenario.errors.prompt_sigma {
             0.0 => 1.0,
@@ -103,7 +114,7 @@ impl World<'_> {
         };
         let placed = match self.oracle {
             Some(weights) => self.foresee(turn, &chain, weights),
-            None => self.place(turn, session, &chain, proxy, stretch, measured),
+            None => self.place(turn, session, &chain, worker, stretch, measured),
         };
         let Some(placed) = placed else {
             self.end_unsent(live, measured);
@@ -112,10 +123,9 @@ impl World<'_> {
         let now = self.agenda.now();
         let job = Job {
             live,
-            proxy,
+            worker,
             server: placed.server,
-            booked: placed.booked,
-            ticket: placed.ticket,
+            sent: placed.sent,
             asked: placed.asked,
             astray: placed.astray,
             predicted_s: placed.predicted_s,
