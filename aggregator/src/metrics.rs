@@ -237,7 +237,7 @@ pub(crate) fn render(pools: &[(Arc<PoolMetrics>, Option<Duration>)]) -> String {
     page.single(
         "waiting_syncs",
         "gauge",
-        "Calls of proxies that wait for news.",
+        "Calls of proxies that wait for a newer table.",
         |m| m.waiting_syncs.get(),
     );
     page.labelled(

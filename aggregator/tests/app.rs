@@ -361,7 +361,7 @@ async fn an_answer_says_which_report_of_the_asking_proxy_its_table_has_taken_in(
 }
 
 #[tokio::test]
-async fn news_are_taken_in_at_once_and_answered_without_a_table() {
+async fn urgent_reports_are_taken_in_at_once_and_answered_without_a_table() {
     let fake = Fake::start(Scenario::Selecting).await;
     let app = Running::with(&[&fake]).await;
     let _ = app.row(fake.address, |row| row.state == State::Ready).await;
@@ -373,15 +373,15 @@ async fn news_are_taken_in_at_once_and_answered_without_a_table() {
         in_flight: 2,
         ..EndpointReport::default()
     };
-    let news = |sequence| Report {
+    let report = |sequence| Report {
         endpoints: vec![entry.clone()],
         ..report(sequence)
     };
-    let (status, body) = post("/v1/pools/chat/report", &news(1)).await;
+    let (status, body) = post("/v1/pools/chat/report", &report(1)).await;
     assert_eq!((status, body.len()), (204, 0));
     let _ = app.row(fake.address, |row| row.in_flight == Some(2)).await;
     // A later report has overtaken this one.
-    assert_eq!(post("/v1/pools/chat/report", &news(1)).await.0, 204);
+    assert_eq!(post("/v1/pools/chat/report", &report(1)).await.0, 204);
     let counted = async |line: &str| app.metric(line).await.round() as i64;
     assert_eq!(
         counted("reports_total{pool=\"chat\",kind=\"news\"}").await,
@@ -391,10 +391,10 @@ async fn news_are_taken_in_at_once_and_answered_without_a_table() {
     assert_eq!(counted(refused).await, 1);
     let other = Report {
         pool: "other".into(),
-        ..news(2)
+        ..report(2)
     };
     assert_eq!(post("/v1/pools/chat/report", &other).await.0, 400);
-    assert_eq!(post("/v1/pools/chta/report", &news(2)).await.0, 404);
+    assert_eq!(post("/v1/pools/chta/report", &report(2)).await.0, 404);
     let (status, _) = request(app.address, "GET", "/v1/pools/chat/report", "", &[]).await;
     assert_eq!(status, 405);
 }

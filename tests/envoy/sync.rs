@@ -48,16 +48,16 @@ async fn four_workers_share_one_sync_and_report_as_one_proxy() {
 async fn a_long_prompt_is_reported_at_once_beside_the_poll_that_waits() {
     let a = Backend::start().await;
     let (stage, aggregator) = Stage::with_waits(&[(&a, 0)]).await;
-    let (news, polls) = (aggregator.news().len(), aggregator.reports().len());
+    let (urgent, polls) = (aggregator.urgent().len(), aggregator.reports().len());
     a.hold();
     let address = stage.address;
     let prompt = "a long story ".repeat(4_000);
     let request = tokio::spawn(async move { chat(address, &prompt).await.unwrap().ok() });
     eventually("the prompt is reported", async || {
-        let reports = aggregator.news();
+        let reports = aggregator.urgent();
         let rows = reports
             .iter()
-            .skip(news)
+            .skip(urgent)
             .flat_map(|report| &report.endpoints);
         rows.into_iter()
             .any(|row| row.pending_tokens > 10_000 && row.pending > 0)
@@ -86,7 +86,7 @@ async fn an_idle_proxy_waits_in_its_long_poll_instead_of_asking_again() {
     let before = aggregator.reports().len();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let asked = aggregator.reports().len() - before;
-    assert!(asked <= 2, "{asked} syncs in 2 s without news");
+    assert!(asked <= 2, "{asked} syncs in 2 s without a newer table");
     drop(stage);
 }
 

@@ -213,8 +213,8 @@ fn wait_after(header: impl FnOnce(u64, u64) -> Option<Vec<u8>>) -> u64 {
     let body = format!(r#"{{"model": "m", "prompt": "{text}"}}"#);
     let _ = proxy.vm().request().body(body);
     proxy.main.vm.deliver_queues();
-    let (_, news) = proxy.take_calls().pop().expect("news");
-    let after = Report::decode(&news.body).expect("a report").sequence;
+    let (_, call) = proxy.take_calls().pop().expect("a call");
+    let after = Report::decode(&call.body).expect("a report").sequence;
     assert!(after > before);
     proxy.run_for(Duration::from_millis(500));
     let mut answer = CallAnswer::new(200, table_with(2, &[0, 60_000, 60_000]).encode());

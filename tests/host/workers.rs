@@ -61,8 +61,8 @@ fn a_new_table_is_in_use_by_every_worker_before_any_of_them_ticks() {
     let mut proxy = started(3);
     assert!(proxy.deliver(&only(1, &[0]).encode()));
     let token = *proxy.main.vm.open_calls().last().expect("the next poll");
-    let news = CallAnswer::new(200, only(2, &[1]).encode());
-    assert!(proxy.answer(0, token, Some(news)));
+    let newer = CallAnswer::new(200, only(2, &[1]).encode());
+    assert!(proxy.answer(0, token, Some(newer)));
     for worker in &mut proxy.workers {
         let told = worker.vm.deliver_queues();
         assert_eq!(told, 1, "one message per table");

@@ -22,7 +22,7 @@ const REPORT: &str = "x-trimtab-report";
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/v1/pools/{pool}/sync", post(sync))
-        .route("/v1/pools/{pool}/report", post(news_of_a_proxy))
+        .route("/v1/pools/{pool}/report", post(urgent_report))
 }
 
 /// Takes in a proxy's report. Answers as soon as there is a table that the proxy does not have.
@@ -41,7 +41,7 @@ async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body:
     // The pool may refuse a report. Its sender still does better with a table than without.
     take_in(&pool, &report, "sync");
     let wait = Duration::from_millis(report.wait_ms.min(limits::WAIT_MS).into());
-    match news(&shared, &pool, report.have, wait).await {
+    match newer_table(&shared, &pool, report.have, wait).await {
         Some(published) => {
             pool.metrics.syncs.count("table");
             let bytes = pool.bytes_for(&published, report.have);
@@ -61,7 +61,7 @@ async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body:
 
 /// Takes in a report that did not wait for the proxy's next sync. The answer has no table: the sync
 /// under way brings it.
-async fn news_of_a_proxy(
+async fn urgent_report(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
     body: Body,
@@ -117,7 +117,7 @@ async fn report(pool: &PoolState, body: Body) -> Result<Report, Refused> {
 
 /// Waits for a table newer than `have`, and returns the newest. `None`: `wait` is over, there is no
 /// place to wait, or the pool or the aggregator ends.
-async fn news(
+async fn newer_table(
     shared: &Shared,
     pool: &PoolState,
     have: Option<Version>,
@@ -125,20 +125,20 @@ async fn news(
 ) -> Option<Arc<Published>> {
     let mut tables = pool.subscribe();
     // Another epoch is another aggregator, so any table of this one is newer.
-    let is_news = |table: &Option<Arc<Published>>| {
+    let is_newer = |table: &Option<Arc<Published>>| {
         table.as_ref().is_some_and(|table| {
             have.is_none_or(|have| have.epoch != table.version.epoch || table.version > have)
         })
     };
     let now = tables.borrow_and_update().clone();
-    if is_news(&now) {
+    if is_newer(&now) {
         return now;
     }
     let _place = pool.places.try_acquire().ok()?;
     let _waiting = Waiting::new(Arc::clone(&pool.metrics));
     let (mut stopping, mut ended) = (shared.stopping.clone(), pool.ended());
     tokio::select! {
-        news = tables.wait_for(is_news) => news.ok()?.clone(),
+        newer = tables.wait_for(is_newer) => newer.ok()?.clone(),
         _ = stopping.wait_for(|stop| *stop) => None,
         _ = ended.wait_for(|ended| *ended) => None,
         () = tokio::time::sleep(wait) => None,

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn few_proxies_get_tables_at_the_interval_and_news_soon() {
+    fn few_proxies_get_tables_at_the_interval_and_urgent_ones_soon() {
         assert_eq!(gaps(1_000, 10), (INTERVAL, NEWS_GAP));
     }
 
@@ -119,7 +119,10 @@ mod tests {
             pace.on_kept_back(now);
             kept_back += 1;
             assert_eq!(pace.due(), now + INTERVAL);
-            assert!(pace.due_when_urgent() <= now, "news does not wait");
+            assert!(
+                pace.due_when_urgent() <= now,
+                "an urgent report does not wait"
+            );
         }
         assert_eq!((kept_back, pace.due()), (9, NOW + QUIET_GAP));
     }

@@ -199,7 +199,7 @@ pub(crate) fn answered(
             state.outgoing.heard(Call::Sync);
             take_answer(pool, state, body_bytes, now_ns)?;
         }
-        Answer::NoNews => {
+        Answer::NoNewer => {
             state.outgoing.heard(Call::Sync);
             state.metrics.count(Counter::Syncs, "no_news");
             state.sync.on_answered();

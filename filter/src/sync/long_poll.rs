@@ -29,7 +29,7 @@ pub(crate) enum Answer {
     /// `200`: a table.
     Table,
     /// `204`: no newer table within the wait.
-    NoNews,
+    NoNewer,
     /// Anything else, with the label of the counter.
     Failed(&'static str),
 }
@@ -39,7 +39,7 @@ impl Answer {
     pub(crate) fn of(status: Option<&[u8]>) -> Self {
         match status {
             Some(b"200") => Self::Table,
-            Some(b"204") => Self::NoNews,
+            Some(b"204") => Self::NoNewer,
             Some(b"401" | b"403") => Self::Failed(FORBIDDEN),
             Some(b"404") => Self::Failed("unknown_pool"),
             Some(b"400" | b"413") => Self::Failed("report_refused"),

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_go_one_at_a_time_and_what_comes_in_between_goes_with_the_next() {
+    fn reports_go_one_at_a_time_and_what_comes_in_between_goes_with_the_next() {
         let mut call = ReportCall::default();
         assert!(!call.is_due(Millis(1_000)), "there is none");
         call.want();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_news_are_said_again_after_a_rest_unless_a_poll_said_them() {
+    fn a_failed_report_is_sent_again_after_a_rest_unless_a_poll_went_out() {
         let mut call = ReportCall::default();
         call.want();
         call.on_called(Millis(0), 1);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_never_ends_and_a_clock_that_steps_back_do_not_stop_the_news() {
+    fn a_call_that_never_ends_and_a_clock_that_steps_back_do_not_stop_the_reports() {
         let mut call = ReportCall::default();
         call.on_called(Millis(100_000), 1);
         call.want();

@@ -38,7 +38,7 @@ struct Shared {
     answer: watch::Sender<Answer>,
     reports: Mutex<Vec<Report>>,
     /// Urgent reports, which came outside the polls.
-    news: Mutex<Vec<Report>>,
+    urgent: Mutex<Vec<Report>>,
     refused: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
@@ -64,7 +64,7 @@ impl ScriptedAggregator {
         let shared = Arc::new(Shared {
             answer: watch::channel(answer).0,
             reports: Mutex::default(),
-            news: Mutex::default(),
+            urgent: Mutex::default(),
             refused: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
@@ -72,7 +72,7 @@ impl ScriptedAggregator {
         });
         let router = Router::new()
             .route("/v1/pools/default/sync", post(sync))
-            .route("/v1/pools/default/report", post(take_news))
+            .route("/v1/pools/default/report", post(take_urgent))
             .route("/v1/pools/{pool}/sync", post(sync_other))
             .with_state(Arc::clone(&shared));
         let server = Server::start_at(address, router).await;
@@ -109,8 +109,8 @@ impl ScriptedAggregator {
     }
 
     /// Returns every urgent report, which came outside the polls.
-    pub(crate) fn news(&self) -> Vec<Report> {
-        self.shared.news.lock().unwrap().clone()
+    pub(crate) fn urgent(&self) -> Vec<Report> {
+        self.shared.urgent.lock().unwrap().clone()
     }
 
     /// Returns the newest report that came with a poll.
@@ -157,12 +157,12 @@ async fn sync(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let (have, wait) = (report.have, Duration::from_millis(report.wait_ms.into()));
     shared.reports.lock().unwrap().push(report);
     let mut answer = shared.answer.subscribe();
-    let is_news = |answer: &Answer| !matches!(answer, Answer::Table(table) if have.is_some_and(|have| have >= table.version && have.epoch == table.version.epoch));
-    let news = tokio::time::timeout(wait, answer.wait_for(is_news)).await;
-    let Ok(Ok(news)) = news.map(|news| news.map(|answer| answer.clone())) else {
+    let is_newer = |answer: &Answer| !matches!(answer, Answer::Table(table) if have.is_some_and(|have| have >= table.version && have.epoch == table.version.epoch));
+    let newer = tokio::time::timeout(wait, answer.wait_for(is_newer)).await;
+    let Ok(Ok(newer)) = newer.map(|newer| newer.map(|answer| answer.clone())) else {
         return StatusCode::NO_CONTENT.into_response();
     };
-    match news {
+    match newer {
         Answer::Table(table) => {
             ([("content-type", "application/x-protobuf")], table.encode()).into_response()
         }
@@ -197,12 +197,12 @@ async fn sync_other(
     }
 }
 
-async fn take_news(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
+async fn take_urgent(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
     let Ok(report) = Report::decode(&body) else {
         shared.refused.fetch_add(1, Ordering::SeqCst);
         return StatusCode::BAD_REQUEST;
     };
-    shared.news.lock().unwrap().push(report);
+    shared.urgent.lock().unwrap().push(report);
     StatusCode::NO_CONTENT
 }
 

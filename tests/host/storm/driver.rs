@@ -250,14 +250,14 @@ impl Storm {
         self.chain.deliver_queues(&mut self.streams);
     }
 
-    /// Answers every call-out as an aggregator would; with a table if `news`.
-    fn answer_all(&mut self, news: bool) {
+    /// Answers every call-out as an aggregator would; with a table if `newer`.
+    fn answer_all(&mut self, newer: bool) {
         for (plugin, vm, call) in std::mem::take(&mut self.calls) {
             let pool = pool_of(&call);
             if let Ok(report) = Report::decode(&call.body) {
                 self.reports.insert(pool.clone(), report);
             }
-            let answer = if news {
+            let answer = if newer {
                 CallAnswer::new(200, self.table(&pool))
             } else {
                 CallAnswer::new(204, "")

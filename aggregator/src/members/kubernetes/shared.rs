@@ -79,7 +79,7 @@ where
     /// Calls `tell` when the copy has changed, until nobody listens.
     pub(super) fn tell(&self, tell: mpsc::Sender<Told>) -> impl Future<Output = ()> + use<K> {
         let mut standing = self.standing.clone();
-        // What has changed before is news as well.
+        // What has changed before counts as well.
         standing.mark_changed();
         async move {
             while standing.changed().await.is_ok() {

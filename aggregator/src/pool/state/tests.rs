@@ -90,7 +90,7 @@ async fn a_table_comes_every_interval_while_something_happens_and_else_each_half
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_news_of_one_burst_makes_one_table_within_a_moment() {
+async fn urgent_reports_of_one_burst_make_one_table_within_a_moment() {
     let pool = pool("10s");
     let task = tokio::spawn(Arc::clone(&pool).publish_forever());
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -113,7 +113,11 @@ async fn large_news_of_one_burst_makes_one_table_within_a_moment() {
         Some(500_000)
     );
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(sequence(&pool), 2, "no news, no table before its time");
+    assert_eq!(
+        sequence(&pool),
+        2,
+        "no urgent report, no table before its time"
+    );
     task.abort();
 }
 

@@ -119,7 +119,7 @@ fn a_prompt_that_turns_out_longer_counts_as_if_it_had_been_known_until_its_first
     let mut ticket = grown.on_sent(NOW, id, &booking);
     assert_eq!(booking.grow(3_000), None);
     assert_eq!(booking.grow(100_000), Some(96_000));
-    assert!(grown.on_grown(NOW, &mut ticket, &booking, 96_000), "news");
+    assert!(grown.on_grown(NOW, &mut ticket, &booking, 96_000), "large");
     let ticket_of_known = known.on_sent(NOW, id, &streamed(100_000).into());
     assert_eq!(ticket.uncached_tokens(), ticket_of_known.uncached_tokens());
     close(ticket.predicted_s(), 0.3 + 10.0);

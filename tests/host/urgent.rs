@@ -23,7 +23,7 @@ fn long(vm: &mut Vm) -> Exchange {
 
 /// Returns the calls with urgent reports since the calls were last taken, with the VM that made
 /// each.
-fn news(proxy: &mut ScriptedProxy) -> Vec<(usize, HttpCall, Report)> {
+fn urgent(proxy: &mut ScriptedProxy) -> Vec<(usize, HttpCall, Report)> {
     let calls = proxy.take_calls().into_iter();
     calls
         .filter(|(_, call)| !is_poll(call))
@@ -52,9 +52,9 @@ fn a_long_prompt_is_reported_before_anything_ticks_and_a_short_one_is_not() {
     assert_eq!(proxy.shared.queued_messages(), 0, "a short one");
     let _ = long(proxy.vm());
     proxy.main.vm.deliver_queues();
-    let news = news(&mut proxy);
-    let (vm, call, report) = news.first().expect("a call at once");
-    assert_eq!((news.len(), *vm), (1, 0), "by the leader");
+    let calls = urgent(&mut proxy);
+    let (vm, call, report) = calls.first().expect("a call at once");
+    assert_eq!((calls.len(), *vm), (1, 0), "by the leader");
     assert_eq!((in_flight(report), report.decided), (2, 2));
     let pending: Vec<_> = report.endpoints.iter().map(|row| row.pending).collect();
     assert_eq!(pending.iter().sum::<u32>(), 2);
@@ -88,23 +88,23 @@ fn the_only_decider_has_nobody_to_tell() {
 }
 
 #[test]
-fn news_that_come_while_a_call_is_under_way_go_out_with_the_next_one() {
+fn urgent_reports_that_come_while_a_call_is_under_way_go_out_with_the_next_one() {
     let mut proxy = ready();
     let mut tokens = Vec::new();
     for _ in 0..5 {
         let _ = long(proxy.vm());
         proxy.main.vm.deliver_queues();
         proxy.main.script.advance(Duration::from_millis(20));
-        tokens.extend(news(&mut proxy).iter().map(|(_, call, _)| call.token));
+        tokens.extend(urgent(&mut proxy).iter().map(|(_, call, _)| call.token));
     }
     assert_eq!(tokens.len(), 1, "one under way");
     assert!(proxy.answer(0, tokens[0], heard()));
-    let next = news(&mut proxy);
+    let next = urgent(&mut proxy);
     assert_eq!(next.len(), 1);
     assert_eq!(in_flight(&next[0].2), 5, "all that came in between");
     assert!(proxy.answer(0, next[0].1.token, heard()));
     proxy.run_for(Duration::from_secs(1));
-    assert!(news(&mut proxy).is_empty(), "nothing is left to say");
+    assert!(urgent(&mut proxy).is_empty(), "nothing is left to say");
 }
 
 #[test]
@@ -115,17 +115,17 @@ fn of_prompts_that_come_at_once_the_first_is_reported_at_once_and_the_rest_on_th
     }
     assert_eq!(proxy.shared.queued_messages(), 1);
     proxy.main.vm.deliver_queues();
-    let first = news(&mut proxy);
+    let first = urgent(&mut proxy);
     assert_eq!(in_flight(&first[0].2), 1);
     assert!(proxy.answer(0, first[0].1.token, heard()));
     // First the worker's tick, then the lease holder's turn.
     proxy.run_for(Duration::from_millis(200));
-    let rest = news(&mut proxy);
+    let rest = urgent(&mut proxy);
     assert_eq!(in_flight(&rest[0].2), 5);
 }
 
 #[test]
-fn news_that_nobody_heard_are_said_with_the_next_poll_and_again_after_a_rest() {
+fn urgent_reports_that_nobody_heard_are_said_with_the_next_poll_and_again_after_a_rest() {
     for answer in [
         None,
         Some(CallAnswer::new(404, "no such path")),
@@ -134,13 +134,13 @@ fn news_that_nobody_heard_are_said_with_the_next_poll_and_again_after_a_rest() {
         let mut proxy = ready();
         let _ = long(proxy.vm());
         proxy.main.vm.deliver_queues();
-        let lost = news(&mut proxy);
+        let lost = urgent(&mut proxy);
         assert!(proxy.answer(0, lost[0].1.token, answer.clone()));
         proxy.run_for(Duration::from_millis(900));
-        assert!(news(&mut proxy).is_empty(), "not in a loop");
+        assert!(urgent(&mut proxy).is_empty(), "not in a loop");
         assert_eq!(counted(&proxy, "failed"), 1);
         proxy.run_for(Duration::from_millis(300));
-        let again = news(&mut proxy);
+        let again = urgent(&mut proxy);
         assert_eq!(in_flight(&again[0].2), 1);
         assert!(proxy.answer(0, again[0].1.token, answer));
         assert_eq!(in_flight(&reported(&mut proxy)), 1, "the poll says it too");
@@ -149,21 +149,21 @@ fn news_that_nobody_heard_are_said_with_the_next_poll_and_again_after_a_rest() {
 }
 
 #[test]
-fn a_call_with_news_that_never_ends_does_not_end_the_news() {
+fn a_call_that_never_ends_does_not_end_urgent_reports() {
     let mut proxy = ready();
     let _ = long(proxy.vm());
     proxy.main.vm.deliver_queues();
-    assert_eq!(news(&mut proxy).len(), 1);
+    assert_eq!(urgent(&mut proxy).len(), 1);
     let _ = long(proxy.vm());
     proxy.run_for(Duration::from_secs(3));
-    assert!(news(&mut proxy).is_empty(), "one under way");
+    assert!(urgent(&mut proxy).is_empty(), "one under way");
     proxy.run_for(Duration::from_secs(2));
-    let next = news(&mut proxy);
+    let next = urgent(&mut proxy);
     assert_eq!(in_flight(&next[0].2), 2);
 }
 
 #[test]
-fn a_worker_that_leads_sends_its_own_news_and_the_call_outlives_the_request() {
+fn a_worker_that_leads_sends_its_own_urgent_report_and_the_call_outlives_the_request() {
     let mut proxy = started(1);
     assert!(proxy.deliver(&table().encode()));
     // The main thread's VM is gone: from here on it neither ticks nor answers.
@@ -176,8 +176,8 @@ fn a_worker_that_leads_sends_its_own_news_and_the_call_outlives_the_request() {
     let exchange = long(&mut worker.vm);
     worker.vm.deliver_queues();
     exchange.finish(&mut worker.vm);
-    let news = news(&mut proxy);
-    let (vm, call, report) = news.first().expect("a call");
+    let calls = urgent(&mut proxy);
+    let (vm, call, report) = calls.first().expect("a call");
     assert_eq!((*vm, in_flight(report)), (1, 1));
     let token = call.token;
     assert!(proxy.answer(1, token, heard()));
@@ -199,7 +199,7 @@ fn without_queues_or_calls_the_poll_says_what_is_new() {
         }
         let _ = long(proxy.vm());
         proxy.main.vm.deliver_queues();
-        assert!(news(&mut proxy).is_empty(), "{call}");
+        assert!(urgent(&mut proxy).is_empty(), "{call}");
         for worker in proxy.all() {
             worker.script.clear_faults();
         }
@@ -216,7 +216,8 @@ fn without_queues_or_calls_the_poll_says_what_is_new() {
 }
 
 #[test]
-fn a_table_that_does_not_say_how_fast_endpoints_are_makes_news_as_if_they_were_middling() {
+fn a_table_that_does_not_say_how_fast_endpoints_are_makes_placements_large_as_if_they_were_middling()
+ {
     let mut unknown = table();
     unknown.classes[0].prefill_tokens_per_s = None;
     let mut proxy = crate::support::ready_with(&crate::support::config(), &unknown);
