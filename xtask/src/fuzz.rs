@@ -27,9 +27,9 @@ const MEMORY_MB: &str = "2048";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Targets, as their files in fuzz/fuzz_targets are named; all of them when none is named
+    /// Names of targets: files of fuzz/fuzz_targets without their endings. Without a name: all
     targets: Vec<String>,
-    /// How long each runs: 60s, 10m
+    /// Time that each target runs, as 60s or 10m
     #[arg(long = "for", default_value = "60s", value_parser = run::seconds)]
     seconds: u64,
 }

