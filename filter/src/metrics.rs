@@ -5,10 +5,16 @@
 //!
 //! Counting costs no hostcall: counts are kept here, and each tick hands them over.
 
+mod events;
+
 use std::collections::BTreeMap;
 
 use crate::config::MetricNames;
 use crate::host::{self, HostError, MetricKind};
+pub(crate) use events::{
+    Event, ForgedHeaders, Observed, ObservedWaits, Passed, ReportCalls, SyncErrors, Syncs,
+    TableRefusals, Unmatched,
+};
 
 /// A counter, by its name without the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +69,34 @@ impl Counter {
         Self::HostErrors,
     ];
 
+    /// Returns what it counts, for documents.
+    pub(crate) fn help(self) -> &'static str {
+        match self {
+            Self::Decisions => "Completion requests, by what was decided and why.",
+            Self::ForgedHeaders => {
+                "Requests whose client sent a header that only the filter may set; it was removed."
+            }
+            Self::Bodies => "Bodies of completion requests that were read, by how that ended.",
+            Self::Syncs => "Answers of the aggregator, by kind.",
+            Self::ReportCalls => "Calls with an urgent report, by how they ended.",
+            Self::SyncErrors => "Sync calls that failed, by why.",
+            Self::TableRefusals => "Tables that were refused, by why; the last good one stays.",
+            Self::SetupErrors => "Requests that met a mistake of the setup; the log has the fix.",
+            Self::Unmatched => {
+                "Completion requests that belong to no pool: their body was read or not, or their cluster is none of a pool's."
+            }
+            Self::Passed => "POSTs with JSON whose path is none of `paths`.",
+            Self::Observed => "Observed requests, by where the proxy sent them.",
+            Self::ObservedWaits => {
+                "Sums of the predicted waits of observed requests, at the filter's choice and at the proxy's."
+            }
+            Self::Ejections => {
+                "Endpoints that a worker left out for a while, by the last failure there."
+            }
+            Self::HostErrors => "Hostcalls that failed, by the call.",
+        }
+    }
+
     /// Returns the counter's name and its tag. [`crate::names`] lists the values that the tag can
     /// have.
     pub(crate) fn name(self) -> (&'static str, &'static str) {
@@ -107,6 +141,18 @@ impl Gauge {
         Self::MemoryBytes,
     ];
 
+    /// Returns what it tells, for documents.
+    pub(crate) fn help(self) -> &'static str {
+        match self {
+            Self::TableAgeMs => "Age of the newest table.",
+            Self::TableEndpoints => "Endpoints of the newest table.",
+            Self::InFlight => "Requests that went out in full and have not ended.",
+            Self::MemoryBytes => {
+                "Memory of the largest VM that decides for the pool. It never shrinks."
+            }
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::TableAgeMs => "trimtab_table_age_ms",
@@ -143,22 +189,21 @@ impl Metrics {
     }
 
     /// Counts one event.
-    ///
-    /// - `label`: the tag's value. It is a constant of this program, so that the number of metrics
-    ///   is bounded.
-    pub(crate) fn count(&mut self, counter: Counter, label: &'static str) {
-        self.add(counter, label, 1);
+    #[inline]
+    pub(crate) fn count<E: Event>(&mut self, event: E) {
+        self.add(event, 1);
     }
 
     /// As [`Self::count`], for several events or for an amount.
-    pub(crate) fn add(&mut self, counter: Counter, label: &'static str, by: u64) {
-        let count = self.counters.entry((counter, label)).or_default();
-        count.pending = count.pending.saturating_add(by);
+    #[inline]
+    pub(crate) fn add<E: Event>(&mut self, event: E, by: u64) {
+        self.add_to(E::COUNTER, event.label(), by);
     }
 
-    /// Counts a hostcall that failed.
-    pub(crate) fn count_error(&mut self, error: HostError) {
-        self.count(Counter::HostErrors, error.call);
+    /// As [`Self::add`], for an event that was taken apart into its counter and its label.
+    pub(crate) fn add_to(&mut self, counter: Counter, label: &'static str, by: u64) {
+        let count = self.counters.entry((counter, label)).or_default();
+        count.pending = count.pending.saturating_add(by);
     }
 
     /// Hands the counts to the proxy. The next call offers again what the proxy does not take.
@@ -194,7 +239,7 @@ impl Metrics {
         if let Err(error) = self.try_set(gauge, value) {
             // The number may be the fault: ask for it again next time.
             self.gauges.remove(&gauge);
-            self.count_error(error);
+            self.count(error);
         }
     }
 

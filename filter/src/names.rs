@@ -9,7 +9,10 @@ use trimtab_pick::Reason;
 
 use crate::config::MetricNames;
 use crate::facts::Ending;
-use crate::metrics::{Counter, Gauge};
+use crate::metrics::{
+    Counter, Event, ForgedHeaders, Gauge, Observed, ObservedWaits, Passed, ReportCalls, SyncErrors,
+    Syncs, TableRefusals, Unmatched,
+};
 use crate::pair::messages::Fault;
 
 /// Checks a whole name, as it stands after `wasmcustom.` in Envoy:
@@ -71,6 +74,36 @@ pub fn metrics() -> impl Iterator<Item = &'static str> {
     counters.chain(Gauge::ALL.into_iter().map(Gauge::name))
 }
 
+/// A metric of the filter, for documents.
+#[derive(Debug, Clone)]
+pub struct Metric {
+    /// Its name without tags.
+    pub name: &'static str,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// What it tells.
+    pub help: &'static str,
+    /// Its tags but `pool`, which each has, with their values.
+    pub tags: Vec<(&'static str, Vec<&'static str>)>,
+}
+
+/// Returns every metric, in the order of declaration.
+pub fn all() -> impl Iterator<Item = Metric> {
+    let counters = Counter::ALL.into_iter().map(|counter| Metric {
+        name: counter.name().0,
+        kind: "counter",
+        help: counter.help(),
+        tags: vec![(counter.name().1, values(counter))],
+    });
+    let gauges = Gauge::ALL.into_iter().map(|gauge| Metric {
+        name: gauge.name(),
+        kind: "gauge",
+        help: gauge.help(),
+        tags: Vec::new(),
+    });
+    counters.chain(gauges)
+}
+
 fn counter(metric: &str) -> Option<Counter> {
     Counter::ALL
         .into_iter()
@@ -91,40 +124,25 @@ fn value_of(counter: Counter, name: &str, value: &str) -> Result<(), String> {
 /// Returns the values that a counter's tag can have.
 fn values(counter: Counter) -> Vec<&'static str> {
     match counter {
-        Counter::Decisions => Reason::ALL.map(Reason::as_str).to_vec(),
-        Counter::ForgedHeaders => vec!["destination", "explain"],
-        Counter::Bodies => Ending::ALL.map(Ending::as_str).to_vec(),
-        Counter::Syncs => vec!["table", "no_news", "same_table"],
-        Counter::ReportCalls => vec!["sent", "failed", "call_refused"],
-        Counter::SyncErrors => vec![
-            "lost",
-            "no_cluster",
-            "call_refused",
-            "forbidden",
-            "unknown_pool",
-            "report_refused",
-            "unreachable",
-            "timeout",
-            "unexpected_status",
-            "no_answer",
-        ],
-        Counter::TableRefusals => {
-            vec![
-                "format",
-                "too_large",
-                "malformed",
-                "other_pool",
-                "not_newer",
-            ]
-        }
-        Counter::SetupErrors => Fault::ALL.map(Fault::label).to_vec(),
-        Counter::Unmatched => vec!["read", "unread", "cluster"],
-        Counter::Passed => vec!["json"],
-        Counter::Observed => vec!["same", "other", "unlisted"],
-        Counter::ObservedWaits => vec!["trimtab", "proxy"],
-        Counter::Ejections => ErrorKind::ALL.map(ErrorKind::as_str).to_vec(),
+        Counter::Decisions => labels(&Reason::ALL),
+        Counter::ForgedHeaders => labels(ForgedHeaders::ALL),
+        Counter::Bodies => labels(&Ending::ALL),
+        Counter::Syncs => labels(Syncs::ALL),
+        Counter::ReportCalls => labels(ReportCalls::ALL),
+        Counter::SyncErrors => labels(SyncErrors::ALL),
+        Counter::TableRefusals => labels(TableRefusals::ALL),
+        Counter::SetupErrors => labels(&Fault::ALL),
+        Counter::Unmatched => labels(Unmatched::ALL),
+        Counter::Passed => labels(Passed::ALL),
+        Counter::Observed => labels(Observed::ALL),
+        Counter::ObservedWaits => labels(ObservedWaits::ALL),
+        Counter::Ejections => labels(&ErrorKind::ALL),
         Counter::HostErrors => HOSTCALLS.to_vec(),
     }
+}
+
+fn labels<E: Event>(all: &[E]) -> Vec<&'static str> {
+    all.iter().map(|event| event.label()).collect()
 }
 
 /// The hostcalls that the filter makes and whose failures it counts.

@@ -23,7 +23,6 @@ use trimtab_pick::{Millis, Rng};
 
 use crate::config::Config;
 use crate::host::{self, HostError, Level};
-use crate::metrics::Counter;
 use crate::pair::messages::{Fault, Reported};
 use crate::pool::outcome_sampling::OutcomeSampling;
 use crate::pool::override_check::OverrideCheck;
@@ -116,7 +115,7 @@ impl Pool {
     }
 
     pub(crate) fn count_error(&self, error: HostError) {
-        self.with(|state| state.metrics.count_error(error));
+        self.with(|state| state.metrics.count(error));
     }
 
     /// Counts a hostcall that failed. Returns `None` for it.
@@ -149,7 +148,7 @@ impl Pool {
 
     /// Counts a mistake of the setup that a request of this pool has met. Logs each kind once.
     pub(crate) fn fault(&self, fault: Fault) {
-        self.with(|state| state.metrics.count(Counter::SetupErrors, fault.label()));
+        self.with(|state| state.metrics.count(fault));
         if self.reported.is_first(fault) {
             self.log(Level::Warn, &fault.to_string());
         }

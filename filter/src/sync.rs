@@ -38,7 +38,7 @@ pub(crate) fn on_tick(pool: &Pool) {
             .into_iter()
             .filter_map(Result::err)
         {
-            state.metrics.count_error(error);
+            state.metrics.count(error);
         }
     });
 }
@@ -52,7 +52,7 @@ pub(crate) fn has_queue(pool: &Pool, queue: u32) -> bool {
 pub(crate) fn on_queue_ready(pool: &Pool, queue: u32) {
     pool.with(|state| {
         if let Err(error) = answer(pool, state, queue) {
-            state.metrics.count_error(error);
+            state.metrics.count(error);
         }
     });
 }
@@ -66,7 +66,7 @@ pub(crate) fn on_call_response(pool: &Pool, token: u32, body_bytes: usize) {
             false => calls::answered(pool, state, token, body_bytes, now_ns),
         };
         if let Err(error) = answered {
-            state.metrics.count_error(error);
+            state.metrics.count(error);
         }
     });
 }

@@ -183,7 +183,7 @@ impl Fault {
     ];
 
     /// Label of the counter.
-    pub(crate) fn label(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NoStopIteration => "no_stop_iteration",
             Self::NoPick => "no_pick",

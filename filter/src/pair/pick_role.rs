@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use crate::config::Config;
 use crate::host::{self, Action, HostError, Level, Map};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{Counter, Event, Metrics};
 use crate::pair::messages::{self, Fault, Mark, Marks, Message, Reported, Seat};
 use crate::request::destination_header;
 
@@ -64,21 +64,24 @@ impl PickPlugin {
         }
     }
 
-    fn count(&self, counter: Counter, label: &'static str) {
+    #[inline]
+    fn count<E: Event>(&self, event: E) {
+        self.count_label(E::COUNTER, event.label());
+    }
+
+    fn count_label(&self, counter: Counter, label: &'static str) {
         if let Ok(mut metrics) = self.metrics.try_borrow_mut() {
-            metrics.count(counter, label);
+            metrics.add_to(counter, label, 1);
         }
     }
 
     /// Counts a hostcall that failed. Returns `None` for it.
     pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
-        result
-            .map_err(|error| self.count(Counter::HostErrors, error.call))
-            .ok()
+        result.map_err(|error| self.count(error)).ok()
     }
 
     fn fault(&self, fault: Fault) {
-        self.count(Counter::SetupErrors, fault.label());
+        self.count(fault);
         if self.reported.is_first(fault) {
             host::log(Level::Warn, &format!("trimtab {}: {fault}", self.pools));
         }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use crate::config::{self, Config, Mode, PoolSet, Role};
 use crate::facts::{Digest, Head, Plan};
 use crate::host::{self, HostError, Level};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Event, Passed, Unmatched};
 use crate::pair::messages::{self, Fault, Reported};
 use crate::plugin::body_hold::BodyHold;
 use crate::plugin::route;
@@ -58,25 +58,28 @@ impl DecidingPlugin {
 
     /// Counts an event of a request whose pool is not known yet. The first pool that the request
     /// may belong to counts it.
-    pub(crate) fn count(&self, candidates: PoolSet, counter: Counter, label: &'static str) {
+    #[inline]
+    pub(crate) fn count<E: Event>(&self, candidates: PoolSet, event: E) {
+        self.count_label(candidates, E::COUNTER, event.label());
+    }
+
+    fn count_label(&self, candidates: PoolSet, counter: Counter, label: &'static str) {
         let mut places = candidates.places();
         let first = places.find_map(|place| self.pools.get(place));
         if let Some(pool) = first.or_else(|| self.pools.first()) {
-            pool.with(|state| state.metrics.count(counter, label));
+            pool.with(|state| state.metrics.add_to(counter, label, 1));
         }
     }
 
     /// Counts a hostcall that failed. Returns `None` for it.
     pub(crate) fn checked<T>(&self, result: Result<T, HostError>) -> Option<T> {
-        let count = |error: HostError| {
-            self.count(PoolSet::default(), Counter::HostErrors, error.call);
-        };
+        let count = |error| self.count(PoolSet::default(), error);
         result.map_err(count).ok()
     }
 
     /// Counts a mistake of the setup that a request has met. Logs each kind once.
     pub(crate) fn fault(&self, fault: Fault) {
-        self.count(PoolSet::default(), Counter::SetupErrors, fault.label());
+        self.count(PoolSet::default(), fault);
         if self.reported.is_first(fault) {
             self.log(Level::Warn, &fault.to_string());
         }
@@ -85,7 +88,7 @@ impl DecidingPlugin {
     /// Counts a POST with JSON that passes because its path does not fit `paths`. Logs each such
     /// path once.
     pub(crate) fn passes(&self, candidates: PoolSet, shape: &str) {
-        self.count(candidates, Counter::Passed, "json");
+        self.count(candidates, Passed::Json);
         if self.passed.is_first(shape) {
             let message = format!(
                 "a POST with JSON to {shape} is left to the proxy's own balancing: no end in `paths` fits; if models answer there, add it"
@@ -119,7 +122,7 @@ impl DecidingPlugin {
         let cluster = cluster.unwrap_or_default();
         head.pools = config::of_cluster(&self.config.pools, head.pools, &cluster);
         if head.pools.is_empty() && head.plan != Plan::Pass {
-            self.count(head.pools, Counter::Unmatched, "cluster");
+            self.count(head.pools, Unmatched::Cluster);
             let cluster = String::from_utf8_lossy(&cluster);
             if self.passed.is_first(&cluster) {
                 self.log(

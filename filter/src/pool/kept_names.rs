@@ -30,7 +30,7 @@ pub(crate) fn tell(pool: &Pool, state: &mut PoolState, now: Millis, sent: &Sent,
     .encode();
     let told = host::set_shared(&pool.keys.kept(name), &kept, Over::Anything);
     if let Err(error) = told {
-        state.metrics.count_error(error);
+        state.metrics.count(error);
     }
 }
 
@@ -89,6 +89,6 @@ pub(crate) fn look_up(pool: &Pool, state: &mut PoolState, now: Millis, name: Opt
                 state.on_told_held(now, name, kept.address);
             }
         }
-        Err(error) => state.metrics.count_error(error),
+        Err(error) => state.metrics.count(error),
     }
 }

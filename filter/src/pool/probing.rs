@@ -27,7 +27,7 @@ pub(crate) fn take(pool: &Pool, state: &mut PoolState, mode: Mode) {
     match claimed {
         Ok(Some(probe)) => state.probe_next(&probe),
         Ok(None) => {}
-        Err(error) => state.metrics.count_error(error),
+        Err(error) => state.metrics.count(error),
     }
 }
 

@@ -9,7 +9,7 @@ use trimtab_report::{Books, Counted, Outgoing, Sent};
 
 use crate::config::{Config, Mode};
 use crate::facts::{self, BodyFacts, Digest, Head};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{self, Metrics, ObservedWaits};
 use crate::pool::choice::{Choice, Observed, Placed};
 use crate::pool::explain::Explanation;
 use crate::pool::outcome;
@@ -217,18 +217,20 @@ impl PoolState {
         booking: &Booking,
     ) -> (Option<Sent>, Option<f64>) {
         let Some(endpoint) = self.listed(address) else {
-            self.metrics.count(Counter::Observed, "unlisted");
+            self.metrics.count(metrics::Observed::Unlisted);
             return (None, None);
         };
         let wait_s = self.books.picker().wait_s(endpoint);
-        let same = endpoint == observed.endpoint;
-        let label = if same { "same" } else { "other" };
-        self.metrics.count(Counter::Observed, label);
+        self.metrics.count(match endpoint == observed.endpoint {
+            true => metrics::Observed::Same,
+            false => metrics::Observed::Other,
+        });
         if let (Some(own_s), Some(its_s)) = (observed.wait_s, wait_s) {
-            for (choice, wait_s) in [("trimtab", own_s), ("proxy", its_s)] {
+            let own = (ObservedWaits::Trimtab, own_s);
+            for (choice, wait_s) in [own, (ObservedWaits::Proxy, its_s)] {
                 // `as` from float saturates, and no wait is negative.
                 let ms = (wait_s * 1_000.0) as u64;
-                self.metrics.add(Counter::ObservedWaits, choice, ms);
+                self.metrics.add(choice, ms);
             }
         }
         let counted = match observed.is_counted {
@@ -289,7 +291,7 @@ impl PoolState {
     pub(crate) fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) {
         let is_out = self.books.on_outcome(now, sent, outcome);
         if let Some(kind) = outcome::kind(outcome).filter(|_| is_out) {
-            self.metrics.count(Counter::Ejections, kind.as_str());
+            self.metrics.count(kind);
         }
     }
 

@@ -4,6 +4,7 @@ use trimtab_loadtable::{DecodeError, Table, Version, snapshot_after};
 use trimtab_pick::{Millis, Snapshot};
 
 use crate::facts::HashKey;
+use crate::metrics::TableRefusals;
 
 /// A table in use.
 #[derive(Debug)]
@@ -62,14 +63,14 @@ impl Refusal {
         matches!(self, Self::NotNewer { have, .. } if Some(*have) != asked_with)
     }
 
-    /// Label of the counter.
-    pub(crate) fn label(&self) -> &'static str {
+    /// Returns how the refusal counts.
+    pub(crate) fn counts_as(&self) -> TableRefusals {
         match self {
-            Self::Decode(DecodeError::Format { .. }) => "format",
-            Self::Decode(DecodeError::TooLarge { .. }) => "too_large",
-            Self::Decode(_) => "malformed",
-            Self::Pool(_) => "other_pool",
-            Self::NotNewer { .. } => "not_newer",
+            Self::Decode(DecodeError::Format { .. }) => TableRefusals::Format,
+            Self::Decode(DecodeError::TooLarge { .. }) => TableRefusals::TooLarge,
+            Self::Decode(_) => TableRefusals::Malformed,
+            Self::Pool(_) => TableRefusals::OtherPool,
+            Self::NotNewer { .. } => TableRefusals::NotNewer,
         }
     }
 }
@@ -154,7 +155,7 @@ pub(crate) mod tests {
         assert!(accept(&bytes, "chat", have(2, 9)).is_ok());
         for sequence in [5, 6] {
             let refusal = accept(&bytes, "chat", have(1, sequence)).unwrap_err();
-            assert_eq!(refusal.label(), "not_newer");
+            assert_eq!(refusal.counts_as(), TableRefusals::NotNewer);
             assert_eq!(refusal.is_same(), sequence == 5);
         }
     }
@@ -162,20 +163,11 @@ pub(crate) mod tests {
     #[test]
     fn every_other_table_is_refused_with_its_reason() {
         let bytes = table(1, 5, &["10.0.0.1:80"]).encode();
-        assert_eq!(
-            accept(&bytes, "code", None).unwrap_err().label(),
-            "other_pool"
-        );
-        assert_eq!(
-            accept(&bytes[..bytes.len() - 1], "chat", None)
-                .unwrap_err()
-                .label(),
-            "malformed"
-        );
-        assert_eq!(
-            accept(&vec![0; 3 << 20], "chat", None).unwrap_err().label(),
-            "too_large"
-        );
+        let reason = |bytes: &[u8], pool: &str| accept(bytes, pool, None).unwrap_err().counts_as();
+        assert_eq!(reason(&bytes, "code"), TableRefusals::OtherPool);
+        let cut = &bytes[..bytes.len() - 1];
+        assert_eq!(reason(cut, "chat"), TableRefusals::Malformed);
+        assert_eq!(reason(&vec![0; 3 << 20], "chat"), TableRefusals::TooLarge);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use crate::config::destination::Form;
 use crate::facts::{self, BodyFacts, Ending, Head};
 use crate::host::{self, Action, Map};
-use crate::metrics::Counter;
+use crate::metrics::Unmatched;
 use crate::pair::messages::Fault;
 use crate::pair::tap_role;
 use crate::plugin::deciding::DecidingPlugin;
@@ -85,8 +85,11 @@ impl HttpFilter {
         let pool = plugin.pool(head, facts::model(head, body));
         let held = || facts::held(head, body);
         let Some((pool, mode)) = pool.or_else(|| plugin.pool_that_keeps(head, held())) else {
-            let label = if body.is_some() { "read" } else { "unread" };
-            plugin.count(head.pools, Counter::Unmatched, label);
+            let unmatched = match body {
+                Some(_) => Unmatched::Read,
+                None => Unmatched::Unread,
+            };
+            plugin.count(head.pools, unmatched);
             name(&plugin, "", way);
             return;
         };
@@ -118,7 +121,7 @@ impl HttpFilter {
         let is_lost = !named && !hosts.is_empty();
         match placed.reason {
             Some(reason) if !is_lost => {
-                pool.with(|state| state.metrics.count(Counter::Decisions, reason.as_str()));
+                pool.with(|state| state.metrics.count(reason));
             }
             _ => placed
                 .explanation
@@ -140,8 +143,7 @@ impl HttpFilter {
     /// - `is_all`: no part of the body is still to come.
     fn place_read(&mut self, reading: &BodyReading, ending: Ending, bytes: usize, is_all: bool) {
         let head = &reading.head;
-        self.plugin
-            .count(head.pools, Counter::Bodies, ending.as_str());
+        self.plugin.count(head.pools, ending);
         let mut facts = reading.facts(ending, is_all);
         let mut passing = Passing::new(head, &facts, reading.came_bytes);
         passing.keep_end(&self.plugin, bytes);

@@ -5,12 +5,12 @@ use trimtab_loadtable::limits;
 use trimtab_report::Call;
 
 use crate::host::{self, Buffer, HostError, HttpCall, Level, Map, Over};
-use crate::metrics::Counter;
+use crate::metrics::{Event as _, ReportCalls, SyncErrors, Syncs};
 use crate::pool::state::PoolState;
 use crate::pool::{Pool, millis, table};
 use crate::sync::holder;
 use crate::sync::lease::When;
-use crate::sync::long_poll::{Answer, Due, FORBIDDEN, Sync};
+use crate::sync::long_poll::{Answer, Due, Sync};
 use crate::sync::merge::merged_report;
 use crate::sync::report_call;
 use crate::sync::shared::{Lease, Stamp, StoredTable};
@@ -50,7 +50,7 @@ pub(crate) fn call_if_due(
         Due::Now => true,
         Due::No => false,
         Due::Lost => {
-            state.metrics.count(Counter::SyncErrors, "lost");
+            state.metrics.count(SyncErrors::Lost);
             false
         }
     };
@@ -76,16 +76,15 @@ fn poll(pool: &Pool, state: &mut PoolState, now_ns: u64, lease: Lease) -> Result
         }
         Err(error) => {
             let missing = error.status == HostError::BAD_ARGUMENT;
-            let kind = if missing {
-                "no_cluster"
-            } else {
-                "call_refused"
+            let kind = match missing {
+                true => SyncErrors::NoCluster,
+                false => SyncErrors::CallRefused,
             };
-            state.metrics.count(Counter::SyncErrors, kind);
+            state.metrics.count(kind);
             state.sync.on_failed(now, &mut state.rng);
             pool.warn_once(
                 state,
-                kind,
+                kind.label(),
                 Level::Error,
                 &format!(
                     "aggregator.cluster: `{}`: the proxy refuses the call ({error}); define that cluster, or, in a mesh, let this proxy see the aggregator's namespace",
@@ -115,7 +114,7 @@ fn send_report(
     )? {
         Ok(token) => state.report_call.on_called(now, token),
         Err(_) => {
-            state.metrics.count(Counter::ReportCalls, "call_refused");
+            state.metrics.count(ReportCalls::CallRefused);
             state.report_call.on_failed(now);
         }
     }
@@ -164,12 +163,15 @@ pub(crate) fn report_answered(
     let heard = match answer_status() {
         Ok(status) => status.as_deref() == Some(b"204"),
         Err(error) => {
-            state.metrics.count_error(error);
+            state.metrics.count(error);
             false
         }
     };
-    let result = if heard { "sent" } else { "failed" };
-    state.metrics.count(Counter::ReportCalls, result);
+    let end = match heard {
+        true => ReportCalls::Sent,
+        false => ReportCalls::Failed,
+    };
+    state.metrics.count(end);
     if heard {
         state.outgoing.heard(Call::Report);
     } else {
@@ -201,14 +203,19 @@ pub(crate) fn answered(
         }
         Answer::NoNewer => {
             state.outgoing.heard(Call::Sync);
-            state.metrics.count(Counter::Syncs, "no_news");
+            state.metrics.count(Syncs::NoNews);
             state.sync.on_answered();
         }
-        Answer::Failed(label) => {
+        Answer::Failed(kind) => {
             state.outgoing.failed(Call::Sync);
-            state.metrics.count(Counter::SyncErrors, label);
+            state.metrics.count(kind);
+            let label = kind.label();
             let status = String::from_utf8_lossy(status.as_deref().unwrap_or(b"none")).into_owned();
-            let fix = if label == FORBIDDEN { ALLOW } else { "" };
+            let fix = if kind == SyncErrors::Forbidden {
+                ALLOW
+            } else {
+                ""
+            };
             let message = format!(
                 "sync failed: {label} (status {status}); the last table stays in use and its age grows{fix}"
             );
@@ -234,7 +241,7 @@ fn included(state: &mut PoolState) -> Vec<(u64, u64)> {
     let header =
         host::header(Map::HttpCallResponseHeaders, REPORT_HEADER).unwrap_or_else(|error| {
             // Own work then counts less exactly, but the table is used all the same.
-            state.metrics.count_error(error);
+            state.metrics.count(error);
             None
         });
     let text = header.and_then(|value| String::from_utf8(value).ok());
@@ -268,7 +275,7 @@ fn take_answer(
                 .find(|(number, _)| *number == pool.worker_number);
             state.adopt(table, millis(now_ns), own.map(|(_, report)| *report));
             state.sync.on_answered();
-            state.metrics.count(Counter::Syncs, "table");
+            state.metrics.count(Syncs::Table);
             pool.on_good_sync(state);
             if is_first {
                 host::set_shared(&pool.keys.first, &bytes, Over::Anything)?;
@@ -283,13 +290,13 @@ fn take_answer(
         // gets no new table rests as after a failure. So an aggregator that sends the same table
         // again and again is not asked without a pause.
         Err(refusal) if refusal.is_same() || refusal.is_overtaken(state.asked_with) => {
-            state.metrics.count(Counter::Syncs, "same_table");
+            state.metrics.count(Syncs::SameTable);
         }
         Err(refusal) => {
-            let kind = refusal.label();
-            state.metrics.count(Counter::TableRefusals, kind);
+            let kind = refusal.counts_as();
+            state.metrics.count(kind);
             let message = format!("table refused: {refusal}; the last good one stays in use");
-            pool.warn_once(state, kind, Level::Warn, &message);
+            pool.warn_once(state, kind.label(), Level::Warn, &message);
         }
     }
     Ok(())

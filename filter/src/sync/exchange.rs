@@ -5,7 +5,6 @@
 use trimtab_loadtable::Table;
 
 use crate::host::{self, HostError, Over};
-use crate::metrics::Counter;
 use crate::pool::state::PoolState;
 use crate::pool::{Pool, millis, table};
 use crate::sync::shared::{self, MAX_WORKERS, Stamp, StoredReport, StoredTable};
@@ -30,7 +29,7 @@ pub(crate) fn on_large(pool: &Pool, state: &mut PoolState) {
     pacing.untold = false;
     let told = write_report(pool, state, now_ns).and_then(|()| wakeup::leader(pool, now_ns));
     if let Err(error) = told {
-        state.metrics.count_error(error);
+        state.metrics.count(error);
     }
 }
 
@@ -66,7 +65,7 @@ pub(crate) fn take_shared_table(pool: &Pool, state: &mut PoolState) -> Result<()
         ),
         // The table was replaced between the two reads.
         Err(table::Refusal::NotNewer { .. }) => {}
-        Err(refusal) => state.metrics.count(Counter::TableRefusals, refusal.label()),
+        Err(refusal) => state.metrics.count(refusal.counts_as()),
     }
     Ok(())
 }

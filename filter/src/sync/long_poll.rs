@@ -6,6 +6,8 @@
 
 use trimtab_pick::{Millis, Rng};
 
+use crate::metrics::SyncErrors;
+
 /// Least time between two calls on average, in milliseconds.
 const MIN_GAP_MS: u64 = 10;
 /// How far calls may be ahead of that average for a moment, in milliseconds. Answers of an
@@ -19,10 +21,6 @@ const MAX_BACKOFF_MS: u64 = 5_000;
 /// Time that a call may take beyond the time for which the aggregator may hold it, in milliseconds.
 const GRACE_MS: u32 = 2_000;
 
-/// Label of a failure: something before the aggregator does not let this proxy ask. The aggregator
-/// itself asks nobody who he is.
-pub(crate) const FORBIDDEN: &str = "forbidden";
-
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -30,8 +28,8 @@ pub(crate) enum Answer {
     Table,
     /// `204`: no newer table within the wait.
     NoNewer,
-    /// Anything else, with the label of the counter.
-    Failed(&'static str),
+    /// Anything else.
+    Failed(SyncErrors),
 }
 
 impl Answer {
@@ -40,13 +38,13 @@ impl Answer {
         match status {
             Some(b"200") => Self::Table,
             Some(b"204") => Self::NoNewer,
-            Some(b"401" | b"403") => Self::Failed(FORBIDDEN),
-            Some(b"404") => Self::Failed("unknown_pool"),
-            Some(b"400" | b"413") => Self::Failed("report_refused"),
-            Some(b"503") => Self::Failed("unreachable"),
-            Some(b"504") => Self::Failed("timeout"),
-            Some(_) => Self::Failed("unexpected_status"),
-            None => Self::Failed("no_answer"),
+            Some(b"401" | b"403") => Self::Failed(SyncErrors::Forbidden),
+            Some(b"404") => Self::Failed(SyncErrors::UnknownPool),
+            Some(b"400" | b"413") => Self::Failed(SyncErrors::ReportRefused),
+            Some(b"503") => Self::Failed(SyncErrors::Unreachable),
+            Some(b"504") => Self::Failed(SyncErrors::Timeout),
+            Some(_) => Self::Failed(SyncErrors::UnexpectedStatus),
+            None => Self::Failed(SyncErrors::NoAnswer),
         }
     }
 }

@@ -97,7 +97,7 @@ pub(crate) fn others(pool: &Pool, state: &mut PoolState) {
             continue;
         };
         if let Err(error) = host::enqueue(queue, TABLE) {
-            state.metrics.count_error(error);
+            state.metrics.count(error);
         }
     }
     state.awake = awake;

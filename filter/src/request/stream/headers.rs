@@ -7,7 +7,7 @@ use super::{HttpFilter, Way};
 use crate::config::Mode;
 use crate::facts::{Head, Plan};
 use crate::host::{self, Action, Map};
-use crate::metrics::Counter;
+use crate::metrics::ForgedHeaders;
 use crate::pair::messages::{self, Fault, Mark, Marks};
 use crate::request::body_reading::BodyReading;
 
@@ -32,8 +32,11 @@ impl HttpFilter {
             // Another pair, which stands before this one, may have set the destination.
             let is_anothers = || place == 0 && marks.is_taken(&["@", name].concat());
             if head.forged >> place & 1 == 1 && !is_anothers() {
-                let label = if place == 0 { "destination" } else { "explain" };
-                plugin.count(head.pools, Counter::ForgedHeaders, label);
+                let forged = match place {
+                    0 => ForgedHeaders::Destination,
+                    _ => ForgedHeaders::Explain,
+                };
+                plugin.count(head.pools, forged);
                 plugin.checked(host::remove_header(Map::HttpRequestHeaders, name));
             }
         }
