@@ -1,6 +1,7 @@
 //! One field, on its way from JSON to a typed value.
 
 use crate::address::address;
+use crate::describe::Notes;
 use crate::problem::{Problem, Problems};
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Display};
@@ -29,6 +30,7 @@ pub struct Field<T> {
     expected: &'static str,
     hint: String,
     problems: Rc<RefCell<Problems>>,
+    notes: Notes,
 }
 
 impl<T: Debug> Debug for Field<T> {
@@ -49,6 +51,7 @@ impl<T> Field<T> {
             expected: "",
             hint: String::new(),
             problems,
+            notes: Notes::default(),
         }
     }
 
@@ -64,6 +67,7 @@ impl<T> Field<T> {
             expected,
             hint: String::new(),
             problems,
+            notes: Notes::default(),
         }
     }
 
@@ -84,6 +88,7 @@ impl<T> Field<T> {
             expected,
             hint: String::new(),
             problems,
+            notes: Notes::default(),
         }
     }
 
@@ -115,6 +120,7 @@ impl<T> Field<T> {
             expected,
             hint,
             problems,
+            notes,
             ..
         } = self;
         Field {
@@ -124,7 +130,15 @@ impl<T> Field<T> {
             expected,
             hint,
             problems,
+            notes,
         }
+    }
+
+    /// Adds the place of the field's description.
+    #[inline]
+    pub(crate) fn with_notes(mut self, notes: Notes) -> Self {
+        self.notes = notes;
+        self
     }
 
     /// Returns the value. Returns `None` if the field is missing, or has a problem, which is
@@ -150,7 +164,11 @@ impl<T> Field<T> {
     /// Returns the value. Returns `default` if the field is missing, or has a problem, which is
     /// recorded.
     #[must_use]
-    pub fn default(self, default: T) -> T {
+    pub fn default(self, default: T) -> T
+    where
+        T: Debug,
+    {
+        self.notes.absent(&default);
         self.optional().unwrap_or(default)
     }
 
@@ -171,6 +189,7 @@ impl<T> Field<T> {
     }
 
     fn require(mut self) -> Self {
+        self.notes.required();
         if matches!(self.found, Found::Missing) {
             self.found = Found::Wrong("is required".into());
             if self.hint.is_empty() {
@@ -184,6 +203,7 @@ impl<T> Field<T> {
 impl<T: PartialOrd + Debug> Field<T> {
     /// Refuses a value outside of `range`. NaN is outside of every range.
     pub fn range(self, range: RangeInclusive<T>) -> Self {
+        self.notes.range(range.start(), range.end());
         self.map(|value| {
             if range.contains(&value) {
                 Ok(value)
@@ -232,7 +252,8 @@ impl Field<String> {
     }
 
     /// Refuses all texts but the given names. Returns the value that belongs to the name.
-    pub fn one_of<U: Copy>(self, names: &[(&str, U)]) -> Field<U> {
+    pub fn one_of<U: Copy + Debug>(self, names: &[(&str, U)]) -> Field<U> {
+        self.notes.names(names);
         let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
         self.map(|text| {
             names
@@ -255,6 +276,7 @@ impl Field<String> {
 impl Field<Duration> {
     /// Converts to whole milliseconds.
     pub fn as_ms(self) -> Field<u64> {
+        self.notes.is_ms();
         self.map(|value| u64::try_from(value.as_millis()))
     }
 }

@@ -34,6 +34,7 @@
 #![deny(missing_docs, clippy::indexing_slicing)]
 
 mod address;
+pub mod describe;
 mod duration;
 mod field;
 mod nearest;

@@ -1,5 +1,6 @@
 //! An object of the document, and the fields that a reader asked for.
 
+use crate::describe::Notes;
 use crate::duration;
 use crate::field::Field;
 use crate::nearest::nearest;
@@ -35,6 +36,9 @@ struct Node<'v> {
     /// already a problem, so its fields raise no further ones.
     fields: Option<&'v Map<String, Value>>,
     asked: RefCell<Vec<&'static str>>,
+    /// What was said of the field that is asked for next.
+    #[cfg(feature = "describe")]
+    about: std::cell::Cell<Option<crate::describe::About>>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +81,8 @@ impl<'v> Settings<'v> {
             path,
             fields,
             asked: RefCell::default(),
+            #[cfg(feature = "describe")]
+            about: std::cell::Cell::default(),
         });
         document.nodes.borrow_mut().push(Rc::clone(&node));
         Self { node, document }
@@ -86,6 +92,49 @@ impl<'v> Settings<'v> {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.node.path
+    }
+
+    /// Describes the field that is asked for next, for generated documents: what it does, and what
+    /// its absence means if no default says that. Type, range and default come from the reader.
+    #[inline(always)]
+    #[must_use]
+    pub fn about(&self, _text: &'static str) -> &Self {
+        #[cfg(feature = "describe")]
+        self.node.about.set(Some(crate::describe::About {
+            text: _text,
+            ..Default::default()
+        }));
+        self
+    }
+
+    /// As [`about`](Self::about), for a field whose reader converts it by itself.
+    ///
+    /// - `value`: what it may be.
+    /// - `default`: what counts where it is left out.
+    #[inline(always)]
+    #[must_use]
+    pub fn about_as(
+        &self,
+        _text: &'static str,
+        _value: &'static str,
+        _default: &'static str,
+    ) -> &Self {
+        #[cfg(feature = "describe")]
+        self.node.about.set(Some(crate::describe::About {
+            text: _text,
+            value: Some(_value),
+            default: Some(_default),
+        }));
+        self
+    }
+
+    /// Begins the description of a field.
+    #[inline]
+    fn notes(&self, _name: &str, _expected: &str) -> Notes {
+        #[cfg(feature = "describe")]
+        return Notes::new(&self.child_path(_name), _expected, self.node.about.take());
+        #[cfg(not(feature = "describe"))]
+        Notes
     }
 
     /// Reads a text.
@@ -237,19 +286,21 @@ impl<'v> Settings<'v> {
         if !asked.contains(&name) {
             asked.push(name);
         }
+        let notes = self.notes(name, expected);
         let problems = Rc::clone(&self.document.problems);
         let path = self.child_path(name);
         let Some(fields) = self.node.fields else {
-            return Field::quiet(path, problems);
+            return Field::quiet(path, problems).with_notes(notes);
         };
-        match fields.get(name).filter(|value| !value.is_null()) {
+        let field = match fields.get(name).filter(|value| !value.is_null()) {
             None => Field::missing(path, expected, problems),
             Some(value) => {
                 let found = read(value)
                     .ok_or_else(|| format!("is not {expected}{}", slip(value, expected)));
                 Field::read(found, path, echo(value), expected, problems)
             }
-        }
+        };
+        field.with_notes(notes)
     }
 }
 

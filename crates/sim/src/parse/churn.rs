@@ -20,7 +20,7 @@ pub(super) fn changes(s: &Settings<'_>) -> Vec<Churn> {
     churn
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Kind {
     Add,
     Drain,
