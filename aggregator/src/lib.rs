@@ -25,5 +25,6 @@ pub mod yaml;
 
 pub use app::{App, StartError};
 pub use config::Config;
+pub use metrics::example_page;
 pub use scrape::page;
 pub use serve::role::Role;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trimtab_loadtable::seen;
+use trimtab_loadtable::What;
 
 use crate::support::{Backend, ScriptedAggregator, Stage, chat, eventually};
 
@@ -136,7 +136,7 @@ async fn events_without_content_do_not_end_the_prefill() {
         let reports = aggregator.reports();
         let rows = reports.iter().flat_map(|report| &report.endpoints);
         let mut seen = rows.flat_map(|row| &row.seen);
-        let took = seen.find(|one| one.kind == seen::FIRST_BYTE_SUM_MS && one.count >= 1_500)?;
+        let took = seen.find(|one| one.kind == What::FirstByteSum.kind() && one.count >= 1_500)?;
         assert!(took.count < 3_000, "{took:?}");
         let row = row()?;
         (row.started == row.sent && row.pending_tokens == 0).then_some(())

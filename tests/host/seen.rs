@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trimtab_loadtable::{ErrorKind, Report, seen};
+use trimtab_loadtable::{ErrorKind, Report, What, seen};
 use trimtab_wasmhost::Exchange;
 
 use crate::reports::{quiet, reports, two_workers};
@@ -10,8 +10,15 @@ use crate::support::{ENDPOINTS, ask, chat, config, only, ready_with, route};
 
 /// Whether the kind is one of predicted times.
 fn is_of_predictions(kind: u8) -> bool {
-    let sums = seen::PREDICTED_SUM_MS..=seen::PREDICTION_ERROR_SUM_MS;
-    sums.contains(&kind) || kind >= seen::PREDICTION_ERROR
+    matches!(
+        What::of(kind),
+        Some(
+            What::PredictedSum
+                | What::PredictedSeenSum
+                | What::PredictionErrorSum
+                | What::PredictionError(_)
+        )
+    )
 }
 
 /// Returns the sums over all reports of an endpoint, by kind.
@@ -70,13 +77,14 @@ fn times_of_two_workers_are_told_once_each_and_errors_by_kind() {
     let mut said = said(&all, ENDPOINTS[0]);
     said.retain(|kind, _| !is_of_predictions(*kind));
     let expected = [
-        (seen::FIRST_BYTE + seen::bucket(300), 12),
-        (seen::END + seen::bucket(800), 9),
-        (seen::FIRST_BYTE_SUM_MS, 12 * 300),
-        (seen::END_SUM_MS, 9 * 800),
-        (ErrorKind::Reset as u8, 2),
-        (ErrorKind::ServerError as u8, 1),
+        (What::FirstByte(seen::bucket(300)), 12),
+        (What::End(seen::bucket(800)), 9),
+        (What::FirstByteSum, 12 * 300),
+        (What::EndSum, 9 * 800),
+        (What::Error(ErrorKind::Reset), 2),
+        (What::Error(ErrorKind::ServerError), 1),
     ];
+    let expected = expected.map(|(what, count)| (what.kind(), count));
     assert_eq!(said, BTreeMap::from(expected));
 }
 
@@ -121,18 +129,19 @@ fn predicted_first_bytes_are_compared_where_answers_are_streamed_from_where_they
     }
     all.extend(reports(&mut proxy, 10));
     let mut here = said(&all, ENDPOINTS[0]);
-    assert_eq!(here[&seen::FIRST_BYTE_SUM_MS], 300 + 600 + 300);
+    assert_eq!(here[&What::FirstByteSum.kind()], 300 + 600 + 300);
     here.retain(|kind, _| is_of_predictions(*kind));
     let expected = [
-        (seen::PREDICTED_SUM_MS, 2 * 400),
-        (seen::PREDICTED_SEEN_SUM_MS, 300 + 600),
-        (seen::PREDICTION_ERROR_SUM_MS, 100 + 200),
-        (seen::PREDICTION_ERROR + seen::bucket(100), 1),
-        (seen::PREDICTION_ERROR + seen::bucket(200), 1),
+        (What::PredictedSum, 2 * 400),
+        (What::PredictedSeenSum, 300 + 600),
+        (What::PredictionErrorSum, 100 + 200),
+        (What::PredictionError(seen::bucket(100)), 1),
+        (What::PredictionError(seen::bucket(200)), 1),
     ];
+    let expected = expected.map(|(what, count)| (what.kind(), count));
     assert_eq!(here, BTreeMap::from(expected));
     let there = said(&all, ENDPOINTS[1]);
-    assert_eq!(there[&seen::FIRST_BYTE_SUM_MS], 300);
+    assert_eq!(there[&What::FirstByteSum.kind()], 300);
     assert!(!there.keys().any(|kind| is_of_predictions(*kind)));
 }
 

@@ -167,7 +167,7 @@ fn publish(
 /// As `publish`, for a list of which a part may be old or missing.
 fn publish_with(out: &watch::Sender<Targets>, listing: Listing, metrics: &PoolMetrics) {
     if listing.error.is_some() {
-        metrics.discovery_errors.add(1);
+        metrics.discovery_errors.inc();
     }
     out.send_if_modified(|now| {
         let next = now.followed_by(listing);

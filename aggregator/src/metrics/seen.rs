@@ -6,24 +6,28 @@
 //! by these numbers, so a proxy that lies distorts only them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use trimtab_loadtable::json::PredictionsView;
-use trimtab_loadtable::{ErrorKind, Report, seen};
+use trimtab_loadtable::{ErrorKind, Report, What, seen};
 
-use super::{Number, Page};
+use super::labels::ByLabel;
 
 /// How many endpoints of one pool have series of their own.
 const MAX_ENDPOINTS: usize = 256;
 
-type Errors = [u64; ErrorKind::ALL.len()];
+type Errors = ByLabel<ErrorKind, Counter>;
 
-/// A histogram with the buckets of the reports.
+/// A histogram with the buckets of the reports. Reports bring counts by bucket, and no values that
+/// the crate's own histogram could observe.
 #[derive(Debug, Default)]
 pub(super) struct Sketch {
-    buckets: [Number; seen::BUCKETS],
-    sum_ms: Number,
+    buckets: [Counter; seen::BUCKETS],
+    sum_ms: Counter,
 }
 
 /// The numbers of one pool.
@@ -32,66 +36,60 @@ pub(crate) struct SeenMetrics {
     pub(super) first_byte: Sketch,
     pub(super) end: Sketch,
     pub(super) prediction_error: Sketch,
-    predicted_ms: Number,
-    predicted_seen_ms: Number,
-    errors: Mutex<BySender>,
-}
-
-#[derive(Debug, Default)]
-struct BySender {
-    pool: Errors,
-    endpoints: BTreeMap<String, Errors>,
+    pub(super) errors: Errors,
+    predicted_ms: Counter,
+    predicted_seen_ms: Counter,
+    endpoints: Mutex<BTreeMap<String, Errors>>,
 }
 
 impl SeenMetrics {
     /// Adds what an accepted report says. `knows` says whether an address is an endpoint of the
     /// pool.
     pub(crate) fn add(&self, report: &Report, knows: impl Fn(&str) -> bool) {
-        for row in report.endpoints.iter().filter(|row| !row.seen.is_empty()) {
+        for row in &report.endpoints {
             for one in &row.seen {
+                // A newer proxy may send kinds that are not known here.
+                let Some(what) = What::of(one.kind) else {
+                    continue;
+                };
                 let count = u64::from(one.count);
-                match one.kind {
-                    seen::FIRST_BYTE_SUM_MS => self.first_byte.sum_ms.add(count),
-                    seen::END_SUM_MS => self.end.sum_ms.add(count),
-                    seen::PREDICTED_SUM_MS => self.predicted_ms.add(count),
-                    seen::PREDICTED_SEEN_SUM_MS => self.predicted_seen_ms.add(count),
-                    seen::PREDICTION_ERROR_SUM_MS => self.prediction_error.sum_ms.add(count),
-                    kind if kind < seen::END => self.first_byte.add(kind, count),
-                    kind if kind < seen::FIRST_BYTE_SUM_MS => self.end.add(kind - seen::END, count),
-                    kind if kind >= seen::PREDICTION_ERROR => {
-                        self.prediction_error
-                            .add(kind - seen::PREDICTION_ERROR, count);
+                match what {
+                    What::FirstByte(bucket) => self.first_byte.add(bucket, count),
+                    What::FirstByteSum => self.first_byte.add_ms(count),
+                    What::End(bucket) => self.end.add(bucket, count),
+                    What::EndSum => self.end.add_ms(count),
+                    What::Error(kind) => self.add_error(&row.address, kind, count, &knows),
+                    What::PredictedSum => {
+                        self.predicted_ms.inc_by(count);
                     }
-                    kind => self.add_error(&row.address, kind, count, &knows),
+                    What::PredictedSeenSum => {
+                        self.predicted_seen_ms.inc_by(count);
+                    }
+                    What::PredictionErrorSum => self.prediction_error.add_ms(count),
+                    What::PredictionError(bucket) => self.prediction_error.add(bucket, count),
                 }
             }
         }
     }
 
-    fn add_error(&self, address: &str, kind: u8, count: u64, knows: impl Fn(&str) -> bool) {
-        // A newer proxy may send kinds that are not known here.
-        let Some(at) = ErrorKind::ALL.iter().position(|one| *one as u8 == kind) else {
-            return;
-        };
-        let mut errors = self.lock();
-        let add = |errors: &mut Errors| {
-            if let Some(sum) = errors.get_mut(at) {
-                *sum = sum.saturating_add(count);
-            }
-        };
-        add(&mut errors.pool);
-        let full = errors.endpoints.len() >= MAX_ENDPOINTS;
-        match errors.endpoints.get_mut(address) {
-            Some(errors) => add(errors),
+    fn add_error(&self, address: &str, kind: ErrorKind, count: u64, knows: impl Fn(&str) -> bool) {
+        self.errors.count_many(kind, count);
+        let mut endpoints = self.lock();
+        let full = endpoints.len() >= MAX_ENDPOINTS;
+        match endpoints.get(address) {
+            Some(errors) => errors.count_many(kind, count),
             None if full || !knows(address) => {}
-            None => add(errors.endpoints.entry(address.to_owned()).or_default()),
+            None => {
+                let errors = endpoints.entry(address.to_owned()).or_default();
+                errors.count_many(kind, count);
+            }
         }
     }
 
     /// Returns the mean predicted and seen times. `None`: no proxy has reported a prediction.
     pub(crate) fn predictions(&self) -> Option<PredictionsView> {
         let requests = self.prediction_error.count();
-        let mean = |sum: &Number| (sum.get() as f64 / requests as f64 * 10.0).round() / 10.0;
+        let mean = |sum: &Counter| (sum.get() as f64 / requests as f64 * 10.0).round() / 10.0;
         (requests > 0).then(|| PredictionsView {
             requests,
             predicted_ms: mean(&self.predicted_ms),
@@ -101,110 +99,69 @@ impl SeenMetrics {
 
     /// Forgets endpoints that have left the pool.
     pub(crate) fn retain(&self, knows: impl Fn(&str) -> bool) {
-        self.lock().endpoints.retain(|address, _| knows(address));
+        self.lock().retain(|address, _| knows(address));
+    }
+
+    /// Calls `show` with the errors of each endpoint, by kind, but for those that it has not had.
+    pub(super) fn each_endpoint(
+        &self,
+        mut show: impl FnMut(&str, ErrorKind, &Counter) -> fmt::Result,
+    ) -> fmt::Result {
+        for (endpoint, errors) in &*self.lock() {
+            let had = errors.iter().filter(|(_, counter)| counter.get() > 0);
+            for (kind, counter) in had {
+                show(endpoint, kind, counter)?;
+            }
+        }
+        Ok(())
     }
 
     /// Ignores a poisoned lock. A panic under the lock would be a bug, and wrong counts are better
     /// than none.
-    fn lock(&self) -> MutexGuard<'_, BySender> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Errors>> {
+        self.endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sketch {
     fn add(&self, bucket: u8, count: u64) {
         if let Some(bucket) = self.buckets.get(usize::from(bucket)) {
-            bucket.add(count);
+            bucket.inc_by(count);
         }
     }
 
-    fn count(&self) -> u64 {
-        let counts = self.buckets.iter().map(Number::get);
+    fn add_ms(&self, ms: u64) {
+        self.sum_ms.inc_by(ms);
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        let counts = self.buckets.iter().map(Counter::get);
         counts.fold(0, u64::saturating_add)
     }
 }
 
-impl Page<'_> {
-    // Writing to a String cannot fail, so the results of `write!` are dropped.
-    pub(super) fn sketch(&mut self, name: &str, help: &str, read: fn(&SeenMetrics) -> &Sketch) {
-        self.sketch_where(name, help, read, |_| true);
+impl EncodeMetric for Sketch {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let bounds = seen::BOUNDS_MS.map(|ms| f64::from(ms) / 1e3).into_iter();
+        let bounds = bounds.chain([f64::INFINITY]);
+        let counts = self.buckets.iter().map(Counter::get);
+        let buckets: Vec<_> = bounds.zip(counts).collect();
+        let sum_s = self.sum_ms.get() as f64 / 1e3;
+        // The page must be one of a moment, so the count is that of these buckets.
+        let count = buckets.iter().map(|(_, count)| *count);
+        let count = count.fold(0, u64::saturating_add);
+        encoder.encode_histogram::<NoLabelSet>(sum_s, count, &buckets, None)
     }
 
-    /// As `sketch`, but leaves out pools without any value: "no prediction" differs from "no
-    /// error".
-    pub(super) fn sketch_if_any(
-        &mut self,
-        name: &str,
-        help: &str,
-        read: fn(&SeenMetrics) -> &Sketch,
-    ) {
-        self.sketch_where(name, help, read, |sketch| sketch.count() > 0);
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
     }
+}
 
-    fn sketch_where(
-        &mut self,
-        name: &str,
-        help: &str,
-        read: fn(&SeenMetrics) -> &Sketch,
-        shows: fn(&Sketch) -> bool,
-    ) {
-        self.family(name, "histogram", help);
-        let sketches = self
-            .pools
-            .iter()
-            .map(|(pool, _)| (&pool.pool, read(&pool.seen)));
-        for (pool, sketch) in sketches.filter(|(_, sketch)| shows(sketch)) {
-            let bounds = seen::BOUNDS_MS.map(|ms| (f64::from(ms) / 1e3).to_string());
-            let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
-            let mut count = 0_u64;
-            for (bound, bucket) in bounds.zip(&sketch.buckets) {
-                count = count.saturating_add(bucket.get());
-                let _ = writeln!(
-                    self.text,
-                    "trimtab_aggregator_{name}_bucket{{pool=\"{pool}\",le=\"{bound}\"}} {count}"
-                );
-            }
-            let sum = sketch.sum_ms.get() as f64 / 1e3;
-            let _ = writeln!(
-                self.text,
-                "trimtab_aggregator_{name}_sum{{pool=\"{pool}\"}} {sum}\ntrimtab_aggregator_{name}_count{{pool=\"{pool}\"}} {count}"
-            );
-        }
-    }
-
-    pub(super) fn errors(&mut self) {
-        let kinds = ErrorKind::ALL.map(ErrorKind::as_str);
-        self.family(
-            "errors_total",
-            "counter",
-            "Requests that went wrong at an endpoint, by kind, as proxies saw it.",
-        );
-        for (pool, _) in self.pools {
-            for (kind, count) in kinds.iter().zip(pool.seen.lock().pool) {
-                let _ = writeln!(
-                    self.text,
-                    "trimtab_aggregator_errors_total{{pool=\"{}\",kind=\"{kind}\"}} {count}",
-                    pool.pool
-                );
-            }
-        }
-        self.family(
-            "endpoint_errors_total",
-            "counter",
-            "The same for endpoints that had any.",
-        );
-        for (pool, _) in self.pools {
-            for (endpoint, errors) in &pool.seen.lock().endpoints {
-                for (kind, count) in kinds.iter().zip(errors).filter(|(_, count)| **count > 0) {
-                    let _ = writeln!(
-                        self.text,
-                        "trimtab_aggregator_endpoint_errors_total{{pool=\"{}\",endpoint=\"{endpoint}\",kind=\"{kind}\"}} {count}",
-                        pool.pool
-                    );
-                }
-            }
-        }
-    }
+impl TypedMetric for Sketch {
+    const TYPE: MetricType = MetricType::Histogram;
 }
 
 #[cfg(test)]
@@ -239,7 +196,7 @@ mod tests {
         );
         pool.seen
             .add(&report("b:1", &[(10, 1), (64, 120)]), |_| true);
-        let page = render(&[(pool, None)]);
+        let page = render(vec![(pool, None)]);
         for line in [
             "ttft_seconds_bucket{pool=\"chat\",le=\"0.004\"} 1",
             "ttft_seconds_bucket{pool=\"chat\",le=\"0.091\"} 1",
@@ -249,7 +206,7 @@ mod tests {
             "ttft_seconds_count{pool=\"chat\"} 4",
             "duration_seconds_bucket{pool=\"chat\",le=\"131.072\"} 0",
             "duration_seconds_bucket{pool=\"chat\",le=\"+Inf\"} 1",
-            "duration_seconds_sum{pool=\"chat\"} 200",
+            "duration_seconds_sum{pool=\"chat\"} 200.0",
         ] {
             let line = format!("trimtab_aggregator_{line}\n");
             assert!(page.contains(&line), "{line}{page}");
@@ -259,7 +216,7 @@ mod tests {
     #[test]
     fn wrong_predictions_are_a_histogram_where_there_were_any() {
         let (pool, other) = (PoolMetrics::new("chat"), PoolMetrics::new("code"));
-        let page = || render(&[(Arc::clone(&pool), None), (Arc::clone(&other), None)]);
+        let page = || render(vec![(Arc::clone(&pool), None), (Arc::clone(&other), None)]);
         let begin = "trimtab_aggregator_prediction_error_seconds";
         assert!(!page().lines().any(|line| line.starts_with(begin)));
         assert_eq!(pool.seen.predictions(), None);
@@ -292,13 +249,15 @@ mod tests {
         let pool = PoolMetrics::new("chat");
         let most = trimtab_loadtable::limits::SEEN_COUNT;
         let all: Vec<(u8, u32)> = (71..128).map(|kind| (kind, most)).collect();
-        let lines = render(&[(PoolMetrics::new("chat"), None)]).lines().count();
+        let lines = render(vec![(PoolMetrics::new("chat"), None)])
+            .lines()
+            .count();
         for _ in 0..1_000 {
             pool.seen.add(&report("a:1", &all), |_| true);
         }
         let found = pool.seen.predictions().expect("some were told");
         assert!(found.predicted_ms.is_finite() && found.seen_ms.is_finite());
-        let page = render(&[(pool, None)]);
+        let page = render(vec![(pool, None)]);
         // The buckets, sum and count of the prediction errors.
         assert_eq!(page.lines().count(), lines + seen::BUCKETS + 2);
         assert!(page.contains("ttft_seconds_count{pool=\"chat\"} 0\n"));
@@ -313,7 +272,7 @@ mod tests {
                 .add(&report(&format!("10.0.0.1:{number:04}"), &errors), |_| true);
         }
         pool.seen.add(&report("10.9.9.9:1", &errors), |_| false);
-        let page = render(&[(Arc::clone(&pool), None)]);
+        let page = render(vec![(Arc::clone(&pool), None)]);
         assert!(page.contains(
             "trimtab_aggregator_errors_total{pool=\"chat\",kind=\"server_error\"} 2002\n"
         ));
@@ -323,7 +282,7 @@ mod tests {
         assert_eq!(own.count(), 3 * MAX_ENDPOINTS);
         assert!(!page.contains("10.9.9.9"));
         pool.seen.retain(|address| address == "10.0.0.1:0007");
-        let page = render(&[(pool, None)]);
+        let page = render(vec![(pool, None)]);
         assert_eq!(page.matches("endpoint=\"10.0.0.1:0007\"").count(), 3);
         assert_eq!(page.matches("endpoint=\"").count(), 3);
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use trimtab_estimate::{Accepted, Missed, Pace, Refusal, Sample};
-use trimtab_loadtable::{Endpoint, Report, State as RowState, Table, Version};
+use trimtab_loadtable::{Endpoint, Report, Table, Version};
 
 /// The pause after a table that could not be published.
 const RETRY: Duration = Duration::from_secs(2);
@@ -265,18 +265,16 @@ impl PoolState {
         let keeps_back =
             |last: Arc<Published>| pace.keeps_back(self.now(), &last.table, &estimated.table);
         if self.newest().is_some_and(keeps_back) {
-            self.metrics.tables_kept_back.add(1);
+            self.metrics.tables_kept_back.inc();
             return Outcome::KeptBack;
         }
         let published = Published::new(estimated);
-        self.metrics
-            .build_us
-            .add(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        self.metrics.built(began.elapsed());
         self.metrics.proxies.set(proxies as u64);
         let published = match published {
             Ok(published) => published,
             Err(error) => {
-                self.metrics.table_failures.add(1);
+                self.metrics.table_failures.inc();
                 tracing::error!(
                     pool = self.name,
                     error,
@@ -307,11 +305,7 @@ impl PoolState {
                 .filter(|row| row.state == state)
                 .count()
         };
-        self.metrics.set_states(
-            in_state(RowState::Ready),
-            in_state(RowState::Draining),
-            in_state(RowState::Suspect),
-        );
+        self.metrics.set_states(in_state);
         self.metrics.table_sequence.set(table.version.sequence);
         self.metrics.table_bytes.set(bytes as u64);
     }

@@ -1,6 +1,7 @@
 //! Why a scrape brings no sample, and what an operator can do about it.
 
 use super::redirect::Refused;
+use crate::metrics::labels::Scraped;
 use std::time::Duration;
 use trimtab_estimate::Missed;
 
@@ -111,19 +112,20 @@ impl Failure {
         }
     }
 
-    pub(crate) fn as_str(&self) -> &'static str {
+    /// Returns how the scrape counts.
+    pub(crate) fn counts_as(&self) -> Scraped {
         match self {
-            Self::Connect(_) => "connect",
-            Self::Tls(_) | Self::OwnTls(_) | Self::NeedsTls => "tls",
-            Self::Timeout(_) => "timeout",
-            Self::Late(_) => "late",
-            Self::Status(_) => "status",
-            Self::Redirect(_) => "redirect",
-            Self::Compressed(_) => "compressed",
-            Self::Token(..) => "token",
-            Self::TooLarge(_) => "too_large",
-            Self::Broken(_) | Self::NoHttp(_) | Self::Http2Only => "broken",
-            Self::NoSignals(..) => "no_signals",
+            Self::Connect(_) => Scraped::Connect,
+            Self::Tls(_) | Self::OwnTls(_) | Self::NeedsTls => Scraped::Tls,
+            Self::Timeout(_) => Scraped::Timeout,
+            Self::Late(_) => Scraped::Late,
+            Self::Status(_) => Scraped::Status,
+            Self::Redirect(_) => Scraped::Redirect,
+            Self::Compressed(_) => Scraped::Compressed,
+            Self::Token(..) => Scraped::Token,
+            Self::TooLarge(_) => Scraped::TooLarge,
+            Self::Broken(_) | Self::NoHttp(_) | Self::Http2Only => Scraped::Broken,
+            Self::NoSignals(..) => Scraped::NoSignals,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::Scraper;
 use super::failure::Failure;
 use super::form::Follower;
 use crate::members::Target;
+use crate::metrics::labels;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,7 +185,7 @@ impl Scraper {
             );
         }
         *failures = 0;
-        self.pool.metrics.scrapes.count("ok");
+        self.pool.metrics.scrapes.count(labels::Scraped::Ok);
         let idle = sample.waiting == Some(0.0) && sample.running == Some(0.0);
         self.pool.on_scrape(address, Ok(sample));
         match idle {
@@ -196,7 +197,7 @@ impl Scraper {
     /// As `on_sample`, for a page that came late. The wait for it was already recorded as a
     /// failure.
     fn on_late(&self, target: &Target, asked: Instant, sample: Sample) -> Duration {
-        self.pool.metrics.scrapes.count("ok");
+        self.pool.metrics.scrapes.count(labels::Scraped::Ok);
         let reason = overdue(true, asked.elapsed()).to_string();
         self.pool.reasons.set(&target.spec.address, &reason);
         self.pool
@@ -209,7 +210,7 @@ impl Scraper {
         let address = &target.spec.address;
         let missed = self.missed(target, failure).await;
         *failures = failures.saturating_add(1);
-        self.pool.metrics.scrapes.count(failure.as_str());
+        self.pool.metrics.scrapes.count(failure.counts_as());
         self.pool.reasons.set(address, &failure.to_string());
         // Logged once, when the third scrape fails: a dead endpoint must not fill the log.
         if *failures == 3 {

@@ -102,7 +102,7 @@ impl Follower {
         };
         let answer = get(client, whole, settings, &self.heard).await?;
         let found = self.reading(&answer, said, metrics)?;
-        metrics.whole_pages.add(1);
+        metrics.whole_pages.inc();
         let try_selection = match self.form {
             Form::Unknown => settings.select,
             Form::Whole(until) => settings.select && Instant::now() >= until,
@@ -156,7 +156,7 @@ impl Follower {
         engine: Option<&'static Engine>,
         metrics: &PoolMetrics,
     ) -> Result<Reading, Failure> {
-        metrics.scrape_bytes.add(answer.bytes.len() as u64);
+        metrics.scrape_bytes.inc_by(answer.bytes.len() as u64);
         let page = Page {
             bytes: &answer.bytes,
             complete: answer.complete,

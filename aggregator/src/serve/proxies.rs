@@ -3,6 +3,7 @@
 use super::body::protobuf;
 use super::{Refused, Shared};
 use crate::metrics::PoolMetrics;
+use crate::metrics::labels::{self, Answered, Came};
 use crate::pool::publication::Published;
 use crate::pool::state::PoolState;
 use axum::Router;
@@ -34,16 +35,16 @@ async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body:
     let report = match report(&pool, body).await {
         Ok(report) => report,
         Err(refused) => {
-            pool.metrics.syncs.count("refused");
+            pool.metrics.syncs.count(Answered::Refused);
             return refused.into_response();
         }
     };
     // The pool may refuse a report. Its sender still does better with a table than without.
-    take_in(&pool, &report, "sync");
+    take_in(&pool, &report, Came::Sync);
     let wait = Duration::from_millis(report.wait_ms.min(limits::WAIT_MS).into());
     match newer_table(&shared, &pool, report.have, wait).await {
         Some(published) => {
-            pool.metrics.syncs.count("table");
+            pool.metrics.syncs.count(Answered::Table);
             let bytes = pool.bytes_for(&published, report.have);
             let mut response = protobuf(&bytes, published.at);
             if let Some(sequence) = published.included.get(&report.proxy) {
@@ -53,7 +54,7 @@ async fn sync(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body:
             response
         }
         None => {
-            pool.metrics.syncs.count("no_news");
+            pool.metrics.syncs.count(Answered::NoNews);
             StatusCode::NO_CONTENT.into_response()
         }
     }
@@ -72,24 +73,24 @@ async fn urgent_report(
     };
     match report(&pool, body).await {
         Ok(report) => {
-            take_in(&pool, &report, "news");
+            take_in(&pool, &report, Came::News);
             StatusCode::NO_CONTENT.into_response()
         }
         Err(refused) => refused.into_response(),
     }
 }
 
-fn take_in(pool: &PoolState, report: &Report, kind: &str) {
+fn take_in(pool: &PoolState, report: &Report, came: Came) {
     match pool.on_report(report) {
-        Ok(Accepted::Newest | Accepted::Urgent) => pool.metrics.reports.count(kind),
-        Ok(Accepted::Late) => pool.metrics.reports.count("late"),
-        Err(refusal) => pool.metrics.reports_refused.count(refusal.as_str()),
+        Ok(Accepted::Newest | Accepted::Urgent) => pool.metrics.reports.count(came),
+        Ok(Accepted::Late) => pool.metrics.reports.count(Came::Late),
+        Err(refusal) => pool.metrics.reports_refused.count(refusal.into()),
     }
 }
 
 async fn report(pool: &PoolState, body: Body) -> Result<Report, Refused> {
-    let refuse = |label: &str, why: String| {
-        pool.metrics.reports_refused.count(label);
+    let refuse = |reason: labels::Refused, why: String| {
+        pool.metrics.reports_refused.count(reason);
         Refused(StatusCode::BAD_REQUEST, why)
     };
     let bytes = axum::body::to_bytes(body, limits::REPORT_BYTES)
@@ -99,14 +100,15 @@ async fn report(pool: &PoolState, body: Body) -> Result<Report, Refused> {
                 "the report broke off or is larger than {} bytes",
                 limits::REPORT_BYTES
             );
-            refuse("too_large", why)
+            refuse(labels::Refused::TooLarge, why)
         })?;
-    let report = Report::decode(&bytes).map_err(|error| refuse("invalid", error.to_string()))?;
+    let report = Report::decode(&bytes)
+        .map_err(|error| refuse(labels::Refused::Invalid, error.to_string()))?;
     if report.pool == pool.name {
         Ok(report)
     } else {
         Err(refuse(
-            "invalid",
+            labels::Refused::Invalid,
             format!(
                 "the report is of pool {}, the path says {}",
                 report.pool, pool.name
@@ -150,13 +152,13 @@ struct Waiting(Arc<PoolMetrics>);
 
 impl Waiting {
     fn new(metrics: Arc<PoolMetrics>) -> Self {
-        metrics.waiting_syncs.add(1);
+        metrics.waiting_syncs.inc();
         Self(metrics)
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting_syncs.sub(1);
+        self.0.waiting_syncs.dec();
     }
 }

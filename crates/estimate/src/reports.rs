@@ -37,18 +37,6 @@ pub enum Refusal {
     TooManyEndpoints,
 }
 
-impl Refusal {
-    /// Returns a short label for metrics, in lower case with underscores.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Old => "old",
-            Self::TooManyProxies => "too_many_proxies",
-            Self::TooManyEndpoints => "too_many_endpoints",
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Proxy {
     at: Duration,

@@ -74,7 +74,7 @@ mod wire;
 pub use age::with_age;
 pub use error::DecodeError;
 pub use report::{EndpointReport, PrefixCount, Report};
-pub use seen::{ErrorKind, Seen};
+pub use seen::{ErrorKind, Seen, What};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{endpoint_id, snapshot, snapshot_after};
 pub use table::{Class, Demand, Doubt, Endpoint, Hot, Moved, Probe, Role, State, Table, Version};

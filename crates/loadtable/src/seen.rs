@@ -19,32 +19,80 @@ pub const BUCKETS: usize = 32;
 /// One thing that was seen, and how often since the report before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {
-    /// What was seen: one of the constants, or an [`ErrorKind`]. Readers skip unknown kinds.
+    /// What was seen, as [`What::kind`] numbers it. Readers skip unknown kinds.
     pub kind: u8,
     /// How often, or how many milliseconds. 1 to [`limits::SEEN_COUNT`].
     pub count: u32,
 }
 
-/// First of the [`BUCKETS`] kinds of a sketch: times from placement to the first byte of the
-/// answer's body.
-pub const FIRST_BYTE: u8 = 0;
-/// First of the [`BUCKETS`] kinds of a sketch: times from placement to the end of a whole answer.
-pub const END: u8 = 32;
-/// Sum of the times to the first byte, in milliseconds.
-pub const FIRST_BYTE_SUM_MS: u8 = 64;
-/// Sum of the times to the end, in milliseconds.
-pub const END_SUM_MS: u8 = 65;
-/// Sum of the predicted times to the first byte, in milliseconds.
-///
-/// This kind and the next two count streamed answers that came from where their requests were
-/// placed, and that had a prediction.
-pub const PREDICTED_SUM_MS: u8 = 71;
-/// Sum of the times that these really took, in milliseconds.
-pub const PREDICTED_SEEN_SUM_MS: u8 = 72;
-/// Sum of the differences between the two, without their signs, in milliseconds.
-pub const PREDICTION_ERROR_SUM_MS: u8 = 73;
-/// First of the [`BUCKETS`] kinds of a sketch: these differences.
-pub const PREDICTION_ERROR: u8 = 96;
+/// What was seen at an endpoint: what the number [`Seen::kind`] means. Times are in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A time from placement to the first byte of the answer's body, by its [`bucket`].
+    FirstByte(u8),
+    /// A time from placement to the end of a whole answer, by its [`bucket`].
+    End(u8),
+    /// Sum of the times to the first byte.
+    FirstByteSum,
+    /// Sum of the times to the end.
+    EndSum,
+    /// A request that went wrong.
+    Error(ErrorKind),
+    /// Sum of the predicted times to the first byte.
+    ///
+    /// This and the next three count streamed answers that came from where their requests were
+    /// placed, and that had a prediction.
+    PredictedSum,
+    /// Sum of the times that these really took.
+    PredictedSeenSum,
+    /// Sum of the differences between the two, without their signs.
+    PredictionErrorSum,
+    /// A difference, by its [`bucket`].
+    PredictionError(u8),
+}
+
+/// First of the [`BUCKETS`] numbers of a sketch.
+const FIRST_BYTE: u8 = 0;
+const END: u8 = 32;
+const PREDICTION_ERROR: u8 = 96;
+
+impl What {
+    /// Returns the number in reports.
+    #[must_use]
+    pub const fn kind(self) -> u8 {
+        match self {
+            Self::FirstByte(bucket) => FIRST_BYTE + bucket,
+            Self::End(bucket) => END + bucket,
+            Self::FirstByteSum => 64,
+            Self::EndSum => 65,
+            Self::Error(kind) => kind as u8,
+            Self::PredictedSum => 71,
+            Self::PredictedSeenSum => 72,
+            Self::PredictionErrorSum => 73,
+            Self::PredictionError(bucket) => PREDICTION_ERROR + bucket,
+        }
+    }
+
+    /// Returns what a number means. `None`: it is not known here, as one of a newer proxy.
+    #[must_use]
+    pub fn of(kind: u8) -> Option<Self> {
+        match kind {
+            FIRST_BYTE..END => Some(Self::FirstByte(kind - FIRST_BYTE)),
+            END..64 => Some(Self::End(kind - END)),
+            64 => Some(Self::FirstByteSum),
+            65 => Some(Self::EndSum),
+            71 => Some(Self::PredictedSum),
+            72 => Some(Self::PredictedSeenSum),
+            73 => Some(Self::PredictionErrorSum),
+            PREDICTION_ERROR..128 => Some(Self::PredictionError(kind - PREDICTION_ERROR)),
+            _ => {
+                let known = ErrorKind::ALL.into_iter().find(|one| *one as u8 == kind);
+                known.map(Self::Error)
+            }
+        }
+    }
+}
+
 /// Kinds per row of a report on the wire.
 pub(crate) const KINDS: u32 = 128;
 
@@ -159,19 +207,21 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_its_own_and_fits_a_report() {
-        let sketches = [FIRST_BYTE, END, PREDICTION_ERROR].into_iter();
-        let mut kinds: Vec<u8> = sketches
-            .flat_map(|first| first..first + BUCKETS as u8)
-            .collect();
-        kinds.extend(ErrorKind::ALL.map(|kind| kind as u8));
-        kinds.extend([FIRST_BYTE_SUM_MS, END_SUM_MS, PREDICTED_SUM_MS]);
-        kinds.extend([PREDICTED_SEEN_SUM_MS, PREDICTION_ERROR_SUM_MS]);
-        let count = kinds.len();
-        kinds.sort_unstable();
-        kinds.dedup();
-        assert_eq!(kinds.len(), count);
-        assert!(kinds.iter().all(|kind| u32::from(*kind) < KINDS));
+    fn every_number_means_one_thing_and_the_kinds_fit_a_report() {
+        let known = |kind| What::of(kind).map(|what| (kind, what));
+        let all: Vec<_> = (0..=u8::MAX).filter_map(known).collect();
+        assert_eq!(all.len(), 3 * BUCKETS + 5 + ErrorKind::ALL.len());
+        for (at, (kind, what)) in all.iter().enumerate() {
+            assert_eq!(what.kind(), *kind);
+            assert!(u32::from(*kind) < KINDS);
+            assert!(all.iter().skip(at + 1).all(|(_, other)| other != what));
+        }
+        for error in ErrorKind::ALL {
+            assert_eq!(What::of(error as u8), Some(What::Error(error)));
+        }
+        let (first, last) = (What::FirstByte(0), What::PredictionError(BUCKETS as u8 - 1));
+        assert_eq!((What::of(0), What::of(127)), (Some(first), Some(last)));
+        assert_eq!((What::of(74), What::of(128)), (None, None));
     }
 
     #[test]

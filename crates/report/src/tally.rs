@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use trimtab_loadtable::{EndpointReport, ErrorKind, Seen, limits, seen};
+use trimtab_loadtable::{EndpointReport, ErrorKind, Seen, What, limits, seen};
 use trimtab_pick::{EndpointId, Ticket};
 
 use crate::sent::{Counted, Sent};
@@ -121,37 +121,37 @@ impl Tally {
     /// - `predicted_ms`: the prediction at the placement; absent: there was none, or another
     ///   endpoint answered.
     pub(crate) fn saw_first_byte(&mut self, sent: &Sent, ms: u32, predicted_ms: Option<u32>) {
-        self.saw(sent, seen::FIRST_BYTE + seen::bucket(ms), 1);
-        self.saw(sent, seen::FIRST_BYTE_SUM_MS, ms);
+        self.saw(sent, What::FirstByte(seen::bucket(ms)), 1);
+        self.saw(sent, What::FirstByteSum, ms);
         let Some(predicted_ms) = predicted_ms else {
             return;
         };
         let missed_ms = predicted_ms.abs_diff(ms);
-        for (kind, count) in [
-            (seen::PREDICTED_SUM_MS, predicted_ms),
-            (seen::PREDICTED_SEEN_SUM_MS, ms),
-            (seen::PREDICTION_ERROR_SUM_MS, missed_ms),
-            (seen::PREDICTION_ERROR + seen::bucket(missed_ms), 1),
+        for (what, count) in [
+            (What::PredictedSum, predicted_ms),
+            (What::PredictedSeenSum, ms),
+            (What::PredictionErrorSum, missed_ms),
+            (What::PredictionError(seen::bucket(missed_ms)), 1),
         ] {
-            self.saw(sent, kind, count);
+            self.saw(sent, what, count);
         }
     }
 
     /// A whole answer ended `ms` milliseconds after the placement.
     pub(crate) fn saw_end(&mut self, sent: &Sent, ms: u32) {
-        self.saw(sent, seen::END + seen::bucket(ms), 1);
-        self.saw(sent, seen::END_SUM_MS, ms);
+        self.saw(sent, What::End(seen::bucket(ms)), 1);
+        self.saw(sent, What::EndSum, ms);
     }
 
     /// The request went wrong.
     pub(crate) fn saw_error(&mut self, sent: &Sent, kind: ErrorKind) {
-        self.saw(sent, kind as u8, 1);
+        self.saw(sent, What::Error(kind), 1);
     }
 
-    fn saw(&mut self, sent: &Sent, kind: u8, count: u32) {
+    fn saw(&mut self, sent: &Sent, what: What, count: u32) {
         let line = sent.counts_at().and_then(|id| self.lines.get_mut(&id));
         if let Some(line) = line {
-            seen::add(&mut line.seen, kind, count);
+            seen::add(&mut line.seen, what.kind(), count);
         }
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Config;
 use crate::pool::estimator::TAKES_KEY_FOR;
 use trimtab_loadtable::EndpointReport;
+use trimtab_loadtable::State as RowState;
 
 fn pool(interval: &str) -> Arc<PoolState> {
     let pool = untried(interval, "{address: '10.0.0.1:80'}");
