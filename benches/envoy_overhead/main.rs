@@ -17,6 +17,7 @@
 mod backend;
 mod cpu;
 mod load;
+mod report;
 mod summary;
 mod variant;
 
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use load::Connection;
+use report::{Cpu, Latency, Load};
 use trimtab::process::Child;
 use variant::{Kind, Variant};
 
@@ -63,25 +65,59 @@ async fn main() -> Result<()> {
         wait_until_it_decides(variant, &small).await?;
     }
     let only_streams = std::env::args().any(|word| word == "stream");
+    let mut loads = Vec::new();
     for bytes in sizes.into_iter().filter(|_| !only_streams) {
-        let body = load::chat_body(bytes);
-        println!("bodies of {} bytes, {rounds} rounds", body.len());
-        bursts(&mut variants, rounds, async |proxy| {
-            load::burst(proxy, &body, CONNECTIONS, BURST).await
-        })
-        .await?;
-        latency(&variants, &body).await?;
+        loads.push(bodies(&mut variants, rounds, bytes).await?);
     }
     if only_streams || numbers.len() < 2 {
-        let (requests, gap, chunks) = STREAMS;
-        println!("answers of {chunks} chunks, a request each {gap:?}, {rounds} rounds");
-        bursts(&mut variants, rounds, async |proxy| {
-            load::streams(proxy, &small, requests, gap, chunks).await?;
-            Ok(requests.into())
-        })
-        .await?;
+        loads.push(streams(&mut variants, rounds).await?);
     }
-    Ok(())
+    report::record(&loads)
+}
+
+/// Measures requests with bodies of this size.
+async fn bodies(variants: &mut [Variant], rounds: usize, bytes: usize) -> Result<Load> {
+    let body = load::chat_body(bytes);
+    let cpu = bursts(variants, rounds, async |proxy| {
+        load::burst(proxy, &body, CONNECTIONS, BURST).await
+    })
+    .await?;
+    let load = Load {
+        name: format!("bodies of {} bytes", body.len()),
+        rounds,
+        variants: names(variants),
+        cpu,
+        latency: latency(variants, &body).await?,
+    };
+    load.print();
+    Ok(load)
+}
+
+/// Measures requests with streamed answers.
+async fn streams(variants: &mut [Variant], rounds: usize) -> Result<Load> {
+    let (requests, gap, chunks) = STREAMS;
+    let small = load::chat_body(2_048);
+    let cpu = bursts(variants, rounds, async |proxy| {
+        load::streams(proxy, &small, requests, gap, chunks).await?;
+        Ok(requests.into())
+    })
+    .await?;
+    let load = Load {
+        name: format!("answers of {chunks} chunks, a request each {gap:?}"),
+        rounds,
+        variants: names(variants),
+        cpu,
+        latency: Vec::new(),
+    };
+    load.print();
+    Ok(load)
+}
+
+fn names(variants: &[Variant]) -> Vec<String> {
+    variants
+        .iter()
+        .map(|variant| variant.name.clone())
+        .collect()
 }
 
 async fn aggregator(
@@ -131,13 +167,13 @@ async fn wait_until_it_decides(variant: &Variant, body: &Bytes) -> Result<()> {
     }
 }
 
-/// Runs and compares bursts. `burst` sends its load to an address and returns the number of
-/// requests.
+/// Runs bursts, and compares the CPU that they take. `burst` sends its load to an address and
+/// returns the number of requests.
 async fn bursts(
     variants: &mut [Variant],
     rounds: usize,
     burst: impl AsyncFn(std::net::SocketAddr) -> Result<u64>,
-) -> Result<()> {
+) -> Result<Vec<Cpu>> {
     let mut cpu_us = vec![Vec::new(); variants.len()];
     let mut per_s = vec![Vec::new(); variants.len()];
     for round in 0..=rounds {
@@ -156,27 +192,15 @@ async fn bursts(
             }
         }
     }
-    println!(
-        "  {:<13}{:>14}{:>12}{:>26}{:>14}",
-        "", "CPU us/request", "requests/s", "CPU ratio (quartiles)", "CPU + us"
-    );
-    for (index, variant) in variants.iter().enumerate() {
-        let [low, middle, high] = summary::ratio(&cpu_us[0], &cpu_us[index]);
-        println!(
-            "  {:<13}{:>14.1}{:>12.0}{:>26}{:>14.1}",
-            variant.name,
-            summary::median(cpu_us[index].clone()),
-            summary::median(per_s[index].clone()),
-            format!("{middle:.3} ({low:.3}-{high:.3})"),
-            summary::difference(&cpu_us[0], &cpu_us[index])[1],
-        );
-    }
-    Ok(())
+    let all = cpu_us.iter().zip(&per_s);
+    Ok(all
+        .map(|(us, per_s)| Cpu::new(&cpu_us[0], us, per_s))
+        .collect())
 }
 
 /// Sends one request at a time, to the variants in turn and with pauses: about 50 requests/s to
 /// each of three.
-async fn latency(variants: &[Variant], body: &Bytes) -> Result<()> {
+async fn latency(variants: &[Variant], body: &Bytes) -> Result<Vec<Latency>> {
     let mut connections = Vec::new();
     for variant in variants {
         connections.push(Connection::open(variant.address).await?);
@@ -188,21 +212,8 @@ async fn latency(variants: &[Variant], body: &Bytes) -> Result<()> {
             micros[index].push(connections[index].send(body).await?.as_secs_f64() * 1e6);
         }
     }
-    println!(
-        "  {:<13}{:>14}{:>12}{:>26}",
-        "", "p50 us", "p99 us", "paired us (quartiles)"
-    );
-    for (index, variant) in variants.iter().enumerate() {
-        let [low, middle, high] = summary::difference(&micros[0], &micros[index]);
-        println!(
-            "  {:<13}{:>14.0}{:>12.0}{:>26}",
-            variant.name,
-            summary::percentile(&mut micros[index].clone(), 0.5),
-            summary::percentile(&mut micros[index].clone(), 0.99),
-            format!("{middle:.0} ({low:.0}-{high:.0})"),
-        );
-    }
-    Ok(())
+    let all = micros.iter();
+    Ok(all.map(|us| Latency::new(&micros[0], us)).collect())
 }
 
 /// Returns the variants in an order that changes from round to round and is the same in each run.

@@ -18,11 +18,13 @@ use std::time::{Duration, Instant};
 
 use book::Book;
 use page::Page;
+use serde_json::json;
 use server::OddServer;
 
 use crate::support::clients::{Clients, none_failed, span};
 use crate::support::fleet::Fleet;
 use crate::support::memory::Memory;
+use crate::support::record::record;
 use crate::support::{eventually, no_faults, severe, tells_of_restart};
 
 const CLIENTS: u64 = 8;
@@ -123,6 +125,8 @@ async fn nothing_fails_grows_or_stays_with_odd_clients_and_odd_servers() {
         failures.len(),
         memory.told()
     );
+    let more = json!({"restarts": kills, "kinds": kinds.len(), "memory_mib": memory.recorded()});
+    record("odd clients and servers", sent, failures.len(), more);
     none_failed(&failures);
     assert_eq!(kinds.len(), Book::kinds(), "every kind was sent");
     eventually("nothing is in flight", async || {

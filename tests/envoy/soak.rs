@@ -10,11 +10,13 @@ mod server;
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use trimtab_loadtable::Table;
 
 use crate::support::clients::{Clients, none_failed, span};
 use crate::support::config::Form;
 use crate::support::memory::Memory;
+use crate::support::record::record;
 use crate::support::{
     Answer, ScriptedAggregator, Stage, StageOptions, eventually, no_faults, row, severe, table,
     tells_of_restart,
@@ -30,7 +32,7 @@ fn next_table(sequence: u64, servers: &[std::net::SocketAddr]) -> Table {
     table(sequence, rows.collect())
 }
 
-async fn soak(form: Form) {
+async fn soak(form: Form, name: &str) {
     let span = span();
     let mut servers = Vec::new();
     for _ in 0..SERVERS {
@@ -99,6 +101,8 @@ async fn soak(form: Form) {
         memory.told()
     );
     println!("{:?}", stage.metrics("trimtab_decisions_total").await);
+    let more = json!({"tables": sequence, "restarts": restarts, "memory_mib": memory.recorded()});
+    record(name, sent, failures.len(), more);
     none_failed(&failures);
     assert!(sent > 100, "only {sent} requests");
     memory.does_not_grow(2);
@@ -114,10 +118,10 @@ async fn soak(form: Form) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_fails_grows_or_stays_with_one_plugin() {
-    soak(Form::Single).await;
+    soak(Form::Single, "single").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_fails_grows_or_stays_with_tap_and_pick() {
-    soak(Form::Pair).await;
+    soak(Form::Pair, "tap and pick").await;
 }

@@ -1,5 +1,7 @@
 //! Measures Envoy's memory over time, and checks that it does not grow.
 
+use serde_json::{Value, json};
+
 use super::stage::Stage;
 
 /// Allowed growth between the first third and the end, in bytes. Envoy takes memory from the system
@@ -54,6 +56,20 @@ impl Memory {
             median(&self.0[third..third + third / 2]),
             median(&self.0[self.0.len() - third / 2..]),
         )
+    }
+
+    /// Returns the medians for a record, in MiB.
+    pub(crate) fn recorded(&self) -> Value {
+        let recorded = |of| {
+            let (warm, end) = self.medians(of);
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            json!({"warm": mib(warm), "end": mib(end)})
+        };
+        json!({
+            "resident": recorded(RESIDENT),
+            "allocated": recorded(ALLOCATED),
+            "largest_vm": recorded(VM),
+        })
     }
 
     /// Formats the medians for people.

@@ -12,6 +12,7 @@ pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod mesh;
 pub(crate) mod overlay;
+pub(crate) mod record;
 pub(crate) mod release;
 pub(crate) mod server;
 pub(crate) mod stage;
