@@ -47,8 +47,7 @@ impl Latency {
     }
 }
 
-/// What was measured under one load. Both lists have one entry per variant, in the order of
-/// `names`.
+/// What was measured under one load. The lists have one entry per variant, in the same order.
 pub(crate) struct Load {
     pub(crate) name: String,
     pub(crate) rounds: usize,

@@ -30,9 +30,14 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     let floor = wasm::build_guest(wasm::FLOOR)?;
     let floor_pick = wasm::build_guest(wasm::FLOOR_PICK)?;
     let envoy = tools::envoy::obtain()?;
+    // Arguments of `cargo bench` select programs. Those after `--` change what a program measures.
+    let record = sim::folder_for(!args.iter().any(|arg| arg == "--"))?;
     run::step("bench", "measure, optimised", || {
         let mut command = run::cargo("bench");
         command.arg("--workspace").args(args);
+        if let Some(commit) = run::commit() {
+            command.env("TRIMTAB_COMMIT", commit);
+        }
         run::run(
             command
                 .env("TRIMTAB_FILTER", project::filter())
@@ -40,7 +45,9 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
                     "TRIMTAB_PICK",
                     project::filter().with_file_name("pick.wasm"),
                 )
+                .env("TRIMTAB_ENVOY_VERSION", &envoy.version)
                 .env("TRIMTAB_ENVOY", envoy.path)
+                .env("TRIMTAB_RECORD_DIR", record)
                 .env("TRIMTAB_VM_GUEST", guest)
                 .env("TRIMTAB_FLOOR", floor)
                 .env("TRIMTAB_FLOOR_PICK", floor_pick),

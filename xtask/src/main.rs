@@ -9,6 +9,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod docs;
 mod fuzz;
 mod lint;
 mod project;
@@ -54,6 +55,9 @@ enum Command {
     Dist,
     /// Check formatting, clippy, documentation, file sizes, architecture and licences
     Lint,
+    /// Write what documents say of measurements from the records: docs/results.md, the figures of
+    /// README.md
+    Docs,
     /// Run benchmarks of an optimised build.
     ///
     /// `bench sim` simulates every scenario of benches/scenarios. `bench soak` runs the soak tests,
@@ -96,6 +100,7 @@ fn run(command: Command) -> Result<()> {
         Command::Wasm => wasm::build().map(drop),
         Command::Dist => dist::dist(),
         Command::Lint => lint::lint(),
+        Command::Docs => docs::docs(),
         Command::Bench { args } => bench::bench(&args),
         Command::Fuzz(args) => fuzz::fuzz(&args),
         Command::Tools { tools } => tools::obtain(&tools),

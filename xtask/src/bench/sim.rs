@@ -1,27 +1,20 @@
 //! `cargo xtask bench sim`: runs every scenario of benches/scenarios with all its rules, and writes
 //! a dated record.
 
-mod markdown;
-
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{project, run};
+use crate::{docs, project, run};
 
-/// Runs `trimtab sim --expect` over every scenario, records the results and prints the comparison
-/// for README.md. `args` are passed on. With any argument the record goes to target/sim, because
-/// others would not compare with it.
+/// Runs `trimtab sim --expect` over every scenario, records the results and prints the comparison.
+/// `args` are passed on. With any argument the record goes to target/bench.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     let mut scenarios = scenarios()?;
     scenarios.extend(recorded()?);
     run::step("trimtab", "build the command line, optimised", build)?;
-    let folder = if args.is_empty() {
-        record_folder()?
-    } else {
-        project::root().join("target/sim")
-    };
+    let folder = folder_for(args.is_empty())?;
     let json = folder.join("sim.json");
     // A file of an interrupted run must not count as this run's result.
     if json.exists() {
@@ -40,9 +33,30 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         Err(_) if result.is_err() => return result,
         Err(error) => return Err(error).context(format!("cannot read {}", json.display())),
     };
-    println!("\n{}", markdown::comparison(&text)?);
+    let text = with_source(&text);
+    std::fs::write(&json, &text).with_context(|| format!("cannot write {}", json.display()))?;
+    println!("\n{}", docs::comparison(&text)?);
     println!("recorded in {}", folder.display());
     result
+}
+
+/// Adds to a record the commit and the command that it was made by. Its runs stay one a line.
+fn with_source(json: &str) -> String {
+    let commit = run::commit().unwrap_or_else(|| "not known".to_owned());
+    let source = format!(r#"{{"command": "cargo xtask bench sim", "commit": "{commit}", "#);
+    match json.strip_prefix('{') {
+        Some(rest) => source + rest,
+        None => json.to_owned(),
+    }
+}
+
+/// Returns the folder of records: of today for a run without arguments, else target/bench, because
+/// others would not compare with it.
+pub(crate) fn folder_for(is_whole: bool) -> Result<PathBuf> {
+    match is_whole {
+        true => record_folder(),
+        false => Ok(project::root().join("target/bench")),
+    }
 }
 
 /// Returns the folder of today's records.

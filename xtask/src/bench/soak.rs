@@ -3,7 +3,11 @@
 
 use anyhow::{Context as _, Result, bail};
 
+use super::sim;
 use crate::{project, run, tools};
+
+/// Shorter runs are not recorded: memory that grows slowly does not show in them.
+const LEAST_RECORDED_S: u64 = 600;
 
 /// Runs the soak tests. `args` may hold `--for 90s` or `--for 10m` (the default), and a word that
 /// selects tests: `one`, `tap` or `odd`.
@@ -18,6 +22,7 @@ pub(crate) fn soak(args: &[String]) -> Result<()> {
         }
     }
     let envoy = tools::envoy::obtain()?;
+    let record = sim::folder_for(seconds >= LEAST_RECORDED_S)?;
     run::step(
         "soak",
         "every kind of request, each form after the other, then odd clients and servers",
@@ -29,8 +34,13 @@ pub(crate) fn soak(args: &[String]) -> Result<()> {
                 "1",
                 &format!("nothing_fails_grows_or_stays_with_{only}"),
             ]);
+            if let Some(commit) = run::commit() {
+                command.env("TRIMTAB_COMMIT", commit);
+            }
             run::run(
                 command
+                    .env("TRIMTAB_RECORD_DIR", record)
+                    .env("TRIMTAB_ENVOY_VERSION", &envoy.version)
                     .env("TRIMTAB_SOAK_S", seconds.to_string())
                     .env("TRIMTAB_FILTER", project::filter())
                     .env("TRIMTAB_ENVOY", envoy.path),

@@ -9,13 +9,13 @@ mod licences;
 use anyhow::{Result, bail};
 
 use crate::tools::wasm_target::{self, Toolchain};
-use crate::{project, run};
+use crate::{docs, project, run};
 
 type Check = fn() -> Result<()>;
 
 /// Runs every check, also after one has failed, so that one run shows everything.
 pub(crate) fn lint() -> Result<()> {
-    let checks: [(&str, &str, Check); 10] = [
+    let checks: [(&str, &str, Check); 11] = [
         ("fmt", "formatting", fmt),
         ("files", "sizes of files, widths of comments", files::check),
         (
@@ -37,6 +37,11 @@ pub(crate) fn lint() -> Result<()> {
             "documents",
             "what the documents name exists",
             documents::check,
+        ),
+        (
+            "generated",
+            "generated documents are those of the records and the code",
+            docs::check,
         ),
         ("clippy", "lints, warnings are errors", clippy),
         (
