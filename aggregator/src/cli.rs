@@ -12,7 +12,8 @@ use tracing_subscriber::EnvFilter;
 /// Scrape model servers and publish the load table that Trimtab's filter reads.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The configuration, YAML. A commented example is aggregator/config.example.yaml
+    /// The configuration, YAML. docs/configuration.md has every field,
+    /// aggregator/config.example.yaml an example
     ///
     /// `listen` (0.0.0.0:9190) serves proxies, people, health checks and Prometheus. The sections
     /// `people` and `health` give these callers a listener of their own. An endpoint's field `zone`

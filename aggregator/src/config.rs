@@ -45,6 +45,10 @@ impl Config {
         let s = Settings::new(&value);
         let pools_from = PoolsFrom::read(&s);
         let pools = s
+            .about(
+                "The pools, one or more. Each is a set of model servers that \
+                serve the same models. With `pools_from` there may be none.",
+            )
             .objects("pools")
             .hint("list at least one pool with name and discovery");
         let pools = match pools_from {
@@ -70,7 +74,14 @@ impl Config {
         }
         let config = Self {
             listen: Listen::read(&s),
-            max_proxies: s.usize("max_proxies").range(1..=100_000).default(10_000),
+            max_proxies: s
+                .about(
+                    "Proxies per pool whose reports are remembered, and whose calls \
+                    may wait at the same time.",
+                )
+                .usize("max_proxies")
+                .range(1..=100_000)
+                .default(10_000),
             pools,
             pools_from,
         };

@@ -143,48 +143,81 @@ impl Config {
     pub fn read(value: &Value) -> Result<Self, Problems> {
         let s = Settings::new(value);
         let pools = PoolSettings::read_all(&s);
-        let aggregator = s.required_section("aggregator", r#"write {"cluster": "NAME"}"#);
+        let aggregator = s
+            .about("Where tables come from.")
+            .required_section("aggregator", r#"write {"cluster": "NAME"}"#);
         let cluster = aggregator
+            .about("The proxy's cluster that leads to the aggregator.")
             .string("cluster")
             .max_bytes(1024)
             .hint("name the proxy's cluster that leads to the aggregator")
             .required();
         let authority = aggregator
+            .about_as("Host header of the calls.", "a text", "trimtab-aggregator")
             .string("authority")
             .max_bytes(253)
             .check(|text| visible_ascii(text))
             .optional();
         let wait_ms = aggregator
+            .about("How long the aggregator may hold its answer while there is no newer table.")
             .duration("wait")
             .as_ms()
             .range(1_000..=60_000)
             .default(10_000);
         let role = s
+            .about_as(
+                "Alone, or one of two plugins where an option of Envoy cannot be \
+                set (`deploy/envoy/two-plugins.yaml`). The two differ in this \
+                setting alone.",
+                "`single`, `tap`, `pick`",
+                "single",
+            )
             .string("role")
             .map(|name| role(&name))
             .hint("write single, tap or pick")
             .default(Role::Single);
+        let tick_ms = s
+            .about("How often each worker looks for a newer table and writes its report.")
+            .duration("tick")
+            .as_ms()
+            .range(10..=1_000)
+            .default(100);
         let config = Self {
             role,
             authority: authority.unwrap_or_else(|| "trimtab-aggregator".into()),
             pools,
             mode: Mode::read(&s).unwrap_or_default(),
-            per_route: s.bool("per_route").default(false),
+            per_route: s
+                .about("Whether the route's metadata `trimtab` may name `pool` and `mode`.")
+                .bool("per_route")
+                .default(false),
             cluster,
             wait_ms: u32::try_from(wait_ms).unwrap_or(10_000),
-            tick_ms: u32::try_from(s.duration("tick").as_ms().range(10..=1_000).default(100))
-                .unwrap_or(100),
+            tick_ms: u32::try_from(tick_ms).unwrap_or(100),
             table_max_age_ms: s
+                .about("An older table decides nothing but who there is.")
                 .duration("table_max_age")
                 .as_ms()
                 .range(100..=60_000)
                 .default(2_000),
             max_ejection_ms: s
+                .about(
+                    "Longest time for which an endpoint is left out because requests \
+                    failed there, or because it asked for that with `Retry-After`. \
+                    0s: nobody is.",
+                )
                 .duration("max_ejection")
                 .as_ms()
                 .range(0..=600_000)
                 .default(60_000),
             decide_after_bytes: s
+                .about(
+                    "Bytes of a body that are held and read at most. Of \
+                    `/v1/responses` up to 512 KiB, until `previous_response_id` or \
+                    `conversation` has come: clients write these behind the input. \
+                    With more than the listener's buffer limit, larger bodies wait \
+                    for `decide_within`.",
+                )
                 .usize("decide_after_bytes")
                 .range(1_024..=1_048_576)
                 .default(16_384),
@@ -193,26 +226,84 @@ impl Config {
                 .range(0..=1_048_576)
                 .default(131_072),
             decide_within_ms: s
+                .about(
+                    "How long a body that comes slowly is read. Then the request is \
+                    placed by what has come.",
+                )
                 .duration("decide_within")
                 .as_ms()
                 .range(100..=60_000)
                 .default(1_000),
-            max_hosts: s.usize("max_hosts").range(1..=3).default(3),
+            max_hosts: s
+                .about("Hosts that are named, best first. The later ones serve retries.")
+                .usize("max_hosts")
+                .range(1..=3)
+                .default(3),
             destination: Destination::read(&s),
-            explain_header: header(&s, "explain_header"),
-            explain_request_header: header(&s, "explain_request_header"),
-            explain_log: s.bool("explain_log").default(false),
-            model_header: header(&s, "model_header"),
-            session_headers: headers(&s, "session_header")
-                .unwrap_or_else(|| defaults::SESSION_HEADERS.map(str::to_owned).to_vec()),
+            explain_header: header(
+                s.about_as(
+                    "A header of the answer that says where the request went and why. \
+                    Clients then see addresses of endpoints. Absent: none.",
+                    "header name",
+                    "",
+                ),
+                "explain_header",
+            ),
+            explain_request_header: header(
+                s.about_as(
+                    "Only requests with this header are answered with \
+                    `explain_header`. Absent: all are.",
+                    "header name",
+                    "",
+                ),
+                "explain_request_header",
+            ),
+            explain_log: s
+                .about(
+                    "Whether the same text is left for access logs: \
+                    `%FILTER_STATE(wasm.trimtab_decision:PLAIN)%`.",
+                )
+                .bool("explain_log")
+                .default(false),
+            model_header: header(
+                s.about_as(
+                    "A request header that names the model. It goes before the body's \
+                    `model`. Absent: none.",
+                    "header name",
+                    "",
+                ),
+                "model_header",
+            ),
+            session_headers: headers(
+                s.about_as(
+                    "Request headers that name the conversation, so that its turns \
+                    stay together whatever the body says. The first that is there \
+                    counts. May be empty.",
+                    "header name, or a list of at most 32",
+                    "[below](#headers-of-conversations)",
+                ),
+                "session_header",
+            )
+            .unwrap_or_else(|| defaults::SESSION_HEADERS.map(str::to_owned).to_vec()),
             session_cookie: SessionCookie::read(&s),
             paths: s
+                .about_as(
+                    "A POST whose path, as it is before the route rewrites it, ends \
+                    with one of these is a completion request. Others are left \
+                    alone. Those with JSON are counted (`trimtab_passed_total`) and \
+                    their paths named once in the log.",
+                    "list of ends of paths",
+                    "[below](#paths-of-completion-requests)",
+                )
                 .strings("paths")
                 .check(|list| paths(list))
                 .hint("list ends of paths, such as \"/v1/completions\"")
                 .default(defaults::PATHS.map(str::to_owned).to_vec()),
             metric_names: MetricNames::read(&s),
-            seed: s.u64("seed").optional(),
+            seed: s
+                .about("Seed of random choices, for tests. Absent: by time and worker.")
+                .u64("seed")
+                .optional(),
         };
         s.finish(config)
     }
@@ -277,115 +368,4 @@ fn role(name: &str) -> Result<Role, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::Config;
-
-    impl Config {
-        pub(crate) fn example() -> Self {
-            Self::parse(br#"{"pool": "chat", "aggregator": {"cluster": "agg"}}"#).unwrap()
-        }
-    }
-
-    #[test]
-    fn two_names_are_enough() {
-        let config = Config::example();
-        assert_eq!(
-            (config.pools[0].name.as_str(), config.cluster.as_str()),
-            ("chat", "agg")
-        );
-        assert_eq!(
-            (config.max_hosts, config.wait_ms, config.tick_ms),
-            (3, 10_000, 100)
-        );
-        assert_eq!(config.explain_header, None);
-    }
-
-    #[test]
-    fn every_problem_is_reported_at_once() {
-        let problems = Config::parse(
-            br#"{"pool": "a/b", "aggregator": {"clutser": "x"}, "tick": "1h", "max_hosts": 4, "explain_header": "a b", "paths": ["x"], "seeed": 1}"#,
-        )
-        .unwrap_err();
-        let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        for (field, mention) in [
-            ("pool", "letters"),
-            ("aggregator.cluster", "required"),
-            ("aggregator.clutser", "cluster"),
-            ("tick", "1000"),
-            ("max_hosts", "3"),
-            ("explain_header", "header name"),
-            ("paths", "begin with"),
-            ("seeed", "seed"),
-        ] {
-            assert!(
-                text.iter()
-                    .any(|line| line.starts_with(field) && line.contains(mention)),
-                "{field} in {text:#?}"
-            );
-        }
-        assert_eq!(problems.len(), 8, "{text:#?}");
-    }
-
-    #[test]
-    fn the_default_paths_can_be_written_out() {
-        let paths = crate::config::defaults::PATHS.to_vec();
-        let settings =
-            serde_json::json!({"pool": "chat", "aggregator": {"cluster": "x"}, "paths": paths});
-        assert_eq!(Config::read(&settings).unwrap().paths, paths);
-    }
-
-    /// Names in the first column of the tables of filter/SETTINGS.md.
-    fn documented() -> BTreeSet<&'static str> {
-        let lines = include_str!("../SETTINGS.md").lines();
-        let rows = lines.filter_map(|line| line.strip_prefix("| `"));
-        rows.filter_map(|row| Some(row.split_once('`')?.0))
-            .collect()
-    }
-
-    /// The names that the answer to an unknown field lists as known there.
-    fn known(json: &str) -> BTreeSet<String> {
-        let problems = Config::parse(json.as_bytes()).unwrap_err().to_string();
-        let lists = problems.split("known here: ").skip(1);
-        let names = lists.flat_map(|list| list.split(['\n', ';']).next().unwrap_or("").split(", "));
-        names
-            .map(|name| {
-                name.trim_matches(|c: char| !c.is_ascii_lowercase())
-                    .to_owned()
-            })
-            .collect()
-    }
-
-    #[test]
-    fn every_setting_is_documented_and_nothing_else() {
-        let all = known(
-            r#"{"x": 1, "pools": [{"pool": "p", "x": 1}], "aggregator": {"x": 1}, "destination": {"x": 1}}"#,
-        );
-        let all: BTreeSet<&str> = all.iter().map(String::as_str).collect();
-        assert_eq!(documented(), all);
-    }
-
-    #[test]
-    fn what_is_not_json_says_what_to_write() {
-        let problems = Config::parse(b"").unwrap_err();
-        assert!(
-            problems
-                .iter()
-                .next()
-                .unwrap()
-                .to_string()
-                .contains(r#""pool""#)
-        );
-        assert!(Config::parse(&vec![b' '; 100_000]).is_err());
-    }
-
-    #[test]
-    fn header_names_are_folded_to_lower_case() {
-        let config = Config::parse(br#"{"pool": "p", "aggregator": {"cluster": "c"}, "explain_header": "X-Trimtab-Decision"}"#).unwrap();
-        assert_eq!(config.explain_header.as_deref(), Some("x-trimtab-decision"));
-        assert_eq!(config.own_header(b"X-TRIMTAB-Decision"), 2);
-        assert_eq!(config.own_header(b"x-gateway-destination-endpoint"), 1);
-        assert_eq!(config.own_header(b"host"), 0);
-    }
-}
+mod tests;

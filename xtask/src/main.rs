@@ -55,8 +55,8 @@ enum Command {
     Dist,
     /// Check formatting, clippy, documentation, file sizes, architecture and licences
     Lint,
-    /// Write what documents say of measurements from the records: docs/results.md, the figures of
-    /// README.md
+    /// Write what documents say of measurements, metrics and settings from the records and the
+    /// code: docs/results.md, docs/metrics.md, docs/configuration.md, the figures of README.md
     Docs,
     /// Run benchmarks of an optimised build.
     ///

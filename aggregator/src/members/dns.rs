@@ -43,21 +43,31 @@ impl Name {
     pub(super) fn read(s: &Settings<'_>) -> Self {
         Self {
             host: s
+                .about("The name, without a port.")
                 .string("host")
                 .max_bytes(253)
                 .check(|host| host_name(host))
                 .hint("write the name alone, as in vllm.default.svc; its port goes to `port`")
                 .required(),
             port: s
+                .about("The port of every endpoint.")
                 .u64("port")
                 .range(1..=65_535)
                 .map(u16::try_from)
                 .required(),
             class: s
+                .about("The hardware class of every endpoint.")
                 .string("class")
                 .check(|text| printable(text))
                 .default(String::new()),
             family: s
+                .about(
+                    "Which records are endpoints. A server with an A and an AAAA \
+                    record is one server: auto takes the IPv4 addresses, or the IPv6 \
+                    ones where there are none. With any, each address is a server. \
+                    Envoy must know the servers by the same addresses \
+                    (`dns_lookup_family`).",
+                )
                 .string("family")
                 .one_of(&[
                     ("auto", Family::Auto),
@@ -67,6 +77,7 @@ impl Name {
                 ])
                 .default(Family::Auto),
             interval: s
+                .about("How often the name is resolved.")
                 .duration("interval")
                 .range(Duration::from_millis(100)..=Duration::from_secs(600))
                 .default(Duration::from_secs(5)),

@@ -42,8 +42,14 @@ pub struct EndpointFile {
 impl EndpointFile {
     pub(super) fn read(s: &Settings<'_>) -> Self {
         Self {
-            path: s.string("path").max_bytes(4096).required().into(),
+            path: s
+                .about("Path of the file, relative to the working directory.")
+                .string("path")
+                .max_bytes(4096)
+                .required()
+                .into(),
             interval: s
+                .about("How often the file is looked at.")
                 .duration("interval")
                 .range(Duration::from_millis(10)..=Duration::from_secs(600))
                 .default(Duration::from_secs(1)),
@@ -192,6 +198,7 @@ pub(crate) fn listed<'v>(s: &Settings<'v>) -> Field<Vec<Settings<'v>>> {
     let foreign = s.value("endpoints").optional().and_then(form::foreign);
     let hint =
         "list the endpoints as `- address: 10.0.0.1:8000`, or write `endpoints: []` for none";
+    let s = s.about("A list. In `file`, the list of that file has the same form.");
     match foreign {
         Some((reason, fix)) => s
             .objects("endpoints")
@@ -241,6 +248,7 @@ const UNREAD: SocketAddr =
 
 fn target(s: &Settings<'_>) -> Target {
     let address = s
+        .about("`ip:port`, exactly as Envoy knows the host. IPv6 in brackets.")
         .string("address")
         .address()
         .check(|address| match address.port() {
@@ -260,16 +268,19 @@ fn target(s: &Settings<'_>) -> Target {
         .into_iter()
         .map(|engine| (engine.name, engine))
         .collect();
-    let name = |field: &'static str| {
-        s.string(field)
+    let name = |field: &'static str, about| {
+        s.about(about)
+            .string(field)
             .check(|text| printable(text))
             .default(String::new())
     };
     Target {
         spec: EndpointSpec {
             address: address.to_string(),
-            class: name("class"),
+            class: name("class", "Its hardware class, for its speed until that is measured."),
             role: s
+                .about("both; or decode: it is shown and gets no prompts. prefill is \
+                    refused: handing its work on is not supported.")
                 .string("role")
                 .one_of(&roles)
                 .hint("leave the endpoint out, or write both where it answers whole prompts")
@@ -280,25 +291,40 @@ fn target(s: &Settings<'_>) -> Target {
                     _ => Ok(()),
                 })
                 .default(Role::Both),
-            draining: s.bool("draining").default(false),
-            zone: name("zone"),
+            draining: s
+                .about("Whether it finishes what it has and gets nothing new.")
+                .bool("draining")
+                .default(false),
+            zone: name("zone", "Shown in the table's JSON. Nothing is decided by it."),
             batch_limit: s
+                .about("Most sequences in one batch, where the server does not say. Absent: not known.")
                 .u64("batch_limit")
                 .range(1..=1_000_000)
                 .map(u32::try_from)
                 .optional(),
         },
         metrics: metrics_at(s, address),
-        engine: s.string("engine").one_of(&engines).optional(),
+        engine: s
+            .about("Its engine, where that differs from the pool's. Absent: the pool's.")
+            .string("engine")
+            .one_of(&engines)
+            .optional(),
         id: None,
     }
 }
 
 /// Returns where the page of the endpoint at `address` is.
 fn metrics_at(s: &Settings<'_>, address: SocketAddr) -> MetricsAt {
-    let port = s.u64("metrics_port").range(1..=65_535).map(u16::try_from);
+    let port = s
+        .about("Port of its metrics page. Absent: the endpoint's own.")
+        .u64("metrics_port");
+    let port = port.range(1..=65_535).map(u16::try_from);
     let port = port.optional();
     let url = s
+        .about(
+            "The page's whole address, in place of `metrics_port` and the \
+            pool's scheme and path. Absent: by these.",
+        )
         .string("metrics_url")
         .max_bytes(2048)
         .hint("write it whole, as in https://10.0.0.1:8443/metrics")

@@ -24,12 +24,33 @@ impl Discovery {
     /// Reads the section. Each source reads its own part.
     pub(crate) fn read(s: &Settings<'_>) -> Self {
         let hint = "write one of `file: {path: ...}`, `dns: {host: ..., port: ...}`, `kubernetes: {...}` or `endpoints: [...]`";
-        let discovery = s.required_section("discovery", hint);
-        let file = discovery.object("file");
+        let discovery = s
+            .about(
+                "Where the endpoints come from: exactly one of `endpoints`, \
+                `file`, `dns`, `kubernetes`.",
+            )
+            .required_section("discovery", hint);
+        let file = discovery.about(
+            "A file with a list under `endpoints:`, read again when it \
+            changes. A broken file changes nothing.",
+        );
+        let file = file.object("file");
         let file = file.hint("write `file: {path: endpoints.yaml}`").optional();
-        let dns = discovery.object("dns");
+        let dns = discovery.about(
+            "The A and AAAA records of a name, for instance of a headless Kubernetes Service.",
+        );
+        let dns = dns.object("dns");
         let dns = dns.hint("write `dns: {host: .., port: ..}`").optional();
-        let kubernetes = discovery.object("kubernetes");
+        let kubernetes = discovery.about(
+            "What a Kubernetes cluster declares: exactly one of \
+            `inference_pool`, `service`, `pods`. A pod is in the table once \
+            it is ready by its conditions. It drains when it is being \
+            deleted or is ready no more, and is gone with its object. Who is \
+            known by its UID: another pod at a former address starts from \
+            nothing. With the API server away the last list stays. \
+            [Rights](operations.md#rights-in-kubernetes).",
+        );
+        let kubernetes = kubernetes.object("kubernetes");
         let kubernetes = kubernetes
             .hint("write `kubernetes: {inference_pool: namespace/name}`")
             .optional();

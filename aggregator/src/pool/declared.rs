@@ -26,9 +26,22 @@ pub struct PoolsFrom {
 impl PoolsFrom {
     /// Reads the section. `None`: there is no such section.
     pub(crate) fn read(s: &Settings<'_>) -> Option<Self> {
-        let section = s.object("pools_from").hint(HINT).optional()?;
+        let section = s
+            .about(
+                "Further pools: one for each InferencePool of a cluster, called \
+                `namespace.name`. They come and go with their InferencePools. \
+                Beside `kubernetes` it has what a pool has beside name and \
+                discovery. Absent: none.",
+            )
+            .object("pools_from")
+            .hint(HINT)
+            .optional()?;
         Some(Self {
-            kubernetes: InferencePools::read(&section.required_section("kubernetes", HINT)),
+            kubernetes: InferencePools::read(
+                &section
+                    .about("Which InferencePools. Reads inferencepools and pods.")
+                    .required_section("kubernetes", HINT),
+            ),
             template: PoolConfig::template(&section),
         })
     }

@@ -34,6 +34,7 @@ impl PoolConfig {
     /// Reads an entry of `pools`.
     pub(crate) fn read(s: &Settings<'_>) -> Self {
         let name = s
+            .about("Its name, which a proxy's settings call `pool`. Letters, digits, `-`, `_` and `.`.")
             .string("name")
             .max_bytes(limits::NAME_BYTES)
             .check(|name| plain(name))
@@ -49,18 +50,34 @@ impl PoolConfig {
     pub(super) fn template(s: &Settings<'_>) -> Self {
         let seconds = |s: u64| Duration::from_secs(s);
         let publish = s
+            .about(
+                "How often a new table is made. Large news comes within 10 ms, small news later.",
+            )
             .duration("publish_interval")
             .range(Duration::from_millis(10)..=seconds(10));
         let key = s
+            .about(
+                "Secret of the placement hashes, 32 hexadecimal digits. Replicas \
+                of one aggregator must share one. Absent: a random one; an \
+                aggregator that is started again takes the former one from its \
+                proxies.",
+            )
             .string("placement_key")
             .secret()
             .hint("write 32 hexadecimal digits, the same for all replicas");
         Self {
             name: String::new(),
             discovery: Discovery::Static(Vec::new()),
-            scrape: Scrape::read(&s.section("scrape")),
+            scrape: Scrape::read(
+                &s.about("How metrics pages are asked for.")
+                    .section("scrape"),
+            ),
             publish_interval: publish.default(Duration::from_millis(50)),
             suspect_after: s
+                .about(
+                    "An endpoint not scraped for so long is suspect: it is used only \
+                    where more are so than ready.",
+                )
                 .duration("suspect_after")
                 .range(Duration::from_millis(100)..=seconds(600))
                 .default(seconds(2)),
@@ -68,11 +85,21 @@ impl PoolConfig {
                 .map(|text| hex_key(&text).ok_or("is not 32 hexadecimal digits"))
                 .optional(),
             adapter_load_s: s
+                .about(
+                    "Time for which loading a LoRA adapter blocks an endpoint. Absent: not known.",
+                )
                 .duration("adapter_load")
                 .range(Duration::ZERO..=seconds(3600))
                 .optional()
                 .map(|d| d.as_secs_f32()),
             classes: s
+                .about(
+                    "Speeds by hardware class that are assumed until they are \
+                    measured, which takes seconds under load. Absent: by the \
+                    accelerator's name. A product that is named here is meant with \
+                    any memory, and its speed counts for each device: `NVIDIA-L4` \
+                    also tells of `NVIDIA-L4 22GiB x2`.",
+                )
                 .objects("classes")
                 .default(Vec::new())
                 .iter()
@@ -83,14 +110,28 @@ impl PoolConfig {
 }
 
 fn class(s: &Settings<'_>) -> (String, Prior) {
-    let name = s.string("name").max_bytes(limits::NAME_BYTES).required();
+    let name = s
+        .about("The class, as endpoints have it.")
+        .string("name")
+        .max_bytes(limits::NAME_BYTES)
+        .required();
     let assumed = Prior::of_accelerator(&name);
     let prior = Prior {
         prefill_tokens_per_s: s
+            .about_as(
+                "Prompt tokens per second.",
+                "a number",
+                "by the accelerator's name",
+            )
             .f64("prefill_tokens_per_s")
             .range(10.0..=1e6)
             .default(assumed.prefill_tokens_per_s),
         itl_s_per_sequence: s
+            .about_as(
+                "Seconds that each sequence of a batch adds to the time between two tokens.",
+                "a number",
+                "by the accelerator's name",
+            )
             .f64("itl_s_per_sequence")
             .range(1e-7..=0.1)
             .default(assumed.itl_s_per_sequence),

@@ -67,9 +67,13 @@ impl Default for Scrape {
 
 impl Tls {
     pub(crate) fn read(s: &Settings<'_>) -> Self {
-        let file =
-            |name: &'static str| s.string(name).max_bytes(4096).optional().map(PathBuf::from);
-        let client = match (file("cert_file"), file("key_file")) {
+        let file = |name: &'static str, about| {
+            let path = s.about(about).string(name).max_bytes(4096);
+            path.optional().map(PathBuf::from)
+        };
+        let certificate = "Our own certificate, for servers that ask for one; PEM. Absent: none.";
+        let key = "Its key; PEM. Absent: none.";
+        let client = match (file("cert_file", certificate), file("key_file", key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             _ => {
@@ -78,13 +82,26 @@ impl Tls {
             }
         };
         let tls = Self {
-            ca_file: file("ca_file"),
+            ca_file: file(
+                "ca_file",
+                "Certificates of the CAs that sign the servers', or the one that a server signed itself; PEM. Absent: the system's.",
+            ),
             server_name: s
+                .about(
+                    "A name in the servers' certificates, where these do not have the \
+                    address that is asked. Absent: that address.",
+                )
                 .string("server_name")
                 .max_bytes(253)
                 .check(|name| host_name(name))
                 .optional(),
-            insecure_skip_verify: s.bool("insecure_skip_verify").default(false),
+            insecure_skip_verify: s
+                .about(
+                    "Whether any certificate will do. Then anybody in between can \
+                    read the token and write the page.",
+                )
+                .bool("insecure_skip_verify")
+                .default(false),
             client,
         };
         if tls.insecure_skip_verify && tls.ca_file.is_some() {
@@ -115,10 +132,21 @@ impl Scrape {
         let default = Self::default();
         let ms = Duration::from_millis;
         let interval = s
+            .about(
+                "Time between two scrapes of one endpoint. Engines set their \
+                gauges once per step, so faster brings nothing.",
+            )
             .duration("interval")
             .range(ms(20)..=ms(60_000))
             .default(default.interval);
-        let path = s.string("path").max_bytes(1024).check(|path| {
+        let path = s
+            .about(
+                "Path of the page, with an optional query. trtllm-serve: \
+                `/prometheus/metrics`; SGLang may serve \
+                `/v1/loads?include=core&format=prometheus`.",
+            )
+            .string("path");
+        let path = path.max_bytes(1024).check(|path| {
             let uri = path
                 .parse::<hyper::Uri>()
                 .map_err(|error| error.to_string())?;
@@ -136,10 +164,20 @@ impl Scrape {
         Self {
             interval,
             idle_interval: s
+                .about_as(
+                    "The same while an endpoint has nothing to do. Longer spares idle \
+                    servers. At least `interval`.",
+                    "a span of time",
+                    "`interval`",
+                )
                 .duration("idle_interval")
                 .range(interval..=ms(60_000))
                 .default(interval),
             timeout: s
+                .about(
+                    "A page that takes longer is late: it is waited for up to 10 s, \
+                    and used as old as it is then.",
+                )
                 .duration("timeout")
                 .range(ms(10)..=ms(30_000))
                 .default(default.timeout),
@@ -147,25 +185,51 @@ impl Scrape {
                 .hint("write a path like /metrics")
                 .default(default.path),
             https: s
+                .about("How pages are asked for.")
                 .string("scheme")
                 .one_of(&[("http", false), ("https", true)])
                 .default(default.https),
-            tls: Tls::read(&s.section("tls")),
+            tls: Tls::read(
+                &s.about(
+                    "With https, whom to trust. Files are read again when a server is \
+                    refused, so they may be renewed.",
+                )
+                .section("tls"),
+            ),
             bearer_token_file: s
+                .about(
+                    "File with a token that is sent as `Authorization: Bearer`, to \
+                    servers that show their page to nobody else. Read anew for each \
+                    scrape. Absent: no token is sent.",
+                )
                 .string("bearer_token_file")
                 .max_bytes(4096)
                 .optional()
                 .map(PathBuf::from),
-            engine: s.string("engine").one_of(&engines).default(None),
+            engine: s
+                .about("The engine of all endpoints. auto: found from each page.")
+                .string("engine")
+                .one_of(&engines)
+                .default(None),
             max_page_bytes: s
+                .about("Bytes of the largest page.")
                 .usize("max_page_bytes")
                 .range(1024..=64 * 1024 * 1024)
                 .default(default.max_page_bytes),
             concurrency: s
+                .about(
+                    "Scrapes at the same time, apart from those that take longer than `timeout`.",
+                )
                 .usize("concurrency")
                 .range(1..=10_000)
                 .default(default.concurrency),
-            select: s.bool("select").default(default.select),
+            select: s
+                .about(
+                    "Whether to ask for the needed series alone where the server can: \
+                    a quarter of its work (vLLM 0.32).",
+                )
+                .bool("select")
+                .default(default.select),
         }
     }
 }

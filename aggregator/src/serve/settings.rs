@@ -31,21 +31,33 @@ impl Listen {
     /// Reads `listen`, `max_connections`, and the sections `people` and `health`.
     pub(crate) fn read(s: &Settings<'_>) -> Self {
         let connections = |s: &Settings<'_>, default| {
-            s.usize("max_connections")
+            s.about("Open connections. Further ones wait to be accepted.")
+                .usize("max_connections")
                 .range(1..=1_000_000)
                 .default(default)
         };
         let everywhere = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let main = Address {
-            at: s.string("listen").address().default(everywhere(9190)),
+            at: s
+                .about(
+                    "Where proxies reach it, and also people, health checks and \
+                    Prometheus where these have no listener of their own. Port 0 \
+                    takes a free one. Whoever reports here gets the secret of the \
+                    placement hashes: let only proxies reach it.",
+                )
+                .string("listen")
+                .address()
+                .default(everywhere(9190)),
             max_connections: connections(s, 20_000),
         };
-        let own = |name: &'static str, port| {
+        let own = |name: &'static str, about, port| {
             let section = s
+                .about(about)
                 .object(name)
                 .hint("write it with an address of its own, as in {listen: 127.0.0.1:9191}")
                 .optional()?;
             let at = section
+                .about("Where it listens.")
                 .string("listen")
                 .address()
                 .required_or(everywhere(port));
@@ -60,7 +72,13 @@ impl Listen {
                 max_connections: connections(&section, DEFAULT_CONNECTIONS),
             })
         };
-        let (people, health) = (own("people", 9191), own("health", 9192));
+        let people = "A listener for people and their tools alone: `/v1/pools`, \
+            `/v1/pools/POOL/table`. `listen` then does not list pools. \
+            Absent: `listen` serves them.";
+        let health = "A listener for health checks and Prometheus alone: `/healthz`, \
+            `/readyz`, `/metrics`. `listen` then has none of them. Absent: \
+            `listen` serves them.";
+        let (people, health) = (own("people", people, 9191), own("health", health, 9192));
         if let (Some(people), Some(health)) = (people, health)
             && people.at == health.at
             && people.at.port() != 0

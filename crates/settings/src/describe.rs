@@ -85,6 +85,7 @@ mod imp {
 
     /// Runs readers, and returns the settings that they asked for, each once, in the order of
     /// reading.
+    #[must_use]
     pub fn collect(read: impl FnOnce()) -> Vec<Setting> {
         FOUND.take();
         read();

@@ -54,13 +54,25 @@ pub struct Destination {
 impl Destination {
     /// Reads the section `destination`. All its fields have defaults.
     pub(crate) fn read(settings: &Settings<'_>) -> Self {
-        let s = settings.section("destination");
+        let s = settings
+            .about("How the proxy is told the chosen hosts.")
+            .section("destination");
         let form = s
+            .about_as(
+                "What reads the header ([deploy/envoy](../deploy/envoy/README.md)).",
+                "`override_host`, `stateful_session`, `lua`, `original_dst`",
+                "override_host",
+            )
             .string("form")
             .map(|name| form(&name))
             .hint("write override_host, stateful_session, lua or original_dst")
             .default(Form::default());
         let hbone = s
+            .about(
+                "Name of the internal listener that leads to endpoints behind a \
+                tunnel, `connect_originate` in Istio. Absent: no endpoint is \
+                behind one.",
+            )
             .string("hbone")
             .max_bytes(128)
             .check(|name| listener(name))
@@ -72,7 +84,15 @@ impl Destination {
                 "use the form override_host or stateful_session, or leave `hbone` out",
             );
         }
-        let header = config::header(&s, "header").unwrap_or_else(|| default_header(form).into());
+        let header = config::header(
+            s.about_as(
+                "Name of the header. What a client sends under it is removed.",
+                "header name",
+                "`x-gateway-destination-endpoint`; with `original_dst` `x-envoy-original-dst-host`",
+            ),
+            "header",
+        )
+        .unwrap_or_else(|| default_header(form).into());
         Self {
             form,
             header,
@@ -133,7 +153,8 @@ fn listener(name: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err(
-            "is no name of a listener: it is empty or has a comma, a slash, a space or what is not ASCII",
+            "is no name of a listener: it is empty or has a comma, a slash, a \
+            space or what is not ASCII",
         )
     }
 }

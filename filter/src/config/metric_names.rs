@@ -16,14 +16,22 @@ pub enum MetricNames {
 
 impl MetricNames {
     pub(super) fn read(s: &Settings<'_>) -> Self {
-        s.string("metric_names")
-            .map(|name| match &*name {
-                "plain" => Ok(Self::Plain),
-                "istio" => Ok(Self::Istio),
-                _ => Err("is none of plain and istio"),
-            })
-            .hint("write plain or istio")
-            .default(Self::Plain)
+        s.about_as(
+            "How names of metrics carry their labels: for `stats_tags` as \
+            `deploy/envoy/envoy.yaml` has them, or for Istio's \
+            `extraStatTags` \
+            ([operations](operations.md#metrics-of-the-filter)).",
+            "`plain`, `istio`",
+            "plain",
+        )
+        .string("metric_names")
+        .map(|name| match &*name {
+            "plain" => Ok(Self::Plain),
+            "istio" => Ok(Self::Istio),
+            _ => Err("is none of plain and istio"),
+        })
+        .hint("write plain or istio")
+        .default(Self::Plain)
     }
 
     /// Returns the whole name of a metric.

@@ -19,10 +19,17 @@ pub enum Mode {
 impl Mode {
     /// Reads the field. `None`: it is missing, or has a problem.
     pub(crate) fn read(s: &Settings<'_>) -> Option<Self> {
-        s.value("mode")
-            .map(|value| Self::of(value).ok_or("is no mode"))
-            .hint(r#"write "enforce", "observe" or {"percent": 10}"#)
-            .optional()
+        s.about_as(
+            "How much is placed. The rest is observed: what would have been \
+            done is counted beside what the proxy did. In `pools`: absent is \
+            the plugin's mode.",
+            "`enforce`, `observe`, `{\"percent\": 0 to 100}`",
+            "enforce",
+        )
+        .value("mode")
+        .map(|value| Self::of(value).ok_or("is no mode"))
+        .hint(r#"write "enforce", "observe" or {"percent": 10}"#)
+        .optional()
     }
 
     fn of(value: &Value) -> Option<Self> {

@@ -56,7 +56,12 @@ impl PoolSettings {
     /// Reads `pools`, or `pool` if there is only one. Records problems. Only with problems the list
     /// may be empty.
     pub(super) fn read_all(s: &Settings<'_>) -> Vec<Self> {
-        let Some(sections) = s.objects("pools").optional() else {
+        let sections = s.about(
+            "Several pools, 1 to 64, in place of `pool`. Each has `pool` and \
+            conditions, all of which must hold. The first that matches \
+            counts.",
+        );
+        let Some(sections) = sections.objects("pools").optional() else {
             return vec![Self::read(s, Self::named(s), None)];
         };
         if s.value("pool").optional().is_some() {
@@ -89,22 +94,60 @@ impl PoolSettings {
     }
 
     fn named(s: &Settings<'_>) -> String {
-        s.string("pool")
-            .max_bytes(253)
-            .check(|name| path_segment(name))
-            .hint("name a pool of the aggregator")
-            .required()
+        s.about(
+            "Name of a pool of the aggregator, which all completion requests \
+            that meet the conditions belong to. This or `pools`.",
+        )
+        .string("pool")
+        .max_bytes(253)
+        .check(|name| path_segment(name))
+        .hint("name a pool of the aggregator")
+        .required()
     }
 
     fn read(s: &Settings<'_>, name: String, mode: Option<Mode>) -> Self {
         Self {
             name,
             mode,
-            models: list(s, "models", words),
-            authorities: list(s, "authorities", words),
-            path_prefixes: list(s, "path_prefixes", prefixes),
-            clusters: list(s, "clusters", words),
-            services: list(s, "services", services),
+            models: list(
+                s.about(
+                    "Condition: the request's model is one of these. `*` at the end \
+                    stands for anything.",
+                ),
+                "models",
+                words,
+            ),
+            authorities: list(
+                s.about("Condition: the request's host, without its port, is one of these."),
+                "authorities",
+                words,
+            ),
+            path_prefixes: list(
+                s.about("Condition: the request's path begins with one of these."),
+                "path_prefixes",
+                prefixes,
+            ),
+            clusters: list(
+                s.about(
+                    "Condition: the proxy sends the request to one of these clusters \
+                    (property `xds.cluster_name`), such as \
+                    `outbound|8000||llama.models.svc.cluster.local`, or to one of \
+                    `services`. `*` at the end stands for anything.",
+                ),
+                "clusters",
+                words,
+            ),
+            services: list(
+                s.about(
+                    "Condition, in Istio: the proxy has routed the request to one of \
+                    these Services, also to a subset of it or at a waypoint. Each is \
+                    `namespace/name:port`, or `namespace/name` for all its ports. \
+                    With neither this nor `clusters` a pool takes the completion \
+                    requests to every Service behind the proxy.",
+                ),
+                "services",
+                services,
+            ),
         }
     }
 

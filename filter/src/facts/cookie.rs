@@ -9,7 +9,9 @@ pub struct SessionCookie(Option<String>);
 
 impl SessionCookie {
     pub(crate) fn read(s: &Settings<'_>) -> Self {
-        let name = s.string("session_cookie").max_bytes(128);
+        let name = s
+            .about("A cookie that names the conversation where no such header does. Absent: none.");
+        let name = name.string("session_cookie").max_bytes(128);
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         Self(
             name.check(move |name| {

@@ -1,7 +1,11 @@
-//! `cargo xtask docs`: writes what the documents say of measurements from the records. `cargo xtask
-//! lint` fails where a document differs from what it would write.
+//! `cargo xtask docs`: writes what the documents say of measurements, metrics and settings from the
+//! records and the code. `cargo xtask lint` fails where a document differs from what it would
+//! write.
 
+mod configuration;
+mod metrics;
 mod record;
+mod reference;
 mod results;
 mod sections;
 
@@ -50,10 +54,21 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn all() -> Result<Vec<Document>> {
-    let mut documents = vec![Document {
-        path: "docs/results.md",
-        text: results::document()?,
-    }];
+    let reference = reference::Reference::read()?;
+    let mut documents = vec![
+        Document {
+            path: "docs/results.md",
+            text: results::document()?,
+        },
+        Document {
+            path: "docs/metrics.md",
+            text: metrics::document(&reference)?,
+        },
+        Document {
+            path: "docs/configuration.md",
+            text: configuration::document(&reference)?,
+        },
+    ];
     let path = "README.md";
     let text = std::fs::read_to_string(project::root().join(path)).context("cannot read README")?;
     let text = sections::replaced(&text, &results::summaries()?).context(path)?;

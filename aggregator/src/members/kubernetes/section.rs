@@ -89,14 +89,25 @@ pub struct Selection {
 
 impl Kubernetes {
     pub(in crate::members) fn read(s: &Settings<'_>) -> Self {
-        let pool = name(s, "inference_pool").map(Source::InferencePool);
-        let port = s.string("port").check(|text| label_text(text)).optional();
+        let about = "An InferencePool (inference.networking.k8s.io/v1), as \
+            `namespace/name`: the pods that it selects, a row for each of \
+            its target ports. Reads inferencepools, pods.";
+        let pool = name(s.about(about), "inference_pool").map(Source::InferencePool);
+        let port = s
+            .about("The name of the Service's port. Absent: it has one port.")
+            .string("port")
+            .check(|text| label_text(text))
+            .optional();
         let has_service = s.value("service").optional().is_some();
         if port.is_some() && !has_service {
             s.problem("has `port`, which belongs to `service`", "leave `port` out");
         }
-        let service = name(s, "service").map(|name| Source::Service { name, port });
+        let about = "A Service, as `namespace/name`: the endpoints in its \
+            EndpointSlices. Reads endpointslices, and pods for their \
+            hardware.";
+        let service = name(s.about(about), "service").map(|name| Source::Service { name, port });
         let pods = s
+            .about("Pods by label. Each of their ports is a row. Reads pods.")
             .object("pods")
             .hint(HINT)
             .optional()
@@ -134,7 +145,11 @@ impl InferencePools {
     pub(crate) fn read(s: &Settings<'_>) -> Self {
         let all = |namespaces: &Vec<String>| namespaces.iter().try_for_each(|one| object_name(one));
         Self {
-            namespaces: s.strings("namespaces").check(all).default(Vec::new()),
+            namespaces: s
+                .about("Their namespaces. With none, all.")
+                .strings("namespaces")
+                .check(all)
+                .default(Vec::new()),
             reading: Reading::read(s),
         }
     }
@@ -142,20 +157,38 @@ impl InferencePools {
 
 impl Reading {
     fn read(s: &Settings<'_>) -> Self {
-        let text = |name: &'static str| s.string(name).max_bytes(4096).optional();
+        let text =
+            |name: &'static str, about| s.about(about).string(name).max_bytes(4096).optional();
         Self {
             class: s
+                .about("The hardware class of a pod for which neither devices nor labels \
+                    tell one. A class has what changes speed, product, part, memory \
+                    and number, as in `NVIDIA-A100-SXM4-40GB mig-1g.5gb 5GiB` and \
+                    `v6e x4`. Of these four the first that tells it counts: \
+                    `device_claims`, `node_labels`, `class_label`, `class`. Rights \
+                    that are missing cost a warning, and the next one tells.")
                 .string("class")
                 .check(|text| printable(text))
                 .default(String::new()),
             class_label: s
+                .about("A label of the pod's own, whose value is the class. Absent: none.")
                 .string("class_label")
                 .check(|text| label_key(text))
                 .optional(),
-            device_claims: s.bool("device_claims").default(true),
-            node_labels: s.bool("node_labels").default(true),
-            kubeconfig: text("kubeconfig").map(PathBuf::from),
-            context: text("context"),
+            device_claims: s
+                .about("Whether the devices of its ResourceClaims tell the class \
+                    (dynamic resource allocation). Reads resourceclaims, and \
+                    resourceslices, which takes a ClusterRole.")
+                .bool("device_claims")
+                .default(true),
+            node_labels: s
+                .about("Whether labels of its node do, as NVIDIA, AMD, Intel and clouds \
+                    set them, and tell the zone. Reads nodes, which takes a \
+                    ClusterRole.")
+                .bool("node_labels")
+                .default(true),
+            kubeconfig: text("kubeconfig", "How the API server is reached. Absent: as `$KUBECONFIG` or `~/.kube/config` says, else as a pod is told.").map(PathBuf::from),
+            context: text("context", "The context of that file. Absent: its current one."),
         }
     }
 }
@@ -235,14 +268,21 @@ fn name(s: &Settings<'_>, field: &'static str) -> Option<Name> {
 
 fn pods_of(s: &Settings<'_>) -> Source {
     let namespace = s
+        .about("Their namespace.")
         .string("namespace")
         .check(|text| object_name(text))
         .default("default".to_owned());
     let ports = s
+        .about_as("Their ports, 1 to 8.", "a list of numbers", "")
         .value("ports")
         .hint("write `ports: [8000]`")
         .required_or(&Value::Null);
     let labels = s
+        .about_as(
+            "Labels that a pod must have, at least one.",
+            "an object of texts",
+            "",
+        )
         .value("labels")
         .hint("write `labels: {app: vllm}`")
         .required_or(&Value::Null);

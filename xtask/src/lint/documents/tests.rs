@@ -22,8 +22,8 @@ fn tree() -> Tree {
             "let name = \"trimtab_decisions_total\";\nlet other = \"trimtab_report_calls_total\";\n",
         ),
         (
-            "aggregator/src/metrics.rs",
-            "page.single(\n    \"proxies\",\n);\n",
+            "docs/metrics.md",
+            "| `trimtab_aggregator_proxies` | gauge |\n",
         ),
         (
             "filter/src/config.rs",

@@ -25,16 +25,9 @@ const NO_PROOF: [&str; 3] = ["benches/record/", "xtask/src/lint/documents", "Car
 /// wrong names for tests.
 const OWN: [&str; 2] = ["filter/src/", "src/"];
 const SAMPLES: &str = "filter/src/names.rs";
-/// The path of the code that names the aggregator's metrics, and the prefix that they lack there.
-const AGGREGATOR: (&str, &str) = ("aggregator/src/metrics", "trimtab_aggregator_");
-/// Calls in that code whose first literal is a name.
-const NAMING: [&str; 5] = [
-    ".single(",
-    ".labelled(",
-    ".family(",
-    ".sketch(",
-    ".sketch_if_any(",
-];
+/// The document that is generated from the metrics of both programs, with the metrics' names in its
+/// first column.
+const METRICS: &str = "docs/metrics.md";
 
 impl Tree {
     /// Adds a file. `text` is `None` if the file is no text.
@@ -43,6 +36,9 @@ impl Tree {
             self.paths.insert(path[..end].to_owned());
         }
         self.paths.insert(path.to_owned());
+        if path == METRICS {
+            self.metrics.extend(text.map(families).unwrap_or_default());
+        }
         let Some(text) = text.filter(|_| is_proof(path) && !path.ends_with(".md")) else {
             return;
         };
@@ -65,9 +61,6 @@ impl Tree {
             let own = said.chain(names.items.iter().map(String::as_str));
             let own = own.filter(|name| name.starts_with("trimtab_") && !name.ends_with('_'));
             self.metrics.extend(own.map(str::to_owned));
-        }
-        if path.starts_with(AGGREGATOR.0) {
-            self.metrics.extend(families(text));
         }
         self.rust.insert(path.to_owned(), names);
     }
@@ -157,19 +150,15 @@ fn is_name(literal: &str) -> bool {
             .all(|char| char.is_ascii_lowercase() || char == '_')
 }
 
-/// Returns the names of the aggregator's metrics, including those of a histogram's series.
-fn families(code: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for naming in NAMING {
-        for (at, _) in code.match_indices(naming) {
-            let Some(name) = code[at..].split('"').nth(1).filter(|name| is_name(name)) else {
-                continue;
-            };
-            let name = format!("{}{name}", AGGREGATOR.1);
-            found.extend(["_bucket", "_sum", "_count", ""].map(|end| format!("{name}{end}")));
-        }
-    }
-    found
+/// Returns the names of the metrics in the generated document, including those of a histogram's
+/// series.
+fn families(document: &str) -> Vec<String> {
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
+    let names = rows.filter_map(|row| Some(row.split_once('`')?.0));
+    let ends = ["_bucket", "_sum", "_count", ""];
+    names
+        .flat_map(|name| ends.map(|end| format!("{name}{end}")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -177,10 +166,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_of_the_aggregator_get_their_prefix_and_comments_prove_nothing() {
+    fn metrics_are_those_of_the_generated_document_and_comments_prove_nothing() {
         let mut tree = Tree::default();
-        let code = "page.labelled(\n    \"scrapes_total\",\n    \"counter\",\n);\n// trimtab_gone_total\nlet a = \"trimtab_aggregator_{name}\";\n";
-        tree.add("aggregator/src/metrics.rs", Some(code));
+        let document =
+            "| metric | type |\n|---|---|\n| `trimtab_aggregator_scrapes_total` | counter |\n";
+        tree.add("docs/metrics.md", Some(document));
+        let code = "// trimtab_gone_total\nlet a = \"trimtab_aggregator_{name}\";\n";
+        tree.add("filter/src/metrics.rs", Some(code));
         assert!(tree.metrics.contains("trimtab_aggregator_scrapes_total"));
         assert!(!tree.metrics.contains("trimtab_gone_total"));
         assert!(!tree.metrics.contains("trimtab_aggregator_"));
