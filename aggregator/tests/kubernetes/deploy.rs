@@ -8,8 +8,9 @@ use trimtab_aggregator::Config;
 use trimtab_loadtable::State;
 
 use crate::cluster::{Cluster, eventually};
+use crate::files::{copy, project};
 use crate::inference_pool::rows_of;
-use crate::kubectl::{Kubectl, copy, project};
+use crate::kubectl::Kubectl;
 use crate::objects::{
     create_inference_pool, create_pod, install, install_inference_pools, ip, set_ready, two_servers,
 };

@@ -1,4 +1,4 @@
-//! kubectl of the API server's release, and the manifests in deploy.
+//! kubectl of the API server's release.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -19,7 +19,7 @@ pub(crate) struct Kubectl {
 impl Kubectl {
     pub(crate) fn of(cluster: &Cluster) -> Self {
         let program = std::env::var_os("TRIMTAB_KUBECTL")
-            .expect("TRIMTAB_KUBECTL is not set; run `cargo xtask test --only kubernetes`");
+            .expect("TRIMTAB_KUBECTL is not set: `cargo xtask test` sets it");
         Self {
             program: program.into(),
             kubeconfig: cluster.kubeconfig("root", cluster.address().port()),
@@ -74,24 +74,5 @@ impl Kubectl {
         let path = self.home.path().join(format!("{namespace}-{account}"));
         std::fs::write(&path, own).unwrap();
         path
-    }
-}
-
-/// Returns a path of the project.
-pub(crate) fn project(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
-
-/// Copies a folder of the project, so that a test may change it.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
     }
 }

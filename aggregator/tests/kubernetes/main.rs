@@ -11,9 +11,11 @@
     reason = "a test's helper fails by panicking"
 )]
 
+mod blocks;
 mod cluster;
 mod deploy;
 mod devices;
+mod files;
 mod hardware;
 mod healing;
 mod images;

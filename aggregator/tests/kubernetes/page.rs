@@ -3,60 +3,12 @@
 //! Blocks marked `sh` run as they are. Blocks marked `shell` need nodes or a registry: of these the
 //! syntax is checked, and that the objects they name are there.
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::{Value, json};
 
+use crate::blocks::{bash, blocks};
 use crate::cluster::Cluster;
-use crate::kubectl::{Kubectl, copy, project};
-
-/// A block of commands.
-struct Block {
-    heading: String,
-    runs: bool,
-    text: String,
-}
-
-fn blocks(page: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let (mut heading, mut open) = (String::new(), None::<Block>);
-    for line in page.lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(kind), None) => {
-                open = Some(Block {
-                    heading: heading.clone(),
-                    runs: kind == "sh",
-                    text: String::new(),
-                });
-                assert!(["", "sh", "shell"].contains(&kind), "{kind}");
-            }
-            (None, Some(block)) => block.text.extend([line, "\n"]),
-            (None, None) => {
-                if let Some(text) = line.strip_prefix("## ") {
-                    text.clone_into(&mut heading);
-                }
-            }
-        }
-    }
-    blocks.retain(|block| block.text.contains("kubectl") || block.runs);
-    blocks
-}
-
-fn bash(block: &Block, kubectl: &Kubectl, dir: &Path) {
-    let mut command = Command::new("bash");
-    kubectl.set_up(&mut command);
-    let option = if block.runs { "-euxc" } else { "-nc" };
-    let output = command
-        .args([option, &block.text])
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{errors:.4000}", block.text);
-    assert!(!errors.contains("Warning"), "{}\n{errors}", block.text);
-}
+use crate::files::{copy, project};
+use crate::kubectl::Kubectl;
 
 /// Returns words of commands like `deployment/trimtab-gateway`.
 fn objects(text: &str) -> impl Iterator<Item = &str> {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::Tier;
+use super::network;
 use super::outcome::{self, Outcome};
 use crate::run;
 
@@ -80,6 +81,7 @@ impl TestBinary {
             ("test", "envoy") => Tier::Envoy,
             ("test", "clients") => Tier::Clients,
             ("test", "kubernetes") => Tier::Kubernetes,
+            ("test", "istio") => Tier::Istio,
             _ => Tier::Unit,
         }
     }
@@ -90,7 +92,10 @@ impl TestBinary {
         filter: Option<&str>,
     ) -> Result<Outcome> {
         println!("--- {}", self.name);
-        let mut command = Command::new(&self.path);
+        let mut command = match self.tier() {
+            Tier::Istio => network::command(&self.path),
+            _ => Command::new(&self.path),
+        };
         run::forget_outer_cargo(&mut command);
         command
             .current_dir(&self.dir)
@@ -129,6 +134,7 @@ mod tests {
             ("test", "host", Tier::Host),
             ("test", "clients", Tier::Clients),
             ("test", "kubernetes", Tier::Kubernetes),
+            ("test", "istio", Tier::Istio),
             ("lib", "envoy", Tier::Unit),
             ("test", "other", Tier::Unit),
         ] {

@@ -3,6 +3,7 @@
 
 mod binaries;
 mod fuzz;
+mod network;
 mod node;
 mod outcome;
 mod sim;
@@ -54,6 +55,8 @@ pub(crate) enum Tier {
     Clients,
     /// The aggregator's discovery from a real Kubernetes API server
     Kubernetes,
+    /// The filter in Envoys that a real istiod configures
+    Istio,
 }
 
 /// Native test programs, and their environment variables.
@@ -74,14 +77,14 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         Tier::Envoy,
         Tier::Clients,
         Tier::Kubernetes,
+        Tier::Istio,
     ]
     .into_iter()
     .any(wanted);
     let prepared = thread::scope(|scope| {
         // Downloads run at the same time as the lints, which need no network.
-        let tools = native.then(|| {
-            scope.spawn(|| obtain_tools(args.envoy_version.as_deref(), wanted(Tier::Kubernetes)))
-        });
+        let tools =
+            native.then(|| scope.spawn(|| obtain_tools(args.envoy_version.as_deref(), wanted)));
         if wanted(Tier::Lint) {
             table.run(Tier::Lint, || lint::lint().map(|()| Outcome::default()));
         }
@@ -114,6 +117,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         Tier::Envoy,
         Tier::Clients,
         Tier::Kubernetes,
+        Tier::Istio,
     ] {
         if wanted(tier) {
             table.run(tier, || run_tier(tier, &prepared, args.filter.as_deref()));
@@ -123,11 +127,11 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     table.verdict(args.filter.is_some())
 }
 
-/// Obtains the tools. Returns variables with their places. `kubernetes`: also the tools that only
-/// this tier needs, and that take minutes to build.
+/// Obtains the tools. Returns variables with their places. Those that take minutes to build are
+/// obtained only for the tiers that are wanted.
 fn obtain_tools(
     envoy_version: Option<&str>,
-    kubernetes: bool,
+    wanted: impl Fn(Tier) -> bool,
 ) -> Result<Vec<(&'static str, OsString)>> {
     let envoy = match envoy_version {
         Some(version) => tools::envoy::fetch(version)?,
@@ -141,7 +145,7 @@ fn obtain_tools(
         ("TRIMTAB_ENVOY_NEWEST", newest.path.into()),
         ("TRIMTAB_PYTHON", tools::python::venv()?.into()),
     ];
-    if kubernetes {
+    if wanted(Tier::Kubernetes) || wanted(Tier::Istio) {
         let tools = tools::api_server::obtain()?;
         variables.extend([
             ("TRIMTAB_KUBE_APISERVER", tools.server.into()),
@@ -150,6 +154,17 @@ fn obtain_tools(
             ("TRIMTAB_INFERENCE_POOL_CRD", tools.inference_pools.into()),
             ("TRIMTAB_POD_MONITOR_CRD", tools.pod_monitors.into()),
         ]);
+    }
+    if wanted(Tier::Istio) {
+        let tools = tools::istio::obtain()?;
+        variables.extend([
+            ("TRIMTAB_ISTIOD", tools.istiod.into()),
+            ("TRIMTAB_ISTIOCTL", tools.istioctl.into()),
+            ("TRIMTAB_ISTIO_CRDS", tools.kinds.into()),
+            ("TRIMTAB_GATEWAY_API_CRDS", tools.gateway_api.into()),
+        ]);
+    }
+    if wanted(Tier::Kubernetes) {
         let registry = tools::registry::obtain()?;
         variables.extend([
             ("TRIMTAB_REGISTRY", registry.server.into()),

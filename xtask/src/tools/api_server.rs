@@ -4,30 +4,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
 
+use crate::tools::module::{self, Definition};
 use crate::tools::{go, is_root, wasm_target};
 use crate::{project, run, versions};
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
 
-/// A file with the definition of a kind, in a published Go module.
-struct Definition {
-    /// Name of the folder in the cache, before the version.
-    folder: &'static str,
-    module: &'static str,
-    version: &'static str,
-    /// Path in the module.
-    path: &'static str,
-    /// Name of the file in the cache.
-    file: &'static str,
-}
-
 const INFERENCE_POOLS: Definition = Definition {
     folder: "inference-extension",
     module: "sigs.k8s.io/gateway-api-inference-extension",
     version: versions::INFERENCE_EXTENSION,
-    path: "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml",
+    paths: &["config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"],
     file: "inferencepools.yaml",
 };
 
@@ -35,7 +23,7 @@ const POD_MONITORS: Definition = Definition {
     folder: "prometheus-operator",
     module: "github.com/prometheus-operator/prometheus-operator",
     version: versions::PROMETHEUS_OPERATOR,
-    path: "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+    paths: &["example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"],
     file: "podmonitors.yaml",
 };
 
@@ -58,8 +46,8 @@ pub(crate) fn obtain() -> Result<ApiServer> {
         etcd: etcd()?,
         server: program("kube-apiserver", versions::KUBERNETES)?,
         kubectl: program("kubectl", versions::KUBERNETES)?,
-        inference_pools: definition(&INFERENCE_POOLS)?,
-        pod_monitors: definition(&POD_MONITORS)?,
+        inference_pools: module::definition(&INFERENCE_POOLS)?,
+        pod_monitors: module::definition(&POD_MONITORS)?,
     })
 }
 
@@ -95,8 +83,8 @@ fn program(name: &str, version: &str) -> Result<PathBuf> {
 }
 
 fn build(name: &str, version: &str, into: &Path) -> Result<()> {
-    let source = download(KUBERNETES, version)?;
-    let own = std::fs::read_to_string(field(&source, "GoMod")?)?;
+    let source = module::download(KUBERNETES, version)?;
+    let own = std::fs::read_to_string(module::field(&source, "GoMod")?)?;
     let module = into.join("build");
     std::fs::create_dir_all(&module)?;
     std::fs::write(module.join("go.mod"), go_mod(&own, version)?)?;
@@ -145,35 +133,6 @@ fn go_mod(kubernetes: &str, version: &str) -> Result<String> {
         "module trimtab.dev/kube-apiserver\n\n{go}\n\nrequire {KUBERNETES} v{version}\n\n{}",
         replaced.concat()
     ))
-}
-
-fn definition(of: &Definition) -> Result<PathBuf> {
-    let dir = project::tools_dir()?.join(format!("{}-{}", of.folder, of.version));
-    let path = dir.join(of.file);
-    if !path.is_file() {
-        run::step(of.folder, &format!("fetch {}", of.version), || {
-            run::install_dir(&dir, |partial| {
-                let source = download(of.module, of.version)?;
-                let from = Path::new(field(&source, "Dir")?).join(of.path);
-                // Files of modules are read-only, and a copy would be read-only too.
-                std::fs::write(partial.join(of.file), std::fs::read(&from)?)?;
-                Ok(())
-            })
-        })?;
-    }
-    Ok(path)
-}
-
-/// Downloads a module. Returns what `go` reports about it.
-fn download(module: &str, version: &str) -> Result<Value> {
-    let mut go = go::command(&["mod", "download", "-json"])?;
-    let text = run::output(go.arg(format!("{module}@v{version}")))?;
-    serde_json::from_str(&text).with_context(|| format!("go says no JSON of {module}"))
-}
-
-fn field<'v>(module: &'v Value, name: &str) -> Result<&'v str> {
-    let value = module.get(name).and_then(Value::as_str);
-    value.with_context(|| format!("go says no {name} of a module"))
 }
 
 #[cfg(test)]

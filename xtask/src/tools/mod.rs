@@ -6,6 +6,8 @@ pub(crate) mod cxx;
 pub(crate) mod envoy;
 pub(crate) mod go;
 pub(crate) mod inference_perf;
+pub(crate) mod istio;
+pub(crate) mod module;
 pub(crate) mod node;
 pub(crate) mod python;
 pub(crate) mod registry;
@@ -16,8 +18,8 @@ use clap::ValueEnum as _;
 
 use crate::run;
 
-/// The tools of the other commands, from the cheapest to the most expensive. The last two take
-/// minutes to build.
+/// The tools of the other commands, from the cheapest to the most expensive. The last three
+/// take minutes to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Tool {
     /// The Envoy that demo, tests and benchmarks run
@@ -34,6 +36,8 @@ pub(crate) enum Tool {
     Bindgen,
     /// kube-apiserver, kubectl, etcd and a registry, for the Kubernetes tests: minutes to build
     Kubernetes,
+    /// istiod and istioctl, for the Istio tests: minutes to build
+    Istio,
 }
 
 /// Obtains these tools, or all if none is named. Prints the place of each as soon as it is known.
@@ -77,6 +81,16 @@ impl Tool {
                     ("PodMonitor definition", at(tools.pod_monitors)),
                     ("docker-registry", at(registry.server)),
                     ("skopeo", at(registry.skopeo)),
+                ]
+            }
+            Self::Istio => {
+                let tools = istio::obtain()?;
+                vec![
+                    ("istiod", at(tools.istiod)),
+                    ("istioctl", at(tools.istioctl)),
+                    ("Istio's definitions", at(tools.kinds)),
+                    ("Gateway API definitions", at(tools.gateway_api)),
+                    ("ip", at(tools.ip)),
                 ]
             }
         })

@@ -1,7 +1,7 @@
 //! Names that documents may use although the project does not have them.
 
 /// The names, each with the reason why it is not found.
-pub(super) const NAMES: [(&str, &str); 9] = [
+pub(super) const NAMES: [(&str, &str); 11] = [
     ("no_std", "an attribute of Rust"),
     ("Accept", "a header of HTTP, spelt as in its standard"),
     (
@@ -14,6 +14,11 @@ pub(super) const NAMES: [(&str, &str); 9] = [
         "an example of what an operator may choose",
     ),
     ("WasmPlugin", "a resource of Istio"),
+    ("AuthorizationPolicy", "a resource of Istio"),
+    (
+        "istio_agent_wasm_config_conversion_count",
+        "a metric of Istio's agent",
+    ),
     ("--disable-access-log-for-endpoints", "a flag of vLLM"),
     ("--uvicorn-access-log-exclude-prefixes", "a flag of SGLang"),
     ("pick.wasm", "built by `cargo xtask wasm`"),
