@@ -1,6 +1,7 @@
 //! The command line: names the subcommands and runs the code of each.
 
 mod check;
+mod doctor;
 mod fetch;
 mod pools;
 mod sim;
@@ -33,12 +34,13 @@ Examples:
   trimtab demo                              three load balancers side by side on simulated servers
   trimtab table http://127.0.0.1:9190       what an aggregator publishes now
   trimtab check deploy/envoy/envoy.yaml     every problem of configurations, before they are applied
+  kubectl kustomize istio | trimtab doctor -  what is wrong in the manifests of a mesh
   trimtab sim benches/scenarios/rag.toml    rules of choice against each other, in virtual time
 
 Environment:
   RUST_LOG    what is logged to standard error, e.g. debug or trimtab=debug (the aggregator has --log)
 
-Exit status: 0 done; 1 failed, or check or sim found problems; 2 wrong usage.";
+Exit status: 0 done; 1 failed, or check, doctor or sim found problems; 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -46,6 +48,7 @@ enum Command {
     Proxy(crate::proxy::Args),
     Table(table::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Sim(Box<sim::Args>),
     Aggregator(trimtab_aggregator::cli::Args),
     ModelServer(trimtab_modelserver::cli::Args),
@@ -84,6 +87,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Proxy(args) => on_runtime(crate::proxy::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Table(args) => table::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Aggregator(args) => trimtab_aggregator::cli::run(args).map(|()| ExitCode::SUCCESS),
         Command::ModelServer(args) => {
