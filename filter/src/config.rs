@@ -222,6 +222,13 @@ impl Config {
                 .range(1_024..=1_048_576)
                 .default(16_384),
             read_on_bytes: s
+                .about(
+                    "The same, where system prompt and tools fill `decide_after_bytes`, as \
+                    those of coding agents do: the limit doubles up to this, until the first \
+                    user message tells which conversation it is. 0: never. Where the \
+                    listener's buffer limit is lower, one request a minute waits for \
+                    `decide_within`.",
+                )
                 .usize("read_on_bytes")
                 .range(0..=1_048_576)
                 .default(131_072),

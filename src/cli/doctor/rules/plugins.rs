@@ -17,7 +17,7 @@ fn one(plugin: &Plugin<'_>) -> Vec<Finding> {
         let problems = problems.to_string();
         let lines = problems.lines().map(|line| {
             let remedy = "change the settings; the plugin refuses them as a whole";
-            Finding::error("settings", of, line, remedy).see("filter/SETTINGS.md")
+            Finding::error("settings", of, line, remedy).see("docs/configuration.md")
         });
         found.extend(lines);
     }
@@ -45,7 +45,7 @@ fn one(plugin: &Plugin<'_>) -> Vec<Finding> {
             let remedy = "name the pool's Services: services: [NAMESPACE/NAME:PORT]";
             found.push(
                 Finding::warning("every-service", of, problem, remedy)
-                    .see("filter/SETTINGS.md#whose-requests"),
+                    .see("docs/configuration.md#filter"),
             );
         }
     }
