@@ -29,7 +29,8 @@ pub(crate) struct LaneFigures {
     pub(crate) requests: usize,
     /// The failed ones among them.
     pub(crate) errors: usize,
-    /// Requests that were scheduled in the window and never sent, because the lane was too far behind.
+    /// Requests that were scheduled in the window and never sent, because the lane was too far
+    /// behind.
     pub(crate) skipped: usize,
     pub(crate) errors_by_kind: BTreeMap<String, usize>,
     pub(crate) ttft_ms: Percentiles,

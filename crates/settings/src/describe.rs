@@ -1,8 +1,8 @@
 //! What readers say of their settings, for documents that are generated from them.
 //!
-//! With the feature `describe`, a reader that runs within [`collect`] leaves a [`Setting`] for each
+//! With the feature `describe`, a reader that runs within `collect` leaves a `Setting` for each
 //! field that it has described by [`Settings::about`](crate::Settings::about). Without the feature
-//! [`Notes`] is empty and all of this compiles to nothing: the filter's module has no text for it.
+//! `Notes` is empty and all of this compiles to nothing: the filter's module has no text for it.
 //!
 //! Rejected: a schema derived from types, as by `schemars`. These readers report every problem, and
 //! know ranges that depend on other fields; a type beside each would be a second source. Syntax
@@ -18,7 +18,7 @@ mod imp {
 
     /// Nothing.
     #[derive(Debug, Clone, Copy, Default)]
-    pub(crate) struct Notes;
+    pub(crate) struct Notes(());
 
     impl Notes {
         #[inline(always)]

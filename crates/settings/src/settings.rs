@@ -134,7 +134,7 @@ impl<'v> Settings<'v> {
         #[cfg(feature = "describe")]
         return Notes::new(&self.child_path(_name), _expected, self.node.about.take());
         #[cfg(not(feature = "describe"))]
-        Notes
+        Notes::default()
     }
 
     /// Reads a text.

@@ -15,8 +15,8 @@
 //! else at `decide_after_bytes` (`cap`). It does not end earlier, because clients write fields that
 //! matter anywhere, also after the messages: what keeps caches apart, and the name of what the
 //! request goes on from. If the path says that such a name may come, the reading goes on beyond
-//! `decide_after_bytes` until there is one ([`Body::may_name`]). It goes on also where system prompt
-//! and tools are all that was read ([`Body::is_shared_only`]).
+//! `decide_after_bytes` until there is one ([`Body::may_name`]). It goes on also where all that was
+//! read is system prompt and tools ([`Body::is_shared_only`]).
 //!
 //! **The unread rest.** It counts as prompt if it begins within the text of the prompt. Its size is
 //! known by `Content-Length`, else after it has passed ([`Rest`]). If it begins elsewhere, in a

@@ -130,19 +130,6 @@ impl Reader {
         is_text.then(|| self.prompt.tokens_per_bytes(escaped))
     }
 
-    /// Returns the digest of the conversation's beginning, if its first user message is being read.
-    pub(super) fn opening(&self) -> Option<Digest> {
-        let message = self.message.as_ref()?;
-        self.prompt.opening(message, self.media.as_ref())
-    }
-
-    /// Whether system prompt and tools at most were seen, and no name of a conversation.
-    pub(super) fn is_shared_only(&self) -> bool {
-        self.conversation().is_none()
-            && self.opening().is_none()
-            && self.prompt.is_shared_only(self.message.as_ref())
-    }
-
     /// Whether everything that makes up the prompt was seen, so that the rest does not belong to
     /// it.
     pub(super) fn prompt_is_settled(&self) -> bool {

@@ -7,7 +7,7 @@
 //! Without this, all that was not read would count as prefill. Simulated with the demo's fleet and
 //! traffic, where a third of the prompts are longer than what is read (80 % load, three seeds):
 //!
-//! | history of a prompt that was read in part | p99, times the oracle's | in SLO | predictions off |
+//! | history of what was read in part | p99, times the oracle's | in SLO | predictions off |
 //! |---|---|---|---|
 //! | what was read of it | 1.79 | 91.1 % | 116 ms |
 //! | all but the usual new part | 1.17 | 96.9 % | 44 ms |

@@ -4,7 +4,7 @@ use trimtab_loadtable::{Moved, PrefixCount, Seen};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-fn row(address: impl ToString, sent: u64) -> EndpointReport {
+fn row(address: &str, sent: u64) -> EndpointReport {
     EndpointReport {
         address: address.to_string(),
         in_flight: 1,

@@ -14,6 +14,19 @@ impl Reader {
         kept.or(begun).or(named)
     }
 
+    /// Returns the digest of the conversation's beginning, if its first user message is being read.
+    pub(in crate::facts) fn opening(&self) -> Option<Digest> {
+        let message = self.message.as_ref()?;
+        self.prompt.opening(message, self.media.as_ref())
+    }
+
+    /// Whether system prompt and tools at most were seen, and no name of a conversation.
+    pub(in crate::facts) fn is_shared_only(&self) -> bool {
+        self.conversation().is_none()
+            && self.opening().is_none()
+            && self.prompt.is_shared_only(self.message.as_ref())
+    }
+
     /// Returns the digest of the name of what a server keeps and the request goes on from.
     pub(in crate::facts) fn held(&self) -> Option<Digest> {
         self.held.map(|(_, digest)| digest)
