@@ -204,7 +204,7 @@ impl Tally {
                 ..line.counts.clone()
             })
             .collect();
-        all.sort_by(|a, b| a.address.cmp(&b.address));
+        all.sort_unstable_by(|a, b| a.address.cmp(&b.address));
         all
     }
 }
