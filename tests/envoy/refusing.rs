@@ -73,8 +73,9 @@ async fn a_limit_of_one_client_at_one_server_takes_no_server_from_the_others() {
         })
         .await;
         let got = ask_both(&stage, servers, who, 300).await;
-        // A third of 600 is 200, and a rest of a second costs some 30.
-        let is_even = got.all.iter().all(|count| (130..270).contains(count));
+        // A third of 600 is 200. A client that keeps away from a server takes 100 from it, and a
+        // rest of a second some more.
+        let is_even = got.all.iter().all(|count| (70..290).contains(count));
         assert!(is_even, "{who:?}: {:?}", got.all);
         // Where the limited client keeps away, the others have the server for themselves.
         let is_used = got.other.iter().all(|count| *count >= 25);

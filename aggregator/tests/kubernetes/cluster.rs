@@ -109,7 +109,13 @@ impl Cluster {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "the API server ended: {ended:?}");
             let request = http_request("/readyz");
-            self.client.request_text(request).await.ok()
+            let ready = self.client.request_text(request).await.ok();
+            if ready.is_none() {
+                // The certificate may have been read before it was written to its end.
+                let kubeconfig = self.kubeconfig("root", self.port);
+                self.client = client(&kubeconfig).await.unwrap_or(self.client.clone());
+            }
+            ready
         })
         .await;
     }

@@ -34,9 +34,9 @@ fn four_workers_of_two_proxies_place_as_well_as_four_proxies_do() {
         "{together_s} in two proxies, {apart_s} in four"
     );
     assert_eq!((apart.failed, together.failed), (0, 0));
-    // The aggregator reads half as many reports.
+    // The aggregator reads fewer reports: half as many polls, and as many urgent ones.
     let [apart, together] = [apart, together].map(|run| run.traffic.reports_per_s);
-    assert!(together < 0.75 * apart, "{together} of {apart}");
+    assert!(together < 0.85 * apart, "{together} of {apart}");
 }
 
 #[test]
