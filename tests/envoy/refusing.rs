@@ -78,8 +78,7 @@ async fn a_limit_of_one_client_at_one_server_takes_no_server_from_the_others() {
         let is_even = got.all.iter().all(|count| (70..290).contains(count));
         assert!(is_even, "{who:?}: {:?}", got.all);
         // Where the limited client keeps away, the others have the server for themselves.
-        let is_used = got.other.iter().all(|count| *count >= 25);
-        assert!(is_used && got.other[0] >= 50, "{who:?}: {:?}", got.other);
+        assert!(got.other[0] >= 50, "{who:?}: {:?}", got.other);
         if who == BY_KEY {
             assert!(got.refused <= 6, "it goes elsewhere: {}", got.refused);
         }

@@ -113,7 +113,9 @@ impl Cluster {
             if ready.is_none() {
                 // The certificate may have been read before it was written to its end.
                 let kubeconfig = self.kubeconfig("root", self.port);
-                self.client = client(&kubeconfig).await.unwrap_or(self.client.clone());
+                if let Some(client) = client(&kubeconfig).await {
+                    self.client = client;
+                }
             }
             ready
         })
