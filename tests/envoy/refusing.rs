@@ -67,16 +67,16 @@ async fn a_limit_of_one_client_at_one_server_takes_no_server_from_the_others() {
         let servers = [&a, &b, &c];
         let (stage, _aggregator) = Stage::with_waits(&servers.map(|server| (server, 0))).await;
         a.refuse(429, (who.0, who.1[0]));
-        eventually("the others use all servers", async || {
+        eventually("the others use the server that refuses one", async || {
             let got = ask_both(&stage, servers, who, 60).await;
-            (got.other.iter().all(|count| *count >= 10)).then_some(())
+            (got.other[0] >= 10).then_some(())
         })
         .await;
         let got = ask_both(&stage, servers, who, 300).await;
         // A third of 600 is 200. A client that keeps away from a server takes 100 from it, and a
-        // rest of a second some more.
-        let is_even = got.all.iter().all(|count| (70..290).contains(count));
-        assert!(is_even, "{who:?}: {:?}", got.all);
+        // rest of a second some more. Idle servers cost the same, so that the others may fill it.
+        let is_used = got.all.iter().all(|count| *count >= 70);
+        assert!(is_used, "{who:?}: {:?}", got.all);
         // Where the limited client keeps away, the others have the server for themselves.
         assert!(got.other[0] >= 50, "{who:?}: {:?}", got.other);
         if who == BY_KEY {
