@@ -46,70 +46,58 @@ pub enum Role {
     Pick,
 }
 
-/// Checked configuration of one plugin.
+/// Checked configuration of one plugin. Each field names its setting; [`Config::read`] says what it
+/// does, its range and its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `role`: `single` (the default), `tap` or `pick`. The two plugins of a pair differ only in
-    /// this setting.
+    /// `role`. The two plugins of a pair differ only in this setting.
     pub role: Role,
-    /// `pool`, or `pools` if there are several: which requests belong to which pool. At least one.
+    /// `pool`, or `pools` if there are several. At least one.
     pub pools: Vec<PoolSettings>,
-    /// `mode`: how much of the traffic is placed. All of it by default.
+    /// `mode`.
     pub mode: Mode,
-    /// `per_route`: whether the route's metadata `trimtab` may name pool and mode. Off by default.
+    /// `per_route`.
     pub per_route: bool,
-    /// `aggregator.cluster`: the proxy's cluster that leads to the aggregator.
+    /// `aggregator.cluster`.
     pub cluster: String,
-    /// `aggregator.authority`: the Host header of sync calls. `trimtab-aggregator` by default,
-    /// because not every cluster's name is a valid authority.
+    /// `aggregator.authority`. Not the cluster's name, which need not be a valid authority.
     pub authority: String,
-    /// `aggregator.wait`: how long the aggregator may hold its answer while it has no newer table.
-    /// 1 s to 60 s, 10 s by default.
+    /// `aggregator.wait`, in milliseconds.
     pub wait_ms: u32,
-    /// `tick`: time between two ticks of each worker. 10 ms to 1 s, 100 ms by default.
+    /// `tick`, in milliseconds.
     pub tick_ms: u32,
-    /// `table_max_age`: an older table is not used. 100 ms to 60 s, 2 s by default.
+    /// `table_max_age`, in milliseconds.
     pub table_max_age_ms: u64,
-    /// `max_ejection`: longest time for which an endpoint is left out because requests failed
-    /// there, or because it asked for that with `Retry-After`. 0 s (no endpoint is left out) to
-    /// 10 min, 60 s by default.
+    /// `max_ejection`, in milliseconds. 0: no endpoint is left out.
     pub max_ejection_ms: u64,
-    /// `decide_after_bytes`: bytes of a body that are held back and read at most. 1 KiB to 1 MiB,
-    /// 16 KiB by default, which fits below the 32 KiB buffer limit of hardened listeners. With more
-    /// than the listener's limit, larger bodies wait for `decide_within`.
+    /// `decide_after_bytes`. The default fits below the 32 KiB buffer limit of hardened listeners.
     pub decide_after_bytes: usize,
-    /// `read_on_bytes`: the same, where system prompt and tools are all that was read so far. The
-    /// limit then doubles up to this. 0 (never) to 1 MiB, 128 KiB by default.
+    /// `read_on_bytes`. 0: never.
     pub read_on_bytes: usize,
-    /// `decide_within`: how long a slow or missing body is read before the request is placed by
-    /// what has come. 100 ms to 60 s, 1 s by default.
+    /// `decide_within`, in milliseconds.
     pub decide_within_ms: u64,
-    /// `max_hosts`: hosts in the destination header; the later ones serve retries. 1 to 3, 3 by
-    /// default.
+    /// `max_hosts`. At least one.
     pub max_hosts: usize,
     /// `destination`: how the proxy gets the chosen hosts.
     pub destination: Destination,
-    /// `explain_header`: a response header that says where a request went and why. Lower case.
-    /// Absent (the default): none.
+    /// `explain_header`. Lower case. `None`: nothing is explained to clients.
     pub explain_header: Option<String>,
-    /// `explain_request_header`: `explain_header` is set only for requests with this header. Absent
-    /// (the default): for all requests.
+    /// `explain_request_header`. Lower case. `None`: all requests are answered with
+    /// `explain_header`.
     pub explain_request_header: Option<String>,
-    /// `explain_log`: whether the same text is left in the stream's filter state
-    /// `wasm.trimtab_decision`, for access logs. Off by default.
+    /// `explain_log`.
     pub explain_log: bool,
-    /// `model_header`: a request header that names the model. It goes before the body's `model`.
+    /// `model_header`. Lower case. `None`: only the body names the model.
     pub model_header: Option<String>,
-    /// `session_header`: request headers that name the conversation; the first that is present
-    /// counts. Lower case. By default the headers of known clients; with an empty list none.
+    /// `session_header`. Lower case. The first that is present counts. May be empty.
     pub session_headers: Vec<String>,
-    /// `session_cookie`: a cookie that names the conversation if no such header does.
+    /// `session_cookie`. It counts where none of those headers is there.
     pub session_cookie: SessionCookie,
-    /// `paths`: a POST whose path ends with one of these is a completion request.
+    /// `paths`: ends of paths.
     pub paths: Vec<String>,
-    /// `metric_names`: how the names of metrics spell out their tags.
+    /// `metric_names`.
     pub metric_names: MetricNames,
-    /// `seed`: seed of random choices, for tests. Absent: differs per worker and start.
+    /// `seed`. `None`: differs per worker and start.
     pub seed: Option<u64>,
 }
 

@@ -5,7 +5,7 @@ mod plugin;
 mod resource;
 mod rules;
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -59,9 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut resources = Vec::new();
     for path in &args.paths {
         if path == Path::new("-") {
-            let mut text = String::new();
-            let input = std::io::stdin().lock();
-            input.take(STDIN_MAX).read_to_string(&mut text)?;
+            let text = whole(std::io::stdin().lock(), STDIN_MAX)?;
             resources.extend(resource::read("standard input", &text)?);
         } else {
             read(path, DEEPEST, &mut resources)?;
@@ -75,33 +73,45 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         );
     }
     let findings = rules::examine(&resources, &plugins);
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Error)
+        .count();
     match args.output {
-        Output::Text => print_text(&findings, plugins.len()),
+        Output::Text => print_text(&findings, plugins.len(), errors),
         Output::Json => println!(
             "{}",
             json!({"plugins": plugins.len(), "findings": findings})
         ),
     }
-    let is_wrong = findings.iter().any(|finding| finding.level == Level::Error);
-    Ok(if is_wrong {
+    Ok(if errors > 0 {
         ExitCode::from(super::FAILED)
     } else {
         ExitCode::SUCCESS
     })
 }
 
-fn print_text(findings: &[Finding], plugins: usize) {
+fn print_text(findings: &[Finding], plugins: usize, errors: usize) {
     for finding in findings {
         println!("{finding}");
     }
-    let errors = findings
-        .iter()
-        .filter(|finding| finding.level == Level::Error);
-    let errors = errors.count();
     println!(
         "{plugins} plugin(s): {errors} error(s), {} warning(s)",
         findings.len() - errors
     );
+}
+
+/// Reads all of standard input, which may have this many bytes.
+fn whole(input: impl Read, most: u64) -> Result<String> {
+    let mut bytes = Vec::new();
+    let size = input
+        .take(most + 1)
+        .read_to_end(&mut bytes)
+        .context("cannot read standard input")?;
+    if u64::try_from(size)? > most {
+        bail!("standard input has more than {most} bytes; give files, each is read alone");
+    }
+    String::from_utf8(bytes).context("standard input is not UTF-8")
 }
 
 /// Reads a file, or each file of a folder.

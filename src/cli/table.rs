@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use trimtab_loadtable::json::TableView;
-use trimtab_loadtable::{Endpoint, Role, State, Table};
+use trimtab_loadtable::{Endpoint, Table};
 
 use read::Said;
 
@@ -159,16 +159,6 @@ fn render(table: &Table, said: &Said) -> String {
 }
 
 fn row(table: &Table, endpoint: &Endpoint) -> [String; 12] {
-    let state = match endpoint.state {
-        State::Ready => "ready",
-        State::Draining => "draining",
-        State::Suspect => "suspect",
-    };
-    let role = match endpoint.role {
-        Role::Both => "both",
-        Role::Prefill => "prefill",
-        Role::Decode => "decode",
-    };
     let class = endpoint
         .class
         .and_then(|index| table.classes.get(usize::from(index)))
@@ -177,8 +167,8 @@ fn row(table: &Table, endpoint: &Endpoint) -> [String; 12] {
         .unwrap_or("-");
     [
         endpoint.address.clone(),
-        state.to_owned(),
-        role.to_owned(),
+        endpoint.state.as_str().to_owned(),
+        endpoint.role.as_str().to_owned(),
         class.to_owned(),
         endpoint
             .wait_ms
@@ -208,7 +198,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
     use trimtab_loadtable::json::PredictionsView;
-    use trimtab_loadtable::{Class, Demand, Doubt, Version};
+    use trimtab_loadtable::{Class, Demand, Doubt, State, Version};
 
     fn table() -> Table {
         let endpoint = |address: &str| Endpoint {

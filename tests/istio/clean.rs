@@ -65,6 +65,8 @@ async fn the_server_takes_every_way_and_istioctl_finds_nothing() {
         assert!(about_us <= 2 * usize::from(has_filter), "{said}");
 
         let (_, said) = istioctl(&mesh, &["analyze", "--all-namespaces"]);
+        let has_looked = said.contains("[IST") || said.contains("No validation issues");
+        assert!(has_looked, "{way:?} {beside:?}: {said}");
         let mut findings = said
             .lines()
             .filter(|line| !line.contains("exposes internal"));

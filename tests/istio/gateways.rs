@@ -6,14 +6,15 @@ use std::process::Command;
 use serde_json::{Value, json};
 use trimtab::process::{Child, find_envoy};
 
-use crate::istiod::configuration;
+use crate::istiod::{VERSION, configuration};
 use crate::manifests::{Way, placing};
 use crate::mesh::Mesh;
-use crate::proxy::{Kind, Proxy, bootstrap};
+use crate::proxy::{Kind, Proxy, bootstrap, in_order};
 use crate::support::eventually;
 
 const GATEWAY_API: &str = include_str!("objects/gateway-api.yaml");
 const WAYPOINT: &str = include_str!("objects/waypoint.yaml");
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_places_requests_at_a_gateway_of_the_gateway_api() {
     let mut mesh = Mesh::start(Way::Session).await;
@@ -59,7 +60,7 @@ fn waypoint(dir: &Path, name: &str, kind: &str) -> Child {
         "gateway.istio.io/managed": "istio.io-mesh-controller", "app": "waypoint",
     });
     let metadata = json!({
-        "NAMESPACE": "default", "LABELS": labels, "ISTIO_VERSION": "1.31.0",
+        "NAMESPACE": "default", "LABELS": labels, "ISTIO_VERSION": VERSION,
         "CLUSTER_ID": "Kubernetes", "ENABLE_HBONE": "true",
     });
     let id = format!("waypoint~10.1.0.40~{name}.default~default.svc.cluster.local");
@@ -126,16 +127,8 @@ async fn a_waypoint_has_the_session_filter_behind_the_plugins_and_knows_the_aggr
     eventually("the chain to the Service is as it should be", async || {
         last = configuration("listeners.default").await?;
         let chains = chains(&last, "main_internal");
-        let mut ours = chains.iter().map(|chain| {
-            let own = |name: &&String| name.contains("trimtab") || name.ends_with(".router");
-            let own: Vec<&String> = chain.iter().filter(own).collect();
-            own.len() == wanted.len()
-                && own
-                    .iter()
-                    .zip(wanted)
-                    .all(|(name, part)| name.contains(part))
-        });
-        ours.any(|fits| fits).then_some(())
+        let has = chains.iter().any(|chain| in_order(chain, &wanted));
+        has.then_some(())
     })
     .await;
     // The listener that takes tunnels is left alone.

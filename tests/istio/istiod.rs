@@ -11,6 +11,8 @@ use trimtab::process::Child;
 use crate::cluster::eventually;
 use crate::support::client::bare;
 
+/// The release that proxies say they are of.
+pub(crate) const VERSION: &str = "1.31.0";
 /// Where proxies get their configuration, without TLS.
 pub(crate) const XDS: SocketAddr = address(15_010);
 const HTTP: SocketAddr = address(15_080);

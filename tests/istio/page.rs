@@ -1,7 +1,7 @@
 //! The commands of docs/istio.md, in the order of the page, in a copy of the project.
 
-use crate::blocks::{bash, blocks};
-use crate::manifests::{copy, project};
+use crate::blocks::{bash, blocks, copy};
+use crate::manifests::project;
 use crate::mesh::Mesh;
 
 fn mode(mesh: &Mesh) -> Option<String> {

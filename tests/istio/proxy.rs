@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use trimtab::process::envoy::Options;
 use trimtab::process::{Envoy, find_envoy};
 
-use crate::istiod::XDS;
+use crate::istiod::{VERSION, XDS};
 use crate::support::client::{self, Error, Response, ask_body};
 use crate::support::clients::Clients;
 use crate::support::eventually;
@@ -48,7 +48,7 @@ impl Kind {
             ),
         };
         let metadata = json!({
-            "NAMESPACE": namespace, "LABELS": labels, "ISTIO_VERSION": "1.31.0",
+            "NAMESPACE": namespace, "LABELS": labels, "ISTIO_VERSION": VERSION,
             "CLUSTER_ID": "Kubernetes", "INTERCEPTION_MODE": "NONE",
         });
         json!({"id": id, "cluster": namespace, "metadata": metadata})
@@ -192,6 +192,20 @@ async fn ask(kind: Kind, service: &str, prompt: &str) -> Result<Response, Error>
         .header("x-trimtab-explain", "1")
         .body(body.map_err(|never| match never {}).boxed_unsync())?;
     client::request(kind.address(), request).await
+}
+
+/// Whether these parts of names stand in a chain in this order, each once, and no more of ours.
+pub(crate) fn in_order(chain: &[String], parts: &[&str]) -> bool {
+    let own = |name: &&String| name.contains("trimtab") || name.contains("stateful_session");
+    let found: Vec<&String> = chain
+        .iter()
+        .filter(|name| own(name) || name.ends_with(".router"))
+        .collect();
+    found.len() == parts.len()
+        && found
+            .iter()
+            .zip(parts)
+            .all(|(name, part)| name.contains(part))
 }
 
 /// Returns a bootstrap with which Envoy takes all else from istiod.

@@ -3,6 +3,7 @@
 use crate::manifests::{Way, placing};
 use crate::mesh::Mesh;
 use crate::proxy::{KINDS, Proxy};
+use crate::support::eventually;
 
 /// Locality weights, and a headless Service of the same pods.
 const OBJECTS: &str = "
@@ -31,6 +32,11 @@ ports: [{ name: http, port: 8000, protocol: TCP }]
 endpoints: [{ addresses: [10.1.0.1], conditions: { ready: true } }]
 ";
 
+/// Whether a proxy has the plugin of the EnvoyFilter.
+async fn has_plugin(proxy: &Proxy) -> bool {
+    proxy.chain().await.iter().any(|name| name == "trimtab")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_starts_beside_locality_weights_and_headless_services_has_every_cluster() {
     let mesh = Mesh::start(Way::EnvoyFilter).await;
@@ -38,7 +44,15 @@ async fn a_proxy_that_starts_beside_locality_weights_and_headless_services_has_e
     let objects = placing(Way::EnvoyFilter, &[]);
     mesh.apply(&objects).await;
     for kind in KINDS {
+        // istiod may need a moment to know the filter. What counts is a proxy that starts with it.
+        let early = Proxy::start(kind).await;
+        eventually("istiod hands out the plugin", async || {
+            has_plugin(&early).await.then_some(())
+        })
+        .await;
+        drop(early);
         let proxy = Proxy::start(kind).await;
+        assert!(has_plugin(&proxy).await, "{kind:?} has no plugin");
         for n in 0..20 {
             let answer = proxy.ask("vllm", &format!("question {n}")).await.unwrap();
             answer.ok();

@@ -2,7 +2,7 @@
 
 use crate::manifests::{Way, placing};
 use crate::mesh::Mesh;
-use crate::proxy::{KINDS, Proxy};
+use crate::proxy::{KINDS, Proxy, in_order};
 use crate::support::clients::{Clients, none_failed};
 use crate::support::eventually;
 
@@ -16,22 +16,8 @@ fn chain(way: Way) -> &'static [&'static str] {
     }
 }
 
-/// Fails unless these parts of names stand in the chain in this order, each once.
-fn in_order(chain: &[String], parts: &[&str]) {
-    let own = |name: &&String| name.contains("trimtab") || name.contains("stateful_session");
-    let found: Vec<&String> = chain
-        .iter()
-        .filter(|name| own(name) || name.ends_with(".router"))
-        .collect();
-    let fits = found.len() == parts.len()
-        && found
-            .iter()
-            .zip(parts)
-            .all(|(name, part)| name.contains(part));
-    assert!(fits, "{parts:?} in {chain:#?}");
-}
-
-/// The resources of a way, in an order in which they may go missing.
+/// The resources of a way, in an order in which they may go missing. Each makes filters, whose
+/// names hold its own.
 fn resources(way: Way) -> &'static [&'static str] {
     match way {
         Way::Session => &["wasmplugin/trimtab-pick", "wasmplugin/trimtab-tap"],
@@ -70,7 +56,8 @@ async fn places(way: Way) {
     for kind in KINDS {
         let proxy = Proxy::start(kind).await;
         proxy.places_all_on("vllm", &mesh.vllm[0].name()).await;
-        in_order(&proxy.chain().await, chain(way));
+        let (found, parts) = (proxy.chain().await, chain(way));
+        assert!(in_order(&found, parts), "{parts:?} in {found:#?}");
         for best in [1, 2, 0] {
             mesh.prefer(best);
             proxy.places_all_on("vllm", &mesh.vllm[best].name()).await;
@@ -94,6 +81,13 @@ async fn nothing_fails(mesh: &mut Mesh, proxy: &Proxy, way: Way, objects: &str) 
     for resource in resources(way) {
         mesh.kubectl
             .run(&["delete", "-n", "istio-system", resource]);
+        let (_, name) = resource.split_once('/').unwrap();
+        eventually("the proxy lacks it", async || {
+            let chain = proxy.chain().await;
+            let has = chain.iter().any(|filter| filter.contains(name));
+            (!has).then_some(())
+        })
+        .await;
         more(&clients).await;
     }
     mesh.apply(objects).await;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: runs the benchmarks with what they need.
 
 mod clients;
+mod record;
 pub(crate) mod sim;
 mod soak;
 
@@ -31,13 +32,11 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     let floor_pick = wasm::build_guest(wasm::FLOOR_PICK)?;
     let envoy = tools::envoy::obtain()?;
     // Arguments of `cargo bench` select programs. Those after `--` change what a program measures.
-    let record = sim::folder_for(!args.iter().any(|arg| arg == "--"))?;
+    let folder = record::folder_for(!args.iter().any(|arg| arg == "--"))?;
     run::step("bench", "measure, optimised", || {
         let mut command = run::cargo("bench");
         command.arg("--workspace").args(args);
-        if let Some(commit) = run::commit() {
-            command.env("TRIMTAB_COMMIT", commit);
-        }
+        run::tell_commit(&mut command);
         run::run(
             command
                 .env("TRIMTAB_FILTER", project::filter())
@@ -47,7 +46,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
                 )
                 .env("TRIMTAB_ENVOY_VERSION", &envoy.version)
                 .env("TRIMTAB_ENVOY", envoy.path)
-                .env("TRIMTAB_RECORD_DIR", record)
+                .env("TRIMTAB_RECORD_DIR", folder)
                 .env("TRIMTAB_VM_GUEST", guest)
                 .env("TRIMTAB_FLOOR", floor)
                 .env("TRIMTAB_FLOOR_PICK", floor_pick),

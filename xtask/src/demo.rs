@@ -40,9 +40,7 @@ pub(crate) fn demo(args: &[String]) -> Result<()> {
     if let Some(envoy) = envoy {
         command.env("TRIMTAB_ENVOY", envoy.path);
     }
-    if let Some(commit) = run::commit() {
-        command.env("TRIMTAB_COMMIT", commit);
-    }
+    run::tell_commit(&mut command);
     // exec instead of spawn, so that Ctrl-C and the exit status belong to the demo alone.
     Err(command.exec()).with_context(|| format!("cannot start `{}`", run::line(&command)))
 }

@@ -84,6 +84,14 @@ pub(crate) fn commit() -> Option<String> {
     output(&mut git).ok().map(|commit| commit.trim().to_owned())
 }
 
+/// Tells a command the commit that is checked out, for its records. Outside of a clone it is told
+/// none.
+pub(crate) fn tell_commit(command: &mut Command) {
+    if let Some(commit) = commit() {
+        command.env("TRIMTAB_COMMIT", commit);
+    }
+}
+
 /// Runs a command for at most `limit`. Returns `false` if it failed, could not start, or was killed
 /// at the limit.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {

@@ -131,14 +131,10 @@ impl From<Refusal> for Refused {
 
 impl Label for State {
     const NAME: &'static str = "state";
-    const ALL: &'static [Self] = &[Self::Ready, Self::Draining, Self::Suspect];
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Draining => "draining",
-            Self::Suspect => "suspect",
-        }
+        self.as_str()
     }
 }
 

@@ -162,7 +162,7 @@ impl Page<'_, '_> {
     }
 
     fn endpoint_errors(&mut self) -> fmt::Result {
-        let help = "The same for endpoints that had any.";
+        let help = "Requests that went wrong at this endpoint, by kind, as proxies saw it.";
         let name = "endpoint_errors";
         let mut family = self
             .encoder

@@ -29,9 +29,8 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct Estimated {
     pub(super) table: Table,
-    /// How many proxies have reported recently.
-    pub(super) proxies: usize,
-    /// By proxy: the sequence of its newest report that the table has taken in.
+    /// By proxy that has reported recently: the sequence of its newest report that the table has
+    /// taken in.
     pub(super) included: HashMap<u64, u64>,
 }
 
@@ -127,7 +126,6 @@ impl Estimator {
         let mut inner = self.lock();
         Estimated {
             table: inner.estimate.table(now),
-            proxies: inner.estimate.proxy_count(),
             included: inner.estimate.included(),
         }
     }

@@ -50,9 +50,7 @@ impl PoolConfig {
     pub(super) fn template(s: &Settings<'_>) -> Self {
         let seconds = |s: u64| Duration::from_secs(s);
         let publish = s
-            .about(
-                "How often a new table is made. Large news comes within 10 ms, small news later.",
-            )
+            .about("How often a new table is made. An urgent report brings one within 10 ms.")
             .duration("publish_interval")
             .range(Duration::from_millis(10)..=seconds(10));
         let key = s

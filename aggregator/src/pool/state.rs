@@ -261,7 +261,7 @@ impl PoolState {
             return Outcome::TooEarly;
         }
         let estimated = self.estimator.table(now);
-        let proxies = estimated.proxies;
+        let proxies = estimated.included.len();
         let keeps_back =
             |last: Arc<Published>| pace.keeps_back(self.now(), &last.table, &estimated.table);
         if self.newest().is_some_and(keeps_back) {

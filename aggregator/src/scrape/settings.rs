@@ -166,7 +166,7 @@ impl Scrape {
             idle_interval: s
                 .about_as(
                     "The same while an endpoint has nothing to do. Longer spares idle \
-                    servers. At least `interval`.",
+                    servers. The least is `interval`, whatever its value.",
                     "a span of time",
                     "`interval`",
                 )

@@ -1,4 +1,4 @@
-//! Blocks of commands in a page of docs.
+//! Blocks of commands in a page of docs, and the copy of the project in which they run.
 //!
 //! Blocks marked `sh` run as they are. Blocks marked `shell` need nodes or a registry: of these the
 //! syntax is checked.
@@ -56,4 +56,18 @@ pub(crate) fn bash(block: &Block, kubectl: &Kubectl, dir: &Path) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{errors:.4000}", block.text);
     assert!(!errors.contains("Warning"), "{}\n{errors}", block.text);
+}
+
+/// Copies a folder, so that a test may change it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
 }

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use trimtab_aggregator::Config;
 use trimtab_loadtable::State;
 
+use crate::blocks::copy;
 use crate::cluster::{Cluster, eventually};
-use crate::files::{copy, project};
+use crate::files::project;
 use crate::inference_pool::rows_of;
 use crate::kubectl::Kubectl;
 use crate::objects::{

@@ -5,9 +5,9 @@
 
 use serde_json::{Value, json};
 
-use crate::blocks::{bash, blocks};
+use crate::blocks::{bash, blocks, copy};
 use crate::cluster::Cluster;
-use crate::files::{copy, project};
+use crate::files::project;
 use crate::kubectl::Kubectl;
 
 /// Returns words of commands like `deployment/trimtab-gateway`.

@@ -22,7 +22,8 @@ const MOST: usize = 16;
 /// The processes behind one page, as far as they are told apart.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ByTurns {
-    /// The newest sample of each, and when it came. The last one is that of the newest page.
+    /// The newest sample of each without its adapters, and when it came. The last one is that of
+    /// the newest page.
     lines: Vec<(Duration, Sample)>,
     /// A page has gone back to where another had left off.
     taken: bool,
@@ -30,7 +31,9 @@ pub(crate) struct ByTurns {
 
 impl ByTurns {
     /// Takes in the sample of a page. Returns that of the whole server.
-    pub(crate) fn take(&mut self, now: Duration, sample: Sample) -> Sample {
+    pub(crate) fn take(&mut self, now: Duration, mut sample: Sample) -> Sample {
+        // Only those of the newest page count.
+        let adapters = sample.adapters.take();
         self.lines.retain(|(at, _)| now.saturating_sub(*at) < OVER);
         let before = self.taken && self.lines.len() > 1;
         let newest = self.lines.last();
@@ -44,15 +47,15 @@ impl ByTurns {
         }
         self.lines.push((now, sample.clone()));
         if !self.taken {
-            return sample;
+            return Sample { adapters, ..sample };
         }
         let others = self.lines.iter().rev().skip(1);
-        let mut all = others.fold(sample, |all, (_, other)| beside(all, other));
+        let mut all = others.fold(sample, |all, (_, other)| beside(&all, other));
         if !before || place.is_none() {
             // The sum has one part more than before, and that is no work.
             all.counters = Counters::default();
         }
-        all
+        Sample { adapters, ..all }
     }
 
     /// Returns the process that this sample goes on from: of those that it may go on from, the one
@@ -66,8 +69,8 @@ impl ByTurns {
     }
 }
 
-/// Returns the numbers of two processes as those of one server. Adapters are those of the first.
-fn beside(one: Sample, other: &Sample) -> Sample {
+/// Returns the numbers of two processes as those of one server. Neither has adapters.
+fn beside(one: &Sample, other: &Sample) -> Sample {
     Sample {
         waiting: sum(one.waiting, other.waiting),
         running: sum(one.running, other.running),
@@ -80,7 +83,7 @@ fn beside(one: Sample, other: &Sample) -> Sample {
         start_time_s: None,
         awake: one.awake.max(other.awake),
         counters: add(&one.counters, &other.counters),
-        adapters: one.adapters,
+        adapters: None,
     }
 }
 

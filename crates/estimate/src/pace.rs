@@ -8,7 +8,7 @@ use crate::change;
 
 /// Least time after the last table, also for an urgent report. So one burst of reports becomes one
 /// table.
-const NEWS_GAP: Duration = Duration::from_millis(10);
+const URGENT_GAP: Duration = Duration::from_millis(10);
 /// Bytes of tables per second to all proxies together. Beyond that tables come less often.
 const BYTES_PER_S: f64 = 32.0 * 1024.0 * 1024.0;
 /// Answers per second to all proxies together: about half of what one core serves.
@@ -52,7 +52,7 @@ impl Pace {
         let gap_s = by_bytes.max(by_answers).min(MAX_GAP.as_secs_f64());
         self.published_at = now;
         self.looked_at = now;
-        self.gap = NEWS_GAP.max(Duration::from_secs_f64(gap_s));
+        self.gap = URGENT_GAP.max(Duration::from_secs_f64(gap_s));
     }
 
     /// Whether `table`, made at `now`, is not worth sending after `last`, the table sent before it.
@@ -102,8 +102,8 @@ mod tests {
     }
 
     #[test]
-    fn few_proxies_get_tables_at_the_interval_and_urgent_ones_soon() {
-        assert_eq!(gaps(1_000, 10), (INTERVAL, NEWS_GAP));
+    fn few_proxies_get_tables_at_the_interval_and_soon_after_an_urgent_report() {
+        assert_eq!(gaps(1_000, 10), (INTERVAL, URGENT_GAP));
     }
 
     #[test]

@@ -186,11 +186,6 @@ impl Reports {
             .min_by_key(|number| number.wrapping_sub(last).wrapping_sub(1))
     }
 
-    /// Returns the number of proxies.
-    pub(crate) fn len(&self) -> usize {
-        self.proxies.len()
-    }
-
     /// Returns the number of workers of all proxies. `None`: no proxy has reported recently.
     pub(crate) fn deciders(&self) -> Option<u32> {
         let sum = |sum: u32, proxy: &Proxy| sum.saturating_add(proxy.workers);

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, Doubt, Endpoint, EndpointReport, Report, Role, State, Table};
+use crate::{Class, Doubt, Endpoint, EndpointReport, Report, Table};
 
 /// A [`Table`] as JSON shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -237,16 +237,8 @@ fn endpoint_view<'a>(table: &'a Table, endpoint: &'a Endpoint) -> EndpointView<'
     let blocks = endpoint.kv_blocks.zip(endpoint.kv_block_tokens);
     EndpointView {
         address: &endpoint.address,
-        role: match endpoint.role {
-            Role::Both => "both",
-            Role::Prefill => "prefill",
-            Role::Decode => "decode",
-        },
-        state: match endpoint.state {
-            State::Ready => "ready",
-            State::Draining => "draining",
-            State::Suspect => "suspect",
-        },
+        role: endpoint.role.as_str(),
+        state: endpoint.state.as_str(),
         doubt: endpoint.doubt.map(Doubt::as_str),
         reason: None,
         class: class.map(|class| class.name.as_str()),

@@ -179,6 +179,18 @@ pub enum Role {
     Decode,
 }
 
+impl Role {
+    /// Returns a word for it, in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+        }
+    }
+}
+
 /// Whether an endpoint may be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum State {
@@ -190,6 +202,21 @@ pub enum State {
     /// Not known to work. Chosen only when more endpoints are suspect than ready, because then the
     /// scraping has failed.
     Suspect,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Draining, Self::Suspect];
+
+    /// Returns a word for it, in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Suspect => "suspect",
+        }
+    }
 }
 
 /// Why an endpoint is not [`State::Ready`] although discovery does not say so.

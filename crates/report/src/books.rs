@@ -8,7 +8,7 @@ use trimtab_pick::{
     WaterLevel,
 };
 
-use crate::outbox::{Lists, Outbox};
+use crate::outbox::{Lists, Outbox, row_of};
 use crate::recent::Recent;
 use crate::sent::{Counted, Sent};
 use crate::tally::Tally;
@@ -154,7 +154,8 @@ impl<P: Policy> Books<P> {
         self.picker.on_first_byte(now, &mut sent.ticket);
     }
 
-    /// Records how the request went, as [`Picker::on_outcome`].
+    /// Records how the request went, as [`Picker::on_outcome`]. Returns whether its endpoint is
+    /// left out because of this.
     pub fn on_outcome(&mut self, now: Millis, sent: &mut Sent, outcome: Outcome) -> bool {
         self.picker.on_outcome(now, &mut sent.ticket, outcome)
     }
@@ -220,8 +221,8 @@ impl<P: Policy> Books<P> {
         let mut endpoints = tally.take();
         for (endpoint, seen) in &lists.seen {
             let row = row(tally, &endpoints, *endpoint);
-            if let Some(row) = row.and_then(|row| endpoints.get_mut(row)) {
-                row.seen.clone_from(seen);
+            if let Some(totals) = row.and_then(|row| endpoints.get_mut(row)) {
+                totals.seen.clone_from(seen);
             }
         }
         let row = |endpoint: &EndpointId| row(tally, &endpoints, *endpoint);
@@ -244,10 +245,7 @@ impl<P: Policy> Books<P> {
 
 /// Returns the row of an endpoint in the totals.
 fn row(tally: &Tally, totals: &[EndpointReport], endpoint: EndpointId) -> Option<usize> {
-    let address = tally.address(endpoint)?;
-    totals
-        .binary_search_by(|row| row.address.as_str().cmp(address))
-        .ok()
+    row_of(totals, tally.address(endpoint)?)
 }
 
 #[cfg(test)]

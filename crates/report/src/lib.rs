@@ -27,7 +27,7 @@ mod tally;
 mod unheard;
 
 pub use books::Books;
-pub use merge::{Merge, Written};
+pub use merge::{Merge, Written, of_worker};
 pub use outgoing::Outgoing;
 pub use sent::{Counted, Sent};
 pub use unheard::Call;

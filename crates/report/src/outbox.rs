@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use trimtab_loadtable::{Moved, PrefixCount, Report, Seen, limits};
+use trimtab_loadtable::{EndpointReport, Moved, PrefixCount, Report, Seen, limits};
 use trimtab_pick::EndpointId;
 
 /// The most shared beginnings that the holder of the lease counts before it keeps those with the
@@ -76,6 +76,15 @@ impl<E> Lists<E> {
         let mut rows = held.filter_map(|(key, endpoint)| Some((*key, row(endpoint)?)));
         places(&mut rows, limits::REPORTED_HELD)
     }
+}
+
+/// Returns the row of an address. `None`: no row has it.
+///
+/// - `totals`: sorted by address.
+pub(crate) fn row_of(totals: &[EndpointReport], address: &str) -> Option<usize> {
+    totals
+        .binary_search_by(|totals| totals.address.as_str().cmp(address))
+        .ok()
 }
 
 // These two are no generic functions: one copy of each is enough in the filter's module.

@@ -40,7 +40,7 @@ mod imp {
 
 #[cfg(feature = "describe")]
 mod imp {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::fmt::Debug;
     use std::rc::Rc;
     use std::time::Duration;
@@ -107,6 +107,8 @@ mod imp {
         setting: Rc<RefCell<Setting>>,
         /// Names, and how their values are shown by `Debug`.
         names: Rc<RefCell<Vec<(String, String)>>>,
+        /// Whether values are numbers of milliseconds.
+        is_ms: Rc<Cell<bool>>,
     }
 
     impl Notes {
@@ -125,6 +127,7 @@ mod imp {
             let notes = Self {
                 setting: Rc::new(RefCell::new(setting)),
                 names: Rc::default(),
+                is_ms: Rc::default(),
             };
             FOUND.with_borrow_mut(|found| found.push(Rc::clone(&notes.setting)));
             notes
@@ -145,9 +148,7 @@ mod imp {
 
         /// From here on the value is a number of milliseconds, which users write as a span.
         pub(crate) fn is_ms(&self) {
-            self.names
-                .borrow_mut()
-                .push((String::new(), "ms".to_owned()));
+            self.is_ms.set(true);
         }
 
         pub(crate) fn absent(&self, value: &impl Debug) {
@@ -166,15 +167,11 @@ mod imp {
         fn shown(&self, value: &impl Debug) -> String {
             let text = format!("{value:?}");
             let names = self.names.borrow();
-            if let Some((name, _)) = names
-                .iter()
-                .find(|(name, one)| !name.is_empty() && *one == text)
-            {
+            if let Some((name, _)) = names.iter().find(|(_, one)| *one == text) {
                 return name.clone();
             }
-            let is_ms = names.iter().any(|(name, _)| name.is_empty());
             match text.parse() {
-                Ok(ms) if is_ms => span(Duration::from_millis(ms)),
+                Ok(ms) if self.is_ms.get() => span(Duration::from_millis(ms)),
                 _ if self.setting.borrow().value.starts_with("a span") => duration_in(&text),
                 _ => text.trim_matches('"').to_owned(),
             }
@@ -203,7 +200,8 @@ mod imp {
         out
     }
 
-    /// Shows a span in the largest unit that needs no fraction.
+    /// Shows a span in the largest unit that needs no fraction. One minute is `60s`, and nothing is
+    /// `0s`.
     fn span(span: Duration) -> String {
         let us = span.as_micros();
         for (unit, size) in [

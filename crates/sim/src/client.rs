@@ -32,7 +32,6 @@ pub(crate) fn request(
 ) -> Request {
     // `as` saturates. Neither factor is negative.
     let judged = |tokens: u32| (f64::from(tokens) * stretch) as u32;
-    let seen = Seen::of(turn, deciders);
     let text = Request {
         prompt_tokens: Some(judged(turn.prompt.tokens())),
         prefix: head(turn, deciders.read_tokens),
@@ -43,6 +42,7 @@ pub(crate) fn request(
     if !deciders.marked {
         return text;
     }
+    let seen = Seen::of(turn, deciders);
     let beginning = turn.prompt.parts.first().map_or(0, |part| part.segment.id);
     let beginning = match deciders.own_endings {
         true => key(beginning, session),
@@ -74,7 +74,7 @@ pub(crate) fn request(
 struct Seen {
     /// Tokens of the system prompt. Absent: it goes on behind the read part.
     system: Option<u32>,
-    /// Tokens up to the assistant's last answer; 0 on the first turn.
+    /// Tokens up to the assistant's last answer, as far as it was read; 0 on the first turn.
     history: u32,
     /// Whether the first message behind the system prompt was read to its end.
     opens: bool,
@@ -86,7 +86,7 @@ struct Seen {
 
 impl Seen {
     fn of(turn: &Turn, deciders: &Deciders) -> Self {
-        let mut read_tokens = deciders.read_tokens;
+        let mut read_tokens = deciders.read_tokens.max(1);
         loop {
             let seen = Self::in_first(read_tokens, turn);
             let is_told = seen.opens || seen.is_opening || !seen.is_cut;
@@ -105,7 +105,7 @@ impl Seen {
             end = end.saturating_add(part.segment.tokens);
             match part.role {
                 Role::System if first.is_none() => system = end,
-                Role::Assistant if end <= read_tokens => history = end,
+                Role::Assistant if begin < read_tokens => history = end.min(read_tokens),
                 _ => {}
             }
             if part.role != Role::System && first.is_none() {
@@ -164,4 +164,72 @@ fn adapter(index: u32, table: Option<&Table>) -> Adapter {
 
 fn key(kind: u64, id: u64) -> u64 {
     Rng::derive(kind, id).next_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trimtab_workload::{Part, Prompt, Segment};
+
+    fn turn(parts: &[(Role, u32)]) -> Turn {
+        let part = |(id, &(role, tokens)): (u64, &(Role, u32))| Part {
+            role,
+            segment: Segment { id, tokens },
+        };
+        Turn {
+            think_s: 0.0,
+            prompt: Prompt {
+                parts: (1..).zip(parts).map(part).collect(),
+            },
+            answer: Segment { id: 99, tokens: 1 },
+            adapter: None,
+        }
+    }
+
+    fn read(parts: &[(Role, u32)]) -> Request {
+        let deciders = Deciders {
+            count: 1,
+            workers: 1,
+            tick_s: 0.0,
+            zipf: 0.0,
+            sticky: false,
+            marked: true,
+            own_endings: false,
+            read_tokens: 4_000,
+            read_on_tokens: 32_000,
+        };
+        request(&turn(parts), 7, 1.0, None, &deciders)
+    }
+
+    #[test]
+    fn of_a_long_turn_as_much_is_known_as_was_read() {
+        use Role::{Assistant, System, User};
+        let history = |parts: &[(Role, u32)]| {
+            let of = read(parts).conversation.unwrap();
+            (of.history_tokens, of.is_cut)
+        };
+        let short = [(System, 1_000), (User, 500), (Assistant, 200), (User, 50)];
+        assert_eq!(history(&short), (1_700, false));
+        let long = [&short[..], &[(Assistant, 100), (User, 9_000)]].concat();
+        assert_eq!(history(&long), (1_850, true));
+        let answer = [(User, 500), (Assistant, 9_000), (User, 50)];
+        assert_eq!(history(&answer), (4_000, true));
+        assert_eq!(read(&long).prompt_tokens, Some(10_850));
+    }
+
+    #[test]
+    fn behind_a_long_system_prompt_reading_goes_on_to_the_first_message() {
+        use Role::{System, User};
+        let first = |system, user| read(&[(System, system), (User, user)]);
+        for system in [5_000, 15_000, 31_000] {
+            let request = first(system, 500);
+            assert!(request.conversation.is_some(), "{system}");
+            assert_eq!(request.prefix.unwrap().tokens, system);
+        }
+        let beyond = first(40_000, 500);
+        assert_eq!((beyond.conversation, beyond.opening), (None, None));
+        assert_eq!(beyond.prefix.unwrap().tokens, MIN_PREFIX_TOKENS);
+        let opening = first(3_000, 9_000);
+        assert!(opening.conversation.is_none() && opening.opening.is_some());
+    }
 }

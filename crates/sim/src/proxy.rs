@@ -2,7 +2,7 @@
 
 use trimtab_loadtable::{Probe, Report, Table, Version, endpoint_id};
 use trimtab_pick::EndpointId;
-use trimtab_report::{Call, Merge, Outgoing, Written};
+use trimtab_report::{Call, Merge, Outgoing, Written, of_worker};
 
 use crate::POOL;
 use crate::clock::Nanos;
@@ -68,10 +68,7 @@ impl Proxy {
         let included = |sequence| self.outgoing.included(sequence);
         let included = arrived.report.and_then(included).unwrap_or_default();
         for worker in workers {
-            let own = included
-                .iter()
-                .find(|(number, _)| *number == worker.number());
-            worker.on_table(arrived, own.map(|(_, report)| *report));
+            worker.on_table(arrived, of_worker(included, worker.number()));
         }
     }
 
@@ -88,9 +85,8 @@ impl Proxy {
 
     /// A worker writes its report where the holder of the lease finds it.
     pub(crate) fn write(&mut self, now: Nanos, worker: &mut Worker) {
-        let own = |(number, _): &&(u64, u64)| *number == worker.number();
-        let taken = self.taken.iter().find(own).map_or(0, |(_, lists)| *lists);
-        let new = worker.write(now, taken);
+        let taken = of_worker(&self.taken, worker.number());
+        let new = worker.write(now, taken.unwrap_or(0));
         let mut known = self.written.iter_mut();
         match known.find(|written| written.worker == new.worker) {
             Some(written) => *written = new,

@@ -171,7 +171,8 @@ pub struct Deciders {
     pub own_endings: bool,
     /// Tokens of a prompt's beginning that a picker reads. Of the rest it knows the length.
     pub read_tokens: u32,
-    /// The same, where these are all of the system prompt. The limit then doubles up to this.
+    /// Most tokens that it reads where the system prompt goes on behind `read_tokens`: the limit
+    /// doubles up to this. 0: it never reads on.
     pub read_on_tokens: u32,
 }
 

@@ -46,6 +46,7 @@ fn lost_acknowledgements_and_lost_reports_leave_a_placement_that_beats_those_wit
         Rule::LeastRequest,
         "[deciders]\ncount = 2\nworkers = 2\n",
     ));
+    let plain = simulated(Rule::Trimtab, "[deciders]\ncount = 2\nworkers = 2\n");
     for losses in [
         "ack_loss = 0.2",
         "ack_loss = 1",
@@ -55,6 +56,7 @@ fn lost_acknowledgements_and_lost_reports_leave_a_placement_that_beats_those_wit
         let run = simulated(Rule::Trimtab, &more);
         let p99_s = p99(&run);
         assert_eq!(run.failed, 0, "{losses}");
+        assert_ne!(run.ttft_s, plain.ttft_s, "{losses} changes nothing");
         assert!(
             p99_s < 1.5 * oracle && p99_s < 0.8 * others,
             "{losses}: {p99_s}, oracle {oracle}, least request {others}"

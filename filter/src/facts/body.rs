@@ -131,7 +131,7 @@ pub(crate) struct BodyFacts {
     /// Digest of what was read of the conversation's beginning. Present only with [`Ending::Cap`],
     /// if the first user message goes on beyond the read part. Every turn begins with that part.
     pub(crate) opening: Option<Digest>,
-    /// Tokens up to the last answer of the assistant that was seen; 0 on the first turn.
+    /// Tokens up to the last answer of the assistant, as far as it was seen; 0 on the first turn.
     pub(crate) history_tokens: u64,
     /// Whether the prompt goes on behind the read part.
     pub(crate) is_cut: bool,
@@ -236,7 +236,7 @@ impl Body {
                 .then(|| reader.opening())
                 .flatten()
                 .map(|digest| digest.salted(salt)),
-            history_tokens: reader.prompt.history_tokens(),
+            history_tokens: reader.history_tokens(),
             is_cut: matches!(ending, Ending::Cap | Ending::Unfinished) && rest.is_some(),
         }
     }

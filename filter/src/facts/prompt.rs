@@ -325,11 +325,18 @@ impl Prompt {
         }
     }
 
-    /// Returns the tokens up to the assistant's last answer; 0 on the first turn.
-    pub(super) fn history_tokens(&self) -> u64 {
-        match self.history.tokens_with(0) {
+    /// Returns the tokens up to the end of the assistant's last answer, or as much of it as was
+    /// read; 0 on the first turn.
+    ///
+    /// - `message`: the message that is being read.
+    pub(super) fn history_tokens(&self, message: Option<&Message>) -> u64 {
+        let history = match message.is_some_and(Message::is_assistant) {
+            true => self.turns,
+            false => self.history,
+        };
+        match history.tokens_with(0) {
             0 => 0,
-            _ => self.history.tokens_with(self.shared_bytes()),
+            _ => history.tokens_with(self.shared_bytes()),
         }
     }
 

@@ -120,7 +120,10 @@ impl Choice {
         let others = behind.iter().chain(before);
         let mut room = MOST_ASKED.saturating_sub(self.hosts.split(',').count());
         for row in others.filter(|row| row.state != State::Suspect) {
-            if room > 0 && !self.hosts.split(',').any(|host| host == row.address) {
+            if room == 0 {
+                break;
+            }
+            if !self.hosts.split(',').any(|host| host == row.address) {
                 self.hosts.push(',');
                 self.hosts.push_str(&row.address);
                 room -= 1;

@@ -2,7 +2,7 @@
 //! The hostcalls around [`crate::sync::long_poll`] and [`crate::sync::report_call`].
 
 use trimtab_loadtable::limits;
-use trimtab_report::Call;
+use trimtab_report::{Call, of_worker};
 
 use crate::host::{self, Buffer, HostError, HttpCall, Level, Map, Over};
 use crate::metrics::{Event as _, ReportCalls, SyncErrors, Syncs};
@@ -270,10 +270,8 @@ fn take_answer(
             let is_first = state.has_none_of(table.version.epoch) && !table.held.is_empty();
             let included = included(state);
             let stored = StoredTable::encode(now_ns, &included, &bytes);
-            let own = included
-                .iter()
-                .find(|(number, _)| *number == pool.worker_number);
-            state.adopt(table, millis(now_ns), own.map(|(_, report)| *report));
+            let own = of_worker(&included, pool.worker_number);
+            state.adopt(table, millis(now_ns), own);
             state.sync.on_answered();
             state.metrics.count(Syncs::Table);
             pool.on_good_sync(state);

@@ -3,6 +3,7 @@
 //! 10 ms.
 
 use trimtab_loadtable::Table;
+use trimtab_report::of_worker;
 
 use crate::host::{self, HostError, Over};
 use crate::pool::state::PoolState;
@@ -105,8 +106,8 @@ fn write_report(pool: &Pool, state: &mut PoolState, now_ns: u64) -> Result<(), H
     if state.books.waits() {
         let stored = host::shared(&pool.keys.taken)?;
         let all = stored.map(|stored| shared::decode_pairs(&stored.value));
-        let own = all.iter().flatten().find(|(state, _)| *state == me);
-        taken = own.map_or(0, |(_, number)| *number);
+        let own = all.and_then(|all| of_worker(&all, me));
+        taken = own.unwrap_or(0);
     }
     let (lists, report) = state.books.write(&pool.name, me, taken);
     let stored = StoredReport {

@@ -39,15 +39,7 @@ impl Finding {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self {
-            level: Level::Error,
-            rule,
-            object: of.to_string(),
-            file: of.file.clone(),
-            problem: problem.into(),
-            remedy: remedy.into(),
-            see: "docs/istio.md#when-something-breaks",
-        }
+        Self::new(Level::Error, rule, of, problem.into(), remedy.into())
     }
 
     pub(super) fn warning(
@@ -56,9 +48,24 @@ impl Finding {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
+        Self::new(Level::Warning, rule, of, problem.into(), remedy.into())
+    }
+
+    fn new(
+        level: Level,
+        rule: &'static str,
+        of: &Resource,
+        problem: String,
+        remedy: String,
+    ) -> Self {
         Self {
-            level: Level::Warning,
-            ..Self::error(rule, of, problem, remedy)
+            level,
+            rule,
+            object: of.to_string(),
+            file: of.file.clone(),
+            problem,
+            remedy,
+            see: "docs/istio.md#when-something-breaks",
         }
     }
 

@@ -46,6 +46,12 @@ impl Plugin<'_> {
         self.destination("form").unwrap_or("override_host")
     }
 
+    /// The header that carries the endpoint to a session filter or to Lua.
+    pub(super) fn header(&self) -> &str {
+        self.destination("header")
+            .unwrap_or("x-gateway-destination-endpoint")
+    }
+
     /// The pools, each an object with its conditions.
     pub(super) fn pools(&self) -> Vec<&Value> {
         match self.settings.get("pools").and_then(Value::as_array) {

@@ -215,7 +215,7 @@ spec:
 
 #[test]
 fn the_way_to_the_aggregator_is_looked_at() {
-    use Level::Error;
+    use Level::{Error, Warning};
     let sidecar = |host: &str| {
         format!(
             "kind: Sidecar\nmetadata: {{ name: s, namespace: clients }}\nspec: {{ egress: [{{ hosts: ['{host}'] }}] }}\n---\n"
@@ -228,11 +228,32 @@ fn the_way_to_the_aggregator_is_looked_at() {
         ("default/*", false),
         ("*/*", false),
         ("*/*.default.svc.cluster.local", false),
+        ("*/*.gg.default.svc.cluster.local", true),
         ("default/agg.default.svc.cluster.local", false),
     ] {
-        let expected = [(Error, "sidecar", "Sidecar clients/s")];
+        for (from, to, level) in [
+            // In the root namespace, with labels that pods beside the Sidecar may have.
+            ("", "", Warning),
+            ("selector: { matchLabels: { a: b } }", "selector: {}", Error),
+            ("istio-system", "clients", Error),
+        ] {
+            let expected = [(level, "sidecar", "Sidecar clients/s")];
+            let expected = if hides { &expected[..] } else { &[] };
+            let plugins = if from.is_empty() {
+                pair()
+            } else {
+                pair().replace(from, to)
+            };
+            finds(&(plugins + &sidecar(host)), expected);
+        }
+        // Another team's.
+        let other = pair().replace("istio-system", "others");
+        finds(&(other.clone() + &sidecar(host)), &[]);
+        // The default of all namespaces.
+        let root = sidecar(host).replace("clients", "istio-system");
+        let expected = [(Error, "sidecar", "Sidecar istio-system/s")];
         let expected = if hides { &expected[..] } else { &[] };
-        finds(&(pair() + &sidecar(host)), expected);
+        finds(&(other + &root), expected);
     }
     let policy = "kind: AuthorizationPolicy
 metadata: { name: a, namespace: default }
@@ -270,6 +291,63 @@ spec:
     finds(&filter(&format!("'{settings}'")), &[]);
     let name = "EnvoyFilter m/trimtab";
     finds(&filter(settings), &[(Level::Error, "settings-text", name)]);
+}
+
+#[test]
+fn one_plugin_or_two_that_want_the_same_are_told() {
+    use Level::{Error, Warning};
+    finds(
+        &(plugin("single", 20, "") + SERVICE),
+        &[(Error, "alone", "WasmPlugin istio-system/trimtab-single")],
+    );
+    let other = pair().replace("trimtab-", "other-");
+    finds(
+        &(pair() + &other),
+        &[(Error, "twice", TAP), (Error, "twice", PICK)],
+    );
+    // A pair for other proxies.
+    finds(&(pair() + &other.replace("a: b", "a: c")), &[]);
+    finds(
+        &pair().replace(", services: [default/vllm:8000]", ""),
+        &[
+            (Warning, "every-service", TAP),
+            (Warning, "every-service", PICK),
+        ],
+    );
+}
+
+#[test]
+fn subsets_and_gateways_without_wasm_are_told() {
+    use Level::{Error, Warning};
+    let rule = "kind: DestinationRule
+metadata: { name: vllm, namespace: default }
+spec: { host: vllm, subsets: [{ name: v1, labels: { version: v1 } }] }
+";
+    finds(
+        &(pair() + rule),
+        &[(Warning, "subsets", "DestinationRule default/vllm")],
+    );
+    let targeted = pair().replace(
+        "selector: { matchLabels: { a: b } }",
+        "targetRefs: [{ kind: Gateway, name: g }]",
+    );
+    let gateway = |class: &str| {
+        format!(
+            "kind: Gateway\nmetadata: {{ name: g, namespace: istio-system }}\nspec: {{ gatewayClassName: {class} }}\n"
+        )
+    };
+    finds(
+        &(targeted.clone() + &gateway("istio-agentgateway")),
+        &[(Error, "no-wasm", "Gateway istio-system/g")],
+    );
+    finds(&(targeted + &gateway("istio")), &[]);
+}
+
+#[test]
+fn standard_input_is_read_as_a_whole_or_refused() {
+    assert_eq!(super::whole(&b"a: \xc3\xa9"[..], 5).unwrap(), "a: é");
+    let error = super::whole(&b"a: \xc3\xa9"[..], 4).unwrap_err();
+    assert!(error.to_string().contains("more than 4"), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::sim;
+use super::{record, sim};
 use crate::{project, run, tools, wasm};
 
 /// Builds and fetches what the benchmark needs, and becomes the benchmark. `args` are its
@@ -23,6 +23,8 @@ pub(crate) fn clients(args: &[String]) -> Result<()> {
     // First what may be missing on this machine, because that fails quickly.
     let python = tools::inference_perf::obtain()?;
     let envoy = tools::envoy::obtain()?;
+    // A shorter run does not compare with the records of whole ones.
+    let folder = record::folder_for(args == ["--record"])?;
     wasm::build()?;
     run::step("trimtab", "build the command line, optimised", sim::build)?;
     command
@@ -31,10 +33,8 @@ pub(crate) fn clients(args: &[String]) -> Result<()> {
         .env("TRIMTAB_FILTER", project::filter())
         .env("TRIMTAB_ENVOY_VERSION", &envoy.version)
         .env("TRIMTAB_ENVOY", envoy.path)
-        .env("TRIMTAB_RECORD_DIR", sim::record_folder()?);
-    if let Some(commit) = run::commit() {
-        command.env("TRIMTAB_COMMIT", commit);
-    }
+        .env("TRIMTAB_RECORD_DIR", folder);
+    run::tell_commit(&mut command);
     // exec instead of spawn, so that Ctrl-C and the exit status belong to the benchmark alone.
     Err(command.exec()).with_context(|| format!("cannot start `{}`", run::line(&command)))
 }

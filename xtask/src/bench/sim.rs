@@ -2,10 +2,10 @@
 //! a dated record.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::record;
 use crate::{docs, project, run};
 
 /// Runs `trimtab sim --expect` over every scenario, records the results and prints the comparison.
@@ -14,7 +14,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     let mut scenarios = scenarios()?;
     scenarios.extend(recorded()?);
     run::step("trimtab", "build the command line, optimised", build)?;
-    let folder = folder_for(args.is_empty())?;
+    let folder = record::folder_for(args.is_empty())?;
     let json = folder.join("sim.json");
     // A file of an interrupted run must not count as this run's result.
     if json.exists() {
@@ -48,25 +48,6 @@ fn with_source(json: &str) -> String {
         Some(rest) => source + rest,
         None => json.to_owned(),
     }
-}
-
-/// Returns the folder of records: of today for a run without arguments, else target/bench, because
-/// others would not compare with it.
-pub(crate) fn folder_for(is_whole: bool) -> Result<PathBuf> {
-    match is_whole {
-        true => record_folder(),
-        false => Ok(project::root().join("target/bench")),
-    }
-}
-
-/// Returns the folder of today's records.
-pub(crate) fn record_folder() -> Result<PathBuf> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .context("the clock stands before 1970")?;
-    Ok(project::root()
-        .join("benches/record")
-        .join(date(now.as_secs())))
 }
 
 /// Returns every scenario by name. Fails if there is none.
@@ -133,42 +114,9 @@ pub(crate) fn trimtab() -> std::process::Command {
     command
 }
 
-/// Returns the day in UTC of a time in seconds after 1970, as `2026-11-23`.
-fn date(seconds: u64) -> String {
-    // Years begin in March, so that the leap day is the last day of its year (Howard Hinnant,
-    // "chrono-compatible low-level date algorithms").
-    let days = seconds / 86_400 + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = era * 400 + year + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_match_known_ones() {
-        for (seconds, day) in [
-            (0, "1970-01-01"),
-            (951_782_400, "2000-02-29"),
-            (951_868_800, "2000-03-01"),
-            (1_704_067_199, "2023-12-31"),
-            (1_704_067_200, "2024-01-01"),
-            (1_795_392_000, "2026-11-23"),
-        ] {
-            assert_eq!(date(seconds), day);
-        }
-    }
 
     #[test]
     fn the_scenarios_of_the_study_and_those_of_mixed_work_are_there() {

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::sim;
+use super::record;
 use crate::{project, run, tools};
 
 /// Shorter runs are not recorded: memory that grows slowly does not show in them.
@@ -22,7 +22,7 @@ pub(crate) fn soak(args: &[String]) -> Result<()> {
         }
     }
     let envoy = tools::envoy::obtain()?;
-    let record = sim::folder_for(seconds >= LEAST_RECORDED_S)?;
+    let folder = record::folder_for(seconds >= LEAST_RECORDED_S)?;
     run::step(
         "soak",
         "every kind of request, each form after the other, then odd clients and servers",
@@ -34,12 +34,10 @@ pub(crate) fn soak(args: &[String]) -> Result<()> {
                 "1",
                 &format!("nothing_fails_grows_or_stays_with_{only}"),
             ]);
-            if let Some(commit) = run::commit() {
-                command.env("TRIMTAB_COMMIT", commit);
-            }
+            run::tell_commit(&mut command);
             run::run(
                 command
-                    .env("TRIMTAB_RECORD_DIR", record)
+                    .env("TRIMTAB_RECORD_DIR", folder)
                     .env("TRIMTAB_ENVOY_VERSION", &envoy.version)
                     .env("TRIMTAB_SOAK_S", seconds.to_string())
                     .env("TRIMTAB_FILTER", project::filter())

@@ -63,15 +63,52 @@ pub(super) fn document(reference: &Reference) -> Result<String> {
     out.push_str(AGGREGATOR);
     let mut settings = list(&reference.aggregator, "settings")?.to_vec();
     // A pool's own settings come before those that the pools of a cluster have in common.
-    settings.sort_by_key(|setting| text(setting, "path").starts_with(COMMON));
+    settings.sort_by_key(|setting| {
+        let path = setting["path"].as_str();
+        path.is_some_and(|path| path.starts_with(COMMON))
+    });
     out.push_str(&tables(&settings)?);
     Ok(out)
 }
 
+/// A setting, as the reference has it.
+#[derive(Debug, PartialEq)]
+struct Setting<'v> {
+    path: &'v str,
+    about: &'v str,
+    /// What it may be, as its reader says it.
+    value: &'v str,
+    json: &'v Value,
+}
+
+impl<'v> Setting<'v> {
+    fn of(json: &'v Value) -> Result<Self> {
+        Ok(Self {
+            path: text(json, "path")?,
+            about: text(json, "about")?,
+            value: text(json, "value")?,
+            json,
+        })
+    }
+
+    /// Returns the object that the setting is in, and its name there.
+    fn place(&self) -> (&'v str, &'v str) {
+        self.path.rsplit_once('.').unwrap_or(("", self.path))
+    }
+
+    /// Whether two settings differ in nothing but the object that they are in.
+    fn is_same(&self, other: &Self) -> bool {
+        let fields = ["about", "value", "range", "default", "required"];
+        let is_equal = |field: &str| self.json[field] == other.json[field];
+        self.place().1 == other.place().1 && fields.into_iter().all(is_equal)
+    }
+}
+
 /// Returns one table for each object, in the order of reading.
 fn tables(settings: &[Value]) -> Result<String> {
-    let silent = settings.iter().filter(|one| text(one, "about").is_empty());
-    let silent: Vec<&str> = silent.map(|one| text(one, "path")).collect();
+    let settings: Vec<Setting<'_>> = settings.iter().map(Setting::of).collect::<Result<_>>()?;
+    let silent = settings.iter().filter(|one| one.about.is_empty());
+    let silent: Vec<&str> = silent.map(|one| one.path).collect();
     if !silent.is_empty() {
         bail!(
             "settings without a description: {}; put `.about(..)` before the call that reads each",
@@ -79,7 +116,7 @@ fn tables(settings: &[Value]) -> Result<String> {
         );
     }
     let mut objects: Vec<&str> = Vec::new();
-    for (object, _) in settings.iter().map(place) {
+    for (object, _) in settings.iter().map(Setting::place) {
         if !objects.contains(&object) {
             objects.push(object);
         }
@@ -88,31 +125,22 @@ fn tables(settings: &[Value]) -> Result<String> {
     objects.sort_by_key(|object| !object.is_empty());
     let mut out = String::new();
     for object in objects {
-        let own: Vec<&Value> = settings
-            .iter()
-            .filter(|one| place(one).0 == object)
-            .collect();
-        out.push_str(&table(object, &own, settings));
+        let own = settings.iter().filter(|one| one.place().0 == object);
+        out.push_str(&table(object, &own.collect::<Vec<_>>(), &settings));
     }
     Ok(out)
 }
 
-/// Returns the object that a setting is in, and its name there.
-fn place(setting: &Value) -> (&str, &str) {
-    let path = text(setting, "path");
-    path.rsplit_once('.').unwrap_or(("", path))
-}
-
-fn table(object: &str, own: &[&Value], all: &[Value]) -> String {
+fn table(object: &str, own: &[&Setting<'_>], all: &[Setting<'_>]) -> String {
     let mut rows = String::new();
     // Settings that another object has too, by that object.
     let mut same: Vec<(&str, Vec<String>)> = Vec::new();
-    for setting in own {
-        let (_, name) = place(setting);
-        let before = all.iter().take_while(|other| *other != *setting);
-        match before.into_iter().find(|other| is_same(other, setting)) {
+    for &setting in own {
+        let (_, name) = setting.place();
+        let mut before = all.iter().take_while(|other| *other != setting);
+        match before.find(|other| other.is_same(setting)) {
             Some(other) => {
-                let other = place(other).0;
+                let other = other.place().0;
                 let name = format!("`{name}`");
                 match same.iter_mut().find(|(known, _)| *known == other) {
                     Some((_, names)) => names.push(name),
@@ -141,25 +169,20 @@ fn table(object: &str, own: &[&Value], all: &[Value]) -> String {
     out
 }
 
-/// Whether two settings differ in nothing but the object that they are in.
-fn is_same(one: &Value, other: &Value) -> bool {
-    let fields = ["about", "value", "range", "default", "required"];
-    place(one).1 == place(other).1 && fields.iter().all(|field| one[field] == other[field])
-}
-
-fn row(setting: &Value) -> String {
-    let name = place(setting).1;
-    let about = cell(text(setting, "about"));
+fn row(setting: &Setting<'_>) -> String {
+    let (_, name) = setting.place();
     format!(
-        "| `{name}` | {} | {} | {about} |\n",
+        "| `{name}` | {} | {} | {} |\n",
         cell(&value(setting)),
-        cell(&default(setting))
+        cell(&default(setting.json)),
+        cell(setting.about)
     )
 }
 
 /// Shows what a setting may be.
-fn value(setting: &Value) -> String {
-    let said = text(setting, "value");
+fn value(setting: &Setting<'_>) -> String {
+    let said = setting.value;
+    let range = &setting.json["range"];
     let short = TYPES.iter().find_map(|(long, short)| {
         let rest = said.strip_prefix(long)?;
         // A list says of what. The rest of a type says how it is written.
@@ -167,7 +190,7 @@ fn value(setting: &Value) -> String {
         Some(format!("{short}{rest}"))
     });
     let short = short.unwrap_or_else(|| said.to_owned());
-    match (setting["range"][0].as_str(), setting["range"][1].as_str()) {
+    match (range[0].as_str(), range[1].as_str()) {
         (Some(least), Some(most)) => format!("{short}, {least} to {most}"),
         _ => short,
     }
@@ -220,5 +243,9 @@ mod tests {
     fn a_setting_without_a_description_is_refused() {
         let error = tables(&[setting("a.b", "")]).unwrap_err().to_string();
         assert!(error.contains("a.b"), "{error}");
+        let mut setting = setting("a.b", "What.");
+        setting["value"] = Value::Null;
+        let error = tables(&[setting]).unwrap_err().to_string();
+        assert!(error.contains("no text `value`"), "{error}");
     }
 }

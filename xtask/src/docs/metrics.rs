@@ -1,6 +1,6 @@
 //! docs/metrics.md: every metric with type, unit, labels and help.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::reference::{Reference, cell, list, text};
 
@@ -53,20 +53,20 @@ pub(super) fn document(reference: &Reference) -> Result<String> {
                 .collect()
         };
         let labels = list(metric, "labels")?.iter();
-        let labels = labels.map(|label| {
-            let name = label[0].as_str().unwrap_or_default().to_owned();
-            (name, strings(&label[1]))
+        let labels = labels.map(|label| -> Result<_> {
+            let name = label[0].as_str().context("a label has no name")?;
+            Ok((name.to_owned(), strings(&label[1])))
         });
         out.push_str(&row(&Metric {
-            name: text(metric, "name").to_owned(),
-            kind: text(metric, "kind").to_owned(),
-            help: text(metric, "help").to_owned(),
-            labels: labels.collect(),
+            name: text(metric, "name")?.to_owned(),
+            kind: text(metric, "kind")?.to_owned(),
+            help: text(metric, "help")?.to_owned(),
+            labels: labels.collect::<Result<_>>()?,
         }));
     }
     out.push_str(AGGREGATOR);
     out.push_str(TITLES);
-    for metric in of_page(text(&reference.aggregator, "page"))? {
+    for metric in of_page(text(&reference.aggregator, "page")?)? {
         out.push_str(&row(&metric));
     }
     Ok(out)
@@ -144,6 +144,9 @@ fn of_page(page: &str) -> Result<Vec<Metric>> {
             }
         }
     }
+    if metrics.is_empty() {
+        bail!("the page has no metrics");
+    }
     Ok(metrics)
 }
 
@@ -189,5 +192,6 @@ c_total{pool=\"POOL\",endpoint=\"ENDPOINT\",kind=\"x\"} 1
             rows.contains("| `a_total` | counter | count | `kind`: x, y | What. |"),
             "{rows}"
         );
+        assert!(of_page("").is_err());
     }
 }

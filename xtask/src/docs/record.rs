@@ -24,15 +24,31 @@ impl Record {
     /// Returns the newest record of this name.
     ///
     /// - `name`: the file without `.json`.
+    ///
+    /// # Errors
+    /// There is none, or it is broken.
     pub(super) fn newest(name: &str) -> Result<Self> {
-        let mut all = Self::newest_all(name)?;
-        all.retain(|record| record.name == format!("{name}.json"));
-        all.pop().with_context(|| none(name))
+        Self::find(name)?.with_context(|| none(name))
+    }
+
+    /// The same, where there may be none.
+    ///
+    /// # Errors
+    /// It is broken.
+    pub(super) fn find(name: &str) -> Result<Option<Self>> {
+        newest(&project::root().join(FOLDER), name)
     }
 
     /// Returns the records of the newest day whose names begin so, in the order of their names.
+    ///
+    /// # Errors
+    /// There is none, or one is broken.
     pub(super) fn newest_all(start: &str) -> Result<Vec<Self>> {
-        newest(&project::root().join(FOLDER), start)
+        let all = newest_all(&project::root().join(FOLDER), start)?;
+        if all.is_empty() {
+            bail!("{}", none(start));
+        }
+        Ok(all)
     }
 
     /// Returns the value at a path of fields, such as `ttft_ms/p99`.
@@ -86,17 +102,30 @@ pub(super) fn number(value: &Value, path: &str) -> Option<f64> {
         .as_f64()
 }
 
-fn newest(folder: &Path, start: &str) -> Result<Vec<Record>> {
+/// Returns the newest record of exactly this name.
+fn newest(folder: &Path, name: &str) -> Result<Option<Record>> {
+    let file = format!("{name}.json");
+    Ok(of_newest_day(folder, |found| found == file)?.pop())
+}
+
+/// Returns the records of the newest day that has one whose name begins so.
+fn newest_all(folder: &Path, start: &str) -> Result<Vec<Record>> {
+    let is_wanted = |found: &str| found.starts_with(start) && found.ends_with(".json");
+    of_newest_day(folder, is_wanted)
+}
+
+/// Returns the records of the newest day that has wanted ones. Empty: no day has.
+fn of_newest_day(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Record>> {
     let mut days = entries(folder)?;
     days.retain(|day| day.is_dir());
     for day in days.iter().rev() {
         let mut files = entries(day)?;
-        files.retain(|file| name(file).starts_with(start) && name(file).ends_with(".json"));
+        files.retain(|file| is_wanted(name(file)));
         if !files.is_empty() {
             return files.iter().map(|file| read(name(day), file)).collect();
         }
     }
-    bail!("{}", none(start))
+    Ok(Vec::new())
 }
 
 fn none(name: &str) -> String {
@@ -147,6 +176,8 @@ mod tests {
                 r#"{"at": {"n": 2}, "commit": "abc"}"#,
             ),
             ("2026-01-10", "sim.csv", "no JSON"),
+            ("2026-01-20", "sim-x.json", r#"{"at": {"n": 5}}"#),
+            ("2026-01-20", "soak.json", "no JSON"),
             ("2026-02-01", "demo-2.json", r#"{"at": {"n": 4}}"#),
             ("2026-02-01", "demo-1.json", r#"{"at": {"n": 3}}"#),
         ] {
@@ -155,17 +186,21 @@ mod tests {
             std::fs::write(day.join(name), text).unwrap();
         }
         let numbers = |start: &str| -> Vec<f64> {
-            let all = newest(folder.path(), start).unwrap();
+            let all = newest_all(folder.path(), start).unwrap();
             all.iter().map(|one| one.number("at/n").unwrap()).collect()
         };
-        assert_eq!(numbers("sim"), [2.0]);
         assert_eq!(numbers("demo-"), [3.0, 4.0]);
-        let sim = newest(folder.path(), "sim").unwrap().remove(0);
+        assert_eq!(numbers("sim"), [5.0]);
+        assert!(numbers("vm").is_empty());
+        // A newer record whose name only begins so does not hide it.
+        let sim = newest(folder.path(), "sim").unwrap().unwrap();
+        assert_eq!(sim.number("at/n").unwrap(), 2.0);
         assert!(
             sim.source("run")
                 .starts_with("2026-01-10, commit abc, `run`;")
         );
         assert!(sim.number("at/m").is_err());
+        assert!(newest(folder.path(), "vm").unwrap().is_none());
         assert!(newest(folder.path(), "soak").is_err());
     }
 }

@@ -35,9 +35,10 @@ pub(super) fn list<'v>(value: &'v Value, name: &str) -> Result<&'v [Value]> {
     list.with_context(|| format!("the reference has no list `{name}`"))
 }
 
-/// Returns a text of this name. Empty: there is none.
-pub(super) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value[name].as_str().unwrap_or_default()
+/// Returns a text of this name. It may be empty.
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str> {
+    let text = value[name].as_str();
+    text.with_context(|| format!("the reference has no text `{name}` in {value}"))
 }
 
 /// Returns a text as a cell of a table may have it.

@@ -31,7 +31,7 @@ pub(super) fn document() -> Result<String> {
             clients::table()?,
         ),
         (
-            "Does the rule come near the oracle? 20 workloads in virtual time",
+            "Does the rule come near the oracle? Every scenario in virtual time",
             sim::table()?,
         ),
         (

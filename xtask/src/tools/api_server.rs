@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::tools::module::{self, Definition};
-use crate::tools::{go, is_root, wasm_target};
-use crate::{project, run, versions};
+use crate::tools::{from_debian, go};
+use crate::{run, versions};
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
 
@@ -43,7 +43,7 @@ pub(crate) struct ApiServer {
 /// Obtains all of them. Uses what is already on this machine.
 pub(crate) fn obtain() -> Result<ApiServer> {
     Ok(ApiServer {
-        etcd: etcd()?,
+        etcd: from_debian("etcd", "etcd-server")?,
         server: program("kube-apiserver", versions::KUBERNETES)?,
         kubectl: program("kubectl", versions::KUBERNETES)?,
         inference_pools: module::definition(&INFERENCE_POOLS)?,
@@ -51,35 +51,10 @@ pub(crate) fn obtain() -> Result<ApiServer> {
     })
 }
 
-fn etcd() -> Result<PathBuf> {
-    if let Some(path) = project::on_path("etcd") {
-        return Ok(path);
-    }
-    if project::on_path("apt-get").is_some() && is_root() {
-        wasm_target::apt_install(&["etcd-server"])?;
-    }
-    project::on_path("etcd").context("no etcd on the PATH; install it (Debian: etcd-server)")
-}
-
-/// Returns a program of Kubernetes, `k8s.io/kubernetes/cmd/NAME`, from the cache folder. Builds it
-/// there first if necessary. A `kubectl` of the PATH is not taken: what kustomize does depends on
-/// the release.
+/// Returns a program of Kubernetes, `k8s.io/kubernetes/cmd/NAME`. A `kubectl` of the PATH is not
+/// taken: what kustomize does depends on the release.
 fn program(name: &str, version: &str) -> Result<PathBuf> {
-    let dir = project::tools_dir()?.join(format!("{name}-{version}"));
-    let path = dir.join(name);
-    if !dir.is_dir() {
-        let what = format!("build {version} into {} (minutes, once)", dir.display());
-        run::step(name, &what, || {
-            run::install_dir(&dir, |partial| build(name, version, partial))
-        })?;
-    }
-    if !path.is_file() {
-        bail!(
-            "{} has no {name}; remove the folder and try again",
-            dir.display()
-        );
-    }
-    Ok(path)
+    module::built(name, version, |into| build(name, version, into))
 }
 
 fn build(name: &str, version: &str, into: &Path) -> Result<()> {

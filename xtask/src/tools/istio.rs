@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
 use crate::tools::module::{self, Definition};
-use crate::tools::{go, is_root, wasm_target};
-use crate::{project, run, versions};
+use crate::tools::{from_debian, go};
+use crate::{run, versions};
 
 const KINDS: Definition = Definition {
     folder: "istio-kinds",
@@ -46,7 +46,7 @@ pub(crate) struct Istio {
 /// Obtains all of them. Uses what is already on this machine.
 pub(crate) fn obtain() -> Result<Istio> {
     Ok(Istio {
-        ip: ip()?,
+        ip: from_debian("ip", "iproute2")?,
         istiod: program("pilot-discovery", "pilot/cmd/pilot-discovery")?,
         istioctl: program("istioctl", "istioctl/cmd/istioctl")?,
         kinds: module::definition(&KINDS)?,
@@ -54,37 +54,13 @@ pub(crate) fn obtain() -> Result<Istio> {
     })
 }
 
-fn ip() -> Result<PathBuf> {
-    if let Some(path) = project::on_path("ip") {
-        return Ok(path);
-    }
-    if project::on_path("apt-get").is_some() && is_root() {
-        wasm_target::apt_install(&["iproute2"])?;
-    }
-    project::on_path("ip").context("no ip on the PATH; install it (Debian: iproute2)")
-}
-
-/// Returns a program of Istio from the cache folder. Builds it there first if necessary.
+/// Returns a program of Istio.
 fn program(name: &str, package: &str) -> Result<PathBuf> {
     let version = versions::ISTIO;
-    let dir = project::tools_dir()?.join(format!("{name}-{version}"));
-    let path = dir.join(name);
-    if !dir.is_dir() {
-        let what = format!("build {version} into {} (minutes, once)", dir.display());
-        run::step(name, &what, || {
-            run::install_dir(&dir, |partial| {
-                let mut go = go::command(&["install", "-trimpath", "-ldflags", "-s -w"])?;
-                go.env("GOBIN", partial);
-                go.arg(format!("istio.io/istio/{package}@v{version}"));
-                run::output(&mut go).map(drop)
-            })
-        })?;
-    }
-    if !path.is_file() {
-        bail!(
-            "{} has no {name}; remove the folder and try again",
-            dir.display()
-        );
-    }
-    Ok(path)
+    module::built(name, version, |into| {
+        let mut go = go::command(&["install", "-trimpath", "-ldflags", "-s -w"])?;
+        go.env("GOBIN", into);
+        go.arg(format!("istio.io/istio/{package}@v{version}"));
+        run::output(&mut go).map(drop)
+    })
 }

@@ -13,10 +13,12 @@ pub(crate) mod python;
 pub(crate) mod registry;
 pub(crate) mod wasm_target;
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 
-use crate::run;
+use crate::{project, run};
 
 /// The tools of the other commands, from the cheapest to the most expensive. The last three
 /// take minutes to build.
@@ -56,7 +58,7 @@ impl Tool {
     /// Obtains the tool. Returns names and places.
     fn obtain(self) -> Result<Vec<(&'static str, String)>> {
         let envoy = |envoy: &envoy::Envoy| format!("{} ({})", envoy.path.display(), envoy.version);
-        let at = |path: std::path::PathBuf| path.display().to_string();
+        let at = |path: PathBuf| path.display().to_string();
         Ok(match self {
             Self::Envoy => vec![("envoy", envoy(&envoy::obtain()?))],
             Self::Wasm => vec![("wasm32 toolchain", wasm_target::obtain()?.describe())],
@@ -95,6 +97,18 @@ impl Tool {
             }
         })
     }
+}
+
+/// Returns a program from the PATH. Installs the Debian package first where it is missing.
+fn from_debian(name: &str, package: &str) -> Result<PathBuf> {
+    if let Some(path) = project::on_path(name) {
+        return Ok(path);
+    }
+    if project::on_path("apt-get").is_some() && is_root() {
+        wasm_target::apt_install(&[package])?;
+    }
+    let missing = || format!("no {name} on the PATH; install it (Debian: {package})");
+    project::on_path(name).with_context(missing)
 }
 
 /// Returns whether this process is root. Only root may install Debian packages.

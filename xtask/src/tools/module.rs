@@ -1,8 +1,8 @@
-//! Takes files out of published Go modules.
+//! Takes files out of published Go modules, and keeps programs that are built of them.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::tools::go;
@@ -39,6 +39,29 @@ pub(crate) fn definition(of: &Definition) -> Result<PathBuf> {
                 Ok(())
             })
         })?;
+    }
+    Ok(path)
+}
+
+/// Returns a program from the cache folder. Builds it there first if necessary.
+///
+/// - `build`: writes the program into a folder, as a file of this name.
+pub(crate) fn built(
+    name: &str,
+    version: &str,
+    build: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let dir = project::tools_dir()?.join(format!("{name}-{version}"));
+    let path = dir.join(name);
+    if !dir.is_dir() {
+        let what = format!("build {version} into {} (minutes, once)", dir.display());
+        run::step(name, &what, || run::install_dir(&dir, build))?;
+    }
+    if !path.is_file() {
+        bail!(
+            "{} has no {name}; remove the folder and try again",
+            dir.display()
+        );
     }
     Ok(path)
 }

@@ -8,15 +8,9 @@ use std::time::Duration;
 use trimtab_loadtable::Report;
 
 impl Pool {
-    /// Returns how many proxies have reported within
-    /// [`PoolConfig::report_ttl`](crate::PoolConfig::report_ttl), as of the last table.
-    #[must_use]
-    pub fn proxy_count(&self) -> usize {
-        self.reports.len()
-    }
-
-    /// Returns, by proxy, the sequence of the newest report that was taken in. Silent proxies are
-    /// left out, as of the last table. An overtaken report changes nothing here. O(proxies).
+    /// Returns, by proxy, the sequence of the newest report that was taken in. Proxies that were
+    /// silent for [`PoolConfig::report_ttl`](crate::PoolConfig::report_ttl) are left out, as of the
+    /// last table. An overtaken report changes nothing here. O(proxies).
     #[must_use]
     pub fn included(&self) -> HashMap<u64, u64> {
         self.reports.newest()

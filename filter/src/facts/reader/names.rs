@@ -20,6 +20,11 @@ impl Reader {
         self.prompt.opening(message, self.media.as_ref())
     }
 
+    /// Returns the tokens that earlier turns have prefilled; 0 on the first turn.
+    pub(in crate::facts) fn history_tokens(&self) -> u64 {
+        self.prompt.history_tokens(self.message.as_ref())
+    }
+
     /// Whether system prompt and tools at most were seen, and no name of a conversation.
     pub(in crate::facts) fn is_shared_only(&self) -> bool {
         self.conversation().is_none()

@@ -97,6 +97,21 @@ fn what_many_conversations_may_begin_with_names_none() {
 }
 
 #[test]
+fn an_answer_that_goes_on_beyond_what_is_read_is_history() {
+    let of = |role| {
+        let messages = [
+            message("user", &text(1, 400)),
+            message(role, &text(2, 50_000)),
+        ];
+        facts(&messages, &[999])
+    };
+    let found = of("assistant");
+    assert!(found.is_cut && found.conversation.is_some());
+    assert!((4_000..4_096).contains(&found.history_tokens), "{found:?}");
+    assert_eq!(of("user").history_tokens, 0);
+}
+
+#[test]
 fn a_first_message_at_the_edge_of_what_is_read_has_one_name_in_every_turn() {
     for bytes in 16_250..16_400 {
         let first = [message("user", &text(1, bytes))];

@@ -9,8 +9,7 @@ use crate::cli::doctor::resource::Resource;
 const SEE: &str = "docs/istio.md#beside-other-policies-of-the-mesh";
 
 pub(super) fn examine(resources: &[Resource], plugins: &[Plugin<'_>]) -> Vec<Finding> {
-    let mut named: Vec<Named> = plugins.iter().flat_map(Plugin::services).collect();
-    named.dedup();
+    let named: Vec<Named> = plugins.iter().flat_map(Plugin::services).collect();
     let of_kind = |kind: &'static str| resources.iter().filter(move |other| other.kind == kind);
     let mut found = Vec::new();
     for service in of_kind("Service") {

@@ -101,9 +101,7 @@ fn differing(a: &Map<String, Value>, b: &Map<String, Value>) -> Vec<String> {
 /// The Lua filter that must stand behind pick.
 fn lua(plugin: &Plugin<'_>, resources: &[Resource]) -> Option<Finding> {
     let of = plugin.resource;
-    let header = plugin
-        .destination("header")
-        .unwrap_or("x-gateway-destination-endpoint");
+    let header = plugin.header();
     let readers = resources.iter().filter(|other| {
         let code = other.spec("/lua/inlineCode").as_str().unwrap_or_default();
         other.kind == "TrafficExtension"

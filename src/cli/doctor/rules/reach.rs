@@ -6,6 +6,9 @@ use crate::cli::doctor::finding::Finding;
 use crate::cli::doctor::plugin::Plugin;
 use crate::cli::doctor::resource::Resource;
 
+/// Istio's root namespace: what stands there is for all namespaces.
+const ROOT: &str = "istio-system";
+
 pub(super) fn examine(resources: &[Resource], plugins: &[Plugin<'_>]) -> Vec<Finding> {
     let mut found: Vec<Finding> = resources.iter().filter_map(path).collect();
     for plugin in plugins {
@@ -60,15 +63,22 @@ fn cluster(plugin: &Plugin<'_>, resources: &[Resource]) -> Option<Finding> {
     })
 }
 
-/// A Sidecar resource hides Services that it does not list.
+/// A Sidecar resource hides Services that it does not list. It is an error where it is for proxies
+/// of the plugin. Where the plugin picks pods in all namespaces by their labels, there may be none
+/// of them beside that Sidecar: a warning.
 fn sidecars(plugin: &Plugin<'_>, resources: &[Resource]) -> Vec<Finding> {
     let Some((host, _)) = plugin.aggregator() else {
         return Vec::new();
     };
     let namespace = host.split('.').nth(1).unwrap_or_default();
-    let restricting = resources
-        .iter()
-        .filter(|other| other.kind == "Sidecar" && !other.list("/egress").is_empty());
+    let own = plugin.resource.namespace.as_str();
+    // Both a plugin and a Sidecar of the root namespace are for all namespaces.
+    let meets = |of: &Resource| of.namespace == own || own == ROOT || of.namespace == ROOT;
+    let labels = plugin.target["labels"].as_object();
+    let picks = labels.is_some_and(|labels| !labels.is_empty());
+    let restricting = resources.iter().filter(|other| {
+        other.kind == "Sidecar" && meets(other) && !other.list("/egress").is_empty()
+    });
     let hiding = restricting.filter(|sidecar| {
         let egress = sidecar.list("/egress").iter();
         let hosts = egress.filter_map(|egress| egress["hosts"].as_array());
@@ -79,7 +89,11 @@ fn sidecars(plugin: &Plugin<'_>, resources: &[Resource]) -> Vec<Finding> {
         .map(|sidecar| {
             let problem = format!("hides {host} from its proxies: they get no tables");
             let remedy = format!("add {namespace}/{host} to the hosts of its egress");
-            Finding::error("sidecar", sidecar, problem, remedy)
+            if sidecar.namespace != own && own == ROOT && picks {
+                Finding::warning("sidecar", sidecar, problem, remedy)
+            } else {
+                Finding::error("sidecar", sidecar, problem, remedy)
+            }
         })
         .collect()
 }
@@ -90,8 +104,9 @@ fn shows(listed: &str, own: &str, namespace: &str, host: &str) -> bool {
         return false;
     };
     let is_space = space == "*" || space == namespace || space == "." && own == namespace;
-    let suffix = name.strip_prefix("*.");
-    let is_name = name == "*" || name == host || suffix.is_some_and(|end| host.ends_with(end));
+    let suffix = name.strip_prefix('*');
+    let ends = suffix.is_some_and(|end| end.starts_with('.') && host.ends_with(end));
+    let is_name = name == "*" || name == host || ends;
     is_space && is_name
 }
 

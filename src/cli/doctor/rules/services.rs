@@ -40,12 +40,9 @@ fn port(service: &Resource, named: &Named) -> Option<Finding> {
     };
     let name = own["name"].as_str().unwrap_or_default();
     let protocol = own["appProtocol"].as_str().unwrap_or(name);
-    let is_http = ["http", "grpc"]
-        .iter()
-        .any(|kind| protocol.starts_with(kind));
     let told = protocol.split('-').next().unwrap_or_default();
     let is_other = ["tcp", "tls", "https", "mongo", "mysql", "redis", "udp"].contains(&told);
-    (is_other || protocol.starts_with("https") || !is_http && told == "tcp").then(|| {
+    is_other.then(|| {
         let problem =
             format!("port {port} is {protocol:?}: sidecars see no HTTP, nothing is placed");
         let remedy = "call the port http, or set appProtocol: http";
@@ -59,9 +56,7 @@ fn label(plugin: &Plugin<'_>, service: &Resource, resources: &[Resource]) -> Opt
     if plugin.form() != "stateful_session" {
         return None;
     }
-    let header = plugin
-        .destination("header")
-        .unwrap_or("x-gateway-destination-endpoint");
+    let header = plugin.header();
     // An EnvoyFilter may add the session filter itself.
     let adds = |other: &Resource| {
         let patches = other.list("/configPatches").iter();

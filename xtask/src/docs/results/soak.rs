@@ -17,8 +17,8 @@ const MEMORIES: [&str; 3] = ["resident", "allocated", "largest_vm"];
 
 pub(super) fn table() -> Result<String> {
     // A test that was not recorded yet is left out.
-    let records = TESTS.iter().filter_map(|name| Record::newest(name).ok());
-    let records: Vec<Record> = records.collect();
+    let found = TESTS.iter().map(|name| Record::find(name));
+    let records: Vec<Record> = found.filter_map(Result::transpose).collect::<Result<_>>()?;
     let Some(first) = records.first() else {
         bail!("no soak test is recorded: run `{COMMAND}`");
     };
