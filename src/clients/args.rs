@@ -51,7 +51,8 @@ pub struct Args {
     #[arg(long)]
     pub in_turn: bool,
 
-    /// Also write the results into benches/record/DATE, for later comparisons
+    /// Also write the results into benches/record/DATE, for later comparisons. With other arguments
+    /// into target/bench, because a shorter run does not compare
     #[arg(long)]
     pub record: bool,
 
