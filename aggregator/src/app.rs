@@ -1,11 +1,17 @@
 //! Starts and stops all parts of the aggregator together.
 
 use crate::config::Config;
+use crate::metrics::ListenerMetrics;
 use crate::pool::declared;
 use crate::pool::registry::Registry;
+use crate::serve::allow::Gate;
+use crate::serve::connections::{Serving, serve};
+use crate::serve::files::Newest;
 use crate::serve::listen::Listener;
 use crate::serve::role::Role;
-use crate::serve::{Shared, router};
+use crate::serve::settings::ListenerSettings;
+use crate::serve::{Shared, router, tls};
+use rustls::ServerConfig;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +35,9 @@ pub enum StartError {
         /// The error of the system.
         source: std::io::Error,
     },
+    /// A file of a listener cannot be used: a certificate, a key, a CA, secrets.
+    #[error("{0}")]
+    File(String),
     /// The system gave no random numbers for epochs and secrets.
     #[error("no random numbers from the system: {0}")]
     Random(String),
@@ -50,6 +59,40 @@ struct Bound {
     listener: Listener,
     address: SocketAddr,
     roles: Vec<Role>,
+    tls: Option<Newest<ServerConfig>>,
+    gate: Option<Arc<Gate>>,
+    metrics: Arc<ListenerMetrics>,
+}
+
+impl Bound {
+    async fn new(
+        setting: &'static str,
+        settings: &ListenerSettings,
+        roles: Vec<Role>,
+    ) -> Result<Self, StartError> {
+        let bind = |source| StartError::Bind {
+            address: settings.at,
+            setting,
+            source,
+        };
+        let metrics = ListenerMetrics::new(roles.first().map_or("", |role| role.name()));
+        let section = setting.trim_end_matches("listen");
+        let allow = settings.allow.as_ref();
+        let asks = allow.is_some_and(|allow| allow.client_certificates.is_some());
+        let secured = settings.tls.as_ref().map(|settings| {
+            tls::source(settings, &format!("{section}tls"), asks).start(Arc::clone(&metrics))
+        });
+        let gate = allow.map(|allow| Gate::new(allow, &format!("{section}allow"), &metrics));
+        let listener = Listener::bind(settings, &roles).await.map_err(bind)?;
+        Ok(Self {
+            address: listener.address().map_err(bind)?,
+            listener,
+            roles,
+            tls: secured.transpose().map_err(StartError::File)?,
+            gate: gate.transpose().map_err(StartError::File)?.map(Arc::new),
+            metrics,
+        })
+    }
 }
 
 impl App {
@@ -62,17 +105,7 @@ impl App {
     pub async fn build(config: Config) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for (setting, address, roles) in config.listen.listeners() {
-            let bind = |source| StartError::Bind {
-                address: address.at,
-                setting,
-                source,
-            };
-            let listener = Listener::bind(address, &roles).await.map_err(bind)?;
-            listeners.push(Bound {
-                address: listener.address().map_err(bind)?,
-                listener,
-                roles,
-            });
+            listeners.push(Bound::new(setting, address, roles).await?);
         }
         let registry = Registry::new(config.max_proxies);
         for pool in &config.pools {
@@ -86,10 +119,18 @@ impl App {
             let registry = Arc::clone(&registry);
             tasks.spawn(async move { declared::follow(&from, registry).await });
         }
+        let metrics = listeners
+            .iter()
+            .map(|one| Arc::clone(&one.metrics))
+            .collect();
         let (stop, stopping) = watch::channel(false);
         Ok(Self {
             listeners,
-            shared: Arc::new(Shared { registry, stopping }),
+            shared: Arc::new(Shared {
+                registry,
+                listeners: metrics,
+                stopping,
+            }),
             stop,
             tasks,
         })
@@ -128,26 +169,28 @@ impl App {
             mut tasks,
         } = self;
         let mut serving = JoinSet::new();
-        for Bound {
-            listener, roles, ..
-        } in listeners
-        {
-            let router = router(Arc::clone(&shared), &roles);
-            let graceful = stopped(shared.stopping.clone());
-            let serve = axum::serve(listener, router).with_graceful_shutdown(graceful);
-            serving.spawn(serve.into_future());
+        for one in listeners {
+            let idle = one.listener.idle();
+            let how = Serving {
+                router: router(Arc::clone(&shared), &one.roles, one.gate),
+                tls: one.tls,
+                metrics: one.metrics,
+                stopping: shared.stopping.clone(),
+                idle,
+            };
+            serving.spawn(serve(one.listener, how));
         }
         let mut shutdown = std::pin::pin!(shutdown);
         tokio::select! {
             () = &mut shutdown => {}
             // Without one of the listeners the others are of no use.
-            Some(ended) = serving.join_next() => return ended?,
+            Some(ended) = serving.join_next() => return Ok(ended?),
         }
         tracing::info!("stopping");
         stop.send_replace(true);
         let all_answered = async {
             while let Some(ended) = serving.join_next().await {
-                ended??;
+                ended?;
             }
             Ok(())
         };
@@ -156,9 +199,4 @@ impl App {
         shared.registry.clear();
         outcome.unwrap_or(Ok(()))
     }
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and serving ends with it.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }

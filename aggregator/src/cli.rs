@@ -51,6 +51,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return check(&args, &config);
     }
     start_log(&args)?;
+    for warning in config.listen.warnings() {
+        tracing::warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -71,7 +74,7 @@ fn load(args: &Args) -> anyhow::Result<Config> {
 }
 
 fn check(args: &Args, config: &Config) -> anyhow::Result<()> {
-    let (shown, files) = (args.config.display(), config::check_files(&config.pools));
+    let (shown, files) = (args.config.display(), config::check_files(config));
     if !files.problems.is_empty() {
         anyhow::bail!("{shown}:\n{}", files.problems.join("\n"));
     }

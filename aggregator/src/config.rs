@@ -6,7 +6,8 @@ mod files;
 pub use crate::pool::declared::PoolsFrom;
 pub use crate::pool::settings::PoolConfig;
 pub use crate::scrape::settings::{Scrape, Tls};
-pub use crate::serve::settings::{Address, Listen};
+pub use crate::serve::allow::{Allow, ClientCertificates, Pattern, ServiceAccounts};
+pub use crate::serve::settings::{Listen, ListenerSettings, Tls as ListenerTls};
 pub use files::{FileFindings, check_files};
 
 use crate::yaml::yaml;

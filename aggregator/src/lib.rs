@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod members;
 mod metrics;
+mod pem;
 mod pool;
 mod scrape;
 mod serve;

@@ -1,6 +1,6 @@
 //! The aggregator's own metrics, as a page of Prometheus' text format.
 //!
-//! - **Comes in:** counts and times of every pool ([`PoolMetrics`]), under typed labels
+//! - **Comes in:** counts and times of every pool ([`PoolMetrics`]) and listener, under typed labels
 //!   ([`labels`]).
 //! - **Goes out:** the page ([`render`]), which `docs/metrics.md` is generated from.
 //! - **Never:** a series without a bound. Labels are pools, fixed words and a bounded number of
@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use trimtab_loadtable::State;
 
-use labels::{Answered, ByLabel, Came, Refused, Scraped};
+use labels::{Answered, ByLabel, Came, Handshake, Judged, Refused, Reload, Scraped};
 pub use page::example_page;
 pub(crate) use page::render;
 pub(crate) use seen::SeenMetrics;
@@ -29,6 +29,27 @@ const SCRAPE_BOUNDS_S: [f64; 7] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
 /// A gauge of whole numbers.
 pub(crate) type Gauge = gauge::Gauge<u64, AtomicU64>;
+
+/// The numbers of one listener. [`page`] says what each of them means.
+#[derive(Debug)]
+pub(crate) struct ListenerMetrics {
+    /// The first of its roles, as in `proxies`.
+    pub(crate) listener: &'static str,
+    pub(crate) callers: ByLabel<Judged, Counter>,
+    pub(crate) handshakes: ByLabel<Handshake, Counter>,
+    pub(crate) reloads: ByLabel<Reload, Counter>,
+}
+
+impl ListenerMetrics {
+    pub(crate) fn new(listener: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            listener,
+            callers: ByLabel::default(),
+            handshakes: ByLabel::default(),
+            reloads: ByLabel::default(),
+        })
+    }
+}
 
 /// The numbers of one pool. [`page`] says what each of them means.
 #[derive(Debug)]

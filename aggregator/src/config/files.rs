@@ -1,7 +1,9 @@
 //! Checks the files that a configuration names.
 
+use super::Config;
 use crate::members::{Discovery, EndpointFile, file};
 use crate::pool::settings::PoolConfig;
+use crate::serve::check_listeners;
 use std::path::Path;
 
 /// What was found out about the files of a configuration, in words.
@@ -15,11 +17,13 @@ pub struct FileFindings {
     pub notes: Vec<String>,
 }
 
-/// Reads the files from which pools take their endpoints, and tries to open the others.
+/// Reads the files from which pools take their endpoints and those of listeners, and tries to open
+/// the others. Notes also say which listeners give away what they should not.
 #[must_use]
-pub fn check_files(pools: &[PoolConfig]) -> FileFindings {
-    let mut findings = FileFindings::default();
-    for pool in pools {
+pub fn check_files(config: &Config) -> FileFindings {
+    let (problems, notes) = check_listeners(&config.listen);
+    let mut findings = FileFindings { problems, notes };
+    for pool in &config.pools {
         findings.notes.extend(unreadable(pool));
         let Discovery::File(EndpointFile { path, .. }) = &pool.discovery else {
             continue;

@@ -119,6 +119,48 @@ label! {
     }
 }
 
+label! {
+    /// What became of a request whose sender had to say who it is.
+    Judged, "result": {
+        /// A client certificate that is allowed.
+        Certificate = "certificate",
+        /// A secret of the file.
+        Bearer = "bearer",
+        /// A token of a service account that is allowed.
+        ServiceAccount = "service_account",
+        /// Nothing was shown.
+        Nothing = "nothing",
+        /// What was shown is not valid.
+        Wrong = "wrong",
+        /// What was shown is valid, and not allowed.
+        NotAllowed = "not_allowed",
+        /// The API server could not be asked.
+        NotKnown = "not_known",
+    }
+}
+
+label! {
+    /// How a TLS handshake ended.
+    Handshake, "result": {
+        /// There is a connection.
+        Ok = "ok",
+        /// The client speaks no TLS, refuses our certificate, or broke off.
+        Failed = "failed",
+        /// The client took too long.
+        Timeout = "timeout",
+    }
+}
+
+label! {
+    /// How files of a listener that changed were taken in.
+    Reload, "result": {
+        /// They are in use.
+        Ok = "ok",
+        /// They cannot be used; the former ones stay.
+        Failed = "failed",
+    }
+}
+
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -207,6 +249,9 @@ mod tests {
             values::<Came>(),
             values::<Refused>(),
             values::<Answered>(),
+            values::<Judged>(),
+            values::<Handshake>(),
+            values::<Reload>(),
             values::<State>(),
             values::<ErrorKind>(),
         ] {

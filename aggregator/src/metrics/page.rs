@@ -16,22 +16,24 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 use trimtab_loadtable::{EndpointReport, ErrorKind, Report, Seen, What};
 
-use super::PoolMetrics;
 use super::labels::{ByLabel, Label};
 use super::seen::{SeenMetrics, Sketch};
+use super::{ListenerMetrics, PoolMetrics};
 
 /// What all names begin with.
 const PREFIX: &str = "trimtab_aggregator";
-/// Name of the label that every series has.
+/// Name of the label that every series of a pool has.
 const POOL: &str = "pool";
+/// Name of the label that every series of a listener has.
+const LISTENER: &str = "listener";
 
 /// A pool, and the age of its newest table. Absent: it has published none.
 pub(crate) type PoolAndAge = (Arc<PoolMetrics>, Option<Duration>);
 
-/// Renders the page of all pools, in the text format 0.0.4.
-pub(crate) fn render(pools: Vec<PoolAndAge>) -> String {
+/// Renders the page of all pools and listeners, in the text format 0.0.4.
+pub(crate) fn render(pools: Vec<PoolAndAge>, listeners: Vec<Arc<ListenerMetrics>>) -> String {
     let mut registry = Registry::with_prefix(PREFIX);
-    registry.register_collector(Box::new(Pools(pools)));
+    registry.register_collector(Box::new(All { pools, listeners }));
     let mut text = String::with_capacity(4096);
     // Writing to a String cannot fail, and neither can these values.
     let _ = encode(&mut text, &registry);
@@ -59,28 +61,35 @@ pub fn example_page() -> String {
         ..Report::default()
     };
     pool.seen.add(&report, |_| true);
-    render(vec![(pool, Some(Duration::ZERO))])
+    let listeners = vec![ListenerMetrics::new("proxies")];
+    render(vec![(pool, Some(Duration::ZERO))], listeners)
 }
 
 #[derive(Debug)]
-struct Pools(Vec<PoolAndAge>);
+struct All {
+    pools: Vec<PoolAndAge>,
+    listeners: Vec<Arc<ListenerMetrics>>,
+}
 
-impl Collector for Pools {
+impl Collector for All {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page {
             encoder,
-            pools: &self.0,
+            pools: &self.pools,
+            listeners: &self.listeners,
         };
         page.scrapes()?;
         page.tables()?;
         page.proxies()?;
-        page.seen()
+        page.seen()?;
+        page.callers()
     }
 }
 
 struct Page<'p, 'e> {
     encoder: DescriptorEncoder<'e>,
     pools: &'p [PoolAndAge],
+    listeners: &'p [Arc<ListenerMetrics>],
 }
 
 impl Page<'_, '_> {
@@ -177,6 +186,32 @@ impl Page<'_, '_> {
                 ];
                 counter.encode(family.encode_family(&labels)?)
             })?;
+        }
+        Ok(())
+    }
+
+    fn callers(&mut self) -> fmt::Result {
+        let help = "Requests whose sender had to say who it is, by what became of it.";
+        self.listening("callers", help, |one| &one.callers)?;
+        let help = "TLS handshakes by how they ended.";
+        self.listening("handshakes", help, |one| &one.handshakes)?;
+        let help = "Changes of a listener's files: certificates, keys, CAs, secrets; failed: the former ones stay in use.";
+        self.listening("reloads", help, |one| &one.reloads)
+    }
+
+    /// Writes a family of one series per listener and value of a label.
+    fn listening<L: Label, M: EncodeMetric + TypedMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        read: fn(&ListenerMetrics) -> &ByLabel<L, M>,
+    ) -> fmt::Result {
+        let mut family = self.encoder.encode_descriptor(name, help, None, M::TYPE)?;
+        for listener in self.listeners {
+            for (value, metric) in read(listener).iter() {
+                let labels = [(LISTENER, listener.listener), (L::NAME, value.as_str())];
+                metric.encode(family.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

@@ -196,7 +196,7 @@ mod tests {
         );
         pool.seen
             .add(&report("b:1", &[(10, 1), (64, 120)]), |_| true);
-        let page = render(vec![(pool, None)]);
+        let page = render(vec![(pool, None)], Vec::new());
         for line in [
             "ttft_seconds_bucket{pool=\"chat\",le=\"0.004\"} 1",
             "ttft_seconds_bucket{pool=\"chat\",le=\"0.091\"} 1",
@@ -216,7 +216,12 @@ mod tests {
     #[test]
     fn wrong_predictions_are_a_histogram_where_there_were_any() {
         let (pool, other) = (PoolMetrics::new("chat"), PoolMetrics::new("code"));
-        let page = || render(vec![(Arc::clone(&pool), None), (Arc::clone(&other), None)]);
+        let page = || {
+            render(
+                vec![(Arc::clone(&pool), None), (Arc::clone(&other), None)],
+                Vec::new(),
+            )
+        };
         let begin = "trimtab_aggregator_prediction_error_seconds";
         assert!(!page().lines().any(|line| line.starts_with(begin)));
         assert_eq!(pool.seen.predictions(), None);
@@ -249,7 +254,7 @@ mod tests {
         let pool = PoolMetrics::new("chat");
         let most = trimtab_loadtable::limits::SEEN_COUNT;
         let all: Vec<(u8, u32)> = (71..128).map(|kind| (kind, most)).collect();
-        let lines = render(vec![(PoolMetrics::new("chat"), None)])
+        let lines = render(vec![(PoolMetrics::new("chat"), None)], Vec::new())
             .lines()
             .count();
         for _ in 0..1_000 {
@@ -257,7 +262,7 @@ mod tests {
         }
         let found = pool.seen.predictions().expect("some were told");
         assert!(found.predicted_ms.is_finite() && found.seen_ms.is_finite());
-        let page = render(vec![(pool, None)]);
+        let page = render(vec![(pool, None)], Vec::new());
         // The buckets, sum and count of the prediction errors.
         assert_eq!(page.lines().count(), lines + seen::BUCKETS + 2);
         assert!(page.contains("ttft_seconds_count{pool=\"chat\"} 0\n"));
@@ -272,7 +277,7 @@ mod tests {
                 .add(&report(&format!("10.0.0.1:{number:04}"), &errors), |_| true);
         }
         pool.seen.add(&report("10.9.9.9:1", &errors), |_| false);
-        let page = render(vec![(Arc::clone(&pool), None)]);
+        let page = render(vec![(Arc::clone(&pool), None)], Vec::new());
         assert!(page.contains(
             "trimtab_aggregator_errors_total{pool=\"chat\",kind=\"server_error\"} 2002\n"
         ));
@@ -282,7 +287,7 @@ mod tests {
         assert_eq!(own.count(), 3 * MAX_ENDPOINTS);
         assert!(!page.contains("10.9.9.9"));
         pool.seen.retain(|address| address == "10.0.0.1:0007");
-        let page = render(vec![(pool, None)]);
+        let page = render(vec![(pool, None)], Vec::new());
         assert_eq!(page.matches("endpoint=\"10.0.0.1:0007\"").count(), 3);
         assert_eq!(page.matches("endpoint=\"").count(), 3);
     }

@@ -2,11 +2,11 @@
 //! failure.
 
 use super::settings::Tls;
+use crate::pem;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
@@ -31,13 +31,7 @@ pub(super) fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
     };
     let chain = certificates(cert_file, "cert_file")?;
     let key = read(key_file, "key_file")?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
-        file(
-            "key_file",
-            key_file,
-            &format!("holds no private key in PEM: {error}"),
-        )
-    })?;
+    let key = pem::key(&key).map_err(|why| file("key_file", key_file, &why))?;
     builder.with_client_auth_cert(chain, key).map_err(|error| {
         file(
             "cert_file",
@@ -70,24 +64,16 @@ impl Verifier {
                 trusted,
             });
         }
-        let mut roots = RootCertStore::empty();
-        let trusted = match &settings.ca_file {
+        let (roots, trusted) = match &settings.ca_file {
             Some(path) => {
                 let list = certificates(path, "ca_file")?;
-                for certificate in &list {
-                    roots.add(certificate.clone()).map_err(|error| {
-                        file(
-                            "ca_file",
-                            path,
-                            &format!("holds a certificate that cannot be used: {error}"),
-                        )
-                    })?;
-                }
-                list
+                let roots = pem::roots(&list).map_err(|why| file("ca_file", path, &why))?;
+                (roots, list)
             }
             None => {
+                let mut roots = RootCertStore::empty();
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                Vec::new()
+                (roots, Vec::new())
             }
         };
         let chain =
@@ -165,13 +151,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 fn certificates(path: &Path, field: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(path, field)?;
-    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let list = list.map_err(|error| file(field, path, &format!("is not PEM: {error}")))?;
-    if list.is_empty() {
-        return Err(file(field, path, "holds no certificate in PEM"));
-    }
-    Ok(list)
+    pem::certificates(&read(path, field)?).map_err(|why| file(field, path, &why))
 }
 
 fn read(path: &Path, field: &str) -> Result<Vec<u8>, String> {

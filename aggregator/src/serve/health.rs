@@ -45,5 +45,9 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
         .iter()
         .map(|pool| (Arc::clone(&pool.metrics), age(pool)))
         .collect();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], render(pools)).into_response()
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        render(pools, shared.listeners.clone()),
+    )
+        .into_response()
 }

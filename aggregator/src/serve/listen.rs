@@ -1,7 +1,7 @@
 //! A listener that bounds the number of open connections and closes idle ones.
 
 use super::role::Role;
-use super::settings::Address;
+use super::settings::ListenerSettings;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -25,13 +25,18 @@ pub(crate) struct Listener {
 impl Listener {
     /// Binds the address for callers of these `roles`. A connection may be silent for as long as
     /// the most patient of them needs.
-    pub(crate) async fn bind(address: Address, roles: &[Role]) -> io::Result<Self> {
+    pub(crate) async fn bind(address: &ListenerSettings, roles: &[Role]) -> io::Result<Self> {
         let idle = roles.iter().map(|role| role.idle()).max();
         Ok(Self {
             tcp: TcpListener::bind(address.at).await?,
             permits: Arc::new(Semaphore::new(address.max_connections)),
             idle: idle.unwrap_or_default(),
         })
+    }
+
+    /// How long a connection may be silent.
+    pub(crate) fn idle(&self) -> Duration {
+        self.idle
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
@@ -147,13 +152,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_connection_is_closed_and_frees_its_place_and_a_byte_starts_the_clock_again() {
-        let address = Address {
+        let address = ListenerSettings {
+            tls: None,
+            allow: None,
             at: SocketAddr::from(([127, 0, 0, 1], 0)),
             max_connections: 1,
         };
         // The limit is that of the role that needs the longest silence.
         let roles = [Role::People, Role::Proxies];
-        let mut listener = Listener::bind(address, &roles).await.unwrap();
+        let mut listener = Listener::bind(&address, &roles).await.unwrap();
         let idle = Role::Proxies.idle();
         let mut client = TcpStream::connect(listener.address().unwrap())
             .await

@@ -27,6 +27,15 @@ impl Role {
         }
     }
 
+    /// The role's name, as a label of metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Proxies => "proxies",
+            Self::People => "people",
+            Self::Health => "health",
+        }
+    }
+
     /// Lists the role's paths, for the answer to an unknown path.
     pub(super) fn paths(self) -> &'static str {
         match self {

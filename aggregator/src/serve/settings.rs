@@ -1,7 +1,9 @@
 //! Settings of the listeners: where the aggregator listens, and for whom.
 
+use super::allow::Allow;
 use super::role::Role;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use trimtab_settings::Settings;
 
 /// Default limit of connections for a listener that proxies do not use.
@@ -11,20 +13,92 @@ const DEFAULT_CONNECTIONS: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// Serves proxies, and callers that have no listener of their own.
-    pub main: Address,
+    pub main: ListenerSettings,
     /// Serves people alone. Absent: `main` serves them.
-    pub people: Option<Address>,
+    pub people: Option<ListenerSettings>,
     /// Serves health checks and Prometheus alone. Absent: `main` serves them.
-    pub health: Option<Address>,
+    pub health: Option<ListenerSettings>,
 }
 
 /// One listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerSettings {
     /// Where the listener binds. Port 0 takes a free port.
     pub at: SocketAddr,
     /// How many connections may be open. Further ones wait to be accepted.
     pub max_connections: usize,
+    /// Its certificate. Absent: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Who may speak. Absent: everybody.
+    pub allow: Option<Allow>,
+}
+
+/// The certificate of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// File with the certificate and those that lead to its CA, PEM.
+    pub cert_file: PathBuf,
+    /// File with its key, PEM.
+    pub key_file: PathBuf,
+}
+
+impl Tls {
+    fn read(s: &Settings<'_>) -> Self {
+        let file = |name: &'static str, about| {
+            let path = s.about(about).string(name).max_bytes(4096);
+            path.map(|path| Ok::<_, String>(PathBuf::from(path)))
+                .required()
+        };
+        Self {
+            cert_file: file(
+                "cert_file",
+                "Its certificate and those that lead to the CA, PEM.",
+            ),
+            key_file: file("key_file", "The key, PEM."),
+        }
+    }
+}
+
+/// Reads `tls` and `allow` of a listener.
+fn guarded(s: &Settings<'_>, has_allow: bool) -> (Option<Tls>, Option<Allow>) {
+    let tls = s
+        .about(
+            "TLS 1.2 and 1.3 at this listener, HTTP/1.1 and HTTP/2. Files are read again when they \
+            change. Absent: plain HTTP.",
+        )
+        .object("tls")
+        .hint("write it as {cert_file: .., key_file: ..}")
+        .optional()
+        .map(|s| Tls::read(&s));
+    if !has_allow {
+        return (tls, None);
+    }
+    let allow = s
+        .about(
+            "Who may speak at this listener, but for health checks and Prometheus: one of these \
+            suffices. Absent: everybody.",
+        )
+        .object("allow")
+        .hint("write it as in {bearer_file: ..}")
+        .optional()
+        .map(|s| Allow::read(&s));
+    let needs = allow
+        .as_ref()
+        .is_some_and(|allow| allow.client_certificates.is_some());
+    if needs && tls.is_none() {
+        s.problem(
+            "has `allow.client_certificates` and no `tls`, so no client can show one",
+            "set `tls`",
+        );
+    }
+    (tls, allow)
+}
+
+impl ListenerSettings {
+    /// Whether others than this machine reach it.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.at.ip().is_loopback()
+    }
 }
 
 impl Listen {
@@ -37,7 +111,10 @@ impl Listen {
                 .default(default)
         };
         let everywhere = |port| SocketAddr::from(([0, 0, 0, 0], port));
-        let main = Address {
+        let (tls, allow) = guarded(s, true);
+        let main = ListenerSettings {
+            tls,
+            allow,
             at: s
                 .about(
                     "Where proxies reach it, and also people, health checks and \
@@ -67,7 +144,10 @@ impl Listen {
                     "give it another port, or leave the section out",
                 );
             }
-            Some(Address {
+            let (tls, allow) = guarded(&section, name == "people");
+            Some(ListenerSettings {
+                tls,
+                allow,
                 at,
                 max_connections: connections(&section, DEFAULT_CONNECTIONS),
             })
@@ -79,7 +159,7 @@ impl Listen {
             `/readyz`, `/metrics`. `listen` then has none of them. Absent: \
             `listen` serves them.";
         let (people, health) = (own("people", people, 9191), own("health", health, 9192));
-        if let (Some(people), Some(health)) = (people, health)
+        if let (Some(people), Some(health)) = (&people, &health)
             && people.at == health.at
             && people.at.port() != 0
         {
@@ -96,10 +176,10 @@ impl Listen {
     }
 
     /// Returns each listener: the name of its setting, its address, and the roles that it serves.
-    pub(crate) fn listeners(&self) -> Vec<(&'static str, Address, Vec<Role>)> {
+    pub(crate) fn listeners(&self) -> Vec<(&'static str, &ListenerSettings, Vec<Role>)> {
         let apart = [
-            ("people.listen", self.people, Role::People),
-            ("health.listen", self.health, Role::Health),
+            ("people.listen", &self.people, Role::People),
+            ("health.listen", &self.health, Role::Health),
         ];
         let mut main = vec![Role::Proxies];
         let mut listeners = Vec::new();
@@ -109,7 +189,7 @@ impl Listen {
                 None => main.push(role),
             }
         }
-        listeners.insert(0, ("listen", self.main, main));
+        listeners.insert(0, ("listen", &self.main, main));
         listeners
     }
 }

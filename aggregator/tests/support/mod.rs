@@ -6,9 +6,11 @@
     reason = "each test program uses its own part"
 )]
 
+mod authority;
 mod fake;
 mod http;
 
+pub(crate) use authority::{Authority, Identity, TlsClient, send};
 pub(crate) use fake::{Fake, LATE, Scenario};
 pub(crate) use http::{exchange, request};
 

@@ -116,7 +116,7 @@ fn aggregator(text: &str) -> Finding {
     let what = "aggregator".to_owned();
     match trimtab_aggregator::Config::from_yaml(text) {
         Ok(config) => {
-            let files = config::check_files(&config.pools);
+            let files = config::check_files(&config);
             Finding {
                 what,
                 problems: files.problems,

@@ -9,7 +9,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Makes a client from the settings; else from `$KUBECONFIG`, the user's kubeconfig, or the service
 /// account of the pod.
-pub(super) async fn client(reading: &Reading) -> Result<Client, String> {
+pub(crate) async fn client(reading: &Reading) -> Result<Client, String> {
     let options = KubeConfigOptions {
         context: reading.context.clone(),
         ..KubeConfigOptions::default()
@@ -26,7 +26,7 @@ pub(super) async fn client(reading: &Reading) -> Result<Client, String> {
             config.map_err(|error| error.to_string())?
         }
         None => Config::infer().await.map_err(|error| {
-            format!("this is no pod with a service account, and there is no kubeconfig; set `discovery.kubernetes.kubeconfig`: {error}")
+            format!("this is no pod with a service account, and there is no kubeconfig; set `kubeconfig`: {error}")
         })?,
     };
     config.connect_timeout = Some(CONNECT_LIMIT);

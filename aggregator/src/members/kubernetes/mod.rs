@@ -19,6 +19,7 @@ mod shared;
 mod slices;
 mod watch;
 
+pub(crate) use client::client as connect;
 pub(crate) use hardware::Clusters;
 pub use section::{InferencePools, Kubernetes, Name, Reading, Selection, Source};
 

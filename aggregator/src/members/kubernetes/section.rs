@@ -202,6 +202,19 @@ impl Default for Name {
     }
 }
 
+impl Name {
+    /// Reads `namespace/name`. An error says what is wrong.
+    pub(crate) fn read(text: &str) -> Result<Self, &'static str> {
+        let (namespace, name) = text.split_once('/').ok_or("has no namespace")?;
+        object_name(namespace)?;
+        object_name(name)?;
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
@@ -251,19 +264,10 @@ impl Selection {
 }
 
 fn name(s: &Settings<'_>, field: &'static str) -> Option<Name> {
-    let read = |text: String| {
-        let (namespace, name) = text.split_once('/').ok_or("has no namespace")?;
-        object_name(namespace)?;
-        object_name(name)?;
-        Ok::<_, &'static str>(Name {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        })
-    };
     let field = s
         .string(field)
         .hint("write it as namespace/name, as in default/vllm");
-    field.map(read).optional()
+    field.map(|text| Name::read(&text)).optional()
 }
 
 fn pods_of(s: &Settings<'_>) -> Source {
