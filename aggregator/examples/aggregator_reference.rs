@@ -8,8 +8,19 @@ use trimtab_settings::describe::{Setting, collect};
 
 /// Has every object that a configuration may have, so that each is read.
 const EVERYTHING: &str = "
-people: {listen: '127.0.0.1:9191'}
-health: {listen: '127.0.0.1:9192'}
+tls: {cert_file: tls.crt, key_file: tls.key}
+allow:
+  client_certificates: {ca_file: ca.crt, names: [gateway]}
+  bearer_file: secrets
+  service_accounts: {accounts: [default/gateway]}
+people:
+  listen: '127.0.0.1:9191'
+  tls: {cert_file: tls.crt, key_file: tls.key}
+  allow:
+    client_certificates: {ca_file: ca.crt, names: [gateway]}
+    bearer_file: secrets
+    service_accounts: {accounts: [default/gateway]}
+health: {listen: '127.0.0.1:9192', tls: {cert_file: tls.crt, key_file: tls.key}}
 pools:
 - name: listed
   discovery: {endpoints: [{address: '10.0.0.1:80'}]}

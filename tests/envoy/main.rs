@@ -13,6 +13,7 @@
 
 mod adoption;
 mod bodies;
+mod callers;
 mod clusters;
 mod deploy;
 mod destinations;

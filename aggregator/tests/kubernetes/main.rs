@@ -12,6 +12,7 @@
 )]
 
 mod blocks;
+mod callers;
 mod cluster;
 mod deploy;
 mod devices;

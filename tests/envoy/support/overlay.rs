@@ -43,6 +43,11 @@ pub(crate) fn apply(envoy: &str, overlay: &Value) -> String {
                 assert_eq!(cluster["name"], "model_servers");
                 cluster.extend(object(&mut part.clone()).clone());
             }
+            "trimtab_aggregator" => {
+                let cluster = object(at(&mut envoy, &["/static_resources/clusters/1"]));
+                assert_eq!(cluster["name"], "trimtab_aggregator");
+                cluster.extend(object(&mut part.clone()).clone());
+            }
             "clusters" | "listeners" => {
                 add(&mut envoy, &["/static_resources/", key], BeforeLast, part);
             }

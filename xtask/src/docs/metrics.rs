@@ -18,7 +18,7 @@ Each metric also has the label `pool`. A series is there once it has counted som
 const AGGREGATOR: &str = "
 ## Aggregator
 
-At `GET /metrics` of the listener for health checks, in Prometheus' text format 0.0.4 (`text/plain; version=0.0.4`). Each series has the label `pool`. A series with fixed labels is there from the first scrape.
+At `GET /metrics` of the listener for health checks, in Prometheus' text format 0.0.4 (`text/plain; version=0.0.4`). Each series has the label `pool`, those of listeners (`callers`, `handshakes`, `reloads`) the label `listener` in its place: proxies, people or health, the first that it serves. A series with fixed labels is there from the first scrape.
 `endpoint_errors_total` has the endpoints that had any error, 256 of a pool at most.
 
 ";
