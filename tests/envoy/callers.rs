@@ -4,13 +4,14 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::Value;
 use tempfile::TempDir;
 use trimtab::process::Child;
 
 use crate::support::{
-    Backend, RELEASES, Stage, StageOptions, chat, config, eventually, severe, tells_of_restart,
+    Backend, RELEASES, Release, Stage, StageOptions, chat, config, eventually, severe,
+    tells_of_restart,
 };
 
 /// An aggregator that allows some, the model server that it lists, and Envoy's files.
@@ -26,7 +27,7 @@ impl Guarded {
     async fn start(settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         certificates(dir.path());
-        std::fs::write(dir.path().join("secret"), "0123456789abcdef").unwrap();
+        std::fs::write(dir.path().join("secrets"), "0123456789abcdef\n").unwrap();
         let backend = Backend::start().await;
         let address = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -52,8 +53,20 @@ impl Guarded {
 
     /// Returns a part of deploy/envoy/callers with paths in this folder.
     fn part(&self, name: &str) -> Value {
+        self.part_with(name, "", "")
+    }
+
+    /// Does the same with a replacement.
+    fn part_with(&self, name: &str, from: &str, to: &str) -> Value {
         let shown = self.dir.path().display().to_string();
         let text = config::read(&format!("callers/{name}"));
+        let text = match from {
+            "" => text,
+            _ => {
+                assert!(text.contains(from), "{from}");
+                text.replace(from, to)
+            }
+        };
         let text = text.replace("/etc/trimtab", &shown);
         serde_saphyr::from_str(&text).unwrap()
     }
@@ -63,6 +76,8 @@ impl Guarded {
 fn certificates(dir: &Path) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Envoy takes a certificate with the CA's own name for one that signed itself.
+    params.distinguished_name.push(DnType::CommonName, "the CA");
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["trimtab-aggregator".to_owned()]).unwrap();
@@ -72,10 +87,11 @@ fn certificates(dir: &Path) {
     std::fs::write(dir.join("tls.key"), key.serialize_pem()).unwrap();
 }
 
-async fn is_placed(guarded: &Guarded, overlay: Value) {
+async fn is_placed(guarded: &Guarded, overlay: impl Fn(Release) -> Value) {
     for release in RELEASES {
+        let overlay = overlay(release);
         let options = StageOptions {
-            overlay: overlay.clone(),
+            overlay,
             release: Some(release),
             ..StageOptions::default()
         };
@@ -95,10 +111,25 @@ async fn is_placed(guarded: &Guarded, overlay: Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_from_a_file_lets_envoy_in() {
-    let guarded = Guarded::start("allow: {bearer_file: DIR/secret}").await;
+    let guarded = Guarded::start("allow: {bearer_file: DIR/secrets}").await;
     let secret = guarded.part("secret.yaml");
     std::fs::write(guarded.dir.path().join("secret.yaml"), secret.to_string()).unwrap();
-    is_placed(&guarded, guarded.part("bearer.yaml")).await;
+    let prefix = "header_value_prefix: \"Bearer \"\n";
+    is_placed(&guarded, |release| {
+        let path = guarded.dir.path().join("secret");
+        match release {
+            Release::Oldest => {
+                // As the head of the file says.
+                std::fs::write(path, "Bearer 0123456789abcdef").unwrap();
+                guarded.part_with("bearer.yaml", prefix, "\n")
+            }
+            Release::Newest => {
+                std::fs::write(path, "0123456789abcdef").unwrap();
+                guarded.part("bearer.yaml")
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,12 +138,12 @@ async fn a_certificate_lets_envoy_in() {
         "tls: {cert_file: DIR/tls.crt, key_file: DIR/tls.key}\nallow: {client_certificates: {ca_file: DIR/ca.crt, names: [trimtab-aggregator]}}",
     )
     .await;
-    is_placed(&guarded, guarded.part("certificate.yaml")).await;
+    is_placed(&guarded, |_| guarded.part("certificate.yaml")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_either_envoy_balances_and_its_log_says_who_must_let_it_in() {
-    let guarded = Guarded::start("allow: {bearer_file: DIR/secret}").await;
+    let guarded = Guarded::start("allow: {bearer_file: DIR/secrets}").await;
     let stage = Stage::start(
         &[guarded.backend.address],
         guarded.address,
