@@ -172,7 +172,7 @@ impl App {
         for one in listeners {
             let idle = one.listener.idle();
             let how = Serving {
-                router: router(Arc::clone(&shared), &one.roles, one.gate),
+                router: router(Arc::clone(&shared), &one.roles, one.gate.as_ref()),
                 tls: one.tls,
                 metrics: one.metrics,
                 stopping: shared.stopping.clone(),

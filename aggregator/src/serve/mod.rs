@@ -47,7 +47,7 @@ pub(crate) struct Shared {
 /// routes.
 ///
 /// - `gate`: lets in those that may use them, but for health checks. Absent: everybody may.
-pub(crate) fn router(shared: Arc<Shared>, roles: &[Role], gate: Option<Arc<Gate>>) -> Router {
+pub(crate) fn router(shared: Arc<Shared>, roles: &[Role], gate: Option<&Arc<Gate>>) -> Router {
     let mut router = Router::new();
     for role in roles {
         let routes = match role {
@@ -59,7 +59,7 @@ pub(crate) fn router(shared: Arc<Shared>, roles: &[Role], gate: Option<Arc<Gate>
             Role::People => people::routes(),
             Role::Health => health::routes(),
         };
-        router = router.merge(match (role, &gate) {
+        router = router.merge(match (role, gate) {
             (Role::Proxies | Role::People, Some(gate)) => {
                 routes.route_layer(from_fn_with_state(Arc::clone(gate), guard))
             }
