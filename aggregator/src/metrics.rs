@@ -1,7 +1,7 @@
 //! The aggregator's own metrics, as a page of Prometheus' text format.
 //!
-//! - **Comes in:** counts and times of every pool ([`PoolMetrics`]) and listener, under typed labels
-//!   ([`labels`]).
+//! - **Comes in:** counts and times of every pool ([`PoolMetrics`]) and listener, under typed
+//!   labels ([`labels`]).
 //! - **Goes out:** the page ([`render`]), which `docs/metrics.md` is generated from.
 //! - **Never:** a series without a bound. Labels are pools, fixed words and a bounded number of
 //!   endpoints.

@@ -1,7 +1,8 @@
 //! The HTTP interface. docs/wire.md is its specification.
 //!
 //! There are up to three listeners ([`listen`]), each for one or more [`role`]s: [`proxies`],
-//! [`people`], [`health`]. [`allow`] decides who may speak there. Only answers to proxies' reports carry the placement key.
+//! [`people`], [`health`]. [`allow`] decides who may speak there. Only answers to proxies' reports
+//! carry the placement key.
 
 pub(crate) mod allow;
 mod body;
