@@ -20,8 +20,9 @@
 //!
 //! - A request: `callbacks` -> `request` -> `facts` (what the decision may know) -> `plugin` (which
 //!   pool) -> `pool` (decide, keep books).
-//! - A table: `callbacks` -> `plugin` -> `pool` -> `sync` (the other workers, the aggregator) ->
-//!   [`trimtab_report`].
+//! - A table: `callbacks` -> `plugin` -> `sync` (an answer, or what another worker stored) -> `pool`
+//!   (checks and adopts it).
+//! - A report: `pool` (the books, [`trimtab_report`]) -> `sync` (the other workers, the aggregator).
 #![deny(
     missing_docs,
     clippy::unwrap_used,

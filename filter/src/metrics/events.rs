@@ -92,14 +92,15 @@ events! {
         NoCluster = "no_cluster",
         /// The proxy did not make the call.
         CallRefused = "call_refused",
-        /// 401 or 403: something before the aggregator does not let this proxy ask. The aggregator
-        /// itself asks nobody who he is.
+        /// 401 or 403: the aggregator (its setting `allow`), or something before it, does not let
+        /// this proxy ask.
         Forbidden = "forbidden",
         /// 404: the aggregator does not have the pool.
         UnknownPool = "unknown_pool",
         /// 400 or 413: the aggregator cannot read the report.
         ReportRefused = "report_refused",
-        /// 503: the proxy does not reach the aggregator.
+        /// 503: the proxy does not reach the aggregator, or that cannot ask the API server who this
+        /// proxy is.
         Unreachable = "unreachable",
         /// 504: the aggregator did not answer in time.
         Timeout = "timeout",

@@ -17,7 +17,7 @@ use crate::sync::shared::{Lease, Stamp, StoredTable};
 use crate::sync::wakeup;
 
 /// What helps a proxy that is not allowed to ask.
-const ALLOW: &str = "; allow this proxy's principal POST to /v1/pools/{*}/sync and /v1/pools/{*}/report at the aggregator (in Istio by an AuthorizationPolicy)";
+const ALLOW: &str = "; let this proxy POST to /v1/pools/{*}/sync and /v1/pools/{*}/report (its credentials, the aggregator's `allow`, in Istio AuthorizationPolicy)";
 /// The header of an answer that names the proxy's report that its table has taken in.
 const REPORT_HEADER: &str = "x-trimtab-report";
 

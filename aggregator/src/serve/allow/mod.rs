@@ -102,7 +102,7 @@ impl Gate {
         })
     }
 
-    /// Says why the files that the settings name cannot be used. `None`: they can, or are not here.
+    /// Returns why files that the settings name cannot be used, one text for each. Empty: all can.
     pub(crate) fn check(allow: &Allow, section: &str) -> Vec<String> {
         let cas = allow.client_certificates.as_ref();
         let cas = cas.map(|settings| certificates::source(settings, section).load().map(drop));

@@ -11,8 +11,8 @@
 //! | history of what was read in part | p99, times the oracle's | in SLO | predictions off |
 //! |---|---|---|---|
 //! | what was read of it | 1.79 | 91.1 % | 116 ms |
-//! | all but the usual new part, also of openings | 1.76 | 95.4 % | 45 ms |
-//! | the same, with the chance of openings ([`TextTurns`]) | 1.17 | 96.7 % | 44 ms |
+//! | all but the usual new part | 1.76 | 95.4 % | 45 ms |
+//! | the same, and openings as likely as they go on ([`TextTurns`]) | 1.17 | 96.7 % | 44 ms |
 //! | as if all were read | 1.16 | 97.8 % | 30 ms |
 //!
 //! [`TextTurns`]: crate::own::text_turns::TextTurns

@@ -18,7 +18,7 @@ fn good_files_are_recognised_and_fine() {
     let hold = "allow_on_headers_stop_iteration: true";
     for (text, what) in [
         (
-            "pools:\n- name: a\n  discovery: {endpoints: [{address: \"10.0.0.1:80\"}]}\n"
+            "listen: 127.0.0.1:9190\npools:\n- name: a\n  discovery: {endpoints: [{address: \"10.0.0.1:80\"}]}\n"
                 .to_owned(),
             "aggregator",
         ),
@@ -129,7 +129,7 @@ fn an_endpoint_file_that_does_not_exist_yet_is_noted_and_a_broken_one_is_a_probl
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("endpoints.yaml");
     let text = format!(
-        "pools: [{{name: a, discovery: {{file: {{path: '{}'}}}}}}]",
+        "{{listen: '127.0.0.1:9190', pools: [{{name: a, discovery: {{file: {{path: '{}'}}}}}}]}}",
         path.display()
     );
     let [finding] = &check(&text)[..] else {
@@ -230,4 +230,15 @@ fn a_list_of_endpoints_is_the_one_document_of_its_file() {
         two.len() == 1 && two[0].contains("holds 2 YAML documents"),
         "{two:?}"
     );
+}
+
+#[test]
+fn an_aggregator_that_speaks_to_everybody_is_noted() {
+    let pools = "pools: [{name: a, discovery: {endpoints: [{address: '10.0.0.1:80'}]}}]\n";
+    let notes = |listen: &str| check(&format!("{listen}{pools}")).remove(0).notes;
+    for open in ["", "listen: 0.0.0.0:9190\n", "listen: '[::]:9190'\n"] {
+        let notes = notes(open);
+        assert!(notes[0].contains("gets the placement key"), "{notes:?}");
+    }
+    assert_eq!(notes("listen: '[::1]:9190'\n"), Vec::<String>::new());
 }
