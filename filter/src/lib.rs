@@ -20,9 +20,10 @@
 //!
 //! - A request: `callbacks` -> `request` -> `facts` (what the decision may know) -> `plugin` (which
 //!   pool) -> `pool` (decide, keep books).
-//! - A table: `callbacks` -> `plugin` -> `sync` (an answer, or what another worker stored) -> `pool`
-//!   (checks and adopts it).
-//! - A report: `pool` (the books, [`trimtab_report`]) -> `sync` (the other workers, the aggregator).
+//! - A table: `callbacks` -> `plugin` -> `sync` (an answer, or what another worker stored) ->
+//!   `pool` (checks and adopts it).
+//! - A report: `pool` (the books, [`trimtab_report`]) -> `sync` (the other workers, the
+//!   aggregator).
 #![deny(
     missing_docs,
     clippy::unwrap_used,
