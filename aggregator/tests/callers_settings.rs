@@ -58,3 +58,24 @@ fn settings_that_let_nobody_in_are_refused() {
         assert!(problems.contains(says), "{says}: {problems}");
     }
 }
+
+#[test]
+fn a_file_that_is_not_here_is_noted_and_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secrets");
+    std::fs::write(&path, "short\n").unwrap();
+    let text = format!(
+        "listen: 127.0.0.1:9190\ntls: {{cert_file: /nowhere/tls.crt, key_file: /nowhere/tls.key}}\nallow: {{bearer_file: '{}'}}\npools: [{{name: a, discovery: {{endpoints: []}}}}]",
+        path.display()
+    );
+    let config = Config::from_yaml(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    let found = trimtab_aggregator::config::check_files(&config);
+    assert!(
+        found.notes.len() == 2 && found.notes[0].contains("`tls.cert_file` /nowhere/tls.crt"),
+        "{found:?}"
+    );
+    assert!(
+        found.problems.len() == 1 && found.problems[0].contains("number 1"),
+        "{found:?}"
+    );
+}

@@ -3,7 +3,7 @@
 use super::Config;
 use crate::members::{Discovery, EndpointFile, file};
 use crate::pool::settings::PoolConfig;
-use crate::serve::check_listeners;
+use crate::serve::{Checked, check_listeners};
 use std::path::Path;
 
 /// What was found out about the files of a configuration, in words.
@@ -13,7 +13,7 @@ pub struct FileFindings {
     pub problems: Vec<String>,
     /// Files that do not exist yet or cannot be read here. They are no problem: discovery waits for
     /// an endpoint file, and a configuration is often checked on another machine than the one that
-    /// has the files.
+    /// has the files. Also what listeners give away to whoever reaches them.
     pub notes: Vec<String>,
 }
 
@@ -21,7 +21,7 @@ pub struct FileFindings {
 /// the others. Notes also say which listeners give away what they should not.
 #[must_use]
 pub fn check_files(config: &Config) -> FileFindings {
-    let (problems, notes) = check_listeners(&config.listen);
+    let Checked { problems, notes } = check_listeners(&config.listen);
     let mut findings = FileFindings { problems, notes };
     for pool in &config.pools {
         findings.notes.extend(unreadable(pool));

@@ -1,44 +1,26 @@
 //! What can be said of the settings of listeners before anything starts.
 
 use super::allow::Gate;
-use super::settings::{Listen, ListenerSettings};
+use super::files::Checked;
+use super::settings::Listen;
 use super::tls;
-use std::path::Path;
 
-/// Returns problems of the files of listeners, and notes on files that are not here and on whom the
-/// listeners let in.
-pub(crate) fn check_listeners(listen: &Listen) -> (Vec<String>, Vec<String>) {
-    let (mut problems, mut notes) = (Vec::new(), listen.warnings());
+/// Returns what is known of the files of listeners, and notes on whom the listeners let in.
+pub(crate) fn check_listeners(listen: &Listen) -> Checked {
+    let mut checked = Checked {
+        notes: listen.warnings(),
+        ..Checked::default()
+    };
     for (setting, listener, _) in listen.listeners() {
         let section = setting.trim_end_matches("listen");
-        let missing = missing(listener);
-        if missing.is_empty() {
-            let made = listener.tls.as_ref();
-            let made = made.map(|one| tls::source(one, &format!("{section}tls"), false).load());
-            problems.extend(made.and_then(Result::err));
-            let allow = listener.allow.as_ref();
-            let checked = allow.map(|allow| Gate::check(allow, &format!("{section}allow")));
-            problems.extend(checked.into_iter().flatten());
+        if let Some(settings) = &listener.tls {
+            tls::source(settings, &format!("{section}tls"), false).check(&mut checked);
         }
-        notes.extend(missing);
+        if let Some(allow) = &listener.allow {
+            Gate::check(allow, &format!("{section}allow"), &mut checked);
+        }
     }
-    (problems, notes)
-}
-
-/// Returns a note for each file that cannot be opened here. It may exist on another machine.
-fn missing(listener: &ListenerSettings) -> Vec<String> {
-    let tls = listener.tls.iter();
-    let tls = tls.flat_map(|tls| [&tls.cert_file, &tls.key_file]);
-    let allow = listener.allow.iter();
-    let allow = allow.flat_map(|allow| {
-        let ca = allow.client_certificates.as_ref().map(|one| &one.ca_file);
-        ca.into_iter().chain(allow.bearer_file.as_ref())
-    });
-    let told = |path: &Path| {
-        let error = std::fs::File::open(path).err()?;
-        Some(format!("{} cannot be read here: {error}", path.display()))
-    };
-    tls.chain(allow).filter_map(|path| told(path)).collect()
+    checked
 }
 
 impl Listen {

@@ -34,6 +34,16 @@ impl File {
         format!("`{}` {}: {why}", self.setting, self.path.display())
     }
 
+    /// Returns a note if the file cannot be opened.
+    fn missing(&self) -> Option<String> {
+        let error = std::fs::File::open(&self.path).err()?;
+        Some(format!(
+            "`{}` {} cannot be read here: {error}",
+            self.setting,
+            self.path.display()
+        ))
+    }
+
     fn read(&self) -> Result<Vec<u8>, String> {
         let read = || {
             let mut bytes = Vec::new();
@@ -62,13 +72,27 @@ pub(crate) struct Source<T> {
     pub(crate) make: Make<T>,
 }
 
+/// What is known of files before anything starts.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    /// Why files cannot be used.
+    pub(crate) problems: Vec<String>,
+    /// Files that cannot be opened here. They may exist on another machine.
+    pub(crate) notes: Vec<String>,
+}
+
 /// The newest value that could be made.
 pub(crate) type Newest<T> = watch::Receiver<Arc<T>>;
 
 impl<T: Send + Sync + 'static> Source<T> {
-    /// Makes the value from the files as they are.
-    pub(crate) fn load(&self) -> Result<T, String> {
-        (self.make)(&self.files, &self.read()?)
+    /// Adds why the value cannot be made from the files as they are, or which of them are not here.
+    pub(crate) fn check(&self, checked: &mut Checked) {
+        let missing: Vec<String> = self.files.iter().filter_map(File::missing).collect();
+        if missing.is_empty() {
+            let made = self.read().and_then(|read| (self.make)(&self.files, &read));
+            checked.problems.extend(made.err());
+        }
+        checked.notes.extend(missing);
     }
 
     fn read(&self) -> Result<Vec<Vec<u8>>, String> {

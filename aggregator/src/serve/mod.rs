@@ -33,6 +33,7 @@ use tokio::sync::watch;
 const MOST_REASONS: usize = 200;
 
 pub(crate) use check::check_listeners;
+pub(crate) use files::Checked;
 
 /// What all handlers share.
 #[derive(Debug)]

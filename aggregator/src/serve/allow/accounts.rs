@@ -12,7 +12,7 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenRe
 use kube::api::{Api, PostParams};
 use ring::digest::{SHA256, digest};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -36,6 +36,8 @@ pub(super) struct Accounts {
     client: tokio::sync::Mutex<Option<kube::Client>>,
     questions: Semaphore,
     known: Mutex<Known>,
+    /// Why the API server could not be asked, as the log has it. Absent: it could.
+    failing: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for Accounts {
@@ -96,6 +98,7 @@ impl Accounts {
             client: tokio::sync::Mutex::default(),
             questions: Semaphore::new(QUESTIONS),
             known: Mutex::default(),
+            failing: Mutex::default(),
         }
     }
 
@@ -114,7 +117,7 @@ impl Accounts {
         let asked = timeout(ANSWER_WITHIN, self.ask(&key, token)).await;
         asked.unwrap_or_else(|_| {
             let limit = ANSWER_WITHIN.as_secs();
-            away(&format!("no answer within {limit} s"))
+            self.away(&format!("no answer within {limit} s"))
         })
     }
 
@@ -127,8 +130,9 @@ impl Accounts {
         }
         let status = match self.review(token).await {
             Ok(status) => status,
-            Err(why) => return away(&why),
+            Err(why) => return self.away(&why),
         };
+        self.failing().take();
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match self.verdict(&status) {
@@ -180,6 +184,23 @@ impl Accounts {
         }
     }
 
+    fn failing(&self) -> MutexGuard<'_, Option<String>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a token that could not be asked about. The log says each reason once in a row: any
+    /// caller can bring this about.
+    fn away(&self, why: &str) -> Shown {
+        let mut failing = self.failing();
+        if failing.as_deref() != Some(why) {
+            tracing::warn!(why, "the API server does not say whose tokens are shown");
+            *failing = Some(why.to_owned());
+        }
+        Shown::Denied(Denied::not_known(format!(
+            "the API server does not say whose token that is: {why}"
+        )))
+    }
+
     /// Judges an answer of the API server.
     fn verdict(&self, status: &TokenReviewStatus) -> Result<(), Denied> {
         let audience = &self.settings.audience;
@@ -215,13 +236,6 @@ impl Accounts {
             ))),
         }
     }
-}
-
-fn away(why: &str) -> Shown {
-    tracing::warn!(why, "the API server does not say whose token that is");
-    Shown::Denied(Denied::not_known(format!(
-        "the API server does not say whose token that is: {why}"
-    )))
 }
 
 #[cfg(test)]

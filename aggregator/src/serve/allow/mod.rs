@@ -12,7 +12,7 @@ pub use names::Pattern;
 pub use settings::{Allow, ClientCertificates, ServiceAccounts};
 
 use super::Refused;
-use super::files::Newest;
+use super::files::{Checked, Newest};
 use crate::metrics::ListenerMetrics;
 use crate::metrics::labels::Judged;
 use accounts::Accounts;
@@ -102,14 +102,14 @@ impl Gate {
         })
     }
 
-    /// Returns why files that the settings name cannot be used, one text for each. Empty: all can.
-    pub(crate) fn check(allow: &Allow, section: &str) -> Vec<String> {
-        let cas = allow.client_certificates.as_ref();
-        let cas = cas.map(|settings| certificates::source(settings, section).load().map(drop));
-        let secrets = allow.bearer_file.as_ref();
-        let secrets = secrets.map(|path| secrets::source(path, section).load().map(drop));
-        let outcomes = cas.into_iter().chain(secrets);
-        outcomes.filter_map(Result::err).collect()
+    /// Adds what is known of the files that the settings name.
+    pub(crate) fn check(allow: &Allow, section: &str, checked: &mut Checked) {
+        if let Some(settings) = &allow.client_certificates {
+            certificates::source(settings, section).check(checked);
+        }
+        if let Some(path) = &allow.bearer_file {
+            secrets::source(path, section).check(checked);
+        }
     }
 
     async fn judge(&self, headers: &HeaderMap, peer: &Peer) -> Result<Judged, Denied> {
