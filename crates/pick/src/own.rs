@@ -5,6 +5,8 @@ pub(crate) mod health;
 pub(crate) mod ledger;
 pub(crate) mod new_part;
 pub(crate) mod pending;
+mod recurrence;
+mod seen_keys;
 pub(crate) mod shared_depth;
 pub(crate) mod text_turns;
 pub(crate) mod ticket;

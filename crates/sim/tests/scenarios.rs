@@ -102,6 +102,7 @@ scenarios! {
     sysg "sysg",
     sysg50 "sysg50",
     sysg500 "sysg500",
+    sysg500_text "sysg500-text",
     sysg_het "sysg-het",
     sysg_own "sysg-own",
     sysg_text "sysg-text",
