@@ -3,6 +3,7 @@
 
 pub(crate) mod health;
 pub(crate) mod ledger;
+mod mean_part;
 pub(crate) mod new_part;
 pub(crate) mod pending;
 mod recurrence;

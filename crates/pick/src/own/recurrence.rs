@@ -50,11 +50,21 @@ impl Recurrence {
         (self.found + EXPECTED * EXPECTATION) / (self.evidence + EXPECTATION)
     }
 
+    /// Returns the mean number of earlier prompts of its kind that a prompt has in the pool.
+    fn mean(&self) -> f64 {
+        let per_evidence = self.per_evidence();
+        per_evidence / (1.0 - self.own_share * per_evidence).max(LEAST_OF_MEAN)
+    }
+
+    /// Returns the share of the pool's prompts that have an earlier one of their kind, 0 to 1.
+    pub(super) fn later_share(&self) -> f64 {
+        let mean = self.mean();
+        mean / (1.0 + mean)
+    }
+
     /// Returns the chance that what is new here was seen by others, 0 to 1.
     pub(super) fn chance_elsewhere(&self) -> f64 {
-        let per_evidence = self.per_evidence();
-        let mean = per_evidence / (1.0 - self.own_share * per_evidence).max(LEAST_OF_MEAN);
-        mean * (1.0 - self.own_share) / (1.0 + mean)
+        self.later_share() * (1.0 - self.own_share)
     }
 }
 

@@ -7,8 +7,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Keys that are remembered, a power of two. 64 KiB, allocated with the first key.
+/// Keys that are remembered, a power of two. 96 KiB, allocated with the first key.
 const SLOTS: usize = 16_384;
+/// Lengths of texts are remembered in this unit. 16 bits are enough for a million tokens.
+const TOKENS: u32 = 16;
 
 /// A key that a text may have.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,8 @@ pub(super) struct SeenKeys {
 struct Slot {
     tag: u16,
     next: Next,
+    /// Tokens of the newest text with this key, in units of [`TOKENS`].
+    tokens: u16,
 }
 
 /// What follows behind the block of a key: bits of one digest, or one of the two values below.
@@ -64,32 +68,26 @@ impl Next {
 }
 
 impl SeenKeys {
-    /// Remembers a key. Returns whether it had been seen.
-    pub(super) fn add(&mut self, key: &Key) -> bool {
+    /// Remembers a text's key. Returns the tokens of the text before it with this key. `None`: the
+    /// key is new here.
+    pub(super) fn add(&mut self, key: &Key, prompt_tokens: u32) -> Option<u32> {
         if self.slots.is_empty() {
             self.slots = vec![Slot::default(); SLOTS];
         }
-        let Some(slot) = self.slots.get_mut(place(key.key)) else {
-            return false;
+        let slot = self.slots.get_mut(place(key.key))?;
+        let before = (slot.tag == tag(key.key)).then_some(*slot);
+        *slot = Slot {
+            tag: tag(key.key),
+            next: before.unwrap_or_default().next.and(Next::of(key.next)),
+            tokens: u16::try_from(prompt_tokens / TOKENS).unwrap_or(u16::MAX),
         };
-        let came_again = slot.tag == tag(key.key);
-        if !came_again {
-            *slot = Slot {
-                tag: tag(key.key),
-                next: Next::UNKNOWN,
-            };
-        }
-        slot.next = slot.next.and(Next::of(key.next));
-        came_again
+        before.map(|before| u32::from(before.tokens) * TOKENS)
     }
 
     /// Returns whether texts with this key were seen to go on in different ways.
     pub(super) fn is_shared(&self, key: u64) -> bool {
-        let shared = Slot {
-            tag: tag(key),
-            next: Next::SEVERAL,
-        };
-        self.slots.get(place(key)) == Some(&shared)
+        let slot = self.slots.get(place(key));
+        slot.is_some_and(|slot| slot.tag == tag(key) && slot.next == Next::SEVERAL)
     }
 }
 
@@ -115,22 +113,25 @@ mod tests {
     fn after(next: &[u32]) -> SeenKeys {
         let mut seen = SeenKeys::default();
         for next in next {
-            seen.add(&Key {
+            let key = Key {
                 key: KEY,
                 next: *next,
-            });
+            };
+            seen.add(&key, 0);
         }
         seen
     }
 
     #[test]
-    fn a_key_is_known_from_its_second_time_on() {
+    fn a_key_is_known_from_its_second_time_on_with_the_length_of_the_text() {
         let mut seen = SeenKeys::default();
-        assert!(!seen.add(&Key::last(KEY)));
-        assert!(seen.add(&Key::last(KEY)));
-        assert!(!seen.add(&Key::last(KEY + 1)));
-        assert!(!seen.add(&Key::last(KEY ^ (1 << 63))), "another tag");
-        assert!(!seen.add(&Key::last(KEY)), "and its slot is taken");
+        let mut add = |key, tokens| seen.add(&Key::last(key), tokens);
+        assert_eq!(add(KEY, 1_600), None);
+        assert_eq!(add(KEY, u32::MAX), Some(1_600));
+        assert_eq!(add(KEY, 0), Some(65_535 * TOKENS), "the longest length");
+        assert_eq!(add(KEY + 1, 0), None);
+        assert_eq!(add(KEY ^ (1 << 63), 0), None, "another tag");
+        assert_eq!(add(KEY, 0), None, "and its slot is taken");
     }
 
     #[test]
@@ -151,10 +152,11 @@ mod tests {
     fn a_key_in_the_slot_of_a_shared_one_begins_anew() {
         let mut seen = after(&[ONE, OTHER]);
         let other = KEY ^ (1 << 63);
-        seen.add(&Key {
+        let key = Key {
             key: other,
             next: ONE,
-        });
+        };
+        seen.add(&key, 0);
         assert!(!seen.is_shared(other) && !seen.is_shared(KEY));
     }
 }

@@ -95,7 +95,7 @@ impl SharedDepths {
                 slot.compare(&prefix);
                 let tokens = whole(&prefix, request.prompt_tokens);
                 if let Some(shared) = slot.shared(tokens).filter(|_| compared && !is_marked) {
-                    self.known.on_compared(shared / tokens);
+                    self.known.on_compared(shared, tokens);
                 }
                 if slot.key == prefix.key {
                     slot.prompt_tokens = request.prompt_tokens.unwrap_or(0);
@@ -122,16 +122,29 @@ impl SharedDepths {
     /// with the conversation that a text belongs to. The answer is the same until the next request.
     ///
     /// - `cached_share`: the cached share of the pool's mean prompt. Absent: unknown.
-    pub(crate) fn judge(&self, request: &Request, cached_share: Option<f32>) -> Request {
+    /// - `is_told`: whether pickers told where the conversation with a key went.
+    pub(crate) fn judge(
+        &self,
+        request: &Request,
+        cached_share: Option<f32>,
+        is_told: impl Fn(u64) -> bool,
+    ) -> Request {
         Request {
             prefix: request
                 .prefix
                 .map(|prefix| self.judge_prefix(prefix, request.prompt_tokens, cached_share)),
             conversation: request
                 .conversation
-                .or_else(|| self.turns.conversation(request, cached_share)),
+                .or_else(|| self.turns.conversation(request, cached_share, is_told)),
             ..*request
         }
+    }
+
+    /// Records that a request of a conversation was sent.
+    ///
+    /// - `at_place`: to the place of the conversation's key, where nobody has to be told.
+    pub(crate) fn on_placed(&mut self, at_place: bool) {
+        self.turns.on_placed(at_place);
     }
 
     fn judge_prefix(

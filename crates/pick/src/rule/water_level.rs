@@ -88,7 +88,9 @@ impl Policy for WaterLevel {
         self.depths
             .on_request(request, own_share(snapshot, &self.own));
         self.new_part.on_request(request);
-        let request = self.depths.judge(request, snapshot.pool().cached_share);
+        let is_told = |key| self.whereabouts.find(now, key).is_some();
+        let cached_share = snapshot.pool().cached_share;
+        let request = self.depths.judge(request, cached_share, is_told);
         let request = self.new_part.judge(request);
         self.own.on_request(now, &request);
         let home = self.home(now, snapshot, &request);
@@ -160,6 +162,7 @@ impl Policy for WaterLevel {
             || self.own.later_share() >= WORTH_TELLING;
         let key = conversation.key;
         let place = Self::known_place(now, snapshot, key);
+        self.depths.on_placed(place == Some(endpoint));
         if continues && self.whereabouts.is_worth_keeping(now, key, endpoint, place) {
             self.whereabouts.on_moved(now, key, endpoint);
         }

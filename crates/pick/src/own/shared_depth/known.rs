@@ -1,6 +1,7 @@
 //! How likely others know a beginning that is new here, and how much of it they share.
 
 use super::{MEAN_REQUESTS, move_to};
+use crate::own::mean_part::MeanPart;
 use crate::own::recurrence::Recurrence;
 
 /// How many prompts the belief at the start is worth. Of 200 shared beginnings with Zipf's
@@ -18,8 +19,7 @@ pub(super) struct KnownBeginnings {
     /// The mean part of a text that texts with the same beginning share, 0 to 1. It does not depend
     /// on where requests went. What the pool's caches show does: a pool that has scattered its
     /// prompts shows little, and would go on to scatter them.
-    text_part: f64,
-    compared: f64,
+    text_part: MeanPart,
 }
 
 impl Default for KnownBeginnings {
@@ -29,8 +29,7 @@ impl Default for KnownBeginnings {
             text: Known::default(),
             marked: Known::default(),
             texts: 1.0,
-            text_part: 0.0,
-            compared: 0.0,
+            text_part: MeanPart::default(),
         }
     }
 }
@@ -51,10 +50,10 @@ impl KnownBeginnings {
 
     /// Records what a text shares with the one before it.
     ///
-    /// - `part`: of the text, 0 to 1.
-    pub(super) fn on_compared(&mut self, part: f64) {
-        self.compared = (self.compared + 1.0).min(MEAN_REQUESTS);
-        self.text_part += (part - self.text_part) / self.compared;
+    /// - `tokens`: that both share.
+    /// - `whole`: tokens of the text.
+    pub(super) fn on_compared(&mut self, tokens: f64, whole: f64) {
+        self.text_part.add(tokens, whole);
     }
 
     /// Returns the part of a text with a new beginning that others are expected to share, 0 to 1.
@@ -66,7 +65,7 @@ impl KnownBeginnings {
     /// - `cached_share`: the cached share of the pool's mean prompt, 0 to 1.
     pub(super) fn new_text_part(&self, cached_share: f64) -> f64 {
         let chance = self.texts * self.all.elsewhere() + (1.0 - self.texts) * self.text.elsewhere();
-        chance * cached_share.max(self.text_part)
+        chance * cached_share.max(self.text_part.get())
     }
 
     /// Returns the chance that others have seen a marked part that is new here, 0 to 1.
@@ -132,7 +131,7 @@ mod tests {
     fn texts_that_share_much_are_expected_to_though_the_caches_show_little() {
         let mut beginnings = after(200, 2, 0.01);
         assert!(beginnings.new_text_part(0.1) < 0.1);
-        (0..100).for_each(|_| beginnings.on_compared(0.8));
+        (0..100).for_each(|_| beginnings.on_compared(0.8, 1.0));
         assert!((0.75..0.8).contains(&beginnings.new_text_part(0.1)));
         assert!(beginnings.new_text_part(0.95) > 0.9, "the caches show more");
     }

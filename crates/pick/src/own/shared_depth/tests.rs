@@ -24,7 +24,7 @@ fn prompt(key: u64, shared: usize, own: usize, salt: u32) -> Request {
 }
 
 fn shared_with(depths: &SharedDepths, request: &Request, cached_share: f32) -> u32 {
-    let judged = depths.judge(request, Some(cached_share));
+    let judged = depths.judge(request, Some(cached_share), |_| false);
     judged.prefix.unwrap().tokens
 }
 
@@ -120,7 +120,7 @@ fn marked(key: u64, request: Request) -> Request {
 }
 
 fn by(depths: &SharedDepths, request: &Request) -> (u64, u32) {
-    let judged = depths.judge(request, None).prefix.unwrap();
+    let judged = depths.judge(request, None, |_| false).prefix.unwrap();
     (judged.key, judged.tokens)
 }
 
@@ -184,7 +184,7 @@ fn turns_that_follow_each_other_do_not_hide_what_tells_conversations_apart() {
         (0..5).for_each(|nth| depths.on_request(&turn(conversation, nth), 1.0));
     }
     let key = |request: &Request| {
-        let judged = depths.judge(request, Some(0.5));
+        let judged = depths.judge(request, Some(0.5), |_| false);
         judged.conversation.map(|conversation| conversation.key)
     };
     assert!(key(&turn(3, 1)).is_some());
