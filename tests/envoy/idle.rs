@@ -11,8 +11,10 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Answer, ScriptedAggregator, Stage, StageOptions, chat, row, table};
 
-/// Idle time after which uvicorn, under vLLM and SGLang, closes a connection.
-const KEPT: Duration = Duration::from_secs(5);
+/// Idle time after which gunicorn closes a connection.
+const GUNICORN: Duration = Duration::from_secs(2);
+/// The same for uvicorn, under vLLM and SGLang.
+const UVICORN: Duration = Duration::from_secs(5);
 
 /// A server that has closed an idle connection, with the close still under way when the next
 /// request comes. It answers that request with a reset, as the kernel does for a closed connection.
@@ -24,7 +26,8 @@ struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    /// A server that keeps idle connections for this long.
+    async fn start(kept: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -32,7 +35,7 @@ impl Server {
         let accept = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream));
+                tokio::spawn(serve(stream, kept));
             }
         });
         Self {
@@ -50,7 +53,7 @@ impl Drop for Server {
 }
 
 /// Answers each request of a connection, until one comes too late.
-async fn serve(mut stream: TcpStream) {
+async fn serve(mut stream: TcpStream, kept: Duration) {
     let mut idle_since = Instant::now();
     let mut request = Vec::new();
     let mut piece = [0; 4_096];
@@ -58,7 +61,7 @@ async fn serve(mut stream: TcpStream) {
         let Ok(read @ 1..) = stream.read(&mut piece).await else {
             return;
         };
-        if request.is_empty() && idle_since.elapsed() >= KEPT {
+        if request.is_empty() && idle_since.elapsed() >= kept {
             // With linger 0, dropping the stream resets the connection.
             stream.set_zero_linger().unwrap();
             return;
@@ -90,9 +93,8 @@ fn is_whole(request: &[u8]) -> bool {
     body.len() >= length.map_or(0, |length| length.trim().parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_request_is_lost_on_a_connection_that_its_server_has_closed_for_being_idle() {
-    let server = Server::start().await;
+async fn loses_nothing(kept: Duration) {
+    let server = Server::start(kept).await;
     let aggregator = ScriptedAggregator::start(Answer::Table(table(
         1,
         vec![row(&server.address.to_string(), 0)],
@@ -107,7 +109,7 @@ async fn no_request_is_lost_on_a_connection_that_its_server_has_closed_for_being
     stage.placing().await;
     for _ in 0..3 {
         chat(stage.address, "first").await.unwrap().ok();
-        tokio::time::sleep(KEPT + Duration::from_millis(200)).await;
+        tokio::time::sleep(kept + Duration::from_millis(200)).await;
         chat(stage.address, "after a pause").await.unwrap().ok();
     }
     let connections = server.connections.load(Ordering::SeqCst);
@@ -115,4 +117,9 @@ async fn no_request_is_lost_on_a_connection_that_its_server_has_closed_for_being
         (2..=16).contains(&connections),
         "kept while in use: {connections}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_on_a_connection_that_its_server_has_closed_for_being_idle() {
+    tokio::join!(loses_nothing(GUNICORN), loses_nothing(UVICORN));
 }
