@@ -182,3 +182,26 @@ fn behind_a_long_prompt_a_body_says_at_its_end_that_the_answer_is_streamed() {
         assert_eq!(found, compared, "{} in {pieces}", &body[body.len() - 40..]);
     }
 }
+
+#[test]
+fn of_a_compressed_stream_no_first_byte_is_told_and_its_end_is() {
+    let mut proxy = ready_with(&config(), &quiet(only(1, &[0])));
+    let mut exchange = ask(proxy.vm());
+    route(proxy.vm(), &exchange);
+    exchange.response(proxy.vm(), 200);
+    let mut all = reports(&mut proxy, 3);
+    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0xcb; 300]].concat();
+    exchange.response_chunk(proxy.vm(), gzip, true);
+    exchange.close(proxy.vm());
+    all.extend(reports(&mut proxy, 10));
+    let kinds: Vec<u8> = said(&all, ENDPOINTS[0]).into_keys().collect();
+    let first = |kind: u8| {
+        matches!(
+            What::of(kind),
+            Some(What::FirstByte(_) | What::FirstByteSum)
+        )
+    };
+    let ends = [What::End(seen::bucket(300)).kind(), What::EndSum.kind()];
+    assert!(!kinds.iter().any(|kind| first(*kind)), "{kinds:?}");
+    assert!(ends.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+}

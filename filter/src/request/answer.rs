@@ -5,8 +5,8 @@
 //! and pings that keep a connection open, events that say that a response was created, a chunk with
 //! nothing but the assistant's role. Never: kept text, memory that grows, an endless wait.
 //!
-//! The first bytes show the form. Reading `content-type` would cost a hostcall. Where the form is
-//! unknown, as in compressed or binary data, the first byte counts as content. A whole answer
+//! The first bytes show the form. Reading `content-type` would cost a hostcall. Text of another form
+//! is content. Compressed or other binary data hides where its content begins. A whole answer
 //! begins with its first key, unless that is an error's.
 
 mod event;
@@ -31,6 +31,8 @@ pub(crate) enum Begun {
     Content,
     /// An error instead of content.
     Error,
+    /// Binary data: compressed, for example. When the model began to write is not known.
+    Hidden,
 }
 
 /// An answer whose content has not begun.
@@ -83,7 +85,8 @@ impl Waiting {
             _ => piece,
         };
         let begun = match &mut self.form {
-            Form::Unknown => Some(Begun::Content),
+            Form::Unknown if is_text(piece) => Some(Begun::Content),
+            Form::Unknown => Some(Begun::Hidden),
             Form::Whole(whole) => whole.feed(piece).map(|is_error| match is_error {
                 true => Begun::Error,
                 false => Begun::Content,
@@ -114,6 +117,16 @@ impl Waiting {
         }
         Some(rest)
     }
+}
+
+/// Returns whether bytes are UTF-8 text as far as they go: the last character may be cut.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    let is_utf8 = match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    is_utf8 && !bytes.iter().any(is_control)
 }
 
 #[cfg(test)]

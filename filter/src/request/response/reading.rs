@@ -23,13 +23,13 @@ impl InFlight {
     }
 
     /// Checks whether the content of the answer, or an error in its place, begins in this piece. An
-    /// empty piece means that the part cannot be read; it counts as content.
+    /// empty piece means that the part cannot be read; it hides the content.
     fn look_for_content(&mut self, piece: &[u8]) {
         let Some(waiting) = &mut self.waiting else {
             return;
         };
         let begun = match piece.is_empty() {
-            true => Some(Begun::Content),
+            true => Some(Begun::Hidden),
             false => waiting.feed(piece),
         };
         let Some(begun) = begun else { return };
