@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use crate::support::client::DECISION;
 use crate::support::{Backend, Stage, chat, client, eventually};
 
-/// Sends requests one after the other. Returns how many were answered with 200.
+/// Sends requests one after the other. Returns how many were answered with 200 and no error.
 async fn ask(stage: &Stage, count: usize) -> usize {
     let mut good = 0;
     for n in 0..count {
         let answer = client::ask(stage.address, &format!("question {n}")).await;
-        good += usize::from(answer.is_ok_and(|answer| answer.status == 200));
+        let is_good = |answer: client::Response| {
+            let body = String::from_utf8_lossy(&answer.body);
+            answer.status == 200 && !body.contains("error")
+        };
+        good += usize::from(answer.is_ok_and(is_good));
     }
     good
 }
@@ -58,6 +62,11 @@ async fn fails_and_recovers(fail: fn(&Backend), kind: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_answers_500_gets_a_few_requests_until_it_recovers_and_then_its_share() {
     fails_and_recovers(|server| server.answer_with(500), "server_error").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_writes_its_error_into_the_stream_gets_a_few_requests_and_later_its_share() {
+    fails_and_recovers(Backend::fail_in_stream, "server_error").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

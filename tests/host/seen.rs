@@ -205,3 +205,25 @@ fn of_a_compressed_stream_no_first_byte_is_told_and_its_end_is() {
     assert!(!kinds.iter().any(|kind| first(*kind)), "{kinds:?}");
     assert!(ends.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
 }
+
+#[test]
+fn an_error_of_the_server_in_place_of_tokens_is_told_as_its_failure_and_one_of_the_client_is_not() {
+    let mut proxy = ready_with(&config(), &quiet(only(1, &[0])));
+    for code in [500, 400, 503] {
+        let mut exchange = ask(proxy.vm());
+        route(proxy.vm(), &exchange);
+        let status = 200_u64.to_le_bytes();
+        proxy
+            .vm()
+            .set_attribute(exchange.stream, "response.code", status);
+        exchange.response(proxy.vm(), 200);
+        let error = format!("data: {{\"error\":{{\"message\":\"no\",\"code\":{code}}}}}\n\n");
+        exchange.response_chunk(proxy.vm(), error, false);
+        exchange.response_chunk(proxy.vm(), "data: [DONE]\n\n", true);
+        exchange.close(proxy.vm());
+    }
+    let said = said(&reports(&mut proxy, 10), ENDPOINTS[0]);
+    let errors = said.get(&What::Error(ErrorKind::ServerError).kind());
+    assert_eq!(errors, Some(&2), "{said:?}");
+    assert!(!said.contains_key(&What::FirstByteSum.kind()), "{said:?}");
+}

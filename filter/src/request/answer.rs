@@ -5,11 +5,12 @@
 //! and pings that keep a connection open, events that say that a response was created, a chunk with
 //! nothing but the assistant's role. Never: kept text, memory that grows, an endless wait.
 //!
-//! The first bytes show the form. Reading `content-type` would cost a hostcall. Text of another form
-//! is content. Compressed or other binary data hides where its content begins. A whole answer
+//! The first bytes show the form. Reading `content-type` would cost a hostcall. Text of another
+//! form is content. Compressed or other binary data hides where its content begins. A whole answer
 //! begins with its first key, unless that is an error's.
 
 mod event;
+pub(crate) mod fault;
 mod lines;
 mod name;
 mod whole;

@@ -59,6 +59,8 @@ enum Manner {
     Break,
     /// Sends events without content at once, and a token after this time.
     Think(Duration),
+    /// Sends events without content, then an error in place of tokens.
+    Fail,
 }
 
 /// The server. Dropping it closes its port and every connection.
@@ -153,6 +155,11 @@ impl Backend {
         *self.shared.manner.lock().unwrap() = Manner::Think(time);
     }
 
+    /// Answers later requests with 200 and an event stream that holds an error of the server alone.
+    pub(crate) fn fail_in_stream(&self) {
+        *self.shared.manner.lock().unwrap() = Manner::Fail;
+    }
+
     /// Breaks the connection in the middle of later answers.
     pub(crate) fn break_answers(&self) {
         *self.shared.manner.lock().unwrap() = Manner::Break;
@@ -223,7 +230,8 @@ impl Manner {
                     (json, BODY).into_response()
                 }
             }
-            Self::Think(time) => think(time),
+            Self::Think(time) => think(time, TOKEN),
+            Self::Fail => think(Duration::ZERO, FAILURE),
             Self::Break => {
                 let begin = Ok(Bytes::from_static(b"{\"choices\":"));
                 let broken = Err(std::io::Error::other("the answer breaks off"));
@@ -238,18 +246,24 @@ impl Manner {
     }
 }
 
-/// Sends events without content, then a token.
-fn think(time: Duration) -> Response {
+const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"token\"}}]}\n\n";
+/// As vLLM writes it.
+const FAILURE: &str = concat!(
+    "data: {\"error\":{\"message\":\"EngineCore is gone\",\"type\":\"InternalServerError\",",
+    "\"param\":null,\"code\":500}}\n\ndata: [DONE]\n\n",
+);
+
+/// Sends events without content, then `last`.
+fn think(time: Duration, last: &'static str) -> Response {
     const BEGIN: &str = concat!(
         ": keep-alive\n\nevent: response.created\ndata: {\"type\":\"response.created\",\"response\":",
         "{\"instructions\":\"be brief\",\"output\":[]}}\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n",
         "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n",
     );
-    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"token\"}}]}\n\n";
     let begin = stream::iter([Ok::<_, Infallible>(Bytes::from_static(BEGIN.as_bytes()))]);
     let later = async move {
         tokio::time::sleep(time).await;
-        Ok(Bytes::from_static(TOKEN.as_bytes()))
+        Ok(Bytes::from_static(last.as_bytes()))
     };
     let body = Body::from_stream(begin.chain(stream::once(later)));
     ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()

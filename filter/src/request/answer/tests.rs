@@ -259,7 +259,7 @@ proptest! {
             (None, None) => {}
             (Some((place, how)), Some((piece, begun))) => {
                 prop_assert!(piece.contains(&place), "{place} {piece:?}");
-                // Whether bytes of no known form are text shows only where enough of them come at once.
+                // Bytes of no known form are known for text only where enough of them come.
                 let is_error = |how| how == Begun::Error;
                 prop_assert_eq!(is_error(how), is_error(begun));
             }

@@ -1,10 +1,12 @@
 //! Reads the answer: where its content begins, and the names of what its server keeps.
 
+use trimtab_pick::Outcome;
+
 use super::{InFlight, PIECE_BYTES};
 use crate::facts::Digest;
 use crate::host::{self, Buffer};
 use crate::pool::kept_names;
-use crate::request::answer::Begun;
+use crate::request::answer::{Begun, fault};
 
 impl InFlight {
     /// Reads a part of `bytes` bytes, as long as there is something to find in the answer.
@@ -38,6 +40,21 @@ impl InFlight {
         // Reading the exact time costs 0.1 us here; reading a property costs 0.9 us.
         self.first_byte_ms = (begun == Begun::Content).then(|| self.ms_since_placement());
         self.on_first_byte();
+        if begun == Begun::Error && fault::is_servers(piece) {
+            self.on_servers_error();
+        }
+    }
+
+    /// Handles a server's failure in place of the content of an answer with a status of success.
+    fn on_servers_error(&mut self) {
+        if !self.asked {
+            self.ask_late();
+        }
+        if self.good {
+            self.good = false;
+            self.failed = true;
+            self.on_outcome(Outcome::ServerError);
+        }
     }
 
     /// Looks for names of what the server keeps, and passes them on to the other workers. An empty
