@@ -154,7 +154,7 @@ fn idle_connections(document: &Value, routes: &[Route<'_>]) -> Vec<String> {
         .filter(|(name, _)| routes.iter().any(|route| route.clusters.contains(name)))
         .filter(|(_, cluster)| !has_idle_timeout(cluster))
         .map(|(name, _)| {
-            format!("cluster {name:?} has no idle_timeout: servers in Python close idle connections after 5 s, and a request on its way then is a 503; write common_http_protocol_options: {{ idle_timeout: 4s }} (deploy/envoy/envoy.yaml)")
+            format!("cluster {name:?} has no idle_timeout: servers in Python close idle connections after 2 to 5 s, and a request on its way then is a 503; write common_http_protocol_options: {{ idle_timeout: 1s }} (deploy/envoy/envoy.yaml)")
         })
         .collect()
 }
@@ -255,7 +255,7 @@ mod tests {
         let text = envoy
             .to_string()
             .replace("\"timeout\":\"0s\"", "\"other\":1");
-        let text = text.replace("\"idle_timeout\":\"4s\"", "\"other\":1");
+        let text = text.replace("\"idle_timeout\":\"1s\"", "\"other\":1");
         envoy = serde_json::from_str(&text).unwrap();
         let found = remarks(&envoy);
         assert_eq!(found.problems, Vec::<String>::new());
@@ -267,7 +267,7 @@ mod tests {
             "{cut}"
         );
         assert!(
-            idle.contains("\"model_servers\"") && idle.contains("idle_timeout: 4s"),
+            idle.contains("\"model_servers\"") && idle.contains("idle_timeout: 1s"),
             "{idle}"
         );
     }
