@@ -44,6 +44,7 @@ const MOST_IN_COMMON: f64 = 0.2;
 /// the queue is short. A picker that gets all requests counts one earlier turn per prompt, however
 /// many there were, and none if the key was forgotten.
 const FEWEST_TURNS: f64 = 0.25;
+
 /// What is known of prompts that come as one text.
 #[derive(Debug, Default)]
 pub(crate) struct TextTurns {
