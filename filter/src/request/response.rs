@@ -64,6 +64,9 @@ pub(crate) struct InFlight {
     /// Looks for the names of what the server keeps. Absent: the answer has none, or enough of it
     /// has been read.
     naming: Option<Box<Naming>>,
+    /// What was read of an error in place of the content. Absent: there is none, or it is clear
+    /// whom it blames.
+    error: Option<Vec<u8>>,
     /// The name that the request is about, if nobody knew which server keeps it.
     sought: Option<Digest>,
     /// The proxy was asked what became of the request.
@@ -107,6 +110,7 @@ impl InFlight {
             streams: placement.streams,
             waiting: Some(Waiting::new(placement.streams)),
             naming: placement.tells.then(|| Box::new(Naming::new())),
+            error: None,
             sought: placement.sought,
             asked: false,
             answer_bytes: 0,

@@ -21,7 +21,7 @@ const TYPES: [&[u8]; 5] = [
     b"\"INTERNAL\"",
 ];
 
-/// Returns whether the piece in which an error begins blames the server: by a status of 500 to 599,
+/// Returns whether an answer that is an error blames the server: by a status of 500 to 599,
 /// or by its type. An error that blames nobody counts as the client's.
 ///
 /// Quotes within a text have a backslash before them, so no text that a client had repeated looks

@@ -8,17 +8,23 @@ use crate::host::{self, Buffer};
 use crate::pool::kept_names;
 use crate::request::answer::{Begun, fault};
 
+/// Bytes of an error that are kept to see whom it blames.
+const MAX_ERROR_BYTES: usize = PIECE_BYTES;
+
 impl InFlight {
     /// Reads a part of `bytes` bytes, as long as there is something to find in the answer.
     pub(super) fn read(&mut self, bytes: usize) {
         let mut from = 0_usize;
-        while self.waiting.is_some() || self.naming.is_some() {
+        while self.waiting.is_some() || self.naming.is_some() || self.error.is_some() {
             let Some(left) = bytes.checked_sub(from).filter(|left| *left > 0) else {
                 return;
             };
             let piece = host::buffer(Buffer::HttpResponseBody, from, left.min(PIECE_BYTES));
             let piece = self.pool.checked(piece).flatten().unwrap_or_default();
-            self.look_for_content(&piece);
+            match &self.error {
+                Some(_) => self.read_error(&piece),
+                None => self.look_for_content(&piece),
+            }
             self.look_for_names(&piece);
             from = from.saturating_add(piece.len());
         }
@@ -40,8 +46,24 @@ impl InFlight {
         // Reading the exact time costs 0.1 us here; reading a property costs 0.9 us.
         self.first_byte_ms = (begun == Begun::Content).then(|| self.ms_since_placement());
         self.on_first_byte();
-        if begun == Begun::Error && fault::is_servers(piece) {
+        if begun == Begun::Error {
+            self.error = Some(Vec::new());
+            self.read_error(piece);
+        }
+    }
+
+    /// Reads an error in place of the content, until the server is blamed or enough was read. An
+    /// empty piece means that the part cannot be read.
+    fn read_error(&mut self, piece: &[u8]) {
+        let Some(mut error) = self.error.take() else {
+            return;
+        };
+        let room = MAX_ERROR_BYTES.saturating_sub(error.len());
+        error.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        if fault::is_servers(&error) {
             self.on_servers_error();
+        } else if error.len() < MAX_ERROR_BYTES && !piece.is_empty() {
+            self.error = Some(error);
         }
     }
 
