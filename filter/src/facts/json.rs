@@ -289,7 +289,10 @@ impl Tokenizer {
             // The whole scalar is in this chunk, as nearly always.
             sink.scalar(part.get(..MAX_SCALAR_BYTES).unwrap_or(part));
             self.after_value();
-            return rest;
+            return match self.container() {
+                Some(Container::Array) => numbers(rest, sink),
+                _ => rest,
+            };
         }
         for (slot, byte) in self.scalar.iter_mut().skip(self.scalar_len).zip(part) {
             *slot = *byte;
@@ -304,4 +307,23 @@ impl Tokenizer {
         }
         rest
     }
+}
+
+/// Takes further numbers of a list, as far as they are whole here and nothing but digits: token
+/// ids, thousands of them in a row. Returns the rest of `chunk`, which begins behind a number.
+fn numbers<'c>(mut chunk: &'c [u8], sink: &mut dyn Sink) -> &'c [u8] {
+    while let Some(next) = chunk.strip_prefix(b",") {
+        let next = next.strip_prefix(b" ").unwrap_or(next);
+        let digits = next.iter().position(|byte| !byte.is_ascii_digit());
+        let Some((number, rest)) = digits.and_then(|end| next.split_at_checked(end)) else {
+            break;
+        };
+        let is_whole = matches!(rest.first(), Some(b',' | b']'));
+        if !is_whole || !(1..=MAX_SCALAR_BYTES).contains(&number.len()) {
+            break;
+        }
+        sink.scalar(number);
+        chunk = rest;
+    }
+    chunk
 }
